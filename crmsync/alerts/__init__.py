@@ -1,0 +1,1 @@
+"""What an alert says, and how it reaches people."""

@@ -1,0 +1,156 @@
+"""What an alert says: the deal, the company, the amount, the system, the step, the cause, and the next command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from crmsync.domain.dead_letters import DeadLetter, LetterKind
+
+_HEADLINES = {
+    LetterKind.FAILURE: "{} is stuck",
+    LetterKind.DATA: "{} must be corrected",
+    LetterKind.REVIEW: "{} needs your decision",
+}
+_NAMED = {"deal": "A deal", "payment": "A payment", "invoice": "The payment of an invoice"}
+
+_ADVICE = {
+    LetterKind.FAILURE: "When the cause is gone, replay it; what is done already is not repeated.",
+    LetterKind.DATA: "Correct it there and close the deal again, or replay it.",
+    LetterKind.REVIEW: "Decide, then replay it.",
+}
+
+
+def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> dict[str, Any]:
+    """The content of an alert, as JSON: headline, facts (name and value), cause, advice, command.
+
+    *subject* is what people call what the run was for: "deal".
+    """
+    named = _NAMED.get(subject, subject[:1].upper() + subject[1:])
+    facts = {
+        subject[:1].upper() + subject[1:]: letter.subject_key,
+        "Company": letter.title,
+        "Amount": letter.money,
+        "System": letter.system,
+        "Step": f"{letter.flow}.{letter.step}",
+    }
+    return {
+        "headline": _HEADLINES[letter.kind].format(named),
+        "facts": [[name, value] for name, value in facts.items() if value],
+        "cause": letter.cause,
+        "advice": letter.advice or _ADVICE[letter.kind],
+        "command": command,
+    }
+
+
+def stock_digest(
+    outcome: Mapping[str, Any],
+    *,
+    unknown: int,
+    first_unknown: Sequence[str],
+    threshold: Decimal,
+    link: str,
+    command: str,
+) -> dict[str, Any]:
+    """What an hour of inventory has to tell: products newly low, newly refused, unknown to the ERP for the first time.
+
+    *outcome* has `newly_low`, `lowest` (code and quantity, at most ten), `newly_refused` and `reasons`.
+    """
+    facts = {
+        "Newly low": outcome["newly_low"],
+        "Newly refused": outcome["newly_refused"],
+        "Not in the ERP": unknown,
+    }
+    parts = [
+        _list(
+            f"Less than {threshold:,} left",
+            [f"{code}: {left}" for code, left in outcome["lowest"]],
+            outcome["newly_low"],
+        ),
+        _list("Refused", [f"{reason}: {count:,}" for reason, count in outcome["reasons"].items()][:10]),
+        _list("No such material", list(first_unknown), unknown),
+    ]
+    headline = f"{_products(outcome['newly_low'])} low on stock" if outcome["newly_low"] else "The stock has news"
+    return {
+        "headline": headline,
+        "facts": [[name, f"{count:,}"] for name, count in facts.items() if count],
+        "cause": "\n".join(filter(None, parts)),
+        "advice": f"All of them: {link}",
+        "command": command,
+    }
+
+
+def _list(title: str, items: Sequence[str], count: int = 0) -> str:
+    more = f" … and {count - len(items):,} more" if count > len(items) else ""
+    return f"{title}: {', '.join(items)}{more}." if items else ""
+
+
+def _products(count: int) -> str:
+    return "1 product is" if count == 1 else f"{count:,} products are"
+
+
+def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> dict[str, Any]:
+    """Events of *system* reach us by catch-up only; *last_at* is when its last webhook came, "" for never."""
+    return {
+        "headline": f"{system} sends no webhooks",
+        "facts": [["System", system], ["Last webhook", last_at or "never"], ["Found by catch-up", f"{healed:,}"]],
+        "cause": f"{system} has changed, but its webhooks do not arrive. Nothing is lost, but it comes late.",
+        "advice": "Check the automation there that sends them, its address and its secret.",
+        "command": command,
+    }
+
+
+def outage_alert(system: str, *, failures: int, command: str) -> dict[str, Any]:
+    return {
+        "headline": f"{system} does not answer",
+        "facts": [["System", system], ["Failures in a row", f"{failures:,}"]],
+        "cause": "crmsync holds the runs that need it and looks from time to time whether it answers again.",
+        "advice": "Nothing is lost. Look at the system; you will hear when it answers again.",
+        "command": command,
+    }
+
+
+def recovery_alert(system: str, *, since: str, command: str) -> dict[str, Any]:
+    return {
+        "headline": f"{system} answers again",
+        "facts": [["System", system], ["Did not since", since]],
+        "cause": "The runs that waited for it go on by themselves.",
+        "advice": "Dead letters from before it was given up can be replayed.",
+        "command": command,
+    }
+
+
+def as_text(content: Mapping[str, Any], occurrences: int) -> str:
+    """One line, for the log; escape() it for Slack's notifications."""
+    facts = ", ".join(f"{name.lower()} {value}" for name, value in content["facts"])
+    return f"{_headline(content, occurrences)}: {facts}. {content['cause']} Next: {content['command']}"
+
+
+def as_blocks(content: Mapping[str, Any], occurrences: int) -> Sequence[dict[str, Any]]:
+    """Slack's Block Kit; every text is escaped, so that a company's name can't be read as markup."""
+    fields = [_mrkdwn(f"*{name}*\n{escape(value)}") for name, value in content["facts"]]
+    return [
+        {"type": "header", "text": {"type": "plain_text", "text": _headline(content, occurrences)[:150]}},
+        {"type": "section", "fields": fields[:10]},
+        {"type": "section", "text": _mrkdwn(f"*Cause*\n{escape(content['cause'])}\n{escape(content['advice'])}")},
+        {"type": "section", "text": _mrkdwn(f"```{escape(content['command'])}```")},
+    ]
+
+
+def _headline(content: Mapping[str, Any], occurrences: int) -> str:
+    headline = str(content["headline"])
+    return headline if occurrences == 1 else f"{headline} ({occurrences} times; the latest)"
+
+
+def _mrkdwn(text: str) -> dict[str, str]:
+    return {"type": "mrkdwn", "text": text[:2900]}
+
+
+def escape(text: str) -> str:
+    """Slack's three characters.
+
+    >>> escape("A & B <Ltd>")
+    'A &amp; B &lt;Ltd&gt;'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,63 @@
+"""The Celery app, found by `celery -A crmsync`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init, setup_logging, task_postrun, worker_process_init
+from celery.states import SUCCESS
+
+from crmsync import failpoints, log
+from crmsync.settings import Settings
+
+app = Celery("crmsync")
+app.config_from_object("celeryconfig")
+
+# By name: this layer must not import those above it.
+TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping")
+
+
+DEAD_LETTER = "dead_letter"
+
+
+@celeryd_init.connect
+def _prepare_worker(conf: Any, **_: Any) -> None:
+    """Load the tasks, and leave the dead letters alone unless `-Q dead_letter` asks for them.
+
+    Only a worker needs the tasks: beat and Flower know them by name, and are half as large without. Only a worker
+    consumes every queue that is declared; Flower, which declares them too, shows their lengths.
+    """
+    conf.task_queues = [queue for queue in conf.task_queues if queue.name != DEAD_LETTER]
+    for module in TASK_MODULES:
+        import_module(module)
+    _arm(Settings.from_env().failpoints)
+
+
+def _arm(folder: Path | None) -> None:
+    failpoints.arm_process(folder)
+    if folder is not None:
+        task_postrun.connect(_pass_failpoint)
+
+
+def _pass_failpoint(task: Any, state: str, **_: Any) -> None:
+    """The next message is sent by now, and this one is acknowledged after this."""
+    if state == SUCCESS:
+        failpoints.hit("unacknowledged", task.name)
+    failpoints.leave()
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    settings = Settings.from_env()
+    log.configure(settings.log_style, settings.log_level)
+
+
+@worker_process_init.connect
+def _forget_inherited(**_: Any) -> None:
+    """A forked child must not share its parent's database connections and sockets."""
+    from crmsync import services
+
+    services.use(None)

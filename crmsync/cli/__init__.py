@@ -1,0 +1,1 @@
+"""`crmsync …`, and the `celery -A crmsync dead-letters …` plug-in."""

@@ -1,0 +1,152 @@
+"""`crmsync catch-up`: what changed at the sources and never reached a door; start it, or only see what would start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.process import open_services
+from crmsync.errors import CrmsyncError
+from crmsync.settings import instant_of
+
+if TYPE_CHECKING:
+    from crmsync.cli.catch_up_work import Found, Missed
+    from crmsync.flows.catch_up import Sighting
+    from crmsync.services import Services
+
+_MANY = 50  # a table of 5,000 deals helps nobody; --json has all of them
+
+
+@click.command("catch-up")
+@click.option("--since", metavar="DAY|INSTANT", help="From when on (default: a day ago, but not before going live).")
+@click.option("--dry-run", is_flag=True, help="Say what would start, and start nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Start what changed at the CRM and the books, was not announced by a webhook, and has no run.
+
+    Deals from before going live, and deals that carry an order number, are left alone.
+    """
+    from crmsync.cli import catch_up_work as work
+
+    since_at = _parsed(since) if since else None
+    using = open_services()
+    start, end = work.window(using, since_at)
+    if since_at and start >= end:
+        raise click.BadParameter(f"{start:%Y-%m-%d %H:%M} UTC is not in the past yet.", param_hint="--since")
+    with _progress("looking", as_json=as_json) as advance:
+        found = work.look(using, start, end, advance)
+    if not as_json or not (dry_run or yes):
+        _print(found, using, as_json=as_json)
+    started = 0
+    if found.missed and not dry_run:
+        _confirm(len(found.missed), yes=yes)
+        started = _start(using, found.missed, as_json=as_json)
+    if as_json:
+        screen.print_json(found.to_json() | {"dry_run": dry_run, "started": started})
+    elif dry_run:
+        screen.console().print("Dry run, nothing was started.")
+
+
+def _parsed(text: str) -> datetime:
+    """Raises: click.BadParameter."""
+    try:
+        return instant_of(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a day or an instant with its zone, such as 2026-11-01 or 2026-11-01T09:00:00Z, found {text!r}.",
+            param_hint="--since",
+        ) from None
+
+
+def _confirm(count: int, *, yes: bool) -> None:
+    """Raises: click.UsageError where nobody can be asked; click.Abort for a no."""
+    from crmsync.cli import letter_work
+
+    if yes:
+        return
+    if not letter_work.can_ask():
+        raise click.UsageError("Nobody can be asked here: stdin is no terminal. Add --yes to go on without asking.")
+    click.confirm(f"Start {screen.plural(count, 'run')}?", abort=True, err=True)
+
+
+def _start(using: Services, missed: list[Missed], *, as_json: bool) -> int:
+    """Start them page by page; what was started before a fault stays started."""
+    from crmsync.cli import catch_up_work as work
+
+    started = 0
+    out = screen.console(stderr=as_json)
+    try:
+        with _progress("starting", as_json=as_json, total=len(missed)) as advance:
+            for count in work.start(using, missed, advance):
+                started += count
+    except (CrmsyncError, KeyboardInterrupt):
+        out.print(f"{screen.plural(started, 'run')} started before this; the others were not.")
+        raise
+    if not as_json:
+        out.print(f"✓ {screen.plural(started, 'run')} started. See how they go:")
+        out.print(f"  {using.settings.pasteable('crmsync runs list')}", soft_wrap=True)
+    return started
+
+
+@contextmanager
+def _progress(verb: str, *, as_json: bool, total: int | None = None) -> Iterator[Any]:
+    """A bar in a terminal, gone when it is done; yields what tells it that so many more were handled."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    out = screen.console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description} {task.completed:,.0f}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        bar = progress.add_task(verb, total=total)
+        yield lambda count: progress.advance(bar, count)
+
+
+# What is seen
+
+
+def _print(found: Found, using: Services, *, as_json: bool) -> None:
+    out = screen.console(stderr=as_json)
+    out.print(f"Changes since {found.since:%Y-%m-%d %H:%M} UTC.")
+    for system in found.not_looked_at:
+        out.print(f"{system} is not configured: its changes were not looked at.", style="yellow")
+    if found.missed:
+        out.print(_table(found.missed[:_MANY]))
+        if len(found.missed) > _MANY:
+            out.print(f"… and {len(found.missed) - _MANY} more (--json has all of them)")
+        out.print(f"\n{screen.plural(len(found.missed), 'run')} to start", style="bold")
+        out.print(screen.pairs(_sums(found)))
+    else:
+        out.print("✓ Nothing was missed.", style="green")
+    if found.left_alone:
+        out.print("\nLeft alone", style="bold")
+        out.print(screen.pairs({reason: f"{count:,}" for reason, count in found.left_alone.items()}))
+
+
+def _table(missed: Iterable[Missed]) -> Any:
+    rows = [
+        (each.subject, each.sighting.key, each.sighting.title, _amount(each.sighting), ", ".join(each.systems))
+        for each in missed
+    ]
+    return screen.table(["for", "id", "company", "amount", "writes to"], rows, right=["amount"])
+
+
+def _amount(sighting: Sighting) -> str:
+    return str(sighting.amount) if sighting.amount else ""
+
+
+def _sums(found: Found) -> Mapping[str, str]:
+    sums = {"Amount": ", ".join(str(money) for money in found.totals())}
+    sums |= {f"Calls to {system}": f"at least {count:,}" for system, count in found.calls().items()}
+    if found.most_calls() > sum(found.calls().values()):
+        sums["All calls"] = f"at least {sum(found.calls().values()):,}, up to about {found.most_calls():,}"
+    return {name: value for name, value in sums.items() if value}

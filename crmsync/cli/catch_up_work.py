@@ -1,0 +1,170 @@
+"""Catching up by hand: what was missed since when, what it would cost, and the start of it page by page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select
+
+from crmsync import log
+from crmsync.domain.catch_up import Verdict
+from crmsync.domain.money import Money
+from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows.catch_up import Seen, Sighting
+from crmsync.services import ROLES, Services
+from crmsync.store.tables import deliveries
+
+LOOK_BACK = timedelta(hours=24)
+CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
+PAGE = 50
+STARTED_ALREADY = "was started by catch-up already"
+
+# flow → role → the calls of one run, where its customers are known.
+CALLS: Mapping[str, Mapping[str, int]] = {
+    order_to_invoice.FLOW.name: {"deals": 2, "orders": 1, "invoices": 2},
+    payment_to_invoices.FLOW.name: {"payments": 3, "deals": 1},
+    invoice_to_deal.FLOW.name: {"payments": 2, "deals": 1},
+}
+MOST_CALLS = {order_to_invoice.FLOW.name: 12}  # with a customer that is new on both sides
+WRITES_TO: Mapping[str, tuple[str, ...]] = {
+    order_to_invoice.FLOW.name: ("orders", "invoices", "deals"),
+    payment_to_invoices.FLOW.name: ("deals",),
+    invoice_to_deal.FLOW.name: ("deals",),
+}
+_LOOKS: Sequence[tuple[str, Seen]] = (("deals", catch_up.deals_seen), ("payments", catch_up.payments_seen))
+
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A change that nobody has started. *systems* are those that its run would write to."""
+
+    sighting: Sighting
+    systems: Sequence[str]
+
+    @property
+    def subject(self) -> str:
+        return self.sighting.flow.subject
+
+    def to_json(self) -> dict[str, Any]:
+        amount = self.sighting.amount
+        return {
+            "flow": self.sighting.flow.name,
+            "subject": self.subject,
+            "key": self.sighting.key,
+            "company": self.sighting.title,
+            "amount": amount.amount if amount else None,
+            "currency": amount.currency if amount else "",
+            "changed_at": self.sighting.changed_at,
+            "systems": list(self.systems),
+        }
+
+
+@dataclass
+class Found:
+    """What was seen between two instants. *names* are those of the systems, by role."""
+
+    since: datetime
+    until: datetime
+    names: Mapping[str, str]
+    not_looked_at: Sequence[str] = ()
+    missed: list[Missed] = field(default_factory=list)
+    left_alone: Counter[str] = field(default_factory=Counter)
+
+    def totals(self) -> list[Money]:
+        """The sum of the deals in each currency."""
+        sums: dict[str, Decimal] = {}
+        for each in self.missed:
+            money = each.sighting.amount
+            if money is not None:
+                sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
+        return [Money(amount, currency) for currency, amount in sorted(sums.items())]
+
+    def calls(self) -> dict[str, int]:
+        """At least so many calls to each system, by its name."""
+        count: Counter[str] = Counter()
+        for each in self.missed:
+            for role, calls in CALLS[each.sighting.flow.name].items():
+                count[self.names[role]] += calls
+        return dict(sorted(count.items()))
+
+    def most_calls(self) -> int:
+        """About so many in all, where every customer is new on both sides."""
+        flows = [each.sighting.flow.name for each in self.missed]
+        return sum(MOST_CALLS.get(flow, sum(CALLS[flow].values())) for flow in flows)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "since": self.since,
+            "until": self.until,
+            "missed": [each.to_json() for each in self.missed],
+            "totals": {money.currency: money.amount for money in self.totals()},
+            "calls": {"at_least": self.calls(), "at_most_about": self.most_calls()},
+            "left_alone": dict(self.left_alone),
+            "not_looked_at": list(self.not_looked_at),
+        }
+
+
+def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]:
+    """From *since*, or a day ago but not before going live, up to now, whatever clock tells that there.
+
+    A webhook that is still on its way does no harm: whatever comes first opens the run, and it is one.
+    """
+    now = using.store.clock()
+    return since or max(using.go_live(), now - LOOK_BACK), now + CLOCKS
+
+
+def look(using: Services, since: datetime, until: datetime, advance: Advance) -> Found:
+    """Read what changed at each configured source. Raises: ConfigurationError if none is; a vendor's errors."""
+    looks = [(role, seen) for role, seen in _LOOKS if using.has([role])]
+    if not looks:
+        using.connector(ROLES[_LOOKS[0][0]])
+    left_out = [ROLES[role] for role, _ in _LOOKS if not using.has([role])]
+    found = Found(since, until, _names(using), left_out)
+    for _, seen in looks:
+        for page in seen(using, since, until) if since < until else ():
+            _sort(using, found, page)
+            advance(len(page))
+    return found
+
+
+def _names(using: Services) -> dict[str, str]:
+    """What people call the system of each role; its connection's name where it is not configured."""
+    return {
+        role: using.connector(connection).system if using.has([role]) else connection
+        for role, connection in ROLES.items()
+    }
+
+
+def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
+    for sighting in page:
+        if sighting.verdict is not Verdict.START:
+            found.left_alone[sighting.verdict.value] += 1
+        elif _is_started(using, sighting):
+            found.left_alone[STARTED_ALREADY] += 1
+        else:
+            systems = [found.names[role] for role in WRITES_TO[sighting.flow.name]]
+            found.missed.append(Missed(sighting, systems))
+
+
+def _is_started(using: Services, sighting: Sighting) -> bool:
+    """Whether catch-up has started this very change before; heal() would not start it again."""
+    change = f"{sighting.key}:{sighting.changed_at.isoformat()}"  # as heal() counts it
+    query = select(deliveries.c.id).where(deliveries.c.source == sighting.source, deliveries.c.event_key == change)
+    with using.store.read() as uow:
+        return uow.connection.execute(query).first() is not None
+
+
+def start(using: Services, missed: Sequence[Missed], advance: Advance) -> Iterator[int]:
+    """Start them, a page in one transaction; yields how many of each page were started."""
+    correlation_id, waiting = log.new_correlation_id(), iter(missed)
+    while page := list(islice(waiting, PAGE)):
+        yield catch_up.heal(using, [each.sighting for each in page], correlation_id=correlation_id)
+        advance(len(page))

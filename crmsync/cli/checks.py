@@ -1,0 +1,159 @@
+"""What `crmsync doctor` looks at. A check never raises: what goes wrong is what it has found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from crmsync.cli.failures import sentence_of
+from crmsync.cli.process import open_services
+from crmsync.errors import ConfigurationError, CrmsyncError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.services import Services
+
+BROKER_SECONDS = 5
+TEST_ALERT: Mapping[str, Any] = {
+    "headline": "A test of crmsync",
+    "facts": [],
+    "cause": "Nothing is wrong: `crmsync doctor --send-test-alert` has sent this.",
+    "advice": "",
+    "command": "crmsync doctor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, whether it is well, and what to do if not."""
+
+    area: str
+    name: str
+    is_ok: bool
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
+    """Every variable at fault; nothing else can be checked."""
+    for variable, problem in error.field_errors.items():
+        yield Finding("Configuration", variable, False, problem)
+    if not error.field_errors:
+        yield Finding("Configuration", "environment", False, sentence_of(error))
+
+
+def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
+    yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
+    services = None
+    try:
+        services = open_services(settings)
+        yield Finding(
+            "Store", services.store.engine.dialect.name, True, "it answers and has the tables of this release"
+        )
+    except CrmsyncError as error:
+        yield _failed("Store", "database", error)
+    yield from _broker(settings)
+    if services is not None:  # the systems' access tokens are kept in the store
+        yield from _systems(services)
+    yield from _slack(settings, services, send_test_alert=send_test_alert)
+
+
+def _failed(area: str, name: str, error: CrmsyncError) -> Finding:
+    return Finding(area, name, False, " ".join(filter(None, [str(error), error.advice])))
+
+
+# -- the broker
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    from kombu.exceptions import OperationalError
+
+    from crmsync.celery import app
+
+    started_at = time.monotonic()
+    try:
+        with app.connection_for_read(connect_timeout=BROKER_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+            yield from _messages(connection, settings, started_at)
+    except ConfigurationError as error:  # there is no server to start
+        yield _failed("Broker", "embedded Redis", error)
+    except (OSError, OperationalError, *app.connection().connection_errors) as error:
+        problem = f"does not answer ({type(error).__name__}): check REDIS_URL or CELERY_BROKER_URL"
+        yield Finding("Broker", "connection", False, problem)
+
+
+def _messages(connection: Any, settings: Settings, started_at: float) -> Iterator[Finding]:
+    with connection.channel() as channel:
+        client = getattr(channel, "client", None)
+        info = client.info() if client is not None else {}
+        milliseconds = (time.monotonic() - started_at) * 1000
+    yield Finding("Broker", _broker_name(connection, settings, info), True, f"answered in {milliseconds:.0f} ms")
+    if info:
+        yield version_of(info)
+        yield eviction_of(info)
+
+
+def _broker_name(connection: Any, settings: Settings, info: Mapping[str, Any]) -> str:
+    from crmsync import embedded
+    from crmsync.cli.processes import uses_embedded_redis
+
+    if uses_embedded_redis(settings):
+        return f"embedded {embedded.find_server()}"
+    return f"{info.get('server_name') or 'redis'} at {connection.hostname}" if info else str(connection.transport_cls)
+
+
+def version_of(info: Mapping[str, Any]) -> Finding:
+    from crmsync.embedded import MINIMUM_VERSION
+
+    text = str(info.get("valkey_version") or info.get("redis_version", "0"))
+    numbers = [int(number) for number in text.split(".")[:2] if number.isdigit()]
+    wanted = ".".join(map(str, MINIMUM_VERSION))
+    is_ok = tuple(numbers) >= MINIMUM_VERSION
+    return Finding("Broker", f"version {text}", is_ok, "" if is_ok else f"crmsync needs {wanted} or newer")
+
+
+def eviction_of(info: Mapping[str, Any]) -> Finding:
+    """A server that drops keys when its memory is full drops messages."""
+    policy = str(info.get("maxmemory_policy", ""))
+    is_ok = policy in ("noeviction", "")
+    advice = "messages may be dropped: set maxmemory-policy to noeviction (runs are not lost, but they wait)"
+    return Finding("Broker", f"eviction policy {policy or 'unknown'}", is_ok, "" if is_ok else advice)
+
+
+# -- the systems and Slack
+
+
+def _systems(services: Services) -> Iterator[Finding]:
+    from crmsync.connectors.registry import connections
+
+    for connection in connections():
+        try:
+            connector = services.connector(connection)
+        except CrmsyncError as error:
+            yield _failed(connection, "configuration", error)
+            continue
+        for check in connector.check():
+            name = check.name.removeprefix(f"{connector.system}: ")
+            yield Finding(connector.system, name, check.is_ok, check.detail)
+
+
+def _slack(settings: Settings, services: Services | None, *, send_test_alert: bool) -> Iterator[Finding]:
+    if not settings.slack.is_on:
+        is_ok = not send_test_alert
+        yield Finding("Slack", "not configured", is_ok, "alerts go to the log and the control tower")
+    elif not send_test_alert or services is None:
+        yield Finding("Slack", "configured", True, "--send-test-alert sends a message")
+    else:
+        yield _test_alert(services)
+
+
+def _test_alert(services: Services) -> Finding:
+    try:
+        services.messenger.tell(TEST_ALERT, occurrences=1, message_id="")
+    except CrmsyncError as error:
+        return _failed("Slack", "test alert", error)
+    return Finding("Slack", "test alert", True, "sent: look whether it has arrived")

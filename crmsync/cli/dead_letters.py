@@ -1,0 +1,202 @@
+"""`celery -A crmsync dead-letters`: the runs that wait for a person, and how they go on.
+
+Celery loads this module for each of its commands, so what is heavy is imported when a command runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from crmsync.cli.failures import FriendlyGroup
+from crmsync.errors import CrmsyncError, RecordNotFoundError
+
+if TYPE_CHECKING:
+    from crmsync.domain.dead_letters import Answers, DeadLetter
+    from crmsync.services import Services
+
+_ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=click.IntRange(min=1))
+_error = click.option("--error", metavar="NAME", help="Those that died of this error, such as VendorUnavailableError.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("dead-letters", cls=FriendlyGroup)
+def dead_letters() -> None:
+    """Runs that failed for good and wait for a person."""
+
+
+@dead_letters.command("list")
+@_error
+@click.option("--all", "with_ended", is_flag=True, help="Also those that were replayed or discarded.")
+@_json
+def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
+    """List what waits, oldest first."""
+    from crmsync.cli import letters, screen
+    from crmsync.cli.process import open_services
+    from crmsync.domain.dead_letters import LetterStatus
+
+    with open_services().store.read() as uow:
+        found = uow.dead_letters.list(status=None if with_ended else LetterStatus.WAITING, error=error)
+    if as_json:
+        screen.print_json([letters.summary(letter, uow.now) for letter in found])
+    elif found:
+        out = screen.console()
+        out.print(letters.table(found, uow.now, width=out.width, with_status=with_ended))
+    else:
+        screen.console().print(_nothing(error, with_ended))
+
+
+def _nothing(error: str | None, with_ended: bool) -> str:
+    """
+    >>> _nothing(None, False), _nothing("RejectedError", True)
+    ('No dead letter waits.', 'There is no dead letter with the error RejectedError.')
+    """
+    name = f" with the error {error}" if error else ""
+    return f"There is no dead letter{name}." if with_ended else f"No dead letter{name} waits."
+
+
+@dead_letters.command
+@click.argument("letter_id", metavar="ID", type=click.IntRange(min=1))
+@_json
+def show(letter_id: int, *, as_json: bool) -> None:
+    """Show everything about one: the steps, the documents, the cause, what to do."""
+    from crmsync.cli import history, letters, screen
+    from crmsync.cli.process import open_services
+
+    services = open_services()
+    with services.store.read() as uow:
+        letter = uow.dead_letters.get(letter_id)
+        if letter is None:
+            raise RecordNotFoundError(f"There is no dead letter {letter_id}.")
+        steps, documents = history.steps_of(uow, letter.run_id), history.documents_of(uow, letter.run_id)
+    command = letters.next_command(letter, services.settings)
+    if as_json:
+        known = {"advice": letters.advice_for(letter), "command": command, "steps": steps, "documents": documents}
+        screen.print_json(letters.summary(letter, uow.now) | known)
+    else:
+        letters.print_one(letter, steps, documents, command)
+
+
+@dead_letters.command
+@_ids
+@_error
+@click.option("--all", "everything", is_flag=True, help="All that wait.")
+@_yes
+@click.option("--link", "links", metavar="ERP=1000123", multiple=True, help="The customer's number there (or BOOKS=…).")
+@click.option("--accept", is_flag=True, help="Go on although the figures differ.")
+@click.option("--accept-changes", is_flag=True, help="Go on although the deal changed after documents were made.")
+@click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
+@_json
+def replay(
+    *, ids: tuple[int, ...], error: str | None, everything: bool, yes: bool, links: tuple[str, ...], accept: bool,
+    accept_changes: bool, dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Let runs go on: the source is read again, then the failed step and the rest; what is done is not repeated.
+
+    The replay of one ID looks at the deal first, and is refused if its amount, lines or account changed after
+    documents were made. Several, --error and --all do not look: a run whose deal has another amount or account than
+    its documents stops by itself and comes back here.
+    """
+    from crmsync.cli import letter_work
+    from crmsync.domain.dead_letters import Answers
+
+    answers = Answers(accept=accept, links=parse_links(links))
+    with letter_work.work("replay", as_json=as_json) as work:
+        chosen = work.choose(ids, error, everything)
+        is_one = len(set(ids)) == 1 and not (error or everything)
+        _check_one(is_one, {"--dry-run": dry_run, "--accept-changes": accept_changes})
+        _check_links(work.services, answers, chosen)
+        if dry_run:
+            work.foresee(chosen, answers, accept_changes=accept_changes)
+            return
+        if is_one and chosen:
+            answers = work.agree(chosen[0], answers, accept_changes=accept_changes)
+        work.confirm(chosen, yes, plan_of(answers, len(chosen)))
+        work.do(chosen, _replayer(work.services, answers))
+
+
+@dead_letters.command
+@_ids
+@_error
+@click.option("--all", "everything", is_flag=True, help="All that wait.")
+@_yes
+@_json
+def discard(*, ids: tuple[int, ...], error: str | None, everything: bool, yes: bool, as_json: bool) -> None:
+    """Give runs up: they are never replayed. Documents that exist already stay as they are."""
+    from crmsync.cli import letter_work
+
+    with letter_work.work("discard", as_json=as_json) as work:
+        chosen = work.choose(ids, error, everything)
+        work.confirm(chosen, yes, "They are given up for good; documents that exist already stay as they are.")
+        work.do(chosen, _discarder(work.services))
+
+
+def parse_links(texts: Sequence[str]) -> dict[str, str]:
+    """Which customer a person chose, by connection.
+
+    Raises: click.BadParameter.
+    """
+    from crmsync.worker.dead_letters import LINK_NAMES
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, key = text.partition("=")
+        if name not in LINK_NAMES or not re.fullmatch(r"[A-Za-z0-9]{1,40}", key):
+            names = " or ".join(f"{known}=…" for known in LINK_NAMES)
+            raise click.BadParameter(
+                f"expected {names} with the customer's number, found {text!r}.", param_hint="--link"
+            )
+        if found.setdefault(LINK_NAMES[name], key) != key:
+            raise click.BadParameter(f"{name} is given twice.", param_hint="--link")
+    return found
+
+
+def plan_of(answers: Answers, count: int) -> str:
+    """What a replay is about to do."""
+    names = [f"the customer is {key} in {connection}" for connection, key in answers.links.items()]
+    accepted = ["figures that differ are accepted"] if answers.accept else []
+    changed = ["what changed at the deal is accepted"] if answers.accepted else []
+    told = "; ".join([*names, *accepted, *changed])
+    whole = "Each run goes on" if count > 1 else "The run goes on"
+    return f"{whole} at the failed step, and nothing that is done is repeated{f' ({told})' if told else ''}."
+
+
+def _check_one(is_one: bool, options: Mapping[str, bool]) -> None:
+    """Raises: click.UsageError for an option that needs a person to look at one letter."""
+    for option, is_given in options.items():
+        if is_given and not is_one:
+            raise click.UsageError(f"{option} is for one dead letter: give its ID.")
+
+
+def _check_links(services: Services, answers: Answers, chosen: Sequence[DeadLetter]) -> None:
+    """A customer can be named for one deal, whose own customer is known.
+
+    Raises: click.UsageError; CrmsyncError.
+    """
+    if not answers.links or not chosen:
+        return
+    if len(chosen) > 1:
+        raise click.UsageError("--link names the customer of one deal: replay one dead letter at a time with it.")
+    with services.store.read() as uow:
+        run = uow.runs.get(chosen[0].run_id)
+    if run is None or not run.results.get("fetch_deal", {}).get("customer", {}).get("key"):
+        raise CrmsyncError(
+            f"Dead letter {chosen[0].id} can't be linked: its deal has not been read yet.",
+            advice="Replay it without --link.",
+        )
+
+
+def _replayer(services: Services, answers: Answers) -> Callable[[int, str], object]:
+    from crmsync.worker import dead_letters as worker
+
+    return lambda letter_id, by: worker.replay(services, letter_id, answers, by=by)
+
+
+def _discarder(services: Services) -> Callable[[int, str], object]:
+    from crmsync.worker import dead_letters as worker
+
+    return lambda letter_id, by: worker.discard(services, letter_id, by=by)

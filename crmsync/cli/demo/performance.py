@@ -1,0 +1,86 @@
+"""One performance of the demo: from the empty stage to the empty stage, however it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from crmsync.cli.demo import audit, cast
+from crmsync.cli.demo.narrator import Narrator
+from crmsync.cli.demo.story import Story
+from crmsync.cli.demo.waiting import NeverHappened
+from crmsync.cli.demo.world import World
+from crmsync.cli.failures import sentence_of
+from crmsync.errors import CrmsyncError
+
+LOG_LINES = 15
+TELLING = ("web", "worker1")  # whose log explains why a deal did not go on
+
+
+class Interrupted(BaseException):
+    """A signal asks for the end."""
+
+
+def perform(*, once: bool, keep_state: bool) -> bool:
+    """True if every document is where it should be, exactly once."""
+    narrator = Narrator()
+    with World.in_temporary_state(keep=keep_state, say=narrator.note) as world:
+        try:
+            with _signals():
+                return _play(world, narrator, once=once)
+        except (Interrupted, KeyboardInterrupt):
+            narrator.note("Interrupted: stopping every process …")
+            return False
+        except (NeverHappened, CrmsyncError) as error:
+            _explain(world, narrator, error)
+            return False
+
+
+def _play(world: World, narrator: Narrator, *, once: bool) -> bool:
+    cast.explain(narrator)
+    with world.running(narrator):
+        cast.introduce(world, narrator)
+        story = Story(world, narrator)
+        story.tell()
+        is_right = audit.show(story.deals, story.paid, story.evidence, narrator)
+        if not once:
+            cast.say_how_to_look_around(world, narrator)
+            _wait_for_signal()
+            narrator.note("Stopping every process …")
+    return is_right
+
+
+def _wait_for_signal() -> None:
+    try:
+        threading.Event().wait()
+    except (Interrupted, KeyboardInterrupt):
+        return
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(signal.Signals(number).name)
+
+
+def _explain(world: World, narrator: Narrator, error: Exception) -> None:
+    is_start = isinstance(error, CrmsyncError)
+    narrator.failed(sentence_of(error) if isinstance(error, CrmsyncError) else str(error))
+    narrator.facts(error.field_errors if isinstance(error, CrmsyncError) else {})
+    for name, lines in world.logs.tails(LOG_LINES).items():
+        if is_start or name in TELLING:
+            narrator.quote(f"the end of {name}.log", lines)
+    narrator.note("`crmsync demo --keep-state` keeps the whole logs.")

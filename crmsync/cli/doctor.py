@@ -1,0 +1,62 @@
+"""`crmsync doctor`: is everything that crmsync needs there, and if not, what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.failures import FAILED
+from crmsync.errors import ConfigurationError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.cli.checks import Finding
+
+
+@click.command
+@click.option("--send-test-alert", is_flag=True, help="Send a test message to Slack.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, send_test_alert: bool, as_json: bool) -> None:
+    """Check the configuration, the store, the broker, each system and Slack; exit status 1 if anything fails."""
+    findings: list[Finding] = []
+    for finding in _findings(send_test_alert=send_test_alert):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    is_ok = all(finding.is_ok for finding in findings)
+    if as_json:
+        screen.print_json({"ok": is_ok, "checks": [finding.to_json() for finding in findings]})
+    else:
+        _print_end(sum(not finding.is_ok for finding in findings))
+    if not is_ok:
+        raise SystemExit(FAILED)
+
+
+def _findings(*, send_test_alert: bool) -> Iterable[Finding]:
+    """One by one, so that a person sees how far it is."""
+    from crmsync.cli import checks
+
+    try:
+        settings = Settings.from_env()
+    except ConfigurationError as error:
+        return checks.of_configuration(error)
+    return checks.all_of(settings, send_test_alert=send_test_alert)
+
+
+def _print(finding: Finding) -> None:
+    out = screen.console()
+    mark, style = ("✓", "green") if finding.is_ok else ("✗", "red")
+    out.print(mark, style=style, end=" ")
+    out.print(f"{finding.area}: {finding.name}", style="bold", end="")
+    out.print(f" – {finding.detail}" if finding.detail else "")
+
+
+def _print_end(count: int) -> None:
+    out = screen.console()
+    if count:
+        out.print(f"\n{screen.plural(count, 'check')} failed.", style="bold red")
+    else:
+        out.print("\nEverything is as it should be.", style="bold green")

@@ -1,0 +1,104 @@
+"""What people see of a run: what it is for, its steps as they went, and the documents that it made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from crmsync.cli import screen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from crmsync.domain.ledger import Entry
+    from crmsync.domain.runs import Run
+    from crmsync.store import UnitOfWork
+
+LINES_SHOWN = 100  # a flow that looks again every ten minutes writes on for ever
+
+
+def subjects() -> Mapping[str, str]:
+    """What the runs of each flow are for: "deal", "payment", "inventory"."""
+    import crmsync.flows  # noqa: F401 - fills FLOWS
+    from crmsync.worker.flow import FLOWS
+
+    return {name: flow.subject for name, flow in FLOWS.items()}
+
+
+def subject_of(flow: str) -> str:
+    """The flow's own name, where this release does not have it any more."""
+    return subjects().get(flow, flow)
+
+
+def named(flow: str, key: str) -> str:
+    """What a run is for, as people say it: "payment 46000000012345"; a flow's only run needs no key."""
+    subject = subject_of(flow)
+    return subject if key == flow else f"{subject} {key}"
+
+
+def deal_of(run: Run) -> str:
+    """The deal that an invoice's run writes to, once it has read that."""
+    return str(run.results.get("read_invoice", {}).get("deal", ""))
+
+
+def newest(uow: UnitOfWork, *, limit: int, status: str | None, flow: str | None, without: Collection[str]) -> list[Run]:
+    """The newest runs, of *flow* only or of all flows but those *without*."""
+    from sqlalchemy import select
+
+    from crmsync.store.runs import run_of
+    from crmsync.store.tables import runs
+
+    query = select(runs).where(runs.c.flow.not_in(without)).order_by(runs.c.created_at.desc()).limit(limit)
+    if flow:
+        query = query.where(runs.c.flow == flow)
+    if status:
+        query = query.where(runs.c.status == status)
+    return [run_of(row) for row in uow.connection.execute(query)]
+
+
+def steps_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
+    """The last lines of the run's history, oldest first; *seconds* is how long the attempt took."""
+    return [
+        {
+            "step": row.step,
+            "event": row.event,
+            "at": row.at,
+            "seconds": round((row.at - row.started_at).total_seconds(), 3) if row.started_at else None,
+            "detail": row.detail,
+        }
+        for row in uow.runs.history(run_id)[-LINES_SHOWN:]
+    ]
+
+
+def documents_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
+    """What the ledger says of the run: also what was asked for and never confirmed."""
+    return [_document(entry) for entry in uow.ledger.of_run(run_id)]
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    found = entry.document or {}
+    return {
+        "system": entry.key.connection,
+        "kind": entry.key.kind,
+        "number": found.get("number") or found.get("invoice") or found.get("key") or "",
+        "reference": entry.key.reference,
+        "generation": entry.key.generation,
+        "state": entry.state.value,
+    }
+
+
+def steps_table(steps: list[dict[str, Any]]) -> Table:
+    rows = [
+        (f"{step['at']:%Y-%m-%d %H:%M:%S}", step["step"], step["event"], _took(step["seconds"]), step["detail"])
+        for step in steps
+    ]
+    return screen.table(["at (UTC)", "step", "event", "took", "detail"], rows, right=["took"])
+
+
+def documents_table(documents: list[dict[str, Any]]) -> Table:
+    columns = ["kind", "number", "system", "reference", "state"]
+    return screen.table(columns, [[document[name] for name in columns] for document in documents])
+
+
+def _took(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.2f} s"

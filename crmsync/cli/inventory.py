@@ -1,0 +1,148 @@
+"""`crmsync inventory`: bring the ERP's stock to the products now, and see what is low, refused or unknown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.failures import FAILED
+from crmsync.cli.process import open_services
+from crmsync.domain.runs import RunStatus
+
+if TYPE_CHECKING:
+    from crmsync.domain.dead_letters import DeadLetter
+    from crmsync.services import Services
+    from crmsync.settings import Settings
+
+INTERRUPTED = 130
+
+_LISTS = {"low": "Low on stock", "refused": "Refused", "unknown": "Not in the ERP"}
+
+
+@click.group
+def inventory() -> None:
+    """The stock that the products of the CRM show."""
+
+
+@inventory.command
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def run(*, as_json: bool) -> None:
+    """Read the catalogue and the stock, and write what changed: now, in this process.
+
+    If an inventory is under way already, it is watched. Exit status 1 if it stops for a person.
+    """
+    from crmsync.cli.inventory_run import carry_out, outcome_of
+
+    using = open_services()
+    try:
+        ended = carry_out(using)
+    except KeyboardInterrupt:
+        _leave(using.settings)
+    with using.store.read() as uow:
+        letter = uow.dead_letters.of_run(ended.id) if ended.status is not RunStatus.DONE else None
+        outcome = outcome_of(ended, uow.products.counts())
+    if as_json:
+        screen.print_json(outcome | {"dead_letter": letter.id if letter else None})
+    elif ended.status is RunStatus.DONE:
+        _print_outcome(outcome)
+    else:
+        _print_stop(letter, using)
+    if ended.status is not RunStatus.DONE:
+        raise SystemExit(FAILED)
+
+
+def _leave(settings: Settings) -> None:
+    out = screen.console(stderr=True)
+    out.print("Left to the workers: they go on within a minute or two. See how it goes:")
+    out.print(f"  {settings.pasteable('crmsync runs show inventory')}", soft_wrap=True)
+    raise SystemExit(INTERRUPTED)
+
+
+def _print_outcome(outcome: dict[str, Any]) -> None:
+    out = screen.console()
+    out.print("✓ ", style="green", end="")
+    out.print(
+        f"{outcome['products']:,} products, {outcome['materials']:,} materials in stock: "
+        f"{outcome['written']:,} written, {outcome['refused']:,} refused, {outcome['newly_low']:,} newly low."
+    )
+    for title, rows in _sections(outcome):
+        out.print(f"\n{title}", style="bold")
+        out.print(screen.pairs(dict(rows)))
+
+
+def _sections(outcome: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Titles and their lines, only where there is something to tell."""
+    unknown = [(code, "") for code in outcome["first_unknown"]]
+    more = outcome["newly_unknown"] - len(unknown)
+    sections = [
+        ("Refused, by reason", [(reason, f"{count:,}") for reason, count in outcome["reasons"].items()]),
+        ("Newly low, least first", [(code, f"{left} left") for code, left in outcome["lowest"]]),
+        ("Not in the ERP, found now", unknown + ([("…", f"and {more:,} more")] if more > 0 else [])),
+    ]
+    return [(title, rows) for title, rows in sections if rows]
+
+
+def _print_stop(letter: DeadLetter | None, using: Services) -> None:
+    from crmsync.cli import letters
+
+    out = screen.console(stderr=True)
+    if letter is None:
+        out.print("✗ The inventory was given up.", style="bold red")
+        return
+    out.print(f"✗ The inventory stopped: {letter.cause}", style="bold red")
+    out.print(letters.advice_for(letter))
+    command = letters.next_command(letter, using.settings)
+    if command:
+        out.print(f"  {command}", style="bold", soft_wrap=True)
+
+
+@inventory.command
+@click.option("--low", "which", flag_value="low", help="Only the products that are low.")
+@click.option("--unknown", "which", flag_value="unknown", help="Only those whose code the ERP does not know.")
+@click.option("--refused", "which", flag_value="refused", help="Only those that could not be written.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many of each list.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(*, which: str | None, limit: int, as_json: bool) -> None:
+    """Show what is known of the stock, and what the last inventory did; no system is asked."""
+    from crmsync.cli.inventory_run import known_stock
+
+    chosen = [which] if which else list(_LISTS)
+    found = known_stock(open_services().store, chosen, limit=limit)
+    if as_json:
+        screen.print_json(found)
+    elif found["last_run"] is None and not found["counts"]["active"]:
+        screen.console().print("No inventory yet. It runs every hour; `crmsync inventory run` does it now.")
+    else:
+        _print_known(found, is_chosen=bool(which))
+
+
+def _print_known(found: dict[str, Any], *, is_chosen: bool) -> None:
+    out, counts = screen.console(), found["counts"]
+    out.print(screen.pairs(_facts(found)))
+    for which in found["lists"]:
+        rows, count = found["lists"][which], counts[which]
+        if count or is_chosen:
+            out.print(f"\n{_LISTS[which]}: {count:,}", style="bold")
+        if rows:
+            out.print(_table(which, rows))
+        if count > len(rows) and rows:
+            out.print(f"… and {count - len(rows):,} more (--{which} --limit {count})")
+
+
+def _facts(found: dict[str, Any]) -> dict[str, str]:
+    counts, last = found["counts"], found["last_run"]
+    facts = {"Products": f"{counts['active']:,}"}
+    facts |= {title: f"{counts[which]:,}" for which, title in _LISTS.items()}
+    if found["last_success_at"]:
+        facts["Last done"] = f"{found['last_success_at']:%Y-%m-%d %H:%M:%S} UTC, {found['last_remark']}".rstrip(", ")
+    if last and last["status"] != RunStatus.DONE:
+        facts["Now"] = f"{last['status']}, at {last['step']}: crmsync runs show inventory"
+    return facts
+
+
+def _table(which: str, rows: list[dict[str, Any]]) -> Any:
+    columns = {"low": ["code", "available"], "refused": ["code", "reason"], "unknown": ["code"]}[which]
+    cells = [[f"{row[name]:,f}" if name == "available" else row[name] for name in columns] for row in rows]
+    return screen.table(columns, cells, right=["available"])

@@ -1,0 +1,173 @@
+"""Replaying and discarding: which are meant, is it wanted, what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import click
+from rich.progress import track
+
+import crmsync.flows  # noqa: F401 - registers the tasks and their queues
+from crmsync.cli import foresight, letters, screen
+from crmsync.cli.failures import FAILED
+from crmsync.cli.process import open_services, user
+from crmsync.domain.dead_letters import Answers, DeadLetter
+from crmsync.errors import CrmsyncError
+from crmsync.services import Services
+from crmsync.worker import dead_letters as worker
+from crmsync.worker import rehearsal
+from crmsync.worker.rehearsal import Source
+
+
+@contextmanager
+def work(verb: str, *, as_json: bool) -> Iterator[Work]:
+    """Work to be done in the block; ends the command with status 1 if any of it failed."""
+    made = Work(verb, as_json, open_services())
+    yield made
+    if made.failed:
+        sys.exit(FAILED)
+
+
+def can_ask() -> bool:
+    """True if a person sits at the other end of stdin."""
+    return sys.stdin.isatty()
+
+
+@dataclass
+class Work:
+    """What `replay` and `discard` have in common. Only the outcome goes to stdout where it is JSON."""
+
+    verb: str
+    as_json: bool
+    services: Services
+    failed: bool = False
+    _missing: list[int] = field(default_factory=list)
+
+    def choose(self, ids: Sequence[int], error: str | None, everything: bool) -> list[DeadLetter]:
+        """The letters that are meant and wait; says which of *ids* don't.
+
+        Raises: click.UsageError if none or several ways to choose are given.
+        """
+        if bool(ids) + bool(error or everything) != 1:
+            raise click.UsageError(f"Say which to {self.verb}: ids, or --error NAME, or --all.")
+        with self.services.store.read() as uow:
+            waiting = {letter.id: letter for letter in uow.dead_letters.list(error=error)}
+        self._missing = [letter_id for letter_id in dict.fromkeys(ids) if letter_id not in waiting]
+        return [waiting[letter_id] for letter_id in dict.fromkeys(ids or waiting) if letter_id in waiting]
+
+    def foresee(self, chosen: Sequence[DeadLetter], answers: Answers, *, accept_changes: bool) -> None:
+        """Show what replaying the one that is chosen would do, and do nothing."""
+        if not chosen:
+            self.do(chosen, lambda letter_id, by: None)
+            return
+        found = foresight.foresee(self.services, chosen[0], answers, accept_changes=accept_changes)
+        if self.as_json:
+            screen.print_json(found)
+        else:
+            foresight.show(found)
+
+    def agree(self, letter: DeadLetter, answers: Answers, *, accept_changes: bool) -> Answers:
+        """*answers* with what a person accepts of the changes at the source; ends the command if that is not enough."""
+        source = self._source(letter)
+        given = rehearsal.agreed(answers, source, accept_changes=accept_changes)
+        if source is not None and rehearsal.is_refused(source, given, letter.step):
+            self._refuse(letter, source, given)
+        if source is not None:
+            self._tell(source, given, accept_changes=accept_changes)
+        return given
+
+    def _source(self, letter: DeadLetter) -> Source | None:
+        """The deal as it is now; it matters, and costs a call, only where there are documents."""
+        run = rehearsal.run_of(self.services, letter)
+        return rehearsal.read_source(self.services, run) if rehearsal.has_documents(self.services, run) else None
+
+    def _refuse(self, letter: DeadLetter, source: Source, answers: Answers) -> NoReturn:
+        reason = foresight.refusal(letter, source, answers)
+        accepting = foresight.command(self.services, letter, source, answers)
+        foresight.print_refusal(reason, source, accepting)
+        if self.as_json:
+            failed = [{"id": letter.id, "problem": reason}]
+            changes = (foresight.source_json(source) or {})["changes"]
+            screen.print_json({"replayed": [], "failed": failed, "changes": changes, "command": accepting})
+        sys.exit(FAILED)
+
+    def _tell(self, source: Source, given: Answers, *, accept_changes: bool) -> None:
+        out = screen.console(stderr=True)
+        if source.problem:
+            out.print(f"The deal can't be looked at now: {source.problem} The run looks at it itself.")
+        if source.problem and accept_changes:
+            out.print("Nothing that changed there is accepted unseen.")
+        if given.accepted:
+            out.print(foresight.changes_table(source))
+
+    def confirm(self, chosen: Sequence[DeadLetter], yes: bool, plan: str) -> None:
+        """Show what is about to happen, and ask.
+
+        Raises: click.UsageError where nobody can be asked; click.Abort for a no.
+        """
+        if not chosen:
+            return
+        out, now = screen.console(stderr=self.as_json), self.services.store.clock()
+        out.print(letters.table(chosen, now, width=out.width))
+        out.print(plan)
+        if yes:
+            return
+        if not can_ask():
+            raise click.UsageError("Nobody can be asked here: stdin is no terminal. Add --yes to go on without asking.")
+        click.confirm(f"{self.verb.capitalize()} {screen.plural(len(chosen), 'dead letter')}?", abort=True, err=True)
+
+    def do(self, chosen: Sequence[DeadLetter], act: Callable[[int, str], object]) -> None:
+        """Do it to each, then bring the queue up to date and say what came of it."""
+        by = user()
+        problems = {letter_id: f"Dead letter {letter_id} does not wait." for letter_id in self._missing}
+        for letter in self._progress(chosen):
+            try:
+                act(letter.id, by)
+            except CrmsyncError as error:  # one that another person was faster with must not stop the others
+                problems[letter.id] = str(error)
+        self.failed = bool(problems)
+        done = [letter for letter in chosen if letter.id not in problems]
+        self._report(done, problems, is_told=self._redraw() if done else True)
+
+    def _progress(self, chosen: Sequence[DeadLetter]) -> Iterator[DeadLetter]:
+        out = screen.console(stderr=True)
+        is_shown = out.is_terminal and len(chosen) > 1
+        yield from track(chosen, self.verb, console=out, transient=True, disable=not is_shown)
+
+    def _redraw(self) -> bool:
+        """Bring the queue `dead_letter` up to date. False if the broker does not answer."""
+        return worker.best_effort(lambda: worker.redraw(self.services))
+
+    def _report(self, done: Sequence[DeadLetter], problems: dict[int, str], *, is_told: bool) -> None:
+        if self.as_json:
+            failed = [{"id": letter_id, "problem": problem} for letter_id, problem in problems.items()]
+            screen.print_json({f"{self.verb}ed": [letter.id for letter in done], "failed": failed})
+            return
+        out = screen.console()
+        for problem in problems.values():
+            out.print(f"✗ {problem}", style="red")
+        for line in self._outcome(done, is_told=is_told, nothing=not problems):
+            out.print(line, soft_wrap=True)
+
+    def _outcome(self, done: Sequence[DeadLetter], *, is_told: bool, nothing: bool) -> list[str]:
+        if not done:
+            return ["No dead letter waits."] if nothing else []
+        told = f"✓ {self.verb}ed {screen.plural(len(done), 'dead letter')}."
+        if self.verb == "discard":
+            return [told]
+        return [f"{told} {_next(is_told)}", *self._where_to_look(done)]
+
+    def _where_to_look(self, done: Sequence[DeadLetter]) -> list[str]:
+        command = f"crmsync runs show {done[0].run_id}" if len(done) == 1 else "crmsync runs list"
+        again = "A run that fails again comes back to `dead-letters list`. See how it goes:"
+        return [again, f"  {self.services.settings.pasteable(command)}"]
+
+
+def _next(is_told: bool) -> str:
+    if is_told:
+        return "A worker goes on from here."
+    return "Redis does not answer: the sweeper hands it to a worker once Redis is back."

@@ -1,0 +1,154 @@
+"""Dead letters as people see them: in a list, and one with everything that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from crmsync.cli import history, screen
+from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("id", "age", "task", "deal", "company", "amount", "error", "kind", "status")
+NARROW_COLUMNS = ("id", "age", "task, error", "deal, company", "amount", "kind", "status")
+ONE_LINE_WIDTH = 150
+
+_COMMAND = "celery -A crmsync dead-letters"
+
+# What `replay` has to be told where only a person knows it.
+_ANSWERS = {
+    ("AmbiguousMatchError", "match_erp_customer"): " --link ERP=NUMBER",
+    ("AmbiguousMatchError", "match_books_customer"): " --link BOOKS=NUMBER",
+}
+
+
+def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
+    """A letter as JSON."""
+    return {
+        "id": letter.id,
+        "status": letter.status.value,
+        "kind": letter.kind.value,
+        "task": f"{letter.flow}.{letter.step}",
+        "flow": letter.flow,
+        "subject": history.subject_of(letter.flow),
+        "deal": letter.subject_key,
+        "company": letter.title,
+        "amount": letter.amount,
+        "currency": letter.currency,
+        "error": letter.error,
+        "system": letter.system,
+        "cause": letter.cause,
+        "failures": letter.failures,
+        "age_seconds": round((now - letter.created_at).total_seconds()),
+        "created_at": letter.created_at,
+        "updated_at": letter.updated_at,
+        "run": letter.run_id,
+        "correlation_id": letter.correlation_id,
+    }
+
+
+def table(letters: Sequence[DeadLetter], now: datetime, *, width: int, with_status: bool = False) -> Table:
+    """One line a letter, or two where *width* has no room for it."""
+    columns = COLUMNS if width >= ONE_LINE_WIDTH else NARROW_COLUMNS
+    names = [name for name in columns if with_status or name != "status"]
+    rows = [[_cell(name, letter, now) for name in names] for letter in letters]
+    return screen.table(names, rows, right=["id", "age", "amount"])
+
+
+def _cell(name: str, letter: DeadLetter, now: datetime) -> str:
+    """What stands in a column; one named after two things has two lines."""
+    if ", " in name:
+        return "\n".join(_cell(part, letter, now) for part in name.split(", "))
+    cells = {
+        "id": str(letter.id),
+        "age": screen.age((now - letter.created_at).total_seconds()),
+        "task": f"{letter.flow}.{letter.step}",
+        "deal": _subject(letter),
+        "company": letter.title,
+        "amount": letter.money,
+        "error": letter.error,
+        "kind": letter.kind.value,
+        "status": letter.status.value,
+    }
+    return cells[name]
+
+
+def _subject(letter: DeadLetter) -> str:
+    """The id of a deal, for which most letters are; anything else by its name."""
+    return (
+        letter.subject_key
+        if history.subject_of(letter.flow) == "deal"
+        else history.named(letter.flow, letter.subject_key)
+    )
+
+
+def print_one(letter: DeadLetter, steps: list[dict[str, Any]], documents: list[dict[str, Any]], command: str) -> None:
+    out = screen.console()
+    out.print(f"Dead letter {letter.id}", style="bold")
+    out.print(screen.pairs({name: value for name, value in _facts(letter).items() if value}))
+    for title, rows in (
+        ("What happened", history.steps_table(steps)),
+        ("What was made", history.documents_table(documents)),
+    ):
+        if rows.row_count:
+            out.print(f"\n{title}", style="bold")
+            out.print(rows)
+    out.print("\nWhat to do", style="bold")
+    out.print(f"  {advice_for(letter)}")
+    if command:
+        out.print(f"  {command}", style="bold", soft_wrap=True)
+
+
+def _facts(letter: DeadLetter) -> dict[str, str]:
+    subject = history.subject_of(letter.flow)
+    return {
+        subject[:1].upper() + subject[1:]: letter.subject_key,
+        "Company": letter.title,
+        "Amount": letter.money,
+        "Task": f"{letter.flow}.{letter.step}",
+        "System": letter.system,
+        "Error": letter.error,
+        "Cause": letter.cause,
+        "Kind": letter.kind.value,
+        "Status": letter.status.value,
+        "Failures": str(letter.failures),
+        "Since": f"{letter.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        "Run": letter.run_id,
+        "Correlation": letter.correlation_id,
+    }
+
+
+def advice_for(letter: DeadLetter) -> str:
+    """The same words as in the alert, as long as the letter waits."""
+    from crmsync.alerts.content import dead_letter_alert
+
+    states = {
+        LetterStatus.REPLAYING: "It is being replayed: wait for its end.",
+        LetterStatus.REPLAYED: "Nothing: its run went through.",
+        LetterStatus.DISCARDED: "Nothing: it was given up.",
+    }
+    return states.get(letter.status) or str(dead_letter_alert(letter, subject="", command="")["advice"])
+
+
+def next_command(letter: DeadLetter, settings: Settings) -> str:
+    """What to type next, or "" if there is nothing to do."""
+    if letter.status in (LetterStatus.REPLAYED, LetterStatus.DISCARDED):
+        return ""
+    if letter.status is LetterStatus.REPLAYING:
+        return settings.pasteable(f"crmsync runs show {letter.run_id}")
+    return replay_command(letter, settings, "")
+
+
+def replay_command(letter: DeadLetter, settings: Settings, options: str) -> str:
+    """The replay of *letter* with *options*; without any, with the answer that it waits for."""
+    return settings.pasteable(f"{_COMMAND} replay {letter.id}{options or _answer(letter)}")
+
+
+def _answer(letter: DeadLetter) -> str:
+    if letter.kind is not LetterKind.REVIEW or letter.error == "OutcomeUnknownError":
+        return ""
+    return _ANSWERS.get((letter.error, letter.step), " --accept")

@@ -1,0 +1,110 @@
+"""`crmsync limits`: how much of what each vendor allows is used, and what is kept for orders and payments."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.errors import CrmsyncError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.connectors.redis_link import Link
+    from crmsync.connectors.shared_budget import State
+
+_AT_ONCE = "at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One connection: its limits, and for how many seconds its vendor has told crmsync to keep still."""
+
+    connection: str
+    organization: str
+    states: list[State]
+    pause_seconds: float
+
+
+@click.command
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def limits(*, as_json: bool) -> None:
+    """Show the call budgets: what is allowed, used, kept for orders and payments, and left."""
+    settings = Settings.from_env()
+    found = _usages(settings)
+    if as_json:
+        screen.print_json([_to_json(usage) for usage in found])
+    elif found:
+        _print(found, settings.behaviour.reserve_percent)
+    else:
+        screen.console().print("No system is configured: docs/configuration.md describes every variable.")
+
+
+def _usages(settings: Settings) -> list[Usage]:
+    """Raises: CrmsyncError if Redis does not answer."""
+    from crmsync.connectors.redis_link import NoRedisError
+    from crmsync.connectors.registry import connections, is_configured
+    from crmsync.services import redis_link
+
+    link = redis_link(settings, level=logging.DEBUG)  # the error says it all
+    try:
+        return [_usage(name, settings, link) for name in connections() if is_configured(name, settings)]
+    except NoRedisError as error:
+        raise CrmsyncError(
+            "Redis does not answer, so the processes of crmsync don't share a budget now.",
+            advice="Check REDIS_URL; `crmsync doctor` tells more. Until then the vendors' own limits apply.",
+        ) from error
+
+
+def _usage(connection: str, settings: Settings, link: Link) -> Usage:
+    from crmsync.connectors.registry import budget_of
+
+    budget = budget_of(connection, settings, link)
+    return Usage(connection, budget.quota.organization, budget.states(), budget.pause_left_seconds())
+
+
+def _to_json(usage: Usage) -> dict[str, Any]:
+    """Seconds are rounded to tenths; null where it is not known, or nothing is to be waited for."""
+    limits = [asdict(state) | {"left": state.left, "resets_in_seconds": _tenths(state)} for state in usage.states]
+    return {
+        "connection": usage.connection,
+        "organization": usage.organization,
+        "limits": limits,
+        "calls_under_way": next(state.used for state in usage.states if state.window == _AT_ONCE),
+        "told_to_wait_seconds": round(usage.pause_seconds, 1),
+    }
+
+
+def _tenths(state: State) -> float | None:
+    return None if state.resets_in_seconds is None else round(state.resets_in_seconds, 1)
+
+
+def _print(found: list[Usage], reserve_percent: int) -> None:
+    out = screen.console()
+    columns = ["connection", "limit", "allowed", "used", "reserved", "left", "resets in"]
+    rows = [_row(usage, state) for usage in found for state in usage.states]
+    out.print(screen.table(columns, rows, right=columns[2:]))
+    out.print(f'\nReserved: {reserve_percent} %, for orders and payments. Used "at once": calls under way now.')
+    if any(state.used is None for usage in found for state in usage.states):
+        out.print("?: the vendor tells it with its next answer.")
+    for usage in found:
+        if usage.pause_seconds > 0:
+            out.print(f"{usage.connection} has told crmsync to wait: {usage.pause_seconds:.0f} s more.", style="yellow")
+
+
+def _row(usage: Usage, state: State) -> tuple[object, ...]:
+    numbers = (state.allowed, state.used, state.reserved, state.left)
+    resets = "" if state.resets_in_seconds is None else _wait(state.resets_in_seconds)
+    return (usage.connection, state.window, *("?" if number is None else number for number in numbers), resets)
+
+
+def _wait(seconds: float) -> str:
+    """How long it takes, never less than it does.
+
+    >>> [_wait(seconds) for seconds in (0.2, 59.1, 61, 7201)]
+    ['1 s', '60 s', '2 min', '121 min']
+    """
+    return f"{-int(-seconds // 1)} s" if seconds <= 60 else f"{-int(-seconds // 60)} min"

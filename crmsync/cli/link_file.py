@@ -1,0 +1,126 @@
+"""Reads a file of customer links: every row is checked, every problem is told with its line and field."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
+
+from crmsync.connectors.salesforce.ids import full_id
+from crmsync.services import ROLES
+
+TARGETS: Mapping[str, str] = {"erp_customer": ROLES["orders"], "books_customer": ROLES["invoices"]}
+"""Which column names a customer of which connection."""
+
+COLUMNS = ("crm_id", *TARGETS)
+ACCOUNT_PREFIX = "001"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in a line of the file; line 1 is the header."""
+
+    line: int
+    field: str
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A customer of the CRM, and which one it is in a connection."""
+
+    line: int
+    field: str
+    connection: str
+    crm_key: str
+    key: str
+
+
+class _CrmId(fields.String):
+    """An id of 15 or 18 characters, in its long form."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return full_id(text, ACCOUNT_PREFIX)
+        except ValueError as error:
+            raise ValidationError(str(error) if text else "is missing") from error
+
+
+def _key(longest: int) -> fields.String:
+    problem = f"expected up to {longest} letters and digits"
+    return fields.String(load_default="", validate=validate.Regexp(rf"[A-Za-z0-9]{{0,{longest}}}\Z", error=problem))
+
+
+class LinkRow(Schema):
+    """One line: an account of the CRM, and its customer in the ERP, in the books, or in both."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    crm_id = _CrmId(required=True)
+    erp_customer = _key(10)
+    books_customer = _key(25)
+
+    @pre_load
+    def _strip(self, row: Mapping[str, str | None], **_: Any) -> dict[str, str]:
+        return {name: (row.get(name) or "").strip() for name in COLUMNS}
+
+    @validates_schema
+    def _names_a_target(self, row: Mapping[str, str], **_: Any) -> None:
+        if not any(row.get(name) for name in TARGETS):
+            raise ValidationError("neither customer is given", "erp_customer")
+
+
+def read(content: bytes) -> tuple[list[Pair], list[Problem]]:
+    """The pairs of a CSV file in UTF-8, and all of its problems."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return [], [Problem(content.count(b"\n", 0, error.start) + 1, "", "is not UTF-8: save the file as CSV UTF-8")]
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            return [], [Problem(1, name, "is no column of the file: the first line names them") for name in missing]
+        return _rows(reader)
+    except csv.Error as error:
+        return [], [Problem(reader.reader.line_num, "", f"can't be read: {error}")]
+
+
+def _rows(reader: csv.DictReader[str]) -> tuple[list[Pair], list[Problem]]:
+    schema, pairs, problems = LinkRow(), list[Pair](), list[Problem]()
+    for row in reader:
+        try:
+            pairs += _pairs(reader.line_num, schema.load(row))
+        except ValidationError as error:
+            problems += _problems(reader.line_num, error)
+    return pairs, problems + _repeated(pairs)
+
+
+def _pairs(line: int, row: Mapping[str, str]) -> list[Pair]:
+    return [Pair(line, name, connection, row["crm_id"], row[name]) for name, connection in TARGETS.items() if row[name]]
+
+
+def _problems(line: int, error: ValidationError) -> Iterable[Problem]:
+    messages: Mapping[str, list[str]] = error.normalized_messages()
+    return [Problem(line, name, text) for name, texts in messages.items() for text in texts]
+
+
+def _repeated(pairs: list[Pair]) -> list[Problem]:
+    """A customer that two lines speak of: which of them counts is not for us to guess."""
+    first: dict[tuple[str, str], Pair] = {}
+    repeated = [pair for pair in pairs if first.setdefault((pair.connection, pair.crm_key), pair) is not pair]
+    return [
+        Problem(
+            pair.line, "crm_id", f"{pair.crm_key} stands in line {first[pair.connection, pair.crm_key].line} already"
+        )
+        for pair in repeated
+    ]

@@ -1,0 +1,31 @@
+"""`crmsync migrate`: brings the database to the schema of this release."""
+
+from __future__ import annotations
+
+import click
+
+from crmsync.cli import screen
+from crmsync.settings import Settings
+
+
+@click.command
+def migrate() -> None:
+    """Bring the database to the schema of this release; several may run at once."""
+    from crmsync.store import Store, schema
+
+    store = Store(Settings.from_env().database_url)
+    store.ping()
+    before = schema.current(store)
+    schema.migrate(store)
+    store.close()
+    screen.console().print(outcome(before, schema.HEAD))
+
+
+def outcome(before: str | None, head: str) -> str:
+    """
+    >>> outcome("0001", "0001"), outcome(None, "0001")
+    ('The database is at schema 0001 already.', 'The database is now at schema 0001 (it was empty).')
+    """
+    if before == head:
+        return f"The database is at schema {head} already."
+    return f"The database is now at schema {head} ({f'before: {before}' if before else 'it was empty'})."

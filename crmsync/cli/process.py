@@ -1,0 +1,40 @@
+"""What a command works with: settings that hold, and services over a store that answers."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING
+
+from crmsync.errors import ConfigurationError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.services import Services
+
+
+def open_services(settings: Settings | None = None) -> Services:
+    """Services of this environment; the tables of an empty database are made.
+
+    Raises: ConfigurationError; StoreUnavailableError if the database does not answer.
+    """
+    from crmsync.services import Services
+    from crmsync.store import Store
+
+    settings = settings or Settings.from_env()
+    try:
+        Store(settings.database_url).ping()
+        return Services.from_settings(settings)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The state directory can't be used: {error.strerror}.",
+            field_errors={"CRMSYNC_HOME": str(settings.home)},
+        ) from error
+
+
+def user() -> str:
+    """Who sits at this terminal, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under an id without a name
+        return f"user {os.getuid()}"

@@ -1,0 +1,148 @@
+"""`crmsync runs`: what crmsync is doing and has done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import history, screen
+from crmsync.cli.process import open_services
+from crmsync.domain.money import Money
+from crmsync.domain.runs import Run, RunStatus
+from crmsync.errors import RecordNotFoundError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.store import UnitOfWork
+
+DEAL = "deal"
+
+
+@click.group
+def runs() -> None:
+    """Look at runs: one is one deal on its way to order and invoice, one payment, one invoice that was paid."""
+
+
+@runs.command("list")
+@click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only these.")
+@click.option("--flow", metavar="NAME", help="Only runs of this flow, such as payment_to_invoices.")
+@click.option("--all", "with_background", is_flag=True, help="Also the runs that look at everything, again and again.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(*, status: str | None, flow: str | None, with_background: bool, limit: int, as_json: bool) -> None:
+    """List the newest runs; inventory and catch-up only where they are asked for."""
+    only = _flow_named(flow) if flow else None
+    hidden = () if only or with_background else _background()
+    with open_services().store.read() as uow:
+        newest = history.newest(uow, limit=limit, status=status, flow=only, without=hidden)
+        found = [_summary(run, uow) for run in newest]
+    if as_json:
+        screen.print_json(found)
+    elif found:
+        screen.console().print(_table(found))
+    else:
+        screen.console().print("There is no such run." if status or flow else "There is no run yet.")
+
+
+@runs.command
+@click.argument("key", metavar="RUN|DEAL|PAYMENT|INVOICE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(key: str, *, as_json: bool) -> None:
+    """Show one run, by its id or by the id of what it is for: its steps, its documents.
+
+    `inventory`, `catch_up_deals` and `catch_up_payments` have one run each, of that name.
+    """
+    with open_services().store.read() as uow:
+        run = _find(uow, key)
+        steps, documents = history.steps_of(uow, run.id), history.documents_of(uow, run.id)
+        letter = uow.dead_letters.of_run(run.id)
+        summary = _summary(run, uow) | {"dead_letter": letter.id if letter else None}
+    if as_json:
+        screen.print_json(summary | {"steps": steps, "documents": documents})
+    else:
+        _print(summary, steps, documents)
+
+
+def _flow_named(name: str) -> str:
+    """Raises: click.BadParameter."""
+    names = history.subjects()
+    if name not in names:
+        raise click.BadParameter(f"there is no flow {name!r}; the flows are {', '.join(names)}.", param_hint="--flow")
+    return name
+
+
+def _background() -> tuple[str, ...]:
+    from crmsync.worker.flow import FLOWS
+
+    history.subjects()  # fills FLOWS
+    return tuple(flow.name for flow in FLOWS.values() if flow.is_background)
+
+
+def _find(uow: UnitOfWork, key: str) -> Run:
+    """By its id, else by the key of its subject: of a deal first."""
+    flows = sorted(history.subjects().items(), key=lambda item: item[1] != DEAL)
+    found = (uow.runs.of_subject(flow, key) for flow, _ in flows)
+    run = uow.runs.get(key) or next(filter(None, found), None)
+    if run is None:
+        raise RecordNotFoundError(f"There is no run {key}.", advice="`crmsync runs list` shows what there is.")
+    return run
+
+
+def _summary(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+    subject = history.subject_of(run.flow)
+    return {
+        "id": run.id,
+        "flow": run.flow,
+        "subject": subject,
+        "key": run.subject_key,
+        "deal": run.subject_key if subject == DEAL else history.deal_of(run),
+        "company": run.title,
+        "amount": str(Money(run.amount, run.currency)) if run.amount is not None else "",
+        "status": run.status.value,
+        "step": run.step if run.status is not RunStatus.DONE else "",
+        "attempts": run.attempts,
+        "age_seconds": (uow.now - run.created_at).total_seconds(),
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "due_at": run.due_at,
+        "correlation_id": run.correlation_id,
+    }
+
+
+def _table(found: list[dict[str, Any]]) -> Any:
+    rows = [
+        (
+            row["id"],
+            screen.age(row["age_seconds"]),
+            row["status"],
+            row["step"],
+            history.named(row["flow"], row["key"]),
+            row["company"],
+            row["amount"],
+        )
+        for row in found
+    ]
+    return screen.table(["run", "age", "status", "step", "for", "company", "amount"], rows, right=["age", "amount"])
+
+
+def _print(summary: dict[str, Any], steps: list[dict[str, Any]], documents: list[dict[str, Any]]) -> None:
+    out = screen.console()
+    shown = {
+        "Run": summary["id"],
+        "Flow": summary["flow"],
+        "For": history.named(summary["flow"], summary["key"]),
+        "Deal": summary["deal"] if summary["deal"] != summary["key"] else "",
+        "Company" if summary["key"] != summary["flow"] else "About": summary["company"],
+        "Amount": summary["amount"],
+        "Status": summary["status"] + (f", at {summary['step']}" if summary["step"] else ""),
+        "Correlation": summary["correlation_id"],
+    }
+    out.print(screen.pairs({name: value for name, value in shown.items() if value}))
+    for title, table in (("Steps", history.steps_table(steps)), ("Documents", history.documents_table(documents))):
+        if table.row_count:
+            out.print(f"\n{title}", style="bold")
+            out.print(table)
+    if summary["status"] == RunStatus.STOPPED and summary["dead_letter"]:
+        command = f"celery -A crmsync dead-letters show {summary['dead_letter']}"
+        out.print(f"\nIt waits for a person: {Settings.from_env().pasteable(command)}")

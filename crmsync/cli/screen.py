@@ -1,0 +1,91 @@
+"""What is printed: tables and colours in a terminal, plain lines everywhere else, JSON where it is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH_WITHOUT_TERMINAL = 180  # a file or a pipe has no edge: nothing is cut or folded
+
+STYLES = {"done": "green", "stopped": "red", "waiting": "yellow", "retry": "yellow", "replayed": "cyan"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Data is never read as markup; NO_COLOR and COLUMNS are honoured."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = WIDTH_WITHOUT_TERMINAL
+    return made
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """A table of *rows*; the columns in *right* are aligned to the right, like numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False, pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        cells = ["" if cell is None else str(cell) for cell in row]
+        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
+    return made
+
+
+def pairs(values: Mapping[str, object]) -> Table:
+    """Names and values, one a line, aligned."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, show_header=False, padding=(0, 2, 0, 2), pad_edge=True)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in values.items():
+        made.add_row(Text(name, style="cyan"), Text(str(value)))
+    return made
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} can't be shown as JSON")
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in one unit.
+
+    >>> [age(seconds) for seconds in (0, 59, 60, 7200, 200_000)]
+    ['0 s', '59 s', '1 min', '2 h', '2 d']
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def plural(count: int, noun: str) -> str:
+    """
+    >>> plural(1, "dead letter"), plural(0, "dead letter")
+    ('1 dead letter', '0 dead letters')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

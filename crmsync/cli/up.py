@@ -1,0 +1,139 @@
+"""`crmsync up`: all processes against the configured systems, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from crmsync.cli import screen
+from crmsync.errors import ConfigurationError
+from crmsync.settings import Settings
+
+FLOWER_USER = "crmsync"
+
+
+@click.command
+def up() -> None:
+    """Run the receiver, the worker, beat and Flower, and Redis where none is configured."""
+    from crmsync.cli.processes import specs
+    from crmsync.supervisor import Supervisor
+
+    settings = checked(os.environ)
+    flower_port = port_of_flower(os.environ)
+    refuse_taken_ports(settings, flower_port)
+    supervisor = Supervisor(specs(settings), env=environment(settings, os.environ), cwd=Path.cwd())
+    screen.console().print(screen.pairs(_facts(settings, flower_port)))
+    raise SystemExit(supervisor.run())
+
+
+def checked(env: Mapping[str, str]) -> Settings:
+    """Settings with which deals can be synced.
+
+    Raises: ConfigurationError with everything that is wrong, systems that are not configured included.
+    """
+    settings, problems = _settings(env)
+    missing = _unconfigured(settings, env)
+    if settings is not None and not missing:
+        return settings
+    raise ConfigurationError(
+        "The environment is not right.",
+        field_errors={**problems, **missing},
+        advice="docs/configuration.md describes every variable; `crmsync demo` needs none of them.",
+    )
+
+
+def _settings(env: Mapping[str, str]) -> tuple[Settings | None, Mapping[str, str]]:
+    try:
+        return Settings.from_env(env), {}
+    except ConfigurationError as error:
+        return None, error.field_errors
+
+
+# connection → its first variable, and how all of them start
+_VARIABLES = {
+    "salesforce": ("SF_CLIENT_ID", "SF_"),
+    "s4hana": ("SAP_BASE_URL", "SAP_"),
+    "zoho_books": ("ZOHO_CLIENT_ID", "ZOHO_"),
+}
+
+
+def _unconfigured(settings: Settings | None, env: Mapping[str, str]) -> dict[str, str]:
+    """Systems of which the environment says nothing."""
+    from crmsync.connectors.registry import is_configured
+
+    return {
+        variable: f"is missing: {connection} is not configured"
+        for connection, (variable, prefix) in _VARIABLES.items()
+        if not (is_configured(connection, settings) if settings else _is_mentioned(prefix, env))
+    }
+
+
+def _is_mentioned(prefix: str, env: Mapping[str, str]) -> bool:
+    return any(name.startswith(prefix) and value.strip() for name, value in env.items())
+
+
+def refuse_taken_ports(settings: Settings, flower_port: int) -> None:
+    """Raises: ConfigurationError for a port that something else listens on."""
+    from crmsync.cli.processes import taken
+
+    wanted = {"PORT": (settings.host, settings.port), "FLOWER_PORT": ("127.0.0.1", flower_port)}
+    problems = {
+        name: f"{address[1]} is taken by another process" for name, address in wanted.items() if taken([address])
+    }
+    if problems:
+        raise ConfigurationError("A port is not free.", field_errors=problems, advice="Is crmsync running already?")
+
+
+def port_of_flower(env: Mapping[str, str]) -> int:
+    """FLOWER_PORT, which is Flower's own variable, so Settings does not know it.
+
+    Raises: ConfigurationError.
+    """
+    text = env.get("FLOWER_PORT") or "5555"
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ConfigurationError("The environment is not right.", field_errors={"FLOWER_PORT": "expected a port"})
+    return int(text)
+
+
+def environment(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+    """What the processes get: Flower's password is the control tower's, unless it has one of its own."""
+    from crmsync.passwords import tower_password
+
+    return {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{tower_password(settings)}", **env}
+
+
+def _facts(settings: Settings, flower_port: int) -> dict[str, str]:
+    from crmsync.cli.configuration import without_password
+    from crmsync.cli.processes import local_url
+
+    url = settings.public_url or local_url(settings)
+    return {
+        "Receiver": f"{url}/webhook/salesforce/deal-closed",
+        "Control tower": f"{url}/",
+        "Flower": f"http://127.0.0.1:{flower_port}/",
+        "User, password": f"{FLOWER_USER}, {where_the_password_is(settings)}",
+        "Redis": redis_of(settings),
+        "Database": without_password(settings.database_url),
+        "State directory": str(settings.home),
+    }
+
+
+def where_the_password_is(settings: Settings) -> str:
+    """Of the control tower and of Flower; it is not printed, because this goes to logs."""
+    from crmsync.passwords import TOWER_PASSWORD_FILE
+
+    return "CRMSYNC_TOWER_PASSWORD" if settings.tower_password else f"in {settings.home / TOWER_PASSWORD_FILE}"
+
+
+def redis_of(settings: Settings) -> str:
+    """Which server carries the messages."""
+    from crmsync import embedded
+    from crmsync.cli.configuration import without_password
+    from crmsync.cli.processes import uses_embedded_redis
+
+    if uses_embedded_redis(settings):
+        return f"{embedded.find_server()}, started by crmsync, socket {embedded.socket_path(settings.home)}"
+    return without_password(settings.broker_url or settings.redis_url)

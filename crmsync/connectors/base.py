@@ -1,0 +1,156 @@
+"""What a flow may ask of a connector, role by role.
+
+A flow is bound to connections by role and names no vendor; a connector offers the roles that its vendor can fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from crmsync.domain.catch_up import WonDeal
+from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest
+from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, PaymentFigures, Settlement
+from crmsync.domain.stock import Product, Rejection, StockLevel, StockRow
+
+KeepAlive = Callable[[], None]
+"""Called before each of several calls in a row, so that the lease outlasts them."""
+
+
+JOB_LOST = "JOB_LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `crmsync doctor`: what was tried, whether it worked, and what to do if not."""
+
+    name: str
+    is_ok: bool
+    detail: str = ""
+
+
+class Connector(Protocol):
+    """What every vendor offers."""
+
+    system: str
+    """The name of the system for people: 'SAP S/4HANA'."""
+
+    def check(self) -> list[Check]:
+        """Sign in and read one thing; name the missing permission or custom field. Raises nothing."""
+
+
+class Deals(Connector, Protocol):
+    """The role of the CRM."""
+
+    def fetch_deal(self, key: str) -> Deal:
+        """The deal with its customer and lines, in one call.
+
+        Raises: RecordNotFoundError.
+        """
+
+    def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
+        """Write the numbers to the deal; the same call twice changes nothing."""
+
+    def write_payment(self, key: str, figures: PaymentFigures) -> None:
+        """Write what was paid to the deal; the same call twice changes nothing. No day clears the day.
+
+        Raises: RecordNotFoundError.
+        """
+
+    def won_deals(self, since: datetime, until: datetime) -> Iterator[Sequence[WonDeal]]:
+        """Pages of the deals that are won and were changed in [since, until), oldest change first."""
+
+
+class Customers(Connector, Protocol):
+    """Part of the roles of the ERP and of the books. Searches return every candidate, at most ten."""
+
+    def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
+        """Those that carry our *reference*, wherever this vendor has a place for it."""
+
+    def find_customers_by_keys(self, customer: Customer) -> list[CustomerMatch]:
+        """Those with exactly the same tax number or e-mail address; never by name."""
+
+    def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
+        """Complete a customer that was found, so that documents can be made for it (SAP: role and sales area)."""
+
+    def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
+        """Raises: AmbiguousMatchError where the vendor refuses a second customer of that name."""
+
+
+class Orders(Customers, Protocol):
+    """The role of the ERP."""
+
+    def find_orders(self, reference: str) -> list[Document]:
+        """Every order that carries exactly *reference*."""
+
+    def create_order(self, request: OrderRequest) -> Document:
+        """Make the order. `net` is None where the answer lacks it: read_order() tells it."""
+
+    def read_order(self, key: str) -> Document: ...
+
+
+class Invoices(Customers, Protocol):
+    """The role of the books."""
+
+    def find_invoices(self, reference: str) -> list[Document]:
+        """Every invoice that carries exactly *reference* and is not void."""
+
+    def create_invoice(self, request: InvoiceRequest) -> Document:
+        """Make the invoice; mail it in the same call only where `request.send` is set."""
+
+    def read_invoice(self, key: str) -> Document: ...
+
+    def send_invoice(self, key: str, recipients: tuple[str, ...]) -> None:
+        """Mail the invoice to its customer."""
+
+
+class Payments(Connector, Protocol):
+    """The role of the books where money comes in."""
+
+    def read_payment(self, key: str) -> Payment:
+        """Raises: RecordNotFoundError for one that was deleted."""
+
+    def read_settlement(self, invoice_key: str) -> Settlement:
+        """Raises: RecordNotFoundError for an invoice that was deleted."""
+
+    def changed_invoices(self, since: datetime) -> Iterator[InvoiceChange]:
+        """Invoices changed at or after *since*, whoever made them."""
+
+    def changed_payments(self, since: datetime) -> Iterator[PaymentChange]:
+        """Payments recorded or changed at or after *since*, as far as the vendor can tell."""
+
+
+class Stock(Connector, Protocol):
+    """The role of the ERP where goods lie."""
+
+    def stock(self) -> Iterator[Sequence[StockRow]]:
+        """Pages of the stock that counts; a material may have many rows, or none where it has no stock."""
+
+    def known_materials(self, codes: Collection[str], keep_alive: KeepAlive) -> set[str]:
+        """Those of *codes* that the ERP knows, as they were asked for."""
+
+
+class Catalogue(Connector, Protocol):
+    """The role of the CRM where products are quoted from."""
+
+    bulk_above: int
+    """More levels than this go into a bulk job."""
+
+    def products(self, since: datetime | None) -> Iterator[Sequence[Product]]:
+        """Pages of the products changed at or after *since* (None: all), also inactive ones."""
+
+    def write_levels(self, levels: Sequence[StockLevel], keep_alive: KeepAlive) -> list[Rejection]:
+        """Write at most *bulk_above* levels; a row that is refused stops no other. The same call twice is harmless."""
+
+    def start_bulk(self, levels: Sequence[StockLevel], keep_alive: KeepAlive) -> str:
+        """Hand any number of levels over; returns the key of the job. The same job twice is harmless."""
+
+    def bulk_rejections(self, job_key: str, keep_alive: KeepAlive) -> list[Rejection] | None:
+        """What the job refused; None while it is at work.
+
+        Raises: VendorUnavailableError with code JOB_LOST for a job that failed or vanished as a whole: start another.
+        """

@@ -1,0 +1,426 @@
+"""One HTTP client for every vendor: a keep-alive session, deadlines, one refresh after a 401, one error table.
+
+It never retries (the worker does), never sleeps, and no error text holds a vendor's own words.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util import Timeout
+
+from crmsync import errors
+from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.log import CORRELATION_HEADER, correlation_id
+
+CONNECT_SECONDS = 5.0
+POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
+LONGEST_WAIT_SECONDS = 7 * 86_400.0  # a vendor that asks for more is not believed
+RENEWALS_MAX = 2  # the second only where the first brought another process's token
+BODY_BYTES_MAX = 32 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Of the headers of a write, those that say what it does; others may hold a CSRF token and its cookies.
+_TELLING_HEADERS = frozenset({"content-type", "x-upsert", "x-unique-identifier-key", "x-unique-identifier-value"})
+
+_deadline: ContextVar[float | None] = ContextVar("crmsync_deadline", default=None)
+_is_rehearsal: ContextVar[bool] = ContextVar("crmsync_is_rehearsal", default=False)
+
+
+@contextmanager
+def deadline(ends_at: float) -> Iterator[None]:
+    """Let no vendor call inside the block start that could last beyond *ends_at*, as time.monotonic() counts."""
+    token = _deadline.set(ends_at)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def extend_deadline(ends_at: float) -> None:
+    """The lease was renewed: calls may last until *ends_at*."""
+    if _deadline.get() is not None:
+        _deadline.set(ends_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A call that would change something at a vendor, as it would be sent, without credentials; *body* is JSON."""
+
+    operation: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Any = None
+
+
+class WouldWriteError(Exception):
+    """This call would change something at a vendor; in a rehearsal it is not sent."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(write.operation)
+        self.write = write
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """Inside the block calls that read go out, and one that would write raises WouldWriteError instead.
+
+    It has no answer to give, so whatever a caller does, nothing can pass for done.
+
+    Raises: RuntimeError inside a deadline, for that is where a worker does a step.
+    """
+    if _deadline.get() is not None:
+        raise RuntimeError("a worker does not rehearse")
+    token = _is_rehearsal.set(True)
+    try:
+        yield
+    finally:
+        _is_rehearsal.reset(token)
+
+
+class Renewal(StrEnum):
+    """What became of credentials that were refused."""
+
+    NOTHING = ""  # there is nothing to renew
+    ADOPTED = "adopted"  # another process has brought new ones meanwhile, which may have ended as well
+    FETCHED = "fetched"  # these are new
+
+
+class Authorizer(Protocol):
+    """Adds credentials to a call; see auth.py."""
+
+    def headers(self) -> Mapping[str, str]: ...
+
+    def renew(self, stale: Mapping[str, str]) -> Renewal:
+        """Replace credentials that were refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is not an error. *body* is parsed JSON with Decimal for every fraction, else None."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a vendor's error answer says, without its words: its code, the fields at fault, how long to wait."""
+
+    code: str = ""
+    field_errors: Mapping[str, str] = field(default_factory=dict)
+    retry_after_seconds: float | None = None
+    error: type[errors.CrmsyncError] | None = None  # where the vendor's code says more than the status
+    message: str | None = None  # our own sentence for the vendor's code
+    advice: str | None = None  # what a person can do about it; not kept where the worker tries again
+
+
+# What a status means where the vendor's own code does not say more. Anything else of 4xx: RejectedError.
+STATUS_ERRORS: Mapping[int, type[errors.CrmsyncError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.RecordNotFoundError,
+    405: errors.UnexpectedAnswerError,
+    406: errors.UnexpectedAnswerError,
+    408: errors.VendorUnavailableError,
+    409: errors.ConcurrentUpdateError,
+    410: errors.UnexpectedAnswerError,
+    412: errors.ConcurrentUpdateError,
+    415: errors.UnexpectedAnswerError,
+    423: errors.ConcurrentUpdateError,
+    425: errors.RateLimitedError,
+    428: errors.ConcurrentUpdateError,
+    429: errors.RateLimitedError,
+}
+
+Explain = Callable[[Reply], "Failure | None"]
+"""Reads a vendor's answer: a Failure if it reports one (even under 200), None if all is well."""
+
+
+def new_session(*, cookies: bool = False) -> requests.Session:
+    """A session for all threads of a process; without cookies unless the vendor binds tokens to them."""
+    session = requests.Session()
+    # Otherwise a netrc file would replace our credentials, and each call would read the environment: see _route().
+    session.trust_env = False
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    if not cookies:
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+class VendorClient:
+    """Sends calls to one vendor, as its *budget* allows, and turns every failure into the error tree."""
+
+    def __init__(
+        self,
+        *,
+        system: str,
+        session: requests.Session,
+        authorizer: Authorizer | None,
+        explain: Explain,
+        call_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        budget: Budget = UNLIMITED,
+    ) -> None:
+        self.system = system
+        self.session = session
+        self._authorizer = authorizer
+        self._explain = explain
+        self._call_seconds = call_seconds
+        self._headers = dict(headers or {})
+        self._budget = budget
+        # The total spans connecting and waiting for the answer; requests passes it on, though its types don't say so.
+        self._timeout: Any = Timeout(connect=min(CONNECT_SECONDS, call_seconds), total=call_seconds)
+        self._routes: dict[str, dict[str, Any]] = {}
+
+    def call(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one call, with one refresh after a 401; *operation* is its stable name in errors and logs.
+
+        Raises: the errors of errors.py; `is_definite` tells whether the vendor has surely not done it. Where the
+        budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
+        WouldWriteError.
+        """
+        own = dict(headers or {})
+        body = encode(json) if json is not None else data
+        if json is not None:
+            own.setdefault("Content-Type", "application/json")
+        if _is_rehearsal.get() and method not in READS:
+            raise WouldWriteError(_write(operation, method, url, params, body, own))
+        self._budget.admit()
+        credentials = self._authorizer.headers() if self._authorizer else {}
+        reply = self._send(operation, method, url, params, body, {**own, **credentials})
+        for _ in range(RENEWALS_MAX):
+            renewal = self._authorizer.renew(credentials) if reply.status == 401 and self._authorizer else None
+            if not renewal or self._authorizer is None:
+                break
+            credentials = self._authorizer.headers()
+            reply = self._send(operation, method, url, params, body, {**own, **credentials})
+            if renewal is not Renewal.ADOPTED:
+                break
+        self._raise_for(operation, reply)
+        return reply
+
+    def _send(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        body: Any,
+        headers: dict[str, str],
+    ) -> Reply:
+        with self._budget.call(operation):
+            reply = self._exchange(operation, method, url, params, body, headers)
+        self._budget.learn(reply.headers, reply.status)
+        return reply
+
+    def _exchange(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        body: Any,
+        headers: dict[str, str],
+    ) -> Reply:
+        ends_at = self._ends_at()
+        try:
+            response = self.session.request(
+                method,
+                url,
+                params=params,
+                data=body,
+                headers={**self._headers, **headers, **_correlation()},
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+                **self._route(url),
+            )
+            with response:
+                return _reply(response, _read(response, ends_at))
+        except requests.RequestException as error:
+            # Without its cause: that quotes the address, which may hold a customer's e-mail.
+            raise self._transport_error(operation, error) from None
+
+    def _route(self, url: str) -> dict[str, Any]:
+        """The proxy and the certificates that this machine prescribes for a host, looked up once."""
+        host = urlsplit(url).netloc
+        if host not in self._routes:
+            found = requests.Session().merge_environment_settings(url, {}, None, None, None)
+            self._routes[host] = {"proxies": found["proxies"], "verify": found["verify"]}
+        return self._routes[host]
+
+    def _ends_at(self) -> float:
+        """The monotonic instant by which the call must be over.
+
+        Raises: NotNowError where the run's lease would not outlast the call: the next attempt has a lease of its own.
+        """
+        now = time.monotonic()
+        ends_at, limit = now + self._call_seconds, _deadline.get()
+        if limit is not None and ends_at > limit:
+            raise errors.NotNowError("The lease is too short for another call.", wait_seconds=1, system=self.system)
+        return ends_at
+
+    def _transport_error(self, operation: str, error: requests.RequestException) -> errors.CrmsyncError:
+        unsent = _never_sent(error)
+        what = "can't be reached" if unsent else "did not answer"
+        return errors.VendorUnavailableError(
+            f"{self.system} {what}.", system=self.system, operation=operation, is_definite=unsent
+        )
+
+    def _raise_for(self, operation: str, reply: Reply) -> None:
+        failure = self._explain(reply)
+        if failure is None and reply.status < 400:
+            return
+        error = error_of(self.system, operation, reply, failure or Failure())
+        if isinstance(error, errors.RateLimitedError):
+            self._budget.refused(error.retry_after_seconds)
+        raise error
+
+
+def _write(
+    operation: str, method: str, url: str, params: Mapping[str, str] | None, body: Any, headers: Mapping[str, str]
+) -> Write:
+    telling = {name: value for name, value in headers.items() if name.lower() in _TELLING_HEADERS}
+    address = requests.Request(method, url, params=params).prepare().url or url
+    return Write(operation, method, address, telling, _readable(body))
+
+
+def _readable(body: Any) -> Any:
+    text = body.decode() if isinstance(body, bytes) else body
+    try:
+        return jsonlib.loads(text)
+    except (TypeError, ValueError):  # a form, a CSV, nothing
+        return text
+
+
+def error_of(system: str, operation: str, reply: Reply, failure: Failure) -> errors.CrmsyncError:
+    """The error for an answer: by the vendor's code where it is known, else by status."""
+    error_type = failure.error or _by_status(reply.status)
+    message = failure.message or f"{system} answered {operation} with {reply.status}."
+    common: dict[str, Any] = {"system": system, "operation": operation, "code": failure.code or f"HTTP {reply.status}"}
+    if issubclass(error_type, errors.RetryableError):
+        wait = failure.retry_after_seconds
+        wait = wait if wait is not None else retry_after_seconds(reply.headers)
+        return error_type(message, retry_after_seconds=wait, **common)
+    return error_type(message, field_errors=failure.field_errors, advice=failure.advice, **common)
+
+
+def _by_status(status: int) -> type[errors.CrmsyncError]:
+    if status >= 500:
+        return errors.VendorUnavailableError
+    if 300 <= status < 400:
+        return errors.UnexpectedAnswerError
+    return STATUS_ERRORS.get(status, errors.RejectedError)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds from now; the header may hold seconds or a date.
+
+    >>> retry_after_seconds({"Retry-After": "7"}), retry_after_seconds({}), retry_after_seconds({"Retry-After": "?"})
+    (7.0, None, None)
+    """
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        return _bounded(float(value))
+    except ValueError:
+        pass
+    try:
+        return _bounded((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _bounded(seconds: float) -> float | None:
+    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
+
+
+def encode(value: Any) -> bytes:
+    """JSON; a Decimal becomes a number of exactly its value (vendors that want strings get strings from the mapper).
+
+    >>> encode({"rate": Decimal("235.10"), "quantity": Decimal(200)})
+    b'{"rate": 235.1, "quantity": 200}'
+    """
+    return jsonlib.dumps(value, default=_encode_decimal, ensure_ascii=False).encode()
+
+
+def _encode_decimal(value: Any) -> int | float:
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} has no JSON form")
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    if Decimal(repr(number)) != value:
+        raise errors.MappingError(f"The number {value} has more digits than a JSON number can hold.")
+    return number
+
+
+def _correlation() -> dict[str, str]:
+    current = correlation_id()
+    return {CORRELATION_HEADER: current} if current else {}
+
+
+def _read(response: requests.Response, ends_at: float) -> bytes:
+    """The whole body, within the deadline: a server that trickles must not outlast the lease."""
+    chunks, size = [], 0
+    # read1 returns what there is: read would wait, piece by piece and each within the timeout, until it has it all.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        chunks.append(chunk)
+        size += len(chunk)
+        if time.monotonic() > ends_at or size > BODY_BYTES_MAX:
+            raise requests.exceptions.ReadTimeout("the answer is too slow or too large")
+    return b"".join(chunks)
+
+
+def _reply(response: requests.Response, content: bytes) -> Reply:
+    text = content.decode(response.encoding or "utf-8", errors="replace")
+    return Reply(response.status_code, response.headers, _parsed(text), text)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return jsonlib.loads(text, parse_float=Decimal)
+    except ValueError:
+        return None
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    """True if the connection was never made, so that no byte of the call has left."""
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.InvalidURL):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError | NameResolutionError | ConnectTimeoutError)

@@ -1,0 +1,239 @@
+"""The roles of the ERP, spoken by SAP S/4HANA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+
+import requests
+
+from crmsync import errors
+from crmsync.connectors import auth
+from crmsync.connectors.base import Check, KeepAlive
+from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.http import Authorizer, Explain, VendorClient, new_session
+from crmsync.connectors.s4hana import orders, partners
+from crmsync.connectors.s4hana.csrf import Tokens
+from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome
+from crmsync.connectors.s4hana.odata import Address, Row, entity, equals, expanded
+from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
+from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
+from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, StockReader
+from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.documents import Document, OrderRequest
+from crmsync.domain.stock import StockRow
+from crmsync.domain.tokens import AccessToken
+from crmsync.settings import Behaviour, SapSettings
+
+CONNECTION = "s4hana"
+ORDER_SERVICE = "API_SALES_ORDER_SRV"
+TOKEN_SECONDS = 3600  # where the token's answer does not say
+
+_ORDER_FIELDS = (
+    "SalesOrder,SoldToParty,TotalNetAmount,TransactionCurrency,"
+    "PurchaseOrderByCustomer,AssignmentReference,OverallSDDocumentRejectionSts"
+)
+_CHECKED = {
+    "read sales orders (SAP_COM_0109)": (ORDER_SERVICE, "A_SalesOrder", "SalesOrder"),
+    "read business partners (SAP_COM_0008)": (PARTNER_SERVICE, "A_BusinessPartner", "BusinessPartner"),
+    "search tax numbers": (PARTNER_SERVICE, "A_BusinessPartnerTaxNumber", "BusinessPartner"),
+    "search e-mail addresses": (PARTNER_SERVICE, "A_AddressEmailAddress", "AddressID"),
+    "search addresses": (PARTNER_SERVICE, "A_BusinessPartnerAddress", "AddressID"),
+    "read stock (SAP_COM_0164)": (STOCK_SERVICE, STOCK_SET, "Material"),
+    "read products (SAP_COM_0009)": (PRODUCT_SERVICE, PRODUCT_SET, "Product"),
+}
+
+_PARTNER = PartnerSchema()
+_SALES_AREA = SalesAreaSchema()
+_ORDER = OrderSchema()
+
+
+class S4Hana:
+    """Customers are business partners with the sales role and our sales area; orders are sales orders."""
+
+    system = SYSTEM
+
+    def __init__(self, settings: SapSettings, service: ServiceClient) -> None:
+        self._settings = settings
+        self._service = service
+        self._search = PartnerSearch(service, tax_number_type=settings.tax_number_type)
+        self._stock = StockReader(service, types=settings.stock_types, plants=settings.stock_plants)
+
+    def check(self) -> list[Check]:
+        """Ends at a refused sign-in: a few more would lock the communication user."""
+        checks = []
+        for name, attempt in self._attempts():
+            error = _failure(attempt)
+            checks.append(Check(name, is_ok=error is None, detail=_detail(error)))
+            if error is not None and _is_hopeless(error):
+                break
+        return checks
+
+    def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
+        return [_match(partner, "reference") for partner in self._search.by_reference(reference)]
+
+    def find_customers_by_keys(self, customer: Customer) -> list[CustomerMatch]:
+        """Tax number first: where it finds anybody, the e-mail address is not asked."""
+        found = self._search.by_tax_number(customer.tax_number.strip())
+        if found:
+            return [_match(partner, "tax number") for partner in found]
+        return [_match(partner, "e-mail") for partner in self._search.by_email(customer.email.strip())]
+
+    def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
+        """Give a partner that was found the sales role and our sales area; what it has stays as it is.
+
+        Raises: RejectedError for a partner that is blocked.
+        """
+        row = self._search.complete("adopt_customer", match.key)
+        partner: Partner = read(_PARTNER, row, "adopt_customer")
+        if partner.is_blocked:
+            raise _blocked(partner)
+        if not _has_sales_role(row):
+            self._add_sales_role(partner)
+        key = partner.customer or self._customer_number("adopt_customer", partner)
+        if not self._has_sales_area(row):
+            self._add_sales_area(key, currency)
+        return CustomerMatch(key=key, name=partner.name or match.name, matched_by=match.matched_by)
+
+    def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
+        operation = "create_customer"
+        body = partners.partner_body(customer, reference=reference, currency=currency, settings=self._settings)
+        row = self._service.create(operation, PARTNER_SERVICE, "A_BusinessPartner", body)
+        partner: Partner = read(_PARTNER, row, operation)
+        with outcome(is_definite=False):  # the partner exists, whatever becomes of a second look at it
+            key = partner.customer or self._customer_number(operation, partner)
+        return CustomerMatch(key=key, name=partner.name or customer.name, matched_by="created")
+
+    def find_orders(self, reference: str) -> list[Document]:
+        """Whoever they are for: customers may be linked anew. A rejected order is ours as well, and says so."""
+        field = self._settings.reference_field
+        stored = orders.stored_reference(reference, field)
+        options = {"$filter": equals(field, stored), "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}
+        rows = self._service.rows("find_orders", ORDER_SERVICE, "A_SalesOrder", options)
+        found = [read(_ORDER, row, "find_orders") for row in rows]
+        return [orders.document(order) for order in found if orders.carries(order, stored, field)]
+
+    def create_order(self, request: OrderRequest) -> Document:
+        body = orders.order_body(request, self._settings)
+        row = self._service.create("create_order", ORDER_SERVICE, "A_SalesOrder", body)
+        return orders.created_document(read(_ORDER, row, "create_order"))
+
+    def read_order(self, key: str) -> Document:
+        row = self._service.read("read_order", ORDER_SERVICE, entity("A_SalesOrder", key), {"$select": _ORDER_FIELDS})
+        return orders.document(read(_ORDER, row, "read_order"))
+
+    def stock(self) -> Iterator[Sequence[StockRow]]:
+        return self._stock.pages()
+
+    def known_materials(self, codes: Collection[str], keep_alive: KeepAlive) -> set[str]:
+        return self._stock.known(codes, keep_alive)
+
+    def _attempts(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        for name, place in _CHECKED.items():
+            yield name, partial(self._service.peek, "check", *place)
+        for service in (ORDER_SERVICE, PARTNER_SERVICE):
+            yield f"get a CSRF token from {service}", partial(self._service.may_write, service)
+
+    def _add_sales_role(self, partner: Partner) -> None:
+        path = f"{entity('A_BusinessPartner', partner.number)}/to_BusinessPartnerRole"
+        self._service.create("add_sales_role", PARTNER_SERVICE, path, partners.role_body(partners.SALES_ROLE))
+
+    def _has_sales_area(self, row: Row) -> bool:
+        wanted = partners.sales_area(self._settings)
+        areas = expanded(row, "to_Customer", "to_CustomerSalesArea")
+        return any(read(_SALES_AREA, area, "adopt_customer") == wanted for area in areas)
+
+    def _add_sales_area(self, key: str, currency: str) -> None:
+        body = {"Customer": key, **partners.sales_area_body(self._settings, currency)}
+        self._service.create("add_sales_area", PARTNER_SERVICE, "A_CustomerSalesArea", body)
+
+    def _customer_number(self, operation: str, partner: Partner) -> str:
+        """The number that documents refer to: usually the partner's own, but not always.
+
+        Raises: RetryableError where SAP makes the customer out of the partner later (old releases).
+        """
+        number = self._search.numbered(operation, partner.number).customer
+        if not number:
+            what = f"{SYSTEM} has not made the business partner {partner.number} a customer yet."
+            raise errors.RetryableError(what, is_definite=False, system=SYSTEM, operation=operation)
+        return number
+
+
+def connect(
+    settings: SapSettings, *, token_store: auth.TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
+) -> S4Hana:
+    """The connector of one system, with the two sessions it needs: one keeps cookies, for the CSRF tokens."""
+    address = Address(settings.base_url, settings.sap_client)
+    client = partial(_client, settings, _authorizer(settings, token_store), behaviour.call_seconds)
+    tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, budget), address)
+    explained = partial(explain, lock_codes=settings.lock_codes)
+    return S4Hana(settings, ServiceClient(client(new_session(), explained, budget), tokens, address))
+
+
+def _client(
+    settings: SapSettings,
+    authorizer: Authorizer,
+    call_seconds: float,
+    session: requests.Session,
+    explained: Explain,
+    budget: Budget = UNLIMITED,
+) -> VendorClient:
+    return VendorClient(
+        system=SYSTEM,
+        session=session,
+        authorizer=authorizer,
+        explain=explained,
+        call_seconds=call_seconds,
+        headers={"Accept": "application/json", "Accept-Language": settings.language},
+        budget=budget,
+    )
+
+
+def _authorizer(settings: SapSettings, token_store: auth.TokenStore) -> Authorizer:
+    if settings.auth == "basic":
+        return auth.BasicAuth(settings.user, settings.password)
+    fetch: Callable[[], AccessToken] = partial(
+        auth.client_credentials,
+        SYSTEM,
+        token_url=settings.token_url,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        seconds=TOKEN_SECONDS,
+    )
+    return auth.SharedToken(CONNECTION, store=token_store, fetch=fetch)
+
+
+def _failure(attempt: Callable[[], None]) -> errors.CrmsyncError | None:
+    try:
+        attempt()
+    except errors.CrmsyncError as error:
+        return error
+    return None
+
+
+def _detail(error: errors.CrmsyncError | None) -> str:
+    return " ".join(filter(None, (str(error), error.advice))) if error else ""
+
+
+def _is_hopeless(error: errors.CrmsyncError) -> bool:
+    is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
+    return is_signed_out or isinstance(error, errors.VendorUnavailableError)
+
+
+def _match(partner: Partner, matched_by: str) -> CustomerMatch:
+    return CustomerMatch(key=partner.customer or partner.number, name=partner.name, matched_by=matched_by)
+
+
+def _has_sales_role(row: Row) -> bool:
+    roles = expanded(row, "to_BusinessPartnerRole")
+    return any(role.get("BusinessPartnerRole") == partners.SALES_ROLE for role in roles)
+
+
+def _blocked(partner: Partner) -> errors.RejectedError:
+    return errors.RejectedError(
+        f"The business partner {partner.number} is blocked in {SYSTEM}.",
+        system=SYSTEM,
+        operation="adopt_customer",
+        advice="Unblock it there, or link the deal's account to another customer.",
+    )

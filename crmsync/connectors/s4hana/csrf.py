@@ -1,0 +1,75 @@
+"""CSRF tokens: every write carries one, together with the cookies of the session that it was given in.
+
+A token and its cookies are kept as one value, so that no thread can send the one with the other of a later session.
+Reads send the cookies too: SAP limits the number of open sessions, so all calls of a process share one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import requests
+from requests.cookies import get_cookie_header
+
+from crmsync import errors
+from crmsync.connectors.http import VendorClient
+from crmsync.connectors.s4hana.errors import SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
+from crmsync.connectors.s4hana.odata import Address
+
+_OPERATION = "csrf_token"
+_FETCH = {TOKEN_HEADER: "Fetch"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """The headers that a write sends: the token and the cookies it is bound to."""
+
+    headers: Mapping[str, str]
+
+
+class Tokens:
+    """One token per service and process; *http*'s session keeps cookies and does nothing but fetch tokens."""
+
+    def __init__(self, http: VendorClient, address: Address) -> None:
+        self._http = http
+        self._address = address
+        self._tokens: dict[str, Token] = {}
+        self._lock = threading.Lock()
+        self.cookies: Mapping[str, str] = {}
+
+    def of(self, service: str) -> Token:
+        return self._tokens.get(service) or self.renewed(service, stale=None)
+
+    def renewed(self, service: str, *, stale: Token | None) -> Token:
+        """A token other than *stale*: another thread's if there is one.
+
+        Raises: definite errors, for the write that needed the token was not sent.
+        """
+        with self._lock:
+            current = self._tokens.get(service)
+            if current is None or current is stale:
+                with outcome(is_definite=True):
+                    current = self._tokens[service] = self._fetch(service)
+        return current
+
+    def _fetch(self, service: str) -> Token:
+        """From the service's root, or from its metadata where the root can't be read."""
+        try:
+            return self._ask(self._address.url(service), {})
+        except NoTokenHereError:
+            return self._ask(self._address.url(service, "$metadata"), {"Accept": "application/xml"})
+
+    def _ask(self, url: str, headers: Mapping[str, str]) -> Token:
+        reply = self._http.call(_OPERATION, "GET", url, headers={**_FETCH, **headers})
+        value = reply.headers.get(TOKEN_HEADER, "")
+        if not value or value.lower() == "required":
+            raise errors.UnexpectedAnswerError(f"{SYSTEM} gave no CSRF token.", system=SYSTEM, operation=_OPERATION)
+        self.cookies = self._cookies_for(url)
+        return Token({TOKEN_HEADER: value, **self.cookies})
+
+    def _cookies_for(self, url: str) -> Mapping[str, str]:
+        """Every cookie of the session, whatever its name: names vary by system and client."""
+        header = get_cookie_header(self._http.session.cookies, requests.Request("GET", url).prepare())
+        return {"Cookie": header} if header else {}

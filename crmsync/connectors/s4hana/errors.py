@@ -1,0 +1,133 @@
+"""What an error answer of SAP says: its code and the field at fault, never its words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
+
+from crmsync import errors
+from crmsync.connectors.http import Failure, Reply
+
+SYSTEM = "SAP S/4HANA"
+TOKEN_HEADER = "x-csrf-token"  # noqa: S105 - the name of a header
+
+# Our sentence for codes whose meaning is published (ilia-inovaflow/s4hana-create-record-skills, 2026-05-12).
+_SENTENCES = {
+    "FSBP_ECC/030": f"{SYSTEM} wants a language for the address; check SAP_LANGUAGE.",
+    "CVI_API/003": f"{SYSTEM} wants a currency for the sales area; the deal has none that it knows.",
+}
+SIGNED_OUT = "HTTP 401"
+_FORBIDDEN = f"{SYSTEM} does not let the communication user do this; check its communication arrangements."
+_CODE = re.compile(r"[\w/.~-]{1,60}")
+_FIELD = re.compile(r"[A-Za-z]\w{0,59}")
+_GENERIC = "/IWBEP/"  # codes of the gateway, which say less than those of the application
+_LOUD = ("warning", "error")
+
+
+class StaleTokenError(errors.AuthenticationError):
+    """SAP S/4HANA does not accept the CSRF token it just gave; a proxy may drop its cookies."""
+
+
+class NoTokenHereError(errors.RecordNotFoundError):
+    """SAP S/4HANA gives no CSRF token at this address."""
+
+
+@contextmanager
+def outcome(*, is_definite: bool) -> Iterator[None]:
+    """Mark what the block raises: a call before or after a create tells nothing else about the create."""
+    try:
+        yield
+    except errors.CrmsyncError as error:
+        error.is_definite = is_definite
+        raise
+
+
+def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
+    """The Failure that *reply* reports; a code among *lock_codes* means: try later.
+
+    Locked objects answer 400 with a code that varies by application, so only a tenant's own table can tell them.
+    """
+    if reply.status < 400:
+        return None
+    if is_stale_token(reply):
+        return Failure(error=StaleTokenError, message=StaleTokenError.__doc__)
+    if reply.status == 401:  # usually an HTML page
+        return Failure(SIGNED_OUT, message=f"{SYSTEM} does not accept the credentials.")
+    error = _error(reply.body)
+    code = _most_exact([error, *_faults(error)])
+    if code in lock_codes and reply.status < 500:
+        return Failure(code, error=errors.ConcurrentUpdateError, message=f"A record in {SYSTEM} is locked.")
+    sentence = _FORBIDDEN if reply.status == 403 else _SENTENCES.get(code)
+    return Failure(code, field_errors=_field_errors(error), message=sentence)
+
+
+def explain_token_fetch(reply: Reply) -> Failure | None:
+    """Some services have no readable root: there the token comes from elsewhere."""
+    if reply.status in (404, 405, 501):
+        return Failure(error=NoTokenHereError)
+    return explain(reply)
+
+
+def is_stale_token(reply: Reply) -> bool:
+    """Any other 403 is a missing permission and must surface (SAP KBA 3048103)."""
+    return reply.status == 403 and str(reply.headers.get(TOKEN_HEADER, "")).lower() == "required"
+
+
+def remarks(headers: Mapping[str, str]) -> list[str]:
+    """The codes of warnings in the `sap-message` header of a success; the header may be URL-encoded.
+
+    >>> remarks({"sap-message": '{"code":"V1/555","severity":"warning","details":[{"code":"V4/2","severity":"info"}]}'})
+    ['V1/555']
+    """
+    message = _header_json(headers.get("sap-message", ""))
+    entries = [message, *_mappings(message.get("details"))]
+    return [code for entry in entries if entry.get("severity") in _LOUD and (code := _code(entry))]
+
+
+def _header_json(text: str) -> Mapping[str, Any]:
+    for form in (text, unquote(text)):
+        try:
+            value = json.loads(form)
+        except ValueError:
+            continue
+        return value if isinstance(value, Mapping) else {}
+    return {}
+
+
+def _error(body: Any) -> Mapping[str, Any]:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return error if isinstance(error, Mapping) else {}
+
+
+def _faults(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The error details of severity `error`; others are remarks on the way."""
+    inner = error.get("innererror")
+    details = _mappings(inner.get("errordetails")) if isinstance(inner, Mapping) else []
+    return [detail for detail in details if detail.get("severity") == "error"]
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _most_exact(entries: list[Mapping[str, Any]]) -> str:
+    codes = [code for entry in entries if (code := _code(entry))]
+    return next((code for code in codes if not code.startswith(_GENERIC)), codes[0] if codes else "")
+
+
+def _code(entry: Mapping[str, Any]) -> str:
+    code = entry.get("code")
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+
+
+def _field_errors(error: Mapping[str, Any]) -> dict[str, str]:
+    """The first field that SAP names; the last detail is often a generic one without any."""
+    for fault in _faults(error):
+        field = str(fault.get("target") or fault.get("propertyref") or "").rsplit("/", maxsplit=1)[-1]
+        if _FIELD.fullmatch(field):
+            return {field: "refused"}
+    return {}

@@ -1,0 +1,125 @@
+"""A deal as a sales order: header, items, and the price of each as a pricing element. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from crmsync.connectors.s4hana.schemas import ItemSchema, Order, OrderSchema, PriceSchema, misfit, written
+from crmsync.domain.deals import Deal, DealLine
+from crmsync.domain.documents import Document, OrderRequest, Price, price_of
+from crmsync.domain.money import Money, decimals_of
+from crmsync.settings import SapSettings
+
+PURCHASE_ORDER = "PurchaseOrderByCustomer"
+ASSIGNMENT = "AssignmentReference"
+REJECTED = "C"  # every item of the order is rejected: SAP's way to void it
+
+_LENGTHS = {PURCHASE_ORDER: 35, ASSIGNMENT: 18}
+_PREFIX = "SF-"
+_SALESFORCE_ID = 18  # of which the last three only guard against a loss of case
+_CHECK_CHARACTERS = 3
+_PER_MAX = 99_999  # ConditionQuantity is a Decimal(5,0)
+
+_ORDER = OrderSchema()
+_ITEM = ItemSchema()
+_PRICE = PriceSchema()
+
+
+def order_body(request: OrderRequest, settings: SapSettings) -> dict[str, Any]:
+    """The one deep insert of an order.
+
+    Raises: MappingError naming the CRM's field that SAP can't hold.
+    """
+    deal = request.deal
+    purchase_order = written(_ORDER, {"purchase_order": deal.purchase_order_number}, "Opportunity")
+    is_taken = settings.reference_field == PURCHASE_ORDER
+    return {
+        "SalesOrderType": settings.order_type,
+        "SalesOrganization": settings.sales_organization,
+        "DistributionChannel": settings.distribution_channel,
+        "OrganizationDivision": settings.division,
+        "SoldToParty": request.customer_key,
+        "TransactionCurrency": deal.amount.currency,
+        **({} if is_taken else purchase_order),
+        settings.reference_field: stored_reference(request.reference, settings.reference_field),
+        "to_Item": _items(deal, settings, purchase_order if is_taken else {}),
+    }
+
+
+def stored_reference(reference: str, field: str) -> str:
+    """*reference* as it fits into *field*.
+
+    AssignmentReference has 18 characters: exactly a Salesforce id. A later generation takes the place of the
+    id's last three, which repeat what the case of the others says.
+
+    >>> stored_reference("SF-006xx0000012abcAAA", "PurchaseOrderByCustomer")
+    'SF-006xx0000012abcAAA'
+    >>> stored_reference("SF-006xx0000012abcAAA", "AssignmentReference")
+    '006xx0000012abcAAA'
+    >>> stored_reference("SF-006xx0000012abcAAA-2", "AssignmentReference")
+    '006xx0000012abc-2'
+    """
+    limit = _LENGTHS[field]
+    stored = reference.removeprefix(_PREFIX) if field == ASSIGNMENT else reference
+    if len(stored) > limit and stored[_SALESFORCE_ID : _SALESFORCE_ID + 1] == "-":
+        stored = stored[: _SALESFORCE_ID - _CHECK_CHARACTERS] + stored[_SALESFORCE_ID:]
+    if len(stored) > limit:
+        raise misfit("Opportunity.Id", f"as reference has {len(stored)} characters, {field} holds {limit}")
+    return stored
+
+
+def carries(order: Order, reference: str, field: str) -> bool:
+    """Whether *order* has exactly *reference*: neither field is upper-cased by SAP."""
+    return reference == (order.purchase_order if field == PURCHASE_ORDER else order.assignment)
+
+
+def document(order: Order) -> Document:
+    net = Money(order.net, order.currency) if order.net is not None and order.currency else None
+    return Document(key=order.number, number=order.number, net=net, is_void=order.rejection == REJECTED)
+
+
+def created_document(order: Order) -> Document:
+    """A deal is never worth nothing, so a zero right after the create means: not computed yet."""
+    return document(order) if order.net else document(replace(order, net=None))
+
+
+def _items(deal: Deal, settings: SapSettings, header: dict[str, Any]) -> list[dict[str, Any]]:
+    unit = settings.quantity_unit
+    return [
+        {
+            **written(_ITEM, line, f"OpportunityLineItems[{position}]"),
+            **({"RequestedQuantityUnit": unit} if unit else {}),
+            **header,
+            "to_PricingElement": [_price(line, position, deal.amount.currency, settings)],
+        }
+        for position, line in enumerate(deal.lines, start=1)
+    ]
+
+
+def _price(line: DealLine, position: int, currency: str, settings: SapSettings) -> dict[str, Any]:
+    price = whole(price_of(line, currency), currency)
+    unit = settings.quantity_unit
+    return {
+        "ConditionType": settings.price_condition_type,
+        **written(_PRICE, price, f"OpportunityLineItems[{position}]"),
+        "ConditionCurrency": currency,
+        **({"ConditionQuantityUnit": unit} if unit else {}),
+    }
+
+
+def whole(price: Price, currency: str) -> Price:
+    """The same price for a whole number of units that SAP can hold, where there is one.
+
+    >>> whole(Price(Decimal("10.01"), Decimal("2.5")), "EUR")
+    Price(rate=Decimal('20.02'), per=Decimal('5'))
+    >>> whole(Price(Decimal("100000.00"), Decimal("300000")), "EUR")
+    Price(rate=Decimal('1.00'), per=Decimal('3'))
+    """
+    if price.per <= _PER_MAX and price.per == price.per.to_integral_value():
+        return price
+    digits = decimals_of(currency)
+    ratio = Fraction(price.rate.scaleb(digits)) / Fraction(price.per)
+    return Price(Decimal(ratio.numerator).scaleb(-digits), Decimal(ratio.denominator))

@@ -1,0 +1,17 @@
+"""How many calls SAP S/4HANA is asked at once: it publishes no figure, and answers 429 where it is too much."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from crmsync.connectors.budget import Quota
+from crmsync.connectors.s4hana.errors import SYSTEM
+from crmsync.settings import SapSettings
+
+CONNECTION = "s4hana"
+
+
+def quota(settings: SapSettings) -> Quota:
+    host = urlsplit(settings.base_url)
+    system = "-".join(str(part) for part in (host.hostname, host.port, settings.sap_client) if part)
+    return Quota(CONNECTION, SYSTEM, system, calls_at_once=settings.calls_at_once)

@@ -1,0 +1,261 @@
+"""SAP's JSON, read and written: business partners, their addresses and sales areas, orders, items and prices.
+
+Reading is tolerant: SAP leaves out or nulls what it has not computed.  Writing is not: what SAP could not hold
+is refused with the name of the CRM's field, because SAP would cut it or refuse it in its own words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, post_load
+
+from crmsync import errors
+from crmsync.connectors.s4hana.errors import SYSTEM
+from crmsync.connectors.s4hana.odata import Row, plain, trimmed
+
+
+class SapField(fields.Field[Any]):
+    """A field whose null means the same as its absence."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        return super().deserialize(missing if value is None else value, attr, data, **kwargs)
+
+
+class Text(SapField):
+    """A text of at most *limit* characters; *crm* is the CRM's name of the field."""
+
+    def __init__(self, limit: int, crm: str = "", **options: Any) -> None:
+        super().__init__(load_default="", **options)
+        self._limit = limit
+        self._crm = crm
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        text = str(value or "").strip()
+        if len(text) > self._limit:
+            raise ValidationError(f"has {len(text)} characters, SAP holds {self._limit}", self._crm or str(attr))
+        return text
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return str(value)
+
+
+class Key(SapField):
+    """The number of a record, without the zeros that SAP may put before it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        key = trimmed(str(value).strip())
+        if self.required and not key:
+            raise ValidationError("is empty")
+        return key
+
+
+class Number(SapField):
+    """An Edm.Decimal, which travels as a string; reading one that is absent or no number gives None."""
+
+    def __init__(self, precision: int, scale: int, crm: str = "", **options: Any) -> None:
+        super().__init__(load_default=None, **options)
+        self._precision = precision
+        self._scale = scale
+        self._crm = crm
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        text = plain(value) if _decimals(value) <= self._scale else plain(value.normalize())
+        whole, _, fraction = text.partition(".")
+        if len(fraction) > self._scale or len(whole.lstrip("-")) > self._precision - self._scale:
+            raise ValidationError(
+                f"is {text}; SAP holds {self._precision - self._scale} digits before and {self._scale} after the point",
+                self._crm or str(attr),
+            )
+        return text
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal | None:
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            return None
+        return number if number.is_finite() else None
+
+
+class Flag(SapField):
+    """An Edm.Boolean; ABAP's own form of true is "X"."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(load_default=False, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        return value in (True, "true", "X")
+
+
+class SapSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A business partner; *customer* is "" until it has a customer role, and may differ from *number*."""
+
+    number: str
+    customer: str
+    name: str
+    reference: str
+    is_blocked: bool
+
+
+class PartnerSchema(SapSchema):
+    """A_BusinessPartner, as read."""
+
+    number = Key(data_key="BusinessPartner", required=True)
+    customer = Key(data_key="Customer", load_default="")
+    name = Text(81, data_key="BusinessPartnerFullName")
+    reference = Text(20, data_key="BusinessPartnerIDByExtSystem")
+    is_blocked = Flag(data_key="BusinessPartnerIsBlocked")
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Partner:
+        return Partner(**data)
+
+
+class AddressSchema(SapSchema):
+    """A_BusinessPartnerAddress, as written; the street's overflow goes to lines of their own."""
+
+    street = Text(60, "BillingStreet", data_key="StreetName")
+    street_2 = Text(40, "BillingStreet", data_key="StreetSuffixName")
+    street_3 = Text(40, "BillingStreet", data_key="AdditionalStreetSuffixName")
+    city = Text(40, "BillingCity", data_key="CityName")
+    postal_code = Text(10, "BillingPostalCode", data_key="PostalCode")
+    region = Text(3, "BillingState", data_key="Region")
+    country = Text(3, "BillingCountry", data_key="Country")
+    language = Text(2, data_key="Language")
+
+
+class EmailSchema(SapSchema):
+    """A_AddressEmailAddress."""
+
+    email = Text(241, "Email", data_key="EmailAddress")
+    address_id = Text(10, data_key="AddressID", load_only=True)
+
+
+class PartnerAddressSchema(SapSchema):
+    """A_BusinessPartnerAddress, as searched."""
+
+    partner = Text(10, data_key="BusinessPartner")
+    address_id = Text(10, data_key="AddressID")
+
+
+@dataclass(frozen=True, slots=True)
+class TaxNumber:
+    """SAP has a second field for numbers of more than 20 characters."""
+
+    partner: str = ""
+    type: str = ""
+    number: str = ""
+    long_number: str = ""
+
+
+class TaxNumberSchema(SapSchema):
+    """A_BusinessPartnerTaxNumber."""
+
+    partner = Text(10, data_key="BusinessPartner", load_only=True)
+    type = Text(4, data_key="BPTaxType")
+    number = Text(20, data_key="BPTaxNumber")
+    long_number = Text(60, "Tax number", data_key="BPTaxLongNumber")
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> TaxNumber:
+        return TaxNumber(**data)
+
+
+class SalesAreaSchema(SapSchema):
+    """A_CustomerSalesArea: written whole, recognised by its three keys, whose zeros count."""
+
+    organization = Text(4, data_key="SalesOrganization")
+    channel = Text(2, data_key="DistributionChannel")
+    division = Text(2, data_key="Division")
+    currency = Text(5, data_key="Currency", dump_only=True)
+    payment_terms = Text(4, data_key="CustomerPaymentTerms", dump_only=True)
+    incoterms = Text(3, data_key="IncotermsClassification", dump_only=True)
+    shipping_condition = Text(2, data_key="ShippingCondition", dump_only=True)
+
+
+class PriceSchema(SapSchema):
+    """A_SalesOrderItemPrElement, as written: a price of *rate* for every *per* units."""
+
+    rate = Number(24, 9, "UnitPrice", data_key="ConditionRateValue")
+    per = Number(5, 0, "Quantity", data_key="ConditionQuantity")
+
+
+class ItemSchema(SapSchema):
+    """A_SalesOrderItem, as written. It has no field for a price."""
+
+    product_code = Text(40, "ProductCode", data_key="Material")
+    quantity = Number(15, 3, "Quantity", data_key="RequestedQuantity")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A sales order as read; *net* is None where SAP had not computed it yet."""
+
+    number: str
+    customer: str
+    net: Decimal | None
+    currency: str
+    purchase_order: str
+    assignment: str
+    rejection: str
+
+
+class OrderSchema(SapSchema):
+    """A_SalesOrder; what of it is written beside the items is in orders.py."""
+
+    number = Key(data_key="SalesOrder", required=True)
+    customer = Key(data_key="SoldToParty", load_default="")
+    net = Number(16, 3, data_key="TotalNetAmount")
+    currency = Text(5, data_key="TransactionCurrency")
+    purchase_order = Text(35, "Purchase order number", data_key="PurchaseOrderByCustomer")
+    assignment = Text(18, data_key="AssignmentReference")
+    rejection = Text(1, data_key="OverallSDDocumentRejectionSts")
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Order:
+        return Order(**data)
+
+
+def read(schema: Schema, row: Row, operation: str) -> Any:
+    """What *schema* makes of *row*.
+
+    Raises: UnexpectedAnswerError, not definite, if even its number is missing.
+    """
+    try:
+        return schema.load(row)
+    except ValidationError as error:
+        raise errors.UnexpectedAnswerError(
+            f"{SYSTEM} answered with a record that can't be read.",
+            system=SYSTEM,
+            operation=operation,
+            field_errors={str(name): "is missing or unreadable" for name in error.messages_dict},
+        ) from error
+
+
+def written(schema: Schema, record: Any, owner: str) -> dict[str, Any]:
+    """*record* as SAP's JSON, without what is empty; *owner* is the CRM's record, for the name of a field at fault.
+
+    Raises: MappingError.
+    """
+    try:
+        body = schema.dump(record)
+    except ValidationError as error:
+        raise misfit(f"{owner}.{error.field_name}", str(error.messages[0])) from error
+    return {name: value for name, value in body.items() if value != ""}
+
+
+def misfit(field: str, problem: str) -> errors.MappingError:
+    return errors.MappingError(f"A value can't be written to {SYSTEM}.", system=SYSTEM, field_errors={field: problem})
+
+
+def _decimals(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0

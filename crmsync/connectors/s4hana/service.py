@@ -1,0 +1,124 @@
+"""Calls of OData services: collections to their last page, single entities, and creates with their CSRF token."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from crmsync import errors
+from crmsync.connectors.http import Reply, VendorClient
+from crmsync.connectors.s4hana import odata
+from crmsync.connectors.s4hana.csrf import Tokens
+from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks
+from crmsync.connectors.s4hana.odata import Address, Row
+
+PAGE_ROWS = 50
+PAGES_MAX = 200  # what we search for is unique: more pages than this mean that the filter was ignored
+
+log = logging.getLogger(__name__)
+
+
+class ServiceClient:
+    """Speaks OData V2 with the services of one system."""
+
+    def __init__(self, http: VendorClient, tokens: Tokens, address: Address) -> None:
+        self._http = http
+        self._tokens = tokens
+        self._address = address
+
+    def rows(self, operation: str, service: str, entity_set: str, options: Mapping[str, str]) -> Iterator[Row]:
+        """Every row of a collection that is small: what a search finds.
+
+        Raises: UnexpectedAnswerError for a page that comes again, or for more than 200 of them.
+        """
+        for rows in self.pages(operation, service, entity_set, options):
+            yield from rows
+
+    def pages(
+        self,
+        operation: str,
+        service: str,
+        entity_set: str,
+        options: Mapping[str, str],
+        *,
+        page_rows: int = PAGE_ROWS,
+        pages_max: int = PAGES_MAX,
+    ) -> Iterator[list[Row]]:
+        """The pages of a collection. Some services page by themselves, some return what $top and $skip say.
+
+        Raises: UnexpectedAnswerError for a page that comes again, or for more than *pages_max* of them.
+        """
+        seen: set[str] = set()
+        taken, slice_end = 0, page_rows
+        url = self._slice(service, entity_set, options, taken, page_rows)
+        while url:
+            if url in seen or len(seen) >= pages_max:
+                raise self._unexpected(operation, "does not come to the last page")
+            seen.add(url)
+            page = self._page(operation, url)
+            yield page.rows
+            taken += len(page.rows)
+            if page.next_link:
+                url = self._address.next_url(service, page.next_link)
+            elif taken == slice_end or taken < (page.count or 0):
+                # Cut by our $top, or by a limit of SAP's own. Else fewer: the end. More: $top was ignored.
+                slice_end = taken + page_rows
+                url = self._slice(service, entity_set, options, taken, page_rows)
+            else:
+                url = ""
+
+    def read(self, operation: str, service: str, path: str, options: Mapping[str, str]) -> Row:
+        """Raises: RecordNotFoundError."""
+        reply = self._get(operation, self._address.url(service, path, options))
+        return self._single(operation, reply)
+
+    def create(self, operation: str, service: str, path: str, body: Mapping[str, Any]) -> Row:
+        """Create one entity with all that is nested in it; SAP's answer may lack what it computes.
+
+        Raises: UnexpectedAnswerError, not definite, for a success that can't be read.
+        """
+        reply = self._post(operation, service, self._address.url(service, path), body)
+        for code in remarks(reply.headers):
+            extra = {"action": "vendor_remark", "system": SYSTEM, "operation": operation, "code": code}
+            log.warning("SAP made it, with a remark", extra=extra)
+        return self._single(operation, reply)
+
+    def peek(self, operation: str, service: str, entity_set: str, field: str) -> None:
+        """Read one row, to see whether it may be read."""
+        options = {"$select": field, "$orderby": field, "$top": "1"}
+        self._page(operation, self._address.url(service, entity_set, options))
+
+    def may_write(self, service: str) -> None:
+        """Fetch a CSRF token: as near to a write as a check can come."""
+        self._tokens.of(service)
+
+    def _slice(self, service: str, entity_set: str, options: Mapping[str, str], skip: int, rows: int) -> str:
+        return self._address.url(service, entity_set, {**options, "$top": str(rows), "$skip": str(skip)})
+
+    def _page(self, operation: str, url: str) -> odata.Page:
+        page = odata.page(self._get(operation, url).body)
+        if page is None:
+            raise self._unexpected(operation, "did not answer with a collection")
+        return page
+
+    def _get(self, operation: str, url: str) -> Reply:
+        return self._http.call(operation, "GET", url, headers=self._tokens.cookies)
+
+    def _post(self, operation: str, service: str, url: str, body: Mapping[str, Any]) -> Reply:
+        """One write; a stale token is renewed once, for the vendor has done nothing then."""
+        token = self._tokens.of(service)
+        try:
+            return self._http.call(operation, "POST", url, json=body, headers=token.headers)
+        except StaleTokenError:
+            token = self._tokens.renewed(service, stale=token)
+            return self._http.call(operation, "POST", url, json=body, headers=token.headers)
+
+    def _single(self, operation: str, reply: Reply) -> Row:
+        row = odata.single(reply.body)
+        if row is None:
+            raise self._unexpected(operation, "did not answer with a record")
+        return row
+
+    def _unexpected(self, operation: str, what: str) -> errors.UnexpectedAnswerError:
+        return errors.UnexpectedAnswerError(f"{SYSTEM} {what}.", system=SYSTEM, operation=operation)

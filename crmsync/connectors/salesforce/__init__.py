@@ -1,0 +1,56 @@
+"""Salesforce: the CRM, where deals are won, and where their numbers and payments and the products' stock return to.
+
+Vendor facts               value                              source                                         checked
+    write idempotency      PATCH of a record by its id: the   developer.salesforce.com, api-rest/guide,      2026-11-20
+                           same call twice changes nothing    sObject Rows
+    success of a write     204; 200 or 201 of some versions   dome-upsert.html; restforce#556                2026-11-20
+    token                  JWT bearer; no refresh_token, no   help.salesforce.com,                           2026-11-20
+                           expires_in: sign a new assertion   xcloud.remoteaccess_oauth_jwt_flow.htm
+    token lifetime         inactivity time-out of the org,    pub-sub-api/guide/supported-auth.html          2026-11-20
+                           2 h by default; 5400 s assumed
+    address of the API     `instance_url` of the token answer the same page as token                         2026-11-20
+    page size, maximum     2,000 rows, fewer as Salesforce    api-rest/guide/resources-query.md              2026-11-20
+                           decides; lists inside a row have
+                           pages of their own (unverified)
+    currency               CurrencyIsoCode exists in multi-   unverified                                     2026-11-20
+                           currency orgs only, elsewhere
+                           INVALID_FIELD
+    hidden fields          INVALID_FIELD too; left out of     unverified                                     2026-11-20
+                           describe
+    LastStageChangeDate    null for a deal that never changed unverified; left out where refused            2026-11-21
+                           its stage, as one made as won
+    list of changes        rows become visible after their    airbyte#27146, #17148, #9883                   2026-11-21
+                           stamp, and may share it: overlap,
+                           and page by SystemModstamp and Id
+    rows behind a cursor   may show a later change than the   unverified; so won_deals.py follows none       2026-11-21
+                           query found them with
+    datetimes in SOQL      no quotes, UTC with Z; stamps show api-rest/guide; estuary/connectors#2519        2026-11-21
+                           milliseconds, always .000
+                           (unverified)
+    collections            200 rows a call, results in the    resources-composite-sobjects-collections       2026-11-21
+                           order of rows; a row's code is     -create.html; three public code bases
+                           `statusCode`; trust `success`
+    bulk jobs              from 2,000 rows on; 100 MB of CSV, api_asynch, datafiles_understanding_bulk2_     2026-11-21
+                           150,000,000 rows a day; results    ingest; bulk_api_2_limits
+                           are kept for 7 days
+    sf__Error              CODE:sentence:fields --            unverified; only code and our fields are read  2026-11-21
+    numberRecordsProcessed counts failed rows too             unverified; else one needless call             2026-11-21
+    throttle               403 REQUEST_LIMIT_EXCEEDED for the salesforce_app_limits_platform_api             2026-11-20
+                           quota of 24 h and for too many
+                           long calls at once; no Retry-After
+    quota, used / allowed  header Sforce-Limit-Info           salesforce_app_limits_platform_api             2026-11-20
+    errors                 an array of message, errorCode,    api-rest/guide/errorcodes.md                   2026-11-20
+                           fields; some 5xx and 431 are HTML  airbyte#20703
+    ids                    15 characters with case, or 18     unverified; test pair in ids.py                2026-11-20
+                           with a checksum of the case
+    outbound messages      SOAP, 1 to 100 notifications, no   sforce_api_om_outboundmessaging_notifications  2026-11-20
+                           signature, repeated for 24 h until
+                           Ack true, in no order
+    session in them        empty since 2026-02-23             help.salesforce.com, article 005232763         2026-11-20
+
+Turn "Send Outbound Messages" off for the integration user, or each write-back announces its own deal again (harmless).
+"""
+
+from crmsync.connectors.salesforce.client import Salesforce, connect
+
+__all__ = ["Salesforce", "connect"]

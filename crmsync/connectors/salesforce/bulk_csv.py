@@ -1,0 +1,45 @@
+"""The CSV of bulk jobs: the rows that are handed over, and those that come back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+
+def written(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    r"""*rows* below their *columns*, with LF; numbers without exponent, truth as true and false.
+
+    >>> written(["Id", "Stock__c", "Low__c"], [["01t1", Decimal("1E+2"), False]])
+    'Id,Stock__c,Low__c\n01t1,100,false\n'
+    """
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def read(text: str, columns: Iterable[str]) -> Iterator[Mapping[str, str]]:
+    """The rows of *text* by the name of their column.
+
+    Raises: ValueError for a text that has not got all of *columns*, or rows that are longer or shorter than its header.
+    """
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise ValueError("a column is missing")
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError("a row is no row of its header")
+            yield row
+    except csv.Error as error:
+        raise ValueError("is no CSV") from error
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

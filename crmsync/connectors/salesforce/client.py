@@ -1,0 +1,136 @@
+"""The roles of the CRM, filled by Salesforce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from crmsync.connectors.auth import SharedToken, TokenStore, jwt_bearer
+from crmsync.connectors.base import Check, KeepAlive
+from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.http import VendorClient, new_session
+from crmsync.connectors.salesforce import schemas, soql
+from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi, TokenAuthorizer
+from crmsync.connectors.salesforce.bulk import BulkJobs
+from crmsync.connectors.salesforce.catalogue import ProductCatalogue
+from crmsync.connectors.salesforce.deals import DealReader
+from crmsync.connectors.salesforce.doctor import examine
+from crmsync.connectors.salesforce.errors import explainer
+from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
+from crmsync.connectors.salesforce.won_deals import WonDealReader
+from crmsync.domain.catch_up import WonDeal
+from crmsync.domain.deals import Deal
+from crmsync.domain.payments import PaymentFigures
+from crmsync.domain.stock import Product, Rejection, StockLevel
+from crmsync.domain.tokens import AccessToken
+from crmsync.errors import RecordNotFoundError
+from crmsync.settings import Behaviour, SalesforceSettings
+
+CONNECTION = "salesforce"
+TOKEN_SECONDS = 5400  # of the two hours that a session lasts by default
+BULK_ABOVE = 2000  # from there on Salesforce advises a job: api_asynch, how_requests_are_processed
+
+
+def connect(
+    settings: SalesforceSettings, *, token_store: TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
+) -> Salesforce:
+    """The connector of a process, with one session and one shared token."""
+
+    def fetch() -> AccessToken:
+        return jwt_bearer(
+            SYSTEM,
+            token_url=f"{settings.login_url}/services/oauth2/token",
+            client_id=settings.client_id,
+            username=settings.username,
+            audience=settings.audience,
+            private_key=settings.private_key,
+            seconds=TOKEN_SECONDS,
+        )
+
+    token = SharedToken(CONNECTION, store=token_store, fetch=fetch)
+    return Salesforce(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
+
+
+class Salesforce:
+    """Opportunities and products of one organization."""
+
+    system = SYSTEM
+    bulk_above = BULK_ABOVE
+
+    def __init__(
+        self,
+        *,
+        session: requests.Session,
+        authorizer: TokenAuthorizer,
+        settings: SalesforceSettings,
+        behaviour: Behaviour,
+        budget: Budget = UNLIMITED,
+    ) -> None:
+        client = VendorClient(
+            system=SYSTEM,
+            session=session,
+            authorizer=authorizer,
+            explain=explainer(soql.uncertain_fields(settings)),
+            call_seconds=behaviour.call_seconds,
+            headers={"Accept": "application/json"},
+            budget=budget,
+        )
+        self._api = SalesforceApi(client, authorizer, api_version=settings.api_version, login_url=settings.login_url)
+        self._settings = settings
+        self._default_currency = currency = behaviour.default_currency
+        lacking = {soql.CURRENCY} if currency else set()  # more as Salesforce refuses them
+        self._deals = DealReader(self._api, settings, default_currency=currency, lacking=lacking)
+        self._won_deals = WonDealReader(self._api, settings, default_currency=currency, lacking=lacking)
+        self._catalogue = ProductCatalogue(self._api, settings)
+        self._bulk = BulkJobs(self._api, settings)
+        self._numbers_body = schemas.write_back_body(settings)
+        self._payment_body = schemas.payment_body(settings)
+
+    def check(self) -> list[Check]:
+        """Sign in, read one deal with all its parts, and look whether the fields can be written; five calls."""
+        return examine(self._api, self._settings, default_currency=self._default_currency)
+
+    def fetch_deal(self, key: str) -> Deal:
+        return self._deals.fetch(_opportunity_id(key))
+
+    def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
+        numbers = {"order_number": order_number, "invoice_number": invoice_number, "status": status}
+        self.update_fields(
+            "Opportunity", _opportunity_id(key), self._numbers_body.dump(numbers), operation="write back"
+        )
+
+    def write_payment(self, key: str, figures: PaymentFigures) -> None:
+        """In one call; the amount is in the currency of the deal, as the figures have it."""
+        values = self._payment_body.dump(figures)
+        self.update_fields("Opportunity", _opportunity_id(key), values, operation="write payment")
+
+    def won_deals(self, since: datetime, until: datetime) -> Iterator[Sequence[WonDeal]]:
+        return self._won_deals.pages(since, until)
+
+    def products(self, since: datetime | None) -> Iterator[Sequence[Product]]:
+        return self._catalogue.products(since)
+
+    def write_levels(self, levels: Sequence[StockLevel], keep_alive: KeepAlive) -> list[Rejection]:
+        return self._catalogue.write_levels(levels, keep_alive)
+
+    def start_bulk(self, levels: Sequence[StockLevel], keep_alive: KeepAlive) -> str:
+        return self._bulk.start(levels, keep_alive)
+
+    def bulk_rejections(self, job_key: str, keep_alive: KeepAlive) -> list[Rejection] | None:
+        return self._bulk.rejections(job_key, keep_alive)
+
+    def update_fields(self, object_name: str, record_id: str, values: Mapping[str, Any], *, operation: str) -> None:
+        """Set *values*, by field name, on the record; the same call twice changes nothing."""
+        self._api.call(operation, "PATCH", f"/sobjects/{object_name}/{record_id}", json=values)
+
+
+def _opportunity_id(key: str) -> str:
+    try:
+        return full_id(key, OPPORTUNITY_PREFIX)
+    except ValueError as error:
+        raise RecordNotFoundError(
+            "This is no deal of Salesforce.", system=SYSTEM, field_errors={"opportunityId": str(error)}
+        ) from error

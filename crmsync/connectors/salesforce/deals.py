@@ -1,0 +1,79 @@
+"""One deal with everything about it, read in one query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema
+
+from crmsync.connectors.salesforce import schemas, soql
+from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi
+from crmsync.domain.deals import Deal
+from crmsync.errors import PermanentError, RecordNotFoundError
+from crmsync.settings import SalesforceSettings
+
+_READ_DEAL = "read deal"
+
+
+class DealReader:
+    """Reads deals; *lacking* are the fields that the organization is known to lack, shared with other readers."""
+
+    def __init__(
+        self, api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str, lacking: set[str]
+    ) -> None:
+        self._api = api
+        self._default_currency = default_currency
+        self._lacking = lacking
+        self._select_with_currency = soql.select_deals(settings, with_currency=True)
+        self._select = soql.select_deals(settings, with_currency=False)
+        self._answer = schemas.deal_answer(settings)
+
+    def fetch(self, deal_id: str) -> Deal:
+        """One call; another for every 2,000 lines or so.
+
+        Raises: RecordNotFoundError; PermanentError for a field that is missing or hidden, and where nothing tells the
+        currency.
+        """
+        row = self._find(deal_id)
+        lines = self._list("read deal lines", schemas.LINES, row["lines"])
+        contacts = self._list("read deal contacts", schemas.CONTACT_ROLES, row["contact_roles"])
+        return schemas.deal_of(row, lines, contacts, self._default_currency or row["currency"])
+
+    def _find(self, deal_id: str) -> Mapping[str, Any]:
+        """The deal's row, asked with its currency until the organization turns out to have only one."""
+        if soql.CURRENCY not in self._lacking:
+            try:
+                return self._read(self._select_with_currency, deal_id)
+            except PermanentError as error:
+                if soql.CURRENCY not in error.field_errors:
+                    raise
+            self._lacking.add(soql.CURRENCY)
+        row = self._read(self._select, deal_id)
+        if not self._default_currency:
+            raise _currency_unknown()
+        return row
+
+    def _read(self, select: str, deal_id: str) -> Mapping[str, Any]:
+        query = f"{select} WHERE Id = {soql.quote(deal_id)}"
+        row = next(self._api.query(_READ_DEAL, query), None)
+        if row is None:
+            raise RecordNotFoundError(system=SYSTEM, operation=_READ_DEAL)
+        found: Mapping[str, Any] = schemas.load(self._answer, row, operation=_READ_DEAL)
+        return found
+
+    def _list(self, operation: str, schema: Schema, page: Any) -> Any:
+        """The rows of a list inside the deal; an empty list is null."""
+        rows = [] if page is None else list(self._api.rows(operation, page))
+        return schemas.load(schema, rows, operation=operation)
+
+
+def _currency_unknown() -> PermanentError:
+    return PermanentError(
+        "The Salesforce organization has a single currency and its deals do not tell which.",
+        system=SYSTEM,
+        operation=_READ_DEAL,
+        code="INVALID_FIELD",
+        field_errors={"CRMSYNC_DEFAULT_CURRENCY": "is missing"},
+        advice="Set CRMSYNC_DEFAULT_CURRENCY to the organization's currency, restart, and replay.",
+    )

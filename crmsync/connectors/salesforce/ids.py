@@ -1,0 +1,40 @@
+"""Record ids: 15 characters in which case matters, or the same and three more that keep the case safe."""
+
+from __future__ import annotations
+
+import re
+
+OPPORTUNITY_PREFIX = "006"
+ORGANIZATION_PREFIX = "00D"
+BULK_JOB_PREFIX = "750"
+CASE_SENSITIVE_LENGTH = 15
+
+_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Z0-5]{3})?")
+_CHECKSUM_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+def full_id(text: str, prefix: str = "") -> str:
+    """The 18-character form of an id, the only one that is compared, stored or sent.
+
+    >>> full_id("00Dxx0000001gER")
+    '00Dxx0000001gEREAY'
+
+    Raises: ValueError unless *text* is an id of an object with *prefix*; its checksum must be right.
+    """
+    if not _ID.fullmatch(text):
+        raise ValueError("is no Salesforce id of 15 or 18 characters")
+    if not text.startswith(prefix):
+        raise ValueError(f"is the id of another object: it must start with {prefix}")
+    short = text[:CASE_SENSITIVE_LENGTH]
+    full = short + _checksum(short)
+    if text not in (short, full):
+        raise ValueError("is no Salesforce id: its checksum is wrong, its case may have been changed")
+    return full
+
+
+def _checksum(short: str) -> str:
+    return "".join(_CHECKSUM_LETTERS[_upper_case_bits(short[start : start + 5])] for start in (0, 5, 10))
+
+
+def _upper_case_bits(five: str) -> int:
+    return sum(1 << position for position, letter in enumerate(five) if letter.isupper())

@@ -1,0 +1,392 @@
+"""The JSON of Salesforce: what crmsync reads, and beside it what it writes. Unknown fields are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+
+from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.connectors.salesforce.ids import BULK_JOB_PREFIX, full_id
+from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
+from crmsync.domain.catch_up import WonDeal
+from crmsync.domain.customers import Address, Customer
+from crmsync.domain.deals import Deal, DealLine
+from crmsync.domain.money import Money
+from crmsync.domain.stock import Product
+from crmsync.errors import ConfigurationError, UnexpectedAnswerError
+from crmsync.settings import SalesforceSettings, instant_of
+
+Row = Mapping[str, Any]
+"""A row as its schema has read it."""
+
+_ZERO = Decimal(0)
+_DIGITS_MAX = 18  # what a number field of Salesforce holds
+_DECIMALS_MAX = 40  # more than any number of it has, and few enough to be written out
+
+
+class Text(fields.String):
+    """Text, "" for null; a number where a customer has made the field one."""
+
+    def __init__(self, data_key: str, *, required: bool = False) -> None:
+        default: dict[str, Any] = {"required": True} if required else {"load_default": ""}
+        super().__init__(data_key=data_key, allow_none=True, pre_load=_text, **default)
+
+
+def _text(value: Any) -> Any:
+    """Before validation: null and numbers become text.
+
+    >>> _text(Decimal("4711.0")), _text(None)
+    ('4711', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        return str(int(value)) if _is_whole(Decimal(value)) else str(value)
+    return value
+
+
+def _is_whole(number: Decimal) -> bool:
+    return number.is_finite() and number.adjusted() < _DIGITS_MAX and number == number.to_integral_value()
+
+
+class Number(fields.Decimal):
+    """A JSON number, or null; without an exponent, which Salesforce writes for large ones (1.0E7)."""
+
+    def __init__(self, data_key: str) -> None:
+        super().__init__(data_key=data_key, load_default=None, allow_none=True)
+
+    def _validated(self, value: Any) -> Decimal:
+        number = super()._validated(value)
+        exponent = number.as_tuple().exponent
+        if number.adjusted() >= _DIGITS_MAX or (isinstance(exponent, int) and exponent < -_DECIMALS_MAX):
+            raise self.make_error("too_large")
+        return Decimal(f"{number:f}")
+
+
+class Instant(fields.Field[datetime]):
+    """A stamp as a query writes it (2026-11-20T09:15:00.000+0000), in UTC."""
+
+    def __init__(self, data_key: str, *, required: bool = False) -> None:
+        default: dict[str, Any] = {"required": True} if required else {"load_default": None, "allow_none": True}
+        super().__init__(data_key=data_key, **default)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            return instant_of(str(value))
+        except ValueError as error:
+            raise ValidationError("is no instant") from error
+
+
+class Id(fields.String):
+    prefix = ""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            return full_id(str(value), self.prefix)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class BulkJobId(Id):
+    prefix = BULK_JOB_PREFIX
+
+
+class Answer(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+
+class AccountAnswer(Answer):
+    """A customer as the deal's account shows it: without the person who gets its mails."""
+
+    key = Id(data_key="Id", required=True)
+    name = Text("Name")
+    street = Text("BillingStreet")
+    city = Text("BillingCity")
+    postal_code = Text("BillingPostalCode")
+    region = Text("BillingState")
+    country = Text("BillingCountry")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Customer:
+        return Customer(
+            key=data["key"],
+            name=data["name"],
+            tax_number=data.get("tax_number", ""),
+            address=Address(data["street"], data["city"], data["postal_code"], data["region"], data["country"]),
+        )
+
+
+class DealAnswer(Answer):
+    """An Opportunity; its lines and contact roles stay as they came, for they may have more pages."""
+
+    key = Id(data_key="Id", required=True)
+    name = Text("Name")
+    is_won = fields.Boolean(data_key="IsWon", required=True)
+    is_closed = fields.Boolean(data_key="IsClosed", required=True)
+    amount = Number("Amount")
+    currency = Text(CURRENCY)
+    closed_on = Text("CloseDate")
+    lines = fields.Raw(data_key="OpportunityLineItems", load_default=None, allow_none=True)
+    contact_roles = fields.Raw(data_key="OpportunityContactRoles", load_default=None, allow_none=True)
+
+
+def deal_answer(settings: SalesforceSettings) -> Schema:
+    """DealAnswer with the customer's own fields; none may be absent, for a number that is not seen is overwritten."""
+    tax = {"tax_number": Text(settings.tax_number_field, required=True)} if settings.tax_number_field else {}
+    try:
+        customer = fields.Nested(
+            AccountAnswer.from_dict({**tax})(), data_key="Account", load_default=None, allow_none=True
+        )
+        return DealAnswer.from_dict({"customer": customer, **_own_texts(settings)})()
+    except ValueError as error:
+        raise _same_field() from error
+
+
+def _same_field() -> ConfigurationError:
+    return ConfigurationError(
+        "Two variables SF_…_FIELD name the same field of Salesforce, or one that crmsync reads anyway.", system=SYSTEM
+    )
+
+
+def write_back_body(settings: SalesforceSettings) -> Schema:
+    """The same fields as they are written."""
+    return Schema.from_dict(_own_texts(settings))()
+
+
+def _own_texts(settings: SalesforceSettings) -> dict[str, fields.Field[Any]]:
+    return {meaning: Text(field, required=True) for meaning, field in own_fields(settings).items()}
+
+
+def payment_body(settings: SalesforceSettings) -> Schema:
+    """PaymentFigures as they are written; the amount is a number of the deal's currency, no day is null."""
+    own, names = own_fields(settings).values(), payment_fields(settings)
+    if len({*own, *names.values()}) < len(own) + len(names):
+        raise _same_field()
+    body: dict[str, fields.Field[Any]] = {
+        "is_received": fields.Boolean(data_key=names["payment_received"]),
+        "amount": fields.Decimal(data_key=names["payment_amount"], attribute="amount.amount"),
+        "paid_on": fields.Date(data_key=names["payment_date"]),
+    }
+    return Schema.from_dict(body)()
+
+
+class CompanyAnswer(Answer):
+    name = Text("Name")
+
+
+class WonDealAnswer(Answer):
+    """An Opportunity as a row of the list of won deals."""
+
+    key = Id(data_key="Id", required=True)
+    name = Text("Name")
+    company = fields.Nested(CompanyAnswer, data_key="Account", load_default=None, allow_none=True)
+    amount = Number("Amount")
+    currency = Text(CURRENCY)
+    created_at = Instant("CreatedDate")
+    closed_on = fields.Date(data_key="CloseDate", load_default=None, allow_none=True)
+    won_at = Instant(LAST_STAGE_CHANGE)
+    changed_at = Instant("SystemModstamp", required=True)
+
+
+def won_deal_answer(settings: SalesforceSettings) -> Schema:
+    """WonDealAnswer with the order number, which must not be absent: a deal that seems to have none is ordered."""
+    own: dict[str, fields.Field[Any]] = {"order_number": Text(settings.order_number_field, required=True)}
+    return WonDealAnswer.from_dict(own)(many=True)
+
+
+class CatalogueAnswer(Answer):
+    """A Product2 as a row of the list of products."""
+
+    key = Id(data_key="Id", required=True)
+    code = Text("ProductCode")
+    is_active = fields.Boolean(data_key="IsActive", required=True)
+    changed_at = Instant("SystemModstamp", required=True)
+
+
+def catalogue_answer(settings: SalesforceSettings) -> Schema:
+    """CatalogueAnswer with what the product says of its stock."""
+    names = stock_fields(settings)
+    own: dict[str, fields.Field[Any]] = {
+        "available": Number(names["stock"]),
+        "is_low": fields.Boolean(data_key=names["low_stock"], load_default=None, allow_none=True),
+    }
+    try:
+        return CatalogueAnswer.from_dict(own)(many=True)
+    except ValueError as error:
+        raise _same_field() from error
+
+
+def level_body(settings: SalesforceSettings) -> Schema:
+    """StockLevels as they are written, in one call for many."""
+    names = stock_fields(settings)
+    body: dict[str, fields.Field[Any]] = {
+        "product_key": fields.String(data_key="id"),
+        "available": fields.Decimal(data_key=names["stock"]),
+        "is_low": fields.Boolean(data_key=names["low_stock"]),
+    }
+    return Schema.from_dict(body)()
+
+
+class RowResult(Answer):
+    """What became of one row of a collection; its errors stay as they came, for errors.py to read."""
+
+    is_success = fields.Boolean(data_key="success", required=True)
+    errors = fields.Raw(load_default=None, allow_none=True)
+
+
+class JobOpened(Answer):
+    """A bulk job that was made."""
+
+    id = BulkJobId(required=True)
+
+
+class JobAnswer(Answer):
+    """How far a bulk job is; None where Salesforce does not count."""
+
+    state = fields.String(required=True)
+    processed = fields.Integer(data_key="numberRecordsProcessed", load_default=None, allow_none=True)
+    failed = fields.Integer(data_key="numberRecordsFailed", load_default=None, allow_none=True)
+
+
+class ProductAnswer(Answer):
+    code = Text("ProductCode")
+    name = Text("Name")
+
+
+class LineAnswer(Answer):
+    """A line of a deal; one without a total costs price × quantity."""
+
+    key = Id(data_key="Id", required=True)
+    product = fields.Nested(ProductAnswer, data_key="Product2", load_default=None, allow_none=True)
+    description = Text("Description")
+    quantity = Number("Quantity")
+    unit_price = Number("UnitPrice")
+    total = Number("TotalPrice")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> DealLine:
+        product = data["product"] or {"code": "", "name": ""}
+        quantity, price, total = data["quantity"] or _ZERO, data["unit_price"] or _ZERO, data["total"]
+        return DealLine(
+            key=data["key"],
+            product_code=product["code"],
+            description=data["description"] or product["name"],
+            quantity=quantity,
+            unit_price=price,
+            total=price * quantity if total is None else total,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person who has a role in the deal."""
+
+    is_primary: bool
+    email: str
+    first_name: str
+    last_name: str
+
+
+class PersonAnswer(Answer):
+    email = Text("Email")
+    first_name = Text("FirstName")
+    last_name = Text("LastName")
+
+
+class ContactRoleAnswer(Answer):
+    is_primary = fields.Boolean(data_key="IsPrimary", load_default=False, allow_none=True)
+    person = fields.Nested(PersonAnswer, data_key="Contact", load_default=None, allow_none=True)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Contact:
+        person = data["person"] or {"email": "", "first_name": "", "last_name": ""}
+        return Contact(is_primary=bool(data["is_primary"]), **person)
+
+
+class FieldAnswer(Answer):
+    """A field in the description of an object."""
+
+    name = fields.String(required=True)
+    is_updateable = fields.Boolean(data_key="updateable", required=True)
+
+
+class DescribeAnswer(Answer):
+    described = fields.List(fields.Nested(FieldAnswer), data_key="fields", required=True)
+
+
+LINES = LineAnswer(many=True)
+CONTACT_ROLES = ContactRoleAnswer(many=True)
+DESCRIBE = DescribeAnswer()
+ROW_RESULTS = RowResult(many=True)
+JOB_OPENED = JobOpened()
+JOB = JobAnswer()
+
+
+def load(schema: Schema, value: Any, *, operation: str) -> Any:
+    """*value* as *schema* reads it. Raises: UnexpectedAnswerError that names the fields at fault."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        at_fault = dict.fromkeys(_paths("", error.messages), "is missing or can't be read")
+        raise UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors=at_fault) from error
+
+
+def _paths(path: str, messages: Any) -> Iterator[str]:
+    """'Account.Id' for {"Account": {"Id": ["Missing data for required field."]}}."""
+    if not isinstance(messages, dict):
+        yield path or "body"
+        return
+    for name, below in messages.items():
+        yield from _paths(path if name == "_schema" else f"{path}.{name}".lstrip("."), below)
+
+
+def deal_of(row: Mapping[str, Any], lines: Sequence[DealLine], contacts: Sequence[Contact], currency: str) -> Deal:
+    """The deal. One without an amount has zero: what is wrong with it is for the domain to say."""
+    customer: Customer = row["customer"] or Customer(key="", name="")
+    return Deal(
+        key=row["key"],
+        name=row["name"],
+        is_won=row["is_won"] and row["is_closed"],
+        amount=Money(_ZERO if row["amount"] is None else row["amount"], currency),
+        customer=with_contact(customer, contacts),
+        lines=tuple(lines),
+        closed_on=row["closed_on"],
+        purchase_order_number=row.get("purchase_order_number", ""),
+        order_number=row.get("order_number", ""),
+        invoice_number=row.get("invoice_number", ""),
+    )
+
+
+def won_deal_of(row: Row, currency: str) -> WonDeal:
+    """A row of the list of won deals; without its amount where nothing tells the *currency*."""
+    amount = row["amount"]
+    return WonDeal(
+        key=row["key"],
+        company=row["company"]["name"] if row["company"] else "",
+        name=row["name"],
+        amount=None if amount is None or not currency else Money(amount, currency),
+        changed_at=row["changed_at"],
+        created_at=row["created_at"],
+        won_at=row["won_at"],
+        closed_on=row["closed_on"],
+        order_number=row["order_number"],
+    )
+
+
+def product_of(row: Row) -> Product:
+    return Product(**{**row, "code": row["code"].strip()})
+
+
+def with_contact(customer: Customer, contacts: Sequence[Contact]) -> Customer:
+    """*customer* with the primary contact, or with the first who has an e-mail address where that one has none."""
+    ordered = sorted(contacts, key=lambda contact: not contact.is_primary)
+    chosen = next((contact for contact in ordered if contact.email), ordered[0] if ordered else None)
+    if chosen is None:
+        return customer
+    return replace(customer, email=chosen.email, first_name=chosen.first_name, last_name=chosen.last_name)

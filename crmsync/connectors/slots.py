@@ -1,0 +1,124 @@
+"""How many calls of a connection are under way at once, counted over all processes and hosts.
+
+    thread ── a semaphore of this process ── one of N locks in Redis ── the call
+              (waits without asking Redis)   (gone by itself if the process is killed)
+
+Background work may take the first slots only, so that the last ones are always within reach of orders and payments.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import LockError
+from redis.lock import Lock
+
+from crmsync.connectors.budget import Quota, allowance, is_background, too_many_at_once
+from crmsync.connectors.redis_link import Link, NoRedisError
+from crmsync.errors import BusyError
+
+PATIENCE_SECONDS = 0.75  # how long a caller stands and waits; then the run comes back, and its thread is free
+# A long reading that comes back begins anew, and would never end where others are busy: it may stand for longer.
+BACKGROUND_PATIENCE_SECONDS = 10.0
+HOLD_MARGIN_SECONDS = 5.0  # a lock outlasts the longest call by this
+SLOTS_MAX = 200  # a higher limit counts as this one: no company has so many threads
+_POLL_SECONDS = (0.02, 0.06)
+_COME_BACK_SECONDS = (0.5, 1.5)
+
+
+class Slots:
+    """The slots of one connection. *hold_seconds* is the longest that a call may last."""
+
+    def __init__(self, quota: Quota, link: Link, *, prefix: str, reserve_percent: int, hold_seconds: float) -> None:
+        self._quota = quota
+        self._link = link
+        self._timeout = hold_seconds + HOLD_MARGIN_SECONDS
+        self.count = min(quota.calls_at_once, SLOTS_MAX)
+        self.background_count = allowance(self.count, reserve_percent, in_background=True)
+        self._names = [f"{prefix}:slot:{number}" for number in range(self.count)]
+        self._here = threading.BoundedSemaphore(self.count)
+        self._background_here = threading.BoundedSemaphore(self.background_count)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a slot. Raises: BusyError if none becomes free within the caller's patience."""
+        in_background = is_background()
+        ends_at = time.monotonic() + (BACKGROUND_PATIENCE_SECONDS if in_background else PATIENCE_SECONDS)
+        allowed = self.background_count if in_background else self.count
+        mine = (self._background_here, self._here) if in_background else (self._here,)
+        with self._waiting(mine, allowed, ends_at):
+            lock = self._shared(allowed, ends_at)
+            try:
+                yield
+            finally:
+                if lock is not None:
+                    self._release(lock)
+
+    def under_way(self) -> int:
+        """How many calls are under way now, anywhere. Raises: NoRedisError."""
+        return self.count - len(self._link.ask(self._free))
+
+    @contextmanager
+    def _waiting(
+        self, semaphores: tuple[threading.BoundedSemaphore, ...], allowed: int, ends_at: float
+    ) -> Iterator[None]:
+        taken = []
+        try:
+            for semaphore in semaphores:
+                if not semaphore.acquire(timeout=max(0.0, ends_at - time.monotonic())):
+                    raise self._all_taken(allowed)
+                taken.append(semaphore)
+            yield
+        finally:
+            for semaphore in taken:
+                semaphore.release()
+
+    def _shared(self, allowed: int, ends_at: float) -> Lock | None:
+        """The lock of a slot; None where Redis can't be asked: then this process counts alone."""
+        while True:
+            try:
+                lock = self._link.ask(lambda client: self._take(client, allowed))
+            except NoRedisError:
+                return None
+            if lock is not None:
+                return lock
+            pause = random.uniform(*_POLL_SECONDS)
+            if time.monotonic() + pause > ends_at:
+                raise self._all_taken(allowed)
+            time.sleep(pause)
+
+    def _take(self, client: Redis, allowed: int) -> Lock | None:
+        """Guess first, which is usually right; then look which are free."""
+        guess = self._lock(client, self._names[random.randrange(allowed)])
+        if guess.acquire():
+            return guess
+        free = [name for name in self._free(client) if name in self._names[:allowed]]
+        random.shuffle(free)
+        locks = (self._lock(client, name) for name in free)
+        return next((lock for lock in locks if lock.acquire()), None)
+
+    def _lock(self, client: Redis, name: str) -> Lock:
+        return Lock(client, name, timeout=self._timeout, blocking=False, thread_local=False)
+
+    def _free(self, client: Redis) -> list[str]:
+        holders = cast(list[bytes | None], client.mget(self._names))
+        return [name for name, holder in zip(self._names, holders, strict=True) if holder is None]
+
+    def _release(self, lock: Lock) -> None:
+        with suppress(NoRedisError):  # then it ends by its own timeout
+            self._link.ask(lambda _: _let_go(lock))
+
+    def _all_taken(self, allowed: int) -> BusyError:
+        return too_many_at_once(self._quota, allowed=allowed, wait_seconds=random.uniform(*_COME_BACK_SECONDS))
+
+
+def _let_go(lock: Lock) -> None:
+    # Where Redis was emptied, or the call took longer than a call may, somebody else may have the slot by now.
+    with suppress(LockError):
+        lock.release()

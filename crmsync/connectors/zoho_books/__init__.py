@@ -1,0 +1,43 @@
+"""Zoho Books: the books, where a won deal becomes an invoice that is mailed, and where it is paid.
+
+Vendor facts               value                             source                                          checked
+    write idempotency      PUT /contacts and /invoices with  contacts.yml, invoices.yml of Zoho's OpenAPI    2026-11-20
+                           X-Unique-Identifier-Key, -Value   set (July 2026)
+                           and X-Upsert, where a custom field
+                           "Prevent Duplicate Values" exists;
+                           else a look-up by reference_number
+    equal references       accepted: compare what is found   facts, section 6                                2026-11-20
+    customer names         unique among customers and        public clients that quote code 3062             2026-11-20
+                           vendors: code 3062
+    customer name, maximum 100 characters can be searched    contacts.yml                                    2026-11-20
+    page size, maximum     200 (default 10 or 200: the two   contacts.yml against .../v3/introduction/       2026-11-20
+                           documents disagree)
+    empty list             may be 204 without a body         observed by others, unverified                  2026-11-20
+    throttle               100 calls a minute, 1,000 to      https://www.zoho.com/books/api/v3/introduction/ 2026-11-20
+                           10,000 a day by plan, 5 or 10
+                           at once: codes 44, 45, 1070
+    token lifetime         3600 seconds                      Zoho Accounts, OAuth pages                      2026-11-20
+    tokens                 10 in 10 minutes for one refresh  Zoho Accounts, OAuth pages                      2026-11-20
+                           token, then "Access Denied"
+    errors under HTTP 200  any `code` but 0 is an error      https://www.zoho.com/books/api/v3/errors/       2026-11-20
+    code 57                a dead token, or a missing scope  observed by others, 2026-09-01                  2026-11-20
+    mail by default        POST …/email without a body       invoices.yml                                    2026-11-20
+    free text lines        accepted, although invoices.yml   unverified                                      2026-11-20
+                           requires item_id: ZOHO_ITEM_LOOKUP
+    invoices by change     GET /invoices?last_modified_time= invoices.yml ("modified after")                 2026-11-20
+    payments by change     no filter; sort_column=           customer-payments.yml; the sort is what other   2026-11-20
+                           last_modified_time, sort_order=D  connectors send
+    rows of payments       under `customerpayments`; the     two community fixtures                          2026-11-20
+                           file says `customer_payments`
+    deleted records        code 1002; in no list             https://www.zoho.com/books/api/v3/errors/       2026-11-20
+    stamps                 2026-11-18T02:02:51-0800, whole   https://www.zoho.com/books/api/v3/introduction/ 2026-11-20
+                           seconds, the organization's zone
+    webhook signature      HMAC-SHA256, lower-case hex       https://www.zoho.com/subscriptions/kb/webhooks/ 2026-11-20
+                                                             securing-webhooks.html (the sibling product)
+
+The lists lag seconds behind writes: what a search doesn't find is proven absent only by time (CRMSYNC_SETTLE_SECONDS).
+"""
+
+from crmsync.connectors.zoho_books.client import ZohoBooks, connect
+
+__all__ = ["ZohoBooks", "connect"]

@@ -1,0 +1,106 @@
+"""Calls under /books/v3: the organization with each of them, and lists to their last page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from crmsync.connectors.http import VendorClient
+from crmsync.connectors.zoho_books.errors import NO_CONTENT
+from crmsync.errors import UnexpectedAnswerError
+
+SYSTEM = "Zoho Books"
+PAGE_SIZE_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list; *sort_column* is the order that the answer claims, "" if it claims none."""
+
+    rows: list[Any]
+    has_more: bool
+    sort_column: str = ""
+
+
+class BooksApi:
+    """Zoho Books as paths and JSON."""
+
+    def __init__(self, client: VendorClient, *, api_url: str, organization_id: str) -> None:
+        self._client = client
+        self._base = f"{api_url}/books/v3"
+        self._organization = {"organization_id": organization_id}
+
+    def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The parsed body of a success, or None where there is none."""
+        return self._client.call(
+            operation,
+            method,
+            f"{self._base}{path}",
+            params={**self._organization, **(params or {})},
+            json=json,
+            headers=headers,
+        ).body
+
+    def organizations(self) -> Any:
+        """GET /organizations, the one call that takes no organization."""
+        return self._client.call("list organizations", "GET", f"{self._base}/organizations").body
+
+    def rows(self, path: str, **filters: str) -> Iterator[Any]:
+        """Every row of the list at *path*. Raises: UnexpectedAnswerError, as pages()."""
+        for page in self.pages(path, **filters):
+            yield from page.rows
+
+    def pages(self, path: str, *, also: str = "", **filters: str) -> Iterator[Page]:
+        """The list at *path*, at least one page; its rows stand under its last part, or under the name *also*.
+
+        Raises: UnexpectedAnswerError for an answer without rows, or a page that comes twice.
+        """
+        key = path.rpartition("/")[2]
+        previous: list[Any] | None = None
+        for number in count(1):
+            page = self._page(f"list {key}", path, (key, also), {**filters, "page": str(number)})
+            if page.rows == previous:
+                raise _unexpected(f"list {key}", "page_context", "the same page came twice")
+            yield page
+            if not page.has_more:
+                return
+            previous = page.rows
+
+    def _page(self, operation: str, path: str, keys: tuple[str, str], params: Mapping[str, str]) -> Page:
+        reply = self._client.call(
+            operation,
+            "GET",
+            f"{self._base}{path}",
+            params={**self._organization, **params, "per_page": str(PAGE_SIZE_MAX)},
+        )
+        if reply.status == NO_CONTENT:
+            return Page([], has_more=False)
+        rows = next((reply.body[key] for key in keys if key in reply.body), None)
+        if not isinstance(rows, list):
+            raise _unexpected(operation, keys[0], "is missing")
+        return _page_of(rows, reply.body)
+
+
+def _page_of(rows: list[Any], body: Mapping[str, Any]) -> Page:
+    """What page_context says of *rows*; zoho's invoices.yml types it as an array of one."""
+    context = body.get("page_context")
+    if isinstance(context, list):
+        context = context[0] if context else None
+    context = context if isinstance(context, dict) else {}
+    is_full = len(rows) >= PAGE_SIZE_MAX
+    return Page(rows, bool(context.get("has_more_page", is_full)), str(context.get("sort_column") or ""))
+
+
+def _unexpected(operation: str, field: str, problem: str) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors={field: problem})

@@ -1,0 +1,285 @@
+"""The roles of the books, filled by Zoho Books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import requests
+
+from crmsync.connectors.auth import SharedToken, TokenStore, refresh_token
+from crmsync.connectors.base import Check
+from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.http import Authorizer, VendorClient, new_session
+from crmsync.connectors.zoho_books import schemas
+from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.connectors.zoho_books.doctor import examine
+from crmsync.connectors.zoho_books.errors import explain
+from crmsync.connectors.zoho_books.lines import LinePolicy, invoice_line
+from crmsync.connectors.zoho_books.lookups import Currencies, Items
+from crmsync.connectors.zoho_books.payments import PaymentReader
+from crmsync.connectors.zoho_books.schemas import ContactRow
+from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document, InvoiceRequest
+from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
+from crmsync.domain.tokens import AccessToken, RenewalLimit
+from crmsync.errors import RejectedError
+from crmsync.settings import Behaviour, ZohoBooksSettings
+
+CONNECTION = "zoho_books"
+CANDIDATES_MAX = 10
+TOKEN_SECONDS = 3600
+RENEWAL_LIMIT = RenewalLimit(8, 600)  # Zoho gives ten in ten minutes, then none for the rest of the window
+
+Clock = Callable[[], datetime]
+
+
+def connect(
+    settings: ZohoBooksSettings, *, token_store: TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
+) -> ZohoBooks:
+    """The connector of a process, with one session and one shared token."""
+
+    def fetch() -> AccessToken:
+        # The `api_domain` of the answer is not read: ZOHO_API_URL alone decides where a token is sent.
+        return refresh_token(
+            SYSTEM,
+            token_url=f"{settings.accounts_url}/oauth/v2/token",
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            refresh=settings.refresh_token,
+            seconds=TOKEN_SECONDS,
+        )
+
+    token = SharedToken(CONNECTION, store=token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)
+    return ZohoBooks(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ZohoBooks:
+    """Contacts, invoices and their mails, and what was paid, in one organization."""
+
+    system = SYSTEM
+
+    def __init__(
+        self,
+        *,
+        session: requests.Session,
+        authorizer: Authorizer,
+        settings: ZohoBooksSettings,
+        behaviour: Behaviour,
+        clock: Clock = utc_now,
+        budget: Budget = UNLIMITED,
+    ) -> None:
+        client = VendorClient(
+            system=SYSTEM,
+            session=session,
+            authorizer=authorizer,
+            explain=explain,
+            call_seconds=behaviour.call_seconds,
+            headers={"Accept": "application/json"},
+            budget=budget,
+        )
+        self._api = BooksApi(client, api_url=settings.api_url, organization_id=settings.organization_id)
+        self._settings = settings
+        self._behaviour = behaviour
+        self._clock = clock
+        self._currencies = Currencies(self._api, assumed=behaviour.default_currency)
+        self._items = Items(self._api)
+        self._payments = PaymentReader(self._api)
+        self._line_policy = LinePolicy(tax_id=settings.tax_id, has_discounts=settings.line_discounts)
+
+    def check(self) -> list[Check]:
+        """Sign in and read one thing per permission; an unknown custom field shows only when it is written."""
+        return examine(self._api, self._settings, self._behaviour)
+
+    # Customers
+
+    def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
+        """Contacts of the customer's name whose notes or custom field carry *reference*.
+
+        No filter for a custom field of contacts is documented, so the name narrows the search and each candidate is
+        read: one call more for each of them. Names are unique, so there is one, if any.
+        """
+        named = islice(self._contacts_named(schemas.cut(customer.name, schemas.CONTACT_NAME_MAX)), CANDIDATES_MAX)
+        contacts = [self._read_contact(row.key) for row in named]
+        return [_match(contact, "reference") for contact in contacts if self._carries(contact, reference)]
+
+    def find_customers_by_keys(self, customer: Customer) -> list[CustomerMatch]:
+        """Active customers whose primary contact person has this e-mail address.
+
+        Tax numbers are not searched: no filter for them is documented, and their field differs per edition.
+        """
+        wanted = customer.email.strip().lower()
+        if not wanted or len(wanted) > schemas.EMAIL_MAX:
+            return []
+        same = (row for row in self._contacts(email=wanted) if row.email.strip().lower() == wanted)
+        usable = (_match(row, "e-mail") for row in same if row.is_customer and row.is_active)
+        return list(islice(usable, CANDIDATES_MAX))
+
+    def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
+        """*match*, as it is: any customer of Zoho Books can be invoiced."""
+        return match
+
+    def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
+        """One call; the first customer of a process in a foreign currency costs another for the currencies.
+
+        Raises: AmbiguousMatchError where the name is taken; MappingError for an unknown currency.
+        """
+        body = {
+            **schemas.CONTACT_BODY.dump(customer),
+            **_person_of(customer),
+            "payment_terms": self._behaviour.payment_terms_days,
+            "notes": _note(reference),
+        }
+        currency_id = self._currencies.foreign_id(currency)
+        if currency_id:
+            body["currency_id"] = currency_id
+        answer = self._write("contact", body, self._settings.contact_unique_field, reference, {})
+        return _match(schemas.read(schemas.CONTACT, answer, "contact", operation="create contact"), "created")
+
+    # Invoices
+
+    def find_invoices(self, reference: str) -> list[Document]:
+        """Every invoice with exactly this reference number, void ones left out. Lists know no net.
+
+        Whoever it is for: contacts may be merged, and then the invoice belongs to another.
+        """
+        rows = self._api.rows("/invoices", reference_number=reference)
+        found = [schemas.load(schemas.INVOICE, row, "invoices", operation="list invoices") for row in rows]
+        return [row.document for row in found if row.reference == reference and not row.document.is_void]
+
+    def create_invoice(self, request: InvoiceRequest) -> Document:
+        """One call. With a unique field it is an upsert, which repeats without harm but never mails."""
+        answer = self._write(
+            "invoice",
+            self._invoice_body(request),
+            self._settings.invoice_unique_field,
+            request.reference,
+            {"send": "true" if request.send else "false"},
+        )
+        return _document(answer, "create invoice")
+
+    def read_invoice(self, key: str) -> Document:
+        return _document(self._api.call("read invoice", "GET", f"/invoices/{key}"), "read invoice")
+
+    def send_invoice(self, key: str, recipients: tuple[str, ...]) -> None:
+        """Mail it with the organization's own text; with no recipients Zoho Books chooses them."""
+        body = {"to_mail_ids": list(recipients)} if recipients else None
+        self._api.call("mail invoice", "POST", f"/invoices/{key}/email", json=body)
+
+    # Payments
+
+    def read_payment(self, key: str) -> Payment:
+        return self._payments.payment(key)
+
+    def read_settlement(self, invoice_key: str) -> Settlement:
+        return self._payments.settlement(invoice_key)
+
+    def changed_invoices(self, since: datetime) -> Iterator[InvoiceChange]:
+        return self._payments.changed_invoices(since)
+
+    def changed_payments(self, since: datetime) -> Iterator[PaymentChange]:
+        return self._payments.changed_payments(since)
+
+    # Parts
+
+    def _write(
+        self, kind: str, body: Mapping[str, Any], unique_field: str, reference: str, params: Mapping[str, str]
+    ) -> Any:
+        """POST, or an upsert where a unique custom field is configured."""
+        if unique_field:
+            return self._upsert(kind, body, unique_field, reference)
+        return self._api.call(f"create {kind}", "POST", f"/{kind}s", params=params, json=body)
+
+    def _upsert(self, kind: str, body: Mapping[str, Any], unique_field: str, reference: str) -> Any:
+        """Zoho's own idempotency. It doesn't say so when the field is at fault: the advice does."""
+        headers = {
+            "X-Unique-Identifier-Key": unique_field,
+            "X-Unique-Identifier-Value": reference,
+            "X-Upsert": "true",
+        }
+        own = {"custom_fields": [{"api_name": unique_field, "value": reference}]}
+        try:
+            return self._api.call(f"create {kind}", "PUT", f"/{kind}s", json={**body, **own}, headers=headers)
+        except RejectedError as error:
+            error.advice = f"Check that the custom field {unique_field} exists for {kind}s and prevents duplicates."
+            raise
+
+    def _invoice_body(self, request: InvoiceRequest) -> dict[str, Any]:
+        today = self._clock().date()
+        lines = schemas.LINE_BODIES.dump(self._lines(request.deal))
+        body = {
+            "customer_id": request.customer_key,
+            "reference_number": request.reference,
+            "date": today.isoformat(),
+            "due_date": (today + timedelta(days=request.payment_terms_days)).isoformat(),
+            "payment_terms": request.payment_terms_days,
+            "is_inclusive_tax": False,
+            "line_items": lines,
+        }
+        if any("discount" in line for line in lines):
+            body |= {"discount_type": "item_level", "is_discount_before_tax": True}
+        currency_id = self._currencies.known_id(request.deal.amount.currency)
+        return {**body, "currency_id": currency_id} if currency_id else body
+
+    def _lines(self, deal: Deal) -> list[schemas.Line]:
+        item_id = self._items.id_of if self._settings.item_lookup else _no_item
+        return [
+            invoice_line(line, deal.amount.currency, self._line_policy, item_id(line.product_code))
+            for line in deal.lines
+        ]
+
+    def _contacts(self, **filters: str) -> Iterator[ContactRow]:
+        for row in self._api.rows("/contacts", **filters):
+            yield schemas.load(schemas.CONTACT, row, "contacts", operation="list contacts")
+
+    def _contacts_named(self, name: str) -> Iterator[ContactRow]:
+        return (row for row in self._contacts(contact_name=name) if _folded(row.name) == _folded(name))
+
+    def _read_contact(self, key: str) -> ContactRow:
+        answer = self._api.call("read contact", "GET", f"/contacts/{key}")
+        contact: ContactRow = schemas.read(schemas.CONTACT, answer, "contact", operation="read contact")
+        return contact
+
+    def _carries(self, contact: ContactRow, reference: str) -> bool:
+        own_field = self._settings.contact_unique_field
+        in_field = bool(own_field) and contact.custom_fields.get(own_field) == reference
+        return in_field or reference in contact.notes.split()
+
+
+def _note(reference: str) -> str:
+    return f"crmsync reference {reference}"
+
+
+def _person_of(customer: Customer) -> dict[str, Any]:
+    """The contact person who gets the mails. A person needs a first name: else the last or the company's."""
+    if not customer.email:
+        return {}
+    names = [customer.first_name, customer.last_name] if customer.first_name else [customer.last_name or customer.name]
+    cut = [schemas.cut(name, schemas.PERSON_NAME_MAX) for name in names if name]
+    person = {**dict(zip(("first_name", "last_name"), cut, strict=False)), "email": customer.email.strip()}
+    return {"contact_persons": [{**person, "is_primary_contact": True}]}
+
+
+def _match(contact: ContactRow, matched_by: str) -> CustomerMatch:
+    return CustomerMatch(contact.key, contact.name, matched_by)
+
+
+def _document(answer: Any, operation: str) -> Document:
+    row: schemas.InvoiceRow = schemas.read(schemas.INVOICE, answer, "invoice", operation=operation)
+    return row.document
+
+
+def _folded(name: str) -> str:
+    """As Zoho compares names: without case; and without doubled spaces, which it drops."""
+    return " ".join(name.split()).casefold()
+
+
+def _no_item(sku: str) -> str:
+    return ""

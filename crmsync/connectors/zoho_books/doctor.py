@@ -1,0 +1,69 @@
+"""What `crmsync doctor` asks of Zoho Books: the sign-in, the organization, and one read per permission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from crmsync.connectors.base import Check
+from crmsync.connectors.zoho_books import schemas
+from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.errors import AuthenticationError, CrmsyncError
+from crmsync.settings import Behaviour, ZohoBooksSettings
+
+_SIGN_IN = "token"  # the operation of errors that auth.py raises
+
+Probe = Callable[[], str]
+"""Reads one thing and says what is wrong with it, or ""."""
+
+
+def examine(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> list[Check]:
+    """The first line is the sign-in; where it fails there are no others."""
+    return list(_checks(api, settings, behaviour))
+
+
+def _checks(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[Check]:
+    for name, scope, probe in _probes(api, settings, behaviour):
+        try:
+            problem = probe()
+        except CrmsyncError as error:
+            yield Check(f"{SYSTEM}: {name}", is_ok=False, detail=_detail(error, scope))
+            if error.operation == _SIGN_IN:
+                return
+        else:
+            yield Check(f"{SYSTEM}: {name}", is_ok=not problem, detail=problem)
+
+
+def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[tuple[str, str, Probe]]:
+    yield "organization", "ZohoBooks.settings.READ", lambda: _organization(api, settings, behaviour)
+    yield "contacts", "ZohoBooks.contacts.READ", lambda: _readable(api, "contacts")
+    yield "invoices", "ZohoBooks.invoices.READ", lambda: _readable(api, "invoices")
+    yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
+    if settings.item_lookup:
+        yield "items", "ZohoBooks.settings.READ", lambda: _readable(api, "items")
+
+
+def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> str:
+    answer = api.organizations()
+    rows = answer.get("organizations") or [] if isinstance(answer, dict) else []
+    found = [schemas.load(schemas.ORGANIZATION, row, "organizations", operation="list organizations") for row in rows]
+    own = next((row for row in found if row["organization_id"] == settings.organization_id), None)
+    if own is None:
+        return "The user of the refresh token is not in ZOHO_ORGANIZATION_ID."
+    return _currency_problem(own["currency_code"] or "", behaviour.default_currency)
+
+
+def _currency_problem(base: str, assumed: str) -> str:
+    if not base or not assumed or base == assumed:
+        return ""
+    return f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}."
+
+
+def _readable(api: BooksApi, kind: str) -> str:
+    api.call(f"list {kind}", "GET", f"/{kind}", params={"page": "1", "per_page": "1"})
+    return ""
+
+
+def _detail(error: CrmsyncError, scope: str) -> str:
+    if isinstance(error, AuthenticationError) and error.operation != _SIGN_IN:
+        return f"{error} Needs the scope {scope}."
+    return " ".join(part for part in (str(error), error.advice) if part)

@@ -1,0 +1,241 @@
+"""The JSON of Zoho Books: what crmsync writes, and beside it what it reads. Unknown fields are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, post_load
+
+from crmsync.connectors.zoho_books.api import SYSTEM
+from crmsync.domain.documents import Document
+from crmsync.domain.money import Money
+from crmsync.errors import UnexpectedAnswerError
+
+CONTACT_NAME_MAX = 100  # what the contact_name filter takes
+COMPANY_NAME_MAX = 200
+PERSON_NAME_MAX = 100
+EMAIL_MAX = 100
+LINE_NAME_MAX = 100
+LINE_DESCRIPTION_MAX = 2000
+_MAILED = frozenset({"sent", "viewed"})
+
+
+class Text(fields.Field[str]):
+    """Text that is only written, cut to *limit*; Zoho refuses what is longer."""
+
+    def __init__(self, limit: int, **kwargs: Any) -> None:
+        super().__init__(dump_only=True, **kwargs)
+        self._limit = limit
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        return cut(value or "", self._limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """*text* on one line and at most *limit* long.
+
+    >>> cut("Acme   Inc \\n of Bonn", 8)
+    'Acme Inc'
+    """
+    return " ".join(text.split())[:limit].rstrip()
+
+
+class Key(fields.Field[str]):
+    """An id or a number of a document: text of digits, in the examples of the specification a bare number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value):
+            raise ValidationError("is no id")
+        return str(value)
+
+
+class Amount(fields.Decimal):
+    """A JSON number or a string; "" where there is none."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return None if value == "" else super()._deserialize(value, attr, data, **kwargs)
+
+
+class Answer(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Body(Schema):
+    @post_dump
+    def _drop_empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if value not in ("", None, {}, [])}
+
+
+# Contacts
+
+
+class AddressBody(Body):
+    address = Text(500, attribute="street")
+    city = Text(100)
+    state = Text(100, attribute="region")
+    zip = Text(50, attribute="postal_code")
+    country = Text(100)
+
+
+class ContactBody(Body):
+    """From a Customer."""
+
+    contact_name = Text(CONTACT_NAME_MAX, attribute="name")
+    company_name = Text(COMPANY_NAME_MAX, attribute="name")
+    contact_type = fields.Constant("customer")
+    billing_address = fields.Nested(AddressBody, attribute="address")
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """A contact of a list, or with its *notes* and *custom_fields* where it was read alone."""
+
+    key: str
+    name: str
+    email: str
+    is_customer: bool
+    is_active: bool
+    notes: str
+    custom_fields: Mapping[str, str]
+
+
+class ContactAnswer(Answer):
+    contact_id = Key(required=True)
+    contact_name = fields.String(load_default="", allow_none=True)
+    email = fields.String(load_default="", allow_none=True)
+    contact_type = fields.String(load_default="customer", allow_none=True)
+    status = fields.String(load_default="active", allow_none=True)
+    notes = fields.String(load_default="", allow_none=True)
+    custom_fields = fields.List(fields.Dict(), load_default=list, allow_none=True)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> ContactRow:
+        return ContactRow(
+            key=data["contact_id"],
+            name=data["contact_name"] or "",
+            email=data["email"] or "",
+            is_customer=(data["contact_type"] or "customer") == "customer",
+            is_active=data["status"] != "inactive",
+            notes=data["notes"] or "",
+            custom_fields={str(row.get("api_name")): str(row.get("value")) for row in data["custom_fields"] or ()},
+        )
+
+
+# Invoices
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an invoice to be made."""
+
+    name: str
+    description: str
+    rate: Decimal
+    quantity: Decimal
+    discount: str = ""  # "12.5%"
+    item_id: str = ""
+    tax_id: str = ""
+
+
+class LineBody(Body):
+    """From a Line."""
+
+    item_id = fields.String()
+    name = Text(LINE_NAME_MAX)
+    description = Text(LINE_DESCRIPTION_MAX)
+    rate = fields.Raw()
+    quantity = fields.Raw()
+    discount = fields.String()
+    tax_id = fields.String()
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    reference: str
+    customer_key: str
+    document: Document
+
+
+class InvoiceAnswer(Answer):
+    invoice_id = Key(required=True)
+    invoice_number = Key(required=True)
+    reference_number = fields.String(load_default="", allow_none=True)
+    customer_id = Key(load_default="")
+    status = fields.String(load_default="", allow_none=True)
+    currency_code = fields.String(load_default="", allow_none=True)
+    sub_total = Amount(load_default=None, allow_none=True)
+    total = Amount(load_default=None, allow_none=True)
+    is_emailed = fields.Boolean(load_default=False, allow_none=True)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> InvoiceRow:
+        status, currency = (data["status"] or "").lower(), data["currency_code"]
+        document = Document(
+            key=data["invoice_id"],
+            number=data["invoice_number"],
+            net=_money(data["sub_total"], currency),
+            total=_money(data["total"], currency),
+            is_mailed=bool(data["is_emailed"]) or status in _MAILED,
+            is_void=status == "void",
+        )
+        return InvoiceRow(data["reference_number"] or "", data["customer_id"], document)
+
+
+def _money(amount: Decimal | None, currency: str | None) -> Money | None:
+    return None if amount is None or not currency else Money(amount, currency)
+
+
+# Settings
+
+
+class CurrencyAnswer(Answer):
+    currency_id = Key(required=True)
+    currency_code = fields.String(required=True)
+    is_base_currency = fields.Boolean(load_default=False, allow_none=True)
+
+
+class ItemAnswer(Answer):
+    item_id = Key(required=True)
+    sku = fields.String(load_default="", allow_none=True)
+    status = fields.String(load_default="active", allow_none=True)
+
+
+class OrganizationAnswer(Answer):
+    organization_id = Key(required=True)
+    currency_code = fields.String(load_default="", allow_none=True)
+
+
+CONTACT_BODY = ContactBody()
+CONTACT = ContactAnswer()
+LINE_BODIES = LineBody(many=True)
+INVOICE = InvoiceAnswer()
+CURRENCY = CurrencyAnswer()
+ITEM = ItemAnswer()
+ORGANIZATION = OrganizationAnswer()
+
+
+def read(schema: Schema, body: Any, key: str, *, operation: str) -> Any:
+    """The record under *key* of an answer. Raises: UnexpectedAnswerError that names the fields at fault."""
+    return load(schema, body.get(key) if isinstance(body, dict) else None, key, operation=operation)
+
+
+def load(schema: Schema, value: Any, key: str, *, operation: str) -> Any:
+    """*value*, the record *key* of an answer or a row of it. Raises: UnexpectedAnswerError, as read()."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        at_fault = dict.fromkeys(_paths(key, error.messages), "is missing or can't be read")
+        raise UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors=at_fault) from error
+
+
+def _paths(path: str, messages: Any) -> Iterator[str]:
+    """'invoice.invoice_id' for {"invoice_id": ["Missing data for required field."]}."""
+    if not isinstance(messages, dict):
+        yield path
+        return
+    for name, below in messages.items():
+        yield from _paths(path if name == "_schema" else f"{path}.{name}", below)

@@ -1,0 +1,42 @@
+"""The circuit breaker of a connection: after repeated failures nobody calls, but one that looks from time to time.
+
+closed ──failures in a row──▶ open ──its time is over──▶ one probe ──an answer──▶ closed
+                                ▲                              │
+                                └────────no answer─────────────┘   for twice as long, up to five minutes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+FIRST_HOLD_SECONDS = 15.0
+LONGEST_HOLD_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """*failures* in a row; open since *opened_at*, and not to be tried before *retry_at*."""
+
+    connection: str
+    failures: int = 0
+    opened_at: datetime | None = None
+    retry_at: datetime | None = None
+    probes: int = 0  # that failed since it opened
+
+    @property
+    def is_open(self) -> bool:
+        return self.opened_at is not None
+
+    def wait_seconds(self, now: datetime) -> float:
+        """How long nobody may call; 0 where somebody may."""
+        return max(0.0, (self.retry_at - now).total_seconds()) if self.is_open and self.retry_at else 0.0
+
+
+def hold_seconds(probes: int) -> float:
+    """How long an open breaker lets nobody through, after so many probes that failed.
+
+    >>> [hold_seconds(probes) for probes in (0, 1, 2, 9, 5000)]
+    [15.0, 30.0, 60.0, 300.0, 300.0]
+    """
+    return min(LONGEST_HOLD_SECONDS, FIRST_HOLD_SECONDS * (1 << min(probes, 10)))

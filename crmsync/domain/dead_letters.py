@@ -1,0 +1,92 @@
+"""A dead letter: a run that waits for a person, and what that person needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from crmsync.domain.money import Money
+from crmsync.errors import BadDataError, CrmsyncError, ReviewNeededError
+
+FIRST_RETURN_SECONDS = 30.0
+LONGEST_RETURN_SECONDS = 3600.0
+
+
+class LetterKind(StrEnum):
+    """What it waits for."""
+
+    FAILURE = "failure"  # the fault to pass or to be repaired, then a replay
+    DATA = "data"  # a record to be corrected at its source; closing the deal again revives the run
+    REVIEW = "review"  # a person's decision, given with the replay
+
+
+def kind_of(error: CrmsyncError) -> LetterKind:
+    if isinstance(error, ReviewNeededError):
+        return LetterKind.REVIEW
+    return LetterKind.DATA if isinstance(error, BadDataError) else LetterKind.FAILURE
+
+
+class LetterStatus(StrEnum):
+    WAITING = "waiting"
+    REPLAYING = "replaying"
+    REPLAYED = "replayed"  # the run went through
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    id: int
+    run_id: str
+    flow: str
+    subject_key: str
+    step: str
+    kind: LetterKind
+    status: LetterStatus
+    error: str
+    system: str
+    cause: str
+    advice: str
+    failures: int
+    created_at: datetime
+    updated_at: datetime
+    title: str
+    amount: Decimal | None
+    currency: str
+    correlation_id: str
+
+    def alert_key(self, error: CrmsyncError) -> str:
+        """What is told as one alert: a fault of a system, however many deals it stops; but each deal to be mended."""
+        return f"{self.step}:{error.cause}" + ("" if self.kind is LetterKind.FAILURE else f":{self.run_id}")
+
+    def shown_at(self) -> datetime:
+        """When it appears on the queue: at once, and later each time it failed again in a replay."""
+        if self.failures == 1:
+            return self.created_at
+        wait = min(FIRST_RETURN_SECONDS * 2 ** (self.failures - 2), LONGEST_RETURN_SECONDS)
+        return self.updated_at + timedelta(seconds=wait)
+
+    @property
+    def money(self) -> str:
+        """'47,000.00 USD', or "" while the deal has not been read."""
+        return str(Money(self.amount, self.currency)) if self.amount is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a person decided: to go on as it is, and which customer is which (connection → its key there).
+
+    *accept* concerns the step that stopped, *accepted* are other steps by name.
+    """
+
+    accept: bool = False
+    links: Mapping[str, str] = field(default_factory=dict)
+    accepted: Collection[str] = ()
+
+    def added_to(self, answers: Mapping[str, Any], step: str) -> dict[str, Any]:
+        """The answers of a run that stopped at *step*, after this one."""
+        new = {*self.accepted, *([step] if self.accept else ())}
+        return {**answers, "accepted": sorted({*answers.get("accepted", ()), *new})} if new else dict(answers)

@@ -1,0 +1,103 @@
+"""A deal of the CRM, and what must be true of it before anything is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from crmsync.domain.customers import Customer
+from crmsync.domain.money import Money
+from crmsync.errors import InvalidDealError
+
+
+@dataclass(frozen=True, slots=True)
+class DealLine:
+    """One product of a deal. *total* is net: quantity × unit price less the discount."""
+
+    key: str
+    product_code: str
+    description: str
+    quantity: Decimal
+    unit_price: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """A deal as it stands in the CRM; *amount* is net of tax."""
+
+    key: str
+    name: str
+    is_won: bool
+    amount: Money
+    customer: Customer
+    lines: tuple[DealLine, ...]
+    closed_on: str = ""  # ISO date
+    purchase_order_number: str = ""  # the customer's own
+    order_number: str = ""  # as the CRM shows it now
+    invoice_number: str = ""
+
+    @property
+    def lines_total(self) -> Money:
+        return Money(sum((line.total for line in self.lines), Decimal(0)), self.amount.currency)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "amount": self.amount.to_json(),
+            "customer": self.customer.to_json(),
+            "lines": [{key: str(value) for key, value in asdict(line).items()} for line in self.lines],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Deal:
+        return cls(
+            **{
+                **value,
+                "amount": Money.from_json(value["amount"]),
+                "customer": Customer.from_json(value["customer"]),
+                "lines": tuple(_line_from_json(line) for line in value["lines"]),
+            }
+        )
+
+
+def _line_from_json(value: Mapping[str, str]) -> DealLine:
+    numbers = {name: Decimal(value[name]) for name in ("quantity", "unit_price", "total")}
+    return DealLine(**{**value, **numbers})  # type: ignore[arg-type]
+
+
+def check(deal: Deal) -> None:
+    """Raise InvalidDealError, naming every field at fault, unless the deal can be ordered and billed."""
+    problems = {**_deal_problems(deal), **_line_problems(deal)}
+    if problems:
+        raise InvalidDealError(field_errors=problems, advice="Correct the deal in the CRM and close it again.")
+
+
+def _deal_problems(deal: Deal) -> dict[str, str]:
+    found = {}
+    if not deal.is_won:
+        found["StageName"] = "the deal is not closed as won"
+    if not deal.customer.key:
+        found["AccountId"] = "the deal has no account"
+    if not deal.amount.currency:
+        found["CurrencyIsoCode"] = "the deal has no currency; set CRMSYNC_DEFAULT_CURRENCY"
+    if deal.amount.amount <= 0:
+        found["Amount"] = f"must be more than zero, is {deal.amount.amount}"
+    elif deal.lines and not deal.amount.equals(deal.lines_total):
+        found["Amount"] = f"is {deal.amount}, but the products add up to {deal.lines_total}"
+    return found
+
+
+def _line_problems(deal: Deal) -> dict[str, str]:
+    if not deal.lines:
+        return {"OpportunityLineItems": "the deal has no products"}
+    found = {}
+    for position, line in enumerate(deal.lines, start=1):
+        if not line.product_code:
+            found[f"OpportunityLineItems[{position}].ProductCode"] = "the product has no code"
+        if line.quantity <= 0:
+            found[f"OpportunityLineItems[{position}].Quantity"] = f"must be more than zero, is {line.quantity}"
+        if line.total < 0:
+            found[f"OpportunityLineItems[{position}].TotalPrice"] = f"is negative: {line.total}"
+    return found

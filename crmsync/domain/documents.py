@@ -1,0 +1,117 @@
+"""Orders and invoices: what we ask for, and what the other system made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from crmsync.domain.deals import Deal, DealLine
+from crmsync.domain.money import Money, decimals_of
+from crmsync.errors import AmountMismatchError
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """*rate* for every *per* units, so that a discount which makes the unit price endless stays exact."""
+
+    rate: Decimal
+    per: Decimal
+
+
+def price_of(line: DealLine, currency: str) -> Price:
+    """The net price of a line, exact to the cent.
+
+    >>> from dataclasses import replace
+    >>> line = DealLine("1", "A", "", Decimal(3), Decimal("4"), Decimal("10.00"))
+    >>> price_of(line, "EUR")
+    Price(rate=Decimal('10.00'), per=Decimal('3'))
+    >>> price_of(replace(line, total=Decimal("12.00")), "EUR")
+    Price(rate=Decimal('4.00'), per=Decimal('1'))
+    """
+    unit = Money(line.total / line.quantity, currency).rounded().amount
+    if unit * line.quantity == line.total:
+        return Price(unit, Decimal(1))
+    if line.unit_price * line.quantity == line.total and _digits(line.unit_price) > decimals_of(currency):
+        return Price(line.unit_price, Decimal(1))
+    return Price(line.total, line.quantity)
+
+
+def _digits(number: Decimal) -> int:
+    exponent = number.normalize().as_tuple().exponent
+    return -exponent if isinstance(exponent, int) and exponent < 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """An order to be made in the ERP; *customer_key* is the ERP's own."""
+
+    reference: str
+    customer_key: str
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRequest:
+    """An invoice to be made in the books; *customer_key* is the books' own."""
+
+    reference: str
+    customer_key: str
+    deal: Deal
+    payment_terms_days: int = 30
+    send: bool = False
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An order or invoice as it stands in the other system.
+
+    *key* is its id there, *number* what people call it. *net* is None where the answer did not say it yet;
+    *total* includes tax.
+    """
+
+    key: str
+    number: str
+    net: Money | None = None
+    total: Money | None = None
+    is_mailed: bool = False
+    is_void: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "number": self.number,
+            "net": self.net.to_json() if self.net else None,
+            "total": self.total.to_json() if self.total else None,
+            "is_mailed": self.is_mailed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Document:
+        net, total = value.get("net"), value.get("total")
+        return cls(
+            key=value["key"],
+            number=value["number"],
+            net=Money.from_json(net) if net else None,
+            total=Money.from_json(total) if total else None,
+            is_mailed=bool(value.get("is_mailed")),
+        )
+
+
+def standing(documents: Sequence[Document]) -> Sequence[Document]:
+    """Those that were not voided; where all were, they still say that the document was once made."""
+    return [document for document in documents if not document.is_void] or documents
+
+
+def compare_net(deal: Deal, document: Document, *, system: str, kind: str) -> None:
+    """Raise AmountMismatchError unless the document's net total is the deal's (net with net: the deal has no tax)."""
+    told = document.net or document.total  # a total that is the deal's carries no tax
+    if told is not None and told.equals(deal.amount):
+        return
+    raise AmountMismatchError(
+        f"The {kind} {document.number} is {told or 'of unknown amount'}, the deal is {deal.amount} net.",
+        system=system,
+        advice="Correct the document in that system, or replay with --accept to go on as it is.",
+    )

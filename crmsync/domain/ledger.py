@@ -1,0 +1,66 @@
+"""The ledger: what we set out to create, and what came of it.
+
+    intent → sent → confirmed
+       ↑       ├──→ intent      the vendor refused, or no byte left: it does not exist
+       └───────┴──→ unknown     the answer was lost: look before sending again
+
+Absence is certain once `certain_at` has passed without the document showing up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+FIRST_SEND = 1
+
+
+class EntryState(StrEnum):
+    INTENT = "intent"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryKey:
+    """What makes an entry unique: one document of one kind under one reference and generation."""
+
+    connection: str
+    kind: str  # customer, order, invoice, mail
+    reference: str
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    key: EntryKey
+    run_id: str
+    state: EntryState
+    sends: int = 1  # how often it was sent
+    certain_at: datetime | None = None
+    document: Mapping[str, Any] | None = None  # as the vendor confirmed it
+
+
+class Move(StrEnum):
+    """What an attempt does about a document."""
+
+    ADOPT = "adopt"  # it is confirmed: take it
+    SEND = "send"  # it certainly does not exist: make it
+    PROBE = "probe"  # it may exist: look
+
+
+def next_move(entry: Entry | None) -> Move:
+    if entry is None or entry.state is EntryState.INTENT:
+        return Move.SEND
+    return Move.ADOPT if entry.state is EntryState.CONFIRMED else Move.PROBE
+
+
+def seconds_until_certain(entry: Entry, now: datetime) -> float:
+    """How long a probe that found nothing proves nothing; 0 when absence is established."""
+    if entry.certain_at is None:
+        return 0.0
+    return max(0.0, (entry.certain_at - now).total_seconds())

@@ -1,0 +1,66 @@
+"""An amount and its currency; amounts are Decimal from the first byte to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+# ISO 4217 currencies whose smallest unit is not 1/100.
+_DECIMALS = {
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+}
+
+
+def decimals_of(currency: str) -> int:
+    """How many digits *currency* has after the point.
+
+    >>> decimals_of("USD"), decimals_of("JPY"), decimals_of("KWD")
+    (2, 0, 3)
+    """
+    return _DECIMALS.get(currency, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """*amount* in units of *currency* (ISO 4217)."""
+
+    amount: Decimal
+    currency: str
+
+    @classmethod
+    def of(cls, amount: str | int | Decimal, currency: str) -> Money:
+        return cls(Decimal(amount), currency)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Money:
+        return cls(Decimal(value["amount"]), value["currency"])
+
+    def to_json(self) -> dict[str, str]:
+        """{"amount": "47000.00", "currency": "USD"}"""
+        return {"amount": str(self.amount), "currency": self.currency}
+
+    def rounded(self) -> Money:
+        """To the smallest unit of the currency, half up.
+
+        >>> Money.of("1.005", "EUR").rounded().amount, Money.of("12.5", "JPY").rounded().amount
+        (Decimal('1.01'), Decimal('13'))
+        """
+        unit = Decimal(1).scaleb(-decimals_of(self.currency))
+        return Money(self.amount.quantize(unit, ROUND_HALF_UP), self.currency)
+
+    def equals(self, other: Money) -> bool:
+        """True if both are the same sum of the same currency, to its smallest unit.
+
+        >>> Money.of("47000", "USD").equals(Money.of("47000.004", "USD"))
+        True
+        >>> Money.of("47000", "USD").equals(Money.of("47000", "EUR"))
+        False
+        """
+        return self.rounded() == other.rounded()
+
+    def __str__(self) -> str:
+        """'47,000.00 USD'"""
+        return f"{self.rounded().amount:,} {self.currency}"

@@ -1,0 +1,106 @@
+"""Payments: what was paid on an invoice, and what the deal should say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from crmsync.domain.money import Money
+
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment as it stands in the books, and the invoices that it is applied to now."""
+
+    key: str
+    invoice_keys: tuple[str, ...]
+    paid_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How far an invoice is settled, in its own currency.
+
+    *paid* is what payments brought, all together; credits and write-offs lower the balance but are no payment.
+    *paid_on* is the day of the last payment, None where there is none or the answer does not tell.
+    """
+
+    key: str
+    number: str
+    reference: str
+    total: Money
+    balance: Money
+    paid: Money
+    paid_on: date | None = None
+    is_void: bool = False
+    written_off: Decimal = _NOTHING
+
+    @property
+    def is_paid(self) -> bool:
+        """Nothing is left to pay: neither because the invoice is void, nor because somebody gave the money up."""
+        return not self.is_void and self.balance.amount <= 0 and self.written_off == 0 and self.total.amount > 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFigures:
+    """What a deal says of its payment."""
+
+    is_received: bool
+    amount: Money
+    paid_on: date | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "is_received": self.is_received,
+            "amount": self.amount.to_json(),
+            "paid_on": self.paid_on.isoformat() if self.paid_on else None,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PaymentFigures:
+        paid_on = value["paid_on"]
+        return cls(
+            value["is_received"], Money.from_json(value["amount"]), date.fromisoformat(paid_on) if paid_on else None
+        )
+
+
+def figures(settlement: Settlement, *, last_seen: date | None = None) -> PaymentFigures:
+    """The figures of an invoice; *last_seen* is the day of its latest payment that we know, where it tells none.
+
+    >>> part = Settlement("1", "INV-1", "", Money.of(100, "EUR"), Money.of(40, "EUR"), Money.of(60, "EUR"))
+    >>> figures(part).is_received, str(figures(part).amount)
+    (False, '60.00 EUR')
+    """
+    paid = Money(_NOTHING, settlement.paid.currency) if settlement.is_void else settlement.paid
+    paid_on = (settlement.paid_on or last_seen) if paid.amount > 0 else None
+    return PaymentFigures(settlement.is_paid, paid.rounded(), paid_on)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceChange:
+    """A row of the list of changed invoices: enough to see whether anything was paid."""
+
+    key: str
+    reference: str
+    changed_at: datetime
+    balance: Decimal
+    total: Decimal
+    is_void: bool = False
+
+    @property
+    def is_untouched(self) -> bool:
+        """As it was made: nothing paid, credited or voided."""
+        return not self.is_void and self.balance == self.total
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentChange:
+    """A row of the list of payments."""
+
+    key: str
+    changed_at: datetime

@@ -1,0 +1,257 @@
+"""Every exception of crmsync, grouped by what happens next.
+
+    CrmsyncError
+    ├── ConfigurationError            the process must not start
+    ├── NotNowError                   nothing is wrong: come back later, not an attempt (wait_seconds)
+    │   ├── OutcomeSettlingError      a create's answer was lost: look again when the vendor's lists have settled
+    │   ├── LockedByOtherRunError     another run holds what this one needs
+    │   ├── BusyError                 as many calls as the system allows at once are under way
+    │   └── WaitsForOtherRunError     another run must come to its end first
+    ├── RetryableError                try the same thing later (retry_after_seconds)
+    │   ├── VendorUnavailableError    no answer, 5xx, connection broken
+    │   ├── RateLimitedError          the vendor said slow down
+    │   ├── ConcurrentUpdateError     the record moved under us, or is locked
+    │   └── StoreUnavailableError     our own database does not answer
+    ├── PermanentError                trying again cannot help → dead letter
+    │   ├── AuthenticationError       refused after one refresh, or a permission is missing
+    │   ├── UnexpectedAnswerError     the vendor's answer is not what its documentation says
+    │   ├── BugError                  crmsync itself is wrong
+    │   └── BadDataError              somebody must correct a record (field_errors); a new webhook revives the run
+    │       ├── InvalidDealError
+    │       ├── RejectedError         the vendor refused the data
+    │       ├── RecordNotFoundError
+    │       └── MappingError          a field or value has no counterpart
+    ├── ReviewNeededError             a person must choose → dead letter of kind `review`
+    │   ├── AmbiguousMatchError
+    │   ├── AmountMismatchError
+    │   ├── DealChangedError
+    │   ├── AlreadyOrderedError
+    │   ├── NoStockError
+    │   └── OutcomeUnknownError
+    ├── LeaseLostError                another worker took the run over: this attempt's result is dropped
+    └── WebhookError                  answered at the door, never queued (status_code)
+        ├── MalformedWebhookError 400
+        ├── SignatureError        401
+        ├── BodyTooLargeError     413
+        ├── WrongTypeError        415
+        └── NotStoredError        503
+
+The docstring of a class is the sentence that an operator reads when nothing more exact is known.
+No message may hold a secret, a person, an address or a vendor's raw text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class CrmsyncError(Exception):
+    """Something went wrong in crmsync."""
+
+    is_definite = True
+    """False when the vendor may have done what it was asked although we hold no proof."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        system: str | None = None,
+        operation: str | None = None,
+        code: str | None = None,
+        field_errors: Mapping[str, str] | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message if message is not None else _sentence(type(self)))
+        self.system = system
+        self.operation = operation
+        self.code = code
+        self.field_errors = dict(field_errors or {})
+        self.advice = advice
+
+    def __str__(self) -> str:
+        """The sentence, then the fields at fault, then the vendor's own code."""
+        parts = [str(self.args[0]) if self.args else _sentence(type(self))]
+        if self.field_errors:
+            parts.append("; ".join(f"{field}: {problem}" for field, problem in self.field_errors.items()))
+        text = " ".join(parts)
+        return f"{text} [{self.code}]" if self.code else text
+
+    @property
+    def cause(self) -> str:
+        """What makes two failures one incident: the class, the system, the vendor's code."""
+        return ":".join(part for part in (type(self).__name__, self.system, self.code) if part)
+
+
+def _sentence(error_type: type[CrmsyncError]) -> str:
+    return (error_type.__doc__ or error_type.__name__).strip().split("\n", maxsplit=1)[0]
+
+
+class ConfigurationError(CrmsyncError):
+    """The configuration is incomplete or wrong."""
+
+
+class NotNowError(CrmsyncError):
+    """The step can't run yet; it comes back by itself."""
+
+    def __init__(self, message: str | None = None, *, wait_seconds: float = 1.0, system: str | None = None) -> None:
+        super().__init__(message, system=system)
+        self.wait_seconds = wait_seconds
+
+
+class OutcomeSettlingError(NotNowError):
+    """The answer to a create was lost; crmsync looks for the document until its absence is certain."""
+
+
+class LockedByOtherRunError(NotNowError):
+    """Another run is working on the same customer."""
+
+
+class BusyError(NotNowError):
+    """As many calls as the system allows at the same time are under way."""
+
+
+class WaitsForOtherRunError(NotNowError):
+    """Another run of crmsync must come to its end first."""
+
+
+class RetryableError(CrmsyncError):
+    """A passing fault; crmsync tries again by itself."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+        is_definite: bool | None = None,
+        system: str | None = None,
+        operation: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, system=system, operation=operation, code=code)
+        self.retry_after_seconds = retry_after_seconds
+        if is_definite is not None:
+            self.is_definite = is_definite
+
+
+class VendorUnavailableError(RetryableError):
+    """The system does not answer, or answers with an internal error."""
+
+    is_definite = False
+
+
+class RateLimitedError(RetryableError):
+    """The system's limit of calls is used up."""
+
+
+class ConcurrentUpdateError(RetryableError):
+    """The record is locked or was changed by somebody else at the same moment."""
+
+
+class StoreUnavailableError(RetryableError):
+    """The database of crmsync does not answer."""
+
+
+class PermanentError(CrmsyncError):
+    """Trying again cannot help."""
+
+
+class AuthenticationError(PermanentError):
+    """The system refused the credentials or a permission is missing; run `crmsync doctor`."""
+
+
+class UnexpectedAnswerError(PermanentError):
+    """The system's answer is not what its documentation describes."""
+
+    is_definite = False
+
+
+class BugError(PermanentError):
+    """An unexpected error inside crmsync; the log has the place, please report it."""
+
+    is_definite = False
+
+
+class BadDataError(PermanentError):
+    """A record must be corrected at its source."""
+
+
+class InvalidDealError(BadDataError):
+    """The deal can't be synced as it stands in the CRM."""
+
+
+class RejectedError(BadDataError):
+    """The system refused the data."""
+
+
+class RecordNotFoundError(BadDataError):
+    """The record does not exist in the system, or crmsync may not see it."""
+
+
+class MappingError(BadDataError):
+    """A field or value has no counterpart in the other system."""
+
+
+class ReviewNeededError(CrmsyncError):
+    """A person must decide before this run goes on."""
+
+
+class AmbiguousMatchError(ReviewNeededError):
+    """More than one customer fits, or only the name does."""
+
+
+class AmountMismatchError(ReviewNeededError):
+    """The amounts of the two systems differ."""
+
+
+class DealChangedError(ReviewNeededError):
+    """The deal changed after documents were made from it."""
+
+
+class AlreadyOrderedError(ReviewNeededError):
+    """The deal already carries an order or invoice number that crmsync did not write."""
+
+
+class NoStockError(ReviewNeededError):
+    """All stock is gone at once."""
+
+
+class OutcomeUnknownError(ReviewNeededError):
+    """It can't be established whether the document exists."""
+
+
+class LeaseLostError(CrmsyncError):
+    """Another worker has taken this run over; the result of this attempt was dropped."""
+
+
+class WebhookError(CrmsyncError):
+    """The webhook was refused."""
+
+    status_code = 400
+
+
+class MalformedWebhookError(WebhookError):
+    """The body can't be read."""
+
+
+class SignatureError(WebhookError):
+    """The webhook is not authentic."""
+
+    status_code = 401
+
+
+class BodyTooLargeError(WebhookError):
+    """The body is too large."""
+
+    status_code = 413
+
+
+class WrongTypeError(WebhookError):
+    """The content type is not supported."""
+
+    status_code = 415
+
+
+class NotStoredError(WebhookError):
+    """The webhook can't be stored now; send it again."""
+
+    status_code = 503

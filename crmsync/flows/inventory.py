@@ -1,0 +1,214 @@
+"""Every hour: what the ERP has in stock goes to the products that sales people quote from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from crmsync.alerts.content import stock_digest
+from crmsync.connectors.base import JOB_LOST
+from crmsync.domain import stock
+from crmsync.domain.stock import Known, Plan, Rejection, StockLevel, Total
+from crmsync.errors import NoStockError, NotNowError, VendorUnavailableError
+from crmsync.store import UnitOfWork
+from crmsync.worker import dead_letters
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
+
+QUEUE = "background"
+FLOW = Flow(
+    "inventory",
+    subject="inventory",
+    steps=("read_catalogue", "read_stock", "write_levels"),
+    rereads=("read_catalogue", "read_stock", "write_levels"),
+    repeats=True,
+    every=lambda behaviour: behaviour.inventory_seconds,
+    roles=("catalogue", "stock"),
+)
+
+WHOLE_EVERY = timedelta(hours=24)
+OVERLAP = timedelta(minutes=15)  # a change may become visible this much later than its stamp says
+SHOWN = 10
+JOB_WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is a call
+
+
+@step(FLOW, queue=QUEUE)
+def read_catalogue(attempt: Attempt) -> Mapping[str, Any]:
+    """Read the products: once a day all of them with what they say, else those that changed."""
+    since, count = _since(attempt), 0
+    for page in attempt.services.catalogue.products(since):
+        with attempt.services.store.begin(durable=False) as uow:
+            uow.products.saw(page, seen_at=attempt.started_at, trust=since is None)
+        count += len(page)
+        attempt.record_progress(doing="reading the catalogue", products=count)
+    with attempt.services.store.begin(durable=False) as uow:
+        if since is None:
+            uow.products.retire_unseen(attempt.started_at)
+            uow.facts.set("catalogue.whole_at", attempt.started_at.isoformat())
+        uow.facts.set("catalogue.read_at", attempt.started_at.isoformat())
+    return {"products": count, "is_whole": since is None, "at": attempt.started_at.isoformat()}
+
+
+@step(FLOW, queue=QUEUE)
+def read_stock(attempt: Attempt) -> Mapping[str, Any]:
+    """Add up the stock of each material, and note what each product shall say."""
+    totals: dict[str, Total] = {}
+    for page in attempt.services.stock.stock():
+        stock.add_up(totals, page)
+        attempt.record_progress(doing="reading the stock", materials=len(totals))
+    with attempt.services.store.read() as uow:
+        _refuse_nothing(attempt, uow, totals)
+        made = stock.plan(uow.products.active(), totals, attempt.services.settings.behaviour.low_stock_threshold)
+    unknown = _ask(attempt, made)
+    with attempt.services.store.begin(durable=False) as uow:
+        attempt.hold(uow)
+        blocked_before = uow.products.known_problems()
+        uow.products.want(made.levels)
+        uow.products.unknown(product.key for product in unknown)
+        uow.products.blocked(made.mixed)
+    news = sorted(product.code for product in unknown if product.is_known is None)
+    return {
+        "materials": len(totals),
+        "unknown": len(news),
+        "first_unknown": news[:SHOWN],
+        "mixed_units": len(made.mixed),
+        "newly_mixed": sum(blocked_before.get(each.product_key) != each.reason for each in made.mixed),
+    }
+
+
+@step(FLOW, queue=QUEUE)
+def write_levels(attempt: Attempt) -> Mapping[str, Any]:
+    """Write what changed, and tell people what became low; a row that is refused stops no other."""
+    with attempt.services.store.read() as uow:
+        levels = uow.products.to_write()
+    rejections = _write(attempt, levels)
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        outcome = _settle(attempt, uow, levels, rejections)
+    dead_letters.tell_soon()
+    return outcome
+
+
+def _since(attempt: Attempt) -> datetime | None:
+    """From when on the catalogue's changes are unknown to us; None: read all of it."""
+    with attempt.services.store.read() as uow:
+        whole_at, read_at = uow.facts.get("catalogue.whole_at"), uow.facts.get("catalogue.read_at")
+    if not whole_at or not read_at or attempt.started_at - datetime.fromisoformat(whole_at) >= WHOLE_EVERY:
+        return None
+    return datetime.fromisoformat(read_at) - OVERLAP
+
+
+def _refuse_nothing(attempt: Attempt, uow: UnitOfWork, totals: Mapping[str, Total]) -> None:
+    """Raises: NoStockError where all stock is gone at once: a wrong filter is likelier than an empty house."""
+    if totals or attempt.is_accepted() or not uow.products.is_any_stocked():
+        return
+    raise NoStockError(
+        f"{attempt.services.stock.system} lists no stock at all, but products were in stock before.",
+        system=attempt.services.stock.system,
+        advice="Check the plants and stock types that are configured. If nothing is left indeed, replay with --accept.",
+    )
+
+
+def _ask(attempt: Attempt, made: Plan) -> list[Known]:
+    """Tell materials without stock, which are added to the plan, from codes that the ERP does not know: returned.
+
+    Codes found unknown are asked for again when the whole catalogue is read.
+    """
+    is_whole = attempt.run.results["read_catalogue"]["is_whole"]
+    asked = [product for product in made.absent if is_whole or product.is_known is None]
+    codes = [product.code for product in asked]
+    known = attempt.services.stock.known_materials(codes, attempt.keep_alive) if asked else set()
+    threshold = attempt.services.settings.behaviour.low_stock_threshold
+    made.levels.extend(stock.level(product, stock.NOTHING, threshold) for product in asked if product.code in known)
+    return [product for product in asked if product.code not in known]
+
+
+def _write(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejection]:
+    catalogue = attempt.services.catalogue
+    if not levels:
+        return []
+    attempt.record_progress(doing="writing what changed", changed=len(levels))
+    if attempt.progress.get("job") or len(levels) > catalogue.bulk_above:
+        return _through_a_job(attempt, levels)
+    return catalogue.write_levels(levels, attempt.keep_alive)
+
+
+def _through_a_job(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejection]:
+    """Raises: NotNowError while the job is at work; nobody waits for it meanwhile."""
+    if not attempt.progress.get("job"):
+        job = attempt.services.catalogue.start_bulk(levels, attempt.keep_alive)
+        attempt.record_progress(job=job, looks=0)
+        raise NotNowError("The catalogue is working on it.", wait_seconds=_job_wait(0, len(levels)))
+    try:
+        rejections = attempt.services.catalogue.bulk_rejections(attempt.progress["job"], attempt.keep_alive)
+    except VendorUnavailableError as error:
+        if error.code == JOB_LOST:  # not where only the look failed: two jobs at once could write in any order
+            attempt.record_progress(job="")
+        raise
+    if rejections is None:
+        looks = attempt.progress["looks"] + 1
+        attempt.record_progress(looks=looks)
+        raise NotNowError("The catalogue is still working on it.", wait_seconds=_job_wait(looks, len(levels)))
+    return rejections
+
+
+def _job_wait(looks: int, rows: int) -> float:
+    """
+    >>> _job_wait(0, 5_000), _job_wait(9, 100_000)
+    (1.5, 40.0)
+    """
+    return JOB_WAIT_SECONDS[min(looks, len(JOB_WAIT_SECONDS) - 1)] + rows / ROWS_PER_SECOND
+
+
+def _settle(
+    attempt: Attempt, uow: UnitOfWork, levels: Sequence[StockLevel], rejections: Sequence[Rejection]
+) -> Mapping[str, Any]:
+    """Keep what was written, and put the digest into the outbox with it."""
+    refused = {rejection.product_key for rejection in rejections}
+    before = uow.products.known_problems()
+    low = [level for level in uow.products.newly_low() if level.product_key not in refused]
+    uow.products.written(levels, rejections)
+    outcome = {
+        "changed": len(levels),
+        "written": len(levels) - len(refused),
+        "refused": len(refused),
+        "reasons": dict(stock.by_reason(rejections)) | _mixed(attempt),
+        "newly_refused": sum(before.get(each.product_key) != each.reason for each in rejections)
+        + attempt.run.results["read_stock"]["newly_mixed"],
+        "newly_low": len(low),
+        "lowest": [[level.code, str(level.available)] for level in low[:SHOWN]],
+    }
+    _tell(attempt, uow, outcome)
+    _describe(attempt, uow, outcome)
+    return outcome
+
+
+def _mixed(attempt: Attempt) -> dict[str, int]:
+    count = attempt.run.results["read_stock"]["mixed_units"]
+    return {stock.MIXED_UNITS: count} if count else {}
+
+
+def _tell(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any]) -> None:
+    """One digest for an hour with news; none for an hour without."""
+    read = attempt.run.results["read_stock"]
+    if outcome["newly_low"] or outcome["newly_refused"] or read["unknown"]:
+        content = stock_digest(
+            outcome,
+            unknown=read["unknown"],
+            first_unknown=read["first_unknown"],
+            threshold=attempt.services.settings.behaviour.low_stock_threshold,
+            link=f"{attempt.services.settings.tower_url}/stock",
+            command=attempt.services.settings.pasteable("crmsync inventory show"),
+        )
+        uow.alerts.add_once(f"inventory:{attempt.run.results['read_catalogue']['at']}", content)
+
+
+def _describe(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any]) -> None:
+    counts = uow.products.counts()
+    attempt.describe(title=f"Stock of {counts.active:,} products, {counts.low:,} low")
+    attempt.remark = (
+        f"{outcome['written']:,} written, {outcome['refused']:,} refused, {outcome['newly_low']:,} newly low"
+    )

@@ -1,0 +1,93 @@
+"""What was paid on an invoice goes to its deal: always the books' present state, whichever event came first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from crmsync.domain.money import Money
+from crmsync.domain.payments import PaymentFigures, Settlement, figures
+from crmsync.domain.runs import Run, RunStatus
+from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
+from crmsync.services import ROLES
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
+
+FLOW = Flow(
+    "invoice_to_deal",
+    subject="invoice",
+    steps=("read_invoice", "write_payment"),
+    rereads=("read_invoice", "write_payment"),
+    repeats=True,
+)
+
+DEAL_WAIT_SECONDS = 5.0  # the deal's own run is at work
+PERSON_WAIT_SECONDS = 120.0  # it waits for a person
+
+
+@step(FLOW, queue="books")
+def read_invoice(attempt: Attempt) -> Mapping[str, Any]:
+    """Read how far the invoice is settled, once its deal carries its number."""
+    deal_run = _deal_run(attempt)
+    _wait_for(deal_run)
+    settlement = _read(attempt)
+    found = _figures(settlement, deal_run, _last_seen(attempt))
+    attempt.describe(title=deal_run.title, amount=found.amount.amount, currency=found.amount.currency)
+    return {
+        "read_at": attempt.started_at.isoformat(),
+        "deal": deal_run.subject_key,
+        "number": settlement.number if settlement else "",
+        "balance": str(settlement.balance.amount) if settlement else "",
+        "is_void": settlement is None or settlement.is_void,
+        "figures": found.to_json(),
+    }
+
+
+@step(FLOW, queue="crm")
+def write_payment(attempt: Attempt) -> Mapping[str, Any]:
+    """Write it to the deal."""
+    read = attempt.run.results["read_invoice"]
+    found = PaymentFigures.from_json(read["figures"])
+    attempt.services.deals.write_payment(read["deal"], found)
+    attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
+    return {}
+
+
+def _deal_run(attempt: Attempt) -> Run:
+    """The run that made the invoice."""
+    with attempt.services.store.read() as uow:
+        entry = uow.ledger.of_document(ROLES["invoices"], "invoice", attempt.run.subject_key)
+        run = uow.runs.get(entry.run_id) if entry else None
+    if run is None:
+        raise PermanentError("No deal of crmsync made this invoice.", system=ROLES["invoices"])
+    return run
+
+
+def _wait_for(deal_run: Run) -> None:
+    """Raises: WaitsForOtherRunError until the deal's numbers are written, or somebody has given its run up."""
+    if deal_run.status is RunStatus.ACTIVE:
+        raise WaitsForOtherRunError(wait_seconds=DEAL_WAIT_SECONDS)
+    if deal_run.status is RunStatus.STOPPED:
+        raise WaitsForOtherRunError(wait_seconds=PERSON_WAIT_SECONDS)
+
+
+def _read(attempt: Attempt) -> Settlement | None:
+    """None: the invoice was deleted."""
+    try:
+        return attempt.services.payments.read_settlement(attempt.run.subject_key)
+    except RecordNotFoundError:
+        return None
+
+
+def _last_seen(attempt: Attempt) -> date | None:
+    with attempt.services.store.read() as uow:
+        return uow.applications.last_paid_on(attempt.run.subject_key)
+
+
+def _figures(settlement: Settlement | None, deal_run: Run, last_seen: date | None) -> PaymentFigures:
+    if settlement is None:
+        return PaymentFigures(is_received=False, amount=Money(Decimal(0), deal_run.currency), paid_on=None)
+    return figures(settlement, last_seen=last_seen)

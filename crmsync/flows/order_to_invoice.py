@@ -1,0 +1,195 @@
+"""Order to invoice: a won deal becomes an order and an invoice, and its numbers return to the deal.
+
+    fetch_deal → match_erp_customer → create_order → match_books_customer → create_invoice → send_invoice → write_back
+
+Each step takes the run's id, may run twice without harm, and passes nothing on: what it learns goes to the store.
+A deal of known customers costs five calls: one for each step but the two matches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crmsync.domain import deals
+from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
+from crmsync.domain.ledger import EntryKey
+from crmsync.domain.references import document_reference
+from crmsync.errors import AlreadyOrderedError, AmountMismatchError, DealChangedError
+from crmsync.flows.customers import match_customer
+from crmsync.services import ROLES
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
+
+FLOW = Flow(
+    "order_to_invoice",
+    subject="deal",
+    steps=(
+        "fetch_deal",
+        "match_erp_customer",
+        "create_order",
+        "match_books_customer",
+        "create_invoice",
+        "send_invoice",
+        "write_back",
+    ),
+    rereads=("fetch_deal", "match_erp_customer", "match_books_customer"),
+)
+SYNCED = "Synced"
+
+
+@step(FLOW, queue="crm")
+def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
+    """Read the deal, and go on only if it can be ordered and billed as it stands."""
+    deal = attempt.services.deals.fetch_deal(attempt.run.subject_key)
+    attempt.describe(
+        title=f"{deal.customer.name} – {deal.name}", amount=deal.amount.amount, currency=deal.amount.currency
+    )
+    deals.check(deal)
+    if not attempt.is_accepted():
+        _refuse_foreign_numbers(attempt, deal)
+        _refuse_changes(attempt, deal)
+    return deal.to_json()
+
+
+@step(FLOW, queue="erp")
+def match_erp_customer(attempt: Attempt) -> Mapping[str, Any]:
+    """Find or make the customer in the ERP."""
+    return match_customer(attempt, _deal(attempt), ROLES["orders"], attempt.services.orders)
+
+
+@step(FLOW, queue="erp")
+def create_order(attempt: Attempt) -> Mapping[str, Any]:
+    """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
+    deal, erp = _deal(attempt), attempt.services.orders
+    reference, customer_key = document_reference(deal.key), _customer_key(attempt, "match_erp_customer")
+    order = Document.from_json(
+        attempt.create_once(
+            EntryKey(ROLES["orders"], "order", reference),
+            find=lambda: [found.to_json() for found in standing(erp.find_orders(reference))],
+            create=lambda: erp.create_order(OrderRequest(reference, customer_key, deal)).to_json(),
+        )
+    )
+    if order.net is None or attempt.has_adopted:
+        order = erp.read_order(order.key)
+    _compare(attempt, deal, order, system=erp.system, kind="order")
+    return order.to_json() | {"customer": deal.customer.key}
+
+
+@step(FLOW, queue="books")
+def match_books_customer(attempt: Attempt) -> Mapping[str, Any]:
+    """Find or make the customer in the books."""
+    return match_customer(attempt, _deal(attempt), ROLES["invoices"], attempt.services.invoices)
+
+
+@step(FLOW, queue="books")
+def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
+    """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
+    deal, books = _deal(attempt), attempt.services.invoices
+    request = _invoice_request(attempt, deal)
+    invoice = Document.from_json(
+        attempt.create_once(
+            EntryKey(ROLES["invoices"], "invoice", request.reference),
+            find=lambda: [found.to_json() for found in standing(books.find_invoices(request.reference))],
+            create=lambda: books.create_invoice(request).to_json(),
+        )
+    )
+    if invoice.net is None or attempt.has_adopted:
+        invoice = books.read_invoice(invoice.key)
+    _compare(attempt, deal, invoice, system=books.system, kind="invoice")
+    return invoice.to_json()
+
+
+@step(FLOW, queue="books")
+def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
+    """Mail the invoice, once: before a repeated mail the books' own mark is read."""
+    deal, books = _deal(attempt), attempt.services.invoices
+    invoice = Document.from_json(attempt.run.results["create_invoice"])
+    if invoice.is_mailed or (_is_sent_on_create(attempt) and books.read_invoice(invoice.key).is_mailed):
+        return {"invoice": invoice.number}
+
+    def find() -> list[Mapping[str, Any]]:
+        return [{"invoice": invoice.number}] if books.read_invoice(invoice.key).is_mailed else []
+
+    def send() -> Mapping[str, Any]:
+        books.send_invoice(invoice.key, _recipients(deal))
+        return {"invoice": invoice.number}
+
+    return attempt.create_once(EntryKey(ROLES["invoices"], "mail", invoice.key), find=find, create=send)
+
+
+@step(FLOW, queue="crm")
+def write_back(attempt: Attempt) -> Mapping[str, Any]:
+    """Write the numbers to the deal."""
+    numbers = {
+        "order_number": attempt.run.results["create_order"]["number"],
+        "invoice_number": attempt.run.results["create_invoice"]["number"],
+        "status": SYNCED,
+    }
+    attempt.services.deals.write_back(attempt.run.subject_key, **numbers)
+    return numbers
+
+
+def _deal(attempt: Attempt) -> Deal:
+    return Deal.from_json(attempt.run.results["fetch_deal"])
+
+
+def _is_sent_on_create(attempt: Attempt) -> bool:
+    return attempt.services.settings.behaviour.send_on_create
+
+
+def _customer_key(attempt: Attempt, matched_in: str) -> str:
+    return str(attempt.run.results[matched_in]["customer_key"])
+
+
+def _recipients(deal: Deal) -> tuple[str, ...]:
+    return (deal.customer.email,) if deal.customer.email else ()
+
+
+def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
+    behaviour = attempt.services.settings.behaviour
+    return InvoiceRequest(
+        reference=document_reference(deal.key),
+        customer_key=_customer_key(attempt, "match_books_customer"),
+        deal=deal,
+        payment_terms_days=behaviour.payment_terms_days,
+        send=_is_sent_on_create(attempt),
+        recipients=_recipients(deal),
+    )
+
+
+def _compare(attempt: Attempt, deal: Deal, document: Document, *, system: str, kind: str) -> None:
+    if not attempt.is_accepted():
+        compare_net(deal, document, system=system, kind=kind)
+
+
+def _refuse_foreign_numbers(attempt: Attempt, deal: Deal) -> None:
+    """Raises: AlreadyOrderedError for a deal that somebody has ordered or billed by hand."""
+    documents = {"order": (deal.order_number, "create_order"), "invoice": (deal.invoice_number, "create_invoice")}
+    for kind, (number, made_by) in documents.items():
+        if number and attempt.run.results.get(made_by, {}).get("number") != number:
+            raise AlreadyOrderedError(
+                f"The deal already carries the {kind} number {number}.",
+                system=attempt.services.deals.system,
+                advice="Clear the number on the deal and replay, or replay with --accept to make documents anyway.",
+            )
+
+
+def _refuse_changes(attempt: Attempt, deal: Deal) -> None:
+    """Raises: DealChangedError if documents were made from other figures, or for another account."""
+    order = attempt.run.results.get("create_order")
+    if order and order["customer"] != deal.customer.key:
+        raise DealChangedError(
+            f"The deal belongs to another account than its order {order['number']} was made for.",
+            system=attempt.services.deals.system,
+            advice="Void the documents there and give the run up, or replay with --accept to go on as it is.",
+        )
+    for kind, made_by in (("order", "create_order"), ("invoice", "create_invoice")):
+        made = attempt.run.results.get(made_by)
+        try:
+            if made:
+                compare_net(deal, Document.from_json(made), system=attempt.services.deals.system, kind=kind)
+        except AmountMismatchError as error:
+            raise DealChangedError(str(error), system=error.system, advice=error.advice) from error

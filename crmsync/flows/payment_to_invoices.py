@@ -1,0 +1,103 @@
+"""A payment was recorded, changed or deleted in the books: each invoice of ours that it touches is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
+
+from crmsync.domain.ledger import EntryKey
+from crmsync.domain.payments import Payment
+from crmsync.domain.runs import RunStatus
+from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
+from crmsync.flows import invoice_to_deal
+from crmsync.services import ROLES
+from crmsync.worker import dead_letters, waking
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
+from crmsync.worker.waking import Awake
+
+FLOW = Flow(
+    "payment_to_invoices", subject="payment", steps=("find_invoices",), rereads=("find_invoices",), repeats=True
+)
+
+SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
+PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
+
+
+@step(FLOW, queue="books")
+def find_invoices(attempt: Attempt) -> Mapping[str, Any]:
+    """Read the payment, and wake the run of every invoice of ours that it is, or was, applied to."""
+    payment = _read(attempt)
+    touched = _touched(attempt, payment)
+    ours = [key for key in touched if _is_ours(attempt, key)]
+    awake = _wake(attempt, payment, ours, foreign=len(touched) - len(ours))
+    for run_id, results in awake:
+        dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, run_id, results))
+    attempt.remark = _remark(payment, len(ours), len(touched) - len(ours))
+    return {"ours": ours, "foreign": len(touched) - len(ours), "is_gone": payment is None}
+
+
+def _read(attempt: Attempt) -> Payment | None:
+    """None: it was deleted."""
+    try:
+        return attempt.services.payments.read_payment(attempt.run.subject_key)
+    except RecordNotFoundError:
+        return None
+
+
+def _touched(attempt: Attempt, payment: Payment | None) -> list[str]:
+    """What it is applied to now, and what it was applied to before: money may have been taken off again."""
+    with attempt.services.store.read() as uow:
+        before = uow.applications.of_payment(attempt.run.subject_key)
+    return sorted({*before, *(payment.invoice_keys if payment else ())})
+
+
+def _is_ours(attempt: Attempt, invoice_key: str) -> bool:
+    """Raises: WaitsForOtherRunError while the run that makes the invoice does not know its id."""
+    with attempt.services.store.read() as uow:
+        if uow.ledger.of_document(ROLES["invoices"], "invoice", invoice_key):
+            return True
+        if not uow.ledger.is_any_open(ROLES["invoices"], "invoice"):
+            return False
+    return _is_being_made(attempt, invoice_key)
+
+
+def _is_being_made(attempt: Attempt, invoice_key: str) -> bool:
+    """The answer to a create may be lost: then only the reference on the invoice tells that it is ours."""
+    try:
+        reference = attempt.services.payments.read_settlement(invoice_key).reference
+    except RecordNotFoundError:
+        return False
+    with attempt.services.store.read() as uow:
+        entry = uow.ledger.get(EntryKey(ROLES["invoices"], "invoice", reference)) if reference else None
+        maker = uow.runs.get(entry.run_id) if entry is not None and entry.document is None else None
+    if maker is not None and maker.status in (RunStatus.ACTIVE, RunStatus.STOPPED):
+        is_at_work = maker.status is RunStatus.ACTIVE
+        raise WaitsForOtherRunError(wait_seconds=SETTLE_WAIT_SECONDS if is_at_work else PERSON_WAIT_SECONDS)
+    return False
+
+
+def _wake(attempt: Attempt, payment: Payment | None, ours: Collection[str], *, foreign: int) -> list[Awake]:
+    queued_for = attempt.services.settings.behaviour.queued_for
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        awake = [
+            waking.wake(
+                uow, invoice_to_deal.FLOW, key, correlation_id=attempt.run.correlation_id, queued_for=queued_for
+            )
+            for key in ours
+        ]
+        uow.applications.replace(
+            attempt.run.subject_key,
+            payment.invoice_keys if payment else (),
+            paid_on=payment.paid_on if payment else None,
+        )
+        uow.facts.count("payments.foreign_invoices", foreign)
+    return [each for each in awake if each]
+
+
+def _remark(payment: Payment | None, ours: int, foreign: int) -> str:
+    touched = f"{ours} invoices of ours, {foreign} of others"
+    return touched if payment else f"deleted; it was applied to {touched}"

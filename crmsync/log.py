@@ -1,0 +1,116 @@
+"""Structured log lines with one correlation id from the webhook to every vendor call; secrets are cut out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+CORRELATION_HEADER = "X-Correlation-Id"
+
+_context: ContextVar[dict[str, str] | None] = ContextVar("crmsync_log_context", default=None)
+
+# What may look like a secret or a person in a line of a library that we do not control.
+_REDACTIONS = (
+    (re.compile(r"(?i)\b(bearer|zoho-oauthtoken|basic)\s+[\w.~+/=!-]+"), r"\1 ***"),
+    (re.compile(r"(?i)\b((?:access_|refresh_)?token|client_secret|password|assertion|secret)=[^&\s\"']+"), r"\1=***"),
+    (re.compile(r"://([^:/@\s]*):[^@\s/]+@"), r"://\1:***@"),
+    (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]+\b"), "***@***"),
+)
+
+# Libraries whose lines of level INFO repeat ours, or say nothing to an operator.
+_QUIET = (
+    *("alembic", "amqp", "celery.app.trace", "celery.redirected", "celery.worker.strategy", "kombu"),
+    *("oauthlib", "requests_oauthlib", "slack_sdk", "urllib3"),
+)
+
+# Attributes that every LogRecord has; whatever else is on one was given by `extra=`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def new_correlation_id() -> str:
+    return uuid.uuid4().hex
+
+
+def correlation_id() -> str:
+    """The id of what is being worked on, or "" outside of any work."""
+    return (_context.get() or {}).get("correlation_id", "")
+
+
+@contextmanager
+def bound(**fields: str) -> Iterator[None]:
+    """Add *fields* to every line logged inside the block."""
+    token = _context.set({**(_context.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def redact(text: str) -> str:
+    """*text* without tokens, passwords and e-mail addresses.
+
+    >>> redact("GET https://u:pw@host/?token=abc Authorization: Bearer x.y.z of ann@example.com")
+    'GET https://u:***@host/?token=*** Authorization: Bearer *** of ***@***'
+    """
+    for pattern, replacement in _REDACTIONS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: at, level, logger, event (a sentence), action (a stable word), and the context."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(_fields(record), ensure_ascii=False, default=str)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """The same facts for a person: time, level, sentence, key=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _fields(record)
+        head = f"{fields.pop('at')[11:19]} {fields.pop('level'):<7} {fields.pop('event')}"
+        fields.pop("logger")
+        tail = " ".join(f"{key}={value}" for key, value in fields.items())
+        return f"{head}  {tail}".rstrip()
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_")}
+    fields = {
+        "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": redact(record.getMessage()),
+        **(_context.get() or {}),
+        **{key: redact(str(value)) for key, value in extra.items() if key not in ("data", "sender")},
+    }
+    if record.exc_info:
+        fields["error"] = _where(record.exc_info)
+    return fields
+
+
+def _where(exc_info: Any) -> str:
+    """Class and place of an exception, without its text: that may hold data of a person."""
+    error_type, _, traceback = exc_info
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = f" at {traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}" if traceback is not None else ""
+    return f"{getattr(error_type, '__name__', error_type)}{place}"
+
+
+def configure(style: str = "json", level: str = "INFO") -> None:
+    """Send every logger of this process to stderr as *style*, `json` or `console`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ConsoleFormatter() if style == "console" else JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

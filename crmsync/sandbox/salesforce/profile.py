@@ -1,0 +1,17 @@
+"""What can be set about the Salesforce stand-in."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class SalesforceProfile:
+    """`custom_fields` adds fields to objects in the notation of `schema`, e.g. {"Account": "VAT_Number__c:s20"}."""
+
+    client_id: str = "3MVG9sandboxConsumerKey"
+    username: str = "integration@crmsync.example.com"
+    webhook_secret: str = "sandboxSalesforceSecret1"
+    currency: str = "USD"
+    multi_currency: bool = False
+    daily_calls: int = 100_000
+    page_size: int = 2000
+    custom_fields: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,202 @@
+"""The sandbox: three vendors' stand-ins and a control API, each on its own port, in one process."""
+
+import threading
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from crmsync.sandbox.calls import Calls
+from crmsync.sandbox.cash import Invoices, Payments
+from crmsync.sandbox.catalogue import Products
+from crmsync.sandbox.clock import Clock
+from crmsync.sandbox.control import Control
+from crmsync.sandbox.deals import Deals
+from crmsync.sandbox.faults import FaultBoard
+from crmsync.sandbox.keys import make_key
+from crmsync.sandbox.ledger import Ledger, duplicates
+from crmsync.sandbox.receiver import Receiver
+from crmsync.sandbox.salesforce.app import Salesforce
+from crmsync.sandbox.salesforce.profile import SalesforceProfile
+from crmsync.sandbox.salesforce.webhooks import OutboundMessages
+from crmsync.sandbox.sap.app import Sap
+from crmsync.sandbox.sap.catalogue import stored
+from crmsync.sandbox.sap.profile import SapProfile
+from crmsync.sandbox.server import Server
+from crmsync.sandbox.vendor import Latency, Surroundings, Vendor
+from crmsync.sandbox.zoho.app import Zoho
+from crmsync.sandbox.zoho.profile import ZohoProfile
+
+RETRY_POLL_SECONDS = 0.2
+
+
+@dataclass
+class SandboxProfile:
+    """All settings. `port_base` 0 takes free ports; else control, Salesforce, SAP, Zoho follow from it upwards."""
+
+    port_base: int = 0
+    seed: int = 0
+    latency_seconds: float = 0.0
+    receiver_url: str = "http://127.0.0.1:8000"
+    salesforce: SalesforceProfile = field(default_factory=SalesforceProfile)
+    sap: SapProfile = field(default_factory=SapProfile)
+    zoho: ZohoProfile = field(default_factory=ZohoProfile)
+
+
+class Sandbox:
+    """Stand-ins of Salesforce, SAP and Zoho Books; a context manager that starts and stops their servers."""
+
+    def __init__(self, profile: SandboxProfile | None = None, **settings: Any) -> None:
+        """Settings are the profile's own, or a vendor's with its name before: `zoho_per_minute=6000`."""
+        self.profile = profile or SandboxProfile()
+        apply_settings(self.profile, settings)
+        self.clock = Clock()
+        self.faults = FaultBoard(seed=self.profile.seed)
+        self.latency = Latency(self.profile.latency_seconds)
+        self.receiver = Receiver(self.profile.receiver_url)
+        self._key = make_key()
+        self._history, self._calls = Ledger(self.clock), Calls()
+        self._build()
+        self._servers: dict[str, Server] = {}
+        self._stopped = threading.Event()
+
+    def _build(self) -> None:
+        seed = self.profile.seed
+        around = Surroundings(self.clock, self.faults, self._calls, self._history, self.latency, seed)
+        self.salesforce = Salesforce(around, self.profile.salesforce, self._key.public)
+        self.sap = Sap(around, self.profile.sap)
+        self.zoho = Zoho(around, self.profile.zoho)
+        self.faults.operations = {vendor.name: vendor.operations for vendor in self.vendors}
+        crm = self.salesforce
+        self.outbound = OutboundMessages(lambda: crm.org, lambda: crm.organization["Id"], lambda: crm.url, self.clock)
+        self.products = Products(crm, self.sap, self.zoho, seed)
+        self.products.seed()
+        self.deals = Deals(crm, self.products, self.outbound, self.receiver, seed)
+        self.payments = Payments(self.zoho, self.receiver)
+        self.invoices = Invoices(self.zoho, self.payments)
+        self._history.reset()
+
+    @property
+    def vendors(self) -> tuple[Vendor, ...]:
+        return self.salesforce, self.sap, self.zoho
+
+    def start(self) -> "Sandbox":
+        apps = {"control": Control(self).serve, **{vendor.name: vendor.serve for vendor in self.vendors}}
+        base = self.profile.port_base
+        for offset, (name, app) in enumerate(apps.items()):
+            self._servers[name] = Server(app, base + offset if base else 0)
+        for vendor in self.vendors:
+            vendor.url = self._servers[vendor.name].url
+        for server in self._servers.values():
+            server.start()
+        self._stopped.clear()
+        threading.Thread(target=self._repeat_messages, daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for server in self._servers.values():
+            server.stop()
+        self._servers.clear()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _repeat_messages(self) -> None:
+        """Send Outbound Messages again when their wait is over."""
+        while not self._stopped.wait(RETRY_POLL_SECONDS):
+            if self.outbound.queue:
+                self.outbound.deliver(
+                    self.receiver.deal_url(token=self.profile.salesforce.webhook_secret), due_only=True
+                )
+
+    @property
+    def control_url(self) -> str:
+        return self._servers["control"].url
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point crmsync at these servers."""
+        crm, erp, books = self.profile.salesforce, self.profile.sap, self.profile.zoho
+        currency = {} if crm.multi_currency else {"CRMSYNC_DEFAULT_CURRENCY": crm.currency}
+        return {
+            "SF_LOGIN_URL": self.salesforce.url,
+            "SF_CLIENT_ID": crm.client_id,
+            "SF_USERNAME": crm.username,
+            "SF_PRIVATE_KEY": self._key.private_pem,
+            "SF_WEBHOOK_SECRET": crm.webhook_secret,
+            "SF_ORGANIZATION_ID": self.salesforce.organization["Id"],
+            "SAP_BASE_URL": self.sap.url,
+            "SAP_TOKEN_URL": f"{self.sap.url}/sap/bc/sec/oauth2/token",
+            "SAP_CLIENT_ID": erp.user,
+            "SAP_CLIENT_SECRET": erp.password,
+            "SAP_SALES_ORGANIZATION": erp.sales_organization,
+            "SAP_DISTRIBUTION_CHANNEL": erp.distribution_channel,
+            "SAP_DIVISION": erp.division,
+            "SAP_ORDER_TYPE": erp.order_type,
+            "ZOHO_ACCOUNTS_URL": self.zoho.url,
+            "ZOHO_API_URL": self.zoho.url,
+            "ZOHO_CLIENT_ID": books.client_id,
+            "ZOHO_CLIENT_SECRET": books.client_secret,
+            "ZOHO_REFRESH_TOKEN": books.refresh_token,
+            "ZOHO_ORGANIZATION_ID": books.organization_id,
+            "ZOHO_WEBHOOK_SECRET": books.webhook_secret,
+            "ZOHO_CALLS_PER_MINUTE": str(books.per_minute),
+            "ZOHO_CALLS_PER_DAY": str(books.per_day),
+            "ZOHO_CALLS_AT_ONCE": str(books.concurrent),
+            **currency,
+        }
+
+    def ledger(self) -> dict[str, Any]:
+        """What exists (deals, products, customers, orders, contacts, invoices, payments), what happened, what is twice.
+
+        A product shows its fields in Salesforce, and as `stock` what can be sold of it in SAP (None: unknown there).
+        """
+        documents: dict[str, Any] = {}
+        for vendor in self.vendors:
+            with vendor.lock:
+                documents |= vendor.documents()
+        stocks = {row["id"]: row["stock"] for row in documents.pop("materials")}
+        for row in documents["products"]:
+            row["stock"] = stocks.get(stored(row["ProductCode"] or ""))
+        twice = duplicates(documents)
+        return {**documents, "mails": self._history.mails, "events": self._history.events, "duplicates": twice}
+
+    def calls(self) -> dict[str, Any]:
+        """How often each operation was called, by system."""
+        return self._calls.report()
+
+    def reset(self) -> None:
+        """Back to the seed: no documents, tokens, faults, waits or counts; addresses and settings stay."""
+        self.faults.clear()
+        self.clock.reset()
+        self.latency.seconds, self.latency.systems = self.profile.latency_seconds, {}
+        for vendor in self.vendors:
+            with vendor.lock:
+                vendor.reset()
+        self.outbound.queue = []
+        self.products.seed()
+        self._history.reset()
+        self._calls.reset()
+
+    def expire_tokens(self, system: str | None = None) -> None:
+        """End the tokens of one system, or of all."""
+        for vendor in self.vendors:
+            if system in (None, vendor.name):
+                with vendor.lock:
+                    vendor.expire_tokens()
+
+
+def apply_settings(profile: SandboxProfile, settings: dict[str, Any]) -> None:
+    """Set profile fields by name. Raises TypeError for one that does not exist."""
+    for name, value in settings.items():
+        vendor, _, rest = name.partition("_")
+        target = getattr(profile, vendor) if vendor in ("salesforce", "sap", "zoho") else profile
+        attribute = rest if target is not profile else name
+        if not hasattr(target, attribute):
+            raise TypeError(f"Sandbox has no setting {name!r}")
+        setattr(target, attribute, value)

@@ -1,0 +1,1 @@
+"""SAP S/4HANA's stand-in: OData V2 services for business partners, sales orders, products and stock."""

@@ -1,0 +1,170 @@
+"""The S/4HANA stand-in's HTTP face: sign-in, CSRF, ETags, and the OData verbs.
+
+Source: shared fact sheet on S/4HANA, sections 1, 2 and 7.
+"""
+
+from typing import Any, ClassVar
+
+from crmsync.sandbox.faults import Fault
+from crmsync.sandbox.http import BadJson, Request, Response, answer, html
+from crmsync.sandbox.sap.access import Access
+from crmsync.sandbox.sap.catalogue import Catalogue
+from crmsync.sandbox.sap.changes import Changes
+from crmsync.sandbox.sap.edmx import metadata
+from crmsync.sandbox.sap.errors import ODataError, error_response, not_found
+from crmsync.sandbox.sap.formats import atom, etag_header, formatted, wants_json
+from crmsync.sandbox.sap.metadata import Row, services
+from crmsync.sandbox.sap.operations import OPERATIONS, operation_of
+from crmsync.sandbox.sap.orders import Orders
+from crmsync.sandbox.sap.partners import Partners
+from crmsync.sandbox.sap.profile import SapProfile
+from crmsync.sandbox.sap.reading import Reader, options_of
+from crmsync.sandbox.sap.tables import Tables
+from crmsync.sandbox.sap.uri import Address, parse_path
+from crmsync.sandbox.vendor import Surroundings, Vendor
+
+ROOT = "/sap/opu/odata/sap"
+COMPUTED = {"TotalNetAmount", "CreationDate", "LastChangeDate", "NetAmount", "OverallSDProcessStatus"}
+WRITES = {"POST", "PUT", "PATCH", "MERGE", "DELETE"}
+
+
+class Sap(Vendor):
+    """One S/4HANA tenant."""
+
+    name: ClassVar[str] = "sap"
+    operations: ClassVar[tuple[str, ...]] = OPERATIONS
+
+    def __init__(self, around: Surroundings, profile: SapProfile) -> None:
+        super().__init__(around)
+        self.profile = profile
+        self.access = Access(self.clock, profile.user, profile.password, self.token)
+        self.router.add("POST", "/sap/bc/sec/oauth2/token", self.access.grant, "token")
+        for method in ("GET", "HEAD", *sorted(WRITES)):
+            self.router.add(method, f"{ROOT}/(?P<service>[A-Z_]+)(?P<rest>/.*)?", self._service, operation_of)
+        self.reset()
+
+    def reset(self) -> None:
+        self.tables = Tables()
+        self.reader = Reader(self.tables, lambda: self.url, self.profile)
+        self.partners = Partners(self.tables, self.clock, own_customer_numbers=self.profile.own_customer_numbers)
+        self.orders = Orders(self.tables, self.clock)
+        self.catalogue = Catalogue(self.tables, self.clock)
+        self.changes = Changes(self.tables, self.reader, self.partners, self.orders, self.catalogue, self)
+        self.access.expire_tokens()
+        self.access.expire_sessions()
+
+    def expire_tokens(self) -> None:
+        self.access.expire_tokens()
+
+    def _service(self, request: Request, service: str, **_: str) -> Response:
+        rest = request.path.removeprefix(f"{ROOT}/{service}").strip("/")
+        refusal = self.access.refuses(request)
+        if refusal:
+            return refusal
+        if service not in services():
+            return self._error(request, ODataError(f"No service found for {service}", "/IWFND/MED/170", 403), service)
+        try:
+            return self._allowed(request, service, rest)
+        except ODataError as error:
+            return self._error(request, error, service)
+        except BadJson:
+            return self._error(request, ODataError("Error while parsing a JSON stream", "CX_SXML_PARSE_ERROR"), service)
+
+    def _allowed(self, request: Request, service: str, rest: str) -> Response:
+        if request.method in WRITES:
+            self.tables.changed()
+            return self._write(request, service, rest)
+        response = self._read(request, service, rest)
+        if request.headers.get("x-csrf-token", "").lower() == "fetch":
+            response.headers |= self.access.fetch_csrf(request)
+        return response
+
+    def _read(self, request: Request, service: str, rest: str) -> Response:
+        if rest == "$metadata":
+            return Response(200, metadata(service), {"Content-Type": "application/xml"})
+        if not rest:
+            return formatted(request, {"d": {"EntitySets": sorted(services()[service])}})
+        address = parse_path(service, rest)
+        options = options_of(request.target)
+        if address.key is not None and (address.nav is None or not address.nav.many):
+            return self._one(request, address, options)
+        found = self.reader.found(address.target, self._related(address), options)
+        if address.counting:
+            return Response(200, str(len(found.all())).encode())
+        return formatted(request, {"d": self.reader.collection(address.target, found, options, request.path)})
+
+    def _related(self, address: Address) -> list[Row] | None:
+        """The rows that a navigation leads to; None where the whole set is asked for."""
+        if address.nav is None:
+            return None
+        return self.tables.related(self.tables.found(address.entity.name, address.key), address.nav)
+
+    def _one(self, request: Request, address: Address, options: dict[str, str]) -> Response:
+        row = self.tables.found(address.entity.name, address.key)
+        if address.nav:
+            related = self.tables.related(row, address.nav)
+            if not related:
+                raise not_found()
+            row = related[0]
+        response = formatted(request, {"d": self.reader.entity(address.target, row, options)})
+        response.headers |= etag_header(row)
+        return response
+
+    def _write(self, request: Request, service: str, rest: str) -> Response:
+        if not self.access.has_csrf(request):
+            return Response(
+                403, b"CSRF token validation failed", {"x-csrf-token": "Required", "Content-Type": "text/plain"}
+            )
+        if rest == "$batch":
+            raise ODataError("$batch is not offered by the stand-in", status=501)
+        address = parse_path(service, rest)
+        acts = {"POST": self.changes.create, "DELETE": self.changes.delete}
+        return acts.get(request.method, self.changes.update)(request, address)
+
+    def _error(self, request: Request, error: ODataError, service: str) -> Response:
+        response = error_response(error, service, self.token(32).upper())
+        return response if wants_json(request) else atom(response.status, error.message)
+
+    def error_answer(self, fault: Fault, operation: str) -> Response:
+        status = fault.status or 500
+        if fault.html or operation in ("token", "csrf"):
+            return html(status, "Internal Server Error" if status == 500 else "Service Unavailable")
+        error = ODataError(fault.message or "An internal error occurred", fault.code or "SY/530", status)
+        return error_response(error, "SANDBOX", self.token(32).upper())
+
+    def limit_answer(self, fault: Fault, operation: str) -> Response:
+        response = html(429, "Too Many Requests")
+        response.headers["Retry-After"] = str(int(fault.seconds))
+        return response
+
+    def refusal(self, fault: Fault, operation: str) -> Response:
+        if operation == "token":
+            return answer({"error": "invalid_client"}, fault.status or 401)
+        message = fault.message or "Sales document is currently being processed by user CB9980000010"
+        error = ODataError(message, fault.code or "V1/042", fault.status or 400)
+        return error_response(error, "SANDBOX", self.token(32).upper())
+
+    def documents(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "orders": [_order_entry(row, self.orders.items(row)) for row in self.tables["A_SalesOrder"]],
+            "customers": [_customer_entry(row) for row in self.tables["A_BusinessPartner"]],
+            "materials": [{"id": code, "stock": stock} for code, stock in self.catalogue.stocks().items()],
+        }
+
+
+def _order_entry(row: Row, items: list[Row]) -> dict[str, Any]:
+    return {
+        "id": row["SalesOrder"],
+        "reference": row.get("PurchaseOrderByCustomer") or None,
+        "customer": row["SoldToParty"],
+        "net": row["TotalNetAmount"],
+        "currency": row["TransactionCurrency"],
+        "items": [(item["Material"], item["RequestedQuantity"]) for item in items],
+        "rejected": row["OverallSDDocumentRejectionSts"] == "C",
+    }
+
+
+def _customer_entry(row: Row) -> dict[str, Any]:
+    reference = row.get("BusinessPartnerIDByExtSystem") or None
+    name = row["BusinessPartnerFullName"]
+    return {"id": row["BusinessPartner"], "customer": row.get("Customer"), "name": name, "reference": reference}

@@ -1,0 +1,25 @@
+"""What can be set about the S/4HANA stand-in."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class SapProfile:
+    """`create_response` is "full" or "bare" (computed values still null in the answer to a create).
+
+    `padded_materials` shows numeric material numbers with the leading zeros they are stored with; else they are
+    trimmed, as the conversion exit of most systems does.
+    """
+
+    user: str = "CRMSYNC_API"
+    password: str = "sandbox-sap-secret"
+    sales_organization: str = "1010"
+    distribution_channel: str = "10"
+    division: str = "00"
+    order_type: str = "OR"
+    plant: str = "1010"
+    create_response: str = "full"
+    own_customer_numbers: bool = False
+    page_size: int = 1000
+    padded_materials: bool = False
+    warn_materials: tuple[str, ...] = ("SENSOR-OLD",)

@@ -1,0 +1,219 @@
+"""Reads: query options, server paging, and the JSON shape of entities."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from crmsync.sandbox.sap.errors import ODataError
+from crmsync.sandbox.sap.filters import Test, compile_filter
+from crmsync.sandbox.sap.metadata import MATERIALS, Entity, Field, Nav, Row, entities
+from crmsync.sandbox.sap.profile import SapProfile
+from crmsync.sandbox.sap.tables import Tables
+from crmsync.sandbox.sap.uri import predicate
+from crmsync.sandbox.sap.values import show
+
+OPTIONS = {"$filter", "$select", "$expand", "$orderby", "$top", "$skip", "$inlinecount", "$format", "$skiptoken"}
+MOST_KEPT, FEW = 16, 2000
+MATERIAL_DIGITS = 18  # a numeric material number fills the 18 places of MATNR; 40 are for long material numbers
+Options = dict[str, str]
+
+
+def options_of(target: str) -> Options:
+    """The system query options. Raises ODataError for one that Gateway does not know."""
+    found = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
+    unknown = [name for name in found if name.startswith("$") and name not in OPTIONS]
+    if unknown:
+        raise ODataError(f"Invalid system query option specified: {unknown[0]}", "/IWBEP/CM_MGW_RT/175")
+    return found
+
+
+def _number(options: Options, name: str, default: int) -> int:
+    text = options.get(name)
+    if text is not None and not text.isdigit():
+        raise ODataError(f"Invalid value {text!r} for {name}", "/IWBEP/CM_MGW_RT/175")
+    return default if text is None else int(text)
+
+
+class Found:
+    """The rows of a set that a request asks for, in order; worked out as far as they are needed."""
+
+    def __init__(self, rows: Iterator[Row] | list[Row]) -> None:
+        self._rows = rows
+
+    def all(self) -> list[Row]:
+        self._rows = list(self._rows) if not isinstance(self._rows, list) else self._rows
+        return self._rows
+
+    def first(self, number: int) -> list[Row]:
+        return list(islice(self._rows, number)) if not isinstance(self._rows, list) else self._rows[:number]
+
+
+class Reader:
+    """Renders rows of one system under its own address; remembers the last results while nothing changes."""
+
+    def __init__(self, tables: Tables, base: Callable[[], str], profile: SapProfile) -> None:
+        self._tables = tables
+        self._base = base
+        self._profile = profile
+        self._kept: dict[tuple[str, str, str], tuple[int, list[Row]]] = {}
+
+    def uri(self, entity: Entity, row: Row) -> str:
+        return f"{self._base()}/sap/opu/odata/sap/{entity.service}/{predicate(entity, self._shown_keys(entity, row))}"
+
+    def _shown_keys(self, entity: Entity, row: Row) -> Row:
+        if not self._profile.padded_materials:
+            return row
+        return {name: self.value(entity.fields[name], row.get(name, "")) for name in entity.keys}
+
+    def value(self, field: Field, value: Any) -> Any:
+        """The JSON form of a value; a numeric material with its zeros, where the system shows them."""
+        if not isinstance(value, str):
+            return show(field, value)
+        is_padded = self._profile.padded_materials and field.name in MATERIALS and value.isdigit()
+        return value.zfill(MATERIAL_DIGITS) if is_padded else value
+
+    def collection(self, entity: Entity, found: Found, options: Options, path: str) -> dict[str, Any]:
+        """One page: `results`, with `__count` and `__next` where they belong."""
+        start = _number(options, "$skip", 0) + _number(options, "$skiptoken", 0)
+        size = self._profile.page_size
+        wanted = min(size + 1, _number(options, "$top", size + 1))
+        counting = options.get("$inlinecount") == "allpages"
+        rows = (found.all() if start or counting else found.first(wanted))[start : start + wanted]
+        body: dict[str, Any] = {"results": self.entities(entity, rows[:size], options)}
+        if counting:
+            body["__count"] = str(len(found.all()))
+        if len(rows) > size:
+            body["__next"] = self._next(path, options, start + size)
+        return body
+
+    def _next(self, path: str, options: Options, position: int) -> str:
+        kept = {name: text for name, text in options.items() if name not in ("$skip", "$skiptoken", "$top")}
+        if "$top" in options:
+            taken = position - _number(options, "$skip", 0) - _number(options, "$skiptoken", 0)
+            kept["$top"] = str(int(options["$top"]) - taken)
+        return f"{self._base()}{path}?{urlencode({**kept, '$skiptoken': position}, quote_via=quote, safe='$')}"
+
+    def found(self, entity: Entity, rows: list[Row] | None, options: Options) -> Found:
+        """The rows that pass `$filter`, in the order of `$orderby`: of those given, else of the whole set."""
+        test = compile_filter(options["$filter"], entity) if "$filter" in options else None
+        rows = self._named(entity, test) if rows is None and test else rows
+        if rows is None and test and _wants_all(options):
+            return Found(self._keep(entity, options, test))
+        if rows is None:
+            return Found(self._scan(entity, options, test))
+        return Found(_sorted(entity, [row for row in rows if test is None or test(row)], options))
+
+    def _named(self, entity: Entity, test: Test) -> list[Row] | None:
+        """The rows whose key holds what the filter asks for, if those are few; other fields can change in place."""
+        table = self._tables[entity.name]
+        for name, values in ((name, values) for name, values in test.equal.items() if name in entity.keys):
+            rows = [row for value in dict.fromkeys(values) for row in table.where((name,), (value,))]
+            if len(rows) <= FEW:
+                return rows
+        return None
+
+    def _scan(self, entity: Entity, options: Options, test: Test | None) -> Iterator[Row] | list[Row]:
+        """Read no more of a long table than the filter and the order make necessary."""
+        ordered = self._keep(entity, {"$orderby": options.get("$orderby", "")}, None)
+        name, _, direction = options.get("$orderby", "").split(",")[0].strip().partition(" ")
+        if test and name in test.above and direction.strip() in ("", "asc"):
+            default = entity.fields[name].default
+            start = bisect_left(ordered, _sortable(test.above[name]), key=lambda row: _sortable(row.get(name, default)))
+            return filter(test.passes, islice(ordered, start, None))
+        return filter(test.passes, ordered) if test else ordered
+
+    def _keep(self, entity: Entity, options: Options, test: Test | None) -> list[Row]:
+        """A whole result, from memory if the table has not changed since."""
+        table = self._tables[entity.name]
+        key = (entity.name, options.get("$filter", ""), options.get("$orderby", ""))
+        version, rows = self._kept.get(key, (-1, []))
+        if version != table.version:
+            rows = _sorted(entity, [row for row in table if test is None or test(row)], options)
+            self._kept.pop(key, None)
+            self._kept[key] = (table.version, rows)
+            while len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return rows
+
+    def entity(self, entity: Entity, row: Row, options: Options) -> dict[str, Any]:
+        """One entity with its metadata, the selected fields, and expanded or deferred links."""
+        return self.entities(entity, [row], options)[0]
+
+    def entities(self, entity: Entity, rows: list[Row], options: Options) -> list[dict[str, Any]]:
+        """Entities as `entity` shows one."""
+        selected, expanded = _names(options, "$select"), _names(options, "$expand")
+        _check(entity, selected, expanded)
+        fields = [(field, field.default) for name, field in entity.fields.items() if not selected or name in selected]
+        navs = [name for name in entity.navs if not selected or name in selected]
+        inner = {name: [path.removeprefix(f"{name}/") for path in expanded if path.startswith(f"{name}/")]
+                 for name in entity.navs}  # fmt: skip
+        opened = {name: ",".join(paths) for name, paths in inner.items() if name in expanded or paths}
+        return [self._entity(entity, row, fields, navs, opened) for row in rows]
+
+    def _entity(
+        self, entity: Entity, row: Row, fields: list[tuple[Field, Any]], navs: list[str], opened: dict[str, str]
+    ) -> dict[str, Any]:
+        uri = self.uri(entity, row)
+        shown: dict[str, Any] = {"__metadata": self._metadata(entity, row, uri)}
+        shown |= {field.name: self.value(field, row.get(field.name, default)) for field, default in fields}
+        for name in navs:
+            shown[name] = {"__deferred": {"uri": f"{uri}/{name}"}}
+        for name, paths in opened.items():
+            shown[name] = self._expanded(row, entity.navs[name], {"$expand": paths})
+        return shown
+
+    def _expanded(self, row: Row, nav: Nav, options: Options) -> dict[str, Any] | None:
+        target = entities()[nav.target]
+        found = self.entities(target, self._tables.related(row, nav), options)
+        if nav.many:
+            return {"results": found}
+        return found[0] if found else None
+
+    def _metadata(self, entity: Entity, row: Row, uri: str) -> dict[str, str]:
+        etag = etag_of(row)
+        shown = {"id": uri, "uri": uri, "type": f"{entity.service}.{entity.name}Type"}
+        return {**shown, "etag": etag} if etag else shown
+
+
+def _wants_all(options: Options) -> bool:
+    """Whether a request needs the whole result: to count it, or to go on in it."""
+    return "$skip" in options or "$skiptoken" in options or options.get("$inlinecount") == "allpages"
+
+
+def _sorted(entity: Entity, rows: list[Row], options: Options) -> list[Row]:
+    for part in reversed(options.get("$orderby", "").split(",") if options.get("$orderby") else []):
+        rows = _ordered(entity, rows, *part.split())
+    return rows
+
+
+def _ordered(entity: Entity, rows: list[Row], name: str, direction: str = "asc") -> list[Row]:
+    if name not in entity.fields or direction not in ("asc", "desc"):
+        raise ODataError(f"Invalid $orderby: property {name!r} not found", "/IWBEP/CM_MGW_RT/175")
+    default = entity.fields[name].default
+    return sorted(rows, key=lambda row: _sortable(row.get(name, default)), reverse=direction == "desc")
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value if value is not None else 0)
+
+
+def _names(options: Options, option: str) -> set[str]:
+    return {name.strip() for name in options.get(option, "").split(",") if name.strip() and name.strip() != "*"}
+
+
+def _check(entity: Entity, selected: set[str], expanded: set[str]) -> None:
+    unknown = [name for name in selected if name.partition("/")[0] not in {*entity.fields, *entity.navs}]
+    unknown += [name for name in expanded if name.partition("/")[0] not in entity.navs]
+    if unknown:
+        raise ODataError(f"Resource not found for segment '{unknown[0]}'", "/IWBEP/CM_MGW_RT/020")
+
+
+def etag_of(row: Row) -> str | None:
+    """The weak ETag of an entity that has a concurrency token."""
+    if isinstance(row.get("LastChangeDateTime"), datetime) and "SalesOrder" in row:
+        stamp = row["LastChangeDateTime"].strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+        return f"W/\"datetimeoffset'{quote(stamp, safe='')}'\""
+    return f"W/\"'{row['ETag']}'\"" if row.get("ETag") else None

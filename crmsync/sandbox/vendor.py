@@ -1,0 +1,117 @@
+"""What the three stand-ins share: the gate each call passes before and after the vendor's own work.
+
+count → latency → fault before → the vendor's work, under its lock → fault after → answer
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from crmsync.sandbox.calls import Calls
+from crmsync.sandbox.clock import Clock
+from crmsync.sandbox.faults import Fault, FaultBoard
+from crmsync.sandbox.http import ConnectionDropped, Request, Response, Router, html
+from crmsync.sandbox.ledger import Ledger
+
+
+@dataclass
+class Latency:
+    """Seconds that each call takes on top of its work; per system, else for all."""
+
+    seconds: float = 0.0
+    systems: dict[str, float] = field(default_factory=dict)
+
+    def of(self, system: str) -> float:
+        return self.systems.get(system, self.seconds)
+
+
+@dataclass
+class Surroundings:
+    """What the stand-ins of one sandbox have in common."""
+
+    clock: Clock
+    faults: FaultBoard
+    calls: Calls
+    ledger: Ledger
+    latency: Latency
+    seed: int = 0
+
+
+class Vendor:
+    """One vendor's HTTP face. A subclass fills `router`, and says how its own refusals look."""
+
+    name: ClassVar[str]
+    operations: ClassVar[tuple[str, ...]]
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.clock = around.clock
+        self.ledger = around.ledger
+        self.lock = threading.RLock()
+        self.router = Router()
+        self.url = ""
+        self.random = random.Random(f"{around.seed}/{self.name}")
+
+    def token(self, length: int = 32) -> str:
+        return "".join(self.random.choices("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=length))
+
+    def serve(self, request: Request) -> Response:
+        match = self.router.match(request)
+        operation = match.operation if match else "other"
+        self.around.calls.count(self.name, operation)
+        fault = self.around.faults.take(self.name, operation)
+        self._wait(fault)
+        response = self._struck(fault, operation) if fault else None
+        if response is None:
+            with self.lock:
+                response = match.call() if match else self.unknown(request)
+        if fault and fault.kind == "lost":
+            raise ConnectionDropped
+        return self.finish(request, response)
+
+    def _wait(self, fault: Fault | None) -> None:
+        seconds = self.around.latency.of(self.name) + (fault.seconds if fault and fault.kind == "slow" else 0)
+        if seconds:
+            time.sleep(seconds)
+
+    def _struck(self, fault: Fault, operation: str) -> Response | None:
+        """The answer of a fault that strikes before any work is done; None where the work goes on."""
+        if fault.kind == "drop":
+            raise ConnectionDropped
+        if fault.kind == "down":
+            return html(503, "Service Unavailable")
+        shapes = {"error": self.error_answer, "limit": self.limit_answer, "refuse": self.refusal}
+        return shapes[fault.kind](fault, operation) if fault.kind in shapes else None
+
+    def error_answer(self, fault: Fault, operation: str) -> Response:
+        """The vendor's server error."""
+        raise NotImplementedError
+
+    def limit_answer(self, fault: Fault, operation: str) -> Response:
+        """The vendor's answer to a caller that calls too often."""
+        raise NotImplementedError
+
+    def refusal(self, fault: Fault, operation: str) -> Response:
+        """The vendor's answer to data that it does not accept."""
+        raise NotImplementedError
+
+    def unknown(self, request: Request) -> Response:
+        return html(404, "Not Found")
+
+    def finish(self, request: Request, response: Response) -> Response:
+        """Last touch on every answer, such as limit headers."""
+        return response
+
+    def documents(self) -> dict[str, list[dict[str, Any]]]:
+        """What exists now, for the ledger."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget all records, tokens and sessions."""
+        raise NotImplementedError
+
+    def expire_tokens(self) -> None:
+        """Make every token that was given out worthless."""
+        raise NotImplementedError

@@ -1,0 +1,78 @@
+"""The accounts server: access tokens from a refresh token, ten in ten minutes.
+
+Source: shared fact sheet, section 2. Errors come with status 200; the refusal of an eleventh token with 400.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from crmsync.sandbox.clock import Clock
+from crmsync.sandbox.http import Request, Response, answer
+from crmsync.sandbox.zoho.errors import ZohoError
+from crmsync.sandbox.zoho.profile import ZohoProfile
+
+TOKEN_SECONDS, WINDOW_SECONDS, LIVE_TOKENS = 3600, 600, 30
+SCOPE = "ZohoBooks.fullaccess.all"
+TOO_MANY = {
+    "error": "Access Denied",
+    "error_description": "You have made too many requests continuously. Please try again after some time.",
+    "status": "failure",
+}
+
+
+class Accounts:
+    """Gives out access tokens and knows which are alive."""
+
+    def __init__(self, clock: Clock, profile: ZohoProfile, make_token: Callable[[int], str]) -> None:
+        self._clock = clock
+        self._profile = profile
+        self._make_token = make_token
+        self._given: deque[float] = deque()
+        self._live: dict[str, float] = {}
+
+    def grant(self, request: Request, api_domain: str) -> Response:
+        fields = {**request.query, **(request.form if request.body else {})}
+        problem = self._problem(fields)
+        if problem:
+            return answer({"error": problem})
+        if self._is_throttled():
+            return answer(TOO_MANY, 400)
+        token = f"1000.{self._make_token(32)}.{self._make_token(32)}"
+        self._live[token] = self._clock.seconds() + TOKEN_SECONDS
+        while len(self._live) > LIVE_TOKENS:
+            del self._live[next(iter(self._live))]
+        body = {"access_token": token, "api_domain": api_domain, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+        return answer({**body, "scope": SCOPE})
+
+    def _problem(self, fields: dict[str, str]) -> str | None:
+        if fields.get("grant_type") != "refresh_token":
+            return "unsupported_grant_type"
+        if fields.get("client_id") != self._profile.client_id:
+            return "invalid_client"
+        if fields.get("client_secret") != self._profile.client_secret:
+            return "invalid_client_secret"
+        return None if fields.get("refresh_token") == self._profile.refresh_token else "invalid_code"
+
+    def _is_throttled(self) -> bool:
+        now = self._clock.seconds()
+        while self._given and self._given[0] <= now - WINDOW_SECONDS:
+            self._given.popleft()
+        if len(self._given) >= self._profile.tokens_per_window:
+            return True
+        self._given.append(now)
+        return False
+
+    def check(self, request: Request) -> None:
+        """Raises ZohoError: 14 for a header that is no token, 57 for a token that is dead or unknown."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Zoho-oauthtoken" or not token.startswith("1000."):
+            raise ZohoError(14, "Invalid value passed for authtoken", 401)
+        if self._live.get(token, 0) <= self._clock.seconds():
+            raise ZohoError(57, "You are not authorized to perform this operation", 401)
+
+    def expire(self) -> None:
+        self._live.clear()
+
+    def reset(self) -> None:
+        self._live.clear()
+        self._given.clear()

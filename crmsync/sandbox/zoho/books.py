@@ -1,0 +1,130 @@
+"""The organisation: its documents by kind, ids, currencies, taxes, and how time and money are written."""
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from itertools import count
+from typing import Any
+
+from crmsync.sandbox.clock import Clock
+from crmsync.sandbox.ledger import Ledger
+from crmsync.sandbox.zoho.errors import ZohoError, invalid
+from crmsync.sandbox.zoho.fields import CustomFields, Doc
+from crmsync.sandbox.zoho.profile import ZohoProfile
+
+ZONE = timezone(timedelta(hours=-8))
+KINDS = ("contacts", "items", "invoices", "customerpayments", "creditnotes")
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥"}
+NO_DECIMALS = ("JPY",)
+
+
+class Books:
+    """What the modules of one organisation share."""
+
+    def __init__(self, profile: ZohoProfile, clock: Clock, ledger: Ledger) -> None:
+        self.profile = profile
+        self.clock = clock
+        self.ledger = ledger
+        self.docs: dict[str, dict[str, Doc]] = {kind: {} for kind in KINDS}
+        self.fields = {kind: CustomFields(profile, kind) for kind in KINDS}
+        self._ids = count(460000000026001, 2)
+        self.currencies = {self.new_id(): code for code in profile.currencies}
+        self.taxes = [{"tax_id": self.new_id(), "tax_name": "Standard", "tax_percentage": profile.tax_percentage}]
+
+    def new_id(self) -> str:
+        return str(next(self._ids))
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def today(self) -> date:
+        return self.now().astimezone(ZONE).date()
+
+    def stamps(self) -> Doc:
+        now = self.now()
+        return {"_created": now, "_modified": now, "created_time": stamp(now), "last_modified_time": stamp(now)}
+
+    def touch(self, doc: Doc) -> None:
+        now = self.now()
+        doc |= {"_modified": now, "last_modified_time": stamp(now)}
+
+    def note(self, action: str, kind: str, key: str, reference: str | None = None, **details: Any) -> None:
+        self.ledger.note("zoho", action, kind, key, reference=reference, **details)
+
+    def currency_id(self, code: str) -> str:
+        return next(key for key, one in self.currencies.items() if one == code)
+
+    def currency_code(self, currency_id: Any) -> str:
+        """The code of a currency. Raises ZohoError for an unknown id."""
+        code = self.currencies.get(str(currency_id))
+        if code is None:
+            raise invalid("currency_id")
+        return code
+
+    def tax(self, tax_id: Any) -> Doc:
+        found = next((tax for tax in self.taxes if tax["tax_id"] == str(tax_id)), None)
+        if found is None:
+            raise invalid("tax_id")
+        return found
+
+    def add_tax(self, name: str, percentage: Decimal) -> Doc:
+        tax = {"tax_id": self.new_id(), "tax_name": name, "tax_percentage": percentage}
+        self.taxes.append(tax)
+        return tax
+
+
+def stamp(moment: datetime) -> str:
+    """A timestamp as Books writes it: the organisation's offset, without a colon."""
+    return moment.astimezone(ZONE).strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def places(currency: str) -> int:
+    return 0 if currency in NO_DECIMALS else 2
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-places(currency)), ROUND_HALF_UP)
+
+
+def number(body: Doc, name: str, default: Decimal | None = None) -> Decimal:
+    """A number of a body, given as number or text. Raises ZohoError."""
+    value = body.get(name, default)
+    if isinstance(value, bool) or value is None:
+        raise invalid(name)
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        raise invalid(name) from None
+    if not found.is_finite():
+        raise invalid(name)
+    return found
+
+
+def day(body: Doc, name: str, default: date) -> str:
+    """A date of a body as text. Raises ZohoError unless it is yyyy-mm-dd."""
+    value = body.get(name) or default.isoformat()
+    try:
+        return date.fromisoformat(value).isoformat() if re.fullmatch(r"\d{4}-\d\d-\d\d", value) else _no_day(name)
+    except (TypeError, ValueError):
+        raise invalid(name) from None
+
+
+def _no_day(name: str) -> str:
+    raise invalid(name)
+
+
+def text(body: Doc, name: str, longest: int, default: str = "") -> str:
+    """A text of a body. Raises ZohoError for another type or more characters than allowed."""
+    value = body.get(name, default)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise invalid(name)
+    if len(value) > longest:
+        raise ZohoError(15, f"Please ensure that the {name} has less than {longest} characters.")
+    return value
+
+
+def first(items: list[Doc], wanted: Callable[[Doc], bool]) -> Doc | None:
+    return next((item for item in items if wanted(item)), None)

@@ -1,0 +1,41 @@
+"""What can be set about the Zoho Books stand-in."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+UNIQUE = {
+    "contacts": ("cf_crm_account_id", "cf_crmsync_reference"),
+    "invoices": ("cf_crm_deal_id", "cf_crmsync_reference"),
+    "items": ("cf_product_code", "cf_crmsync_reference"),
+    "customerpayments": ("cf_crmsync_reference",),
+    "creditnotes": ("cf_crmsync_reference",),
+}
+
+
+@dataclass
+class ZohoProfile:
+    """`per_minute`, `per_day`, `concurrent` are the vendor's limits; raise them for load tests.
+
+    `lag_seconds` is how long a fresh document stays off the lists, `empty_list` how an empty list is answered ("200" or
+    "204"), `modified_filter` whether `last_modified_time` finds what was modified "after" that second, as the OpenAPI
+    files say, or "from" it on, `unique_fields` the custom fields that prevent duplicate values and can be upserted on.
+    """
+
+    client_id: str = "1000.SANDBOXCLIENT"
+    client_secret: str = "sandbox-zoho-secret"
+    refresh_token: str = "1000.sandbox.refresh"
+    organization_id: str = "10234695"
+    webhook_secret: str = "sandboxZohoSecret2026"
+    currency: str = "USD"
+    currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "INR", "JPY", "CHF")
+    tax_percentage: Decimal = Decimal(0)
+    per_minute: int = 100
+    per_day: int = 10_000
+    concurrent: int = 10
+    tokens_per_window: int = 10
+    lag_seconds: float = 0.0
+    empty_list: str = "200"
+    modified_filter: str = "after"
+    default_page_size: int = 10
+    unique_fields: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(UNIQUE))
+    plain_fields: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"invoices": ("cf_sap_order",)})

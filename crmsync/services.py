@@ -1,0 +1,187 @@
+"""The collaborators that tasks and views may use, built once per process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from redis import Redis
+
+from crmsync import log
+from crmsync.alerts.content import outage_alert, recovery_alert
+from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
+from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.redis_link import Link, redis_client
+from crmsync.connectors.registry import budget_of, connect, is_configured
+from crmsync.domain.breaker import Breaker
+from crmsync.embedded import ensure_running, redis_py_url
+from crmsync.settings import Settings
+from crmsync.store import Store, schema
+from crmsync.store.vault import SharedTokens, Vault
+from crmsync.store.watch import BreakerWatch
+
+if TYPE_CHECKING:
+    from crmsync.alerts.slack import Messenger
+
+# Which connection fills which role. Moving a company from one ERP to another changes a line here, not a flow.
+ROLES: Mapping[str, str] = {
+    "deals": "salesforce",
+    "catalogue": "salesforce",
+    "orders": "s4hana",
+    "stock": "s4hana",
+    "invoices": "zoho_books",
+    "payments": "zoho_books",
+}
+
+
+GO_LIVE = "go_live"
+
+
+class Services:
+    """What a process works with. Tests hand in their own connectors and messenger."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        connectors: Callable[[str], Connector] | None = None,
+        messenger: Messenger | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self._messenger = messenger
+        self._connect = connectors or self._connect_configured
+        self._connected: dict[str, Connector] = {}
+        self._link = redis_link(settings)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Services:
+        """Open the store, bring its schema up to date, and connect nothing yet."""
+        store = Store(settings.database_url)
+        schema.ensure(store)
+        return cls(settings, store)
+
+    def go_live(self) -> datetime:
+        """Nothing from before this instant is started by catch-up: as configured, else when crmsync first ran."""
+        if self.settings.go_live is not None:
+            return self.settings.go_live
+        with self.store.read() as uow:
+            kept = uow.facts.get(GO_LIVE)
+        if kept is None:
+            with self.store.begin() as uow:
+                # To the whole second, as the stamps of vendors are.
+                kept = uow.facts.set_once(GO_LIVE, uow.now.replace(microsecond=0).isoformat())
+        return datetime.fromisoformat(kept)
+
+    @cached_property
+    def messenger(self) -> Messenger:
+        """Who takes alerts to people; the processes that tell nobody do without Slack's library."""
+        if self._messenger is not None:
+            return self._messenger
+        from crmsync.alerts.slack import messenger_of
+
+        return messenger_of(self.settings.slack)
+
+    @property
+    def deals(self) -> Deals:
+        return cast(Deals, self.connector(ROLES["deals"]))
+
+    @property
+    def orders(self) -> Orders:
+        return cast(Orders, self.connector(ROLES["orders"]))
+
+    @property
+    def invoices(self) -> Invoices:
+        return cast(Invoices, self.connector(ROLES["invoices"]))
+
+    @property
+    def payments(self) -> Payments:
+        return cast(Payments, self.connector(ROLES["payments"]))
+
+    @property
+    def stock(self) -> Stock:
+        return cast(Stock, self.connector(ROLES["stock"]))
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return cast(Catalogue, self.connector(ROLES["catalogue"]))
+
+    def has(self, roles: Iterable[str]) -> bool:
+        """Whether the environment configures the connections of these *roles*."""
+        return all(is_configured(ROLES[role], self.settings) for role in roles)
+
+    def connector(self, connection: str) -> Connector:
+        """Raises: ConfigurationError if the environment does not configure it."""
+        found = self._connected.get(connection)
+        if found is not None:
+            return found
+        with self._lock:
+            if connection not in self._connected:
+                self._connected[connection] = self._connect(connection)
+            return self._connected[connection]
+
+    def _connect_configured(self, connection: str) -> Connector:
+        budget = budget_of(connection, self.settings, self._link)
+        breaker = SharedBreaker(connection, budget.quota.system, self._breakers())
+        guarded = GuardedBudget(budget, breaker)
+        return connect(connection, self.settings, token_store=self._tokens(), budget=guarded)
+
+    def _breakers(self) -> BreakerWatch:
+        pasteable = self.settings.pasteable
+
+        def opened(system: str, breaker: Breaker) -> Mapping[str, Any]:
+            return outage_alert(system, failures=breaker.failures, command=pasteable("crmsync doctor"))
+
+        def closed(system: str, breaker: Breaker) -> Mapping[str, Any]:
+            since = f"{breaker.opened_at:%Y-%m-%d %H:%M} UTC"
+            command = pasteable("celery -A crmsync dead-letters replay --error VendorUnavailableError")
+            return recovery_alert(system, since=since, command=command)
+
+        threshold = self.settings.behaviour.breaker_failures
+        return BreakerWatch(self.store, threshold=threshold, opened=opened, closed=closed)
+
+    def _tokens(self) -> SharedTokens:
+        return SharedTokens(self.store, Vault(self.settings.secret_key, self.settings.home))
+
+
+def redis_link(settings: Settings, *, level: int = logging.WARNING) -> Link:
+    """Where processes share their budgets: REDIS_URL, else a broker that is a Redis, else the embedded server.
+
+    Nothing is opened or started before the first question.
+    """
+    broker = "" if settings.broker_url.startswith("amqp") else settings.broker_url
+
+    def opening() -> Redis:
+        url = redis_py_url(settings.redis_url or broker)
+        return redis_client(url or ensure_running(settings.home).client_url)
+
+    return Link(opening, level=level)
+
+
+_services: Services | None = None
+_lock = threading.Lock()
+
+
+def services() -> Services:
+    """This process's own, from its environment."""
+    global _services
+    if _services is None:
+        with _lock:
+            if _services is None:
+                settings = Settings.from_env()
+                log.configure(settings.log_style, settings.log_level)
+                _services = Services.from_settings(settings)
+    return _services
+
+
+def use(replacement: Services | None) -> Any:
+    """Let this process work with *replacement* (tests), or forget what it has (a forked child)."""
+    global _services
+    before, _services = _services, replacement
+    return before

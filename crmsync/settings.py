@@ -1,0 +1,525 @@
+"""Settings.from_env(): the only reader of the environment; every problem is reported at once, by variable."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from crmsync.errors import ConfigurationError
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+MINIMUM_SECRET_LENGTH = 12  # what Zoho asks of a webhook secret
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A value that never prints; reveal() is easy to grep for."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class SalesforceSettings:
+    login_url: str
+    client_id: str
+    username: str
+    private_key: Secret
+    api_version: str
+    webhook_secret: Secret | None
+    organization_id: str
+    audience: str
+    order_number_field: str
+    invoice_number_field: str
+    status_field: str
+    purchase_order_field: str
+    tax_number_field: str
+    payment_received_field: str = "Payment_Received__c"
+    payment_amount_field: str = "Payment_Amount__c"
+    payment_date_field: str = "Payment_Date__c"
+    stock_field: str = "Available_Stock__c"
+    low_stock_field: str = "Low_Stock_Alert__c"
+    calls_at_once: int = 0  # Salesforce limits only calls that last for 20 seconds
+    catch_up_filter: str = ""  # a condition in SOQL
+
+
+@dataclass(frozen=True, slots=True)
+class SapSettings:
+    base_url: str
+    auth: str  # oauth2 | basic
+    token_url: str
+    client_id: str
+    client_secret: Secret
+    user: str
+    password: Secret
+    sap_client: str
+    language: str
+    sales_organization: str
+    distribution_channel: str
+    division: str
+    order_type: str
+    price_condition_type: str
+    quantity_unit: str
+    reference_field: str
+    partner_grouping: str
+    company_code: str
+    reconciliation_account: str
+    payment_terms: str
+    shipping_condition: str
+    incoterms: str
+    default_country: str
+    tax_number_type: str
+    customer_tax_category: str
+    customer_tax_classification: str
+    departure_country: str = ""
+    lock_codes: tuple[str, ...] = ()  # message codes of this system that mean: locked, try again
+    stock_types: tuple[str, ...] = ("01",)
+    stock_plants: tuple[str, ...] = ()  # none: all of them
+    calls_at_once: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ZohoBooksSettings:
+    accounts_url: str
+    api_url: str
+    client_id: str
+    client_secret: Secret
+    refresh_token: Secret
+    organization_id: str
+    webhook_secret: Secret | None
+    tax_id: str
+    invoice_unique_field: str
+    contact_unique_field: str
+    item_lookup: bool = False
+    line_discounts: bool = False
+    calls_per_minute: int = 100
+    calls_per_day: int = 10_000
+    calls_at_once: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SlackSettings:
+    """Where alerts go: an incoming webhook, or a bot and its channel. Neither: the log and the control tower."""
+
+    webhook_url: Secret | None
+    bot_token: Secret | None
+    channel: str
+    api_url: str
+
+    @property
+    def is_on(self) -> bool:
+        return self.webhook_url is not None or self.bot_token is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    max_retries: int
+    retry_backoff_seconds: float
+    lease_seconds: float
+    sweep_seconds: float
+    settle_seconds: float
+    call_seconds: float
+    max_starts: int
+    payment_terms_days: int
+    send_on_create: bool
+    default_currency: str
+    low_stock_threshold: Decimal
+    max_body_bytes: int
+    workers: int
+    inventory_seconds: int = 3600
+    catch_up_seconds: int = 600
+    catch_up_grace_seconds: int = 120
+    catch_up_overlap_seconds: int = 900
+    silence_seconds: int = 3600
+    reserve_percent: int = 30
+    breaker_failures: int = 20
+
+    @property
+    def queued_for(self) -> timedelta:
+        """How long a message is believed to be on its way before the sweeper sends another."""
+        return timedelta(seconds=self.lease_seconds / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment decides. A vendor that is not configured is None."""
+
+    home: Path
+    database_url: str
+    redis_url: str  # "" means: the embedded server of *home*
+    broker_url: str  # "" means: redis_url
+    secret_key: Secret | None
+    tower_password: Secret | None
+    host: str
+    port: int
+    public_url: str
+    log_style: str
+    log_level: str
+    failpoints: Path | None  # where `crmsync prove` says what to kill
+    go_live: datetime | None
+    behaviour: Behaviour
+    slack: SlackSettings
+    salesforce: SalesforceSettings | None
+    sap: SapSettings | None
+    zoho_books: ZohoBooksSettings | None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read *env* (default: the process's own).
+
+        Raises: ConfigurationError, whose field_errors name every variable at fault.
+        """
+        reader = Reader(os.environ if env is None else env)
+        settings = _read(reader)
+        if reader.problems:
+            raise ConfigurationError(
+                "The environment is not right.",
+                field_errors=reader.problems,
+                advice="docs/configuration.md describes every variable.",
+            )
+        return settings
+
+    @property
+    def tower_url(self) -> str:
+        """Where people open the control tower."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    def pasteable(self, command: str) -> str:
+        """*command* as it works in another shell: with CRMSYNC_HOME where that is not the default."""
+        is_default = self.home == default_home({key: os.environ[key] for key in ("HOME",) if key in os.environ})
+        return command if is_default else f"CRMSYNC_HOME={shlex.quote(str(self.home))} {command}"
+
+
+class Reader:
+    """Reads variables and remembers their names and what is wrong with them."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.names: list[str] = []
+        self.problems: dict[str, str] = {}
+
+    def raw(self, name: str) -> str:
+        if name not in self.names:
+            self.names.append(name)
+        return self._env.get(name, "").strip()
+
+    def text(self, name: str, default: str = "", *, pattern: str = "", expected: str = "") -> str:
+        value = self.raw(name) or default
+        if value and pattern and not re.fullmatch(pattern, value):
+            self.problems[name] = f"expected {expected or pattern}"
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.raw(name)
+        if not value:
+            self.problems[name] = "is missing"
+        return value
+
+    def secret(self, name: str, *, required: bool = True) -> Secret:
+        return Secret(self.required(name) if required else self.raw(name))
+
+    def optional_secret(self, name: str, *, minimum_length: int = 1) -> Secret | None:
+        value = self.raw(name)
+        if value and len(value) < minimum_length:
+            self.problems[name] = f"expected at least {minimum_length} characters"
+        return Secret(value) if value else None
+
+    def number(self, name: str, default: str, *, minimum: str = "0") -> Decimal:
+        try:
+            value = Decimal(self.raw(name) or default)
+        except ArithmeticError:
+            value = Decimal("NaN")
+        if not value.is_finite() or value < Decimal(minimum):
+            self.problems[name] = f"expected a number of at least {minimum}"
+            return Decimal(default)
+        return value
+
+    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
+        text = self.raw(name)
+        if not text:
+            return default
+        value = int(text) if re.fullmatch(r"-?\d{1,18}", text) else minimum - 1
+        if value < minimum or (maximum is not None and value > maximum):
+            span = f"from {minimum} to {maximum}" if maximum is not None else f"of at least {minimum}"
+            self.problems[name] = f"expected a whole number {span}"
+            return default
+        return value
+
+    def instant(self, name: str) -> datetime | None:
+        text = self.raw(name)
+        try:
+            return instant_of(text) if text else None
+        except ValueError:
+            self.problems[name] = "expected a day or an instant, such as 2026-11-01T00:00:00Z"
+            return None
+
+    def folder(self, name: str) -> Path | None:
+        text = self.raw(name)
+        return Path(text).absolute() if text else None
+
+    def flag(self, name: str) -> bool:
+        value = self.raw(name).lower()
+        if value not in ("", "0", "1", "true", "false", "yes", "no"):
+            self.problems[name] = "expected true or false"
+        return value in ("1", "true", "yes")
+
+    def url(self, name: str, default: str = "", *, required: bool = False) -> str:
+        value = (self.raw(name) or default).rstrip("/")
+        if not value and not required:
+            return ""
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            self.problems[name] = "is missing" if not value else "expected an address starting with https://"
+        elif parts.scheme == "http" and parts.hostname not in _THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
+            self.problems[name] = "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
+        return value
+
+    def any_set(self, *names: str) -> bool:
+        return any([self.raw(name) for name in names])  # a list: every name is to be remembered
+
+
+def instant_of(text: str) -> datetime:
+    """A day, which begins at midnight UTC, or an instant with its zone.
+
+    Raises: ValueError.
+
+    >>> instant_of("2026-11-01").isoformat(), instant_of("2026-11-01T09:00:00+02:00").isoformat()
+    ('2026-11-01T00:00:00+00:00', '2026-11-01T07:00:00+00:00')
+    """
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        text += "T00:00:00Z"
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is None:
+        raise ValueError("an instant needs its zone")
+    return value.astimezone(UTC)
+
+
+def default_home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("CRMSYNC_HOME") or Path(env.get("HOME", "~"), ".local", "state", "crmsync")).expanduser()
+
+
+def _read(reader: Reader) -> Settings:
+    home = Path(reader.raw("CRMSYNC_HOME") or default_home(reader._env)).expanduser().absolute()
+    return Settings(
+        home=home,
+        database_url=_database_url(reader, home),
+        redis_url=_broker(reader, "REDIS_URL", ("redis", "rediss", "unix")),
+        broker_url=_broker(reader, "CELERY_BROKER_URL", ("redis", "rediss", "redis+socket", "amqp", "amqps")),
+        secret_key=reader.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32),
+        tower_password=reader.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH),
+        host=reader.text("CRMSYNC_HOST", "127.0.0.1"),
+        port=reader.integer("PORT", 8000, minimum=1, maximum=65535),
+        public_url=reader.url("CRMSYNC_PUBLIC_URL"),
+        log_style=reader.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console"),
+        log_level=reader.text("CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR"),
+        failpoints=reader.folder("CRMSYNC_FAILPOINTS"),
+        go_live=reader.instant("CRMSYNC_GO_LIVE"),
+        behaviour=_behaviour(reader),
+        slack=_slack(reader),
+        salesforce=_salesforce(reader),
+        sap=_sap(reader),
+        zoho_books=_zoho_books(reader),
+    )
+
+
+def _database_url(reader: Reader, home: Path) -> str:
+    url = reader.raw("DATABASE_URL") or f"sqlite:///{home / 'crmsync.db'}"
+    url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+    if not re.match(r"(sqlite|postgresql\+psycopg)://", url):
+        reader.problems["DATABASE_URL"] = "expected sqlite:///… or postgresql://…"
+    return url
+
+
+def _broker(reader: Reader, name: str, schemes: tuple[str, ...]) -> str:
+    url = reader.raw(name)
+    if url and urlsplit(url).scheme not in schemes:
+        reader.problems[name] = f"expected an address starting with one of {', '.join(schemes)}"
+    return url
+
+
+def _behaviour(reader: Reader) -> Behaviour:
+    lease_seconds = reader.number("CRMSYNC_LEASE_SECONDS", "60", minimum="1")
+    # A call must end well within the lease: two fit into one.
+    call_seconds = min(Decimal(25), lease_seconds * Decimal("0.4"))
+    behaviour = Behaviour(
+        max_retries=reader.integer("CRMSYNC_MAX_RETRIES", 3, maximum=20),
+        retry_backoff_seconds=float(reader.number("CRMSYNC_RETRY_BACKOFF_SECONDS", "2")),
+        lease_seconds=float(lease_seconds),
+        sweep_seconds=float(reader.number("CRMSYNC_SWEEP_SECONDS", "15", minimum="0.5")),
+        settle_seconds=float(reader.number("CRMSYNC_SETTLE_SECONDS", "30")),
+        call_seconds=float(reader.number("CRMSYNC_CALL_SECONDS", str(call_seconds), minimum="0.1")),
+        max_starts=reader.integer("CRMSYNC_MAX_STARTS", 5, minimum=1),
+        payment_terms_days=reader.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30),
+        send_on_create=reader.flag("CRMSYNC_SEND_ON_CREATE"),
+        default_currency=reader.text("CRMSYNC_DEFAULT_CURRENCY", pattern="[A-Z]{3}", expected="a code such as USD"),
+        low_stock_threshold=reader.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10"),
+        max_body_bytes=reader.integer("CRMSYNC_MAX_BODY_BYTES", 1_048_576, minimum=1024),
+        workers=reader.integer("CRMSYNC_WORKERS", 2, minimum=1, maximum=64),
+        inventory_seconds=reader.integer("CRMSYNC_INVENTORY_SECONDS", 3600),
+        catch_up_seconds=reader.integer("CRMSYNC_CATCH_UP_SECONDS", 600),
+        catch_up_grace_seconds=reader.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120),
+        catch_up_overlap_seconds=reader.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900),
+        silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600),
+        breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1),
+        reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),
+    )
+    if behaviour.catch_up_overlap_seconds <= behaviour.catch_up_grace_seconds:
+        reader.problems["CRMSYNC_CATCH_UP_OVERLAP_SECONDS"] = "must be more than CRMSYNC_CATCH_UP_GRACE_SECONDS"
+    if behaviour.call_seconds > 0.45 * behaviour.lease_seconds:
+        reader.problems["CRMSYNC_CALL_SECONDS"] = "must be at most 0.45 of CRMSYNC_LEASE_SECONDS: two calls must fit"
+    return behaviour
+
+
+def _slack(reader: Reader) -> SlackSettings:
+    slack = SlackSettings(
+        webhook_url=reader.optional_secret("SLACK_WEBHOOK_URL"),
+        bot_token=reader.optional_secret("SLACK_BOT_TOKEN"),
+        channel=reader.text("SLACK_CHANNEL"),
+        api_url=reader.url("SLACK_API_URL", "https://slack.com/api") + "/",
+    )
+    if slack.bot_token and not slack.channel:
+        reader.problems["SLACK_CHANNEL"] = "is missing: SLACK_BOT_TOKEN needs a channel"
+    return slack
+
+
+_FIELD = r"[A-Za-z][A-Za-z0-9_]{0,79}"
+
+
+def _salesforce(reader: Reader) -> SalesforceSettings | None:
+    names = ("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY", "SF_PRIVATE_KEY_FILE")
+    webhook_secret = reader.optional_secret("SF_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
+    if not reader.any_set(*names) and webhook_secret is None:
+        return None
+    login_url = reader.url("SF_LOGIN_URL", "https://login.salesforce.com")
+    return SalesforceSettings(
+        login_url=login_url,
+        client_id=reader.required("SF_CLIENT_ID"),
+        username=reader.required("SF_USERNAME"),
+        private_key=_private_key(reader),
+        api_version=reader.text("SF_API_VERSION", "68.0", pattern=r"v?\d\d\.0", expected="a version such as 68.0"),
+        webhook_secret=webhook_secret,
+        organization_id=reader.text("SF_ORGANIZATION_ID", pattern="00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?"),
+        audience=reader.url("SF_AUDIENCE", login_url),
+        order_number_field=reader.text("SF_ORDER_NUMBER_FIELD", "SAP_Order_Number__c", pattern=_FIELD),
+        invoice_number_field=reader.text("SF_INVOICE_NUMBER_FIELD", "Zoho_Invoice_Number__c", pattern=_FIELD),
+        status_field=reader.text("SF_STATUS_FIELD", "Sync_Status__c", pattern=_FIELD),
+        purchase_order_field=reader.text("SF_PURCHASE_ORDER_FIELD", pattern=_FIELD),
+        tax_number_field=reader.text("SF_TAX_NUMBER_FIELD", pattern=_FIELD),
+        payment_received_field=reader.text("SF_PAYMENT_RECEIVED_FIELD", "Payment_Received__c", pattern=_FIELD),
+        payment_amount_field=reader.text("SF_PAYMENT_AMOUNT_FIELD", "Payment_Amount__c", pattern=_FIELD),
+        payment_date_field=reader.text("SF_PAYMENT_DATE_FIELD", "Payment_Date__c", pattern=_FIELD),
+        stock_field=reader.text("SF_STOCK_FIELD", "Available_Stock__c", pattern=_FIELD),
+        low_stock_field=reader.text("SF_LOW_STOCK_FIELD", "Low_Stock_Alert__c", pattern=_FIELD),
+        calls_at_once=reader.integer("SF_CALLS_AT_ONCE", 0),
+        catch_up_filter=reader.text("SF_CATCH_UP_FILTER"),
+    )
+
+
+def _private_key(reader: Reader) -> Secret:
+    """A PEM in SF_PRIVATE_KEY (line ends may be written as \\n), or the path of one in SF_PRIVATE_KEY_FILE."""
+    key, path = reader.raw("SF_PRIVATE_KEY").replace("\\n", "\n"), reader.raw("SF_PRIVATE_KEY_FILE")
+    if not key and path:
+        try:
+            key = Path(path).expanduser().read_text()
+        except OSError as error:
+            reader.problems["SF_PRIVATE_KEY_FILE"] = f"can't be read: {error.strerror}"
+            return Secret("")
+    if "PRIVATE KEY-----" not in key:
+        name = "SF_PRIVATE_KEY_FILE" if path else "SF_PRIVATE_KEY"
+        reader.problems[name] = "expected a PEM private key" if key else "is missing"
+    return Secret(key)
+
+
+def _sap(reader: Reader) -> SapSettings | None:
+    if not reader.any_set("SAP_BASE_URL", "SAP_CLIENT_ID", "SAP_USER"):
+        return None
+    auth = reader.text("SAP_AUTH", "oauth2", pattern="oauth2|basic", expected="oauth2 or basic")
+    is_oauth = auth == "oauth2"
+    base_url = reader.url("SAP_BASE_URL", required=True)
+    return SapSettings(
+        base_url=base_url,
+        auth=auth,
+        token_url=reader.url("SAP_TOKEN_URL", f"{base_url}/sap/bc/sec/oauth2/token" if base_url else ""),
+        client_id=reader.required("SAP_CLIENT_ID") if is_oauth else reader.text("SAP_CLIENT_ID"),
+        client_secret=reader.secret("SAP_CLIENT_SECRET", required=is_oauth),
+        user=reader.text("SAP_USER") if is_oauth else reader.required("SAP_USER"),
+        password=reader.secret("SAP_PASSWORD", required=not is_oauth),
+        sap_client=reader.text("SAP_CLIENT", pattern=r"\d{3}", expected="three digits"),
+        language=reader.text("SAP_LANGUAGE", "EN", pattern="[A-Z]{2}"),
+        sales_organization=reader.required("SAP_SALES_ORGANIZATION"),
+        distribution_channel=reader.text("SAP_DISTRIBUTION_CHANNEL", "10", pattern=".{1,2}"),
+        division=reader.text("SAP_DIVISION", "00", pattern=".{1,2}"),
+        order_type=reader.text("SAP_ORDER_TYPE", "OR", pattern=".{1,4}"),
+        price_condition_type=reader.text("SAP_PRICE_CONDITION_TYPE", "PPR0", pattern=".{1,4}"),
+        quantity_unit=reader.text("SAP_QUANTITY_UNIT", pattern=".{1,3}"),
+        reference_field=reader.text(
+            "SAP_REFERENCE_FIELD", "PurchaseOrderByCustomer", pattern="PurchaseOrderByCustomer|AssignmentReference"
+        ),
+        partner_grouping=reader.text("SAP_PARTNER_GROUPING", "BP02", pattern=".{1,4}"),
+        company_code=reader.text("SAP_COMPANY_CODE", "1010", pattern=".{1,4}"),
+        reconciliation_account=reader.text("SAP_RECONCILIATION_ACCOUNT", "12100000", pattern=".{1,10}"),
+        payment_terms=reader.text("SAP_PAYMENT_TERMS", "0004", pattern=".{1,4}"),
+        shipping_condition=reader.text("SAP_SHIPPING_CONDITION", "01", pattern=".{1,2}"),
+        incoterms=reader.text("SAP_INCOTERMS", "EXW", pattern=".{1,3}"),
+        default_country=reader.text("SAP_DEFAULT_COUNTRY", pattern="[A-Z]{2}", expected="a code such as US"),
+        tax_number_type=reader.text("SAP_TAX_NUMBER_TYPE", pattern=".{1,4}"),
+        customer_tax_category=reader.text("SAP_CUSTOMER_TAX_CATEGORY", pattern=".{1,4}"),
+        customer_tax_classification=reader.text("SAP_CUSTOMER_TAX_CLASSIFICATION", "1", pattern=".{1}"),
+        departure_country=_departure_country(reader),
+        lock_codes=tuple(reader.text("SAP_LOCK_CODES", pattern=r"[\w/.~ -]+", expected="codes between blanks").split()),
+        stock_types=_codes(reader, "SAP_STOCK_TYPES", "01"),
+        stock_plants=_codes(reader, "SAP_STOCK_PLANTS"),
+        calls_at_once=reader.integer("SAP_CALLS_AT_ONCE", 8, minimum=1),
+    )
+
+
+def _codes(reader: Reader, name: str, default: str = "") -> tuple[str, ...]:
+    """Codes of at most four characters between blanks."""
+    expected = "codes between blanks, such as 1010 1020"
+    return tuple(reader.text(name, default, pattern=r"\w{1,4}( +\w{1,4})*", expected=expected).split())
+
+
+def _departure_country(reader: Reader) -> str:
+    name = "SAP_DEPARTURE_COUNTRY"
+    code = reader.text(name, reader.raw("SAP_DEFAULT_COUNTRY"), pattern="[A-Z]{2}", expected="a code such as US")
+    if reader.raw("SAP_CUSTOMER_TAX_CATEGORY") and not code:
+        reader.problems[name] = "is missing: SAP_CUSTOMER_TAX_CATEGORY needs the country that goods are sent from"
+    return code
+
+
+def _zoho_books(reader: Reader) -> ZohoBooksSettings | None:
+    webhook_secret = reader.optional_secret("ZOHO_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
+    names = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID")
+    if not reader.any_set(*names) and webhook_secret is None:
+        return None
+    return ZohoBooksSettings(
+        accounts_url=reader.url("ZOHO_ACCOUNTS_URL", "https://accounts.zoho.com"),
+        api_url=reader.url("ZOHO_API_URL", "https://www.zohoapis.com"),
+        client_id=reader.required("ZOHO_CLIENT_ID"),
+        client_secret=reader.secret("ZOHO_CLIENT_SECRET"),
+        refresh_token=reader.secret("ZOHO_REFRESH_TOKEN"),
+        organization_id=reader.required("ZOHO_ORGANIZATION_ID"),
+        webhook_secret=webhook_secret,
+        tax_id=reader.text("ZOHO_TAX_ID", pattern=r"\d{1,20}"),
+        invoice_unique_field=reader.text("ZOHO_INVOICE_UNIQUE_FIELD", pattern=_FIELD),
+        contact_unique_field=reader.text("ZOHO_CONTACT_UNIQUE_FIELD", pattern=_FIELD),
+        item_lookup=reader.flag("ZOHO_ITEM_LOOKUP"),
+        line_discounts=reader.flag("ZOHO_LINE_DISCOUNTS"),
+        calls_per_minute=reader.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1),
+        calls_per_day=reader.integer("ZOHO_CALLS_PER_DAY", 10_000, minimum=1),
+        calls_at_once=reader.integer("ZOHO_CALLS_AT_ONCE", 10, minimum=1),
+    )

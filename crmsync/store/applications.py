@@ -1,0 +1,35 @@
+"""Which invoices a payment was seen to be applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+from sqlalchemy import delete, func, select, update
+
+from crmsync.store.rows import Rows
+from crmsync.store.tables import applications
+
+
+class Applications(Rows):
+    def hint(self, payment_key: str, invoice_keys: Collection[str]) -> None:
+        """A webhook says so; what is already known stands."""
+        for key in invoice_keys:
+            self._insert_once(applications, {"payment_key": payment_key, "invoice_key": key, "paid_on": None})
+
+    def of_payment(self, payment_key: str) -> list[str]:
+        """Every invoice that the payment was ever seen to touch, until replace() says otherwise."""
+        query = select(applications.c.invoice_key).where(applications.c.payment_key == payment_key)
+        return list(self._connection.execute(query.order_by(applications.c.invoice_key)).scalars())
+
+    def replace(self, payment_key: str, invoice_keys: Collection[str], *, paid_on: date | None) -> None:
+        """What the books say now."""
+        mine = applications.c.payment_key == payment_key
+        self._connection.execute(delete(applications).where(mine, applications.c.invoice_key.not_in(invoice_keys)))
+        self.hint(payment_key, invoice_keys)
+        self._connection.execute(update(applications).where(mine).values(paid_on=paid_on))
+
+    def last_paid_on(self, invoice_key: str) -> date | None:
+        """The day of the latest payment that we know of."""
+        query = select(func.max(applications.c.paid_on)).where(applications.c.invoice_key == invoice_key)
+        return self._connection.execute(query).scalar()

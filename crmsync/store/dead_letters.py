@@ -1,0 +1,109 @@
+"""Dead letters: runs that wait for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, kind_of
+from crmsync.domain.runs import Run
+from crmsync.errors import CrmsyncError
+from crmsync.store.rows import Rows
+from crmsync.store.tables import dead_letters, runs
+
+_QUERY = select(
+    dead_letters,
+    runs.c.flow,
+    runs.c.subject_key,
+    runs.c.title,
+    runs.c.amount,
+    runs.c.currency,
+    runs.c.correlation_id,
+).join(runs, runs.c.id == dead_letters.c.run_id)
+
+
+_ONE_MORE = dead_letters.c.failures + 1
+
+
+class DeadLetters(Rows):
+    def add(self, run: Run, error: CrmsyncError) -> tuple[DeadLetter, bool]:
+        """Put the run's letter to waiting. Returns it, and False if it died again of the same in a replay.
+
+        One that was settled before is a new incident: a flow that repeats dies, is well for a month, and dies again.
+        """
+        facts = {
+            "step": run.step,
+            "kind": kind_of(error).value,
+            "status": LetterStatus.WAITING.value,
+            "error": type(error).__name__,
+            "system": error.system or "",
+            "cause": str(error),
+            "advice": error.advice or "",
+            "updated_at": self._now,
+        }
+        before = self.of_run(run.id)
+        is_settled = before is None or before.status in (LetterStatus.REPLAYED, LetterStatus.DISCARDED)
+        if before is None:
+            first = {**facts, "run_id": run.id, "created_at": self._now, "failures": 1}
+            self._connection.execute(dead_letters.insert(), first)
+        else:
+            again = facts | ({"failures": 1, "created_at": self._now} if is_settled else {"failures": _ONE_MORE})
+            self._connection.execute(update(dead_letters).where(dead_letters.c.id == before.id).values(**again))
+        letter = self.of_run(run.id)
+        assert letter is not None  # just written  # noqa: S101
+        return letter, before is None or is_settled or (before.step, before.cause) != (letter.step, letter.cause)
+
+    def get(self, letter_id: int) -> DeadLetter | None:
+        row = self._connection.execute(_QUERY.where(dead_letters.c.id == letter_id)).first()
+        return letter_of(row) if row is not None else None
+
+    def of_run(self, run_id: str) -> DeadLetter | None:
+        row = self._connection.execute(_QUERY.where(dead_letters.c.run_id == run_id)).first()
+        return letter_of(row) if row is not None else None
+
+    def list(self, *, status: LetterStatus | None = LetterStatus.WAITING, error: str | None = None) -> list[DeadLetter]:
+        query = _QUERY.order_by(dead_letters.c.id)
+        if status is not None:
+            query = query.where(dead_letters.c.status == status.value)
+        if error is not None:
+            query = query.where(dead_letters.c.error == error)
+        return [letter_of(row) for row in self._connection.execute(query)]
+
+    def waiting_count(self) -> int:
+        return self._connection.execute(
+            select(func.count()).select_from(dead_letters).where(dead_letters.c.status == LetterStatus.WAITING.value)
+        ).scalar_one()
+
+    def waiting_by_kind(self) -> dict[str, int]:
+        query = select(dead_letters.c.kind, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
+        return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
+
+    def oldest_waiting(self, *, limit: int) -> Sequence[DeadLetter]:
+        """The letters that have waited longest, as many as one page shows."""
+        query = _QUERY.where(dead_letters.c.status == LetterStatus.WAITING.value).order_by(dead_letters.c.id)
+        return [letter_of(row) for row in self._connection.execute(query.limit(limit))]
+
+    def move(self, letter_id: int, *, to: LetterStatus, only_from: LetterStatus = LetterStatus.WAITING) -> bool:
+        """Change the status, once: False if somebody else did before."""
+        statement = (
+            update(dead_letters)
+            .where(dead_letters.c.id == letter_id, dead_letters.c.status == only_from.value)
+            .values(status=to.value, updated_at=self._now)
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def run_is_done(self, run_id: str) -> None:
+        """The run went through after all: its letter, if it has one, was replayed."""
+        self._connection.execute(
+            update(dead_letters)
+            .where(dead_letters.c.run_id == run_id)
+            .values(status=LetterStatus.REPLAYED.value, updated_at=self._now)
+        )
+
+
+def letter_of(row: Row[Any]) -> DeadLetter:
+    values = dict(row._mapping)
+    values["kind"], values["status"] = LetterKind(values["kind"]), LetterStatus(values["status"])
+    return DeadLetter(**values)

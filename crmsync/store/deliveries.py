@@ -1,0 +1,58 @@
+"""The inbox: webhooks as they came, and the runs that they opened."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, func, not_, select
+
+from crmsync.store.rows import Rows
+from crmsync.store.tables import deliveries
+
+CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
+
+
+class Deliveries(Rows):
+    def add(self, source: str, subject_key: str, *, event_key: str = "", is_healed: bool = False) -> bool:
+        """Record one event, of a webhook or seen by catch-up. False if the same was recorded before.
+
+        *is_healed*: no webhook came, and catch-up starts what it would have started.
+        """
+        return self._insert_once(
+            deliveries,
+            {
+                "source": source,
+                "event_key": event_key or None,
+                "subject_key": subject_key,
+                "is_healed": is_healed,
+                "received_at": self._now,
+            },
+        )
+
+    def last_received_at(self, source: str, subject_key: str | None = None) -> datetime | None:
+        """When *source* sent its last webhook (of *subject_key*)."""
+        query = select(deliveries.c.received_at).where(deliveries.c.source == source)
+        if subject_key is not None:
+            query = query.where(deliveries.c.subject_key == subject_key)
+        return self._connection.execute(query.order_by(deliveries.c.received_at.desc()).limit(1)).scalar()
+
+    def count_since(self, seconds: float) -> int:
+        since = self._now - timedelta(seconds=seconds)
+        return self._connection.execute(
+            select(func.count())
+            .select_from(deliveries)
+            .where(deliveries.c.received_at >= since, not_(deliveries.c.source.startswith(CATCH_UP)))
+        ).scalar_one()
+
+    def healed_counts(self) -> dict[str, tuple[int, int]]:
+        """For each source that catch-up looks at: how many changes it saw, and how many of them it had to start."""
+        healed = func.count(case((deliveries.c.is_healed, 1)))
+        query = select(deliveries.c.source, func.count(), healed).where(deliveries.c.source.startswith(CATCH_UP))
+        rows = self._connection.execute(query.group_by(deliveries.c.source))
+        return {source.removeprefix(CATCH_UP): (seen, started) for source, seen, started in rows}
+
+    def counts(self) -> dict[str, int]:
+        """How many deliveries were ever received from each source."""
+        came = not_(deliveries.c.source.startswith(CATCH_UP))
+        query = select(deliveries.c.source, func.count()).where(came).group_by(deliveries.c.source)
+        return dict(self._connection.execute(query).all())

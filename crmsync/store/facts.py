@@ -1,0 +1,39 @@
+"""Single values that outlive processes."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Text, cast, select, update
+
+from crmsync.store.rows import Rows
+from crmsync.store.tables import facts
+
+
+class Facts(Rows):
+    def get(self, name: str) -> str | None:
+        return self._connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+
+    def set_once(self, name: str, value: str) -> str:
+        """Keep the first value ever given; returns it."""
+        self._insert_once(facts, {"name": name, "value": value})
+        return self.get(name) or value
+
+    def set(self, name: str, value: str) -> None:
+        if not self._insert_once(facts, {"name": name, "value": value}):
+            self._connection.execute(update(facts).where(facts.c.name == name).values(value=value))
+
+    def advance(self, name: str, number: int) -> bool:
+        """Raise a number that only grows. False if it stands there already: somebody else was first."""
+        if self._insert_once(facts, {"name": name, "value": str(number)}):
+            return True
+        is_less = cast(facts.c.value, BigInteger) < number
+        statement = update(facts).where(facts.c.name == name, is_less).values(value=str(number))
+        return self._connection.execute(statement).rowcount == 1
+
+    def count(self, name: str, more: int) -> None:
+        """Add to a counter."""
+        if more and not self._insert_once(facts, {"name": name, "value": str(more)}):
+            total = cast(cast(facts.c.value, BigInteger) + more, Text)
+            self._connection.execute(update(facts).where(facts.c.name == name).values(value=total))
+
+    def counter(self, name: str) -> int:
+        return int(self.get(name) or 0)

@@ -1,0 +1,139 @@
+"""The ledger's rows: written before a document is asked for, and again when its outcome is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, func, literal, select, update
+
+from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState
+from crmsync.store.rows import Rows
+from crmsync.store.tables import ledger
+
+_IS_KEY = (
+    ledger.c.connection == bindparam("key_connection"),
+    ledger.c.kind == bindparam("key_kind"),
+    ledger.c.reference == bindparam("key_reference"),
+    ledger.c.generation == bindparam("key_generation"),
+)
+_GET = select(ledger).where(*_IS_KEY)
+# An attempt speaks of its own send only: an overtaken one must not say what became of another's.
+_OF_SEND = (*_IS_KEY, ledger.c.sends == bindparam("of_send"), ledger.c.state != EntryState.CONFIRMED.value)
+_SENT = (
+    update(ledger)
+    .where(*_OF_SEND)
+    .values(
+        state=EntryState.SENT.value,
+        sends=ledger.c.sends + 1,
+        run_id=bindparam("by_run"),
+        sent_at=bindparam("now"),
+        certain_at=bindparam("new_certain_at"),
+    )
+)
+_SET = update(ledger).where(*_OF_SEND).values(state=bindparam("new_state"), certain_at=bindparam("new_certain_at"))
+_CONFIRM = (
+    update(ledger)
+    .where(*_IS_KEY, ledger.c.state != EntryState.CONFIRMED.value)
+    .values(
+        state=EntryState.CONFIRMED.value,
+        document=bindparam("new_document"),
+        document_key=bindparam("new_document_key"),
+    )
+)
+_OF_DOCUMENT = select(ledger).where(
+    ledger.c.connection == bindparam("key_connection"),
+    ledger.c.kind == bindparam("key_kind"),
+    ledger.c.document_key == bindparam("key_document"),
+)
+_OPEN = (EntryState.SENT.value, EntryState.UNKNOWN.value)
+
+
+class Ledger(Rows):
+    """A confirmed row never changes again."""
+
+    def get(self, key: EntryKey) -> Entry | None:
+        row = self._connection.execute(_GET, _parameters(key)).first()
+        return entry_of(row) if row is not None else None
+
+    def of_run(self, run_id: str) -> list[Entry]:
+        rows = self._connection.execute(select(ledger).where(ledger.c.run_id == run_id).order_by(ledger.c.id))
+        return [entry_of(row) for row in rows]
+
+    def of_document(self, connection: str, kind: str, document_key: str) -> Entry | None:
+        """The entry of a document that we made, by its id in the other system; None if it is not ours."""
+        key = {"key_connection": connection, "key_kind": kind, "key_document": document_key}
+        row = self._connection.execute(_OF_DOCUMENT, key).first()
+        return entry_of(row) if row is not None else None
+
+    def is_any_open(self, connection: str, kind: str) -> bool:
+        """Whether a document of this kind may exist of which we do not know the id yet."""
+        is_open = (ledger.c.connection == connection, ledger.c.kind == kind, ledger.c.state.in_(_OPEN))
+        return self._connection.execute(select(literal(1)).where(*is_open).limit(1)).first() is not None
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many entries stand in each (kind, state)."""
+        query = select(ledger.c.kind, ledger.c.state, func.count()).group_by(ledger.c.kind, ledger.c.state)
+        return {(kind, state): count for kind, state, count in self._connection.execute(query)}
+
+    def reserve(self, key: EntryKey, run_id: str, *, certain_at: datetime) -> Entry | None:
+        """Write that the document is about to be asked for. An entry that stands already is returned unchanged."""
+        values = {
+            "connection": key.connection,
+            "kind": key.kind,
+            "reference": key.reference,
+            "generation": key.generation,
+            "run_id": run_id,
+            "state": EntryState.SENT.value,
+            "created_at": self._now,
+            "sent_at": self._now,
+            "certain_at": certain_at,
+            "sends": FIRST_SEND,
+        }
+        return None if self._insert_once(ledger, values) else self.get(key)
+
+    def send_again(self, entry: Entry, run_id: str, *, certain_at: datetime) -> bool:
+        """The document certainly does not exist and is about to be asked for again.
+
+        False if the entry is not what it was: somebody else has sent or found it meanwhile.
+        """
+        values = {"of_send": entry.sends, "by_run": run_id, "now": self._now, "new_certain_at": certain_at}
+        return self._connection.execute(_SENT, {**_parameters(entry.key), **values}).rowcount == 1
+
+    def refused(self, key: EntryKey, send: int) -> None:
+        """What was sent as number *send* certainly does not exist: the next attempt may send again."""
+        self._set(key, send, EntryState.INTENT)
+
+    def unknown(self, key: EntryKey, send: int, *, certain_at: datetime) -> None:
+        """What was sent as number *send* may exist; if it does not show up until *certain_at*, it does not."""
+        self._set(key, send, EntryState.UNKNOWN, certain_at=certain_at)
+
+    def confirmed(self, key: EntryKey, document: Mapping[str, Any]) -> None:
+        """The document exists, whoever made it."""
+        made = {"new_document": dict(document), "new_document_key": document.get("key")}
+        self._connection.execute(_CONFIRM, {**_parameters(key), **made})
+
+    def _set(self, key: EntryKey, send: int, state: EntryState, *, certain_at: datetime | None = None) -> None:
+        values = {"of_send": send, "new_state": state.value, "new_certain_at": certain_at}
+        self._connection.execute(_SET, {**_parameters(key), **values})
+
+
+def _parameters(key: EntryKey) -> dict[str, Any]:
+    return {
+        "key_connection": key.connection,
+        "key_kind": key.kind,
+        "key_reference": key.reference,
+        "key_generation": key.generation,
+    }
+
+
+def entry_of(row: Row[Any]) -> Entry:
+    return Entry(
+        key=EntryKey(row.connection, row.kind, row.reference, row.generation),
+        run_id=row.run_id,
+        state=EntryState(row.state),
+        sends=row.sends,
+        certain_at=row.certain_at,
+        document=row.document,
+    )

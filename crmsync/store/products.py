@@ -1,0 +1,176 @@
+"""The products of the catalogue: what they say of their stock, and what they shall say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Float, Row, and_, bindparam, case, cast, func, literal, not_, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from crmsync.domain.stock import Known, Product, Rejection, StockLevel, matching, plain
+from crmsync.store.rows import Rows
+from crmsync.store.tables import products
+
+CHUNK = 1000
+
+_IS_TO_WRITE = and_(
+    products.c.is_active,
+    products.c.wanted_available.is_not(None),
+    or_(
+        products.c.held_available.is_distinct_from(products.c.wanted_available),
+        products.c.held_low.is_distinct_from(products.c.wanted_low),
+    ),
+)
+_IS_NEWLY_LOW = and_(_IS_TO_WRITE, products.c.wanted_low, products.c.held_low.is_not(true()))
+
+
+class Products(Rows):
+    def saw(self, found: Sequence[Product], *, seen_at: datetime, trust: bool) -> None:
+        """Keep what the catalogue says; with *trust* also what known products say of their stock.
+
+        Without, our own last write stands: the catalogue may round what we wrote.
+        """
+        if not found:
+            return
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(products)
+        new = statement.excluded
+        changes: dict[str, Any] = {
+            "code": new.code,
+            "matching": new.matching,
+            "is_active": new.is_active,
+            "seen_at": new.seen_at,
+            "is_known": case((products.c.matching == new.matching, products.c.is_known)),
+        }
+        if trust:
+            changes |= {"held_available": new.held_available, "held_low": new.held_low}
+        upsert = statement.on_conflict_do_update(index_elements=[products.c.key], set_=changes)
+        self._connection.execute(upsert, [_row(product, seen_at) for product in found])
+
+    def retire_unseen(self, since: datetime) -> None:
+        """Products that a reading of the whole catalogue did not show are gone."""
+        self._connection.execute(update(products).where(products.c.seen_at < since).values(is_active=False))
+
+    def active(self) -> Iterator[Known]:
+        columns = products.c
+        query = select(columns.key, columns.code, columns.matching, columns.is_known).where(columns.is_active)
+        return (Known(*row) for row in self._connection.execute(query.order_by(columns.key)))
+
+    def is_any_stocked(self) -> bool:
+        """Whether any product says that it is available."""
+        query = select(literal(1)).where(products.c.is_active, products.c.held_available.is_distinct_from(Decimal(0)))
+        return (
+            self._connection.execute(query.where(products.c.held_available.is_not(None)).limit(1)).first() is not None
+        )
+
+    def want(self, levels: Iterable[StockLevel]) -> None:
+        statement = (
+            update(products)
+            .where(products.c.key == bindparam("of_key"))
+            .values(wanted_available=bindparam("available"), wanted_low=bindparam("low"), is_known=True)
+        )
+        self._in_chunks(
+            statement,
+            ({"of_key": level.product_key, "available": level.available, "low": level.is_low} for level in levels),
+        )
+
+    def unknown(self, keys: Iterable[str]) -> None:
+        """The ERP does not have these."""
+        statement = (
+            update(products)
+            .where(products.c.key == bindparam("of_key"))
+            .values(is_known=False, wanted_available=None, wanted_low=None)
+        )
+        self._in_chunks(statement, ({"of_key": key} for key in keys))
+
+    def to_write(self) -> list[StockLevel]:
+        """What differs from what the catalogue says, by key."""
+        columns = (products.c.key, products.c.code, products.c.wanted_available, products.c.wanted_low)
+        rows = self._connection.execute(select(*columns).where(_IS_TO_WRITE).order_by(products.c.key))
+        return [_level(row) for row in rows]
+
+    def newly_low(self) -> list[StockLevel]:
+        """Of to_write(), those that become low by it, least first."""
+        columns = (products.c.key, products.c.code, products.c.wanted_available, products.c.wanted_low)
+        levels = [_level(row) for row in self._connection.execute(select(*columns).where(_IS_NEWLY_LOW))]
+        return sorted(levels, key=lambda level: (level.available, level.code))
+
+    def written(self, levels: Iterable[StockLevel], rejections: Iterable[Rejection]) -> None:
+        """The catalogue says it now, except for those that it refused."""
+        reasons = {rejection.product_key: rejection.reason for rejection in rejections}
+        columns = products.c
+        held = update(products).where(columns.key == bindparam("of_key"))
+        self._in_chunks(
+            held.values(held_available=bindparam("available"), held_low=bindparam("low"), problem=""),
+            (
+                {"of_key": level.product_key, "available": level.available, "low": level.is_low}
+                for level in levels
+                if level.product_key not in reasons
+            ),
+        )
+        refused = held.values(problem=bindparam("new_problem"))
+        self._in_chunks(refused, ({"of_key": key, "new_problem": text[:200]} for key, text in reasons.items()))
+        solved = (columns.problem != "", columns.wanted_available.is_not(None), not_(_IS_TO_WRITE))
+        self._connection.execute(update(products).where(*solved).values(problem=""))
+
+    def blocked(self, rejections: Iterable[Rejection]) -> None:
+        """These can't be written at all."""
+        statement = update(products).where(products.c.key == bindparam("of_key"))
+        self._in_chunks(
+            statement.values(wanted_available=None, wanted_low=None, problem=bindparam("new_problem")),
+            ({"of_key": each.product_key, "new_problem": each.reason[:200]} for each in rejections),
+        )
+
+    def known_problems(self) -> dict[str, str]:
+        """Products that could not be written the last time, by key."""
+        query = select(products.c.key, products.c.problem).where(products.c.problem != "", products.c.is_active)
+        return dict(self._connection.execute(query).all())
+
+    def counts(self) -> Any:
+        """active, low, unknown, refused."""
+        is_active = products.c.is_active
+        query = select(
+            func.count().label("active"),
+            func.count(case((products.c.held_low, 1))).label("low"),
+            func.count(case((products.c.is_known.is_(False), 1))).label("unknown"),
+            func.count(case((products.c.problem != "", 1))).label("refused"),
+        ).where(is_active)
+        return self._connection.execute(query).one()
+
+    def listed(self, which: str, *, limit: int) -> Sequence[Row[Any]]:
+        """Active products that are "low", "unknown" or "refused"; least stock first."""
+        conditions = {
+            "low": products.c.held_low,
+            "unknown": products.c.is_known.is_(False),
+            "refused": products.c.problem != "",
+        }
+        query = select(products).where(products.c.is_active, conditions[which])
+        order = (cast(products.c.held_available, Float), products.c.code) if which == "low" else (products.c.code,)
+        return self._connection.execute(query.order_by(*order).limit(limit)).all()
+
+    def _in_chunks(self, statement: Any, parameters: Iterable[Mapping[str, Any]]) -> None:
+        waiting = iter(parameters)
+        while chunk := list(islice(waiting, CHUNK)):
+            self._connection.execute(statement, chunk)
+
+
+def _level(row: Any) -> StockLevel:
+    return StockLevel(row.key, row.code, plain(row.wanted_available), row.wanted_low)
+
+
+def _row(product: Product, seen_at: datetime) -> dict[str, Any]:
+    return {
+        "key": product.key,
+        "code": product.code[:255],
+        "matching": matching(product.code)[:255],
+        "is_active": product.is_active,
+        "seen_at": seen_at,
+        "is_known": None,
+        "held_available": None if product.available is None else plain(product.available),
+        "held_low": product.is_low,
+        "problem": "",
+    }

@@ -1,0 +1,29 @@
+"""What every group of rows shares: a connection, an instant, and an insert that a duplicate does not break."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, literal
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+class Rows:
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    def _insert_once(self, table: Table, values: Mapping[str, Any]) -> bool:
+        """Insert a row. False if one of the table's constraints says that it is there already."""
+        statement = _insert_once(table, self._connection.dialect.name)
+        return self._connection.execute(statement, values).first() is not None
+
+
+@cache
+def _insert_once(table: Table, dialect_name: str) -> Any:
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
+    # Not the row count: it is undefined where the driver asks for generated keys.
+    return dialect.insert(table).on_conflict_do_nothing().returning(literal(1))

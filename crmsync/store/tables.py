@@ -1,0 +1,282 @@
+"""The tables. Every uniqueness that "nothing twice" rests on is a constraint of the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant in UTC; SQLite, which knows no zones, holds it as UTC without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive instant must not reach the store")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Amount(TypeDecorator[Decimal]):
+    """A Decimal that keeps its digits; SQLite, which would make a float of it, holds text."""
+
+    impl = Numeric(24, 6)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(String(40) if dialect.name == "sqlite" else Numeric(24, 6))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return str(value) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+_ID = String(32)
+
+# The inbox: what each webhook announced, written before it is acknowledged, and what catch-up saw. No body is kept.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", String(40), nullable=False),
+    Column("event_key", String(100)),  # None: the vendor gives its messages no id
+    Column("subject_key", String(100), nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("is_healed", Boolean, nullable=False, default=False, server_default=false()),
+    UniqueConstraint("source", "event_key"),  # stops a message that the vendor repeats
+    Index("ix_deliveries_received_at", "received_at"),
+    Index("ix_deliveries_subject", "source", "subject_key"),
+)
+
+# One execution of a flow for one business object, with the state of its first undone step.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("flow", String(60), nullable=False),
+    Column("subject_key", String(100), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("step", String(60), nullable=False),
+    Column("correlation_id", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("queued_until", Instant),  # until then a message for it is believed to be on its way
+    Column("lease_until", Instant),
+    Column("fence", Integer, nullable=False, default=0),  # grows with every claim: an overtaken worker can't write
+    Column("attempts", Integer, nullable=False, default=0),  # failures of the step
+    Column("starts", Integer, nullable=False, default=0),  # claims of the step that nobody ended
+    Column("title", String(200), nullable=False, default=""),
+    Column("amount", Amount),
+    Column("currency", String(3), nullable=False, default=""),
+    Column("results", JSON, nullable=False, default=dict),
+    Column("answers", JSON, nullable=False, default=dict),
+    Column("progress", JSON, nullable=False, default=dict, server_default="{}"),  # of the step that is under way
+    Column("again", Boolean, nullable=False, default=False, server_default=false()),  # the source changed meanwhile
+    UniqueConstraint("flow", "subject_key"),  # stops a second run for one deal
+    Index("ix_runs_status_due_at", "status", "due_at"),
+)
+
+# What happened to a run, in order: for people, never read by the flow.
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", _ID, nullable=False),
+    Column("step", String(60), nullable=False),
+    Column("event", String(20), nullable=False),  # done, retry, waiting, stopped, replayed, …
+    Column("at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("detail", String(500), nullable=False, default=""),
+    Index("ix_history_run_id", "run_id"),
+)
+
+# What we set out to create in other systems, and what came of it.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("connection", String(40), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("reference", String(100), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("run_id", _ID, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("sends", Integer, nullable=False),  # how often it was sent: an attempt speaks of its own send only
+    Column("sent_at", Instant),
+    Column("certain_at", Instant),
+    Column("document", JSON),
+    Column("document_key", String(100)),  # its id in the other system
+    UniqueConstraint("connection", "kind", "reference", "generation"),  # stops two intents for one document
+    Index("ix_ledger_run_id", "run_id"),
+    Index("ix_ledger_document", "connection", "kind", "document_key"),
+)
+
+# Which record here is which there.
+links = Table(
+    "links",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("connection", String(40), nullable=False),
+    Column("record_type", String(20), nullable=False),
+    Column("crm_key", String(40), nullable=False),
+    Column("key", String(100), nullable=False),
+    Column("origin", String(40), nullable=False),  # created, reference, tax number, e-mail, imported, replay
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("connection", "record_type", "crm_key"),  # stops two customers for one account
+)
+
+# Which invoices a payment is, or was, applied to: a payment that was deleted tells it no more.
+applications = Table(
+    "applications",
+    metadata,
+    Column("payment_key", String(40), primary_key=True),
+    Column("invoice_key", String(40), primary_key=True),
+    Column("paid_on", Date),
+    Index("ix_applications_invoice_key", "invoice_key"),
+)
+
+# The products of the catalogue: what they say of their stock (held), and what they shall say (wanted).
+products = Table(
+    "products",
+    metadata,
+    Column("key", String(40), primary_key=True),
+    Column("code", String(255), nullable=False),
+    Column("matching", String(255), nullable=False),  # the code as both systems' codes are compared
+    Column("is_active", Boolean, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("is_known", Boolean),  # whether the ERP has the material; None: nobody has asked yet
+    Column("held_available", Amount),
+    Column("held_low", Boolean),
+    Column("wanted_available", Amount),
+    Column("wanted_low", Boolean),
+    Column("problem", String(200), nullable=False, default=""),  # why it was not written
+    Index("ix_products_is_active", "is_active"),
+)
+
+# Who works on what right now, across runs: one row per lock held.
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+# Runs that wait for a person. The queue `dead_letter` is a view of the waiting rows.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", _ID, nullable=False),
+    Column("step", String(60), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("error", String(60), nullable=False),
+    Column("system", String(40), nullable=False, default=""),
+    Column("cause", Text, nullable=False),
+    Column("advice", Text, nullable=False, default=""),
+    Column("failures", Integer, nullable=False, default=1),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("run_id"),  # a run has one dead letter, which waits, is replayed, waits again …
+    Index("ix_dead_letters_status", "status"),
+)
+
+# Alerts on their way to people, so that a Slack outage loses none.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("cause", String(200), nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("occurrences", Integer, nullable=False),
+    Column("told", Integer, nullable=False, default=0),  # how many occurrences people know of
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("message_id", String(40), nullable=False, default=""),  # Slack's, to update instead of repeat
+    Column("content", JSON, nullable=False),
+    Column("closed_at", Instant),
+    # One open alert for a cause, whoever raises it at the same moment.
+    Index(
+        "uq_alerts_open_cause",
+        "cause",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    Index("ix_alerts_due_at", "due_at"),
+)
+
+# Access tokens shared by all processes, encrypted.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("connection", String(40), primary_key=True),
+    Column("value", Text, nullable=False, default=""),
+    Column("expires_at", Instant),
+    Column("instance_url", String(300), nullable=False, default=""),
+    Column("renewing_until", Instant),  # somebody is renewing it
+    Column("renewals", JSON, nullable=False, default=list),  # instants of the latest ones, for vendors that count
+)
+
+# Connections that failed, and until when nobody calls them.
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("connection", String(40), primary_key=True),
+    Column("failures", Integer, nullable=False, default=0),  # in a row
+    Column("opened_at", Instant),
+    Column("retry_at", Instant),
+    Column("probes", Integer, nullable=False, default=0),
+)
+
+# Single values that outlive processes: the go-live instant, the last sweep.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,0 +1,122 @@
+"""Secrets at rest are encrypted; a token is renewed by one process at a time and read by all."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from crmsync.domain.tokens import AccessToken, RenewalLimit
+from crmsync.errors import NotNowError, RateLimitedError
+from crmsync.passwords import SECRET_KEY_FILE, kept_secret
+from crmsync.settings import Secret
+from crmsync.store.engine import Store
+
+RENEWAL_SECONDS = 30.0  # longer than the sign-in may take; after it another process may try
+WAIT_SECONDS = 8.0  # how long a call waits for another process's renewal
+_POLL_SECONDS = 0.05
+
+
+class Vault:
+    """Encrypts with the key of CRMSYNC_SECRET_KEY, or one made on first start and kept in the state directory."""
+
+    def __init__(self, key: Secret | None, home: Path) -> None:
+        text = key.reveal() if key else kept_secret(home / SECRET_KEY_FILE)
+        self._fernet = Fernet(urlsafe_b64encode(sha256(text.encode()).digest()))
+
+    def seal(self, text: str) -> str:
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def open(self, sealed: str) -> str | None:
+        """None if it was sealed with another key: then it counts as not there."""
+        with contextlib.suppress(InvalidToken):
+            return self._fernet.decrypt(sealed.encode()).decode()
+        return None
+
+
+class SharedTokens:
+    """The token store of the connectors."""
+
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self._store = store
+        self._vault = vault
+
+    def read(self, connection: str) -> AccessToken | None:
+        with self._store.read() as uow:
+            row = uow.tokens.get(connection)
+        value = self._vault.open(row.value) if row and row.value else None
+        if row is None or not value or row.expires_at is None:
+            return None
+        return AccessToken(value, row.expires_at, row.instance_url)
+
+    def renew(
+        self,
+        connection: str,
+        *,
+        stale: str | None,
+        fetch: Callable[[], AccessToken],
+        limit: RenewalLimit | None,
+    ) -> AccessToken:
+        """A token other than *stale*: another process's if there is one, else what *fetch* brings.
+
+        Raises: NotNowError if another process takes long to renew it; RateLimitedError above *limit*.
+        """
+        give_up_at = time.monotonic() + WAIT_SECONDS
+        while True:
+            token = self.read(connection)
+            if token is not None and token.value != stale and token.expires_at > self._store.clock():
+                return token
+            if self._begin(connection):
+                return self._fetched(connection, stale, fetch, limit)
+            if time.monotonic() > give_up_at:
+                raise NotNowError("Another process is signing in.", wait_seconds=1)
+            time.sleep(_POLL_SECONDS)
+
+    def _begin(self, connection: str) -> bool:
+        with self._store.begin() as uow:
+            return uow.tokens.begin_renewal(connection, seconds=RENEWAL_SECONDS)
+
+    def _fetched(
+        self, connection: str, stale: str | None, fetch: Callable[[], AccessToken], limit: RenewalLimit | None
+    ) -> AccessToken:
+        try:
+            # Between our look and our turn another process may have finished its own renewal.
+            token = self.read(connection)
+            if token is None or token.value == stale or token.expires_at <= self._store.clock():
+                self._count(connection, limit)
+                token = fetch()
+                self._save(connection, token)
+            return token
+        finally:
+            with self._store.begin() as uow:
+                uow.tokens.end_renewal(connection)
+
+    def _count(self, connection: str, limit: RenewalLimit | None) -> None:
+        """Raises: RateLimitedError, with the wait, instead of asking for one token too many."""
+        if limit is None:
+            return
+        with self._store.begin() as uow:
+            row = uow.tokens.get(connection)
+            window = timedelta(seconds=limit.seconds)
+            recent = [instant for instant in (row.renewals if row else ()) if instant > uow.now - window]
+            if len(recent) < limit.count:
+                uow.tokens.count_renewal(connection, keep_seconds=limit.seconds)
+                return
+            wait = (min(recent) + window - uow.now).total_seconds()
+        raise RateLimitedError(
+            "crmsync has asked for as many tokens as the vendor allows for now.",
+            retry_after_seconds=wait,
+            system=connection,
+            operation="token",
+        )
+
+    def _save(self, connection: str, token: AccessToken) -> None:
+        sealed = self._vault.seal(token.value)
+        with self._store.begin() as uow:
+            uow.tokens.save(connection, value=sealed, expires_at=token.expires_at, instance_url=token.instance_url)

@@ -1,0 +1,45 @@
+"""The breakers as connectors use them: each question a transaction, and an alert with what opens or closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crmsync.domain.breaker import Breaker
+from crmsync.store.engine import Store
+
+Tell = Callable[[str, Breaker], Mapping[str, Any]]
+
+
+class BreakerWatch:
+    """*opened* and *closed* make the content of an alert from the system's name and its breaker."""
+
+    def __init__(self, store: Store, *, threshold: int, opened: Tell, closed: Tell) -> None:
+        self._store = store
+        self._threshold = threshold
+        self._opened = opened
+        self._closed = closed
+
+    def read(self, connection: str) -> Breaker:
+        with self._store.read() as uow:
+            return uow.breakers.get(connection)
+
+    def wait_seconds(self, breaker: Breaker) -> float:
+        return breaker.wait_seconds(self._store.clock())
+
+    def take_probe(self, connection: str, *, seconds: float) -> bool:
+        with self._store.begin(durable=False) as uow:
+            return uow.breakers.probe(connection, seconds=seconds)
+
+    def failed(self, connection: str, system: str, *, is_probe: bool) -> None:
+        with self._store.begin() as uow:
+            if uow.breakers.failed(connection, threshold=self._threshold, is_probe=is_probe):
+                breaker = uow.breakers.get(connection)
+                uow.alerts.add_once(f"breaker:{connection}", self._opened(system, breaker))
+
+    def succeeded(self, connection: str, system: str) -> None:
+        with self._store.begin() as uow:
+            was_open = uow.breakers.succeeded(connection)
+            if was_open:
+                uow.alerts.close(f"breaker:{connection}")
+                uow.alerts.add_once(f"closed:{connection}:{was_open.opened_at}", self._closed(system, was_open))

@@ -1,0 +1,93 @@
+"""Is the process alive, and can it do its work: for load balancers, orchestrators and people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from sqlalchemy.exc import SQLAlchemyError
+
+from crmsync.connectors import registry
+from crmsync.errors import StoreUnavailableError
+from crmsync.services import Services
+from crmsync.settings import Settings
+from crmsync.store import Store, UnitOfWork, schema
+from crmsync.web import broker, services_of_app
+
+blueprint = Blueprint("health", __name__)
+
+Check = Mapping[str, Any]  # "status" is "ok", or what is not; "reason" says why
+
+
+@blueprint.get("/healthz")
+def alive() -> Response:
+    """The process answers; nothing else is asked."""
+    return _uncached({"status": "alive"})
+
+
+@blueprint.get("/readyz")
+def ready() -> tuple[Response, int]:
+    """Each dependency, OK or why not. 503 only without the store: without anything else webhooks are still kept."""
+    checks = check_all(services_of_app())
+    overall = _overall(checks)
+    return _uncached({"status": overall, "checks": checks}), 503 if overall == "not ready" else 200
+
+
+def check_all(services: Services) -> dict[str, Check]:
+    """No vendor is called, and no address or secret is told."""
+    settings = services.settings
+    return {
+        "store": _store(services.store),
+        "broker": _broker(settings),
+        **{name: _system(name, settings) for name in registry.connections()},
+        "slack": {"status": "ok" if settings.slack.is_on else "off"},
+    }
+
+
+def _store(store: Store) -> Check:
+    try:
+        store.ping()
+        version = schema.current(store)
+        if version != schema.HEAD:
+            reason = f"the schema is {version or 'empty'}, this release needs {schema.HEAD}"
+            return {"status": "down", "reason": reason, "schema": version}
+        with store.read() as uow:
+            return {"status": "ok", "schema": version, **_waiting(uow)}
+    except (StoreUnavailableError, SQLAlchemyError):
+        return {"status": "down", "reason": "the database does not answer"}
+
+
+def _waiting(uow: UnitOfWork) -> Check:
+    oldest = min(uow.runs.due_since().values(), default=uow.now)
+    return {
+        "dead_letters_waiting": uow.dead_letters.waiting_count(),
+        "oldest_due_seconds": round((uow.now - oldest).total_seconds(), 1),
+    }
+
+
+def _broker(settings: Settings) -> Check:
+    reason = broker.problem(settings)
+    if reason is None:
+        return {"status": "ok"}
+    return {"status": "down", "reason": f"{reason}; webhooks are kept and their runs start when it is back"}
+
+
+def _system(connection: str, settings: Settings) -> Check:
+    if registry.is_configured(connection, settings):
+        return {"status": "ok"}
+    return {"status": "not configured", "reason": "docs/configuration.md lists its variables"}
+
+
+def _overall(checks: Mapping[str, Check]) -> str:
+    """Slack is a choice: without it alerts go to the log and the control tower."""
+    if checks["store"]["status"] != "ok":
+        return "not ready"
+    needed = [check["status"] for name, check in checks.items() if name != "slack"]
+    return "ready" if set(needed) == {"ok"} else "degraded"
+
+
+def _uncached(body: Mapping[str, Any]) -> Response:
+    response = jsonify(body)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,121 @@
+"""Figures for Prometheus, read from the store at each scrape: right however many processes serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from crmsync.celery import app as celery
+from crmsync.domain.dead_letters import LetterKind
+from crmsync.errors import StoreUnavailableError
+from crmsync.services import Services
+from crmsync.store import UnitOfWork
+from crmsync.web import broker, queries, services_of_app
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(services_of_app()))
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+@blueprint.errorhandler(StoreUnavailableError)
+def _no_figures(_: StoreUnavailableError) -> Response:
+    """A failed scrape, which Prometheus itself reports as `up == 0`; old figures would look like health."""
+    return Response("The database does not answer.\n", 503, mimetype="text/plain")
+
+
+class StoreCollector(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        with self._services.store.read() as uow:
+            yield from _of_runs(uow)
+            yield from _of_people(uow)
+            yield from _of_documents(uow)
+            yield from _of_catch_up(uow)
+            yield from _of_stock(uow)
+        yield from self._of_queues()
+
+    def _of_queues(self) -> Iterator[Metric]:
+        lengths = broker.queue_lengths(self._services.settings, queue_names())
+        yield _gauge("crmsync_queue_length", "Messages in each queue.", ("queue",), _by_one(lengths))
+
+
+def queue_names() -> tuple[str, ...]:
+    """The queues that workers consume, and the one that waits for a person."""
+    return tuple(queue.name for queue in celery.conf.task_queues)
+
+
+def _of_runs(uow: UnitOfWork) -> Iterator[Metric]:
+    yield _gauge("crmsync_runs", "Runs by flow and status.", ("flow", "status"), uow.runs.counts())
+    oldest = min(uow.runs.due_since().values(), default=uow.now)
+    age = (uow.now - oldest).total_seconds()
+    yield GaugeMetricFamily("crmsync_oldest_due_seconds", "How long the longest-waiting run has been due.", age)
+
+
+def _of_people(uow: UnitOfWork) -> Iterator[Metric]:
+    waiting = {kind.value: 0 for kind in LetterKind} | uow.dead_letters.waiting_by_kind()
+    yield _gauge("crmsync_dead_letters", "Dead letters that wait for a person.", ("kind",), _by_one(waiting))
+    pending = uow.alerts.pending_count()
+    yield GaugeMetricFamily("crmsync_alerts_pending", "Alerts that people have not been told in full.", pending)
+
+
+def _of_documents(uow: UnitOfWork) -> Iterator[Metric]:
+    received = CounterMetricFamily("crmsync_deliveries", "Webhooks received.", labels=["source"])
+    for source, count in uow.deliveries.counts().items():
+        received.add_metric([source], count)
+    yield received
+    states = uow.ledger.counts()
+    yield _gauge("crmsync_ledger", "Documents in other systems by what is known of them.", ("kind", "state"), states)
+
+
+def _of_catch_up(uow: UnitOfWork) -> Iterator[Metric]:
+    changes = CounterMetricFamily(
+        "crmsync_catch_up_changes",
+        "Changes that catch-up saw at a source (expected): announced to us (received), or started by it (healed).",
+        labels=["source", "outcome"],
+    )
+    for row in queries.catch_up_rows(uow):
+        for outcome in ("expected", "received", "healed"):
+            changes.add_metric([row.flow, outcome], getattr(row, outcome))
+    yield changes
+    foreign = uow.facts.counter("payments.foreign_invoices")
+    if foreign:
+        text = "Invoices that payments touched and crmsync did not make."
+        yield CounterMetricFamily("crmsync_foreign_invoices", text, foreign)
+
+
+def _of_stock(uow: UnitOfWork) -> Iterator[Metric]:
+    """Nothing before the first inventory."""
+    stock = queries.stock_line(uow)
+    states = {state: count for state, count in stock.counts.items() if stock.counts["active"]}
+    text = "Active products, and those that are low, not in the ERP, or refused by the CRM."
+    yield _gauge("crmsync_products", text, ("state",), _by_one(states))
+    if stock.last_done:
+        yield GaugeMetricFamily(
+            "crmsync_inventory_last_success_timestamp_seconds",
+            "When the last inventory came to its end.",
+            stock.last_done.at.timestamp(),
+        )
+
+
+def _by_one(values: Mapping[str, int]) -> dict[tuple[str, ...], int]:
+    return {(label,): value for label, value in values.items()}
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for label_values, value in values.items():
+        family.add_metric(label_values, value)
+    return family

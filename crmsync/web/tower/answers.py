@@ -1,0 +1,36 @@
+"""What a person answered in the form of a dead letter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from crmsync.domain.dead_letters import Answers
+from crmsync.errors import CrmsyncError
+from crmsync.worker.dead_letters import LINK_NAMES
+
+_CUSTOMER_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+class AnswerError(CrmsyncError):
+    """The form is not filled in right; nothing was done."""
+
+
+def read_answers(form: Mapping[str, str]) -> Answers:
+    """Raises: AnswerError."""
+    links = {connection: _customer_number(form, name) for name, connection in LINK_NAMES.items()}
+    given = {connection: number for connection, number in links.items() if number}
+    return Answers(accept=form.get("accept") == "yes", links=given)
+
+
+def require_confirmation(form: Mapping[str, str]) -> None:
+    """Raises: AnswerError."""
+    if form.get("confirm") != "yes":
+        raise AnswerError("Nothing was discarded: tick the box to confirm that the run is to be given up.")
+
+
+def _customer_number(form: Mapping[str, str], name: str) -> str:
+    number = form.get(f"link_{name}", "").strip()
+    if number and not _CUSTOMER_NUMBER.fullmatch(number):
+        raise AnswerError(f"Nothing was replayed: the {name} customer number may hold letters, digits, - and _ only.")
+    return number

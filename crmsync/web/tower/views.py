@@ -1,0 +1,171 @@
+"""The pages: each renders one read model; an action is a form, ends in 303, and says what it did."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from crmsync.domain.dead_letters import DeadLetter
+from crmsync.domain.runs import RunStatus
+from crmsync.errors import StoreUnavailableError
+from crmsync.flows import order_to_invoice
+from crmsync.store import UnitOfWork
+from crmsync.web import access, queries, services_of_app
+from crmsync.web.tower import words
+from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation
+from crmsync.worker import dead_letters
+from crmsync.worker.dead_letters import LINK_NAMES, NotWaitingError
+from crmsync.worker.flow import FLOWS
+
+logger = logging.getLogger(__name__)
+blueprint = Blueprint("tower", __name__)
+
+LATE_SECONDS = 60.0  # a run that is due for longer than this has no worker, or too few
+
+
+@blueprint.record_once
+def _prepare(state: BlueprintSetupState) -> None:
+    access.guard(state.app, state.app.extensions["crmsync"].settings)
+    for function in words.FILTERS:
+        state.app.add_template_filter(function)
+    state.app.add_template_filter(queries.subject_of, "subject")
+
+
+@blueprint.before_request
+def _admit() -> Response | None:
+    if not access.is_operator(current_app):
+        return access.ask_for_password()
+    if request.method == "POST" and not _has_token():
+        abort(403, "This form is out of date. Go back, reload the page and try again.")
+    return None
+
+
+blueprint.after_request(access.harden)
+
+
+@blueprint.get("/")
+def overview() -> str:
+    with _reading() as uow:
+        return _page("overview", uow, overview=queries.overview(uow, FLOWS.values()))
+
+
+@blueprint.get("/runs")
+def runs() -> str:
+    status, text = request.args.get("status", ""), request.args.get("text", "").strip()[:100]
+    flow = request.args.get("flow", "")
+    if status not in set(RunStatus):
+        status = ""
+    if flow not in FLOWS:
+        flow = ""
+    with _reading() as uow:
+        hidden = () if flow or text else queries.background()
+        rows = queries.runs(uow, status=status, text=text, flow=flow, without=hidden)
+        chosen = {"status": status, "text": text, "flow": flow}
+        return _page("runs", uow, runs=rows, **chosen, statuses=list(RunStatus), flows=queries.flow_names())
+
+
+@blueprint.get("/runs/<run_id>")
+def run(run_id: str) -> str:
+    with _reading() as uow:
+        found = queries.run_page(uow, run_id, FLOWS, services_of_app().settings)
+        if found is None:
+            abort(404, "There is no run of this id.")
+        return _page("run", uow, page=found)
+
+
+@blueprint.get("/dead-letters")
+def letters() -> str:
+    with _reading() as uow:
+        page = queries.letters_page(uow, services_of_app().settings)
+        return _page("letters", uow, page=page, links=LINK_NAMES, linked_flow=order_to_invoice.FLOW.name)
+
+
+@blueprint.get("/stock")
+def stock() -> str:
+    text = request.args.get("text", "").strip()[:100]
+    threshold = services_of_app().settings.behaviour.low_stock_threshold
+    with _reading() as uow:
+        return _page("stock", uow, page=queries.stock_page(uow, text=text), text=text, threshold=threshold)
+
+
+@blueprint.get("/alerts")
+def alerts() -> str:
+    slack = services_of_app().settings.slack
+    with _reading() as uow:
+        return _page("alerts", uow, alerts=queries.alerts(uow), slack_is_on=slack.is_on)
+
+
+@blueprint.post("/dead-letters/<int:letter_id>/replay")
+def replay(letter_id: int) -> BaseResponse:
+    answers = read_answers(request.form)
+    letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_operator())
+    return _done(letter, f"is replayed, from step “{words.label(letter.step)}” on; what is done is not repeated.")
+
+
+@blueprint.post("/dead-letters/<int:letter_id>/discard")
+def discard(letter_id: int) -> BaseResponse:
+    require_confirmation(request.form)
+    letter = dead_letters.discard(services_of_app(), letter_id, by=_operator())
+    return _done(letter, "was discarded; its run will not go on.")
+
+
+def _done(letter: DeadLetter, what: str) -> BaseResponse:
+    logger.info("dead letter %s %s", letter.id, what, extra={"action": "tower", "by": access.USER})
+    flash(f"Dead letter {letter.id} ({letter.title or letter.subject_key}) {what}", "done")
+    return redirect(url_for("tower.letters"), 303)
+
+
+def _operator() -> str:
+    return f"{access.USER}, in the control tower"
+
+
+@blueprint.errorhandler(NotWaitingError)
+@blueprint.errorhandler(AnswerError)
+def _not_done(error: Exception) -> BaseResponse:
+    flash(str(error), "failed")
+    return redirect(url_for("tower.letters"), 303)
+
+
+@blueprint.errorhandler(StoreUnavailableError)
+def _no_store(_: StoreUnavailableError) -> tuple[str, int]:
+    return _error("The database does not answer", "Nothing is lost: webhooks are refused for now and sent again."), 503
+
+
+@blueprint.errorhandler(HTTPException)
+def _refused(error: HTTPException) -> tuple[str, int]:
+    return _error(error.name, error.description or ""), error.code or 500
+
+
+def _error(title: str, text: str) -> str:
+    return render_template(
+        "tower/error.html", title=title, text=text, waiting_count=None, now=services_of_app().store.clock()
+    )
+
+
+def _page(name: str, uow: UnitOfWork, **model: Any) -> str:
+    waiting = uow.dead_letters.waiting_count()
+    return render_template(
+        f"tower/{name}.html", now=uow.now, waiting_count=waiting, late_seconds=LATE_SECONDS, csrf=_token(), **model
+    )
+
+
+def _reading() -> AbstractContextManager[UnitOfWork]:
+    return services_of_app().store.read()
+
+
+def _token() -> str:
+    """The session's own: a page of another site can't know it."""
+    return str(session.setdefault("token", secrets.token_urlsafe(16)))
+
+
+def _has_token() -> bool:
+    expected = str(session.get("token", ""))
+    return bool(expected) and hmac.compare_digest(request.form.get("token", "").encode(), expected.encode())

@@ -1,0 +1,7 @@
+"""The receiver as a WSGI application, made from the environment: `gunicorn crmsync.web.wsgi:app`."""
+
+from crmsync.services import services
+from crmsync.web import create_app
+
+services().go_live()  # the first start is the go-live instant, where none is configured
+app = create_app(services())

@@ -1,0 +1,205 @@
+"""One attempt at a step: the run it works for, the services it may use, and creates that happen once."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from crmsync import failpoints
+from crmsync.connectors.http import extend_deadline
+from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, seconds_until_certain
+from crmsync.domain.runs import Run
+from crmsync.errors import (
+    CrmsyncError,
+    LeaseLostError,
+    LockedByOtherRunError,
+    OutcomeSettlingError,
+    OutcomeUnknownError,
+)
+from crmsync.services import Services
+from crmsync.store import UnitOfWork
+
+logger = logging.getLogger(__name__)
+
+LOCK_WAIT_SECONDS = 1.0
+LEASE_MARGIN = 0.95  # a call must be over a little before the lease is
+GATEWAY_CODES = frozenset({"HTTP 408", "HTTP 502", "HTTP 503", "HTTP 504", "HTTP 524"})
+
+Found = Mapping[str, Any]  # a document of another system, as JSON
+
+
+@dataclass
+class Attempt:
+    """*confirmed* are ledger rows whose outcome is known; they are written with the end of the attempt."""
+
+    run: Run
+    services: Services
+    started_at: datetime
+    title: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    confirmed: list[tuple[EntryKey, Found]] = field(default_factory=list)
+    has_adopted: bool = False  # the document is an earlier attempt's: what we know of it may be old
+    remark: str = ""  # for the run's history
+    progress: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = dict(self.run.progress)
+
+    def describe(self, *, title: str, amount: Decimal | None = None, currency: str | None = None) -> None:
+        """What people should see of this run: no person's name."""
+        self.title, self.amount, self.currency = title, amount, currency
+
+    def record_progress(self, **progress: Any) -> None:
+        """Show how far a long step is, and keep its lease. Raises: LeaseLostError."""
+        seconds = self.services.settings.behaviour.lease_seconds
+        self.progress |= progress
+        with self.services.store.begin(durable=False) as uow:
+            if not uow.runs.record_progress(self.run, self.progress, lease_seconds=seconds):
+                raise LeaseLostError
+        self._extend(uow.now)
+
+    def keep_alive(self) -> None:
+        """Keep the lease over several calls in a row. Raises: LeaseLostError."""
+        self.record_progress()
+
+    def record_confirmed(self, uow: UnitOfWork) -> None:
+        """Write what is known of documents, whoever has the run by now: they exist."""
+        for key, document in self.confirmed:
+            uow.ledger.confirmed(key, document)
+
+    def is_accepted(self) -> bool:
+        """A person has looked at what stopped this step and said to go on."""
+        return self.run.step in self.run.answers.get("accepted", ())
+
+    def create_once(self, key: EntryKey, *, find: Callable[[], Sequence[Found]], create: Callable[[], Found]) -> Found:
+        """Make a document in another system, or adopt the one that an earlier attempt made.
+
+        *find* returns every document under the reference of *key*; it is asked only where an answer was lost.
+
+        Raises: OutcomeSettlingError while it is not certain that a lost create came to nothing;
+        OutcomeUnknownError if there is more than one document.
+        """
+        entry = self._reserve(key)
+        if entry is None:
+            return self._create(key, FIRST_SEND, create)
+        found = self._settle(entry, find)
+        if found is None:
+            self._send_again(entry)
+            return self._create(key, entry.sends + 1, create)
+        self.has_adopted = True
+        self.confirmed.append((key, found))
+        return found
+
+    def _reserve(self, key: EntryKey) -> Entry | None:
+        """Commit that the document is about to be asked for. Returns the earlier attempt's entry if there is one."""
+        with self.services.store.begin() as uow:
+            self.hold(uow)
+            entry = uow.ledger.reserve(key, self.run.id, certain_at=self._certain_at(uow.now))
+        self._extend(uow.now)
+        return entry
+
+    def _settle(self, entry: Entry, find: Callable[[], Sequence[Found]]) -> Found | None:
+        """The document, if it exists; None once it certainly does not."""
+        move = next_move(entry)
+        if move is Move.ADOPT:
+            return entry.document
+        if move is Move.SEND:
+            return None
+        looked_at = self.services.store.clock()  # what shows up while the answer is on its way was not in it
+        found = find()
+        if len(found) > 1:
+            raise OutcomeUnknownError(
+                f"There are {len(found)} documents of kind {entry.key.kind} under {entry.key.reference}.",
+                system=entry.key.connection,
+                advice="Void all but one of them there, then replay.",
+            )
+        if found:
+            logger.info("adopted a document whose answer was lost", extra={"action": "adopted", "kind": entry.key.kind})
+            return found[0]
+        wait = seconds_until_certain(entry, looked_at)
+        if wait > 0:
+            raise OutcomeSettlingError(wait_seconds=wait + 0.1, system=entry.key.connection)
+        return None
+
+    def _send_again(self, entry: Entry) -> None:
+        """Raises: OutcomeSettlingError if somebody else has sent or found it meanwhile: look again."""
+        with self.services.store.begin() as uow:
+            self.hold(uow)
+            if not uow.ledger.send_again(entry, self.run.id, certain_at=self._certain_at(uow.now)):
+                raise OutcomeSettlingError(wait_seconds=LOCK_WAIT_SECONDS, system=entry.key.connection)
+        self._extend(uow.now)
+
+    def _create(self, key: EntryKey, send: int, create: Callable[[], Found]) -> Found:
+        failpoints.hit("reserved", f"{self.run.flow}.{self.run.step}")
+        try:
+            document = create()
+        except CrmsyncError as error:
+            self._record_failure(key, send, error)
+            raise
+        failpoints.hit("answered", f"{self.run.flow}.{self.run.step}")
+        self.confirmed.append((key, document))
+        return document
+
+    def _record_failure(self, key: EntryKey, send: int, error: CrmsyncError) -> None:
+        behaviour = self.services.settings.behaviour
+        # Where the vendor itself answered, nothing of the call is under way any more; behind a gateway that gave up,
+        # or where no answer came, it may still be at it.
+        has_answered = error.code is not None and error.code not in GATEWAY_CODES
+        under_way = 0.0 if has_answered else behaviour.call_seconds
+        with self.services.store.begin(durable=False) as uow:
+            if error.is_definite:
+                uow.ledger.refused(key, send)
+            else:
+                certain_at = uow.now + timedelta(seconds=under_way + behaviour.settle_seconds)
+                uow.ledger.unknown(key, send, certain_at=certain_at)
+
+    def hold(self, uow: UnitOfWork) -> None:
+        """Renew the lease in the transaction that writes what a step learned, or promises what it will send.
+
+        Raises: LeaseLostError if another worker has the run: then nothing may be written or sent.
+        """
+        if not uow.runs.renew_lease(self.run, lease_seconds=self.services.settings.behaviour.lease_seconds):
+            raise LeaseLostError
+
+    def _extend(self, held_at: datetime) -> None:
+        extend_deadline(self.calls_end_at(held_at))
+
+    def calls_end_at(self, held_at: datetime) -> float:
+        """By when calls must be over under a lease taken at *held_at*, as time.monotonic() counts.
+
+        Counted from when the lease was taken, not from when the worker comes here: it may have been stopped between.
+        """
+        now = time.monotonic()  # first: whatever passes between the two clocks makes the end earlier, never later
+        elapsed = (self.services.store.clock() - held_at).total_seconds()
+        return now + self.services.settings.behaviour.lease_seconds * LEASE_MARGIN - elapsed
+
+    def _certain_at(self, now: datetime) -> datetime:
+        """When absence is certain if this attempt is never heard of again.
+
+        A call ends before the lease does, and starts anywhere within it: signing in may come first.
+        """
+        behaviour = self.services.settings.behaviour
+        return now + timedelta(seconds=behaviour.lease_seconds + behaviour.settle_seconds)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a lock that other runs and overtaken attempts respect. Raises: LockedByOtherRunError."""
+        seconds = self.services.settings.behaviour.lease_seconds
+        owner = f"{self.run.id}:{self.run.fence}"
+        with self.services.store.begin(durable=False) as uow:
+            is_taken = uow.locks.take(name, owner, seconds=seconds)
+        if not is_taken:
+            raise LockedByOtherRunError(wait_seconds=LOCK_WAIT_SECONDS * random.uniform(0.5, 1.5))
+        try:
+            yield
+        finally:
+            with self.services.store.begin(durable=False) as uow:
+                uow.locks.release(name, owner)

@@ -1,0 +1,159 @@
+"""Dead letters: how a run dies, what a person sees of it, and how it comes back to life.
+
+The row is the truth. The queue `dead_letter` is a view of the waiting rows: each message there is the failed task
+itself, so a worker started with `-Q dead_letter` replays them all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from crmsync.alerts.content import dead_letter_alert
+from crmsync.celery import app
+from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
+from crmsync.domain.runs import Run
+from crmsync.errors import CrmsyncError
+from crmsync.services import ROLES, Services
+from crmsync.store import UnitOfWork
+from crmsync.worker import queues
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import FLOWS
+
+logger = logging.getLogger(__name__)
+
+NO_ANSWERS = Answers()
+
+# What a person calls the role whose customer is linked, in `replay --link ERP=1000123`.
+LINK_NAMES: Mapping[str, str] = {"ERP": ROLES["orders"], "BOOKS": ROLES["invoices"]}
+
+
+class NotWaitingError(CrmsyncError):
+    """This dead letter does not wait any more: it was replayed or discarded."""
+
+
+def bury(attempt: Attempt, error: CrmsyncError) -> bool:
+    """End the run as a dead letter, tell people, show it on the queue. False if the run is another worker's by now."""
+    with attempt.services.store.begin() as uow:
+        attempt.record_confirmed(uow)
+        if not uow.runs.stop(attempt.run, title=attempt.title, amount=attempt.amount, currency=attempt.currency):
+            return False
+        uow.runs.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))
+        letter, is_news = uow.dead_letters.add(attempt.run, error)
+        if is_news:
+            command = attempt.services.settings.pasteable(f"celery -A crmsync dead-letters replay {letter.id}")
+            uow.alerts.add(
+                letter.alert_key(error), dead_letter_alert(letter, subject=FLOWS[letter.flow].subject, command=command)
+            )
+    logger.error("dead letter %s: %s", letter.id, error, extra={"action": "dead_letter", "error": error.cause})
+    if letter.failures == 1:  # the sweeper shows what comes back, later each time: see redraw()
+        best_effort(lambda: show(letter))
+    if is_news:
+        tell_soon()
+    return True
+
+
+def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by: str) -> DeadLetter:
+    """Let the run go on: read the source again, then do the failed step and the rest; what is done is not repeated.
+
+    Raises: NotWaitingError.
+    """
+    with using.store.begin() as uow:
+        letter = uow.dead_letters.get(letter_id)
+        if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
+            raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
+        results = _reopen(uow, letter, answers, by=by)
+    best_effort(lambda: FLOWS[letter.flow].ring(letter.run_id, results))
+    return letter
+
+
+def _reopen(uow: UnitOfWork, letter: DeadLetter, answers: Answers, *, by: str) -> dict[str, Any]:
+    run = uow.runs.get(letter.run_id)
+    assert run is not None  # the letter's row was joined with it  # noqa: S101
+    step, results = FLOWS[letter.flow].replay_from(run.results)
+    _link(uow, run, answers)
+    uow.runs.reopen(run.id, step=step, results=results, answers=answers.added_to(run.answers, letter.step))
+    uow.runs.note(run, "replayed", detail=f"by {by}")
+    return results
+
+
+def _link(uow: UnitOfWork, run: Run, answers: Answers) -> None:
+    customer = run.results.get("fetch_deal", {}).get("customer", {}).get("key")
+    for connection, key in answers.links.items():
+        if customer:
+            uow.links.replace(connection, "customer", customer, key, origin="replay")
+
+
+def replay_message(using: Services, run_id: str) -> None:
+    """A worker took a message from the queue `dead_letter`: replay its letter if it still waits."""
+    with using.store.read() as uow:
+        letter = uow.dead_letters.of_run(run_id)
+    if letter is None or letter.status is not LetterStatus.WAITING:
+        return
+    try:
+        replay(using, letter.id, by="the dead_letter queue")
+    except NotWaitingError:
+        logger.info("somebody else replays it", extra={"action": "replay_dropped"})
+
+
+def revive(
+    uow: UnitOfWork, run_id: str, *, kinds: Collection[LetterKind] = (LetterKind.DATA,)
+) -> dict[str, Any] | None:
+    """The record was changed at its source: a run that died of what it was goes on. None if it did not."""
+    letter = uow.dead_letters.of_run(run_id)
+    if letter is None or letter.kind not in kinds:
+        return None
+    if not uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING):
+        return None
+    return _reopen(uow, letter, NO_ANSWERS, by="a change at its source")
+
+
+def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:
+    """Give the run up. Raises: NotWaitingError."""
+    with using.store.begin() as uow:
+        letter = uow.dead_letters.get(letter_id)
+        if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.DISCARDED):
+            raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
+        run = uow.runs.get(letter.run_id)
+        uow.runs.discard(letter.run_id)
+        if run is not None:
+            uow.runs.note(run, "discarded", detail=f"by {by}")
+    return letter
+
+
+def show(letter: DeadLetter) -> None:
+    """Put the failed task on the queue `dead_letter`."""
+    task = app.signature(FLOWS[letter.flow].task_name(letter.step), args=(letter.run_id,), immutable=True)
+    task.apply_async(queue=queues.dead_letter_queue, retry=False)
+
+
+def redraw(using: Services) -> None:
+    """Make the queue show exactly the letters that wait; cheap when it does already.
+
+    One that failed again in a replay is shown later each time, so that a worker on the queue does not spin.
+    """
+    with using.store.read() as uow:
+        due = [letter for letter in uow.dead_letters.list() if letter.shown_at() <= uow.now]
+    if queues.length(queues.dead_letter_queue) == len(due):
+        return
+    queues.empty(queues.dead_letter_queue)
+    for letter in due:
+        show(letter)
+
+
+def tell_soon() -> None:
+    """Deliver what is in the outbox now; the sweeper would do it a little later."""
+    best_effort(lambda: app.send_task("housekeeping.deliver_alerts", retry=False))
+
+
+def best_effort(send: Callable[[], Any]) -> bool:
+    """Send something that the sweeper repeats if the broker does not answer now."""
+    try:
+        send()
+    except (OSError, OperationalError, *app.connection().connection_errors, *app.connection().channel_errors) as error:
+        logger.warning("the broker does not answer", extra={"action": "publish_failed", "error": type(error).__name__})
+        return False
+    return True

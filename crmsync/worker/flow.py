@@ -1,0 +1,98 @@
+"""A flow: its steps in order, its runs opened, and their messages sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from crmsync.celery import app
+from crmsync.domain.runs import first_undone
+from crmsync.settings import Behaviour
+from crmsync.store import UnitOfWork
+
+FLOWS: dict[str, Flow] = {}
+
+
+Results = Mapping[str, Any]  # what a run has learned, by step
+Every = Callable[[Behaviour], int]
+
+
+class Flow:
+    """*subject* is what people call what a run is for: "deal".
+
+    *rereads* are the steps that a replay does again: they only read the source. A flow that *repeats* brings its
+    subject to the source's present state as often as that changes; one that does not does its work once.
+    *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
+    configured; such a flow works in the background, with what the others leave of the call budgets.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        subject: str,
+        steps: Sequence[str],
+        rereads: Sequence[str],
+        repeats: bool = False,
+        every: Every | None = None,
+        roles: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.subject = subject
+        self.steps = tuple(steps)
+        self.rereads = frozenset(rereads)
+        self.repeats = repeats
+        self.every = every
+        self.roles = tuple(roles)
+        FLOWS[name] = self
+
+    @property
+    def is_background(self) -> bool:
+        return self.every is not None
+
+    def task_name(self, step: str) -> str:
+        return f"{self.name}.{step}"
+
+    def open_run(
+        self, uow: UnitOfWork, subject_key: str, *, correlation_id: str, queued_for: timedelta = timedelta(0)
+    ) -> tuple[str, bool]:
+        """Open the run for *subject_key*, once. Returns its id and whether it is new; ring() it after the commit."""
+        return uow.runs.start(
+            self.name,
+            subject_key,
+            step=self.steps[0],
+            correlation_id=correlation_id,
+            queued_until=uow.now + queued_for,
+        )
+
+    def ring(self, run_id: str, results: Results | None = None) -> None:
+        """Send the chain of a run's undone steps. A message lost here is sent again by the sweeper.
+
+        Raises: the broker's connection errors.
+        """
+        undone = self.undone(results or {})
+        if undone:
+            # The message that chain(...) sends, made by hand: chain() copies every signature several times, which
+            # costs a webhook more than its two inserts and their commit.
+            rest = [self._signature(step, run_id) for step in reversed(undone[1:])]
+            app.tasks[self.task_name(undone[0])].apply_async((run_id,), chain=rest, retry=False)
+
+    def _signature(self, step: str, run_id: str) -> dict[str, Any]:
+        """An immutable Celery signature, as the data that it is in a message."""
+        return {
+            "task": self.task_name(step),
+            "args": [run_id],
+            "kwargs": {},
+            "options": {},
+            "subtask_type": None,
+            "immutable": True,
+        }
+
+    def undone(self, results: Results) -> list[str]:
+        return [step for step in self.steps if step not in results]
+
+    def replay_from(self, results: Results) -> tuple[str, dict[str, Any]]:
+        """Where a replay starts and which results stand: all but what was read from the source."""
+        standing = {step: result for step, result in results.items() if step not in self.rereads}
+        return first_undone(self.steps, standing) or self.steps[-1], standing

@@ -1,0 +1,49 @@
+"""The queues: one for each system that a step calls, one for housekeeping, and the dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker.control import active_queues as consumed_queues
+from celery.worker.control import inspect_command
+from kombu import Exchange, Queue
+
+from crmsync.celery import DEAD_LETTER, app
+
+# As an object: naming it would add it to the queues that this process consumes when it reconnects.
+dead_letter_queue = Queue(DEAD_LETTER, Exchange(DEAD_LETTER), routing_key=DEAD_LETTER)
+
+
+@inspect_command()
+def active_queues(state: Any) -> list[dict[str, Any]]:
+    """List the queues that a worker consumes, and `dead_letter`, which waits for a person.
+
+    Flower's broker page shows the length of these queues and of no others.
+    """
+    consumed = consumed_queues(state)
+    if any(queue["name"] == DEAD_LETTER for queue in consumed):
+        return consumed
+    return [*consumed, {"name": DEAD_LETTER, "routing_key": DEAD_LETTER, "exchange": {"name": DEAD_LETTER}}]
+
+
+def backlog() -> int:
+    """How many messages wait in the queues that workers consume."""
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        return sum(_length(channel, queue) for queue in app.conf.task_queues if queue.name != DEAD_LETTER)
+
+
+def length(queue: Queue) -> int:
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        return _length(channel, queue)
+
+
+def empty(queue: Queue) -> int:
+    """Drop all messages of a queue that is only a view. Returns how many there were."""
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        return int(queue(channel).purge() or 0)
+
+
+def _length(channel: Any, queue: Queue) -> int:
+    bound = queue(channel)
+    bound.declare()
+    return int(bound.queue_declare().message_count)

@@ -1,0 +1,318 @@
+"""What a replay would do, found out without doing it.
+
+    read the source ─▶ what changed since ─▶ the steps in order ─▶ the first call that would write: shown, not sent
+
+A step's own body runs, so what is shown is what the worker will send. Its reads go out; the store stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, cast
+
+from crmsync.celery import app
+from crmsync.connectors.base import Deals
+from crmsync.connectors.http import WouldWriteError, Write, rehearsal
+from crmsync.domain.changes import Change, are_grave, changes, changes_since
+from crmsync.domain.dead_letters import Answers, DeadLetter
+from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, seconds_until_certain
+from crmsync.domain.runs import Run
+from crmsync.errors import BadDataError, CrmsyncError, NotNowError, OutcomeSettlingError, ReviewNeededError
+from crmsync.services import ROLES, Services
+from crmsync.store import Store, UnitOfWork
+from crmsync.worker.attempt import Attempt, Found
+from crmsync.worker.flow import FLOWS, Flow
+
+READS_DEAL = "fetch_deal"
+
+# Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
+REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})
+
+_DOCUMENTS: Mapping[str, str] = {"order": "create_order", "invoice": "create_invoice"}
+_CUSTOMERS: Mapping[str, str] = {
+    ROLES["orders"]: "match_erp_customer",
+    ROLES["invoices"]: "match_books_customer",
+}
+_MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN, EntryState.CONFIRMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The deal as it is now, and how it differs from what was read before. *problem* says why it could not be read."""
+
+    deal: Deal | None = None
+    problem: str = ""
+    changes: tuple[Change, ...] = ()
+    has_documents: bool = False
+    foreign_numbers: tuple[str, ...] = ()  # "invoice INV-77": at the deal, and not by crmsync
+
+    @property
+    def must_be_accepted(self) -> bool:
+        """Money or the account changed, and there are documents of the old figures."""
+        return self.has_documents and are_grave(self.changes)
+
+
+class End(StrEnum):
+    """How a step ends, as far as can be told."""
+
+    DONE = "done"  # it writes nothing: it reads, or takes what exists
+    WRITES = "writes"
+    WAITS = "waits"
+    STOPS = "stops"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """One step: how it ends, what it does on the way, what it sends or why it stops."""
+
+    step: str
+    end: End
+    notes: tuple[str, ...] = ()
+    write: Write | None = None
+    problem: str = ""
+    advice: str = ""
+    learned: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """*later* are the steps after the last one that was rehearsed."""
+
+    source: Source | None
+    steps: tuple[Foreseen, ...]
+    later: tuple[str, ...]
+
+
+def rehearse(using: Services, letter: DeadLetter, answers: Answers, *, accept_changes: bool = False) -> Rehearsal:
+    """What replaying *letter* with *answers* would do. Reads from systems and store, writes to neither."""
+    flow, run = FLOWS[letter.flow], run_of(using, letter)
+    with rehearsal():
+        source = read_source(using, run)
+        answers = agreed(answers, source, accept_changes=accept_changes)
+        answered = replace(run, answers=answers.added_to(run.answers, letter.step))
+        steps = tuple(_walk(flow, answered, answers, _Services(using, source))) if flow.name in REHEARSED else ()
+    undone = flow.undone(flow.replay_from(run.results)[1])
+    rehearsed = {foreseen.step for foreseen in steps}
+    return Rehearsal(source, steps, tuple(step for step in undone if step not in rehearsed))
+
+
+def run_of(using: Services, letter: DeadLetter) -> Run:
+    with using.store.read() as uow:
+        run = uow.runs.get(letter.run_id)
+    assert run is not None  # the letter's row was joined with it  # noqa: S101
+    return run
+
+
+# -- the source
+
+
+def read_source(using: Services, run: Run) -> Source | None:
+    """Read the deal again, in one call; None for a run whose source is no deal. Raises nothing of a vendor's."""
+    if READS_DEAL not in FLOWS[run.flow].steps:
+        return None
+    is_documented = has_documents(using, run)
+    try:
+        deal = using.deals.fetch_deal(run.subject_key)
+    except CrmsyncError as error:
+        return Source(problem=str(error), has_documents=is_documented)
+    found = tuple(_changes(run, deal))
+    return Source(deal, changes=found, has_documents=is_documented, foreign_numbers=_foreign_numbers(run, deal))
+
+
+def has_documents(using: Services, run: Run) -> bool:
+    """Whether an order or an invoice was made for the run, or may have been."""
+    with using.store.read() as uow:
+        return any(map(_may_be_document, uow.ledger.of_run(run.id)))
+
+
+def agreed(answers: Answers, source: Source | None, *, accept_changes: bool) -> Answers:
+    """*answers* with the step that would stop the run; only where a change was seen: nobody accepts what is unknown."""
+    is_seen = source is not None and source.must_be_accepted and not source.foreign_numbers
+    return replace(answers, accepted=(READS_DEAL,)) if accept_changes and is_seen else answers
+
+
+def is_refused(source: Source | None, answers: Answers, step: str) -> bool:
+    """Whether a replay of a run that died at *step* needs another answer first."""
+    is_accepted = READS_DEAL in answers.accepted or (answers.accept and step == READS_DEAL)
+    return source is not None and source.must_be_accepted and not is_accepted
+
+
+def _may_be_document(entry: Entry) -> bool:
+    return entry.key.kind in _DOCUMENTS and entry.state in _MAY_EXIST
+
+
+def _changes(run: Run, deal: Deal) -> Sequence[Change]:
+    before = _read_before(run)
+    if before is not None:
+        return changes(before, deal)
+    # A run that stopped while it read the deal anew has no reading left: its documents tell what they were made of.
+    if READS_DEAL in run.answers.get("accepted", ()):
+        return ()
+    account = str(run.results.get(_DOCUMENTS["order"], {}).get("customer", ""))
+    return changes_since(_documents(run), account, deal)
+
+
+def _read_before(run: Run) -> Deal | None:
+    try:
+        return Deal.from_json(run.results[READS_DEAL])
+    except (KeyError, TypeError):  # not read, or by a release that kept less of it
+        return None
+
+
+def _documents(run: Run) -> dict[str, Document]:
+    made = {kind: run.results.get(step) for kind, step in _DOCUMENTS.items()}
+    return {kind: Document.from_json(document) for kind, document in made.items() if document}
+
+
+def _foreign_numbers(run: Run, deal: Deal) -> tuple[str, ...]:
+    ours = {kind: document.number for kind, document in _documents(run).items()}
+    shown = {"order": deal.order_number, "invoice": deal.invoice_number}
+    return tuple(f"{kind} {number}" for kind, number in shown.items() if number and number != ours.get(kind))
+
+
+# -- the steps
+
+
+def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[Foreseen]:
+    """The steps from where a replay starts, to the first that does more than read."""
+    results = flow.replay_from(run.results)[1] | _linked(answers)
+    for step in flow.undone(results):
+        foreseen = _foresee(flow, replace(run, step=step, results=results), using)
+        yield foreseen
+        if foreseen.end is not End.DONE:
+            return
+        results = results | {step: foreseen.learned}
+
+
+def _linked(answers: Answers) -> dict[str, Any]:
+    """The matches that --link has answered."""
+    return {_CUSTOMERS[connection]: {"customer_key": key} for connection, key in answers.links.items()}
+
+
+def _foresee(flow: Flow, run: Run, using: _Services) -> Foreseen:
+    """Run the step's body for its answer, or for what it would send."""
+    attempt = RehearsedAttempt(run, cast(Services, using), using.store.clock())
+    body: Callable[[Attempt], Mapping[str, Any]] = type(app.tasks[flow.task_name(run.step)]).body
+    seen: dict[str, Any]
+    try:
+        seen = {"end": End.DONE, "learned": body(attempt)}
+    except WouldWriteError as caught:
+        seen = {"end": End.WRITES, "write": caught.write}
+    except NotNowError as error:
+        seen = {"end": End.WAITS, "problem": str(error)}
+    except CrmsyncError as error:
+        seen = {"end": End.STOPS, "problem": str(error), "advice": _advice(error)}
+    except Exception as error:  # as in task.py: a bug, whose text may hold a customer's data
+        seen = {"end": End.STOPS, "problem": f"Unexpected {type(error).__name__} in crmsync."}
+    return Foreseen(run.step, notes=tuple(attempt.notes), **seen)
+
+
+def _advice(error: CrmsyncError) -> str:
+    """What a person can do; a fault that may have passed by then needs nobody."""
+    return error.advice or "" if isinstance(error, BadDataError | ReviewNeededError) else ""
+
+
+@dataclass
+class RehearsedAttempt(Attempt):
+    """An attempt that holds nothing and notes nothing in the store; *notes* tell what it would do on the way."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def record_progress(self, **progress: Any) -> None:
+        self.progress |= progress
+
+    def create_once(self, key: EntryKey, *, find: Callable[[], Sequence[Found]], create: Callable[[], Found]) -> Found:
+        """As in an attempt, but nothing is reserved; where an answer was lost the document is looked for indeed."""
+        with self.services.store.read() as uow:
+            entry = uow.ledger.get(key)
+        found = self._known(entry, find) if entry is not None else None
+        if found is None:
+            return create()
+        self.has_adopted = True
+        return found
+
+    def _known(self, entry: Entry, find: Callable[[], Sequence[Found]]) -> Found | None:
+        move = next_move(entry)
+        name = f"{entry.key.kind} {entry.key.reference}"
+        if move is Move.PROBE:
+            self.notes.append(f"An answer about {name} was lost: it looks there for that first.")
+        try:
+            found = self._settle(entry, find)
+        except OutcomeSettlingError:
+            wait = seconds_until_certain(entry, self.services.store.clock())
+            self.notes.append(f"It is not there yet; if it is not in {wait:.0f} s either, it is asked for again.")
+            return None
+        if found is not None:
+            self.notes.append(f"{entry.key.kind.capitalize()} {_number(found)} exists: it is taken, not made again.")
+        elif move is Move.PROBE:
+            self.notes.append("It is not there: it is asked for again.")
+        return found
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        yield
+
+
+def _number(document: Found) -> str:
+    return str(document.get("number") or document.get("invoice") or document.get("key") or "")
+
+
+# -- services that change nothing
+
+
+class _Services:
+    """*using*, with a store that forgets what is written and with the deal as it was just read."""
+
+    def __init__(self, using: Services, source: Source | None) -> None:
+        self._using = using
+        self._source = source
+        self.store = _ForgetfulStore(using.store)
+
+    @property
+    def deals(self) -> Deals:
+        deal = self._source.deal if self._source else None
+        return cast(Deals, _ReadDeals(self._using.deals, deal)) if deal else self._using.deals
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._using, name)
+
+
+class _ReadDeals:
+    """The role of the CRM without a second call for a deal that was read a moment ago."""
+
+    def __init__(self, deals: Deals, deal: Deal) -> None:
+        self._deals = deals
+        self._deal = deal
+
+    def fetch_deal(self, key: str) -> Deal:
+        return self._deal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._deals, name)
+
+
+class _UndoneError(Exception):
+    """Ends a transaction without its writes."""
+
+
+class _ForgetfulStore:
+    """Reads are real; every write is rolled back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.clock = store.clock
+        self.read = store.read
+
+    @contextmanager
+    def begin(self, *, durable: bool = True) -> Iterator[UnitOfWork]:
+        try:
+            with self._store.begin(durable=False) as uow:
+                yield uow
+                raise _UndoneError
+        except _UndoneError:
+            pass

@@ -1,0 +1,226 @@
+"""The base class of every step: lease, attempt, end; retry by Celery, decided by the store.
+
+message ─▶ claim the run ─▶ body ─▶ finish            the chain goes on
+              │               ├──▶ retry              Celery's autoretry, or a due time where the wait is long
+              │               └──▶ bury               dead letter + alert + message on `dead_letter`
+              └──▶ not ours: the message ends         (the sweeper brings the run back when it is due)
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, ClassVar
+
+from celery import Task
+from celery.exceptions import Ignore
+
+from crmsync import failpoints, log
+from crmsync.celery import DEAD_LETTER, app
+from crmsync.connectors.budget import background
+from crmsync.connectors.http import deadline
+from crmsync.domain.runs import LONG_WAIT_SECONDS, Message, Retry, RetryPolicy, Run, next_try, unclaimed
+from crmsync.errors import (
+    BugError,
+    BusyError,
+    CrmsyncError,
+    LeaseLostError,
+    LockedByOtherRunError,
+    NotNowError,
+    RetryableError,
+    WaitsForOtherRunError,
+)
+from crmsync.services import Services, services
+from crmsync.worker import dead_letters
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+
+logger = logging.getLogger(__name__)
+
+Body = Callable[[Attempt], Mapping[str, Any]]
+
+LONG_STEPS = 4  # a step of minutes meets more restarts than one of seconds, and is no poison for it
+
+# They come back again and again, and a history of them would hide what happened.
+_UNREMARKABLE = (BusyError, LockedByOtherRunError, WaitsForOtherRunError)
+
+
+def step(flow: Flow, *, queue: str) -> Callable[[Body], Task]:
+    """Make a step of *flow* of the function: it takes an Attempt and returns what it learned, as JSON."""
+
+    def register(body: Body) -> Task:
+        name = body.__name__
+        task: Task = app.task(
+            _execute,
+            base=StepTask,
+            bind=True,
+            name=flow.task_name(name),
+            queue=queue,
+            flow=flow,
+            step=name,
+            body=staticmethod(body),
+        )
+        return task
+
+    return register
+
+
+def _execute(self: StepTask, run_id: str) -> None:
+    self.execute(run_id)
+
+
+class StepTask(Task):
+    """A Celery task with one argument, the run's id. Attempts, waits and results live in the store."""
+
+    abstract = True
+    autoretry_for = (RetryableError, NotNowError)
+    retry_backoff = 2  # seconds, doubled each time; the store's decision, where there is one, replaces it
+    retry_jitter = False
+    max_retries = None  # the store counts attempts: a redelivered message knows nothing of them
+
+    flow: ClassVar[Flow]
+    step: ClassVar[str]
+    body: ClassVar[Body]
+
+    def retry(
+        self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
+    ) -> Any:
+        """Wait as long as the store decided; give up where it decided that."""
+        wait = getattr(exc, "retry_in_seconds", countdown)
+        if wait is None and exc is not None:
+            raise exc
+        return super().retry(*args, exc=exc, countdown=wait, **options)
+
+    def execute(self, run_id: str) -> None:
+        """Do the step for the run, if it is this step's turn and nobody else is at it."""
+        with log.bound(run=run_id, step=self.name):
+            if (self.request.delivery_info or {}).get("routing_key") == DEAD_LETTER:
+                dead_letters.replay_message(services(), run_id)
+                raise Ignore
+            run = self._claim(services(), run_id)
+            if run is not None:
+                with log.bound(correlation_id=run.correlation_id):
+                    self._attempt(services(), run)
+
+    def _claim(self, using: Services, run_id: str) -> Run | None:
+        """The run under our lease; None if the step is done and the chain may go on."""
+        with using.store.begin(durable=False) as uow:
+            run = uow.runs.claim(
+                run_id,
+                self.step,
+                first_step=self.flow.steps[0],
+                lease_seconds=using.settings.behaviour.lease_seconds,
+            )
+            found = run or uow.runs.get(run_id)
+        if run is None and unclaimed(found, self.step, self.flow.steps, using.store.clock()) is Message.END:
+            raise Ignore
+        return run
+
+    def _attempt(self, using: Services, run: Run) -> None:
+        attempt = Attempt(run, using, using.store.clock())
+        failpoints.hit("claimed", self.name)
+        try:
+            self._stop_poison(attempt)
+            kind_of_work = background() if self.flow.is_background else nullcontext()
+            with deadline(attempt.calls_end_at(run.updated_at)), kind_of_work:
+                learned = type(self).body(attempt)
+            failpoints.hit("answered", self.name)
+        except LeaseLostError:
+            logger.warning("another worker took the run over", extra={"action": "lease_lost"})
+            raise Ignore from None
+        except NotNowError as error:
+            self._postpone(attempt, error)
+        except CrmsyncError as error:
+            self._fail(attempt, error)
+        except Exception as error:
+            # Whatever a step did not foresee is a bug; its text may hold a customer's data, so only its place is kept.
+            _log_place(error)
+            bug = BugError(f"Unexpected {type(error).__name__} in {self.name}.", code=type(error).__name__)
+            self._fail(attempt, bug)
+        else:
+            self._finish(attempt, learned)
+
+    def _stop_poison(self, attempt: Attempt) -> None:
+        """Raises: BugError for a step that took its worker down each time it was started."""
+        limit = attempt.services.settings.behaviour.max_starts * (LONG_STEPS if self.flow.is_background else 1)
+        if attempt.run.starts > limit:
+            raise BugError(f"The step was started {limit} times and never came to an end.", code="LostWorker")
+
+    def _finish(self, attempt: Attempt, learned: Mapping[str, Any]) -> None:
+        run = attempt.run
+        undone = self.flow.undone({**run.results, self.step: learned})
+        goes_round = False
+        with attempt.services.store.begin(durable=False) as uow:
+            attempt.record_confirmed(uow)
+            queued_until = uow.now + attempt.services.settings.behaviour.queued_for
+            is_ours = uow.runs.finish_step(
+                run,
+                learned,
+                next_step=undone[0] if undone else None,
+                queued_until=queued_until,
+                title=attempt.title,
+                amount=attempt.amount,
+                currency=attempt.currency,
+            )
+            if not is_ours and not undone:
+                goes_round = uow.runs.go_round(run, first_step=self.flow.steps[0], queued_until=queued_until)
+            if is_ours or goes_round:
+                uow.runs.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
+            if is_ours and not undone:
+                uow.dead_letters.run_is_done(run.id)
+        failpoints.hit("stored", self.name)
+        if goes_round:
+            dead_letters.best_effort(partial(self.flow.ring, run.id))
+        if not is_ours:
+            raise Ignore
+        logger.info("step done", extra={"action": "step_done"})
+
+    def _postpone(self, attempt: Attempt, error: NotNowError) -> None:
+        """Come back later; this was no attempt. Raises."""
+        self._release(attempt, error, Retry(error.wait_seconds, is_attempt=False), "waiting")
+
+    def _fail(self, attempt: Attempt, error: CrmsyncError) -> None:
+        """Try again, or bury the run. Raises."""
+        behaviour = attempt.services.settings.behaviour
+        policy = RetryPolicy(behaviour.max_retries, behaviour.retry_backoff_seconds)
+        decision = next_try(error, attempt.run.attempts, policy)
+        if decision is not None:
+            self._release(attempt, error, decision, "retry")
+        if not dead_letters.bury(attempt, error):
+            raise Ignore
+        raise _telling(error, None)
+
+    def _release(self, attempt: Attempt, error: CrmsyncError, decision: Retry, event: str) -> None:
+        is_long = decision.wait_seconds > LONG_WAIT_SECONDS
+        with attempt.services.store.begin(durable=False) as uow:
+            attempt.record_confirmed(uow)
+            is_ours = uow.runs.release(
+                attempt.run,
+                wait_seconds=decision.wait_seconds,
+                attempts=attempt.run.attempts + decision.is_attempt,
+                queued_for=None if is_long else attempt.services.settings.behaviour.queued_for,
+            )
+            if is_ours and not isinstance(error, _UNREMARKABLE):
+                uow.runs.note(attempt.run, event, started_at=attempt.started_at, detail=str(error))
+        logger.info(
+            "comes back in %.1f s: %s", decision.wait_seconds, error, extra={"action": event, "error": error.cause}
+        )
+        if is_long or not is_ours:
+            raise Ignore
+        raise _telling(error, decision.wait_seconds)
+
+
+def _telling(error: CrmsyncError, retry_in_seconds: float | None) -> CrmsyncError:
+    """*error* as Celery may show it: with what the store decided, and without its causes, which may hold data."""
+    error.retry_in_seconds = retry_in_seconds  # type: ignore[attr-defined]
+    error.__cause__, error.__suppress_context__ = None, True
+    return error
+
+
+def _log_place(error: BaseException) -> None:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames[-6:]))
+    logger.error("unexpected %s", type(error).__name__, extra={"action": "bug", "place": place})

@@ -1,0 +1,60 @@
+"""Runs that look again: their source has changed, or their time has come."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from crmsync.domain.dead_letters import LetterKind
+from crmsync.store import UnitOfWork
+from crmsync.worker import dead_letters
+from crmsync.worker.flow import Flow, Results
+
+REMEMBERED = timedelta(days=7)
+
+Awake = tuple[str, Results]
+
+
+def wake(
+    uow: UnitOfWork, flow: Flow, subject_key: str, *, correlation_id: str, queued_for: timedelta = timedelta(0)
+) -> Awake | None:
+    """The source of *subject_key* has changed: open its run, or let it go on, or look again. ring() what is returned.
+
+    None: nothing to ring. It is done and does not repeat; or it is under way, and goes round once more at its end.
+    """
+    run_id, is_new = flow.open_run(uow, subject_key, correlation_id=correlation_id, queued_for=queued_for)
+    # In this order: a run that ends between the two questions is found at its end. The other way round it is found
+    # at work, then not at work, and nobody looks.
+    if flow.repeats and not is_new and uow.runs.look_again(run_id):
+        return None
+    if is_new or (flow.repeats and _begin_again(uow, flow, run_id, queued_for)):
+        return run_id, {}
+    results = dead_letters.revive(uow, run_id, kinds=tuple(LetterKind) if flow.repeats else (LetterKind.DATA,))
+    return None if results is None else (run_id, results)
+
+
+def _begin_again(uow: UnitOfWork, flow: Flow, run_id: str, queued_for: timedelta) -> bool:
+    return uow.runs.wake(run_id, first_step=flow.steps[0], queued_until=uow.now + queued_for)
+
+
+def start_period(
+    uow: UnitOfWork, flow: Flow, seconds: int, *, correlation_id: str, queued_for: timedelta
+) -> Awake | None:
+    """Start the flow's only run for the period that *now* lies in, once, whoever asks. ring() what is returned.
+
+    None: the period has its run; or the last one is still at work, and this period goes without; or it is the first
+    that crmsync sees, of which the beginning is over.
+    """
+    name, period = f"period.{flow.name}.{seconds}", period_of(uow.now, seconds)
+    if uow.facts.set_once(name, str(period)) == str(period) or not uow.facts.advance(name, period):
+        return None
+    run = uow.runs.of_subject(flow.name, flow.name)
+    if run is not None and run.status.is_active:
+        return None
+    if run is not None:
+        uow.runs.forget_history(run.id, before=uow.now - REMEMBERED)
+    return wake(uow, flow, flow.name, correlation_id=correlation_id, queued_for=queued_for)
+
+
+def period_of(now: datetime, seconds: int) -> int:
+    """The number of the period of *seconds*; hours begin at the full hour."""
+    return int(now.timestamp()) // seconds

@@ -1,0 +1,353 @@
+"""Customers: found by reference, tax number or e-mail address, completed, or made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crmsync import errors
+from crmsync.domain.customers import Address, Customer, CustomerMatch
+from tests.builders import customer
+
+from .conftest import PARTNERS, Build, LoadFixture, Sap
+
+PARTNER_SET = f"{PARTNERS}/A_BusinessPartner"
+TAX_SET = f"{PARTNERS}/A_BusinessPartnerTaxNumber"
+EMAIL_SET = f"{PARTNERS}/A_AddressEmailAddress"
+ADDRESS_SET = f"{PARTNERS}/A_BusinessPartnerAddress"
+AREA_SET = f"{PARTNERS}/A_CustomerSalesArea"
+REFERENCE = "001XX000003DGB2AAA"
+ACME = CustomerMatch("17100001", "Acme Ltd", "reference")
+
+
+def test_found_by_exactly_our_reference(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partners__by_reference"))
+
+    assert build().find_customers_by_reference(REFERENCE.lower(), customer()) == [ACME]
+    assert sap.queries()[0]["$filter"] == f"BusinessPartnerIDByExtSystem eq '{REFERENCE}'"
+
+
+def test_a_filter_that_is_ignored_links_nobody(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partners__filter_ignored"))
+
+    assert build().find_customers_by_reference(REFERENCE, customer()) == []
+
+
+def test_a_blocked_partner_is_no_candidate_beside_another(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partners__one_blocked"))
+
+    assert [each.key for each in build().find_customers_by_reference(REFERENCE, customer())] == ["17100003"]
+
+
+def test_a_tax_number_that_finds_somebody_ends_the_search(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", TAX_SET, fixture("tax_numbers__two_partners"))
+    sap.answers("GET", PARTNER_SET, fixture("partners__two_of_a_tax_number"))
+
+    found = build().find_customers_by_keys(customer(tax_number=" de123456789"))
+
+    assert found == [
+        CustomerMatch("17100001", "Acme Ltd", "tax number"),
+        CustomerMatch("10100004", "Acme Holding Ltd", "tax number"),
+    ]
+    asked = [query["$filter"] for query in sap.queries()]
+    assert asked == ["BPTaxNumber eq 'DE123456789'", "BusinessPartner eq '10100001' or BusinessPartner eq '10100004'"]
+
+
+def test_a_tax_number_is_searched_by_its_type_and_length(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", TAX_SET, fixture("partners__none"))
+
+    build(tax_number_type="DE0").find_customers_by_keys(customer(tax_number="9" * 21, email=""))
+
+    assert sap.queries()[0]["$filter"] == f"BPTaxLongNumber eq '{'9' * 21}' and BPTaxType eq 'DE0'"
+
+
+def test_an_email_address_leads_to_its_partner(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", EMAIL_SET, fixture("emails__case_differs"))
+    sap.answers("GET", ADDRESS_SET, fixture("addresses__of_an_email"))
+    sap.answers("GET", PARTNER_SET, fixture("partners__by_reference"))
+
+    found = build().find_customers_by_keys(customer(email="ap@acme.test"))
+
+    assert found == [CustomerMatch("17100001", "Acme Ltd", "e-mail")]
+    assert [query["$filter"] for query in sap.queries()] == [
+        "EmailAddress eq 'ap@acme.test'",
+        "AddressID eq '26921'",
+        "BusinessPartner eq '10100001'",
+    ]
+
+
+def test_an_email_address_is_quoted(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", EMAIL_SET, fixture("partners__none"))
+
+    build().find_customers_by_keys(customer(email="o'brien+x&y@acme.test"))
+
+    assert sap.queries()[0]["$filter"] == "EmailAddress eq 'o''brien+x&y@acme.test'"
+
+
+@pytest.mark.parametrize("missing", ["the search by tax number", "both searches"])
+def test_a_search_that_a_system_lacks_finds_nobody(sap: Sap, build: Build, fixture: LoadFixture, missing: str) -> None:
+    sap.answers("GET", TAX_SET, status=404)
+    sap.answers("GET", EMAIL_SET, fixture("partners__none"), status=404 if missing == "both searches" else 200)
+
+    assert build().find_customers_by_keys(customer(tax_number="DE1")) == []
+
+
+def test_without_keys_nobody_is_asked(sap: Sap, build: Build) -> None:
+    assert build().find_customers_by_keys(customer(email="", tax_number="")) == []
+    assert not sap.sent
+
+
+def test_a_complete_customer_is_taken_as_it_is(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partner__complete"))
+
+    assert build().adopt_customer(ACME, customer(), currency="EUR") == ACME
+    assert sap.queries()[0]["$filter"] == "Customer eq '17100001'"
+
+
+def test_a_missing_sales_area_is_added(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partner__without_our_sales_area"))
+    sap.gives_token(PARTNERS)
+    sap.answers("POST", AREA_SET, fixture("sales_area__created"), status=201)
+
+    taxed = {"customer_tax_category": "TTX1", "departure_country": "DE"}
+    assert build(**taxed).adopt_customer(ACME, customer(), currency="EUR") == ACME
+
+    assert sap.bodies() == [
+        {
+            "Customer": "17100001",
+            "SalesOrganization": "1010",
+            "DistributionChannel": "10",
+            "Division": "00",
+            "Currency": "EUR",
+            "CustomerPaymentTerms": "0004",
+            "IncotermsClassification": "EXW",
+            "ShippingCondition": "01",
+            "to_SalesAreaTax": [
+                {"DepartureCountry": "DE", "CustomerTaxCategory": "TTX1", "CustomerTaxClassification": "1"}
+            ],
+        }
+    ]
+
+
+def test_a_partner_that_is_no_customer_becomes_one(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    role_set = f"{PARTNER_SET}('10100004')/to_BusinessPartnerRole"
+    read = fixture("partner__read")
+    read["d"]["Customer"] = "17100004"
+    sap.answers("GET", PARTNER_SET, fixture("partners__none"))
+    sap.answers("GET", PARTNER_SET, fixture("partner__supplier_only"))
+    sap.gives_token(PARTNERS)
+    sap.answers("POST", role_set, fixture("role__created"), status=201)
+    sap.answers("GET", f"{PARTNER_SET}('10100004')", read)
+    sap.answers("POST", AREA_SET, fixture("sales_area__created"), status=201)
+
+    adopted = build().adopt_customer(CustomerMatch("10100004", "", "tax number"), customer(), currency="EUR")
+
+    assert adopted == CustomerMatch("17100004", "Acme Holding Ltd", "tax number")
+    role, area = sap.bodies()
+    assert role == {"BusinessPartnerRole": "FLCU01"}
+    assert area["Customer"] == "17100004"
+
+
+def test_a_blocked_customer_is_refused_by_name(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partner__blocked"))
+
+    with pytest.raises(errors.RejectedError, match="10100001 is blocked"):
+        build().adopt_customer(ACME, customer(), currency="EUR")
+
+
+def test_a_customer_that_does_not_exist_is_not_found(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", PARTNER_SET, fixture("partner__complete"))
+    sap.answers("GET", PARTNER_SET, fixture("partner__complete"))
+
+    with pytest.raises(errors.RecordNotFoundError):
+        build().adopt_customer(CustomerMatch("4", "", "link"), customer(), currency="EUR")
+
+
+@pytest.fixture
+def creates(sap: Sap, build: Build, fixture: LoadFixture) -> Any:
+    """The body that is sent for a customer."""
+
+    def body_for(made: Customer, **changes: Any) -> Any:
+        sap.gives_token(PARTNERS)
+        sap.answers("POST", PARTNER_SET, fixture("partner__created"), status=201)
+        build(**changes).create_customer(made, reference=REFERENCE, currency="USD")
+        return sap.bodies()[0]
+
+    return body_for
+
+
+def test_a_customer_is_one_deep_insert(creates: Any) -> None:
+    made = creates(customer(tax_number="DE123"), tax_number_type="DE0")
+
+    assert made == {
+        "BusinessPartnerCategory": "2",
+        "BusinessPartnerGrouping": "BP02",
+        "OrganizationBPName1": "Acme Ltd",
+        "SearchTerm1": "ACME LTD",
+        "BusinessPartnerIDByExtSystem": REFERENCE,
+        "to_BusinessPartnerAddress": [
+            {
+                "StreetName": "Main Street 1",
+                "CityName": "Springfield",
+                "PostalCode": "12345",
+                "Region": "IL",
+                "Country": "US",
+                "Language": "EN",
+                "to_AddressUsage": [{"AddressUsage": "XXDEFAULT"}],
+                "to_EmailAddress": [{"EmailAddress": "ap@acme.test"}],
+            }
+        ],
+        "to_BusinessPartnerRole": [{"BusinessPartnerRole": "FLCU00"}, {"BusinessPartnerRole": "FLCU01"}],
+        "to_BusinessPartnerTax": [{"BPTaxType": "DE0", "BPTaxNumber": "DE123"}],
+        "to_Customer": {
+            "to_CustomerCompany": [{"CompanyCode": "1010", "ReconciliationAccount": "12100000"}],
+            "to_CustomerSalesArea": [
+                {
+                    "SalesOrganization": "1010",
+                    "DistributionChannel": "10",
+                    "Division": "00",
+                    "Currency": "USD",
+                    "CustomerPaymentTerms": "0004",
+                    "IncotermsClassification": "EXW",
+                    "ShippingCondition": "01",
+                }
+            ],
+        },
+    }
+
+
+def test_a_bare_customer_needs_but_a_name_and_a_country(creates: Any) -> None:
+    body = creates(Customer("001", "Acme"), default_country="DE")
+
+    (address,) = body["to_BusinessPartnerAddress"]
+    assert address == {"Country": "DE", "Language": "EN", "to_AddressUsage": [{"AddressUsage": "XXDEFAULT"}]}
+    assert "to_BusinessPartnerTax" not in body
+
+
+def test_a_tax_number_without_a_type_stays_out(creates: Any) -> None:
+    assert "to_BusinessPartnerTax" not in creates(customer(tax_number="DE123"))
+
+
+def test_a_long_tax_number_has_its_own_field(creates: Any) -> None:
+    body = creates(customer(tax_number="9" * 21), tax_number_type="IN3")
+
+    assert body["to_BusinessPartnerTax"] == [{"BPTaxType": "IN3", "BPTaxLongNumber": "9" * 21}]
+
+
+def test_a_long_name_is_broken_between_words(creates: Any) -> None:
+    name = "Consolidated International Manufacturing and Engineering Holdings of the North Atlantic Ltd"
+
+    body = creates(customer(name=name))
+
+    lines = [body[f"OrganizationBPName{number}"] for number in (1, 2, 3)]
+    assert " ".join(lines) == name
+    assert max(map(len, lines)) <= 40
+    assert body["SearchTerm1"] == "CONSOLIDATED INTERNA"
+
+
+def test_a_long_street_goes_on_in_the_lines_below(creates: Any) -> None:
+    street = "Industrial Park North, Building 17\r\nGate 4, second floor\r\nc/o Acme Logistics, Mr. Lee"
+
+    (address,) = creates(customer(address=Address(street, "Ulm", country="DE")))["to_BusinessPartnerAddress"]
+
+    assert address["StreetName"] == "Industrial Park North, Building 17"
+    assert address["StreetSuffixName"] == "Gate 4, second floor, c/o Acme"
+    assert address["AdditionalStreetSuffixName"] == "Logistics, Mr. Lee"
+
+
+def test_a_region_by_name_stays_out(creates: Any) -> None:
+    (address,) = creates(customer(address=Address(region="Illinois", country="US")))["to_BusinessPartnerAddress"]
+
+    assert "Region" not in address
+
+
+COUNTRIES = {
+    "de": "DE",
+    "DEU": "DE",
+    "United States": "US",
+    "USA": "US",
+    "UK": "GB",
+    "The Netherlands": "NL",
+    "Türkiye": "TR",
+    "Russia": "RU",
+    "South Korea": "KR",
+    "Czech Republic": "CZ",
+}
+
+
+@pytest.mark.parametrize(("country", "code"), COUNTRIES.items())
+def test_a_country_is_known_by_name_or_code(creates: Any, country: str, code: str) -> None:
+    (address,) = creates(customer(address=Address(country=country)))["to_BusinessPartnerAddress"]
+
+    assert address["Country"] == code
+
+
+# the customer → the field that is named
+MISFITS = {
+    "no name": (customer(name=" "), "Account.Name"),
+    "name": (customer(name="word " * 40), "Account.Name"),
+    "unknown country": (customer(address=Address(country="Atlantis")), "Account.BillingCountry"),
+    "no country": (customer(address=Address()), "Account.BillingCountry"),
+    "street": (customer(address=Address("word " * 40, country="DE")), "Account.BillingStreet"),
+    "city": (customer(address=Address(city="C" * 41, country="DE")), "Account.BillingCity"),
+    "postal code": (customer(address=Address(postal_code="1" * 11, country="DE")), "Account.BillingPostalCode"),
+    "e-mail": (customer(email="a" * 240 + "@b"), "Contact.Email"),
+    "tax number": (customer(tax_number="9" * 61), "Account.Tax number"),
+}
+
+
+@pytest.mark.parametrize(("made", "field"), MISFITS.values(), ids=MISFITS)
+def test_what_sap_can_not_hold_is_never_sent(sap: Sap, build: Build, made: Customer, field: str) -> None:
+    with pytest.raises(errors.MappingError) as caught:
+        build(tax_number_type="DE0").create_customer(made, reference=REFERENCE, currency="EUR")
+
+    assert list(caught.value.field_errors) == [field]
+    assert caught.value.is_definite
+
+
+def test_a_reference_too_long_is_never_sent(sap: Sap, build: Build) -> None:
+    with pytest.raises(errors.MappingError):
+        build().create_customer(customer(), reference="R" * 21, currency="EUR")
+
+
+def test_documents_refer_to_the_customer_not_the_partner(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.gives_token(PARTNERS)
+    sap.answers("POST", PARTNER_SET, fixture("partner__created"), status=201)
+
+    made = build().create_customer(customer(), reference=REFERENCE, currency="EUR")
+
+    assert made == CustomerMatch("17100009", "Acme Ltd", "created")
+
+
+def test_a_customer_number_that_lacks_is_read_again(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.gives_token(PARTNERS)
+    sap.answers("POST", PARTNER_SET, fixture("partner__created_without_customer"), status=201)
+    sap.answers("GET", f"{PARTNER_SET}('10100009')", fixture("partner__read"))
+
+    assert build().create_customer(customer(), reference=REFERENCE, currency="EUR").key == "17100009"
+
+
+# what the second look brings; the partner exists in every case
+SECOND_LOOKS = {
+    "no customer yet": ({"name": "partner__created_without_customer"}, errors.RetryableError),
+    "refused": ({"status": 403}, errors.AuthenticationError),
+    "too many calls": ({"status": 429}, errors.RateLimitedError),
+    "gone": ({"status": 404}, errors.RecordNotFoundError),
+    "dump": ({"status": 500}, errors.VendorUnavailableError),
+}
+
+
+@pytest.mark.parametrize(("look", "error_type"), SECOND_LOOKS.values(), ids=SECOND_LOOKS)
+def test_a_failed_second_look_never_denies_the_create(
+    sap: Sap, build: Build, fixture: LoadFixture, look: dict[str, Any], error_type: type[errors.CrmsyncError]
+) -> None:
+    sap.gives_token(PARTNERS)
+    sap.answers("POST", PARTNER_SET, fixture("partner__created_without_customer"), status=201)
+    body = fixture(look["name"]) if "name" in look else None
+    sap.answers("GET", f"{PARTNER_SET}('10100009')", body, status=look.get("status", 200))
+
+    with pytest.raises(error_type) as caught:
+        build().create_customer(customer(), reference=REFERENCE, currency="EUR")
+
+    assert not caught.value.is_definite

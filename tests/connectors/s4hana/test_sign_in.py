@@ -1,0 +1,156 @@
+"""Signing in by password or token, and what `crmsync doctor` is told."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from crmsync.connectors.auth import Fetch
+from crmsync.connectors.s4hana import connect
+from crmsync.domain.tokens import AccessToken, RenewalLimit
+from crmsync.settings import Secret, Settings
+
+from .conftest import HOST, ORDERS, PARTNERS, PRODUCTS, STOCK, Build, LoadFixture, Sap, behaviour, settings
+
+TOKEN_URL = f"{HOST}/sap/bc/sec/oauth2/token"
+ORDER = f"{ORDERS}/A_SalesOrder('4711')"
+READS = [
+    f"{ORDERS}/A_SalesOrder",
+    f"{PARTNERS}/A_BusinessPartner",
+    f"{PARTNERS}/A_BusinessPartnerTaxNumber",
+    f"{PARTNERS}/A_AddressEmailAddress",
+    f"{PARTNERS}/A_BusinessPartnerAddress",
+    f"{STOCK}/A_MatlStkInAcctMod",
+    f"{PRODUCTS}/A_Product",
+]
+
+
+class Memory:
+    """A token store of one process."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, AccessToken] = {}
+
+    def read(self, connection: str) -> AccessToken | None:
+        return self.tokens.get(connection)
+
+    def renew(self, connection: str, *, stale: str | None, fetch: Fetch, limit: RenewalLimit | None) -> AccessToken:
+        self.tokens[connection] = fetch()
+        return self.tokens[connection]
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+def by_oauth(store: Memory) -> Any:
+    oauth = {"auth": "oauth2", "client_id": "CRMSYNC", "client_secret": Secret("s3cret"), "token_url": TOKEN_URL}
+    return connect(settings(**oauth), token_store=store, behaviour=behaviour())
+
+
+def test_a_password_is_sent_with_every_call(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+    sap.answers("GET", ORDER, fixture("order__read"))
+
+    build().read_order("4711")
+
+    assert sap.sent[0].headers["Authorization"] == basic("CRMSYNC", "pass-word")
+
+
+def test_a_token_is_fetched_with_client_credentials(sap: Sap, fixture: LoadFixture) -> None:
+    store = Memory()
+    sap.answers("POST", TOKEN_URL, {"access_token": "abc", "token_type": "Bearer", "expires_in": 3600})
+    sap.answers("GET", ORDER, fixture("order__read"))
+
+    by_oauth(store).read_order("4711")
+
+    token_call, call = sap.sent
+    assert token_call.headers["Authorization"] == basic("CRMSYNC", "s3cret")
+    assert "grant_type=client_credentials" in str(token_call.body)
+    assert call.headers["Authorization"] == "Bearer abc"
+    assert list(store.tokens) == ["s4hana"]
+
+
+def test_a_refused_token_is_renewed_once(sap: Sap, fixture: LoadFixture) -> None:
+    sap.answers("POST", TOKEN_URL, {"access_token": "old", "token_type": "Bearer"})
+    sap.answers("GET", ORDER, None, status=401)
+    sap.answers("POST", TOKEN_URL, {"access_token": "new", "token_type": "Bearer"})
+    sap.answers("GET", ORDER, fixture("order__read"))
+
+    by_oauth(Memory()).read_order("4711")
+
+    assert sap.sent[-1].headers["Authorization"] == "Bearer new"
+
+
+def test_the_doctor_hears_that_all_is_well(sap: Sap, build: Build) -> None:
+    for url in READS:
+        sap.answers("GET", url, {"d": {"results": []}})
+    sap.gives_token(ORDERS)
+    sap.gives_token(PARTNERS)
+
+    checks = build().check()
+
+    assert [check.is_ok for check in checks] == [True] * 9
+
+
+def test_the_doctor_hears_which_permission_is_missing(sap: Sap, build: Build) -> None:
+    for url in READS:
+        sap.answers("GET", url, {"d": {"results": []}}, status=403 if url == READS[1] else 200)
+    sap.gives_token(ORDERS)
+    sap.answers("GET", f"{PARTNERS}/", None, status=403)
+
+    checks = build().check()
+
+    assert [check.name for check in checks if not check.is_ok] == [
+        "read business partners (SAP_COM_0008)",
+        "get a CSRF token from API_BUSINESS_PARTNER",
+    ]
+    assert "communication arrangements" in checks[1].detail
+
+
+def test_the_doctor_hears_which_scenario_stock_and_products_need(sap: Sap, build: Build) -> None:
+    for url in READS:
+        sap.answers("GET", url, {"d": {"results": []}}, status=403 if url in READS[-2:] else 200)
+    sap.gives_token(ORDERS)
+    sap.gives_token(PARTNERS)
+
+    assert [check.name for check in build().check() if not check.is_ok] == [
+        "read stock (SAP_COM_0164)",
+        "read products (SAP_COM_0009)",
+    ]
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_the_doctor_does_not_lock_a_user_by_trying_again(sap: Sap, build: Build, status: int) -> None:
+    sap.answers("GET", READS[0], None, status=status)
+
+    assert [check.is_ok for check in build().check()] == [False]
+
+
+def test_nor_ask_for_a_token_again_and_again(sap: Sap) -> None:
+    sap.answers("POST", TOKEN_URL, {"error": "invalid_client"}, status=401)
+
+    (check,) = by_oauth(Memory()).check()
+
+    assert "refused to sign in" in check.detail
+    assert "s3cret" not in check.detail
+
+
+def test_a_tax_category_needs_the_country_that_goods_are_sent_from() -> None:
+    env = {
+        "HOME": "/nowhere",
+        "SAP_BASE_URL": HOST,
+        "SAP_CLIENT_ID": "c",
+        "SAP_CLIENT_SECRET": "s",
+        "SAP_SALES_ORGANIZATION": "1010",
+        "SAP_CUSTOMER_TAX_CATEGORY": "TTX1",
+        "SAP_LOCK_CODES": "V1/1 R1/2",
+    }
+
+    with pytest.raises(Exception, match="SAP_DEPARTURE_COUNTRY"):
+        Settings.from_env(env)
+
+    sap = Settings.from_env({**env, "SAP_DEFAULT_COUNTRY": "DE"}).sap
+    assert sap is not None
+    assert (sap.departure_country, sap.lock_codes) == ("DE", ("V1/1", "R1/2"))

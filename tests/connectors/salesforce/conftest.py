@@ -1,0 +1,103 @@
+"""Salesforce with a recorded other side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+
+from crmsync.connectors.http import new_session
+from crmsync.connectors.salesforce import Salesforce
+from crmsync.domain.tokens import AccessToken
+from crmsync.settings import Behaviour, SalesforceSettings, Secret, Settings
+
+INSTANCE = "https://acme.my.salesforce.com"
+DATA = f"{INSTANCE}/services/data/v68.0"
+QUERY = f"{DATA}/query"
+DEAL = "006xx0000012abcAAA"
+DEAL_URL = f"{DATA}/sobjects/Opportunity/{DEAL}"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "salesforce"
+
+LoadFixture = Callable[[str], Any]
+Build = Callable[..., Salesforce]
+
+
+class Renewable:
+    """An authorizer whose token can be renewed without end."""
+
+    def __init__(self, instance_url: str = INSTANCE) -> None:
+        self.renewals = 0
+        self.instance_url = instance_url
+
+    def token(self) -> AccessToken:
+        return AccessToken(f"token-{self.renewals}", datetime.now(UTC) + timedelta(hours=1), self.instance_url)
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token().value}"}
+
+    def renew(self, stale: Any) -> bool:
+        self.renewals += 1
+        return True
+
+
+@pytest.fixture
+def fixture() -> LoadFixture:
+    return lambda name: json.loads((FIXTURES / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def salesforce() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=True) as mock:
+        yield mock
+
+
+@pytest.fixture
+def authorizer() -> Renewable:
+    return Renewable()
+
+
+@pytest.fixture
+def settings() -> SalesforceSettings:
+    return SalesforceSettings(
+        login_url="https://login.salesforce.com",
+        client_id="3MVG9.CONSUMER",
+        username="integration@acme.test",
+        private_key=Secret("no key"),
+        api_version="v68.0",
+        webhook_secret=None,
+        organization_id="",
+        audience="https://login.salesforce.com",
+        order_number_field="SAP_Order_Number__c",
+        invoice_number_field="Zoho_Invoice_Number__c",
+        status_field="Sync_Status__c",
+        purchase_order_field="",
+        tax_number_field="",
+    )
+
+
+@pytest.fixture
+def behaviour() -> Behaviour:
+    return Settings.from_env({"HOME": "/nowhere", "CRMSYNC_DEFAULT_CURRENCY": "USD"}).behaviour
+
+
+@pytest.fixture
+def crm(authorizer: Renewable, settings: SalesforceSettings, behaviour: Behaviour) -> Iterator[Build]:
+    """Builds the connector, with other settings where a test names them."""
+    session = new_session()
+
+    def build(*, default_currency: str = "USD", **changes: Any) -> Salesforce:
+        return Salesforce(
+            session=session,
+            authorizer=authorizer,
+            settings=replace(settings, **changes),
+            behaviour=replace(behaviour, default_currency=default_currency),
+        )
+
+    yield build
+    session.close()

@@ -1,0 +1,181 @@
+"""The shared token, and what `crmsync doctor` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+import responses
+
+from crmsync import errors
+from crmsync.connectors.zoho_books import ZohoBooks, connect
+from crmsync.domain.tokens import AccessToken, RenewalLimit
+from crmsync.settings import Behaviour, ZohoBooksSettings
+
+from .conftest import API, Build, LoadFixture
+
+TOKEN = "https://accounts.zoho.test/oauth/v2/token"
+NO_ROWS = {"code": 0, "message": "success", "page_context": {"has_more_page": False}}
+FORBIDDEN = {"code": 57, "message": "You are not authorized to perform this operation"}
+
+
+class MemoryTokens:
+    """A token store of one process; it keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.token: AccessToken | None = None
+        self.asked: list[tuple[str, RenewalLimit | None]] = []
+
+    def read(self, connection: str) -> AccessToken | None:
+        return self.token
+
+    def renew(
+        self, connection: str, *, stale: str | None, fetch: Callable[[], AccessToken], limit: RenewalLimit | None
+    ) -> AccessToken:
+        self.asked.append((connection, limit))
+        self.token = fetch()
+        return self.token
+
+
+@pytest.fixture
+def tokens() -> MemoryTokens:
+    return MemoryTokens()
+
+
+@pytest.fixture
+def connected(settings: ZohoBooksSettings, behaviour: Behaviour, tokens: MemoryTokens) -> ZohoBooks:
+    return connect(settings, token_store=tokens, behaviour=behaviour)
+
+
+def test_token_comes_from_the_refresh_token_and_goes_where_the_settings_say(
+    zoho: responses.RequestsMock, connected: ZohoBooks, tokens: MemoryTokens, fixture: LoadFixture
+) -> None:
+    zoho.post(TOKEN, json=fixture("token__granted"))
+    zoho.get(f"{API}/invoices/46", json=fixture("invoice__mailed"))
+
+    connected.read_invoice("46")
+    connected.read_invoice("46")
+
+    assert {key: values[0] for key, values in parse_qs(zoho.calls[0].request.body).items()} == {
+        "grant_type": "refresh_token",
+        "refresh_token": "1000.refresh",
+        "client_id": "1000.CLIENT",
+        "client_secret": "client-secret",
+    }
+    assert zoho.calls[1].request.headers["Authorization"] == "Zoho-oauthtoken 1000.aaaa.bbbb"
+    assert tokens.asked == [("zoho_books", RenewalLimit(8, 600))]
+
+
+def test_token_without_lifetime_is_used_for_an_hour_less_a_margin(
+    zoho: responses.RequestsMock, connected: ZohoBooks, tokens: MemoryTokens, fixture: LoadFixture
+) -> None:
+    zoho.post(TOKEN, json={"access_token": "1000.aaaa.bbbb"})
+    zoho.get(f"{API}/invoices/46", json=fixture("invoice__mailed"))
+
+    connected.read_invoice("46")
+
+    assert tokens.token is not None
+    left = tokens.token.expires_at - datetime.now(UTC)
+    assert timedelta(minutes=54) < left <= timedelta(minutes=55)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "error", "wait"),
+    [
+        (200, "token__refused", errors.AuthenticationError, None),
+        (200, "token__too_many", errors.RateLimitedError, 600),
+        (400, "token__too_many", errors.RateLimitedError, 600),
+    ],
+)
+def test_refused_sign_in(
+    zoho: responses.RequestsMock,
+    connected: ZohoBooks,
+    fixture: LoadFixture,
+    status: int,
+    answer: str,
+    error: type[errors.CrmsyncError],
+    wait: float | None,
+) -> None:
+    zoho.post(TOKEN, json=fixture(answer), status=status)
+
+    with pytest.raises(error) as caught:
+        connected.read_invoice("46")
+
+    assert caught.value.is_definite
+    assert getattr(caught.value, "retry_after_seconds", None) == wait
+    assert "continuously" not in str(caught.value)
+
+
+def test_doctor_signs_in_and_reads_one_thing_per_permission(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
+) -> None:
+    zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
+    for kind in ("contacts", "invoices", "customerpayments", "items"):
+        zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+
+    checks = books(item_lookup=True).check()
+
+    assert [(check.name, check.is_ok) for check in checks] == [
+        ("Zoho Books: organization", True),
+        ("Zoho Books: contacts", True),
+        ("Zoho Books: invoices", True),
+        ("Zoho Books: customer payments", True),
+        ("Zoho Books: items", True),
+    ]
+    assert zoho.calls[0].request.params == {}
+    assert zoho.calls[1].request.params["per_page"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("refused", "scope"),
+    [("invoices", "ZohoBooks.invoices.READ"), ("customerpayments", "ZohoBooks.customerpayments.READ")],
+)
+def test_doctor_names_the_missing_scope(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture, refused: str, scope: str
+) -> None:
+    zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
+    kinds = ("contacts", "invoices", "customerpayments")
+    for kind in set(kinds) - {refused}:
+        zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+    zoho.get(f"{API}/{refused}", json=FORBIDDEN, status=401)
+
+    checks = books().check()
+
+    assert [check.is_ok for check in checks] == [True, *(kind != refused for kind in kinds)]
+    assert f"Needs the scope {scope}." in next(check.detail for check in checks if not check.is_ok)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"organization_id": "999"}, "ZOHO_ORGANIZATION_ID"),
+        ({"default_currency": "EUR"}, "CRMSYNC_DEFAULT_CURRENCY is EUR"),
+    ],
+    ids=["another organization", "another currency"],
+)
+def test_doctor_compares_the_organization_with_the_settings(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture, changes: dict[str, Any], words: str
+) -> None:
+    zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
+    for kind in ("contacts", "invoices", "customerpayments"):
+        zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+
+    first = books(**changes).check()[0]
+
+    assert not first.is_ok
+    assert words in first.detail
+
+
+def test_doctor_stops_where_the_sign_in_is_refused(
+    zoho: responses.RequestsMock, connected: ZohoBooks, fixture: LoadFixture
+) -> None:
+    zoho.post(TOKEN, json=fixture("token__refused"))
+
+    (only,) = connected.check()
+
+    assert not only.is_ok
+    assert "refused to sign in" in only.detail
+    assert len(zoho.calls) == 1

@@ -1,0 +1,71 @@
+"""Stand-ins for what a unit must not reach: a clock that is told the time, a vendor that is told what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from crmsync.domain.dead_letters import DeadLetter
+from tests.builders import NOW
+
+
+class FakeClock:
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class FakeVendor:
+    """Makes documents, and loses answers or refuses as it is told; *hidden* ones do not show up in its lists."""
+
+    def __init__(self) -> None:
+        self.documents: list[dict[str, Any]] = []
+        self.searches = 0
+        self.hidden = 0
+        self._failures: list[tuple[BaseException, bool]] = []
+
+    def fails_with(self, error: BaseException, *, after_commit: bool = False, times: int = 1) -> None:
+        self._failures += [(error, after_commit)] * times
+
+    def create(self) -> Mapping[str, Any]:
+        error, is_made = self._failures.pop(0) if self._failures else (None, True)
+        document = {"number": str(len(self.documents) + 1)}
+        if is_made:
+            self.documents.append(document)
+        if error is not None:
+            raise error
+        return document
+
+    def find(self) -> list[Mapping[str, Any]]:
+        self.searches += 1
+        return list(self.documents[: len(self.documents) - self.hidden])
+
+
+class FakeMessenger:
+    """Keeps what people were told."""
+
+    update_seconds = 60.0
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Mapping[str, Any], int, str]] = []
+        self.errors: list[Exception] = []
+
+    def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.told.append((content, occurrences, message_id))
+        return "C1:171.1"
+
+
+class FakeBroker:
+    """What worker/dead_letters.py sends, without a broker."""
+
+    def __init__(self) -> None:
+        self.shown: list[DeadLetter] = []
+        self.sent: list[str] = []

@@ -1,0 +1,74 @@
+"""What beat starts, on real processes: two beats, and each period is run once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from crmsync.store.tables import history
+from tests.system import System, big_sandbox, database, until
+
+SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    home = tmp_path_factory.mktemp("beat")
+    periods = {
+        "CRMSYNC_INVENTORY_SECONDS": str(SECONDS),
+        "CRMSYNC_CATCH_UP_SECONDS": str(SECONDS),
+        "CRMSYNC_CATCH_UP_GRACE_SECONDS": "1",
+    }
+    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url, **periods) as made:
+        yield made.start("web", "worker", "beat@1", "beat@2")
+
+
+def ends_of(system: System, step: str) -> list[Any]:
+    """When the step ended, each time."""
+    with system.store.read() as uow:
+        rows = uow.connection.execute(history.select().where(history.c.step == step, history.c.event == "done"))
+        return [row.started_at for row in rows]
+
+
+def test_stock_follows_the_erp_and_no_period_runs_twice(system: System) -> None:
+    system.sandbox.products.set_stock("GATEWAY-10", Decimal(77))
+
+    def is_told() -> bool:
+        rows = {row["ProductCode"]: row["Available_Stock__c"] for row in system.sandbox.ledger()["products"]}
+        return rows["GATEWAY-10"] == 77
+
+    until(is_told, patience_seconds=30)
+    until(lambda: len(ends_of(system, "read_catalogue")) >= 3, patience_seconds=30)
+    periods = [int(at.timestamp()) // SECONDS for at in ends_of(system, "read_catalogue")]
+    assert len(periods) == len(set(periods))
+
+
+def test_a_deal_that_nobody_announced_is_ordered_and_billed_once(system: System) -> None:
+    deal = system.sandbox.deals.create("Silent Ltd", email="silent@example.com")
+    system.sandbox.deals.close(deal.id)
+
+    until(lambda: system.statuses([deal]) == {"done": 1}, patience_seconds=30)
+
+    system.assert_each_once([deal], customers=["Silent Ltd"])
+    with system.store.read() as uow:
+        assert uow.deliveries.healed_counts()["order_to_invoice"] == (1, 1)
+
+
+def test_a_payment_that_nobody_announced_reaches_its_deal(system: System) -> None:
+    deal = system.sandbox.deals.create("Quiet Payer Ltd", email="quiet@example.com")
+    system.close(deal.id)
+    system.wait_for("done", deal)
+    (invoice,) = system.documents(deal)[1]
+
+    paid = system.sandbox.invoices.pay(invoice["number"])
+    until(lambda: payment_of(system, deal.id) == (True, 47000), patience_seconds=30)
+    system.sandbox.payments.delete(paid.payment_id)
+    until(lambda: payment_of(system, deal.id) == (False, 0), patience_seconds=30)
+
+
+def payment_of(system: System, deal_id: str) -> tuple[bool, Any]:
+    (row,) = [row for row in system.sandbox.ledger()["deals"] if row["id"] == deal_id]
+    return bool(row["Payment_Received__c"]), row["Payment_Amount__c"]

@@ -1,0 +1,148 @@
+"""The circuit breaker of a connection, as several processes share it over the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import responses
+from sqlalchemy import select
+
+from crmsync.connectors import breaker as breaker_module
+from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.http import VendorClient, new_session
+from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
+from crmsync.services import Services
+from crmsync.store.tables import alerts
+from crmsync.store.watch import BreakerWatch
+from tests.fakes import FakeClock
+
+URL = "https://erp.example.com/orders"
+THRESHOLD = 3
+
+
+@pytest.fixture(autouse=True)
+def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock]:
+    monkeypatch.setattr(breaker_module, "BELIEVED_SECONDS", -1.0)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+def content(headline: str) -> Any:
+    return lambda system, breaker: {
+        "headline": f"{system} {headline}",
+        "facts": [],
+        "cause": str(breaker.failures),
+        "advice": "",
+        "command": "",
+    }
+
+
+@pytest.fixture
+def process(services: Services) -> Any:
+    """A client as each process has one."""
+
+    def make() -> VendorClient:
+        watch = BreakerWatch(services.store, threshold=THRESHOLD, opened=content("is down"), closed=content("is back"))
+        return VendorClient(
+            system="SAP",
+            session=new_session(),
+            authorizer=None,
+            explain=lambda reply: None,
+            call_seconds=5,
+            budget=GuardedBudget(UNLIMITED, SharedBreaker("s4hana", "SAP", watch)),
+        )
+
+    return make
+
+
+def ask(client: VendorClient) -> Any:
+    return client.call("read order", "GET", URL)
+
+
+def fails(client: VendorClient, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(VendorUnavailableError):
+            ask(client)
+
+
+def told(services: Services) -> list[str]:
+    with services.store.read() as uow:
+        return [row.content["headline"] for row in uow.connection.execute(select(alerts).order_by(alerts.c.id))]
+
+
+def test_it_opens_for_every_process_and_tells_people_once(
+    services: Services, process: Any, vendor: responses.RequestsMock
+) -> None:
+    vendor.get(URL, status=503)
+    one, other = process(), process()
+    fails(one, 2)
+    fails(other, 1)
+
+    for client in (one, other, one):
+        with pytest.raises(NotNowError) as refusal:
+            ask(client)
+        assert refusal.value.is_definite
+        assert refusal.value.wait_seconds > 15
+    assert len(vendor.calls) == THRESHOLD, "nobody calls"
+    assert told(services) == ["SAP is down"]
+
+
+def test_one_looks_when_its_time_is_over_and_closes_it(
+    services: Services, process: Any, vendor: responses.RequestsMock, clock: FakeClock
+) -> None:
+    down = vendor.get(URL, status=503)
+    one, other = process(), process()
+    fails(one, THRESHOLD)
+    clock.advance(16)
+
+    fails(one, 1)
+    with pytest.raises(NotNowError):
+        ask(other)
+    clock.advance(16)
+    with pytest.raises(NotNowError):
+        ask(other)
+
+    clock.advance(15)
+    vendor.remove(down)
+    vendor.get(URL, json={})
+    assert ask(other).status == 200
+    assert ask(one).status == 200
+    assert told(services) == ["SAP is down", "SAP is back"]
+
+
+def test_only_one_looks_at_a_time(
+    services: Services, process: Any, vendor: responses.RequestsMock, clock: FakeClock
+) -> None:
+    vendor.get(URL, status=503)
+    fails(process(), THRESHOLD)
+    clock.advance(16)
+
+    with services.store.begin() as uow:
+        assert uow.breakers.probe("s4hana", seconds=45)
+    with pytest.raises(NotNowError):
+        ask(process())
+
+
+def test_an_answer_of_whatever_kind_ends_the_row(
+    services: Services, process: Any, vendor: responses.RequestsMock
+) -> None:
+    client = process()
+    for status in (503, 503, 400, 503, 503):
+        vendor.get(URL, status=status)
+    fails(client, 2)
+    with pytest.raises(RejectedError):
+        ask(client)
+    fails(client, 2)
+
+    assert told(services) == []
+    with services.store.read() as uow:
+        assert uow.breakers.get("s4hana").failures == 2
+
+
+def test_no_answer_counts_as_well_as_an_error(services: Services, process: Any, vendor: responses.RequestsMock) -> None:
+    fails(process(), THRESHOLD)
+
+    assert told(services) == ["SAP is down"]

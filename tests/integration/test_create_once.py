@@ -1,0 +1,283 @@
+"""A document is made once, whatever becomes of the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crmsync.domain.ledger import EntryKey
+from crmsync.errors import (
+    LeaseLostError,
+    LockedByOtherRunError,
+    OutcomeSettlingError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RejectedError,
+    VendorUnavailableError,
+)
+from crmsync.services import Services
+from crmsync.worker.attempt import Attempt
+from tests.fakes import FakeClock, FakeVendor
+
+ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
+CERTAIN_SECONDS = 54  # after an answer that never came: a call (24) and the settle time (30)
+FORGOTTEN_SECONDS = 90  # after an attempt that was never heard of again: its lease (60) and the settle time
+
+
+class WorkerKilledError(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@pytest.fixture
+def vendor() -> FakeVendor:
+    return FakeVendor()
+
+
+def attempt(services: Services, subject: str = "006xx0000012abcAAA") -> Attempt:
+    """The next attempt at the step of the deal's run, its lease taken."""
+    with services.store.begin() as uow:
+        run_id, _ = uow.runs.start("flow", subject, step="first", correlation_id="c", queued_until=uow.now)
+        run = uow.runs.claim(run_id, "first", lease_seconds=60)
+    assert run is not None
+    return Attempt(run, services, services.store.clock())
+
+
+def create(attempt: Attempt, vendor: FakeVendor) -> Any:
+    return attempt.create_once(ORDER, find=vendor.find, create=vendor.create)
+
+
+def end(attempt: Attempt) -> None:
+    """End the attempt as the task does."""
+    with attempt.services.store.begin() as uow:
+        attempt.record_confirmed(uow)
+        uow.runs.release(attempt.run, wait_seconds=0, attempts=0, queued_for=None)
+
+
+def test_the_happy_path_pays_no_search(services: Services, vendor: FakeVendor) -> None:
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert vendor.searches == 0
+
+
+def test_what_is_confirmed_is_taken_from_the_ledger(services: Services, vendor: FakeVendor) -> None:
+    first = attempt(services)
+    create(first, vendor)
+    end(first)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert (len(vendor.documents), vendor.searches) == (1, 0)
+
+
+def test_a_document_whose_answer_was_lost_is_adopted(services: Services, vendor: FakeVendor) -> None:
+    vendor.fails_with(VendorUnavailableError(), after_commit=True)
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert len(vendor.documents) == 1
+
+
+def test_a_document_that_does_not_show_up_is_made_again_only_when_that_is_certain(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    vendor.fails_with(VendorUnavailableError())
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+
+    clock.advance(CERTAIN_SECONDS - 5)
+    second = attempt(services)
+    with pytest.raises(OutcomeSettlingError) as settling:
+        create(second, vendor)
+    end(second)
+    assert 5 <= settling.value.wait_seconds < 6
+    assert vendor.documents == []
+
+    clock.advance(6)
+    assert create(attempt(services), vendor) == {"number": "1"}
+
+
+def test_a_document_that_the_vendor_lists_late_is_still_adopted(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    vendor.fails_with(VendorUnavailableError(), after_commit=True)
+    vendor.hidden = 1
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+
+    second = attempt(services)
+    with pytest.raises(OutcomeSettlingError):
+        create(second, vendor)
+    end(second)
+    vendor.hidden = 0
+    clock.advance(CERTAIN_SECONDS + 1)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert len(vendor.documents) == 1
+
+
+def test_an_internal_error_is_settled_from_its_answer_on(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    vendor.fails_with(VendorUnavailableError(code="HTTP 500"))
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+
+    clock.advance(31)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [RejectedError(), RateLimitedError(), VendorUnavailableError(is_definite=True)],
+    ids=["refused", "over the limit", "never sent"],
+)
+def test_what_certainly_was_not_made_is_made_at_once(
+    services: Services, vendor: FakeVendor, refusal: Exception
+) -> None:
+    vendor.fails_with(refusal)
+    first = attempt(services)
+    with pytest.raises(type(refusal)):
+        create(first, vendor)
+    end(first)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert vendor.searches == 0
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["after the commit", "before the commit"])
+def test_a_worker_killed_in_the_middle(services: Services, vendor: FakeVendor, clock: FakeClock, is_made: bool) -> None:
+    vendor.fails_with(WorkerKilledError(), after_commit=is_made)
+    with pytest.raises(WorkerKilledError):
+        create(attempt(services), vendor)
+
+    clock.advance(FORGOTTEN_SECONDS + 1)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert len(vendor.documents) == 1
+
+
+def test_a_slow_sign_in_before_the_call_does_not_shorten_the_wait(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    def slow() -> Any:
+        clock.advance(50)  # the token and the session took as long as the lease allows, then the call timed out
+        return vendor.create()
+
+    vendor.fails_with(VendorUnavailableError(), after_commit=True)
+    vendor.hidden = 1
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        first.create_once(ORDER, find=vendor.find, create=slow)
+    end(first)
+
+    clock.advance(CERTAIN_SECONDS - 1)
+    second = attempt(services)
+    with pytest.raises(OutcomeSettlingError):
+        create(second, vendor)
+    assert len(vendor.documents) == 1
+
+
+@pytest.mark.parametrize("code", ["HTTP 502", "HTTP 503", "HTTP 504"])
+def test_behind_a_gateway_that_gave_up_the_vendor_may_still_be_at_it(
+    services: Services, vendor: FakeVendor, clock: FakeClock, code: str
+) -> None:
+    vendor.fails_with(VendorUnavailableError(code=code))
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+
+    clock.advance(31)
+
+    with pytest.raises(OutcomeSettlingError):
+        create(attempt(services), vendor)
+
+
+def test_a_document_that_an_overtaken_worker_confirms_late_is_not_made_again(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    """The second worker has looked, found nothing, and is about to send when the first one's answer arrives."""
+    vendor.fails_with(WorkerKilledError(), after_commit=True)
+    first = attempt(services)
+    with pytest.raises(WorkerKilledError):
+        create(first, vendor)
+    clock.advance(FORGOTTEN_SECONDS + 1)
+    second = attempt(services)
+
+    def find() -> list[Any]:
+        with services.store.begin() as uow:
+            uow.ledger.confirmed(ORDER, vendor.documents[0])
+        return []
+
+    with pytest.raises(OutcomeSettlingError):
+        second.create_once(ORDER, find=find, create=vendor.create)
+    assert len(vendor.documents) == 1
+
+
+def test_a_late_refusal_says_nothing_of_anothers_send(services: Services, vendor: FakeVendor, clock: FakeClock) -> None:
+    slow = attempt(services)
+
+    def refused_late() -> Any:
+        clock.advance(FORGOTTEN_SECONDS + 1)
+        vendor.fails_with(VendorUnavailableError(), after_commit=True)
+        with pytest.raises(VendorUnavailableError):
+            create(attempt(services), vendor)
+        raise RejectedError
+
+    with pytest.raises(RejectedError):
+        slow.create_once(ORDER, find=vendor.find, create=refused_late)
+    clock.advance(61)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert len(vendor.documents) == 1
+
+
+def test_two_documents_under_one_reference_need_a_person(services: Services, vendor: FakeVendor) -> None:
+    vendor.documents = [{"number": "7"}]
+    vendor.fails_with(VendorUnavailableError(), after_commit=True)
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+
+    with pytest.raises(OutcomeUnknownError, match="2 documents"):
+        create(attempt(services), vendor)
+
+
+def test_a_worker_that_was_overtaken_sends_nothing(services: Services, vendor: FakeVendor, clock: FakeClock) -> None:
+    slow = attempt(services)
+    clock.advance(61)
+    attempt(services)
+
+    with pytest.raises(LeaseLostError):
+        create(slow, vendor)
+    assert vendor.documents == []
+
+
+def test_an_overtaken_worker_still_records_the_document_it_holds(services: Services, vendor: FakeVendor) -> None:
+    first = attempt(services)
+    create(first, vendor)
+    with services.store.begin() as uow:
+        first.record_confirmed(uow)
+        entry = uow.ledger.get(ORDER)
+
+    assert entry is not None
+    assert entry.document == {"number": "1"}
+
+
+def test_one_run_at_a_time_works_on_a_customer(services: Services) -> None:
+    one, other = attempt(services), attempt(services, "006xx0000012abdAAA")
+
+    with one.lock("customer:1"), pytest.raises(LockedByOtherRunError), other.lock("customer:1"):
+        pytest.fail("both hold it")
+    with other.lock("customer:1"):
+        pass

@@ -1,0 +1,67 @@
+"""Rules that keep the architecture what docs/architecture.md says; the layers themselves are import-linter's."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "crmsync"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_in_one_sentence_what_it_is_for(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    docstring = ast.get_docstring(tree)
+
+    assert docstring or not tree.body, "the module has no docstring"
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """The supervisor and the command line hand the environment on to processes; oauthlib knows only a variable."""
+    may = {"crmsync/settings.py", "crmsync/connectors/auth.py"}
+    handing_on = {name_of(path) for path in (PACKAGE / "cli").rglob("*.py")}
+    readers = {name_of(path) for path in MODULES if re.search(r"os\.(environ|getenv)", path.read_text())}
+
+    assert readers - may - handing_on == set()
+
+
+def test_no_business_flow_names_a_vendor() -> None:
+    vendors = re.compile(r"salesforce|zoho|s4hana|\bsap\b", re.IGNORECASE)
+    naming = [name_of(path) for path in (PACKAGE / "flows").rglob("*.py") if vendors.search(path.read_text())]
+
+    assert naming == []
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "sandbox" not in path.parts], ids=name_of)
+def test_functions_are_short(path: Path) -> None:
+    long = [
+        f"{node.name}: {length}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (length := _body_lines(node)) > 40
+    ]
+
+    assert long == []
+
+
+def _body_lines(function: ast.FunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_each_vendor_has_the_same_files() -> None:
+    vendors = [path for path in (PACKAGE / "connectors").iterdir() if path.is_dir() and path.name != "__pycache__"]
+
+    assert len(vendors) >= 3
+    for vendor in vendors:
+        names = {path.name for path in vendor.glob("*.py")}
+        assert {"__init__.py", "client.py", "schemas.py", "errors.py"} <= names, vendor.name
+        assert "Vendor facts" in (vendor / "__init__.py").read_text(), vendor.name

@@ -1,0 +1,93 @@
+"""The documentation names only what exists, and leaves nothing out that an operator needs."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from crmsync import errors
+from crmsync.settings import Reader, _read
+
+ROOT = Path(__file__).parent.parent
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+
+# Read by Flower and by the process runner, not by crmsync's settings.
+OF_OTHERS = {"CRMSYNC_WORKER_NAME", "FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_PORT"}
+
+
+def settings_variables() -> set[str]:
+    """Every variable that the settings read, whichever vendors are configured."""
+    reader = Reader(
+        {"SF_CLIENT_ID": "x", "SAP_BASE_URL": "http://other.example", "ZOHO_CLIENT_ID": "x", "SF_PRIVATE_KEY": "x"}
+    )
+    _read(reader)
+    return set(reader.names)
+
+
+def documented_variables() -> set[str]:
+    return set(re.findall(r"^\| `([A-Z_]+)` \|", CONFIGURATION, re.MULTILINE))
+
+
+def test_every_variable_is_documented_and_exists() -> None:
+    assert documented_variables() - OF_OTHERS == settings_variables()
+
+
+def test_every_error_that_can_bury_a_run_is_in_the_runbook() -> None:
+    in_runbook = set(re.findall(r"^\| `(\w+Error)` \|", RUNBOOK, re.MULTILINE))
+    leaves = {
+        name
+        for name, found in vars(errors).items()
+        if isinstance(found, type)
+        and issubclass(found, errors.PermanentError | errors.ReviewNeededError | errors.RetryableError)
+        and not [child for child in found.__subclasses__() if child.__module__ == errors.__name__]
+    }
+
+    # The store's own outage can't bury a run: there is nowhere to write that down.
+    assert leaves | {"ConfigurationError"} == in_runbook | {"StoreUnavailableError"}
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if "://" not in target]
+
+    missing = [target for target in local if not (page.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_dotted_names_exist(page: Path) -> None:
+    for name in re.findall(r"`(crmsync(?:\.\w+)+)(?::\w+)?`", page.read_text()):
+        module, _, attribute = name.rpartition(".")
+        assert _imports(name) or hasattr(import_module(module), attribute), name
+
+
+def _imports(name: str) -> bool:
+    try:
+        import_module(name)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist(page: Path) -> None:
+    from crmsync.cli.dead_letters import dead_letters
+    from crmsync.cli.main import cli
+
+    text = page.read_text()
+    for command in re.findall(r"`crmsync ([a-z-]+)", text):
+        assert command in cli.commands, command
+    for command in re.findall(r"dead-letters ([a-z]+)", text):
+        assert command in dead_letters.commands, command
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_tree_exist(page: Path) -> None:
+    for path in re.findall(r"`((?:crmsync|tests|docs|benchmarks)/[\w./-]+)`", page.read_text()):
+        assert (ROOT / path).exists(), path

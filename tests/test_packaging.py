@@ -1,0 +1,122 @@
+"""What the project ships: the Procfile, the compose file, the image, the entry points."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points, requires
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from crmsync.supervisor import parse_procfile
+
+ROOT = Path(__file__).resolve().parent.parent
+PROCFILE = parse_procfile((ROOT / "Procfile").read_text())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def shell_command(command: list[str]) -> str:
+    """What a container's shell gets to see: compose halves the dollars."""
+    assert command[:2] == ["sh", "-c"]
+    return command[2].replace("$$", "$").removeprefix("exec ")
+
+
+def constraint_names() -> set[str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return {canonical(line.partition("==")[0]) for line in lines if line}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_procfile_has_every_process_in_its_order():
+    assert list(PROCFILE) == ["release", "web", "worker", "beat", "flower"]
+
+
+@pytest.mark.parametrize("name", PROCFILE)
+def test_a_container_runs_the_command_of_the_procfile(name):
+    assert shell_command(COMPOSE["services"][name]["command"]) == PROCFILE[name]
+
+
+def test_the_image_runs_the_receiver_by_itself():
+    line = next(line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("CMD "))
+
+    assert shell_command(json.loads(line.removeprefix("CMD "))) == PROCFILE["web"]
+
+
+def test_the_image_is_built_of_what_is_sent_to_the_builder():
+    copied = re.findall(r"^COPY (?!--)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    sent = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+
+    assert {word for line in copied for word in line.split()} == sent
+
+
+def test_compose_file_is_valid_against_the_compose_schema():
+    words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run([*words, ROOT / "docker-compose.yml"], capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_long_running_container_restarts_and_is_watched():
+    services = {name: service for name, service in COMPOSE["services"].items() if name != "release"}
+
+    assert {service["restart"] for service in services.values()} == {"unless-stopped"}
+    assert all("healthcheck" in service for service in services.values())
+
+
+def test_nothing_starts_before_the_release():
+    release = {"release": {"condition": "service_completed_successfully"}}
+
+    for name in ("web", "worker", "beat", "flower"):
+        assert release.items() <= COMPOSE["services"][name]["depends_on"].items()
+
+
+def test_no_password_stands_in_the_compose_file():
+    environments = [service.get("environment", {}) for service in COMPOSE["services"].values()]
+    secrets = [value for env in environments for name, value in env.items() if re.search("PASSWORD|AUTH", name)]
+
+    assert secrets
+    assert all(value.startswith("${") for value in secrets)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [("console_scripts", "crmsync"), ("celery.commands", "dead-letters")], ids=["crmsync", "celery"]
+)
+def test_an_entry_point_loads_a_command(group, name):
+    (found,) = entry_points(group=group, name=name)
+
+    assert found.load().name is not None
+
+
+def test_the_celery_configuration_is_part_of_the_package():
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg")
+
+    assert config["options"]["py_modules"].split() == ["celeryconfig"]
+    assert (ROOT / "celeryconfig.py").exists()
+
+
+def test_every_dependency_is_pinned_for_the_image_and_for_ci():
+    wanted = {canonical(Requirement(text).name) for text in requires("crmsync") or []}
+
+    assert wanted <= constraint_names()
+
+
+def test_every_dependency_has_its_line_in_the_decisions():
+    decision = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text().lower()
+    wanted = {Requirement(text).name.lower() for text in requires("crmsync") or []}
+
+    assert {name for name in wanted if f"`{name}" not in decision} == set()
+
+
+def test_pyproject_holds_only_what_setup_cfg_cannot():
+    assert set(tomllib.loads((ROOT / "pyproject.toml").read_text())) == {"build-system", "tool"}

@@ -1,0 +1,377 @@
+"""`celery -A crmsync dead-letters`: what a person sees of failures, and what happens when they act."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from crmsync.cli import letter_work
+from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.ledger import EntryKey
+from crmsync.domain.runs import RunStatus
+from crmsync.errors import AmbiguousMatchError, AmountMismatchError, InvalidDealError, RejectedError
+from crmsync.worker import dead_letters as worker
+from crmsync.worker.flow import Flow
+
+OTHER_DEAL = "006xx0000012abdAAA"
+
+
+class Broker:
+    """What reaches the broker; it may be told to be down."""
+
+    def __init__(self, monkeypatch):
+        self.rung = []
+        self.drawn = 0
+        self.is_down = False
+        monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: self.rung.append(run_id))
+        monkeypatch.setattr(worker, "redraw", lambda _: self._draw())
+
+    def _draw(self):
+        if self.is_down:
+            raise OperationalError("down")
+        self.drawn += 1
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    return Broker(monkeypatch)
+
+
+def status_of(store, letter_id):
+    with store.read() as uow:
+        return uow.dead_letters.get(letter_id).status
+
+
+def run_of(store, letter_id):
+    with store.read() as uow:
+        return uow.runs.get(uow.dead_letters.get(letter_id).run_id)
+
+
+# -- list
+
+
+def test_an_empty_list_says_so(run_letters, store):
+    assert run_letters("list").output == "No dead letter waits.\n"
+    assert json.loads(run_letters("list", "--json").output) == []
+
+
+def test_list_tells_the_task_the_deal_the_company_the_amount_the_error_and_the_kind(run_letters, bury):
+    bury()
+
+    line = run_letters("list").output.splitlines()[1].split("  ")
+    cells = [cell.strip() for cell in line if cell.strip()]
+
+    assert cells[0] == "1"
+    assert cells[2:] == [
+        "order_to_invoice.create_order",
+        "006xx0000012abcAAA",
+        "Acme Ltd – 200 sensors",
+        "47,000.00 USD",
+        "VendorUnavailableError",
+        "failure",
+    ]
+
+
+def test_a_payments_letter_says_so(run_letters, store):
+    with store.begin() as uow:
+        run_id, _ = uow.runs.start(
+            "payment_to_invoices", "46000001", step="find_invoices", correlation_id="c", queued_until=uow.now
+        )
+        run = uow.runs.claim(run_id, "find_invoices", lease_seconds=60)
+        uow.runs.stop(run, title=None, amount=None, currency=None)
+        uow.dead_letters.add(run, RejectedError(system="Zoho Books"))
+
+    assert "payment 46000001" in run_letters("list").output
+    assert "Payment        46000001" in run_letters("show", "1").output
+    found = json.loads(run_letters("list", "--json").output)[0]
+    assert (found["flow"], found["subject"], found["deal"]) == ("payment_to_invoices", "payment", "46000001")
+
+
+def test_list_folds_a_letter_where_the_terminal_is_narrow(run_letters, bury, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    bury()
+
+    lines = run_letters("list").output.splitlines()
+
+    assert "order_to_invoice.create_order" in lines[1]
+    assert "VendorUnavailableError" in lines[2]
+
+
+def test_list_shows_those_of_one_error(run_letters, bury):
+    bury()
+    bury(OTHER_DEAL, RejectedError("The material does not exist.", system="SAP S/4HANA"))
+
+    found = json.loads(run_letters("list", "--error", "RejectedError", "--json").output)
+
+    assert [(letter["deal"], letter["kind"], letter["amount"]) for letter in found] == [
+        (OTHER_DEAL, "data", "47000.00")
+    ]
+    assert "BugError" in run_letters("list", "--error", "BugError").output
+
+
+def test_list_shows_what_has_ended_only_when_asked(run_letters, bury, broker):
+    bury()
+    run_letters("discard", "1", "--yes")
+
+    assert run_letters("list").output == "No dead letter waits.\n"
+    assert "discarded" in run_letters("list", "--all").output
+
+
+def test_a_letter_whose_deal_was_never_read_has_no_amount(run_letters, bury):
+    bury(read=False, step="fetch_deal")
+
+    assert "None" not in run_letters("list").output
+
+
+# -- show
+
+
+def test_show_tells_the_steps_the_documents_the_cause_and_the_next_command(run_letters, bury, store, tmp_path):
+    letter_id = bury()
+    with store.begin() as uow:
+        key = EntryKey("s4hana", "customer", "001XX000003DGB2AAA")
+        uow.ledger.reserve(key, uow.dead_letters.get(letter_id).run_id, certain_at=uow.now)
+        uow.ledger.confirmed(key, {"key": "1000001", "name": "Acme Ltd", "matched_by": "created"})
+
+    output = run_letters("show", "1").output
+
+    for expected in (
+        "SAP answered 503. [503]",
+        "fetch_deal",
+        "1000001",
+        "confirmed",
+        "When the cause is gone, replay it",
+        f"CRMSYNC_HOME={tmp_path / 'home'} celery -A crmsync dead-letters replay 1",
+    ):
+        assert expected in output
+
+
+def test_show_as_json_has_the_same(run_letters, bury):
+    bury()
+
+    shown = json.loads(run_letters("show", "1", "--json").output)
+
+    assert [step["event"] for step in shown["steps"]] == ["done", "stopped"]
+    assert shown["command"].endswith("dead-letters replay 1")
+    assert shown["documents"] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "answer"),
+    [
+        (AmbiguousMatchError(), "match_erp_customer", "--link ERP=NUMBER"),
+        (AmbiguousMatchError(), "match_books_customer", "--link BOOKS=NUMBER"),
+        (AmountMismatchError(), "create_order", "--accept"),
+        (InvalidDealError(), "fetch_deal", "replay 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_show_names_the_answer_that_only_a_person_knows(run_letters, bury, error, step, answer):
+    bury(error=error, step=step, read=step != "fetch_deal")
+
+    assert json.loads(run_letters("show", "1", "--json").output)["command"].endswith(answer)
+
+
+def test_show_of_one_that_does_not_exist_is_an_error(run_letters, store):
+    result = run_letters("show", "7")
+
+    assert result.exit_code == 1
+    assert "There is no dead letter 7." in result.stderr
+
+
+# -- replay
+
+
+def test_replay_lets_the_run_go_on_and_says_who_did_it(run_letters, bury, store, broker, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ida")
+    letter_id = bury()
+
+    result = run_letters("replay", "1", "--yes")
+
+    run = run_of(store, letter_id)
+    assert result.exit_code == 0, result.output
+    assert "replayed 1 dead letter. A worker goes on from here." in result.output
+    assert f"crmsync runs show {run.id}" in result.output
+    assert (status_of(store, letter_id), run.status) == (LetterStatus.REPLAYING, RunStatus.ACTIVE)
+    assert (broker.rung, broker.drawn) == ([run.id], 1)
+    with store.read() as uow:
+        assert uow.runs.history(run.id)[-1].detail == "by ida"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["1", "--all"], ["1", "--error", "BugError"]], ids=["none", "id, all", "id, error"]
+)
+def test_replay_wants_one_way_to_choose(run_letters, bury, broker, words):
+    bury()
+
+    assert run_letters("replay", "--yes", *words).exit_code == 2
+    assert broker.rung == []
+
+
+def test_replay_asks_nobody_where_nobody_can_answer(run_letters, bury, store, broker):
+    letter_id = bury()
+
+    result = run_letters("replay", "1")
+
+    assert result.exit_code == 2
+    assert "Add --yes" in result.stderr
+    assert status_of(store, letter_id) is LetterStatus.WAITING
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", LetterStatus.REPLAYING), ("n\n", LetterStatus.WAITING)])
+def test_replay_says_what_it_will_do_and_asks(run_letters, bury, store, broker, monkeypatch, answer, status):
+    monkeypatch.setattr(letter_work, "can_ask", lambda: True)
+    letter_id = bury()
+
+    result = run_letters("replay", "1", answer=answer)
+
+    assert "nothing that is done is repeated" in result.output
+    assert "Replay 1 dead letter?" in result.output
+    assert status_of(store, letter_id) is status
+
+
+def test_replay_of_one_that_does_not_wait_replays_the_others_and_fails(run_letters, bury, store, broker):
+    bury()
+    bury(OTHER_DEAL)
+    run_letters("discard", "1", "--yes")
+
+    result = run_letters("replay", "1", "2", "99", "--yes")
+
+    assert result.exit_code == 1
+    assert "Dead letter 1 does not wait." in result.output
+    assert "Dead letter 99 does not wait." in result.output
+    assert status_of(store, 2) is LetterStatus.REPLAYING
+
+
+def test_replay_of_all_that_died_of_an_error_leaves_the_rest(run_letters, bury, store, broker):
+    bury()
+    bury(OTHER_DEAL, RejectedError())
+
+    assert run_letters("replay", "--error", "VendorUnavailableError", "--all", "--yes").exit_code == 0
+
+    assert [status_of(store, letter_id) for letter_id in (1, 2)] == [LetterStatus.REPLAYING, LetterStatus.WAITING]
+
+
+def test_replay_of_all_where_none_waits_is_no_failure(run_letters, store, broker):
+    result = run_letters("replay", "--all")
+
+    assert (result.exit_code, result.output) == (0, "No dead letter waits.\n")
+
+
+def test_replay_as_json_prints_nothing_else(run_letters, bury, broker):
+    bury()
+
+    result = run_letters("replay", "1", "5", "--yes", "--json")
+
+    assert json.loads(result.stdout) == {
+        "replayed": [1],
+        "failed": [{"id": 5, "problem": "Dead letter 5 does not wait."}],
+    }
+
+
+def test_replay_tells_that_redis_is_down(run_letters, bury, store, broker):
+    broker.is_down = True
+    letter_id = bury()
+
+    result = run_letters("replay", "1", "--yes")
+
+    assert result.exit_code == 0
+    assert "Redis does not answer" in result.output
+    assert status_of(store, letter_id) is LetterStatus.REPLAYING
+
+
+# -- the answers of a person
+
+
+def test_link_names_the_customer_of_the_deal(run_letters, bury, store, broker):
+    bury(error=AmbiguousMatchError(), step="match_erp_customer")
+
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123", "--link", "BOOKS=46000000001")
+
+    assert result.exit_code == 0, result.output
+    with store.read() as uow:
+        assert uow.links.find("s4hana", "customer", "001xx000003dgb2AAA") == "1000123"
+        assert uow.links.find("zoho_books", "customer", "001xx000003dgb2AAA") == "46000000001"
+
+
+@pytest.mark.parametrize(
+    "links",
+    [["1000123"], ["ERP="], ["CRM=1"], ["erp=1"], ["ERP=10'--"], ["ERP=1 2"], ["ERP=1", "ERP=2"]],
+    ids=" ".join,
+)
+def test_a_link_that_can_not_be_meant_is_refused(run_letters, bury, store, broker, links):
+    letter_id = bury()
+
+    result = run_letters("replay", "1", "--yes", *(word for link in links for word in ("--link", link)))
+
+    assert result.exit_code == 2
+    assert status_of(store, letter_id) is LetterStatus.WAITING
+
+
+def test_a_link_is_for_one_deal(run_letters, bury, store, broker):
+    bury()
+    bury(OTHER_DEAL)
+
+    result = run_letters("replay", "--all", "--yes", "--link", "ERP=1")
+
+    assert result.exit_code == 2
+    assert broker.rung == []
+
+
+def test_a_link_needs_a_deal_that_was_read(run_letters, bury, store, broker):
+    bury(read=False, step="fetch_deal")
+
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=1")
+
+    assert result.exit_code == 1
+    assert "has not been read yet" in result.stderr
+    assert broker.rung == []
+
+
+def test_accept_goes_with_the_run(run_letters, bury, store, broker):
+    letter_id = bury(error=AmountMismatchError())
+
+    result = run_letters("replay", "1", "--yes", "--accept")
+
+    assert "figures that differ are accepted" in result.output
+    assert run_of(store, letter_id).answers == {"accepted": ["create_order"]}
+
+
+# -- discard
+
+
+def test_discard_gives_the_run_up(run_letters, bury, store, broker):
+    letter_id = bury()
+
+    result = run_letters("discard", "--all", "--yes")
+
+    assert "discarded 1 dead letter." in result.output
+    assert status_of(store, letter_id) is LetterStatus.DISCARDED
+    assert run_of(store, letter_id).status is RunStatus.DISCARDED
+    assert (broker.rung, broker.drawn) == ([], 1)
+
+
+# -- as a part of celery
+
+
+def test_celery_loads_it_without_anything_heavy():
+    code = (
+        "import sys, crmsync.cli.dead_letters;"
+        "print({'rich', 'sqlalchemy', 'kombu', 'requests', 'crmsync.store', 'crmsync.celery'} & set(sys.modules))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_wrong_environment_is_told_by_variable(run_letters, monkeypatch):
+    monkeypatch.setenv("CRMSYNC_LEASE_SECONDS", "soon")
+
+    result = run_letters("list")
+
+    assert result.exit_code == 2
+    assert "CRMSYNC_LEASE_SECONDS" in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,254 @@
+"""What a campaign does and says: its cases, its verdicts, its matrix, its page, its repeat commands."""
+
+from __future__ import annotations
+
+import shlex
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from crmsync.celery import app
+from crmsync.cli.prove.campaign import known_flows
+from crmsync.cli.prove.matrix import Cell, add_up, matrices, summary
+from crmsync.cli.prove.page import page
+from crmsync.cli.prove.plan import (
+    CALLS,
+    CREATES,
+    FAULTS,
+    Case,
+    Plan,
+    boundaries_of,
+    cases,
+    failpoint_of,
+    operation_of,
+    repeat_command,
+)
+from crmsync.cli.prove.scenarios import SCENARIOS
+from crmsync.cli.prove.verdict import Expected, Verdict, examine, examine_stock
+from crmsync.failpoints import BOUNDARIES
+from crmsync.sandbox import Sandbox
+
+# Without those that other tests make for themselves.
+FLOWS = {
+    name: steps
+    for name, steps in known_flows().items()
+    if (task := app.tasks.get(f"{name}.{steps[0]}")) and task.body.__module__.startswith("crmsync.flows.")
+}
+STEPS = [f"{flow}.{step}" for flow, steps in FLOWS.items() for step in steps]
+ORDER = "order_to_invoice.create_order"
+DEAL = Expected("006A", "Prove 1 Ltd", Decimal("100.00"))
+
+
+# -- the plan
+
+
+def test_every_fault_can_be_played() -> None:
+    assert set(SCENARIOS) == set(FAULTS)
+
+
+def test_every_step_of_every_flow_has_a_call_to_be_broken() -> None:
+    assert {*CREATES, *CALLS} == set(STEPS)
+
+
+def test_every_call_to_be_broken_is_one_of_the_sandbox() -> None:
+    known = {vendor.name: vendor.operations for vendor in Sandbox().vendors}
+
+    assert [step for step in STEPS if operation_of(step)[1] not in known[operation_of(step)[0]]] == []
+
+
+def test_a_whole_campaign_kills_at_every_boundary_of_every_step() -> None:
+    planned = cases(FLOWS, Plan(seed=1))
+
+    killed = [(case.step, case.boundary) for case in planned if case.fault == "kill"]
+    assert killed == [(step, boundary) for step in STEPS for boundary in boundaries_of(step)]
+    assert {case.fault for case in planned} == set(FAULTS)
+    assert len(planned) == len(set(planned))
+
+
+def test_only_a_step_that_makes_something_reserves_it() -> None:
+    assert boundaries_of(ORDER) == list(BOUNDARIES)
+    assert "reserved" not in boundaries_of("order_to_invoice.fetch_deal")
+
+
+def test_the_plan_may_name_faults_and_cases() -> None:
+    plan = Plan(seed=1, only=("kill",), cases=(f"{ORDER}:sent",))
+
+    assert cases(FLOWS, plan) == [Case("kill", ORDER, "sent")]
+    assert cases(FLOWS, Plan(seed=1, only=("two-beats",))) == [Case("two-beats")]
+    assert cases(FLOWS, Plan(seed=1, cases=("no.such:case",))) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (Case("kill", ORDER, "sent"), f"{ORDER} sent create kill"),
+        (
+            Case("worker-stopped", "order_to_invoice.fetch_deal", "claimed"),
+            "order_to_invoice.fetch_deal claimed any stop",
+        ),
+        (Case("kill", "invoice_to_deal.write_payment", "sent"), "invoice_to_deal.write_payment sent write kill"),
+    ],
+    ids=str,
+)
+def test_a_failpoint_strikes_at_the_call_for_which_its_step_exists(case: Case, expected: str) -> None:
+    assert str(failpoint_of(case)) == expected
+
+
+@pytest.mark.parametrize("case", cases(FLOWS, Plan(seed=1)), ids=str)
+def test_the_repeat_command_is_exactly_its_case(case: Case) -> None:
+    from crmsync.cli.prove.command import prove
+
+    words = shlex.split(repeat_command(case, Plan(seed=1), seed=9))
+    options = prove.make_context("prove", words[2:]).params
+
+    again = Plan(seed=options["seed"], only=options["only"], cases=options["case_names"])
+    assert words[:2] == ["crmsync", "prove"]
+    assert again.seed == 9
+    assert cases(FLOWS, again) == [case]
+
+
+def test_the_repeat_command_names_where_it_ran() -> None:
+    plan = Plan(seed=1, kills=200, database="postgresql://u@h/d", broker="amqp://u:secret@h//", pool="prefork")
+
+    assert repeat_command(Case("random-kill"), plan, seed=3) == (
+        "crmsync prove --only random-kill --seed 3 --kills 200 "
+        "--database postgresql://u@h/d --broker 'amqp://u:***@h//' --pool prefork"
+    )
+
+
+# -- verdicts
+
+
+def ledger(**changes: Any) -> dict[str, Any]:
+    """A deal whose documents are right, half paid."""
+    deal = {"id": "006A", "SAP_Order_Number__c": "1", "Zoho_Invoice_Number__c": "INV-1", "Payment_Received__c": False}
+    invoice = {"id": "i1", "number": "INV-1", "reference": "SF-006A", "sub_total": "100.00", "total": "100.00"}
+    return {
+        "deals": [{**deal, "Payment_Amount__c": Decimal("50.00")}],
+        "orders": [{"id": "1", "reference": "SF-006A", "net": "100.00"}],
+        "invoices": [{**invoice, "balance": Decimal("50.00")}],
+        "mails": [{"invoice_id": "i1"}],
+        "customers": [{"name": "Prove 1 Ltd"}],
+        "contacts": [{"name": "Prove 1 Ltd"}],
+        "products": [],
+        "duplicates": {"orders": {}},
+        **changes,
+    }
+
+
+def test_what_is_right_has_no_findings() -> None:
+    found = examine([DEAL], ledger())
+
+    assert (found.lost, found.doubled) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["orders", "invoices", "mails", "customers", "contacts"])
+def test_what_is_missing_is_lost_and_what_is_there_twice_is_doubled(kind: str) -> None:
+    rows = ledger()[kind]
+
+    assert examine([DEAL], ledger(**{kind: []})).lost
+    assert examine([DEAL], ledger(**{kind: rows * 2})).doubled
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("orders", {"net": "99.99"}),
+        ("invoices", {"sub_total": "100.01"}),
+        ("deals", {"SAP_Order_Number__c": None}),
+        ("deals", {"Zoho_Invoice_Number__c": "INV-2"}),
+        ("deals", {"Payment_Amount__c": None}),
+        ("deals", {"Payment_Received__c": True}),
+    ],
+    ids=str,
+)
+def test_a_figure_that_is_wrong_is_lost(kind: str, change: dict[str, Any]) -> None:
+    rows = [{**row, **change} for row in ledger()[kind]]
+
+    assert examine([DEAL], ledger(**{kind: rows})).lost
+
+
+def test_a_reference_that_two_documents_carry_is_doubled() -> None:
+    found = examine([], ledger(duplicates={"orders": {"SF-006B": 2}}))
+
+    assert found.doubled == ["2 orders under SF-006B"]
+
+
+def test_stock_that_is_not_the_erps_is_found() -> None:
+    row = {"ProductCode": "A", "IsActive": True, "Available_Stock__c": 3, "stock": Decimal(3)}
+    unknown, retired = {**row, "stock": None}, {**row, "IsActive": False, "Available_Stock__c": 1}
+
+    assert examine_stock(ledger(products=[row, unknown, retired])) == []
+    assert len(examine_stock(ledger(products=[{**row, "Available_Stock__c": None}]))) == 1
+
+
+# -- the matrix and the page
+
+GOOD = Verdict(Case("kill", ORDER, "sent"), 7, runs=1, seconds=4.14)
+SLOWER = Verdict(Case("kill", ORDER, "sent"), 8, runs=2, seconds=9.0)
+BAD = Verdict(Case("kill", ORDER, "stored"), 7, runs=1, doubled=("2 × <order>",), seconds=1.0, repeat="crmsync <x>")
+WHOLE = Verdict(Case("two-beats"), 7, runs=24, strikes=4, seconds=2.0)
+SKIPPED = Verdict(Case("disk-full"), 7, skipped="not here")
+
+
+def test_seeds_of_one_case_are_added_up() -> None:
+    assert add_up([GOOD, SLOWER]) == Cell(cases=2, runs=3, strikes=2, lost=0, doubled=0, stuck=0, seconds=9.0)
+    assert add_up([SKIPPED]) is None
+
+
+def test_the_matrix_has_a_cell_for_each_boundary() -> None:
+    kills, whole = matrices([GOOD, BAD, WHOLE, SKIPPED])
+
+    assert kills.columns == ("step", *BOUNDARIES)
+    assert [str(cell) for cell in kills.rows[0]] == [ORDER, "", "", "✓ 4.1 s", "", "✗ 1 twice", ""]
+    assert [row[0] for row in whole.rows] == ["kill", "two-beats", "disk-full"]
+    assert whole.rows[1] == ("two-beats", "4", "24", "0", "0", "0", "2.0 s")
+    assert whole.rows[2][-1] == "not here"
+
+
+def test_a_boundary_that_a_step_does_not_have_is_shown_as_such() -> None:
+    (kills, _) = matrices([Verdict(Case("kill", "order_to_invoice.fetch_deal", "sent"), 1)])
+
+    assert str(kills.rows[0][2]) == "–"
+
+
+def test_the_summary_counts_everything() -> None:
+    assert summary([GOOD, BAD, WHOLE, SKIPPED]) == (
+        "3 cases of 2 faults, 6 strikes, 26 runs: 0 lost, 1 twice, 0 stuck."
+    )
+    assert summary([]) == "Nothing was tried."
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, attrs))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
+    tags = Tags()
+    tags.feed(page([GOOD, BAD, WHOLE], {"Seed": "7"}))
+
+    assert tags.open == []
+    assert not {tag for tag, _ in tags.seen} & {"script", "link", "img", "iframe"}
+    assert not [name for _, attrs in tags.seen for name, _ in attrs if name in ("src", "href")]
+
+
+def test_the_page_escapes_what_it_quotes() -> None:
+    html = page([BAD], {"Database": "<b>"})
+
+    assert "2 × &lt;order&gt;" in html
+    assert "crmsync &lt;x&gt;" in html
+    assert "&lt;b&gt;" in html
+    assert "<order>" not in html
