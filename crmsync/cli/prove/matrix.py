@@ -124,10 +124,17 @@ def _steps(verdicts: Iterable[Verdict]) -> list[str]:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """One sentence."""
-    counted = [verdict for verdict in verdicts if not verdict.skipped]
-    total = add_up(counted)
+    total = add_up(verdicts)
+    broken = [verdict for verdict in verdicts if verdict.case.fault in FAULTS and not verdict.skipped]
     if total is None:
         return "Nothing was tried."
-    faults = sum(fault in {verdict.case.fault for verdict in counted} for fault in FAULTS)
+    cases = _count(len(broken), "case")
+    faults = _count(len({verdict.case.fault for verdict in broken}), "fault")
+    struck = _count(total.strikes, "strike")
+    runs = _count(sum(verdict.runs for verdict in broken), "run")  # the audit counts the same ones again
     counts = f"{total.lost} lost, {total.doubled} twice, {total.stuck} stuck"
-    return f"{total.cases:,} cases of {faults} faults, {total.strikes:,} strikes, {total.runs:,} runs: {counts}."
+    return f"{cases} of {faults}, {struck}, {runs}: {counts}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -221,6 +221,11 @@ def test_the_summary_counts_everything() -> None:
     assert summary([]) == "Nothing was tried."
 
 
+def test_the_summary_counts_no_run_twice_and_leaves_nothing_out_that_the_audit_found() -> None:
+    audit = Verdict(Case("audit"), 1, runs=3, strikes=0, lost=("no mail of D1",))
+    assert summary([GOOD, audit]) == "1 case of 1 fault, 1 strike, 1 run: 1 lost, 0 twice, 0 stuck."
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
