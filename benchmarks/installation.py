@@ -140,13 +140,14 @@ class Installation:
             self.url, [load.signed(self.url, deal, self.webhook_secret) for deal in deal_ids], threads=threads
         )
 
-    def set_latency(self, seconds: float) -> None:
-        self.ask("/latency", {"seconds": seconds})
+    def set_latency(self, seconds: float, *, system: str = "") -> None:
+        """What each call takes, of one vendor or of all."""
+        self.ask("/latency", {"seconds": seconds, **({"system": system} if system else {})})
 
-    def counts(self) -> dict[str, int]:
-        """Runs by status."""
+    def counts(self, flow: str = FLOW) -> dict[str, int]:
+        """Runs of a flow by status."""
         with self.store.read() as uow:
-            return {status: count for (_, status), count in uow.runs.counts().items()}
+            return {status: count for (name, status), count in uow.runs.counts().items() if name == flow}
 
     def await_done(self, count: int, *, seconds: float) -> None:
         """Wait until *count* runs are done. Raises: StuckError, also where a run needs a person."""

@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 90.0
 DEAL_PATH = "/webhook/salesforce/deal-closed"
 
 
@@ -27,22 +27,38 @@ def signed(url: str, deal_id: str, secret: str) -> bytes:
 
 def post_all(url: str, requests: Sequence[bytes], *, threads: int = 16) -> float:
     """Post each request once. Returns the seconds that it took. Raises: RuntimeError for an answer but 200."""
-    shares = [requests[start::threads] for start in range(threads)]
+    started_at = time.perf_counter()
+    answers = post_each(url, requests, threads=threads)
+    seconds = time.perf_counter() - started_at
+    if refused := set(answers) - {200}:
+        raise RuntimeError(f"the receiver answered {sorted(refused)}")
+    return seconds
+
+
+def post_each(url: str, requests: Sequence[bytes], *, threads: int) -> list[int]:
+    """Post each request once. Returns the status of each, in their order."""
+    answers = [0] * len(requests)
+
+    def post_share(start: int) -> None:
+        share = range(start, len(requests), threads)
+        for number, status in zip(share, _post_share(url, [requests[each] for each in share]), strict=True):
+            answers[number] = status
+
     with ThreadPoolExecutor(threads) as pool:
-        started_at = time.perf_counter()
-        for answered in [pool.submit(_post_share, url, share) for share in shares]:
-            answered.result()
-        return time.perf_counter() - started_at
+        list(pool.map(post_share, range(threads)))
+    return answers
 
 
-def _post_share(url: str, requests: Sequence[bytes]) -> None:
+def _post_share(url: str, requests: Sequence[bytes]) -> Iterator[int]:
     connection: socket.socket | None = None
     for request in requests:
         connection = connection or _connect(url)
         connection.sendall(request)
-        if not _read_answer(connection):
+        status, is_open = _read_answer(connection)
+        if not is_open:
             connection.close()
             connection = None
+        yield status
     if connection is not None:
         connection.close()
 
@@ -54,19 +70,17 @@ def _connect(url: str) -> socket.socket:
     return connection
 
 
-def _read_answer(connection: socket.socket) -> bool:
-    """True if the connection may be used again."""
+def _read_answer(connection: socket.socket) -> tuple[int, bool]:
+    """The status, and whether the connection may be used again."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _received(connection)
     head, _, body = received.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
-    if b" 200 " not in lines[0]:
-        raise RuntimeError(f"the receiver answered {lines[0]!r}")
     size = next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:"))
     while len(body) < size:
         body += _received(connection)
-    return b"connection: close" not in lines
+    return int(lines[0].split()[1]), b"connection: close" not in lines
 
 
 def _received(connection: socket.socket) -> bytes:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import cast
 
 from redis import Redis
@@ -24,18 +24,28 @@ from crmsync.connectors.redis_link import Link, NoRedisError
 from crmsync.errors import BusyError
 
 PATIENCE_SECONDS = 0.75  # how long a caller stands and waits; then the run comes back, and its thread is free
+LONGEST_ABSENCE_SECONDS = 10.0  # a system that has become fast again has work soon
 # A long reading that comes back begins anew, and would never end where others are busy: it may stand for longer.
 BACKGROUND_PATIENCE_SECONDS = 10.0
 HOLD_MARGIN_SECONDS = 5.0  # a lock outlasts the longest call by this
 SLOTS_MAX = 200  # a higher limit counts as this one: no company has so many threads
 _POLL_SECONDS = (0.02, 0.06)
-_COME_BACK_SECONDS = (0.5, 1.5)
+_COME_BACK_SECONDS = (0.5, 1.5)  # times what it is on average
 
 
 class Slots:
     """The slots of one connection. *hold_seconds* is the longest that a call may last."""
 
-    def __init__(self, quota: Quota, link: Link, *, prefix: str, reserve_percent: int, hold_seconds: float) -> None:
+    def __init__(
+        self,
+        quota: Quota,
+        link: Link,
+        *,
+        prefix: str,
+        reserve_percent: int,
+        hold_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._quota = quota
         self._link = link
         self._timeout = hold_seconds + HOLD_MARGIN_SECONDS
@@ -44,40 +54,47 @@ class Slots:
         self._names = [f"{prefix}:slot:{number}" for number in range(self.count)]
         self._here = threading.BoundedSemaphore(self.count)
         self._background_here = threading.BoundedSemaphore(self.background_count)
+        self._clock = clock
+        self._began: dict[object, float] = {}  # the calls that this process has under way
+        self._last_seconds = 0.0  # what the last one took
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """Hold a slot. Raises: BusyError if none becomes free within the caller's patience."""
         in_background = is_background()
-        ends_at = time.monotonic() + (BACKGROUND_PATIENCE_SECONDS if in_background else PATIENCE_SECONDS)
         allowed = self.background_count if in_background else self.count
         mine = (self._background_here, self._here) if in_background else (self._here,)
-        with self._waiting(mine, allowed, ends_at):
+        seconds = BACKGROUND_PATIENCE_SECONDS if in_background else patience_seconds(self.call_seconds())
+        ends_at = time.monotonic() + seconds
+        with ExitStack() as held:
+            for semaphore in mine:
+                if not semaphore.acquire(timeout=max(0.0, ends_at - time.monotonic())):
+                    raise self._all_taken(allowed)
+                held.callback(semaphore.release)
             lock = self._shared(allowed, ends_at)
-            try:
+            if lock is not None:
+                held.callback(self._release, lock)
+            with self._timed():
                 yield
-            finally:
-                if lock is not None:
-                    self._release(lock)
+
+    def call_seconds(self) -> float:
+        """What a call takes just now: as long as the last one did, or as those under way have taken already."""
+        now, began = self._clock(), list(self._began.values())
+        return max(self._last_seconds, sum(now - each for each in began) / len(began) if began else 0.0)
 
     def under_way(self) -> int:
         """How many calls are under way now, anywhere. Raises: NoRedisError."""
         return self.count - len(self._link.ask(self._free))
 
     @contextmanager
-    def _waiting(
-        self, semaphores: tuple[threading.BoundedSemaphore, ...], allowed: int, ends_at: float
-    ) -> Iterator[None]:
-        taken = []
+    def _timed(self) -> Iterator[None]:
+        call, began = object(), self._clock()
+        self._began[call] = began
         try:
-            for semaphore in semaphores:
-                if not semaphore.acquire(timeout=max(0.0, ends_at - time.monotonic())):
-                    raise self._all_taken(allowed)
-                taken.append(semaphore)
             yield
         finally:
-            for semaphore in taken:
-                semaphore.release()
+            del self._began[call]
+            self._last_seconds = self._clock() - began
 
     def _shared(self, allowed: int, ends_at: float) -> Lock | None:
         """The lock of a slot; None where Redis can't be asked: then this process counts alone."""
@@ -115,7 +132,25 @@ class Slots:
             self._link.ask(lambda _: _let_go(lock))
 
     def _all_taken(self, allowed: int) -> BusyError:
-        return too_many_at_once(self._quota, allowed=allowed, wait_seconds=random.uniform(*_COME_BACK_SECONDS))
+        return too_many_at_once(self._quota, allowed=allowed, wait_seconds=absence_seconds(self.call_seconds()))
+
+
+def patience_seconds(call_seconds: float) -> float:
+    """How long to stand and wait where a call takes *call_seconds*: whoever would wait in vain gives its thread back.
+
+    >>> [patience_seconds(each) for each in (0.0, 0.1, 10.0)]
+    [0.75, 0.75, 0.0]
+    """
+    return PATIENCE_SECONDS if call_seconds <= PATIENCE_SECONDS else 0.0
+
+
+def absence_seconds(call_seconds: float) -> float:
+    """When to come back: sooner where slots become free often. Never all at once.
+
+    >>> 0.5 <= absence_seconds(0.1) <= 1.5, 2 <= absence_seconds(8.0) <= 6, absence_seconds(900.0) <= 15
+    (True, True, True)
+    """
+    return min(max(1.0, call_seconds / 2), LONGEST_ABSENCE_SECONDS) * random.uniform(*_COME_BACK_SECONDS)
 
 
 def _let_go(lock: Lock) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from crmsync.domain.catch_up import Verdict, WonDeal, verdict
 from crmsync.domain.dead_letters import LetterKind, LetterStatus
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, PaymentChange
+from crmsync.domain.runs import Run, RunStatus
 from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
@@ -50,7 +51,7 @@ PAYMENTS = Flow(
     roles=("payments",),
 )
 
-PAGE = 50
+PAGE = 50  # few enough to be done well within a lease, on a slow database too
 CLOCKS = timedelta(minutes=1)  # how far ours and a vendor's may be apart
 EARLY = timedelta(minutes=5)  # a webhook may come this much before the stamp of its change, by two clocks
 
@@ -84,7 +85,7 @@ def source_of(flow: Flow) -> str:
 @step(DEALS, queue=QUEUE)
 def look_for_deals(attempt: Attempt) -> Mapping[str, Any]:
     """Start the deals that were won since the last look and have no run."""
-    return _look(attempt, DEALS, deals_seen, role="deals")
+    return _look(attempt, DEALS, deals_seen, role="deals", is_oldest_first=True)
 
 
 @step(PAYMENTS, queue=QUEUE)
@@ -93,7 +94,7 @@ def look_for_payments(attempt: Attempt) -> Mapping[str, Any]:
     return _look(attempt, PAYMENTS, payments_seen, role="payments")
 
 
-def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str) -> Mapping[str, Any]:
+def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> Mapping[str, Any]:
     using, behaviour = attempt.services, attempt.services.settings.behaviour
     since, until = _window(using, flow, attempt.started_at)
     looked = healed = missed = 0
@@ -103,12 +104,21 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str) -> Mapping[str
         healed += started
         looked += len(page)
         attempt.record_progress(doing="looking", seen=looked, healed=healed)
+        if is_oldest_first:
+            _go_on_from(attempt, flow, page[-1].changed_at)
     with using.store.begin() as uow:
         attempt.hold(uow)
         uow.facts.set(_checkpoint(flow), until.isoformat())
         _watch_for_silence(using, uow, role, missed, timedelta(seconds=behaviour.silence_seconds))
     attempt.describe(title=f"Looked at {looked:,} changes, started {healed:,}")
     return {"seen": looked, "healed": healed, "until": until.isoformat()}
+
+
+def _go_on_from(attempt: Attempt, flow: Flow, changed_at: datetime) -> None:
+    """A look that is interrupted again and again comes to its end all the same."""
+    with attempt.services.store.begin(durable=False) as uow:
+        attempt.hold(uow)
+        uow.facts.set(_checkpoint(flow), changed_at.isoformat())
 
 
 def _window(using: Services, flow: Flow, now: datetime) -> tuple[datetime, datetime]:
@@ -133,19 +143,25 @@ def heal(using: Services, sightings: Iterable[Sighting], *, correlation_id: str)
 
 def _heal_some(using: Services, sightings: Sequence[Sighting], correlation_id: str) -> int:
     with using.store.begin() as uow:
-        started = [(each, _heal(using, uow, each, correlation_id)) for each in sightings]
+        _count(uow, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
+        missed = [each for each in sightings if each.verdict is Verdict.START]
+        started = [(each, _start(using, uow, each, correlation_id)) for each in missed]
     awake = [(each.flow, *awake) for each, awake in started if awake]
     for flow, run_id, results in awake:
         dead_letters.best_effort(partial(flow.ring, run_id, results))
     return len(awake)
 
 
-def _heal(using: Services, uow: UnitOfWork, sighting: Sighting, correlation_id: str) -> Awake | None:
-    """The run to ring, if the change was missed and nobody has started it yet."""
-    if sighting.verdict is Verdict.HAS_RUN and uow.deliveries.last_received_at(sighting.source, sighting.key) is None:
-        uow.deliveries.add(sighting.source, sighting.key, event_key=sighting.key)
-    if sighting.verdict is not Verdict.START:
-        return None
+def _count(uow: UnitOfWork, sightings: Sequence[Sighting]) -> None:
+    """What had its webhook is counted once, however often it changes afterwards."""
+    known = uow.deliveries.known([each.key for each in sightings]) if sightings else ()
+    for each in sightings:
+        if (each.source, each.key) not in known:
+            uow.deliveries.add(each.source, each.key, event_key=each.key)
+
+
+def _start(using: Services, uow: UnitOfWork, sighting: Sighting, correlation_id: str) -> Awake | None:
+    """The run to ring, if nobody has started it for this change."""
     change = f"{sighting.key}:{sighting.changed_at.isoformat()}"
     if not uow.deliveries.add(sighting.source, sighting.key, event_key=change, is_healed=True):
         return None
@@ -157,17 +173,18 @@ def _heal(using: Services, uow: UnitOfWork, sighting: Sighting, correlation_id: 
 
 
 def deals_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
-    """Pages of the deals that are won and were changed in [since, until)."""
+    """The deals that are won and were changed in [since, until), oldest change first."""
     go_live = using.go_live()
-    for page in using.deals.won_deals(since, until):
+    for deals in _paged(chain.from_iterable(using.deals.won_deals(since, until))):
         with using.store.read() as uow:
-            yield [_deal_seen(uow, deal, go_live) for deal in page]
+            runs = uow.runs.of_subjects(order_to_invoice.FLOW.name, [deal.key for deal in deals])
+            page = [_deal_seen(uow, deal, runs.get(deal.key), go_live) for deal in deals]
+        yield page
 
 
-def _deal_seen(uow: UnitOfWork, deal: WonDeal, go_live: datetime) -> Sighting:
-    run = uow.runs.of_subject(order_to_invoice.FLOW.name, deal.key)
+def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, go_live: datetime) -> Sighting:
     found = verdict(deal, has_run=run is not None, go_live=go_live)
-    is_corrected = run is not None and _is_corrected(uow, run.id, deal.changed_at)
+    is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_corrected(uow, run.id, deal.changed_at)
     return Sighting(
         order_to_invoice.FLOW,
         deal.key,
@@ -192,10 +209,12 @@ def payments_seen(using: Services, since: datetime, until: datetime) -> Iterator
     """The payments changed in [since, until); then the invoices of ours whose figures are not those on their deals."""
     for payments in _paged(using.payments.changed_payments(since)):
         with using.store.read() as uow:
-            yield [_payment_seen(uow, each) for each in payments if each.changed_at < until]
+            page = [_payment_seen(uow, each) for each in payments if each.changed_at < until]
+        yield page
     for invoices in _paged(using.payments.changed_invoices(since)):
         with using.store.read() as uow:
-            yield [seen for each in invoices if each.changed_at < until for seen in _invoice_seen(uow, each)]
+            page = [seen for each in invoices if each.changed_at < until for seen in _invoice_seen(uow, each)]
+        yield page
 
 
 def _paged(changes: Iterator[Change]) -> Iterator[list[Change]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import case, func, not_, select
@@ -35,6 +36,12 @@ class Deliveries(Rows):
         if subject_key is not None:
             query = query.where(deliveries.c.subject_key == subject_key)
         return self._connection.execute(query.order_by(deliveries.c.received_at.desc()).limit(1)).scalar()
+
+    def known(self, subject_keys: Collection[str]) -> set[tuple[str, str]]:
+        """Of which of these subjects an event was ever recorded, as pairs of source and subject."""
+        query = select(deliveries.c.source, deliveries.c.subject_key).distinct()
+        rows = self._connection.execute(query.where(deliveries.c.subject_key.in_(subject_keys)))
+        return {(row.source, row.subject_key) for row in rows}
 
     def count_since(self, seconds: float) -> int:
         since = self._now - timedelta(seconds=seconds)

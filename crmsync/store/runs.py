@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -112,6 +112,11 @@ class Runs(Rows):
             select(runs).where(runs.c.flow == flow, runs.c.subject_key == subject_key)
         ).first()
         return run_of(row) if row is not None else None
+
+    def of_subjects(self, flow: str, subject_keys: Collection[str]) -> dict[str, Run]:
+        """The runs of those subjects that have one, by subject."""
+        query = select(runs).where(runs.c.flow == flow, runs.c.subject_key.in_(subject_keys))
+        return {row.subject_key: run_of(row) for row in self._connection.execute(query)}
 
     def claim(self, run_id: str, step: str, *, lease_seconds: float, first_step: str = "") -> Run | None:
         """Take the lease of a run that stands at *step*, is due and free. None: it is none of these.

@@ -273,7 +273,8 @@ def test_who_finds_no_slot_comes_back_in_a_second(process: MakeBudget) -> None:
     use(other)
 
 
-def test_background_work_of_all_processes_leaves_a_slot(process: MakeBudget) -> None:
+def test_background_work_of_all_processes_leaves_a_slot(process: MakeBudget, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crmsync.connectors.slots.BACKGROUND_PATIENCE_SECONDS", 0.05)
     one, two, three = (process(calls_at_once=3) for _ in range(3))
 
     with background(), one.call("1"), two.call("2"), pytest.raises(NotNowError):

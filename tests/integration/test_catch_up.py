@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from crmsync.domain.catch_up import Verdict, WonDeal, verdict
 from crmsync.domain.ledger import EntryKey
@@ -34,12 +34,16 @@ class Crm:
         self.won: list[WonDeal] = []
         self.windows: list[tuple[datetime, datetime]] = []
         self.error: Exception | None = None
+        self.breaks_after = 0  # deals
 
     def won_deals(self, since: datetime, until: datetime) -> Iterator[Sequence[WonDeal]]:
         self.windows.append((since, until))
+        if self.error and not self.breaks_after:
+            raise self.error
+        found = [deal for deal in self.won if since <= deal.changed_at < until]
+        yield found[: self.breaks_after or None]
         if self.error:
             raise self.error
-        yield [deal for deal in self.won if since <= deal.changed_at < until]
 
 
 class Books:
@@ -178,6 +182,39 @@ def test_a_look_that_failed_is_not_believed_to_have_been_made(
     look(services)
 
     assert rung == ["order_to_invoice 006A"]
+
+
+def test_a_look_that_was_interrupted_goes_on_from_where_it_was(
+    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+) -> None:
+    clock.advance(7200)
+    crm.won = [won(f"006{number:03}", clock, ago=7000 - number) for number in range(120)]
+    crm.error, crm.breaks_after = VendorUnavailableError(system="Salesforce"), 80
+    with pytest.raises(VendorUnavailableError):
+        look(services)
+    crm.error, crm.breaks_after = None, 0
+    clock.advance(60)
+
+    look(services)
+
+    overlap = timedelta(seconds=services.settings.behaviour.catch_up_overlap_seconds)
+    assert crm.windows[1][0] == max(crm.windows[0][0], crm.won[catch_up.PAGE - 1].changed_at - overlap)
+    assert sorted(rung) == [f"order_to_invoice 006{number:03}" for number in range(120)]
+
+
+def test_known_deals_cost_a_few_queries_a_page(services: Services, crm: Crm, clock: FakeClock) -> None:
+    crm.won = [won(f"006{number:03}", clock) for number in range(4 * catch_up.PAGE)]
+    for deal in crm.won:
+        has_webhook(services, deal.key)
+    look(services)  # counts them
+    queries = []
+    engines = (services.store.engine, services.store._quick_engine)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+
+    look(services)
+
+    assert len(queries) < len(crm.won) / 2, "a database may be 10 ms away, and a look must not outlast its lease"
 
 
 def test_a_corrected_deal_goes_on_although_its_second_webhook_never_came(

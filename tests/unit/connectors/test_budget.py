@@ -18,9 +18,10 @@ from crmsync.connectors.redis_link import REST_SECONDS, Link, NoRedisError
 from crmsync.connectors.s4hana import connect as connect_s4hana
 from crmsync.connectors.salesforce import quota as salesforce
 from crmsync.connectors.shared_budget import SharedBudget
+from crmsync.connectors.slots import Slots, patience_seconds
 from crmsync.connectors.zoho_books import quota as zoho_books
 from crmsync.domain.runs import LONG_WAIT_SECONDS, RetryPolicy, next_try
-from crmsync.errors import CrmsyncError, NotNowError, RateLimitedError
+from crmsync.errors import BusyError, CrmsyncError, NotNowError, RateLimitedError
 from crmsync.settings import Settings
 
 URL = "https://books.example.com/invoices"
@@ -253,8 +254,25 @@ def test_without_redis_this_process_still_counts_what_is_under_way(monkeypatch: 
         pass
 
 
+def test_nobody_stands_and_waits_for_a_system_that_has_become_slow() -> None:
+    now = [100.0]
+    slots = Slots(BOOKS, without_redis(), prefix="p", reserve_percent=30, hold_seconds=30, clock=lambda: now[0])
+
+    with slots.one(), slots.one():
+        now[0] += 12
+        assert patience_seconds(slots.call_seconds()) == 0
+        with pytest.raises(BusyError) as caught, slots.one():
+            pass
+        assert 3 <= caught.value.wait_seconds <= 9
+    assert slots.call_seconds() == 12
+
+    with slots.one():
+        now[0] += 0.1
+    assert patience_seconds(slots.call_seconds()) > 0  # it is fast again
+
+
 def test_background_work_leaves_a_slot_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmsync.connectors.slots.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("crmsync.connectors.slots.BACKGROUND_PATIENCE_SECONDS", 0.05)
     made = shared(without_redis())
 
     with budget.background(), made.call("1"), pytest.raises(NotNowError), made.call("2"):
