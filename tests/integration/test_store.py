@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -396,3 +397,55 @@ def test_the_newest_migration_makes_the_tables_of_this_release(store: Store) -> 
 def test_a_database_that_does_not_answer_is_an_outage() -> None:
     with pytest.raises(StoreUnavailableError):
         Store("postgresql+psycopg://nobody@127.0.0.1:1/none").ping()
+
+
+# -- SQLite's one writer
+
+
+@pytest.fixture
+def other_writer(tmp_path: Path) -> Iterator[tuple[Store, sqlite3.Connection]]:
+    """A store, and what another process has open."""
+    made = Store(f"sqlite:///{tmp_path / 'shared.db'}")
+    with made.begin():
+        pass
+    other = sqlite3.connect(tmp_path / "shared.db", isolation_level=None, check_same_thread=False)
+    yield made, other
+    other.close()
+    made.close()
+
+
+def test_a_writer_waits_for_another_process(
+    other_writer: tuple[Store, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = other_writer
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr("crmsync.store.engine.time.sleep", pause)
+    other.execute("BEGIN IMMEDIATE")
+
+    with store.begin() as uow:
+        uow.connection.exec_driver_sql("CREATE TABLE written (id INTEGER)")
+
+    assert len(pauses) == 3
+    assert other.execute("SELECT count(*) FROM written").fetchone() == (0,)
+
+
+def test_a_writer_that_waits_in_vain_says_so_and_harms_no_later_one(
+    other_writer: tuple[Store, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = other_writer
+    monkeypatch.setattr("crmsync.store.engine.BUSY_SECONDS", 0.05)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreUnavailableError), store.begin():
+        pass
+    with store.read() as uow:
+        uow.ping()
+    other.execute("ROLLBACK")
+    with store.begin() as uow:
+        uow.connection.exec_driver_sql("CREATE TABLE written (id INTEGER)")
