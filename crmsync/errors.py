@@ -51,6 +51,10 @@ class CrmsyncError(Exception):
     is_definite = True
     """False when the vendor may have done what it was asked although we hold no proof."""
 
+    is_outage = False
+    """True when the fault is the system's and not this run's. While the system's breaker is open such a failure uses
+    up no attempt, and a run that died of one goes on by itself when the system is back."""
+
     def __init__(
         self,
         message: str | None = None,
@@ -137,6 +141,7 @@ class VendorUnavailableError(RetryableError):
     """The system does not answer, or answers with an internal error."""
 
     is_definite = False
+    is_outage = True
 
 
 class RateLimitedError(RetryableError):

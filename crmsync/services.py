@@ -19,6 +19,7 @@ from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, connect, is_configured
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import ensure_running, redis_py_url
+from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
 from crmsync.store.vault import SharedTokens, Vault
@@ -145,6 +146,14 @@ class Services:
 
         threshold = self.settings.behaviour.breaker_failures
         return BreakerWatch(self.store, threshold=threshold, opened=opened, closed=closed)
+
+    def held_seconds(self, error: CrmsyncError) -> float | None:
+        """For how long nobody calls the system of *error*; None while its breaker is closed."""
+        if not error.is_outage or not error.system:
+            return None
+        with self.store.read() as uow:
+            breaker = uow.breakers.open_for(error.system)
+        return breaker.wait_seconds(uow.now) if breaker is not None else None
 
     def _tokens(self) -> SharedTokens:
         return SharedTokens(self.store, Vault(self.settings.secret_key, self.settings.home))

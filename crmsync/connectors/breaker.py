@@ -27,7 +27,7 @@ class BreakerStore(Protocol):
 
     def take_probe(self, connection: str, *, seconds: float) -> bool: ...
 
-    def failed(self, connection: str, system: str, *, is_probe: bool) -> None: ...
+    def failed(self, connection: str, system: str, *, is_probe: bool, reason: str = "") -> None: ...
 
     def succeeded(self, connection: str, system: str) -> None: ...
 
@@ -72,10 +72,13 @@ class SharedBreaker:
                 self._store.succeeded(self._connection, self._system)
             self._forget()
 
-    def failed(self, *, is_probe: bool) -> None:
-        """The system did not answer, or answered with an internal error. Never raises."""
+    def failed(self, *, is_probe: bool, reason: str = "") -> None:
+        """The system did not answer, or answered with an internal error. Never raises.
+
+        *reason*: it refuses us as a whole, so nobody needs to try again: the breaker opens at once.
+        """
         with suppress(StoreUnavailableError):
-            self._store.failed(self._connection, self._system, is_probe=is_probe)
+            self._store.failed(self._connection, self._system, is_probe=is_probe, reason=reason)
         self._forget()
 
     def _current(self) -> Breaker:

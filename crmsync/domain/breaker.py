@@ -11,18 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 FIRST_HOLD_SECONDS = 15.0
-LONGEST_HOLD_SECONDS = 300.0
+LONGEST_HOLD_SECONDS = 300.0  # a hold that lasts longer was written by a wrong clock, and counts as over
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """*failures* in a row; open since *opened_at*, and not to be tried before *retry_at*."""
+    """*failures* in a row; open since *opened_at*, and not to be tried before *retry_at*.
+
+    *reason* is why the system as a whole refuses us, in our own words; "" where it does not answer.
+    """
 
     connection: str
     failures: int = 0
     opened_at: datetime | None = None
     retry_at: datetime | None = None
     probes: int = 0  # that failed since it opened
+    system: str = ""
+    reason: str = ""
+    closed_at: datetime | None = None  # when the system last answered again
 
     @property
     def is_open(self) -> bool:
@@ -30,7 +36,10 @@ class Breaker:
 
     def wait_seconds(self, now: datetime) -> float:
         """How long nobody may call; 0 where somebody may."""
-        return max(0.0, (self.retry_at - now).total_seconds()) if self.is_open and self.retry_at else 0.0
+        if not self.is_open or self.retry_at is None:
+            return 0.0
+        left = (self.retry_at - now).total_seconds()
+        return left if 0 < left <= LONGEST_HOLD_SECONDS else 0.0
 
 
 def hold_seconds(probes: int) -> float:

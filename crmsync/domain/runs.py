@@ -14,6 +14,7 @@ from crmsync.errors import CrmsyncError, RateLimitedError, RetryableError
 LONG_WAIT_SECONDS = 60.0  # a longer wait ends the message; the due time in the store brings the run back
 QUOTA_WAIT_SECONDS = 60.0  # where a vendor says that its limit is used up but not for how long
 QUOTA_SPREAD = 0.25  # not all that wait for a quota may come back in one instant: they would use it up again
+HOLD_SPREAD_SECONDS = 5.0  # nor all that wait for a system
 CLOCK_SLACK = timedelta(seconds=1)  # a message may arrive this much before its run is due
 
 
@@ -90,18 +91,28 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again in *wait_seconds*; *is_attempt* is False where only a quota was waited for."""
+    """Try again in *wait_seconds*; *is_attempt* is False where a quota or a system's return was waited for."""
 
     wait_seconds: float
     is_attempt: bool = True
 
 
-def next_try(error: CrmsyncError, attempts: int, policy: RetryPolicy, *, jitter: float | None = None) -> Retry | None:
+def next_try(
+    error: CrmsyncError,
+    attempts: int,
+    policy: RetryPolicy,
+    *,
+    held_seconds: float | None = None,
+    jitter: float | None = None,
+) -> Retry | None:
     """Whether and when a step that failed with *error* is tried again; None: it is dead.
 
     *attempts* counts the failures before this one. The wait doubles (2, 4, 8 s) and varies in its upper half;
-    what the vendor asks for is never undercut. Waiting for a quota is no attempt.
+    what the vendor asks for is never undercut. Waiting for a quota is no attempt; nor is a failure of a system whose
+    breaker is open (*held_seconds*: for how long yet), be it that the call was the breaker's look.
     """
+    if error.is_outage and held_seconds is not None:
+        return Retry(held_seconds + HOLD_SPREAD_SECONDS * (0.1 + 0.9 * _share(jitter)), is_attempt=False)
     if not isinstance(error, RetryableError):
         return None
     asked = error.retry_after_seconds

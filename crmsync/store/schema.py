@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from crmsync.errors import ConfigurationError
 from crmsync.store.engine import Store
 
-HEAD = "0003"  # the newest migration: a test compares it with the folder
+HEAD = "0006"  # the newest migration: a test compares it with the folder
 _LOCK_KEY = 7_236_541  # PostgreSQL's advisory lock of whoever migrates
 
 

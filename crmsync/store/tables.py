@@ -271,6 +271,9 @@ breakers = Table(
     Column("opened_at", Instant),
     Column("retry_at", Instant),
     Column("probes", Integer, nullable=False, default=0),
+    Column("system", String(40), nullable=False, default="", server_default=""),
+    Column("reason", String(300), nullable=False, default="", server_default=""),  # "": it did not answer
+    Column("closed_at", Instant),  # when the system last answered again
 )
 
 # Single values that outlive processes: the go-live instant, the last sweep.

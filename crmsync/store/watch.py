@@ -31,9 +31,11 @@ class BreakerWatch:
         with self._store.begin(durable=False) as uow:
             return uow.breakers.probe(connection, seconds=seconds)
 
-    def failed(self, connection: str, system: str, *, is_probe: bool) -> None:
+    def failed(self, connection: str, system: str, *, is_probe: bool, reason: str = "") -> None:
         with self._store.begin() as uow:
-            if uow.breakers.failed(connection, threshold=self._threshold, is_probe=is_probe):
+            if uow.breakers.failed(
+                connection, system=system, threshold=self._threshold, is_probe=is_probe, reason=reason
+            ):
                 breaker = uow.breakers.get(connection)
                 uow.alerts.add_once(f"breaker:{connection}", self._opened(system, breaker))
 

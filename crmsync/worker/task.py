@@ -30,7 +30,6 @@ from crmsync.errors import (
     LeaseLostError,
     LockedByOtherRunError,
     NotNowError,
-    RetryableError,
     WaitsForOtherRunError,
 )
 from crmsync.services import Services, services
@@ -76,7 +75,7 @@ class StepTask(Task):
     """A Celery task with one argument, the run's id. Attempts, waits and results live in the store."""
 
     abstract = True
-    autoretry_for = (RetryableError, NotNowError)
+    autoretry_for = (CrmsyncError,)  # retry() tells those that the store decided to try again from the others
     retry_backoff = 2  # seconds, doubled each time; the store's decision, where there is one, replaces it
     retry_jitter = False
     max_retries = None  # the store counts attempts: a redelivered message knows nothing of them
@@ -186,9 +185,10 @@ class StepTask(Task):
         """Try again, or bury the run. Raises."""
         behaviour = attempt.services.settings.behaviour
         policy = RetryPolicy(behaviour.max_retries, behaviour.retry_backoff_seconds)
-        decision = next_try(error, attempt.run.attempts, policy)
+        held = attempt.services.held_seconds(error)
+        decision = next_try(error, attempt.run.attempts, policy, held_seconds=held)
         if decision is not None:
-            self._release(attempt, error, decision, "retry")
+            self._release(attempt, error, decision, "waiting" if held is not None else "retry")
         if not dead_letters.bury(attempt, error):
             raise Ignore
         raise _telling(error, None)
