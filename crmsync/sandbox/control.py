@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from crmsync.sandbox.http import BadJson, Request, Response, Router, answer
+from crmsync.sandbox.oddities import ODDITIES
 from crmsync.sandbox.salesforce.errors import SalesforceError
 from crmsync.sandbox.zoho.errors import ZohoError
 
@@ -80,6 +81,8 @@ class Control:
             ("GET", "/calls", lambda body: s.calls()),
             ("GET", "/faults", lambda body: {"faults": s.faults.all(), "operations": s.faults.operations}),
             ("POST", "/faults", lambda body: s.faults.add(**body)),
+            ("GET", "/oddities", lambda body: {"oddities": ODDITIES}),
+            ("POST", "/oddities/{key}", lambda body, key: s.faults.play(key, **body)),
             ("DELETE", "/faults", lambda body: {"cleared": s.faults.clear(body.get("system"))}),
             ("DELETE", "/faults/{key}", lambda body, key: {"cleared": s.faults.clear(fault_id=int(key))}),
             ("POST", "/latency", self._latency),

@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from crmsync.sandbox.wire import Wire
+
 JSON = "application/json;charset=UTF-8"
 HTML = "text/html;charset=utf-8"
 
@@ -61,11 +63,12 @@ class Request:
 
 @dataclass
 class Response:
-    """One answer; `body` is sent as it is."""
+    """One answer; `body` is sent as it is, over a line that is as `wire` says (None: good)."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    wire: Wire | None = None
 
     def json(self) -> Any:
         return json.loads(self.body)

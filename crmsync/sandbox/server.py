@@ -11,6 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from crmsync.sandbox import wire
 from crmsync.sandbox.http import ConnectionDropped, Request, Response, html
 
 App = Callable[[Request], Response]
@@ -48,15 +49,19 @@ class _Handler(BaseHTTPRequestHandler):
         return data
 
     def _send(self, response: Response) -> None:
-        body = b"" if self.command == "HEAD" else response.body
-        self.wfile.write(self._head(response) + body)
+        message = self._message(response)
+        if response.wire:
+            self.close_connection = True
+            wire.send(self.connection, response.wire, message)
+        else:
+            self.wfile.write(message.head() + message.body)
 
-    def _head(self, response: Response) -> bytes:
-        lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}"]
-        lines += [f"{name}: {value}" for name, one in response.headers.items() for value in one.split("\n")]
+    def _message(self, response: Response) -> wire.Message:
+        lines = [f"{name}: {value}" for name, one in response.headers.items() for value in one.split("\n")]
         if response.status != 204:
             lines.append(f"Content-Length: {len(response.body)}")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+        body = b"" if self.command == "HEAD" else response.body
+        return wire.Message(f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}", lines, body)
 
     def _drop(self) -> None:
         self.close_connection = True

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from crmsync.sandbox.calls import Calls
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.faults import Fault, FaultBoard
-from crmsync.sandbox.http import ConnectionDropped, Request, Response, Router, html
+from crmsync.sandbox.http import HTML, JSON, ConnectionDropped, Request, Response, Router, dumps, html
 from crmsync.sandbox.ledger import Ledger
 
 
@@ -61,15 +61,16 @@ class Vendor:
         match = self.router.match(request)
         operation = match.operation if match else "other"
         self.around.calls.count(self.name, operation)
-        fault = self.around.faults.take(self.name, operation)
+        fault = self.around.faults.take(self.name, operation, request.target)
         self._wait(fault)
         response = self._struck(fault, operation) if fault else None
         if response is None:
             with self.lock:
                 response = match.call() if match else self.unknown(request)
-        if fault and fault.kind == "lost":
-            raise ConnectionDropped
-        return self.finish(request, response)
+                response = self.afterwards(fault, response) if fault else response
+        if fault is None:
+            return self.finish(request, response)
+        return _sent(fault, response if fault.kind == "answer" else self.finish(request, response))
 
     def _wait(self, fault: Fault | None) -> None:
         seconds = self.around.latency.of(self.name) + (fault.seconds if fault and fault.kind == "slow" else 0)
@@ -82,8 +83,14 @@ class Vendor:
             raise ConnectionDropped
         if fault.kind == "down":
             return html(503, "Service Unavailable")
+        if fault.kind == "answer":
+            return literal(fault)
         shapes = {"error": self.error_answer, "limit": self.limit_answer, "refuse": self.refusal}
         return shapes[fault.kind](fault, operation) if fault.kind in shapes else None
+
+    def afterwards(self, fault: Fault, response: Response) -> Response:
+        """What a fault that only this vendor knows makes of the work that is done."""
+        return response
 
     def error_answer(self, fault: Fault, operation: str) -> Response:
         """The vendor's server error."""
@@ -115,3 +122,24 @@ class Vendor:
     def expire_tokens(self) -> None:
         """Make every token that was given out worthless."""
         raise NotImplementedError
+
+
+def literal(fault: Fault) -> Response:
+    """Exactly the answer that the fault states: somebody else's, as a gateway's or a proxy's."""
+    plain = isinstance(fault.body, str)
+    body = fault.body.encode() if plain else dumps(fault.body)
+    kind = HTML if fault.html or (plain and fault.body.startswith("<")) else JSON
+    stated = {name: value for name, value in fault.headers.items() if value is not None}
+    return Response(fault.status or 200, body, {**({"Content-Type": kind} if body else {}), **stated})
+
+
+def _sent(fault: Fault, response: Response) -> Response:
+    """The answer as it leaves: not at all, with other headers, or over a bad line."""
+    if fault.kind == "lost":
+        raise ConnectionDropped
+    if fault.kind == "headers":
+        changed = {name.lower() for name in fault.headers}
+        kept = {name: value for name, value in response.headers.items() if name.lower() not in changed}
+        response.headers = kept | {name: value for name, value in fault.headers.items() if value is not None}
+    response.wire = fault.wire
+    return response

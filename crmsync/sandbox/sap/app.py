@@ -12,7 +12,7 @@ from crmsync.sandbox.sap.catalogue import Catalogue
 from crmsync.sandbox.sap.changes import Changes
 from crmsync.sandbox.sap.edmx import metadata
 from crmsync.sandbox.sap.errors import ODataError, error_response, not_found
-from crmsync.sandbox.sap.formats import atom, etag_header, formatted, wants_json
+from crmsync.sandbox.sap.formats import atom, etag_header, formatted, wants_json, with_message
 from crmsync.sandbox.sap.metadata import Row, services
 from crmsync.sandbox.sap.operations import OPERATIONS, operation_of
 from crmsync.sandbox.sap.orders import Orders
@@ -24,7 +24,7 @@ from crmsync.sandbox.sap.uri import Address, parse_path
 from crmsync.sandbox.vendor import Surroundings, Vendor
 
 ROOT = "/sap/opu/odata/sap"
-COMPUTED = {"TotalNetAmount", "CreationDate", "LastChangeDate", "NetAmount", "OverallSDProcessStatus"}
+INCOMPLETE = {"DeliveryBlockReason": "01", "HeaderBillingBlockReason": "01", "TotalCreditCheckStatus": "B"}
 WRITES = {"POST", "PUT", "PATCH", "MERGE", "DELETE"}
 
 
@@ -124,6 +124,18 @@ class Sap(Vendor):
     def _error(self, request: Request, error: ODataError, service: str) -> Response:
         response = error_response(error, service, self.token(32).upper())
         return response if wants_json(request) else atom(response.status, error.message)
+
+    def afterwards(self, fault: Fault, response: Response) -> Response:
+        """An order that was made, but is incomplete or is gone a moment later."""
+        if fault.kind not in ("incomplete", "vanish") or response.status != 201:
+            return response
+        order = self.tables.found("A_SalesOrder", (response.json()["d"]["SalesOrder"],))
+        if fault.kind == "vanish":
+            self.orders.delete(order)
+            return response
+        order.update(fault.body or INCOMPLETE)
+        code, text = fault.code or "SLS_LORD/009", fault.message or "The sales document is not yet complete: edit data"
+        return with_message(response, text, code)
 
     def error_answer(self, fault: Fault, operation: str) -> Response:
         status = fault.status or 500
