@@ -38,6 +38,7 @@ _CHUNK_BYTES = 64 * 1024
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Of the headers of a write, those that say what it does; others may hold a CSRF token and its cookies.
+_JSON = {"Content-Type": "application/json"}
 _TELLING_HEADERS = frozenset({"content-type", "x-upsert", "x-unique-identifier-key", "x-unique-identifier-value"})
 
 _deadline: ContextVar[float | None] = ContextVar("crmsync_deadline", default=None)
@@ -156,6 +157,46 @@ STATUS_ERRORS: Mapping[int, type[errors.CrmsyncError]] = {
 Explain = Callable[[Reply], "Failure | None"]
 """Reads a vendor's answer: a Failure if it reports one (even under 200), None if all is well."""
 
+Speaks = Callable[[Reply], bool]
+"""Whether an answer is the application's own, and not a page of its edge, of a gateway or of a login.
+
+A vendor declares it once, `VendorClient(…, speaks=speaks_json)`, and a call that answers something else than the others
+(a CSV, XML metadata) says so itself: `call(…, speaks=lambda reply: …)`. What is not the application's own is an outage,
+see is_foreign(), and never comes to Explain.
+"""
+
+# The status alone says what these mean, whoever answers: sign in (again), come back later, an internal error.
+_PLAIN_STATUS = frozenset({401, 407, 408, 425, 429})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_EMPTY_STATUS = frozenset({204, 205})
+
+
+def speaks_anything(reply: Reply) -> bool:
+    return True
+
+
+def speaks_json(reply: Reply) -> bool:
+    """The application answers an object or a list of JSON, or no content under a status that says so.
+
+    >>> [speaks_json(reply) for reply in (Reply(404, {}, [{"errorCode": "NOT_FOUND"}]), Reply(204, {}), Reply(404, {}))]
+    [True, True, False]
+    """
+    return isinstance(reply.body, dict | list) or (reply.status in _EMPTY_STATUS and not reply.text.strip())
+
+
+def is_foreign(reply: Reply, speaks: Speaks) -> bool:
+    """Whether somebody else than the application has answered, so that the call's outcome is unknown.
+
+    The one rule for it: a redirect always (the application moves nothing), and everything that it does not speak, save
+    where the status alone says all.
+
+    >>> [is_foreign(Reply(status, {}, text="<html>"), speaks_json) for status in (200, 302, 404, 420, 401, 429, 503)]
+    [True, True, True, True, False, False, False]
+    """
+    if reply.status in _REDIRECTS:
+        return True
+    return reply.status not in _PLAIN_STATUS and reply.status < 500 and not speaks(reply)
+
 
 def new_session(*, cookies: bool = False) -> requests.Session:
     """A session for all threads of a process; without cookies unless the vendor binds tokens to them."""
@@ -183,6 +224,7 @@ class VendorClient:
         call_seconds: float,
         headers: Mapping[str, str] | None = None,
         budget: Budget = UNLIMITED,
+        speaks: Speaks = speaks_anything,
     ) -> None:
         self.system = system
         self.session = session
@@ -191,6 +233,7 @@ class VendorClient:
         self._call_seconds = call_seconds
         self._headers = dict(headers or {})
         self._budget = budget
+        self._speaks = speaks
         # The total spans connecting and waiting for the answer; requests passes it on, though its types don't say so.
         self._timeout: Any = Timeout(connect=min(CONNECT_SECONDS, call_seconds), total=call_seconds)
         self._routes: dict[str, dict[str, Any]] = {}
@@ -205,6 +248,7 @@ class VendorClient:
         json: Any = None,
         data: Any = None,
         headers: Mapping[str, str] | None = None,
+        speaks: Speaks | None = None,
     ) -> Reply:
         """Send one call, with one refresh after a 401; *operation* is its stable name in errors and logs.
 
@@ -212,67 +256,50 @@ class VendorClient:
         budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
         WouldWriteError.
         """
-        own = dict(headers or {})
-        body = encode(json) if json is not None else data
-        if json is not None:
-            own.setdefault("Content-Type", "application/json")
+        call = _call(operation, method, url, params, json, data, headers, speaks or self._speaks)
         if _is_rehearsal.get() and method not in READS:
-            raise WouldWriteError(_write(operation, method, url, params, body, own))
+            raise WouldWriteError(_write(call))
         self._budget.admit()
         credentials = self._authorizer.headers() if self._authorizer else {}
-        reply = self._send(operation, method, url, params, body, {**own, **credentials})
+        reply = self._send(call, credentials)
         for _ in range(RENEWALS_MAX):
             renewal = self._authorizer.renew(credentials) if reply.status == 401 and self._authorizer else None
             if not renewal or self._authorizer is None:
                 break
             credentials = self._authorizer.headers()
-            reply = self._send(operation, method, url, params, body, {**own, **credentials})
+            reply = self._send(call, credentials)
             if renewal is not Renewal.ADOPTED:
                 break
         self._raise_for(operation, reply)
         return reply
 
-    def _send(
-        self,
-        operation: str,
-        method: str,
-        url: str,
-        params: Mapping[str, str] | None,
-        body: Any,
-        headers: dict[str, str],
-    ) -> Reply:
-        with self._budget.call(operation):
-            reply = self._exchange(operation, method, url, params, body, headers)
+    def _send(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
+        with self._budget.call(call.operation):
+            reply = self._exchange(call, credentials)
+            if is_foreign(reply, call.speaks):
+                raise foreign_answer(self.system, call.operation, reply)
         self._budget.learn(reply.headers, reply.status)
         return reply
 
-    def _exchange(
-        self,
-        operation: str,
-        method: str,
-        url: str,
-        params: Mapping[str, str] | None,
-        body: Any,
-        headers: dict[str, str],
-    ) -> Reply:
+    def _exchange(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
         ends_at = self._ends_at()
         try:
             response = self.session.request(
-                method,
-                url,
-                params=params,
-                data=body,
-                headers={**self._headers, **headers, **_correlation()},
+                call.method,
+                call.url,
+                params=call.params,
+                data=call.body,
+                headers={**self._headers, **call.headers, **credentials, **_correlation()},
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-                **self._route(url),
+                **self._route(call.url),
             )
             with response:
                 return _reply(response, _read(response, ends_at))
         except requests.RequestException as error:
             # Without its cause: that quotes the address, which may hold a customer's e-mail.
-            raise self._transport_error(operation, error) from None
+            raise self._transport_error(call.operation, error) from None
 
     def _route(self, url: str) -> dict[str, Any]:
         """The proxy and the certificates that this machine prescribes for a host, looked up once."""
@@ -310,12 +337,49 @@ class VendorClient:
         raise error
 
 
-def _write(
-    operation: str, method: str, url: str, params: Mapping[str, str] | None, body: Any, headers: Mapping[str, str]
-) -> Write:
-    telling = {name: value for name, value in headers.items() if name.lower() in _TELLING_HEADERS}
-    address = requests.Request(method, url, params=params).prepare().url or url
-    return Write(operation, method, address, telling, _readable(body))
+def foreign_answer(system: str, operation: str, reply: Reply) -> errors.VendorUnavailableError:
+    """An outage: whether the call has come to the application is unknown."""
+    return errors.VendorUnavailableError(
+        f"Something before {system} answered {operation} in its place.",
+        system=system,
+        operation=operation,
+        code=f"HTTP {reply.status}",
+        retry_after_seconds=retry_after_seconds(reply.headers),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call before its credentials; *body* as it goes over the wire."""
+
+    operation: str
+    method: str
+    url: str
+    params: Mapping[str, str] | None
+    body: Any
+    headers: Mapping[str, str]
+    speaks: Speaks
+
+
+def _call(
+    operation: str,
+    method: str,
+    url: str,
+    params: Mapping[str, str] | None,
+    json: Any,
+    data: Any,
+    headers: Mapping[str, str] | None,
+    speaks: Speaks,
+) -> _Call:
+    if json is None:
+        return _Call(operation, method, url, params, data, headers or {}, speaks)
+    return _Call(operation, method, url, params, encode(json), {**_JSON, **(headers or {})}, speaks)
+
+
+def _write(call: _Call) -> Write:
+    telling = {name: value for name, value in call.headers.items() if name.lower() in _TELLING_HEADERS}
+    address = requests.Request(call.method, call.url, params=call.params).prepare().url or call.url
+    return Write(call.operation, call.method, address, telling, _readable(call.body))
 
 
 def _readable(body: Any) -> Any:

@@ -154,7 +154,7 @@ FETCH_FAILURES: dict[str, tuple[dict[str, Any], type[errors.CrmsyncError]]] = {
     "forbidden": ({"status": 403}, errors.AuthenticationError),
     "signed out": ({"status": 401, "body": "<html>"}, errors.AuthenticationError),
     "too many calls": ({"status": 429}, errors.RateLimitedError),
-    "moved": ({"status": 302}, errors.UnexpectedAnswerError),
+    "moved": ({"status": 302}, errors.VendorUnavailableError),
     "no token": ({"status": 200}, errors.UnexpectedAnswerError),
     "no real token": ({"status": 200, "headers": {"x-csrf-token": "Required"}}, errors.UnexpectedAnswerError),
 }

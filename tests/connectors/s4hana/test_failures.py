@@ -33,7 +33,7 @@ STATUSES: dict[str, tuple[int, dict[str, str], type[errors.CrmsyncError], bool, 
     "gateway": (502, {}, errors.VendorUnavailableError, False, None),
     "maintenance": (503, WAIT, errors.VendorUnavailableError, False, 60.0),
     "gateway timeout": (504, {}, errors.VendorUnavailableError, False, None),
-    "log-on page": (302, {}, errors.UnexpectedAnswerError, False, None),
+    "log-on page": (302, {}, errors.VendorUnavailableError, False, None),
     "a page under 201": (201, {}, errors.UnexpectedAnswerError, False, None),
 }
 

@@ -58,7 +58,7 @@ ROWS = [
     (503, body("SERVER_UNAVAILABLE"), errors.VendorUnavailableError, False, None),
     (503, "<html><body>down for maintenance</body></html>", errors.VendorUnavailableError, False, None),
     (300, '["/services/data/v68.0/sobjects/Opportunity/006"]', errors.UnexpectedAnswerError, False, None),
-    (302, "", errors.UnexpectedAnswerError, False, None),
+    (302, "", errors.VendorUnavailableError, False, None),
     (200, "<html>", errors.UnexpectedAnswerError, False, None),
 ]
 

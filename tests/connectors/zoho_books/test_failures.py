@@ -84,7 +84,7 @@ FAILURES = {
     "internal error of another code": (500, body(9999), {}, errors.VendorUnavailableError, False, None),
     "page of a proxy": (503, PAGE, {"Retry-After": "20"}, errors.VendorUnavailableError, False, 20.0),
     "page instead of data": (200, PAGE, {}, errors.UnexpectedAnswerError, False, None),
-    "redirect": (302, PAGE, {"Location": "https://accounts.zoho.test"}, errors.UnexpectedAnswerError, False, None),
+    "redirect": (302, PAGE, {"Location": "https://accounts.zoho.test"}, errors.VendorUnavailableError, False, None),
     "refusal as a page": (403, PAGE, {}, errors.AuthenticationError, True, None),
     "method not allowed": (405, body(7), {}, errors.UnexpectedAnswerError, False, None),
 }
@@ -142,7 +142,7 @@ def test_lost_answer_is_definite_only_where_nothing_was_sent(
 def test_redirect_is_no_success_whatever_it_says(zoho: responses.RequestsMock, books: Build) -> None:
     zoho.post(f"{API}/invoices/46/email", status=302, **body(0))
 
-    with pytest.raises(errors.UnexpectedAnswerError) as caught:
+    with pytest.raises(errors.VendorUnavailableError) as caught:
         books().send_invoice("46", ())
 
     assert not caught.value.is_definite
