@@ -55,6 +55,9 @@ class CrmsyncError(Exception):
     """True when the fault is the system's and not this run's. While the system's breaker is open such a failure uses
     up no attempt, and a run that died of one goes on by itself when the system is back."""
 
+    words: str
+    """The vendor's own, which may hold personal data: sealed with the run's dead letter, shown nowhere else."""
+
     def __init__(
         self,
         message: str | None = None,
@@ -71,6 +74,11 @@ class CrmsyncError(Exception):
         self.code = code
         self.field_errors = dict(field_errors or {})
         self.advice = advice
+        self.words = ""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Without the vendor's words: what is pickled travels through the broker."""
+        return type(self), self.args, {**self.__dict__, "words": ""}
 
     def __str__(self) -> str:
         """The sentence, then the fields at fault, then the vendor's own code."""

@@ -480,17 +480,21 @@ def _sap(reader: Reader) -> SapSettings | None:
         customer_tax_category=reader.text("SAP_CUSTOMER_TAX_CATEGORY", pattern=".{1,4}"),
         customer_tax_classification=reader.text("SAP_CUSTOMER_TAX_CLASSIFICATION", "1", pattern=".{1}"),
         departure_country=_departure_country(reader),
-        lock_codes=tuple(reader.text("SAP_LOCK_CODES", pattern=r"[\w/.~ -]+", expected="codes between blanks").split()),
+        lock_codes=_codes(reader, "SAP_LOCK_CODES", code=r"[\w/.~-]{1,60}", example="MC/601, V2/468"),
         stock_types=_codes(reader, "SAP_STOCK_TYPES", "01"),
         stock_plants=_codes(reader, "SAP_STOCK_PLANTS"),
         calls_at_once=reader.integer("SAP_CALLS_AT_ONCE", 8, minimum=1),
     )
 
 
-def _codes(reader: Reader, name: str, default: str = "") -> tuple[str, ...]:
-    """Codes of at most four characters between blanks."""
-    expected = "codes between blanks, such as 1010 1020"
-    return tuple(reader.text(name, default, pattern=r"\w{1,4}( +\w{1,4})*", expected=expected).split())
+def _codes(
+    reader: Reader, name: str, default: str = "", *, code: str = r"\w{1,4}", example: str = "1010, 1020"
+) -> tuple[str, ...]:
+    """A list, separated by commas, semicolons or blanks, each of the form *code*."""
+    found = tuple(filter(None, re.split(r"[\s,;]+", reader.raw(name) or default)))
+    if not all(re.fullmatch(code, each) for each in found):
+        reader.problems[name] = f"expected codes separated by commas or blanks, such as {example}"
+    return found
 
 
 def _departure_country(reader: Reader) -> str:

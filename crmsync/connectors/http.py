@@ -134,6 +134,7 @@ class Failure:
     error: type[errors.CrmsyncError] | None = None  # where the vendor's code says more than the status
     message: str | None = None  # our own sentence for the vendor's code
     advice: str | None = None  # what a person can do about it; not kept where the worker tries again
+    words: str = field(default="", repr=False)  # the vendor's own: they go where errors.CrmsyncError.words says
 
 
 # What a status means where the vendor's own code does not say more. Anything else of 4xx: RejectedError.
@@ -392,6 +393,12 @@ def _readable(body: Any) -> Any:
 
 def error_of(system: str, operation: str, reply: Reply, failure: Failure) -> errors.CrmsyncError:
     """The error for an answer: by the vendor's code where it is known, else by status."""
+    error = _error_of(system, operation, reply, failure)
+    error.words = failure.words
+    return error
+
+
+def _error_of(system: str, operation: str, reply: Reply, failure: Failure) -> errors.CrmsyncError:
     error_type = failure.error or _by_status(reply.status)
     message = failure.message or f"{system} answered {operation} with {reply.status}."
     common: dict[str, Any] = {"system": system, "operation": operation, "code": failure.code or f"HTTP {reply.status}"}

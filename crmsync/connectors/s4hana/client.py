@@ -15,7 +15,7 @@ from crmsync.connectors.http import Authorizer, Explain, VendorClient, new_sessi
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import Tokens
 from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome
-from crmsync.connectors.s4hana.odata import Address, Row, entity, equals, expanded
+from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
@@ -89,7 +89,7 @@ class S4Hana:
         partner: Partner = read(_PARTNER, row, "adopt_customer")
         if partner.is_blocked:
             raise _blocked(partner)
-        if not _has_sales_role(row):
+        if not self._has_sales_role(row):
             self._add_sales_role(partner)
         key = partner.customer or self._customer_number("adopt_customer", partner)
         if not self._has_sales_area(row):
@@ -120,7 +120,7 @@ class S4Hana:
         return orders.created_document(read(_ORDER, row, "create_order"))
 
     def read_order(self, key: str) -> Document:
-        row = self._service.read("read_order", ORDER_SERVICE, entity("A_SalesOrder", key), {"$select": _ORDER_FIELDS})
+        row = self._service.read("read_order", ORDER_SERVICE, "A_SalesOrder", key, {"$select": _ORDER_FIELDS})
         return orders.document(read(_ORDER, row, "read_order"))
 
     def stock(self) -> Iterator[Sequence[StockRow]]:
@@ -139,9 +139,16 @@ class S4Hana:
         path = f"{entity('A_BusinessPartner', partner.number)}/to_BusinessPartnerRole"
         self._service.create("add_sales_role", PARTNER_SERVICE, path, partners.role_body(partners.SALES_ROLE))
 
+    def _has_sales_role(self, row: Row) -> bool:
+        roles = self._expanded(row, "to_BusinessPartnerRole")
+        return any(role.get("BusinessPartnerRole") == partners.SALES_ROLE for role in roles)
+
+    def _expanded(self, row: Row, *path: str) -> list[Row]:
+        return self._service.expanded("adopt_customer", PARTNER_SERVICE, row, *path)
+
     def _has_sales_area(self, row: Row) -> bool:
         wanted = partners.sales_area(self._settings)
-        areas = expanded(row, "to_Customer", "to_CustomerSalesArea")
+        areas = self._expanded(row, "to_Customer", "to_CustomerSalesArea")
         return any(read(_SALES_AREA, area, "adopt_customer") == wanted for area in areas)
 
     def _add_sales_area(self, key: str, currency: str) -> None:
@@ -223,11 +230,6 @@ def _is_hopeless(error: errors.CrmsyncError) -> bool:
 
 def _match(partner: Partner, matched_by: str) -> CustomerMatch:
     return CustomerMatch(key=partner.customer or partner.number, name=partner.name, matched_by=matched_by)
-
-
-def _has_sales_role(row: Row) -> bool:
-    roles = expanded(row, "to_BusinessPartnerRole")
-    return any(role.get("BusinessPartnerRole") == partners.SALES_ROLE for role in roles)
 
 
 def _blocked(partner: Partner) -> errors.RejectedError:

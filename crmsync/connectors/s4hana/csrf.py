@@ -7,17 +7,20 @@ Reads send the cookies too: SAP limits the number of open sessions, so all calls
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 from requests.cookies import get_cookie_header
 
 from crmsync import errors
 from crmsync.connectors.http import VendorClient
-from crmsync.connectors.s4hana.errors import SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
+from crmsync.connectors.s4hana.errors import FORBIDDEN, NOT_ALLOWED, SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
 from crmsync.connectors.s4hana.odata import Address
 
+YOUNG_SECONDS = 60.0
 _OPERATION = "csrf_token"
 _FETCH = {TOKEN_HEADER: "Fetch"}
 
@@ -27,6 +30,12 @@ class Token:
     """The headers that a write sends: the token and the cookies it is bound to."""
 
     headers: Mapping[str, str]
+    fetched_at: float = field(default_factory=lambda: time.monotonic())
+
+    @property
+    def may_be_stale(self) -> bool:
+        """Whether a 403 may mean this token, although the answer does not say so: gateways take its header off."""
+        return time.monotonic() - self.fetched_at > YOUNG_SECONDS
 
 
 class Tokens:
@@ -55,21 +64,33 @@ class Tokens:
         return current
 
     def _fetch(self, service: str) -> Token:
-        """From the service's root, or from its metadata where the root can't be read."""
+        """From the service's root, or from its metadata where the root gives none, whatever it answers.
+
+        Some services have no readable root, and some gateways leave the token out there (SAP/cloud-sdk-js#2430).
+        """
         try:
             return self._ask(self._address.url(service), {})
         except NoTokenHereError:
+            pass
+        try:
             return self._ask(self._address.url(service, "$metadata"), {"Accept": "application/xml"})
+        except NoTokenHereError as error:
+            raise _no_token(error) from None
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> Token:
         reply = self._http.call(_OPERATION, "GET", url, headers={**_FETCH, **headers})
-        value = reply.headers.get(TOKEN_HEADER, "")
-        if not value or value.lower() == "required":
-            raise errors.UnexpectedAnswerError(f"{SYSTEM} gave no CSRF token.", system=SYSTEM, operation=_OPERATION)
         self.cookies = self._cookies_for(url)
-        return Token({TOKEN_HEADER: value, **self.cookies})
+        return Token({TOKEN_HEADER: reply.headers[TOKEN_HEADER], **self.cookies})
 
     def _cookies_for(self, url: str) -> Mapping[str, str]:
         """Every cookie of the session, whatever its name: names vary by system and client."""
         header = get_cookie_header(self._http.session.cookies, requests.Request("GET", url).prepare())
         return {"Cookie": header} if header else {}
+
+
+def _no_token(error: NoTokenHereError) -> errors.CrmsyncError:
+    """Neither address gave one: a missing permission, or whoever stands before SAP, which passes."""
+    told: dict[str, Any] = {"system": SYSTEM, "operation": _OPERATION, "code": error.code}
+    if error.code == f"HTTP {FORBIDDEN}":
+        return errors.AuthenticationError(NOT_ALLOWED, **told)
+    return errors.VendorUnavailableError(f"{SYSTEM} gave no CSRF token.", **told)

@@ -21,9 +21,25 @@ _SENTENCES = {
     "CVI_API/003": f"{SYSTEM} wants a currency for the sales area; the deal has none that it knows.",
 }
 SIGNED_OUT = "HTTP 401"
-_FORBIDDEN = f"{SYSTEM} does not let the communication user do this; check its communication arrangements."
+FORBIDDEN = 403
+NOT_IMPLEMENTED = 501
+_FINAL = (401, 408, 429)  # what says the same at every address
+NOT_ALLOWED = f"{SYSTEM} does not let the communication user do this; check its communication arrangements."
+_LOCKED = f"A record in {SYSTEM} is locked by somebody who works on it."
 _CODE = re.compile(r"[\w/.~-]{1,60}")
 _FIELD = re.compile(r"[A-Za-z]\w{0,59}")
+# Messages of the lock handler, and of documents, material masters and their values that somebody has open
+# (SAP KBA 3645227 and public clients; the texts of classes MC, V2, VL and M3).
+LOCK_CODES = frozenset({"MC/601", "MC/602", "V2/468", "VL/045", "M3/024", "M3/897"})
+# Applications have classes of their own for it, so their English or German sentence counts as well: that somebody holds
+# the record. To be wrong costs three more tries, to miss it a person's time.
+_SOMEBODY = re.compile(
+    r"\b(locked|blocked|held|being processed|currently (processed|edited|changed|maintained))"
+    r" by (the )?(user|another|you)\b"
+    r"|\b(gesperrt|bearbeitet|blockiert) (durch|von)\b"
+    r"|\b(durch|von) (den |einem )?(anderen )?(Be|A)nutzer\b.*\b(gesperrt|bearbeitet)",
+    re.IGNORECASE,
+)
 _GENERIC = "/IWBEP/"  # codes of the gateway, which say less than those of the application
 _LOUD = ("warning", "error")
 
@@ -32,7 +48,7 @@ class StaleTokenError(errors.AuthenticationError):
     """SAP S/4HANA does not accept the CSRF token it just gave; a proxy may drop its cookies."""
 
 
-class NoTokenHereError(errors.RecordNotFoundError):
+class NoTokenHereError(errors.CrmsyncError):
     """SAP S/4HANA gives no CSRF token at this address."""
 
 
@@ -47,9 +63,9 @@ def outcome(*, is_definite: bool) -> Iterator[None]:
 
 
 def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
-    """The Failure that *reply* reports; a code among *lock_codes* means: try later.
+    """The Failure that *reply* reports; a code among *lock_codes* means: try later, as those that are known do.
 
-    Locked objects answer 400 with a code that varies by application, so only a tenant's own table can tell them.
+    Locked objects answer 400 with a code that varies by application.
     """
     if reply.status < 400:
         return None
@@ -58,23 +74,30 @@ def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
     if reply.status == 401:  # usually an HTML page
         return Failure(SIGNED_OUT, message=f"{SYSTEM} does not accept the credentials.")
     error = _error(reply.body)
-    code = _most_exact([error, *_faults(error)])
-    if code in lock_codes and reply.status < 500:
-        return Failure(code, error=errors.ConcurrentUpdateError, message=f"A record in {SYSTEM} is locked.")
-    sentence = _FORBIDDEN if reply.status == 403 else _SENTENCES.get(code)
-    return Failure(code, field_errors=_field_errors(error), message=sentence)
+    entries = [error, *_faults(error)]
+    words = _words(entries)
+    lock = next((code for each in entries if (code := _code(each)) in LOCK_CODES or code in lock_codes), "")
+    code = lock or _most_exact(entries)
+    if reply.status < 500 and (lock or _SOMEBODY.search(words)):
+        return Failure(code, error=errors.ConcurrentUpdateError, message=_LOCKED, words=words)
+    sentence = NOT_ALLOWED if reply.status == FORBIDDEN else _SENTENCES.get(code)
+    return Failure(code, field_errors=_field_errors(error), message=sentence, words=words)
 
 
 def explain_token_fetch(reply: Reply) -> Failure | None:
-    """Some services have no readable root: there the token comes from elsewhere."""
-    if reply.status in (404, 405, 501):
-        return Failure(error=NoTokenHereError)
-    return explain(reply)
+    """Whatever answers without a token: it may come from elsewhere."""
+    token = str(reply.headers.get(TOKEN_HEADER, "")).lower()
+    if reply.status < 300 and token not in ("", "required"):
+        return None
+    is_final = reply.status in _FINAL or (reply.status >= 500 and reply.status != NOT_IMPLEMENTED)
+    return explain(reply) if is_final else Failure(f"HTTP {reply.status}", error=NoTokenHereError)
 
 
 def is_stale_token(reply: Reply) -> bool:
-    """Any other 403 is a missing permission and must surface (SAP KBA 3048103)."""
-    return reply.status == 403 and str(reply.headers.get(TOKEN_HEADER, "")).lower() == "required"
+    """Any other 403 is a missing permission and must surface (SAP KBA 3048103); but see Tokens.may_be_stale()."""
+    if reply.status != FORBIDDEN:
+        return False
+    return str(reply.headers.get(TOKEN_HEADER, "")).lower() == "required" or "csrf token" in reply.text[:2000].lower()
 
 
 def remarks(headers: Mapping[str, str]) -> list[str]:
@@ -117,6 +140,14 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
 def _most_exact(entries: list[Mapping[str, Any]]) -> str:
     codes = [code for entry in entries if (code := _code(entry))]
     return next((code for code in codes if not code.startswith(_GENERIC)), codes[0] if codes else "")
+
+
+def _words(entries: list[Mapping[str, Any]]) -> str:
+    """What SAP itself says, each sentence once."""
+    texts = (
+        message.get("value") if isinstance(message := entry.get("message"), Mapping) else message for entry in entries
+    )
+    return "\n".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
 
 
 def _code(entry: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 SERVICE_ROOT = "/sap/opu/odata/sap"
+NUMBER_LENGTH = 10  # of partners, customers, addresses and documents
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d+)?\)/")
 _QUERY_SAFE = "$'(),:/"
@@ -39,11 +40,13 @@ class Address:
 
         >>> Address("https://h").next_url("API_X", "http://internal:8000/sap/opu/odata/sap/API_X/A_X?$skiptoken=7")
         'https://h/sap/opu/odata/sap/API_X/A_X?$skiptoken=7'
+        >>> Address("https://h").next_url("API_X", "https://h/odata/API_X/A_X('1')/to_Y?$skiptoken=7")
+        "https://h/sap/opu/odata/sap/API_X/A_X('1')/to_Y?$skiptoken=7"
         """
         parts = urlsplit(link)
-        return self._with_client(
-            f"{self.base_url}{SERVICE_ROOT}/{service}/{parts.path.rsplit('/', maxsplit=1)[-1]}", parts.query
-        )
+        _, is_whole, path = parts.path.partition(f"/{service}/")
+        path = path if is_whole else parts.path.lstrip("/")
+        return self._with_client(f"{self.base_url}{SERVICE_ROOT}/{service}/{path}", parts.query)
 
     def _with_client(self, url: str, query: str) -> str:
         if self.sap_client and "sap-client=" not in query:
@@ -67,6 +70,23 @@ def equals(field: str, *values: str) -> str:
     "AddressID eq '1' or AddressID eq '2'"
     """
     return " or ".join(f"{field} eq {literal(value)}" for value in values)
+
+
+def numbered(field: str, *numbers: str) -> str:
+    """The same for numbers of ten digits, in every form in which SAP may keep them: not every service converts them.
+
+    >>> numbered("Customer", "4711", "TG11")
+    "Customer eq '4711' or Customer eq '0000004711' or Customer eq 'TG11'"
+    """
+    return equals(field, *dict.fromkeys(form for number in numbers for form in (number, padded(number))))
+
+
+def padded(number: str) -> str:
+    """
+    >>> padded("4711"), padded("TG11")
+    ('0000004711', 'TG11')
+    """
+    return number.zfill(NUMBER_LENGTH) if number.isascii() and number.isdigit() else number
 
 
 def entity(entity_set: str, key: str) -> str:
@@ -160,7 +180,21 @@ def expanded(row: Any, *path: str) -> list[Row]:
     >>> expanded({"to_Customer": None}, "to_Customer", "to_CustomerSalesArea")
     []
     """
+    return _expansion(row, path).rows
+
+
+def rest_of(row: Any, *path: str) -> str:
+    """The link to the rows after those that expanded() gives, "" where those are all.
+
+    >>> rest_of({"to_Item": {"results": [], "__next": "A_X('1')/to_Item?$skiptoken=7"}}, "to_Item")
+    "A_X('1')/to_Item?$skiptoken=7"
+    """
+    return _expansion(row, path).next_link
+
+
+def _expansion(row: Any, path: Iterable[str]) -> Page:
     for name in path:
         row = row.get(name) if isinstance(row, Mapping) else None
     rows: Iterable[Any] = row.get("results", ()) if isinstance(row, Mapping) else row or ()
-    return [each for each in rows if isinstance(each, Mapping)]
+    link = str(row.get("__next") or "") if isinstance(row, Mapping) else ""
+    return Page([each for each in rows if isinstance(each, Mapping)], link)

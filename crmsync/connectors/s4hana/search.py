@@ -8,7 +8,7 @@ from typing import Any
 
 from crmsync import errors
 from crmsync.connectors.s4hana.errors import SYSTEM
-from crmsync.connectors.s4hana.odata import Row, entity, equals, same_upper, trimmed
+from crmsync.connectors.s4hana.odata import Row, equals, numbered, same_upper, trimmed
 from crmsync.connectors.s4hana.partners import TAX_NUMBER_LENGTH, external_id
 from crmsync.connectors.s4hana.schemas import (
     EmailSchema,
@@ -73,7 +73,7 @@ class PartnerSearch:
         Raises: RecordNotFoundError.
         """
         for field in ("Customer", "BusinessPartner"):
-            options = {"$filter": equals(field, key), "$expand": _EXPAND, "$orderby": "BusinessPartner"}
+            options = {"$filter": numbered(field, key), "$expand": _EXPAND, "$orderby": "BusinessPartner"}
             rows = self._service.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
             found = next((row for row in rows if trimmed(str(row.get(field))) == trimmed(key)), None)
             if found is not None:
@@ -81,22 +81,22 @@ class PartnerSearch:
         raise errors.RecordNotFoundError(f"{SYSTEM} has no customer {key}.", system=SYSTEM, operation=operation)
 
     def numbered(self, operation: str, number: str) -> Partner:
-        row = self._service.read(operation, PARTNER_SERVICE, entity("A_BusinessPartner", number), {"$select": _SELECT})
+        row = self._service.read(operation, PARTNER_SERVICE, "A_BusinessPartner", number, {"$select": _SELECT})
         return _partner(row, operation)
 
     def _numbered(self, operation: str, numbers: list[str]) -> list[Partner]:
         if not numbers:
             return []
-        found = self._partners(operation, equals("BusinessPartner", *numbers))
+        found = self._partners(operation, numbered("BusinessPartner", *numbers))
         return _candidates(partner for partner in found if partner.number in numbers)
 
     def _at(self, operation: str, addresses: list[str]) -> list[str]:
         if not addresses:
             return []
-        condition = equals("AddressID", *addresses)
+        condition = numbered("AddressID", *addresses)
         rows = self._rows(operation, "A_BusinessPartnerAddress", condition, "BusinessPartner,AddressID")
         found = [read(_ADDRESS, row, operation) for row in rows]
-        return _distinct(each["partner"] for each in found if each["address_id"] in addresses)
+        return _distinct(each["partner"] for each in found if trimmed(each["address_id"]) in addresses)
 
     def _partners(self, operation: str, condition: str) -> Iterator[Partner]:
         options = {"$filter": condition, "$select": _SELECT, "$orderby": "BusinessPartner"}

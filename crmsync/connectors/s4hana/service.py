@@ -68,10 +68,31 @@ class ServiceClient:
             else:
                 url = ""
 
-    def read(self, operation: str, service: str, path: str, options: Mapping[str, str]) -> Row:
-        """Raises: RecordNotFoundError."""
-        reply = self._get(operation, self._address.url(service, path, options))
-        return self._single(operation, reply)
+    def read(self, operation: str, service: str, entity_set: str, number: str, options: Mapping[str, str]) -> Row:
+        """The entity of this *number*, with or without the zeros before it. Raises: RecordNotFoundError."""
+        try:
+            return self._read(operation, service, odata.entity(entity_set, number), options)
+        except errors.RecordNotFoundError:
+            if odata.padded(number) == number:
+                raise
+            return self._read(operation, service, odata.entity(entity_set, odata.padded(number)), options)
+
+    def _read(self, operation: str, service: str, path: str, options: Mapping[str, str]) -> Row:
+        return self._single(operation, self._get(operation, self._address.url(service, path, options)))
+
+    def expanded(self, operation: str, service: str, row: Row, *path: str) -> list[Row]:
+        """Every row at the end of an expanded *path*: SAP pages inside an answer as well.
+
+        Raises: UnexpectedAnswerError for a page that comes again.
+        """
+        rows, link, seen = odata.expanded(row, *path), odata.rest_of(row, *path), set[str]()
+        while link:
+            if link in seen:
+                raise self._unexpected(operation, "does not come to the last page")
+            seen.add(link)
+            page = self._page(operation, self._address.next_url(service, link))
+            rows, link = [*rows, *page.rows], page.next_link
+        return rows
 
     def create(self, operation: str, service: str, path: str, body: Mapping[str, Any]) -> Row:
         """Create one entity with all that is nested in it; SAP's answer may lack what it computes.
@@ -106,11 +127,13 @@ class ServiceClient:
         return self._http.call(operation, "GET", url, headers=self._tokens.cookies)
 
     def _post(self, operation: str, service: str, url: str, body: Mapping[str, Any]) -> Reply:
-        """One write; a stale token is renewed once, for the vendor has done nothing then."""
+        """One write; a token that is stale, or may be, is renewed once, for the vendor has done nothing then."""
         token = self._tokens.of(service)
         try:
             return self._http.call(operation, "POST", url, json=body, headers=token.headers)
-        except StaleTokenError:
+        except errors.AuthenticationError as error:
+            if not isinstance(error, StaleTokenError) and not token.may_be_stale:
+                raise
             token = self._tokens.renewed(service, stale=token)
             return self._http.call(operation, "POST", url, json=body, headers=token.headers)
 

@@ -132,7 +132,7 @@ def test_another_403_is_a_missing_permission(sap: Sap, build: Build, fixture: Lo
     assert len(sap.sent) == 2
 
 
-@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("status", [200, 302, 403, 404, 405, 406, 501])
 def test_a_service_without_a_root_gives_its_token_with_the_metadata(
     sap: Sap, build: Build, accepts_order: Callable[[], None], status: int
 ) -> None:
@@ -151,13 +151,32 @@ FETCH_FAILURES: dict[str, tuple[dict[str, Any], type[errors.CrmsyncError]]] = {
     "dump": ({"status": 500}, errors.VendorUnavailableError),
     "timeout": ({"body": requests.ReadTimeout()}, errors.VendorUnavailableError),
     "broken": ({"body": requests.ConnectionError()}, errors.VendorUnavailableError),
-    "forbidden": ({"status": 403}, errors.AuthenticationError),
     "signed out": ({"status": 401, "body": "<html>"}, errors.AuthenticationError),
     "too many calls": ({"status": 429}, errors.RateLimitedError),
-    "moved": ({"status": 302}, errors.VendorUnavailableError),
-    "no token": ({"status": 200}, errors.UnexpectedAnswerError),
-    "no real token": ({"status": 200, "headers": {"x-csrf-token": "Required"}}, errors.UnexpectedAnswerError),
 }
+
+# what both addresses answer → the error of the write, which was not sent
+NOWHERE: dict[str, tuple[dict[str, Any], type[errors.CrmsyncError]]] = {
+    "forbidden": ({"status": 403}, errors.AuthenticationError),
+    "moved": ({"status": 302}, errors.VendorUnavailableError),
+    "a page": ({"status": 200, "body": "<html>"}, errors.VendorUnavailableError),
+    "no such address": ({"status": 404}, errors.VendorUnavailableError),
+    "no real token": ({"status": 200, "headers": {"x-csrf-token": "Required"}}, errors.VendorUnavailableError),
+}
+
+
+@pytest.mark.parametrize(("answer", "error_type"), NOWHERE.values(), ids=NOWHERE)
+def test_a_token_that_is_found_nowhere_means_that_nothing_was_sent(
+    sap: Sap, build: Build, answer: dict[str, Any], error_type: type[errors.CrmsyncError]
+) -> None:
+    sap.answers("GET", f"{ORDERS}/", **answer)
+    sap.answers("GET", f"{ORDERS}/$metadata", **answer)
+
+    with pytest.raises(error_type) as caught:
+        build().create_order(REQUEST)
+
+    assert caught.value.is_definite
+    assert [request.method for request in sap.sent] == ["GET", "GET"]
 
 
 @pytest.mark.parametrize(("answer", "error_type"), FETCH_FAILURES.values(), ids=FETCH_FAILURES)

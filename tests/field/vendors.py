@@ -1,0 +1,79 @@
+"""The connectors as a process has them, against a server of the test's own; and answers as the vendors give them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crmsync.connectors import s4hana
+from crmsync.connectors.http import Renewal
+from crmsync.connectors.s4hana import S4Hana
+from crmsync.domain.tokens import AccessToken
+from crmsync.settings import Settings
+from tests.field.raw_server import answer
+
+DEAL = "006xx0000012abcAAA"
+DEAL_PATH = f"/services/data/v68.0/sobjects/Opportunity/{DEAL}"
+QUERY_PATH = "/services/data/v68.0/query"
+SAP_ROOT = "/sap/opu/odata/sap"
+ORDER_SERVICE = f"{SAP_ROOT}/API_SALES_ORDER_SRV/"
+ORDERS = f"{ORDER_SERVICE}A_SalesOrder"
+PARTNER_SERVICE = f"{SAP_ROOT}/API_BUSINESS_PARTNER/"
+PARTNERS = f"{PARTNER_SERVICE}A_BusinessPartner"
+BOOKS = "/books/v3"
+
+
+def json_answer(content: Any, status: str = "200 OK", *headers: str) -> bytes:
+    return answer(json.dumps(content).encode(), status, headers)
+
+
+def csrf_token(value: str = "token-1") -> bytes:
+    return json_answer({"d": {"EntitySets": []}}, "200 OK", f"x-csrf-token: {value}")
+
+
+def sap_refusal(code: str, text: str, *details: tuple[str, str], status: str = "400 Bad Request") -> bytes:
+    """An error answer of SAP; *details* are code and text of what it lists inside."""
+    inner = [{"code": code, "message": text, "severity": "error", "target": ""} for code, text in details]
+    error = {"code": code, "message": {"lang": "en", "value": text}, "innererror": {"errordetails": inner}}
+    return json_answer({"error": error}, status)
+
+
+def salesforce_refusal(code: str, text: str, *, status: str = "400 Bad Request", **more: Any) -> bytes:
+    return json_answer([{"message": text, "errorCode": code, **more}], status)
+
+
+class NoStore:
+    """For connections that sign in with a password."""
+
+
+def sap(url: str, **changes: Any) -> S4Hana:
+    env = {
+        "SAP_BASE_URL": url,
+        "SAP_AUTH": "basic",
+        "SAP_USER": "CRMSYNC",
+        "SAP_PASSWORD": "pass-word",
+        "SAP_SALES_ORGANIZATION": "1010",
+    }
+    settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
+    assert settings.sap is not None
+    store: Any = NoStore()
+    return s4hana.connect(settings.sap, token_store=store, behaviour=settings.behaviour)
+
+
+class Signed:
+    """A token of the org at *instance_url* that can be renewed without end."""
+
+    def __init__(self, instance_url: str) -> None:
+        self.renewals = 0
+        self.instance_url = instance_url
+
+    def token(self) -> AccessToken:
+        return AccessToken(f"token-{self.renewals}", datetime.now(UTC) + timedelta(hours=1), self.instance_url)
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token().value}"}
+
+    def renew(self, stale: Any) -> Renewal:
+        self.renewals += 1
+        return Renewal.FETCHED
