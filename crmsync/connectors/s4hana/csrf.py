@@ -70,8 +70,9 @@ class Tokens:
         """
         try:
             return self._ask(self._address.url(service), {})
-        except NoTokenHereError:
-            pass
+        except (NoTokenHereError, errors.VendorUnavailableError) as error:
+            if not isinstance(error, NoTokenHereError) and not _is_redirected(error):
+                raise
         try:
             return self._ask(self._address.url(service, "$metadata"), {"Accept": "application/xml"})
         except NoTokenHereError as error:
@@ -86,6 +87,10 @@ class Tokens:
         """Every cookie of the session, whatever its name: names vary by system and client."""
         header = get_cookie_header(self._http.session.cookies, requests.Request("GET", url).prepare())
         return {"Cookie": header} if header else {}
+
+
+def _is_redirected(error: errors.CrmsyncError) -> bool:
+    return (error.code or "").startswith("HTTP 3")
 
 
 def _no_token(error: NoTokenHereError) -> errors.CrmsyncError:
