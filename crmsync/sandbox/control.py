@@ -88,6 +88,7 @@ class Control:
             ("POST", "/latency", self._latency),
             ("POST", "/reset", lambda body: s.reset()),
             ("POST", "/tokens/expire", lambda body: s.expire_tokens(body.get("system"))),
+            ("POST", "/org/move", lambda body: {"url": s.move_org(**body)}),
             ("POST", "/sessions/expire", lambda body: s.sap.access.expire_sessions()),
             ("POST", "/locators/expire", lambda body: s.salesforce.cursors.expire()),
             ("POST", "/clock", lambda body: s.clock.advance(float(body["advance_seconds"]))),

@@ -16,6 +16,7 @@ from crmsync.sandbox.keys import make_key
 from crmsync.sandbox.ledger import Ledger, duplicates
 from crmsync.sandbox.receiver import Receiver
 from crmsync.sandbox.salesforce.app import Salesforce
+from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
 from crmsync.sandbox.salesforce.profile import SalesforceProfile
 from crmsync.sandbox.salesforce.webhooks import OutboundMessages
 from crmsync.sandbox.sap.app import Sap
@@ -57,6 +58,7 @@ class Sandbox:
         self._history, self._calls = Ledger(self.clock), Calls()
         self._build()
         self._servers: dict[str, Server] = {}
+        self._addresses: list[Server] = []  # further ones of the Salesforce org, the newest last
         self._stopped = threading.Event()
 
     def _build(self) -> None:
@@ -86,6 +88,7 @@ class Sandbox:
             self._servers[name] = Server(app, base + offset if base else 0)
         for vendor in self.vendors:
             vendor.url = self._servers[vendor.name].url
+        self.salesforce.login_url = self.salesforce.url
         for server in self._servers.values():
             server.start()
         self._stopped.clear()
@@ -94,6 +97,7 @@ class Sandbox:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._move_back()
         for server in self._servers.values():
             server.stop()
         self._servers.clear()
@@ -124,7 +128,7 @@ class Sandbox:
         crm, erp, books = self.profile.salesforce, self.profile.sap, self.profile.zoho
         currency = {} if crm.multi_currency else {"CRMSYNC_DEFAULT_CURRENCY": crm.currency}
         return {
-            "SF_LOGIN_URL": self.salesforce.url,
+            "SF_LOGIN_URL": self.salesforce.login_url,
             "SF_CLIENT_ID": crm.client_id,
             "SF_USERNAME": crm.username,
             "SF_PRIVATE_KEY": self._key.private_pem,
@@ -171,7 +175,8 @@ class Sandbox:
         return self._calls.report()
 
     def reset(self) -> None:
-        """Back to the seed: no documents, tokens, faults, waits or counts; addresses and settings stay."""
+        """Back to the seed: no documents, tokens, faults, waits or counts, the org where it was; settings stay."""
+        self._move_back()
         self.faults.clear()
         self.clock.reset()
         self.latency.seconds, self.latency.systems = self.profile.latency_seconds, {}
@@ -182,6 +187,27 @@ class Sandbox:
         self.products.seed()
         self._history.reset()
         self._calls.reset()
+
+    def move_org(self, old: str = "expired") -> str:
+        """Give the Salesforce org another address, and return it; the old one answers as *old* says (OLD_ADDRESSES).
+
+        The first address goes on signing in, whatever it answers else. Raises ValueError.
+        """
+        if old not in OLD_ADDRESSES:
+            raise ValueError(f"old {old!r} is none of {', '.join(OLD_ADDRESSES)}")
+        crm, before = self.salesforce, self._addresses[-1] if self._addresses else None
+        self._addresses.append(Server(crm.serve))
+        self._addresses[-1].start()
+        crm.move(self._addresses[-1].url, old)
+        if old == "gone" and before:
+            before.stop()
+        return crm.url
+
+    def _move_back(self) -> None:
+        self.salesforce.url = self.salesforce.login_url
+        self.salesforce.left.clear()
+        while self._addresses:
+            self._addresses.pop().stop()
 
     def expire_tokens(self, system: str | None = None) -> None:
         """End the tokens of one system, or of all."""

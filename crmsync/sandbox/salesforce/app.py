@@ -5,6 +5,7 @@ Source: shared fact sheet on Salesforce, sections 1 to 8 and 13.
 
 import re
 from collections import deque
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
@@ -15,13 +16,14 @@ from crmsync.sandbox.salesforce.bulk_routes import bulk_routes
 from crmsync.sandbox.salesforce.collection_routes import collection_routes
 from crmsync.sandbox.salesforce.cursors import Cursors
 from crmsync.sandbox.salesforce.errors import SalesforceError, needs_json
+from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
 from crmsync.sandbox.salesforce.oauth import Oauth
 from crmsync.sandbox.salesforce.operations import OPERATIONS, record_operation
 from crmsync.sandbox.salesforce.org import Org, Record
 from crmsync.sandbox.salesforce.profile import SalesforceProfile
 from crmsync.sandbox.salesforce.schema import build_schema
 from crmsync.sandbox.salesforce.search import Search, page
-from crmsync.sandbox.salesforce.soql import parse
+from crmsync.sandbox.salesforce.soql import Query, names_in, parse
 from crmsync.sandbox.vendor import Surroundings, Vendor
 
 VERSIONS = {60: "Spring '24", 64: "Summer '25", 65: "Winter '26", 66: "Spring '26", 67: "Summer '26", 68: "Winter '27"}
@@ -29,6 +31,7 @@ NEWEST, OLDEST = 68, 31
 DATA = r"/services/data/v(?P<version>\d+\.0)"
 DAY_SECONDS = 24 * 3600
 LONGEST_HEAD = 16_384
+STAMPS = {"systemmodstamp", "lastmodifieddate", "createddate"}
 DEALS = (
     *("SAP_Order_Number__c", "Zoho_Invoice_Number__c", "Sync_Status__c"),
     *("Payment_Received__c", "Payment_Amount__c", "Payment_Date__c"),
@@ -46,6 +49,8 @@ class Salesforce(Vendor):
         super().__init__(around)
         self.profile = profile
         self.oauth = Oauth(self.clock, profile, public_key, self.token)
+        self.login_url = ""
+        self.left: dict[str, str] = {}  # addresses from which the org has moved away, and what they answer now
         self.reset()
         self._route()
 
@@ -124,6 +129,20 @@ class Salesforce(Vendor):
         while self.used and self.used[0] < oldest:
             self.used.popleft()
 
+    def serve(self, request: Request) -> Response:
+        """An address that the org has left knows nothing but how to sign in."""
+        old = self.left.get(request.headers.get("host", ""))
+        if old is None or request.path.startswith("/services/oauth2"):
+            return super().serve(request)
+        self.around.calls.count(self.name, "moved")
+        return OLD_ADDRESSES[old](request, self.url)
+
+    def move(self, url: str, old: str) -> None:
+        """Answer at another address from now on; sessions end, and the old address answers as *old* says."""
+        self.left[self.url.partition("//")[2]] = old
+        self.url = url
+        self.oauth.expire()
+
     def finish(self, request: Request, response: Response) -> Response:
         """Every answer of the API tells the budget: calls used and allowed in 24 hours."""
         self._forget()
@@ -138,7 +157,7 @@ class Salesforce(Vendor):
         self.oauth.expire()
 
     def _token(self, request: Request) -> Response:
-        return self.oauth.grant(request, self.url, self.organization["Id"], self.org.user["Id"])
+        return self.oauth.grant(request, self.url, self.login_url, self.organization["Id"], self.org.user["Id"])
 
     def _versions(self, request: Request) -> Response:
         shown = [{"label": name, "url": f"/services/data/v{n}.0", "version": f"{n}.0"} for n, name in VERSIONS.items()]
@@ -166,9 +185,17 @@ class Salesforce(Vendor):
             raise SalesforceError("MALFORMED_QUERY", "A query string has to be specified")
         query, search = parse(request.query["q"]), Search(self.org, version)
         kind, found = search.find(query, deleted=deleted)
+        found = self._committed(query, found)
         if query.counting:
             return {"totalSize": len(found), "done": True, "records": []}
         return page(search, kind, query, found, self.cursors.keeper(version, self._page_size(request)))
+
+    def _committed(self, query: Query, found: list[Record]) -> list[Record]:
+        """A query for what has changed misses rows whose transaction is stamped, but not committed yet."""
+        if not self.profile.lag_seconds or not STAMPS & names_in(query.where):
+            return found
+        seen = self.clock.now() - timedelta(seconds=self.profile.lag_seconds)
+        return [row for row in found if row["SystemModstamp"] <= seen]
 
     def _page_size(self, request: Request) -> int:
         wanted = re.search(r"batchSize=(\d+)", request.headers.get("sforce-query-options", ""))

@@ -29,13 +29,16 @@ class Oauth:
         self._make_token = make_token
         self._sessions: dict[str, float] = {}
 
-    def grant(self, request: Request, base: str, organization: str, user: str) -> Response:
-        """Answer a token request, with an error object and status 400 where it is not in order."""
+    def grant(self, request: Request, base: str, login: str, organization: str, user: str) -> Response:
+        """Answer a token request, with an error object and status 400 where it is not in order.
+
+        *base* is the org's address, *login* the one at which clients sign in; an assertion may be meant for either.
+        """
         if request.content_type != "application/x-www-form-urlencoded":
             return _error("invalid_request", "content type must be application/x-www-form-urlencoded")
         if request.form.get("grant_type") != GRANT:
             return _error("unsupported_grant_type", "grant type not supported")
-        problem = self._problem(request.form.get("assertion", ""), base)
+        problem = self._problem(request.form.get("assertion", ""), (base, login))
         if problem:
             return _error(*problem)
         token = f"{organization[:15]}!AQ{self._make_token(60)}"
@@ -44,12 +47,12 @@ class Oauth:
         body = {"access_token": token, "scope": "api", "instance_url": base, "id": identity, "token_type": "Bearer"}
         return answer(body)
 
-    def _problem(self, assertion: str, base: str) -> tuple[str, str] | None:
+    def _problem(self, assertion: str, addresses: tuple[str, ...]) -> tuple[str, str] | None:
         import jwt
 
         try:
             options: Any = {"require": ["iss", "sub", "aud", "exp"], "verify_exp": False, "verify_iat": False}
-            audiences = [*AUDIENCES, base]
+            audiences = [*AUDIENCES, *addresses]
             claims = jwt.decode(assertion, self._public_key, ["RS256"], audience=audiences, options=options)
         except jwt.InvalidAudienceError:
             return "invalid_grant", "audience is invalid"
@@ -58,8 +61,8 @@ class Oauth:
         return self._problem_with(claims)
 
     def _problem_with(self, claims: dict[str, Any]) -> tuple[str, str] | None:
-        left = claims["exp"] - time.time()  # the caller's clock is the real one, however far a test is ahead
-        if left <= 0:
+        left = _instant(claims["exp"]) - time.time()  # the caller's clock is the real one, however far a test is ahead
+        if not left > 0:  # what is not a number is neither
             return "invalid_grant", "assertion expired"
         if left > LONGEST_SECONDS:
             return "invalid_grant", "invalid assertion"
@@ -80,6 +83,13 @@ class Oauth:
 
     def expire(self) -> None:
         self._sessions.clear()
+
+
+def _instant(value: Any) -> float:
+    """Seconds since the epoch, as a number or as its digits, which simple-salesforce sends; else long ago."""
+    if isinstance(value, str) and value.isdigit():
+        return float(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
 def _error(error: str, description: str) -> Response:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class SalesforceProfile:
-    """`custom_fields` adds fields to objects in the notation of `schema`, e.g. {"Account": "VAT_Number__c:s20"}."""
+    """`custom_fields` adds fields to objects in the notation of `schema`, e.g. {"Account": "VAT_Number__c:s20"}.
+
+    `lag_seconds` is how long a change stays off the queries that look for changes: its stamp is older than its commit.
+    """
 
     client_id: str = "3MVG9sandboxConsumerKey"
     username: str = "integration@crmsync.example.com"
@@ -14,4 +17,5 @@ class SalesforceProfile:
     multi_currency: bool = False
     daily_calls: int = 100_000
     page_size: int = 2000
+    lag_seconds: float = 0.0
     custom_fields: dict[str, str] = field(default_factory=dict)

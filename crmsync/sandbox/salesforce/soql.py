@@ -68,6 +68,15 @@ class _Selection:
     counting: bool = False
 
 
+def names_in(tree: Tree | None) -> set[str]:
+    """The names of the fields that conditions are about, in lower case."""
+    if isinstance(tree, Group):
+        return {name for part in tree.parts for name in names_in(part)}
+    if isinstance(tree, Not):
+        return names_in(tree.inner)
+    return {tree.path.lower()} if tree else set()
+
+
 def parse(text: str) -> Query:
     """Read a query. Raises SalesforceError (MALFORMED_QUERY)."""
     parser = _Parser(text)

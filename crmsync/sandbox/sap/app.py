@@ -3,6 +3,7 @@
 Source: shared fact sheet on S/4HANA, sections 1, 2 and 7.
 """
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
@@ -18,7 +19,7 @@ from crmsync.sandbox.sap.operations import OPERATIONS, operation_of
 from crmsync.sandbox.sap.orders import Orders
 from crmsync.sandbox.sap.partners import Partners
 from crmsync.sandbox.sap.profile import SapProfile
-from crmsync.sandbox.sap.reading import Reader, options_of
+from crmsync.sandbox.sap.reading import Found, Reader, options_of
 from crmsync.sandbox.sap.tables import Tables
 from crmsync.sandbox.sap.uri import Address, parse_path
 from crmsync.sandbox.vendor import Surroundings, Vendor
@@ -49,9 +50,13 @@ class Sap(Vendor):
         self.partners = Partners(self.tables, self.clock, own_customer_numbers=self.profile.own_customer_numbers)
         self.orders = Orders(self.tables, self.clock)
         self.catalogue = Catalogue(self.tables, self.clock)
-        self.changes = Changes(self.tables, self.reader, self.partners, self.orders, self.catalogue, self)
+        parts = (self.partners, self.orders, self.catalogue)
+        self.changes = Changes(self.tables, self.reader, *parts, self.profile, self.clock, self._note)
         self.access.expire_tokens()
         self.access.expire_sessions()
+
+    def _note(self, action: str, kind: str, key: str, reference: str | None) -> None:
+        self.ledger.note(self.name, action, kind, key, reference=reference)
 
     def expire_tokens(self) -> None:
         self.access.expire_tokens()
@@ -88,10 +93,17 @@ class Sap(Vendor):
         options = options_of(request.target)
         if address.key is not None and (address.nav is None or not address.nav.many):
             return self._one(request, address, options)
-        found = self.reader.found(address.target, self._related(address), options)
+        found = self._listed(address, self.reader.found(address.target, self._related(address), options))
         if address.counting:
             return Response(200, str(len(found.all())).encode())
         return formatted(request, {"d": self.reader.collection(address.target, found, options, request.path)})
+
+    def _listed(self, address: Address, found: Found) -> Found:
+        """A list without what is too fresh for it."""
+        if not self.profile.lag_seconds or address.nav:
+            return found
+        seen = self.clock.now() - timedelta(seconds=self.profile.lag_seconds)
+        return Found([row for row in found.all() if row.get("_made", seen) <= seen])
 
     def _related(self, address: Address) -> list[Row] | None:
         """The rows that a navigation leads to; None where the whole set is asked for."""

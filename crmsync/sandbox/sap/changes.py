@@ -1,7 +1,8 @@
 """Creating, changing and deleting entities: what each set allows, ETags, and what follows from a change."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.http import Request, Response
 from crmsync.sandbox.sap.catalogue import Catalogue
 from crmsync.sandbox.sap.errors import ODataError, not_found
@@ -9,23 +10,31 @@ from crmsync.sandbox.sap.formats import bare, etag_header, formatted, needs_json
 from crmsync.sandbox.sap.metadata import NOT_CREATABLE, NOT_DELETABLE, STOCK_SETS, Entity, Row
 from crmsync.sandbox.sap.orders import REJECTION_REASONS, Orders, refused
 from crmsync.sandbox.sap.partners import Partners
+from crmsync.sandbox.sap.profile import SapProfile
 from crmsync.sandbox.sap.reading import Reader, etag_of
 from crmsync.sandbox.sap.tables import Tables
 from crmsync.sandbox.sap.uri import Address
 from crmsync.sandbox.sap.writing import Draft, read_draft, read_update
 
-if TYPE_CHECKING:
-    from crmsync.sandbox.sap.app import Sap
+Note = Callable[[str, str, str, str | None], None]  # action, kind, key, reference
 
 
 class Changes:
     """The writes of one system."""
 
     def __init__(
-        self, tables: Tables, reader: Reader, partners: Partners, orders: Orders, catalogue: Catalogue, system: "Sap"
+        self,
+        tables: Tables,
+        reader: Reader,
+        partners: Partners,
+        orders: Orders,
+        catalogue: Catalogue,
+        profile: SapProfile,
+        clock: Clock,
+        note: Note,
     ) -> None:
-        self._tables, self._reader, self._system = tables, reader, system
-        self._partners, self._orders, self._catalogue = partners, orders, catalogue
+        self._tables, self._reader, self._profile, self._clock = tables, reader, profile, clock
+        self._partners, self._orders, self._catalogue, self._tell = partners, orders, catalogue, note
 
     def create(self, request: Request, address: Address) -> Response:
         needs_json(request)
@@ -36,6 +45,8 @@ class Changes:
             parent = self._tables.found(address.entity.name, address.key)
             draft.row |= {name: parent[name] for name in address.nav.on} | dict(address.nav.fixed)
         row = self._insert(draft)
+        for one in draft.walk():
+            one.row["_made"] = self._clock.now()
         self._note("created", draft.entity, row)
         return self._created(request, draft, row)
 
@@ -66,7 +77,7 @@ class Changes:
         """201 with Location and ETag; in mode `bare` the computed values are still empty."""
         sent = ",".join(name for name in draft.children if name == "to_Item" or draft.entity.name != "A_SalesOrder")
         shown = self._reader.entity(draft.entity, row, {"$expand": sent})
-        if self._system.profile.create_response == "bare":
+        if self._profile.create_response == "bare":
             shown = bare(shown)
         response = formatted(request, {"d": shown}, 201)
         response.headers |= {"Location": self._reader.uri(draft.entity, row)} | etag_header(row)
@@ -78,7 +89,7 @@ class Changes:
         if draft.entity.name != "A_SalesOrder":
             return ""
         materials = {item.row["Material"] for item in draft.under("to_Item")}
-        warned = sorted(materials & set(self._system.profile.warn_materials))
+        warned = sorted(materials & set(self._profile.warn_materials))
         return f"Material {warned[0]} will be discontinued" if warned else "" if materials else "Document is incomplete"
 
     def update(self, request: Request, address: Address) -> Response:
@@ -137,4 +148,4 @@ class Changes:
         kind = {"A_SalesOrder": "order", "A_BusinessPartner": "customer"}.get(entity.name, entity.name)
         key = "/".join(str(row.get(name, "")) for name in entity.keys)
         reference = row.get("PurchaseOrderByCustomer") or row.get("BusinessPartnerIDByExtSystem")
-        self._system.ledger.note(self._system.name, action, kind, key, reference=reference)
+        self._tell(action, kind, key, reference)
