@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kombu import Exchange, Queue
 
+from crmsync.broker_address import Address
 from crmsync.embedded import ensure_running
 from crmsync.settings import Settings
 
@@ -15,13 +16,8 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name), routing_key=name)
 
 
-def _broker() -> str:
-    url = _settings.broker_url or _settings.redis_url or ensure_running(_settings.home).url
-    # redis-py's address of a socket, as kombu writes it.
-    return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
-
-
-broker_url = _broker()
+_address = _settings.broker_address or Address(ensure_running(_settings.home).url)
+broker_url, broker_use_ssl = _address.kombu()
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker waits for its broker for ever
 broker_pool_limit = 10

@@ -90,19 +90,6 @@ def embedded_client_url(home: Path) -> str:
     return f"unix://{socket_path(home)}?db=0"
 
 
-def redis_py_url(url: str) -> str:
-    """Celery's way of writing an address, as redis-py reads it.
-
-    >>> redis_py_url("redis+socket:///run/redis.sock?virtual_host=2")
-    'unix:///run/redis.sock?db=2'
-    >>> redis_py_url("rediss://cache:6380/0?ssl_cert_reqs=CERT_REQUIRED")
-    'rediss://cache:6380/0?ssl_cert_reqs=required'
-    """
-    if url.startswith("redis+socket://"):
-        return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=", 1)
-    return re.sub(r"(?<=ssl_cert_reqs=)CERT_\w+", lambda found: found[0].removeprefix("CERT_").lower(), url)
-
-
 def socket_path(home: Path) -> Path:
     """Inside *home*, or under /tmp where that is too long or not plain enough for an address.
 

@@ -17,11 +17,18 @@ CORRELATION_HEADER = "X-Correlation-Id"
 
 _context: ContextVar[dict[str, str] | None] = ContextVar("crmsync_log_context", default=None)
 
+# A password in an address may hold an @ or a / that should have been encoded: everything up to the last @ is taken.
+_IN_ADDRESSES = (
+    (re.compile(r"(://[^:/@\s]*):\S*@"), r"\1:***@"),
+    (re.compile(r"\b((?:rediss?|redis\+socket|unix)://)[^:/@\s]+@"), r"\1***@"),
+    (re.compile(r"(?i)([?&][\w-]*(?:pass|pwd|secret|token)\w*=).*?(?=&[\w.-]+=|[\s\"']|$)"), r"\1***"),
+)
+
 # What may look like a secret or a person in a line of a library that we do not control.
 _REDACTIONS = (
     (re.compile(r"(?i)\b(bearer|zoho-oauthtoken|basic)\s+[\w.~+/=!-]+"), r"\1 ***"),
     (re.compile(r"(?i)\b((?:access_|refresh_)?token|client_secret|password|assertion|secret)=[^&\s\"']+"), r"\1=***"),
-    (re.compile(r"://([^:/@\s]*):[^@\s/]+@"), r"://\1:***@"),
+    *_IN_ADDRESSES,
     (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]+\b"), "***@***"),
 )
 
@@ -63,6 +70,19 @@ def redact(text: str) -> str:
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def without_password(address: str) -> str:
+    """*address* as it may be shown, even one that is written wrongly.
+
+    >>> without_password("postgresql://crm:p@s/s#@db/crmsync"), without_password("redis://:secret@host/0")
+    ('postgresql://crm:***@db/crmsync', 'redis://:***@host/0')
+    >>> without_password("unix://:secret@/run/r.sock?db=1"), without_password("postgresql://db/x?user=a&password=b&c")
+    ('unix://:***@/run/r.sock?db=1', 'postgresql://db/x?user=a&password=***')
+    """
+    for pattern, replacement in _IN_ADDRESSES:
+        address = pattern.sub(replacement, address)
+    return address
 
 
 class JsonFormatter(logging.Formatter):

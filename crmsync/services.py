@@ -13,12 +13,13 @@ from redis import Redis
 
 from crmsync import log
 from crmsync.alerts.content import outage_alert, recovery_alert
+from crmsync.broker_address import Address
 from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, connect, is_configured
 from crmsync.domain.breaker import Breaker
-from crmsync.embedded import ensure_running, redis_py_url
+from crmsync.embedded import ensure_running
 from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
@@ -164,11 +165,9 @@ def redis_link(settings: Settings, *, level: int = logging.WARNING) -> Link:
 
     Nothing is opened or started before the first question.
     """
-    broker = "" if settings.broker_url.startswith("amqp") else settings.broker_url
 
     def opening() -> Redis:
-        url = redis_py_url(settings.redis_url or broker)
-        return redis_client(url or ensure_running(settings.home).client_url)
+        return redis_client(settings.redis_address or Address(ensure_running(settings.home).client_url))
 
     return Link(opening, level=level)
 

@@ -7,30 +7,18 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from crmsync.broker_address import Address, address_of, read_ca_file, read_url
+from crmsync.environment import Reader, Secret, instant_of
 from crmsync.errors import ConfigurationError
+from crmsync.needs import WITHHELD
 
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+__all__ = ["Reader", "Secret", "Settings", "instant_of"]
+
 MINIMUM_SECRET_LENGTH = 12  # what Zoho asks of a webhook secret
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
-    """A value that never prints; reveal() is easy to grep for."""
-
-    _value: str
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "***"
-
-    __str__ = __repr__
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +114,13 @@ class SlackSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowerSettings:
+    address: str
+    port: int
+    basic_auth: Secret | None  # user:password; None: the control tower's
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     max_retries: int
     retry_backoff_seconds: float
@@ -162,6 +157,7 @@ class Settings:
     database_url: str
     redis_url: str  # "" means: the embedded server of *home*
     broker_url: str  # "" means: redis_url
+    broker_ca_file: str
     secret_key: Secret | None
     tower_password: Secret | None
     host: str
@@ -173,6 +169,7 @@ class Settings:
     go_live: datetime | None
     behaviour: Behaviour
     slack: SlackSettings
+    flower: FlowerSettings
     salesforce: SalesforceSettings | None
     sap: SapSettings | None
     zoho_books: ZohoBooksSettings | None
@@ -194,6 +191,17 @@ class Settings:
         return settings
 
     @property
+    def redis_address(self) -> Address:
+        """REDIS_URL, else a broker that is a Redis; empty where that is the embedded server."""
+        broker = "" if self.broker_url.startswith("amqp") else self.broker_url
+        return address_of(self.redis_url or broker, self.broker_ca_file)
+
+    @property
+    def broker_address(self) -> Address:
+        """Celery's broker; empty where that is the embedded server."""
+        return address_of(self.broker_url or self.redis_url, self.broker_ca_file)
+
+    @property
     def tower_url(self) -> str:
         """Where people open the control tower."""
         return self.public_url or f"http://{self.host}:{self.port}"
@@ -204,121 +212,19 @@ class Settings:
         return command if is_default else f"CRMSYNC_HOME={shlex.quote(str(self.home))} {command}"
 
 
-class Reader:
-    """Reads variables and remembers their names and what is wrong with them."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-        self.names: list[str] = []
-        self.problems: dict[str, str] = {}
-
-    def raw(self, name: str) -> str:
-        if name not in self.names:
-            self.names.append(name)
-        return self._env.get(name, "").strip()
-
-    def text(self, name: str, default: str = "", *, pattern: str = "", expected: str = "") -> str:
-        value = self.raw(name) or default
-        if value and pattern and not re.fullmatch(pattern, value):
-            self.problems[name] = f"expected {expected or pattern}"
-        return value
-
-    def required(self, name: str) -> str:
-        value = self.raw(name)
-        if not value:
-            self.problems[name] = "is missing"
-        return value
-
-    def secret(self, name: str, *, required: bool = True) -> Secret:
-        return Secret(self.required(name) if required else self.raw(name))
-
-    def optional_secret(self, name: str, *, minimum_length: int = 1) -> Secret | None:
-        value = self.raw(name)
-        if value and len(value) < minimum_length:
-            self.problems[name] = f"expected at least {minimum_length} characters"
-        return Secret(value) if value else None
-
-    def number(self, name: str, default: str, *, minimum: str = "0") -> Decimal:
-        try:
-            value = Decimal(self.raw(name) or default)
-        except ArithmeticError:
-            value = Decimal("NaN")
-        if not value.is_finite() or value < Decimal(minimum):
-            self.problems[name] = f"expected a number of at least {minimum}"
-            return Decimal(default)
-        return value
-
-    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
-        text = self.raw(name)
-        if not text:
-            return default
-        value = int(text) if re.fullmatch(r"-?\d{1,18}", text) else minimum - 1
-        if value < minimum or (maximum is not None and value > maximum):
-            span = f"from {minimum} to {maximum}" if maximum is not None else f"of at least {minimum}"
-            self.problems[name] = f"expected a whole number {span}"
-            return default
-        return value
-
-    def instant(self, name: str) -> datetime | None:
-        text = self.raw(name)
-        try:
-            return instant_of(text) if text else None
-        except ValueError:
-            self.problems[name] = "expected a day or an instant, such as 2026-11-01T00:00:00Z"
-            return None
-
-    def folder(self, name: str) -> Path | None:
-        text = self.raw(name)
-        return Path(text).absolute() if text else None
-
-    def flag(self, name: str) -> bool:
-        value = self.raw(name).lower()
-        if value not in ("", "0", "1", "true", "false", "yes", "no"):
-            self.problems[name] = "expected true or false"
-        return value in ("1", "true", "yes")
-
-    def url(self, name: str, default: str = "", *, required: bool = False) -> str:
-        value = (self.raw(name) or default).rstrip("/")
-        if not value and not required:
-            return ""
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            self.problems[name] = "is missing" if not value else "expected an address starting with https://"
-        elif parts.scheme == "http" and parts.hostname not in _THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
-            self.problems[name] = "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
-        return value
-
-    def any_set(self, *names: str) -> bool:
-        return any([self.raw(name) for name in names])  # a list: every name is to be remembered
-
-
-def instant_of(text: str) -> datetime:
-    """A day, which begins at midnight UTC, or an instant with its zone.
-
-    Raises: ValueError.
-
-    >>> instant_of("2026-11-01").isoformat(), instant_of("2026-11-01T09:00:00+02:00").isoformat()
-    ('2026-11-01T00:00:00+00:00', '2026-11-01T07:00:00+00:00')
-    """
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        text += "T00:00:00Z"
-    value = datetime.fromisoformat(text)
-    if value.tzinfo is None:
-        raise ValueError("an instant needs its zone")
-    return value.astimezone(UTC)
-
-
 def default_home(env: Mapping[str, str]) -> Path:
     return Path(env.get("CRMSYNC_HOME") or Path(env.get("HOME", "~"), ".local", "state", "crmsync")).expanduser()
 
 
 def _read(reader: Reader) -> Settings:
+    reader.flag("CRMSYNC_ALLOW_HTTP")  # checked even where no address asks for it
     home = Path(reader.raw("CRMSYNC_HOME") or default_home(reader._env)).expanduser().absolute()
     return Settings(
         home=home,
         database_url=_database_url(reader, home),
-        redis_url=_broker(reader, "REDIS_URL", ("redis", "rediss", "unix")),
-        broker_url=_broker(reader, "CELERY_BROKER_URL", ("redis", "rediss", "redis+socket", "amqp", "amqps")),
+        redis_url=read_url(reader, "REDIS_URL", ("redis", "rediss", "unix")),
+        broker_url=read_url(reader, "CELERY_BROKER_URL", ("redis", "rediss", "redis+socket", "amqp", "amqps")),
+        broker_ca_file=read_ca_file(reader),
         secret_key=reader.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32),
         tower_password=reader.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH),
         host=reader.text("CRMSYNC_HOST", "127.0.0.1"),
@@ -330,6 +236,7 @@ def _read(reader: Reader) -> Settings:
         go_live=reader.instant("CRMSYNC_GO_LIVE"),
         behaviour=_behaviour(reader),
         slack=_slack(reader),
+        flower=_flower(reader),
         salesforce=_salesforce(reader),
         sap=_sap(reader),
         zoho_books=_zoho_books(reader),
@@ -337,44 +244,37 @@ def _read(reader: Reader) -> Settings:
 
 
 def _database_url(reader: Reader, home: Path) -> str:
-    url = reader.raw("DATABASE_URL") or f"sqlite:///{home / 'crmsync.db'}"
+    url = reader.secret_text("DATABASE_URL") or f"sqlite:///{home / 'crmsync.db'}"
     url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
-    if not re.match(r"(sqlite|postgresql\+psycopg)://", url):
-        reader.problems["DATABASE_URL"] = "expected sqlite:///… or postgresql://…"
-    return url
-
-
-def _broker(reader: Reader, name: str, schemes: tuple[str, ...]) -> str:
-    url = reader.raw(name)
-    if url and urlsplit(url).scheme not in schemes:
-        reader.problems[name] = f"expected an address starting with one of {', '.join(schemes)}"
+    if url != WITHHELD and not re.match(r"(sqlite|postgresql\+psycopg)://", url):
+        reader.problems.setdefault("DATABASE_URL", "expected sqlite:///… or postgresql://…")
     return url
 
 
 def _behaviour(reader: Reader) -> Behaviour:
-    lease_seconds = reader.number("CRMSYNC_LEASE_SECONDS", "60", minimum="1")
+    lease_seconds = reader.number("CRMSYNC_LEASE_SECONDS", "60", minimum="1", maximum="3600")
     # A call must end well within the lease: two fit into one.
     call_seconds = min(Decimal(25), lease_seconds * Decimal("0.4"))
     behaviour = Behaviour(
         max_retries=reader.integer("CRMSYNC_MAX_RETRIES", 3, maximum=20),
-        retry_backoff_seconds=float(reader.number("CRMSYNC_RETRY_BACKOFF_SECONDS", "2")),
+        retry_backoff_seconds=float(reader.number("CRMSYNC_RETRY_BACKOFF_SECONDS", "2", maximum="3600")),
         lease_seconds=float(lease_seconds),
-        sweep_seconds=float(reader.number("CRMSYNC_SWEEP_SECONDS", "15", minimum="0.5")),
-        settle_seconds=float(reader.number("CRMSYNC_SETTLE_SECONDS", "30")),
-        call_seconds=float(reader.number("CRMSYNC_CALL_SECONDS", str(call_seconds), minimum="0.1")),
-        max_starts=reader.integer("CRMSYNC_MAX_STARTS", 5, minimum=1),
-        payment_terms_days=reader.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30),
+        sweep_seconds=float(reader.number("CRMSYNC_SWEEP_SECONDS", "15", minimum="0.5", maximum="3600")),
+        settle_seconds=float(reader.number("CRMSYNC_SETTLE_SECONDS", "30", maximum="86400")),
+        call_seconds=float(reader.number("CRMSYNC_CALL_SECONDS", str(call_seconds), minimum="0.1", maximum="1620")),
+        max_starts=reader.integer("CRMSYNC_MAX_STARTS", 5, minimum=1, maximum=1000),
+        payment_terms_days=reader.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650),
         send_on_create=reader.flag("CRMSYNC_SEND_ON_CREATE"),
         default_currency=reader.text("CRMSYNC_DEFAULT_CURRENCY", pattern="[A-Z]{3}", expected="a code such as USD"),
-        low_stock_threshold=reader.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10"),
-        max_body_bytes=reader.integer("CRMSYNC_MAX_BODY_BYTES", 1_048_576, minimum=1024),
+        low_stock_threshold=reader.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10", maximum="999999999"),
+        max_body_bytes=reader.integer("CRMSYNC_MAX_BODY_BYTES", 1_048_576, minimum=1024, maximum=104_857_600),
         workers=reader.integer("CRMSYNC_WORKERS", 2, minimum=1, maximum=64),
-        inventory_seconds=reader.integer("CRMSYNC_INVENTORY_SECONDS", 3600),
-        catch_up_seconds=reader.integer("CRMSYNC_CATCH_UP_SECONDS", 600),
-        catch_up_grace_seconds=reader.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120),
-        catch_up_overlap_seconds=reader.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900),
-        silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600),
-        breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1),
+        inventory_seconds=reader.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000),
+        catch_up_seconds=reader.integer("CRMSYNC_CATCH_UP_SECONDS", 600, maximum=2_592_000),
+        catch_up_grace_seconds=reader.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120, maximum=86_400),
+        catch_up_overlap_seconds=reader.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900, maximum=2_592_000),
+        silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
+        breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
         reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),
     )
     if behaviour.catch_up_overlap_seconds <= behaviour.catch_up_grace_seconds:
@@ -386,7 +286,7 @@ def _behaviour(reader: Reader) -> Behaviour:
 
 def _slack(reader: Reader) -> SlackSettings:
     slack = SlackSettings(
-        webhook_url=reader.optional_secret("SLACK_WEBHOOK_URL"),
+        webhook_url=reader.secret_url("SLACK_WEBHOOK_URL"),
         bot_token=reader.optional_secret("SLACK_BOT_TOKEN"),
         channel=reader.text("SLACK_CHANNEL"),
         api_url=reader.url("SLACK_API_URL", "https://slack.com/api") + "/",
@@ -396,11 +296,23 @@ def _slack(reader: Reader) -> SlackSettings:
     return slack
 
 
+def _flower(reader: Reader) -> FlowerSettings:
+    basic_auth = reader.optional_secret("FLOWER_BASIC_AUTH")
+    is_given = basic_auth is not None and not basic_auth.is_withheld
+    if basic_auth is not None and is_given and not re.fullmatch(r"[^:,]+:[^,]+(,[^:,]+:[^,]+)*", basic_auth.reveal()):
+        reader.problems.setdefault("FLOWER_BASIC_AUTH", "expected user:password, with neither of them empty")
+    return FlowerSettings(
+        address=reader.text("FLOWER_ADDRESS", "127.0.0.1"),
+        port=reader.integer("FLOWER_PORT", 5555, minimum=1, maximum=65535),
+        basic_auth=basic_auth,
+    )
+
+
 _FIELD = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 
 
 def _salesforce(reader: Reader) -> SalesforceSettings | None:
-    names = ("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY", "SF_PRIVATE_KEY_FILE")
+    names = ("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY")
     webhook_secret = reader.optional_secret("SF_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
     if not reader.any_set(*names) and webhook_secret is None:
         return None
@@ -409,7 +321,7 @@ def _salesforce(reader: Reader) -> SalesforceSettings | None:
         login_url=login_url,
         client_id=reader.required("SF_CLIENT_ID"),
         username=reader.required("SF_USERNAME"),
-        private_key=_private_key(reader),
+        private_key=reader.private_key("SF_PRIVATE_KEY"),
         api_version=reader.text("SF_API_VERSION", "68.0", pattern=r"v?\d\d\.0", expected="a version such as 68.0"),
         webhook_secret=webhook_secret,
         organization_id=reader.text("SF_ORGANIZATION_ID", pattern="00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?"),
@@ -424,24 +336,9 @@ def _salesforce(reader: Reader) -> SalesforceSettings | None:
         payment_date_field=reader.text("SF_PAYMENT_DATE_FIELD", "Payment_Date__c", pattern=_FIELD),
         stock_field=reader.text("SF_STOCK_FIELD", "Available_Stock__c", pattern=_FIELD),
         low_stock_field=reader.text("SF_LOW_STOCK_FIELD", "Low_Stock_Alert__c", pattern=_FIELD),
-        calls_at_once=reader.integer("SF_CALLS_AT_ONCE", 0),
+        calls_at_once=reader.integer("SF_CALLS_AT_ONCE", 0, maximum=10_000),
         catch_up_filter=reader.text("SF_CATCH_UP_FILTER"),
     )
-
-
-def _private_key(reader: Reader) -> Secret:
-    """A PEM in SF_PRIVATE_KEY (line ends may be written as \\n), or the path of one in SF_PRIVATE_KEY_FILE."""
-    key, path = reader.raw("SF_PRIVATE_KEY").replace("\\n", "\n"), reader.raw("SF_PRIVATE_KEY_FILE")
-    if not key and path:
-        try:
-            key = Path(path).expanduser().read_text()
-        except OSError as error:
-            reader.problems["SF_PRIVATE_KEY_FILE"] = f"can't be read: {error.strerror}"
-            return Secret("")
-    if "PRIVATE KEY-----" not in key:
-        name = "SF_PRIVATE_KEY_FILE" if path else "SF_PRIVATE_KEY"
-        reader.problems[name] = "expected a PEM private key" if key else "is missing"
-    return Secret(key)
 
 
 def _sap(reader: Reader) -> SapSettings | None:
@@ -483,7 +380,7 @@ def _sap(reader: Reader) -> SapSettings | None:
         lock_codes=_codes(reader, "SAP_LOCK_CODES", code=r"[\w/.~-]{1,60}", example="MC/601, V2/468"),
         stock_types=_codes(reader, "SAP_STOCK_TYPES", "01"),
         stock_plants=_codes(reader, "SAP_STOCK_PLANTS"),
-        calls_at_once=reader.integer("SAP_CALLS_AT_ONCE", 8, minimum=1),
+        calls_at_once=reader.integer("SAP_CALLS_AT_ONCE", 8, minimum=1, maximum=10_000),
     )
 
 
@@ -523,7 +420,7 @@ def _zoho_books(reader: Reader) -> ZohoBooksSettings | None:
         contact_unique_field=reader.text("ZOHO_CONTACT_UNIQUE_FIELD", pattern=_FIELD),
         item_lookup=reader.flag("ZOHO_ITEM_LOOKUP"),
         line_discounts=reader.flag("ZOHO_LINE_DISCOUNTS"),
-        calls_per_minute=reader.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1),
-        calls_per_day=reader.integer("ZOHO_CALLS_PER_DAY", 10_000, minimum=1),
-        calls_at_once=reader.integer("ZOHO_CALLS_AT_ONCE", 10, minimum=1),
+        calls_per_minute=reader.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1, maximum=1_000_000),
+        calls_per_day=reader.integer("ZOHO_CALLS_PER_DAY", 10_000, minimum=1, maximum=1_000_000_000),
+        calls_at_once=reader.integer("ZOHO_CALLS_AT_ONCE", 10, minimum=1, maximum=10_000),
     )

@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
+from crmsync.sandbox.keys import make_key
 
 NOW = datetime(2026, 11, 20, 9, 15, tzinfo=UTC)
 DEAL_KEY = "006xx0000012abcAAA"
+
+
+@cache
+def private_pem() -> str:
+    """A key with which nobody signs in anywhere."""
+    return make_key().private_pem
 
 
 def line(**changes: Any) -> DealLine:

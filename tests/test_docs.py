@@ -16,8 +16,10 @@ DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *so
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 
-# Read by Flower and by the process runner, not by crmsync's settings.
-OF_OTHERS = {"CRMSYNC_WORKER_NAME", "FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_PORT"}
+# Read by the Procfile's shell, not by crmsync's settings.
+OF_OTHERS = {
+    "CRMSYNC_WORKER_NAME",
+}
 
 
 def settings_variables() -> set[str]:

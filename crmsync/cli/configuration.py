@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import click
 
 from crmsync.cli import screen
+from crmsync.log import without_password
 from crmsync.settings import Secret, Settings
 
 VENDORS = ("salesforce", "sap", "zoho_books")
-
-_PASSWORD = re.compile(r"(://[^:/@\s]*):[^/\s]+@|((?:password|token)=)[^&\s]+")
 
 
 @click.command
@@ -31,15 +29,6 @@ def config(*, as_json: bool) -> None:
 def effective(settings: Settings) -> dict[str, str]:
     """Every setting by its dotted name; a vendor that is not configured is one line."""
     return {name: without_password(_text(name, value)) for name, value in _flat(settings)}
-
-
-def without_password(address: str) -> str:
-    """*address* as it may be shown.
-
-    >>> without_password("postgresql://crm:p@ss@db/crmsync"), without_password("redis://:secret@host/0")
-    ('postgresql://crm:***@db/crmsync', 'redis://:***@host/0')
-    """
-    return _PASSWORD.sub(lambda found: f"{found[1]}:***@" if found[1] else f"{found[2]}***", address)
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,10 +22,9 @@ def up() -> None:
     from crmsync.supervisor import Supervisor
 
     settings = checked(os.environ)
-    flower_port = port_of_flower(os.environ)
-    refuse_taken_ports(settings, flower_port)
+    refuse_taken_ports(settings, settings.flower.port)
     supervisor = Supervisor(specs(settings), env=environment(settings, os.environ), cwd=Path.cwd())
-    screen.console().print(screen.pairs(_facts(settings, flower_port)))
+    screen.console().print(screen.pairs(_facts(settings, settings.flower.port)))
     raise SystemExit(supervisor.run())
 
 
@@ -87,17 +86,6 @@ def refuse_taken_ports(settings: Settings, flower_port: int) -> None:
         raise ConfigurationError("A port is not free.", field_errors=problems, advice="Is crmsync running already?")
 
 
-def port_of_flower(env: Mapping[str, str]) -> int:
-    """FLOWER_PORT, which is Flower's own variable, so Settings does not know it.
-
-    Raises: ConfigurationError.
-    """
-    text = env.get("FLOWER_PORT") or "5555"
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise ConfigurationError("The environment is not right.", field_errors={"FLOWER_PORT": "expected a port"})
-    return int(text)
-
-
 def environment(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
     """What the processes get: Flower's password is the control tower's, unless it has one of its own."""
     from crmsync.passwords import tower_password
@@ -106,8 +94,8 @@ def environment(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _facts(settings: Settings, flower_port: int) -> dict[str, str]:
-    from crmsync.cli.configuration import without_password
     from crmsync.cli.processes import local_url
+    from crmsync.log import without_password
 
     url = settings.public_url or local_url(settings)
     return {
@@ -131,8 +119,8 @@ def where_the_password_is(settings: Settings) -> str:
 def redis_of(settings: Settings) -> str:
     """Which server carries the messages."""
     from crmsync import embedded
-    from crmsync.cli.configuration import without_password
     from crmsync.cli.processes import uses_embedded_redis
+    from crmsync.log import without_password
 
     if uses_embedded_redis(settings):
         return f"{embedded.find_server()}, started by crmsync, socket {embedded.socket_path(settings.home)}"

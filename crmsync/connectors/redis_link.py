@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from crmsync.broker_address import Address
 from crmsync.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -28,14 +29,16 @@ class NoRedisError(Exception):
     """Redis does not answer; whoever asks goes on without it."""
 
 
-def redis_client(url: str) -> Redis:
-    """A client of *url*, as redis-py writes addresses, that gives up soon and never tries twice."""
+def redis_client(address: Address, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
+    """A client that gives up soon and never tries twice."""
+    url, tls = address.redis_py()
     return Redis.from_url(
         url,
+        **tls,
         protocol=2,  # no HELLO, no CLIENT SETINFO: a new connection costs no answer
         driver_info=None,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
     )
 

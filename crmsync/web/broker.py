@@ -8,13 +8,12 @@ from typing import Any, TypeVar, cast
 
 from amqp.exceptions import AMQPError  # type: ignore[import-untyped]
 from kombu import Connection
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
-from crmsync.embedded import embedded_client_url, redis_py_url
+from crmsync.broker_address import Address
+from crmsync.connectors.redis_link import redis_client
+from crmsync.embedded import embedded_client_url
 from crmsync.settings import Settings
 
 TIMEOUT_SECONDS = 1.0  # for a connection, and for each answer
@@ -46,26 +45,20 @@ def queue_lengths(settings: Settings, names: Sequence[str]) -> Mapping[str, int]
 
 
 def _ask(settings: Settings, *, in_redis: Callable[[Any], Answer], in_rabbit: Callable[[Any], Answer]) -> Answer:
-    url = settings.broker_url or settings.redis_url or embedded_client_url(settings.home)
-    connect, question = (_rabbit, in_rabbit) if url.startswith("amqp") else (_redis, in_redis)
-    with closing(connect(url)) as broker:
+    address = settings.broker_address or Address(embedded_client_url(settings.home))
+    connect, question = (_rabbit, in_rabbit) if address.is_rabbit else (_redis, in_redis)
+    with closing(connect(address)) as broker:
         return question(broker)
 
 
-def _redis(url: str) -> Any:
-    return Redis.from_url(
-        redis_py_url(url),
-        protocol=2,  # no HELLO, no CLIENT SETINFO: the first answer that fails to come ends it
-        driver_info=None,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+def _redis(address: Address) -> Any:
+    return redis_client(address, timeout_seconds=TIMEOUT_SECONDS)
 
 
-def _rabbit(url: str) -> Any:
+def _rabbit(address: Address) -> Any:
+    url, tls = address.kombu()
     timeouts = {"read_timeout": TIMEOUT_SECONDS, "write_timeout": TIMEOUT_SECONDS}
-    connection = Connection(url, connect_timeout=TIMEOUT_SECONDS, transport_options=timeouts)
+    connection = Connection(url, ssl=tls, connect_timeout=TIMEOUT_SECONDS, transport_options=timeouts)
     return connection.transport.establish_connection()
 
 

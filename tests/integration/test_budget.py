@@ -14,6 +14,7 @@ import responses
 from celery.exceptions import Ignore
 from redis import Redis
 
+from crmsync.broker_address import Address
 from crmsync.cli.limits import _to_json, _usage
 from crmsync.connectors import redis_link
 from crmsync.connectors.budget import Announcement, Quota, background
@@ -66,7 +67,7 @@ def process(server: RedisServer, redis: Redis) -> Iterator[MakeBudget]:
     clients = []
 
     def make(**limits: Any) -> SharedBudget:
-        client = redis_client(server.url)
+        client = redis_client(Address(server.url))
         clients.append(client)
         quota = Quota("zoho_books", "Zoho Books", "10001", **{"calls_at_once": 4, **limits})
         return SharedBudget(quota, Link(lambda: client), reserve_percent=30, call_seconds=5)

@@ -27,6 +27,7 @@ from crmsync.store import Store
 from crmsync.store.tables import deliveries, runs
 from crmsync.web import create_app
 from crmsync.worker.flow import Flow
+from tests.builders import private_pem
 from tests.fakes import FakeClock
 from tests.system import until
 
@@ -39,7 +40,7 @@ ZOHO_DOOR = "/webhook/zoho/payment"
 ENVIRONMENT = {
     "SF_CLIENT_ID": "client",
     "SF_USERNAME": "user",
-    "SF_PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----",
+    "SF_PRIVATE_KEY": private_pem(),
     "SF_WEBHOOK_SECRET": SECRET,
     "SF_ORGANIZATION_ID": ORGANIZATION,
     "ZOHO_CLIENT_ID": "client",

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 
 from crmsync import __version__
-from crmsync.cli.configuration import without_password
 from crmsync.cli.prove import campaign
 from crmsync.cli.prove.narrator import Narrator
 from crmsync.cli.prove.page import page
@@ -20,6 +19,7 @@ from crmsync.cli.prove.plan import Plan, cases
 from crmsync.cli.prove.stage import BEHAVIOUR
 from crmsync.cli.prove.verdict import Verdict
 from crmsync.errors import ConfigurationError
+from crmsync.log import without_password
 
 
 class Interrupted(BaseException):

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crmsync.cli.configuration import without_password
 from crmsync.failpoints import ANY, BOUNDARIES, CREATE, KILL, STOP, WRITE, Failpoint
+from crmsync.log import without_password
 
 Flows = Mapping[str, Sequence[str]]  # the steps of each flow
 

@@ -11,6 +11,7 @@ import pytest
 from crmsync import __version__
 from crmsync.cli.configuration import effective
 from crmsync.settings import Settings
+from tests.builders import private_pem
 
 
 def test_help_names_every_command(run_cli):
@@ -72,7 +73,7 @@ def test_config_never_shows_a_secret():
     env = {
         "SF_CLIENT_ID": "id",
         "SF_USERNAME": "crmsync@example.com",
-        "SF_PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----geheim",
+        "SF_PRIVATE_KEY": private_pem(),
         "SF_WEBHOOK_SECRET": "geheim-geheim-geheim",
         "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/geheim",
         "DATABASE_URL": "postgresql://crmsync:geheim@db.example.com/crmsync",
@@ -82,7 +83,7 @@ def test_config_never_shows_a_secret():
 
     shown = effective(Settings.from_env(env))
 
-    assert not [name for name, value in shown.items() if "geheim" in value]
+    assert not [name for name, value in shown.items() if "geheim" in value or "BEGIN" in value]
     assert shown["salesforce.username"] == "crmsync@example.com"
     assert shown["sap"] == "not configured"
     assert shown["database_url"].endswith("crmsync:***@db.example.com/crmsync")

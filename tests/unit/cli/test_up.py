@@ -10,11 +10,12 @@ from crmsync.cli import up
 from crmsync.errors import ConfigurationError
 from crmsync.passwords import tower_password
 from crmsync.settings import Settings
+from tests.builders import private_pem
 
 CONFIGURED = {
     "SF_CLIENT_ID": "id",
     "SF_USERNAME": "crmsync@example.com",
-    "SF_PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----",
+    "SF_PRIVATE_KEY": private_pem(),
     "SAP_BASE_URL": "https://sap.example.com",
     "SAP_CLIENT_ID": "id",
     "SAP_CLIENT_SECRET": "secret",

@@ -23,6 +23,7 @@ from crmsync.connectors.zoho_books import quota as zoho_books
 from crmsync.domain.runs import LONG_WAIT_SECONDS, RetryPolicy, next_try
 from crmsync.errors import BusyError, CrmsyncError, NotNowError, RateLimitedError
 from crmsync.settings import Settings
+from tests.builders import private_pem
 
 URL = "https://books.example.com/invoices"
 BOOKS = Quota("zoho_books", "Zoho Books", "10001", calls_at_once=2, per_minute=100, per_day=2000)
@@ -166,7 +167,7 @@ def test_a_limit_of_zoho_is_believed_where_it_is_the_minutes(limit: str, reset: 
 
 def test_no_person_stands_in_a_key() -> None:
     settings = Settings.from_env(
-        {"SF_CLIENT_ID": "id", "SF_USERNAME": "ann@example.com", "SF_PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----"}
+        {"SF_CLIENT_ID": "id", "SF_USERNAME": "ann@example.com", "SF_PRIVATE_KEY": private_pem()}
     )
 
     assert settings.salesforce is not None

@@ -1,0 +1,245 @@
+"""Reads variables one by one; remembers their names, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from crmsync.errors import ConfigurationError
+from crmsync.needs import WITHHELD
+from crmsync.private_key import UnusableKeyError, normal_pem, text_of
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_FILE_BYTES_MAX = 65_536
+_QUOTES = ("''", '""', "“”", "‘’", "``")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A value that never prints; reveal() is easy to grep for."""
+
+    _value: str
+
+    @property
+    def is_withheld(self) -> bool:
+        return self._value == WITHHELD
+
+    def reveal(self) -> str:
+        """Raises: ConfigurationError in a process from which the secret is withheld."""
+        if self.is_withheld:
+            raise ConfigurationError("This process was not given the secret that it asks for (docs/configuration.md).")
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+class Reader:
+    """Reads variables and remembers their names, which are secrets, and what is wrong with them."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.names: list[str] = []
+        self.secrets: list[str] = []
+        self.problems: dict[str, str] = {}
+
+    # -- as it is written
+
+    def raw(self, name: str) -> str:
+        value = self._written(name)
+        if any(unicodedata.category(character) in ("Cc", "Cf") for character in value):
+            self.problems[name] = "holds a line break or an invisible character: type it instead of pasting it"
+        return value
+
+    def any_set(self, *names: str) -> bool:
+        """A name whose value is in a file counts as well."""
+        return any([bool(self._written(name) or self._path(name)) for name in names])  # a list: all are remembered
+
+    def _written(self, name: str) -> str:
+        if name not in self.names:
+            self.names.append(name)
+        value = self._env.get(name, "").strip().removeprefix("\ufeff").strip()
+        if len(value) > 1 and value[0] + value[-1] in _QUOTES:
+            self.problems[name] = "is written in quotes, and they would be part of the value: leave them out"
+        return value
+
+    # -- secrets
+
+    def secret_text(self, name: str) -> str:
+        """The value of *name*, or what the file holds that *name*_FILE names."""
+        self.secrets.append(name)
+        value = self.raw(name)
+        content = self._in_file(name, value)
+        return value if content is None else self._one_line(name, content)
+
+    def required_secret(self, name: str) -> Secret:
+        value = self.secret_text(name)
+        if not value:
+            self.problems.setdefault(self._place(name), "is missing")
+        return Secret(value)
+
+    def secret(self, name: str, *, required: bool = True) -> Secret:
+        return self.required_secret(name) if required else Secret(self.secret_text(name))
+
+    def optional_secret(self, name: str, *, minimum_length: int = 1) -> Secret | None:
+        value = self.secret_text(name)
+        if value and len(value) < minimum_length:
+            self.problems.setdefault(self._place(name), f"expected at least {minimum_length} characters")
+        return Secret(value) if value else None
+
+    def private_key(self, name: str) -> Secret:
+        """A PEM, whose line ends may be written as \\n."""
+        self.secrets.append(name)
+        value = self._written(name)
+        content = self._in_file(name, value)
+        if value == WITHHELD or name in self.problems:
+            return Secret(value)
+        try:
+            return Secret(normal_pem(text_of(content) if content else value))
+        except UnusableKeyError as error:
+            missing = not value and not self._path(name)
+            self.problems.setdefault(self._place(name), "is missing" if missing else str(error))
+            return Secret("")
+
+    def _place(self, name: str) -> str:
+        """Which variable a person has to look at."""
+        return f"{name}_FILE" if self._path(name) else name
+
+    def _path(self, name: str) -> str:
+        return self._env.get(f"{name}_FILE", "").strip()
+
+    def _in_file(self, name: str, value: str) -> bytes | None:
+        """What the file of *name* holds; None where none counts."""
+        path = self._path(name)
+        if not path or value == WITHHELD:
+            return None
+        if value:
+            self.problems[f"{name}_FILE"] = f"and {name} are both set: keep one of them"
+            return None
+        try:
+            with Path(path).expanduser().open("rb") as file:
+                content = file.read(_FILE_BYTES_MAX + 1)
+        except (OSError, ValueError, RuntimeError) as error:
+            self.problems[f"{name}_FILE"] = f"can't be read: {getattr(error, 'strerror', None) or 'no such path'}"
+            return None
+        if not content.strip() or len(content) > _FILE_BYTES_MAX:
+            self.problems[f"{name}_FILE"] = "is an empty file" if not content.strip() else "is too large for a secret"
+            return None
+        return content
+
+    def _one_line(self, name: str, content: bytes) -> str:
+        try:
+            text = content.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            self.problems[f"{name}_FILE"] = "is no text: save the file as UTF-8"
+            return ""
+        if any(unicodedata.category(character) in ("Cc", "Cf") for character in text):
+            self.problems[f"{name}_FILE"] = "expected one line without invisible characters, saved as UTF-8"
+        return text
+
+    # -- as it is meant
+
+    def text(self, name: str, default: str = "", *, pattern: str = "", expected: str = "") -> str:
+        value = self.raw(name) or default
+        if value and pattern and not re.fullmatch(pattern, value):
+            self.problems.setdefault(name, f"expected {expected or pattern}")
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.raw(name)
+        if not value:
+            self.problems[name] = "is missing"
+        return value
+
+    def number(self, name: str, default: str, *, minimum: str = "0", maximum: str) -> Decimal:
+        text = self.raw(name)
+        value = Decimal(text) if re.fullmatch(r"(?:0|[1-9][0-9]{0,11})?(?:\.[0-9]{1,9})?", text) and text else None
+        if text and (value is None or not Decimal(minimum) <= value <= Decimal(maximum)):
+            self.problems.setdefault(name, f"expected a number from {minimum} to {maximum}, such as {default}")
+            return Decimal(default)
+        return Decimal(default) if value is None else value
+
+    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int) -> int:
+        text = self.raw(name)
+        value = int(text) if re.fullmatch(r"0|[1-9][0-9]{0,11}", text) else None
+        if text and (value is None or not minimum <= value <= maximum):
+            self.problems.setdefault(name, f"expected a whole number from {minimum} to {maximum}, such as {default}")
+            return default
+        return default if value is None else value
+
+    def instant(self, name: str) -> datetime | None:
+        text = self.raw(name)
+        try:
+            return instant_of(text) if text else None
+        except (ValueError, OverflowError):
+            self.problems.setdefault(name, "expected a day or an instant, such as 2026-11-01T00:00:00Z")
+            return None
+
+    def folder(self, name: str) -> Path | None:
+        text = self.raw(name)
+        return Path(text).absolute() if text else None
+
+    def flag(self, name: str) -> bool:
+        value = self.raw(name).lower()
+        if value not in ("", "0", "1", "true", "false", "yes", "no"):
+            self.problems.setdefault(name, "expected true or false")
+        return value in ("1", "true", "yes")
+
+    def url(self, name: str, default: str = "", *, required: bool = False) -> str:
+        value = (self.raw(name) or default).rstrip("/")
+        if value or required:
+            problem = self._problem_of_url(value)
+            if problem:
+                self.problems.setdefault(name, problem)
+        return value
+
+    def secret_url(self, name: str) -> Secret | None:
+        """An address that is a secret in itself."""
+        value = self.secret_text(name)
+        problem = self._problem_of_url(value) if value and value != WITHHELD else ""
+        if problem:
+            self.problems.setdefault(self._place(name), problem)
+        return Secret(value) if value else None
+
+    def _problem_of_url(self, value: str) -> str:
+        if not value:
+            return "is missing"
+        parts = _split(value)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            return "expected an address starting with https://"
+        if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
+            return "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
+        return ""
+
+
+def _split(url: str) -> SplitResult | None:
+    """*url* in its parts; None if it is no address, or its port is none."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port >= 0 else None
+    except ValueError:
+        return None
+
+
+def instant_of(text: str) -> datetime:
+    """A day, which begins at midnight UTC, or an instant with its zone.
+
+    Raises: ValueError.
+
+    >>> instant_of("2026-11-01").isoformat(), instant_of("2026-11-01T09:00:00+02:00").isoformat()
+    ('2026-11-01T00:00:00+00:00', '2026-11-01T07:00:00+00:00')
+    """
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        text += "T00:00:00Z"
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is None:
+        raise ValueError("an instant needs its zone")
+    return value.astimezone(UTC)
