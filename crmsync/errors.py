@@ -240,6 +240,13 @@ class WebhookError(CrmsyncError):
     """The webhook was refused."""
 
     status_code = 400
+    reason = "malformed"
+
+    def __init__(
+        self, message: str | None = None, *, reason: str = "", field_errors: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, field_errors=field_errors)
+        self.reason = reason or type(self).reason
 
 
 class MalformedWebhookError(WebhookError):
@@ -250,21 +257,25 @@ class SignatureError(WebhookError):
     """The webhook is not authentic."""
 
     status_code = 401
+    reason = "mismatch"
 
 
 class BodyTooLargeError(WebhookError):
     """The body is too large."""
 
     status_code = 413
+    reason = "too_large"
 
 
 class WrongTypeError(WebhookError):
     """The content type is not supported."""
 
     status_code = 415
+    reason = "type"
 
 
 class NotStoredError(WebhookError):
     """The webhook can't be stored now; send it again."""
 
     status_code = 503
+    reason = "not_stored"

@@ -10,7 +10,11 @@ WITHHELD = "withheld-from-this-process"
 _STORE = frozenset({"DATABASE_URL", "PGPASSWORD"})
 _BROKER = frozenset({"REDIS_URL", "CELERY_BROKER_URL"})
 _KEY = frozenset({"CRMSYNC_SECRET_KEY"})
-_DOORS = frozenset({"SF_WEBHOOK_SECRET", "ZOHO_WEBHOOK_SECRET"})
+_DOORS = frozenset(
+    f"{name}{which}"
+    for name in ("SF_WEBHOOK_SECRET", "SF_WEBHOOK_BEARER", "SF_WEBHOOK_TOKEN", "ZOHO_WEBHOOK_SECRET")
+    for which in ("", "_PREVIOUS")
+)
 _SYSTEMS = frozenset(
     {"SF_PRIVATE_KEY", "SAP_CLIENT_SECRET", "SAP_PASSWORD", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN"}
 )

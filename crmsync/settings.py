@@ -22,6 +22,19 @@ MINIMUM_SECRET_LENGTH = 12  # what Zoho asks of a webhook secret
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookKeys:
+    """What opens each form of a door, the newest secret first; a form without any is refused."""
+
+    signature: tuple[Secret, ...] = ()
+    standard: tuple[Secret, ...] = ()
+    bearer: tuple[Secret, ...] = ()
+    token: tuple[Secret, ...] = ()
+
+
+WEBHOOK_FORMS = ("signature", "standard", "bearer", "token")
+
+
+@dataclass(frozen=True, slots=True)
 class SalesforceSettings:
     login_url: str
     client_id: str
@@ -43,6 +56,22 @@ class SalesforceSettings:
     low_stock_field: str = "Low_Stock_Alert__c"
     calls_at_once: int = 0  # Salesforce limits only calls that last for 20 seconds
     catch_up_filter: str = ""  # a condition in SOQL
+    webhook_secret_previous: Secret | None = None
+    webhook_bearer: tuple[Secret, ...] = ()
+    webhook_token: tuple[Secret, ...] = ()
+    webhook_forms: tuple[str, ...] = WEBHOOK_FORMS
+
+    @property
+    def webhook_keys(self) -> WebhookKeys:
+        """SF_WEBHOOK_SECRET opens every form that has no secret of its own."""
+        common = _in_turn(self.webhook_secret, self.webhook_secret_previous)
+        keys = {
+            "signature": common,
+            "standard": common,
+            "bearer": self.webhook_bearer or common,
+            "token": self.webhook_token or common,
+        }
+        return WebhookKeys(**{form: keys[form] for form in self.webhook_forms})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +126,16 @@ class ZohoBooksSettings:
     calls_per_minute: int = 100
     calls_per_day: int = 10_000
     calls_at_once: int = 10
+    webhook_secret_previous: Secret | None = None
+
+    @property
+    def webhook_secrets(self) -> tuple[Secret, ...]:
+        return _in_turn(self.webhook_secret, self.webhook_secret_previous)
+
+
+def _in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:
+    """Those that are set: while a secret is being changed there are two."""
+    return tuple(secret for secret in secrets if secret is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,8 +352,9 @@ _FIELD = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 
 def _salesforce(reader: Reader) -> SalesforceSettings | None:
     names = ("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY")
-    webhook_secret = reader.optional_secret("SF_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
-    if not reader.any_set(*names) and webhook_secret is None:
+    secret, previous = _webhook_secrets(reader, "SF_WEBHOOK_SECRET")
+    bearer, token = (_in_turn(*_webhook_secrets(reader, f"SF_WEBHOOK_{form}")) for form in ("BEARER", "TOKEN"))
+    if not reader.any_set(*names) and not (secret or bearer or token):
         return None
     login_url = reader.url("SF_LOGIN_URL", "https://login.salesforce.com")
     return SalesforceSettings(
@@ -323,7 +363,11 @@ def _salesforce(reader: Reader) -> SalesforceSettings | None:
         username=reader.required("SF_USERNAME"),
         private_key=reader.private_key("SF_PRIVATE_KEY"),
         api_version=reader.text("SF_API_VERSION", "68.0", pattern=r"v?\d\d\.0", expected="a version such as 68.0"),
-        webhook_secret=webhook_secret,
+        webhook_secret=secret,
+        webhook_secret_previous=previous,
+        webhook_bearer=bearer,
+        webhook_token=token,
+        webhook_forms=_forms(reader, "SF_WEBHOOK_FORMS"),
         organization_id=reader.text("SF_ORGANIZATION_ID", pattern="00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?"),
         audience=reader.url("SF_AUDIENCE", login_url),
         order_number_field=reader.text("SF_ORDER_NUMBER_FIELD", "SAP_Order_Number__c", pattern=_FIELD),
@@ -339,6 +383,24 @@ def _salesforce(reader: Reader) -> SalesforceSettings | None:
         calls_at_once=reader.integer("SF_CALLS_AT_ONCE", 0, maximum=10_000),
         catch_up_filter=reader.text("SF_CATCH_UP_FILTER"),
     )
+
+
+def _webhook_secrets(reader: Reader, name: str) -> tuple[Secret | None, Secret | None]:
+    """The secret, and the one before it while a sender still uses that."""
+    secret = reader.optional_secret(name, minimum_length=MINIMUM_SECRET_LENGTH)
+    previous = reader.optional_secret(f"{name}_PREVIOUS", minimum_length=MINIMUM_SECRET_LENGTH)
+    if previous and not secret:
+        reader.problems[f"{name}_PREVIOUS"] = f"is set without {name}, which follows it"
+    return secret, previous
+
+
+def _forms(reader: Reader, name: str) -> tuple[str, ...]:
+    """The forms of proof that are accepted, between commas or blanks; all of them by default."""
+    named = re.split(r"[,\s]+", reader.text(name, ",".join(WEBHOOK_FORMS)).strip(", "))
+    if not set(named) <= set(WEBHOOK_FORMS):
+        reader.problems[name] = f"expected some of {', '.join(WEBHOOK_FORMS)}, between commas"
+        return ()
+    return tuple(dict.fromkeys(named))
 
 
 def _sap(reader: Reader) -> SapSettings | None:
@@ -403,7 +465,7 @@ def _departure_country(reader: Reader) -> str:
 
 
 def _zoho_books(reader: Reader) -> ZohoBooksSettings | None:
-    webhook_secret = reader.optional_secret("ZOHO_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
+    webhook_secret, previous = _webhook_secrets(reader, "ZOHO_WEBHOOK_SECRET")
     names = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID")
     if not reader.any_set(*names) and webhook_secret is None:
         return None
@@ -415,6 +477,7 @@ def _zoho_books(reader: Reader) -> ZohoBooksSettings | None:
         refresh_token=reader.secret("ZOHO_REFRESH_TOKEN"),
         organization_id=reader.required("ZOHO_ORGANIZATION_ID"),
         webhook_secret=webhook_secret,
+        webhook_secret_previous=previous,
         tax_id=reader.text("ZOHO_TAX_ID", pattern=r"\d{1,20}"),
         invoice_unique_field=reader.text("ZOHO_INVOICE_UNIQUE_FIELD", pattern=_FIELD),
         contact_unique_field=reader.text("ZOHO_CONTACT_UNIQUE_FIELD", pattern=_FIELD),

@@ -7,32 +7,32 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
+import traceback
 from collections.abc import Sequence
-from functools import partial
 from operator import attrgetter
 from typing import cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from crmsync import log
 from crmsync.connectors.salesforce import webhooks as salesforce
 from crmsync.connectors.zoho_books import webhooks as zoho_books
 from crmsync.domain.webhooks import WebhookEvent
-from crmsync.errors import SignatureError, WrongTypeError
+from crmsync.errors import BodyTooLargeError, NotStoredError, StoreUnavailableError, WebhookError, WrongTypeError
 from crmsync.flows import order_to_invoice, payment_to_invoices
-from crmsync.settings import Secret
-from crmsync.store import Store, UnitOfWork
+from crmsync.settings import WebhookKeys
+from crmsync.store import UnitOfWork
 from crmsync.web import services_of_app
-from crmsync.worker import dead_letters, waking
-from crmsync.worker.flow import Flow, Results
+from crmsync.web.doorbell import Doorbell
+from crmsync.worker import waking
+from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("webhooks", __name__)
 
-DOORBELL_SIZE = 10_000
+RETRY_AFTER_SECONDS = 30
 
 _XML = frozenset({"text/xml", "application/xml", "application/soap+xml"})
 
@@ -40,38 +40,44 @@ _XML = frozenset({"text/xml", "application/xml", "application/soap+xml"})
 @blueprint.post("/webhook/salesforce/deal-closed")
 def deal_closed() -> Response:
     """A deal was closed: JSON, or an Outbound Message with up to 100 deals."""
-    secret = _secret("SF_WEBHOOK_SECRET")
+    settings = services_of_app().settings.salesforce
+    keys = settings.webhook_keys if settings else WebhookKeys()
     if request.mimetype in _XML:
-        return _outbound_message(secret)
+        return _outbound_message(keys, settings.organization_id if settings else "")
     if request.mimetype != "application/json":
         raise WrongTypeError("Send application/json or, for an Outbound Message, text/xml.")
-    body = request.get_data(cache=False)
-    salesforce.verify_json(dict(request.headers), body, secret)
-    _accept(salesforce.parse_json(body))
+    body = _body()
+    message_id = salesforce.verify_json(dict(request.headers), body, keys, services_of_app().store.clock())
+    _accept(salesforce.parse_json(body, request.content_type or "", message_id=message_id))
     return jsonify(status="accepted")
 
 
-def _outbound_message(secret: Secret) -> Response:
-    salesforce.verify_token(request.args.get("token", ""), secret)
-    message = salesforce.parse_outbound(request.get_data(cache=False))
-    settings = services_of_app().settings.salesforce
-    salesforce.verify_organization(message.organization_id, settings.organization_id if settings else "")
+def _outbound_message(keys: WebhookKeys, organization_id: str) -> Response:
+    salesforce.verify_token(request.args.get("token", ""), keys)
+    message = salesforce.parse_outbound(_body())
+    salesforce.verify_organization(message.organization_id, organization_id)
+    for problem in message.left_out:
+        logger.warning("a notification was left out: %s", problem, extra={"action": "left_out"})
     _accept(message.events)
     return Response(salesforce.ack(True), mimetype="text/xml")
 
 
-@blueprint.post("/webhook/zoho/payment")
+@blueprint.route("/webhook/zoho/payment", methods=["POST", "PUT", "DELETE"])
 def payment() -> Response:
-    """A payment was recorded. It is kept; what was paid is read from the books, never from here."""
-    body = request.get_data(cache=False)
+    """A payment was recorded. It is kept; what was paid is read from the books, never from here.
+
+    The method is a choice of whoever sets the webhook up, and says nothing.
+    """
+    body, pairs = _body(), list(request.args.items(multi=True))
+    settings = services_of_app().settings.zoho_books
     zoho_books.verify(
-        list(request.args.items(multi=True)),
+        pairs,
         request.content_type,
         body,
         request.headers.get(zoho_books.SIGNATURE_HEADER),
-        _secret("ZOHO_WEBHOOK_SECRET"),
+        settings.webhook_secrets if settings else (),
     )
-    notice = zoho_books.parse(request.content_type, body)
+    notice = zoho_books.parse(request.content_type, body, pairs)
     correlation_id = log.new_correlation_id()
     with log.bound(correlation_id=correlation_id):
         with services_of_app().store.begin() as uow:
@@ -83,13 +89,15 @@ def payment() -> Response:
     return jsonify(status="accepted")
 
 
-def _secret(variable: str) -> Secret:
-    """Raises: SignatureError where none is configured: the door is never open by accident."""
-    settings = services_of_app().settings
-    vendor = settings.salesforce if variable.startswith("SF_") else settings.zoho_books
-    if vendor is None or vendor.webhook_secret is None:
-        raise SignatureError(f"This receiver refuses webhooks until {variable} is set.")
-    return vendor.webhook_secret
+def _body() -> bytes:
+    """The whole body as it came, or nothing of it. Raises: BodyTooLargeError, WrongTypeError."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise WrongTypeError(f"Send the body as it is, without Content-Encoding ({encoding[:20]}).")
+    body = request.get_data(cache=False)  # reads one byte more than is allowed, if there is one
+    if len(body) > services_of_app().settings.behaviour.max_body_bytes:
+        raise BodyTooLargeError
+    return body
 
 
 def _accept(events: Sequence[WebhookEvent]) -> None:
@@ -120,44 +128,34 @@ def _ring(awake: Sequence[tuple[Flow, Awake | None]]) -> None:
             bell.ring(flow, *each)
 
 
-class Doorbell:
-    """Sends the first message of a run from a thread of its own, so that a slow Redis never holds a webhook.
+@blueprint.errorhandler(WebhookError)
+def _refuse(error: WebhookError) -> Response:
+    """The status says what the sender should do next; the body says what was wrong, and where."""
+    response = jsonify(
+        error=type(error).__name__, reason=error.reason, message=str(error.args[0]), fields=error.field_errors
+    )
+    response.status_code = error.status_code
+    if error.status_code == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
 
-    What does not get through is no loss: the run is in the store, and the sweeper starts it.
-    """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: queue.Queue[tuple[Flow, str, Results]] = queue.Queue(DOORBELL_SIZE)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+@blueprint.errorhandler(RequestEntityTooLarge)
+def _too_large(_: RequestEntityTooLarge) -> Response:
+    return _refuse(BodyTooLargeError())
 
-    def ring(self, flow: Flow, run_id: str, results: Results) -> None:
-        self._start()
-        try:
-            self._waiting.put_nowait((flow, run_id, results))
-        except queue.Full:
-            logger.warning("the doorbell is full", extra={"action": "doorbell_full"})
 
-    def _start(self) -> None:
-        """In the process that serves: a thread does not survive gunicorn's fork."""
-        if self._thread is None or not self._thread.is_alive():
-            with self._lock:
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(target=self._work, name="doorbell", daemon=True)
-                    self._thread.start()
+@blueprint.errorhandler(StoreUnavailableError)
+def _no_store(_: StoreUnavailableError) -> Response:
+    return _refuse(NotStoredError())
 
-    def _work(self) -> None:
-        while True:
-            flow, run_id, results = self._waiting.get()
-            try:
-                if not dead_letters.best_effort(partial(flow.ring, run_id, results)):
-                    self._unqueue(run_id)
-            except Exception:
-                # One run's bell must not silence the others; the sweeper rings for it.
-                logger.exception("the doorbell failed", extra={"action": "doorbell_failed"})
 
-    def _unqueue(self, run_id: str) -> None:
-        """No message is on its way: let the next sweep bring the run."""
-        with self._store.begin() as uow:
-            uow.runs.queued(run_id, None)
+@blueprint.errorhandler(Exception)
+def _unexpected(error: Exception) -> Response | HTTPException:
+    """What nobody foresaw is no reason for a sender to give up. Its text may hold data, so only its place is kept."""
+    if isinstance(error, HTTPException):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    place = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    logger.error("unexpected %s at a door", type(error).__name__, extra={"action": "bug", "place": place})
+    return _refuse(NotStoredError())

@@ -274,13 +274,6 @@ def test_a_message_of_another_size_is_malformed(services: Services, client: Flas
     assert count(services, runs) == 0
 
 
-def test_one_wrong_notification_refuses_the_whole_message(services: Services, client: FlaskClient) -> None:
-    response = post_soap(client, envelope(notification(1), notification(2, subject="001000000000001")))
-
-    assert (response.status_code, is_ack(response)) == (400, False)
-    assert count(services, runs) == 0
-
-
 @pytest.mark.parametrize("token", ["", "another secret", SECRET[:-1]])
 def test_a_message_without_the_token_is_refused(services: Services, client: FlaskClient, token: str) -> None:
     response = post_soap(client, envelope(notification(1)), token=token)

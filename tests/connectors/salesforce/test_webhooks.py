@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from crmsync.connectors.salesforce import webhooks
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import MalformedWebhookError, SignatureError
-from crmsync.settings import Secret
+from crmsync.settings import Secret, WebhookKeys
 
 from . import outbound_schema
 from .conftest import DEAL, FIXTURES
 
 SECRET = Secret("a secret of the door")
+KEYS = WebhookKeys((SECRET,), (SECRET,), (SECRET,), (SECRET,))
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
 BODY = json.dumps({"opportunityId": DEAL}).encode()
 SIGNATURE = hmac.new(SECRET.reveal().encode(), BODY, hashlib.sha256).hexdigest()
 OUTBOUND = (FIXTURES / "outbound__two_deals.xml").read_text()
@@ -37,7 +40,7 @@ ORGANIZATION = "00Dxx0000001gEREAY"
     ],
 )
 def test_an_authentic_call_is_let_in(headers: dict[str, str]) -> None:
-    webhooks.verify_json(headers, BODY, SECRET)
+    webhooks.verify_json(headers, BODY, KEYS, NOW)
 
 
 @pytest.mark.parametrize(
@@ -61,24 +64,23 @@ def test_an_authentic_call_is_let_in(headers: dict[str, str]) -> None:
 )
 def test_any_other_call_is_not(headers: dict[str, str]) -> None:
     with pytest.raises(SignatureError) as caught:
-        webhooks.verify_json(headers, BODY, SECRET)
+        webhooks.verify_json(headers, BODY, KEYS, NOW)
 
     assert SECRET.reveal() not in str(caught.value)
 
 
 def test_a_signature_is_of_the_bytes_as_they_came() -> None:
     with pytest.raises(SignatureError):
-        webhooks.verify_json({"X-Crmsync-Signature": f"sha256={SIGNATURE}"}, BODY + b" ", SECRET)
+        webhooks.verify_json({"X-Crmsync-Signature": f"sha256={SIGNATURE}"}, BODY + b" ", KEYS, NOW)
 
 
-@pytest.mark.parametrize("secret", [None, Secret("")])
-def test_without_a_secret_every_door_is_shut(secret: Secret | None) -> None:
+def test_without_a_secret_every_door_is_shut() -> None:
     empty = hmac.new(b"", BODY, hashlib.sha256).hexdigest()
     for headers in ({"Authorization": "Bearer "}, {"X-Crmsync-Signature": f"sha256={empty}"}):
         with pytest.raises(SignatureError, match="SF_WEBHOOK_SECRET"):
-            webhooks.verify_json(headers, BODY, secret)
+            webhooks.verify_json(headers, BODY, WebhookKeys(), NOW)
     with pytest.raises(SignatureError, match="SF_WEBHOOK_SECRET"):
-        webhooks.verify_token("", secret)
+        webhooks.verify_token("", WebhookKeys())
 
 
 @pytest.mark.parametrize(
@@ -134,8 +136,6 @@ def test_a_body_without_the_id_is_refused(body: str) -> None:
         b"{",
         b"opportunityId=006",
         b'{"opportunityId": "\xff"}',
-        BODY.decode().encode("utf-16"),
-        b"\xef\xbb\xbf" + BODY,
         b'{"opportunityId": "006xx0000012abcAAA", "opportunityId": "006xx0000012ABCAA2"}',
         b'{"opportunityId": "006xx0000012abcAAA", "x": {"y": 1, "y": 2}}',
         b'{"opportunityId": "006xx0000012abcAAA", "x": NaN}',
@@ -183,8 +183,8 @@ def test_each_notification_is_an_event_with_its_own_key() -> None:
 
     assert message.organization_id == ORGANIZATION
     assert message.events == (
-        WebhookEvent("006xx0000012abcAAA", "04lxx0000000001AAA"),
-        WebhookEvent("006xx0000012ABCAA2", "04lxx0000000002AAA"),
+        WebhookEvent("006xx0000012abcAAA", "04lxx0000000001AAA:006xx0000012abcAAA"),
+        WebhookEvent("006xx0000012ABCAA2", "04lxx0000000002AAA:006xx0000012ABCAA2"),
     )
 
 
@@ -206,13 +206,6 @@ def test_no_and_too_many_deals_are_refused(count: int) -> None:
         ("<ActionId>", "<OrganizationId>00Dxx0000001gEREAY</OrganizationId><ActionId>", "OrganizationId"),
         (">00Dxx0000001gEREAY<", ">006xx0000012abcAAA<", "OrganizationId"),
         (">00Dxx0000001gEREAY<", "><", "OrganizationId"),
-        ("<Id>04lxx0000000001AAA</Id>", "", "Id"),
-        (">04lxx0000000001AAA<", ">evil<", "Notification.Id"),
-        ("<sf:Id>006xx0000012abcAAA</sf:Id>", "", "Id"),
-        (">006xx0000012abcAAA<", ">001xx000003DGb2AAG<", "sObject.Id"),
-        (">006xx0000012abcAAA<", ">' OR Id != '<", "sObject.Id"),
-        ("<sf:Amount>1250.5</sf:Amount>", "<sf:Id>006xx0000012ABCAA2</sf:Id>", "Id"),
-        ("urn:sobject.enterprise.soap.sforce.com", "urn:other", "Id"),
         ("http://soap.sforce.com/2005/09/outbound", "urn:other", "notifications"),
         ("http://schemas.xmlsoap.org/soap/envelope/", "urn:other", "Envelope"),
         ("</soapenv:Body>", "</soapenv:Body><soapenv:Body/>", "Body"),
@@ -223,6 +216,26 @@ def test_a_message_of_another_form_is_refused_by_name(old: str, new: str, field:
         webhooks.parse_outbound(_outbound(old, new))
 
     assert list(caught.value.field_errors) == [field]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("<Id>04lxx0000000001AAA</Id>", "", "Id"),
+        (">04lxx0000000001AAA<", ">evil<", "Notification.Id"),
+        ("<sf:Id>006xx0000012abcAAA</sf:Id>", "", "Id"),
+        (">006xx0000012abcAAA<", ">001xx000003DGb2AAG<", "sObject.Id"),
+        (">006xx0000012abcAAA<", ">' OR Id != '<", "sObject.Id"),
+        ("<sf:Amount>1250.5</sf:Amount>", "<sf:Id>006xx0000012ABCAA2</sf:Id>", "Id"),
+        ('xmlns:sf="urn:sobject.enterprise.soap.sforce.com"', 'xmlns:sf="urn:other"', "Id"),
+    ],
+)
+def test_a_notification_that_names_no_deal_is_left_out_by_name(old: str, new: str, field: str) -> None:
+    message = webhooks.parse_outbound(_outbound(old, new))
+
+    assert [event.subject_key for event in message.events] == ["006xx0000012ABCAA2"]
+    assert len(message.left_out) == 1
+    assert f"{field}: " in message.left_out[0]
 
 
 _LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
@@ -270,10 +283,10 @@ def test_a_body_that_is_no_message_is_refused(body: bytes) -> None:
 
 
 def test_the_token_of_the_url_is_the_secret() -> None:
-    webhooks.verify_token(SECRET.reveal(), SECRET)
+    webhooks.verify_token(SECRET.reveal(), KEYS)
     for wrong in ("", SECRET.reveal()[:-1], SECRET.reveal().upper(), "é"):
         with pytest.raises(SignatureError):
-            webhooks.verify_token(wrong, SECRET)
+            webhooks.verify_token(wrong, KEYS)
 
 
 @pytest.mark.parametrize("expected", [ORGANIZATION, ORGANIZATION[:15]])

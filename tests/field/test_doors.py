@@ -1,0 +1,483 @@
+"""Cases from the field, the doors: D2 to D8, and P6. D1 is in test_slow_senders.py."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import io
+import json
+import logging
+import os
+from base64 import b64encode
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from crmsync.services import Services
+from crmsync.settings import Settings
+from crmsync.store import tables
+from tests.fakes import FakeClock
+from tests.integration.test_webhooks import (
+    DEAL,
+    DOOR,
+    ENVIRONMENT,
+    PAYMENT,
+    SECRET,
+    ZOHO_DOOR,
+    ZOHO_SECRET,
+    Bell,
+    client_of,
+    count,
+    deal_id,
+    envelope,
+    is_ack,
+    notification,
+    post_json,
+    post_payment,
+    post_soap,
+    signed,
+)
+
+NIL = '<Notification><Id>04l000000000777</Id><sObject xsi:nil="true"/></Notification>'
+FORM = "application/x-www-form-urlencoded"
+OTHER = "another secret of that door"
+
+
+@pytest.fixture(autouse=True)
+def environment(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def client(services: Services, bell: Bell) -> FlaskClient:
+    return client_of(services, bell)
+
+
+def client_with(services: Services, **environment: str) -> FlaskClient:
+    """A receiver with other variables, on the same store."""
+    changed = {name: value for name, value in {**os.environ, **environment}.items() if value}
+    return client_of(Services(Settings.from_env(changed), services.store), Bell())
+
+
+def subjects(services: Services) -> set[str]:
+    with services.store.engine.connect() as connection:
+        return set(connection.execute(select(tables.runs.c.subject_key)).scalars())
+
+
+def hex_of(body: bytes, secret: str = ZOHO_SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def send_payment(client: FlaskClient, body: bytes, content_type: str, *, method: str = "POST", signs: bytes = b"",
+                 query: str = "", **headers: str) -> TestResponse:  # fmt: skip
+    signature = {"X-Zoho-Webhook-Signature": hex_of(signs or body)}
+    return client.open(
+        f"{ZOHO_DOOR}{query}", method=method, data=body, content_type=content_type, headers={**signature, **headers}
+    )
+
+
+# -- D3: a secret for each form, two at a time, a form switched off, and a signature that grows old
+
+
+def standard(
+    body: bytes, at: float, *, key: bytes = SECRET.encode(), message_id: str = "msg_1", more: str = ""
+) -> dict[str, str]:
+    text = f"{message_id}.{int(at)}.".encode() + body
+    signature = "v1," + b64encode(hmac.digest(key, text, "sha256")).decode()
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at)),
+        "webhook-signature": f"{more}{signature}",
+    }
+
+
+BODY = json.dumps({"opportunityId": DEAL}).encode()
+
+
+@pytest.mark.parametrize("more", ["", "v1,AAAA ", "v1a,AAAA v1,Zm9v "])
+@pytest.mark.parametrize("seconds", [0, -299, 299])
+def test_D3__a_message_in_the_form_of_standard_webhooks_is_let_in(
+    services: Services, client: FlaskClient, clock: FakeClock, seconds: float, more: str
+) -> None:
+    headers = standard(BODY, clock.now.timestamp() + seconds, more=more)
+
+    assert post_json(client, BODY, headers).status_code == 200
+    assert subjects(services) == {f"{DEAL}"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"seconds": -301}, "stale", id="six minutes old"),
+        pytest.param({"seconds": 301}, "stale", id="from the future"),
+        pytest.param({"seconds": -301, "key": b"a guess"}, "mismatch", id="old and wrong: not told that it is old"),
+        pytest.param({"key": b"a guess"}, "mismatch", id="another secret"),
+        pytest.param({"headers": {"webhook-id": "msg_2"}}, "mismatch", id="another id"),
+        pytest.param({"headers": {"webhook-timestamp": "1"}}, "mismatch", id="another time"),
+        pytest.param({"headers": {"webhook-timestamp": "9" * 12}}, "mismatch", id="a time beyond all calendars"),
+        pytest.param({"headers": {"webhook-timestamp": "soon"}}, "format", id="no time"),
+        pytest.param({"headers": {"webhook-signature": "AAAA"}}, "format", id="no version"),
+        pytest.param({"headers": {"webhook-signature": "v1a,AAAA"}}, "format", id="another version only"),
+        pytest.param({"headers": {"webhook-id": ""}}, "missing", id="no id"),
+        pytest.param({"headers": {"webhook-signature": "v1,é"}}, "mismatch", id="no base64"),
+    ],
+)
+def test_D3__a_message_that_does_not_fit_or_is_old_is_refused_with_its_reason(
+    services: Services, client: FlaskClient, clock: FakeClock, change: dict[str, Any], reason: str
+) -> None:
+    at = clock.now.timestamp() + change.get("seconds", 0)
+    headers = {**standard(BODY, at, key=change.get("key", SECRET.encode())), **change.get("headers", {})}
+
+    answer = post_json(client, BODY, headers)
+
+    assert (answer.status_code, answer.get_json()["reason"]) == (401, reason)
+    assert subjects(services) == set()
+
+
+def test_D3__a_secret_in_the_spelling_of_standard_webhooks_stands_for_its_bytes(
+    services: Services, clock: FakeClock
+) -> None:
+    key = b"twenty-four bytes of key"
+    client = client_with(services, SF_WEBHOOK_SECRET="whsec_" + b64encode(key).decode().rstrip("="))
+
+    assert post_json(client, BODY, standard(BODY, clock.now.timestamp(), key=key)).status_code == 200
+
+
+def test_D3__each_form_has_a_secret_of_its_own_where_one_is_set(services: Services) -> None:
+    client = client_with(services, SF_WEBHOOK_BEARER="the secret of callouts", SF_WEBHOOK_TOKEN="the-secret-in-the-url")
+    message = envelope(notification(1))
+
+    def bearer(secret: str) -> int:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {secret}"}
+        return post_json(client, BODY, headers).status_code
+
+    assert post_json(client, BODY).status_code == 200, "the signature keeps SF_WEBHOOK_SECRET"
+    assert (bearer("the secret of callouts"), bearer(SECRET), bearer("the-secret-in-the-url")) == (200, 401, 401)
+    tokens = ("the-secret-in-the-url", SECRET, "the secret of callouts")
+    assert [post_soap(client, message, token=token).status_code for token in tokens] == [200, 401, 401]
+    assert post_json(client, BODY, signed(BODY, "the-secret-in-the-url")).status_code == 401, "a token signs nothing"
+
+
+def test_D3__a_receiver_may_have_a_token_and_nothing_else(services: Services) -> None:
+    client = client_with(services, SF_WEBHOOK_SECRET="", SF_WEBHOOK_TOKEN="the-secret-in-the-url")
+
+    assert post_soap(client, envelope(notification(1)), token="the-secret-in-the-url").status_code == 200
+    assert post_json(client, BODY, signed(BODY, "")).status_code == 401
+
+
+def proofs(clock: FakeClock) -> dict[str, dict[str, str]]:
+    return {
+        "signature": signed(BODY),
+        "standard": standard(BODY, clock.now.timestamp()),
+        "bearer": {"Content-Type": "application/json", "Authorization": f"Bearer {SECRET}"},
+    }
+
+
+@pytest.mark.parametrize("allowed", ["signature", "standard", "bearer", "token", "signature, standard"])
+def test_D3__a_form_that_is_switched_off_opens_nothing(services: Services, clock: FakeClock, allowed: str) -> None:
+    client = client_with(services, SF_WEBHOOK_FORMS=allowed)
+
+    opened = {form for form, headers in proofs(clock).items() if post_json(client, BODY, headers).status_code == 200}
+    if post_soap(client, envelope(notification(1))).status_code == 200:
+        opened.add("token")
+
+    assert opened == set(allowed.split(", "))
+
+
+def test_D3__the_secret_before_the_present_one_is_good_until_it_is_taken_away(services: Services) -> None:
+    both = client_with(
+        services,
+        SF_WEBHOOK_SECRET=OTHER,
+        SF_WEBHOOK_SECRET_PREVIOUS=SECRET,
+        ZOHO_WEBHOOK_SECRET=OTHER,
+        ZOHO_WEBHOOK_SECRET_PREVIOUS=ZOHO_SECRET,
+    )
+    after = client_with(services, SF_WEBHOOK_SECRET=OTHER, ZOHO_WEBHOOK_SECRET=OTHER)
+
+    def statuses(client: FlaskClient, old: str, old_of_zoho: str) -> list[int]:
+        return [
+            post_json(client, BODY, signed(BODY, old)).status_code,
+            post_soap(client, envelope(notification(1)), token=old).status_code,
+            post_payment(client, PAYMENT, secret=old_of_zoho).status_code,
+        ]
+
+    assert statuses(both, OTHER, OTHER) == statuses(both, SECRET, ZOHO_SECRET) == [200] * 3
+    assert statuses(after, OTHER, OTHER) == [200] * 3
+    assert statuses(after, SECRET, ZOHO_SECRET) == [401] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SF_WEBHOOK_FORMS", "signature,hope"),
+        ("SF_WEBHOOK_TOKEN", "short"),
+        ("SF_WEBHOOK_BEARER", "short"),
+        ("SF_WEBHOOK_TOKEN_PREVIOUS", "a token without one after it"),
+        ("ZOHO_WEBHOOK_SECRET_PREVIOUS", "short"),
+    ],
+)
+def test_D3__what_is_wrong_with_a_door_is_said_before_it_opens(services: Services, name: str, value: str) -> None:
+    from crmsync.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError) as caught:
+        client_with(services, **{name: value})
+
+    assert list(caught.value.field_errors) == [name]
+
+
+# -- D5: what makes two messages one
+
+
+def test_D5__one_message_id_with_two_deals_is_two_facts(services: Services, client: FlaskClient, bell: Bell) -> None:
+    assert is_ack(post_soap(client, envelope(notification(1, deal_id(1)))))
+    assert is_ack(post_soap(client, envelope(notification(1, deal_id(2)))))
+    assert is_ack(post_soap(client, envelope(notification(1, deal_id(2)))))
+
+    assert subjects(services) == {f"{deal_id(1)}AAA", f"{deal_id(2)}AAA"}
+    assert len(bell.rung) == 2
+    assert count(services, tables.deliveries) == 2, "the third is a repetition"
+
+
+def test_D5__one_id_for_two_deals_in_one_message(services: Services, client: FlaskClient, bell: Bell) -> None:
+    assert is_ack(post_soap(client, envelope(notification(1, deal_id(1)), notification(1, deal_id(2)))))
+
+    assert len(bell.rung) == 2
+
+
+@pytest.mark.parametrize("message_id", ["msg_1", "m" * 500])
+def test_D5__a_standard_message_is_known_by_its_id_and_its_deal(
+    services: Services, client: FlaskClient, clock: FakeClock, message_id: str
+) -> None:
+    for deal in (deal_id(1), deal_id(2), deal_id(1)):
+        body = json.dumps({"opportunityId": deal}).encode()
+        headers = standard(body, clock.now.timestamp(), message_id=message_id)
+        assert post_json(client, body, headers).status_code == 200
+
+    assert count(services, tables.runs) == count(services, tables.deliveries) == 2
+
+
+# -- D6: one bad member
+
+BAD_MEMBERS = {
+    "no data": NIL,
+    "no data, by number": NIL.replace('"true"', '"1"'),
+    "no record": "<Notification><Id>04l000000000777</Id></Notification>",
+    "an empty record": "<Notification><Id>04l000000000777</Id><sObject/></Notification>",
+    "another object": notification(7, "001000000000001"),
+    "no id": notification(7, "nothing"),
+    "a wrong checksum": notification(7, "0060000000000ABAAA"),
+    "no message id": notification(7).replace("<Id>04l000000000007</Id>", "", 1),
+    "two records": notification(7).replace("</Notification>", "<sObject/></Notification>"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_MEMBERS.values(), ids=BAD_MEMBERS.keys())
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_D6__one_bad_member_is_left_out_and_the_others_run(
+    services: Services, client: FlaskClient, caplog: pytest.LogCaptureFixture, bad: str, place: int
+) -> None:
+    members = [notification(1), notification(2)]
+    members.insert(place, bad)
+
+    with caplog.at_level(logging.WARNING):
+        answer = post_soap(client, envelope(*members))
+
+    assert (answer.status_code, is_ack(answer)) == (200, True)
+    assert subjects(services) == {f"{deal_id(1)}AAA", f"{deal_id(2)}AAA"}
+    assert any("left out" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("bad", BAD_MEMBERS.values(), ids=BAD_MEMBERS.keys())
+def test_D6__a_message_of_bad_members_only_is_refused(services: Services, client: FlaskClient, bad: str) -> None:
+    answer = post_soap(client, envelope(bad, bad))
+
+    assert (answer.status_code, is_ack(answer)) == (400, False)
+    assert answer.get_json()["fields"]
+    assert subjects(services) == set()
+
+
+# -- D7: a body is read whole or refused
+
+
+def padded(size: int) -> bytes:
+    empty = json.dumps({"opportunityId": DEAL, "padding": ""})
+    return json.dumps({"opportunityId": DEAL, "padding": "x" * (size - len(empty))}).encode()
+
+
+def chunked(client: FlaskClient, path: str, body: bytes, headers: dict[str, str]) -> int:
+    """A body whose length nobody told, as a server hands it over."""
+    terminated = {"wsgi.input_terminated": True}
+    sent = client.post(path, input_stream=io.BytesIO(body), headers=headers, environ_overrides=terminated)
+    return sent.status_code
+
+
+@pytest.mark.parametrize(("size", "status"), [(1_048_576, 200), (1_048_577, 413), (1_153_434, 413), (5_000_000, 413)])
+def test_D7__a_chunked_body_beyond_the_limit_is_refused_never_cut(
+    services: Services, client: FlaskClient, size: int, status: int
+) -> None:
+    body = padded(size)
+    payment = PAYMENT + b" " * (size - len(PAYMENT))
+
+    assert chunked(client, DOOR, body, signed(body)) == status
+    assert chunked(client, ZOHO_DOOR, payment, {"X-Zoho-Webhook-Signature": hex_of(payment),
+                                                "Content-Type": "application/json"}) == status  # fmt: skip
+    assert client.post(DOOR, data=body, headers=signed(body)).status_code == status, "and with its length told"
+
+
+def test_D7__a_chunked_message_beyond_the_limit_is_refused(services: Services, client: FlaskClient) -> None:
+    message = envelope(notification(1)) + b" " * 1_100_000
+
+    assert chunked(client, f"{DOOR}?{urlencode({'token': SECRET})}", message, {"Content-Type": "text/xml"}) == 413
+
+
+# -- D8: bodies as senders write them
+
+INNER = PAYMENT.decode()
+
+READ = {
+    "a byte order mark": (b"\xef\xbb\xbf" + PAYMENT, "application/json"),
+    "a mark and the charset": (b"\xef\xbb\xbf" + PAYMENT, "application/json; charset=utf-8"),
+    "UTF-16 with its mark": (INNER.encode("utf-16"), "application/json"),
+    "UTF-16, named": (INNER.encode("utf-16-le"), "application/json; charset=UTF-16LE"),
+    "Latin-1, named": (
+        INNER.replace('"amount"', '"who": "Müller", "amount"').encode("latin-1"),
+        'application/json; charset="ISO-8859-1"',
+    ),
+    "Windows-1252, named": (
+        INNER.replace('"amount"', '"€"').encode("cp1252"),
+        "text/json; charset=windows-1252",
+    ),
+    "JSON text inside JSON": (json.dumps(INNER).encode(), "application/json"),
+    "JSON text under its key": (
+        json.dumps({"payment": json.dumps(json.loads(PAYMENT)["payment"])}).encode(),
+        "application/json",
+    ),
+    "JSONString in JSON": (json.dumps({"JSONString": INNER}).encode(), "application/json"),
+    "a form field payment": (urlencode({"payment": json.dumps(json.loads(PAYMENT)["payment"])}).encode(), FORM),
+    "a form field payment, wrapped twice": (urlencode({"JSONString": json.dumps(INNER)}).encode(), FORM),
+    "no encoding, by name": (PAYMENT, "application/json"),
+}
+
+
+@pytest.mark.parametrize(("body", "content_type"), READ.values(), ids=READ.keys())
+def test_D8__a_payment_is_read_however_it_is_written(
+    services: Services, client: FlaskClient, body: bytes, content_type: str
+) -> None:
+    answer = send_payment(client, body, content_type, **{"Content-Encoding": "identity"})
+
+    assert answer.status_code == 200, answer.get_json()
+    assert subjects(services) == {"460000000042059"}
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_D8__the_method_is_a_choice_of_the_sender(services: Services, client: FlaskClient, method: str) -> None:
+    assert send_payment(client, PAYMENT, "application/json", method=method).status_code == 200
+    assert send_payment(client, PAYMENT, "application/json", method=method, signs=b"x").status_code == 401
+    assert subjects(services) == {"460000000042059"}
+
+
+def test_D8__a_call_without_a_body_names_its_payment_in_the_address(services: Services, client: FlaskClient) -> None:
+    query = "?payment_id=46&event=deleted"
+
+    answer = send_payment(client, b"", "", method="DELETE", query=query, signs=b"eventdeletedpayment_id46")
+
+    assert answer.status_code == 200
+    assert subjects(services) == {"46"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd"])
+def test_D8__a_packed_body_is_refused_with_the_encoding_named(
+    services: Services, client: FlaskClient, encoding: str
+) -> None:
+    packed = gzip.compress(PAYMENT)
+    deal, message = gzip.compress(BODY), gzip.compress(envelope(notification(1)))
+    header = {"Content-Encoding": encoding}
+
+    answers = [
+        send_payment(client, packed, "application/json", **header),
+        client.post(DOOR, data=deal, headers={**signed(deal), **header}),
+        client.post(f"{DOOR}?{urlencode({'token': SECRET})}", data=message, content_type="text/xml", headers=header),
+    ]
+
+    assert [answer.status_code for answer in answers] == [415] * 3
+    assert all(encoding.lower() in answer.get_json()["message"] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "told"),
+    [
+        pytest.param("Müller".encode("latin-1"), "application/json", 400, "send UTF-8", id="Latin-1, not named"),
+        pytest.param(PAYMENT, "application/json; charset=utf-7", 400, "send UTF-8", id="a charset of nobody"),
+        pytest.param(PAYMENT, "application/json; charset=zip", 400, "send UTF-8", id="a charset that is none"),
+        pytest.param(PAYMENT, "multipart/form-data; boundary=x", 415, "application/json", id="another form"),
+        pytest.param(b"payment=%FF", FORM, 400, "UTF-8", id="a form in another charset"),
+        pytest.param(b"payment=no+JSON", FORM, 400, "payment", id="a field that is no JSON"),
+        pytest.param(b"[" * 100_000, "application/json", 400, "is no JSON", id="nested beyond all bounds"),
+        pytest.param(json.dumps("[" * 100_000).encode(), "application/json", 400, "payment_id", id="nested in text"),
+    ],
+)
+def test_D8__what_can_not_be_read_is_refused_with_the_cure(
+    services: Services, client: FlaskClient, body: bytes, content_type: str, status: int, told: str
+) -> None:
+    answer = send_payment(client, body, content_type)
+
+    assert answer.status_code == status
+    assert told in json.dumps(answer.get_json())
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b"\xef\xbb\xbf" + BODY, "application/json", id="a byte order mark"),
+        pytest.param(BODY.decode().encode("utf-16"), "application/json", id="UTF-16 with its mark"),
+        pytest.param(BODY.decode().encode("utf-16-be"), "application/json; charset=utf-16be", id="UTF-16, named"),
+        pytest.param(json.dumps(BODY.decode()).encode(), "application/json", id="JSON text inside JSON"),
+        pytest.param(
+            json.dumps({"opportunityId": DEAL, "who": "Müller"}, ensure_ascii=False).encode("latin-1"),
+            "application/json;charset=iso-8859-1",
+            id="Latin-1, named",
+        ),
+    ],
+)
+def test_D8__a_deal_is_read_however_it_is_written(
+    services: Services, client: FlaskClient, body: bytes, content_type: str
+) -> None:
+    assert client.post(DOOR, data=body, headers={**signed(body), "Content-Type": content_type}).status_code == 200
+    assert subjects(services) == {DEAL}
+
+
+# -- what nobody foresaw
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a customer's data"), ValueError(), KeyError("x")])
+def test_D8__an_unforeseen_error_asks_for_the_call_again_and_is_logged_without_its_text(
+    services: Services,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("crmsync.worker.waking.wake", fails)
+
+    answers = [post_json(client), post_soap(client, envelope(notification(1))), post_payment(client, PAYMENT)]
+
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    assert "a customer's data" not in caplog.text
+    assert type(error).__name__ in caplog.text
+    assert count(services, tables.deliveries) == 0
