@@ -13,7 +13,8 @@
     │   ├── ConcurrentUpdateError     the record moved under us, or is locked
     │   └── StoreUnavailableError     our own database does not answer
     ├── PermanentError                trying again cannot help → dead letter
-    │   ├── AuthenticationError       refused after one refresh, or a permission is missing
+    │   ├── AuthenticationError       a permission is missing
+    │   ├── AccountRefusedError       nobody gets in, or nobody may do this: all runs wait, one alert, then they go on
     │   ├── UnexpectedAnswerError     the vendor's answer is not what its documentation says
     │   ├── BugError                  crmsync itself is wrong
     │   └── BadDataError              somebody must correct a record (field_errors); a new webhook revives the run
@@ -170,6 +171,12 @@ class PermanentError(CrmsyncError):
 
 class AuthenticationError(PermanentError):
     """The system refused the credentials or a permission is missing; run `crmsync doctor`."""
+
+
+class AccountRefusedError(PermanentError):
+    """The system refuses the account as a whole, whatever the record; its runs wait until that is put right."""
+
+    is_outage = True
 
 
 class UnexpectedAnswerError(PermanentError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from crmsync import errors
+from crmsync.connectors.salesforce.errors import bulk_refusal
 from crmsync.domain.customers import CustomerMatch
 from crmsync.domain.documents import OrderRequest
+from crmsync.domain.stock import StockLevel
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 from tests.builders import customer, deal
@@ -21,11 +24,122 @@ from tests.field.vendors import (
     PARTNERS,
     csrf_token,
     json_answer,
+    salesforce,
+    salesforce_refusal,
     sap,
     sap_refusal,
+    write_back,
 )
 
 REQUEST = OrderRequest("SF-006xx0000012abcAAA", "17100001", deal())
+
+# -- V1: a cause inside another's text
+
+LOCKED = "unable to obtain exclusive access to this record or 1 records: 001xx000003DGb2AAG"
+ROW = f"System.DmlException: Update failed. First exception on row 0 with id 001xx; first error: {{}}, {LOCKED}: []"
+FIRST = f"OppTrigger: execution of AfterUpdate caused by: {ROW.format('UNABLE_TO_LOCK_ROW')}"
+DEEP = f"OppTrigger: execution of AfterUpdate caused by: first error: CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY, {FIRST}: []"
+FLOW = "We can't save this record because the “Won” process failed. This error occurred: UNABLE_TO_LOCK_ROW: try again."
+NESTED_LOCKS = {
+    "a trigger": ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", FIRST),
+    "a trigger of a trigger": ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", DEEP),
+    "a flow": ("CANNOT_EXECUTE_FLOW_TRIGGER", FLOW),
+    "a lookup": ("FIELD_INTEGRITY_EXCEPTION", FIRST),
+    "an access rule": ("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", f"first error: UNABLE_TO_LOCK_ROW, {LOCKED}"),
+    "the sentence without the code": ("FIELD_CUSTOM_VALIDATION_EXCEPTION", LOCKED),
+    "the sentence of the pages": ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Record Currently Unavailable: The record …"),
+}
+
+
+def write_back_refused_with(refusal: bytes) -> errors.CrmsyncError:
+    with RawServer(refusal) as server, pytest.raises(errors.CrmsyncError) as caught:
+        write_back(salesforce(server.url))
+    return caught.value
+
+
+@pytest.mark.parametrize(("code", "text"), NESTED_LOCKS.values(), ids=NESTED_LOCKS)
+def test_V1__a_lock_inside_an_automation_is_a_lock(code: str, text: str) -> None:
+    error = write_back_refused_with(salesforce_refusal(code, text))
+
+    assert type(error) is errors.ConcurrentUpdateError
+    assert error.is_definite
+    assert (error.code, "001xx" in str(error)) == ("UNABLE_TO_LOCK_ROW", False)
+
+
+@pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG"])
+def test_V1__so_is_whatever_else_passes(code: str) -> None:
+    text = f"T: execution of AfterUpdate caused by: System.DmlException: first error: {code}, later: []"
+
+    assert type(write_back_refused_with(salesforce_refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text))) is (
+        errors.VendorUnavailableError
+    )
+
+
+# the code and the text of the answer → the code that counts
+INNER = {
+    "a rule": ("first error: FIELD_CUSTOM_VALIDATION_EXCEPTION, Discount", "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+    "an access": ("INSUFFICIENT_ACCESS_OR_READONLY: []", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"),
+    "a field": ("first error: REQUIRED_FIELD_MISSING, Required fields are missing: [A__c]", "REQUIRED_FIELD_MISSING"),
+    "another org's session": ('{"errorCode":"INVALID_SESSION_ID"}', "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+    "a record of the trigger's": ("first error: ENTITY_IS_DELETED", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+    "nothing": ("Script-thrown exception", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), INNER.values(), ids=INNER)
+def test_V1__what_does_not_pass_is_refused_for_its_inner_cause(text: str, code: str) -> None:
+    error = write_back_refused_with(salesforce_refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text))
+
+    assert (type(error), error.code) == (errors.RejectedError, code)
+
+
+def test_V1__a_rule_that_only_mentions_a_field_code_is_the_rule() -> None:
+    error = write_back_refused_with(salesforce_refusal("FIELD_CUSTOM_VALIDATION_EXCEPTION", "REQUIRED_FIELD_MISSING"))
+
+    assert error.code == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+
+
+LEVEL = StockLevel("01txx0000001001AAA", "A", Decimal(5), is_low=False)
+
+
+def test_V1__a_row_that_is_locked_says_so_whatever_wraps_it() -> None:
+    held = {"success": False, "errors": [{"statusCode": "CANNOT_EXECUTE_FLOW_TRIGGER", "message": FLOW}]}
+    with RawServer(json_answer([held])) as server:
+        (refused,) = salesforce(server.url).write_levels([LEVEL], lambda: None)
+
+    assert refused.reason == "UNABLE_TO_LOCK_ROW: Another change holds the record in Salesforce."
+    assert bulk_refusal(f"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY:{FIRST}:--", ()) == refused.reason
+
+
+# -- V3: a cause that is known is said, with its cure
+
+CURES = {
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": ("validation rule", "exempt the integration user from the rule"),
+    "FIELD_FILTER_VALIDATION_EXCEPTION": ("lookup filter", "integration user"),
+    "FIELD_INTEGRITY_EXCEPTION": ("refers to", "save it"),
+    "DUPLICATES_DETECTED": ("duplicate rule", "Exempt the integration user from the rule"),
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": ("related record", "Give the integration user access"),
+    "CANNOT_EXECUTE_FLOW_TRIGGER": ("automation", "exempt the integration user from the automation"),
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": ("automation", "exempt the integration user from the automation"),
+    "INVALID_CROSS_REFERENCE_KEY": ("refers to a record", "lookup fields"),
+    "INACTIVE_OWNER_OR_USER": ("inactive", "active user"),
+    "TRANSFER_REQUIRES_READ": ("related record", "access"),
+    "LIMIT_EXCEEDED": ("limit", "administrator"),
+    "TXN_SECURITY_NO_ACCESS": ("policy", "exempt the integration user from the policy"),
+    "ENTITY_IS_LOCKED": ("approval process", ""),
+}
+
+
+@pytest.mark.parametrize("fields", [{"fields": []}, {}, {"fields": None}], ids=["no fields", "no key", "null"])
+@pytest.mark.parametrize(("code", "said"), CURES.items(), ids=CURES)
+def test_V3__each_refusal_says_its_cause_and_its_cure(code: str, said: tuple[str, str], fields: Any) -> None:
+    error = write_back_refused_with(salesforce_refusal(code, "Words of Ann Lee", **fields))
+
+    assert said[0] in str(error)
+    assert said[1] in (error.advice or "")
+    assert error.code == code
+    assert "Ann Lee" not in f"{error}{error.advice}{error!r}"
+
 
 # -- V2: SAP's locks
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crmsync.connectors import s4hana
-from crmsync.connectors.http import Renewal
+from crmsync.connectors.http import Renewal, new_session
 from crmsync.connectors.s4hana import S4Hana
+from crmsync.connectors.salesforce import Salesforce
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Settings
 from tests.field.raw_server import answer
@@ -77,3 +78,26 @@ class Signed:
     def renew(self, stale: Any) -> Renewal:
         self.renewals += 1
         return Renewal.FETCHED
+
+
+def salesforce(url: str, authorizer: Any = None, **changes: Any) -> Salesforce:
+    """Signed in at *url*, unless another *authorizer* is given; close its session with closing()."""
+    env = {
+        "SF_LOGIN_URL": url,
+        "SF_CLIENT_ID": "client",
+        "SF_USERNAME": "user",
+        "SF_PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----",
+        "CRMSYNC_DEFAULT_CURRENCY": "USD",
+    }
+    settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
+    assert settings.salesforce is not None
+    return Salesforce(
+        session=new_session(),
+        authorizer=authorizer or Signed(url),
+        settings=settings.salesforce,
+        behaviour=settings.behaviour,
+    )
+
+
+def write_back(crm: Salesforce) -> None:
+    crm.write_back(DEAL, order_number="1", invoice_number="2", status="Synced")

@@ -21,9 +21,9 @@ def body(code: str, *fields: str, message: str = SECRET_WORDS) -> str:
 
 
 ROWS = [
-    (401, body("INVALID_SESSION_ID"), errors.AuthenticationError, True, None),
-    (403, body("API_DISABLED_FOR_ORG"), errors.AuthenticationError, True, None),
-    (403, body("API_CURRENTLY_DISABLED"), errors.AuthenticationError, True, None),
+    (401, body("INVALID_SESSION_ID"), errors.AccountRefusedError, True, None),
+    (403, body("API_DISABLED_FOR_ORG"), errors.AccountRefusedError, True, None),
+    (403, body("API_CURRENTLY_DISABLED"), errors.AccountRefusedError, True, None),
     (403, body("INSUFFICIENT_ACCESS_OR_READONLY"), errors.AuthenticationError, True, None),
     (403, body("SOMETHING_NEW"), errors.AuthenticationError, True, None),
     (403, "", errors.AuthenticationError, True, None),
@@ -38,7 +38,7 @@ ROWS = [
     (400, body("MALFORMED_QUERY"), errors.PermanentError, True, None),
     (400, body("MALFORMED_ID"), errors.PermanentError, True, None),
     (400, body("JSON_PARSER_ERROR"), errors.PermanentError, True, None),
-    (400, body("STORAGE_LIMIT_EXCEEDED"), errors.PermanentError, True, None),
+    (400, body("STORAGE_LIMIT_EXCEEDED"), errors.AccountRefusedError, True, None),
     (400, body("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"), errors.RejectedError, True, None),
     (400, body("INVALID_TYPE"), errors.AuthenticationError, True, None),
     (400, "<html>bad</html>", errors.RejectedError, True, None),
@@ -48,8 +48,8 @@ ROWS = [
     (404, body("NOT_FOUND"), errors.RecordNotFoundError, True, None),
     (404, body("ENTITY_IS_DELETED"), errors.RecordNotFoundError, True, None),
     (404, "<html>", errors.RecordNotFoundError, True, None),
-    (410, body("UNSUPPORTED_API_VERSION"), errors.PermanentError, True, None),
-    (410, "", errors.PermanentError, True, None),
+    (410, body("UNSUPPORTED_API_VERSION"), errors.AccountRefusedError, True, None),
+    (410, "", errors.AccountRefusedError, True, None),
     (414, "", errors.RejectedError, True, None),
     (431, "<html>too large</html>", errors.RejectedError, True, None),
     (500, body("UNKNOWN_EXCEPTION"), errors.VendorUnavailableError, False, None),
