@@ -181,6 +181,11 @@ class Behaviour:
     silence_seconds: int = 3600
     reserve_percent: int = 30
     breaker_failures: int = 20
+    look_again_seconds: float = 5.0
+
+    @property
+    def look_again(self) -> timedelta:
+        return timedelta(seconds=self.look_again_seconds)
 
     @property
     def queued_for(self) -> timedelta:
@@ -313,6 +318,7 @@ def _behaviour(reader: Reader) -> Behaviour:
         catch_up_grace_seconds=reader.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120, maximum=86_400),
         catch_up_overlap_seconds=reader.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900, maximum=2_592_000),
         silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
+        look_again_seconds=float(reader.number("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")),
         breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
         reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),
     )

@@ -176,12 +176,12 @@ class Runs(Rows):
             },
         )
 
-    def go_round(self, run: Run, *, first_step: str, queued_until: datetime) -> bool:
+    def go_round(self, run: Run, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
         """Begin again, because the source changed meanwhile. False if it did not, or the run is another worker's."""
-        values = {"new_step": first_step, "new_queued_until": queued_until}
-        return self._write(_GO_ROUND, run, {**values, "new_due_at": self._now, "new_updated_at": self._now})
+        values = {"new_step": first_step, "new_queued_until": queued_until, "new_due_at": due_at or self._now}
+        return self._write(_GO_ROUND, run, {**values, "new_updated_at": self._now})
 
-    def wake(self, run_id: str, *, first_step: str, queued_until: datetime) -> bool:
+    def wake(self, run_id: str, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
         """Make a run that is over active again, from its first step on. False if it is not over."""
         statement = (
             update(runs)
@@ -197,7 +197,7 @@ class Runs(Rows):
                 starts=0,
                 fence=runs.c.fence + 1,
                 lease_until=None,
-                due_at=self._now,
+                due_at=due_at or self._now,
                 queued_until=queued_until,
                 updated_at=self._now,
             )
@@ -241,8 +241,16 @@ class Runs(Rows):
             },
         )
 
-    def reopen(self, run_id: str, *, step: str, results: Mapping[str, Any], answers: Mapping[str, Any]) -> bool:
-        """Make a stopped run active again at *step*, due now. A worker that still held it is overtaken."""
+    def reopen(
+        self,
+        run_id: str,
+        *,
+        step: str,
+        results: Mapping[str, Any],
+        answers: Mapping[str, Any],
+        due_at: datetime | None = None,
+    ) -> bool:
+        """Make a stopped run active again at *step*, due now or at *due_at*. Whoever still held it is overtaken."""
         statement = (
             update(runs)
             .where(runs.c.id == run_id, runs.c.status == RunStatus.STOPPED.value)
@@ -255,7 +263,7 @@ class Runs(Rows):
                 starts=0,
                 fence=runs.c.fence + 1,
                 lease_until=None,
-                due_at=self._now,
+                due_at=due_at or self._now,
                 queued_until=None,
                 updated_at=self._now,
             )

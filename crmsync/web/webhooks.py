@@ -117,8 +117,15 @@ def _store(uow: UnitOfWork, event: WebhookEvent, correlation_id: str) -> Awake |
 
 
 def _wake(uow: UnitOfWork, flow: Flow, subject_key: str, correlation_id: str) -> Awake | None:
-    queued_for = services_of_app().settings.behaviour.queued_for
-    return waking.wake(uow, flow, subject_key, correlation_id=correlation_id, queued_for=queued_for)
+    behaviour = services_of_app().settings.behaviour
+    return waking.wake(
+        uow,
+        flow,
+        subject_key,
+        correlation_id=correlation_id,
+        queued_for=behaviour.queued_for,
+        pause=behaviour.look_again,
+    )
 
 
 def _ring(awake: Sequence[tuple[Flow, Awake | None]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -70,12 +71,16 @@ def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by
     return letter
 
 
-def _reopen(uow: UnitOfWork, letter: DeadLetter, answers: Answers, *, by: str) -> dict[str, Any]:
+def _reopen(
+    uow: UnitOfWork, letter: DeadLetter, answers: Answers, *, by: str, due_at: datetime | None = None
+) -> dict[str, Any]:
     run = uow.runs.get(letter.run_id)
     assert run is not None  # the letter's row was joined with it  # noqa: S101
     step, results = FLOWS[letter.flow].replay_from(run.results)
     _link(uow, run, answers)
-    uow.runs.reopen(run.id, step=step, results=results, answers=answers.added_to(run.answers, letter.step))
+    uow.runs.reopen(
+        run.id, step=step, results=results, answers=answers.added_to(run.answers, letter.step), due_at=due_at
+    )
     uow.runs.note(run, "replayed", detail=f"by {by}")
     return results
 
@@ -100,7 +105,11 @@ def replay_message(using: Services, run_id: str) -> None:
 
 
 def revive(
-    uow: UnitOfWork, run_id: str, *, kinds: Collection[LetterKind] = (LetterKind.DATA,)
+    uow: UnitOfWork,
+    run_id: str,
+    *,
+    kinds: Collection[LetterKind] = (LetterKind.DATA,),
+    due_at: datetime | None = None,
 ) -> dict[str, Any] | None:
     """The record was changed at its source: a run that died of what it was goes on. None if it did not."""
     letter = uow.dead_letters.of_run(run_id)
@@ -108,7 +117,7 @@ def revive(
         return None
     if not uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING):
         return None
-    return _reopen(uow, letter, NO_ANSWERS, by="a change at its source")
+    return _reopen(uow, letter, NO_ANSWERS, by="a change at its source", due_at=due_at)
 
 
 def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:

@@ -12,6 +12,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ from crmsync.errors import (
     WaitsForOtherRunError,
 )
 from crmsync.services import Services, services
+from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -152,6 +154,7 @@ class StepTask(Task):
         run = attempt.run
         undone = self.flow.undone({**run.results, self.step: learned})
         goes_round = False
+        pause = timedelta(0) if self.flow.is_background else attempt.services.settings.behaviour.look_again
         with attempt.services.store.begin(durable=False) as uow:
             attempt.record_confirmed(uow)
             queued_until = uow.now + attempt.services.settings.behaviour.queued_for
@@ -165,17 +168,23 @@ class StepTask(Task):
                 currency=attempt.currency,
             )
             if not is_ours and not undone:
-                goes_round = uow.runs.go_round(run, first_step=self.flow.steps[0], queued_until=queued_until)
+                goes_round = self._go_round(uow, run, pause, queued_until)
             if is_ours or goes_round:
                 uow.runs.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
             if is_ours and not undone:
                 uow.dead_letters.run_is_done(run.id)
         failpoints.hit("stored", self.name)
-        if goes_round:
+        if goes_round and not pause:
             dead_letters.best_effort(partial(self.flow.ring, run.id))
         if not is_ours:
             raise Ignore
         logger.info("step done", extra={"action": "step_done"})
+
+    def _go_round(self, uow: UnitOfWork, run: Run, pause: timedelta, queued_until: datetime) -> bool:
+        """After a *pause*: who repeats an announcement again and again does not make us ask again and again."""
+        due_at = uow.now + pause
+        until = due_at if pause else queued_until
+        return uow.runs.go_round(run, first_step=self.flow.steps[0], queued_until=until, due_at=due_at)
 
     def _postpone(self, attempt: Attempt, error: NotNowError) -> None:
         """Come back later; this was no attempt. Raises."""

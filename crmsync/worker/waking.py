@@ -15,25 +15,47 @@ Awake = tuple[str, Results]
 
 
 def wake(
-    uow: UnitOfWork, flow: Flow, subject_key: str, *, correlation_id: str, queued_for: timedelta = timedelta(0)
+    uow: UnitOfWork,
+    flow: Flow,
+    subject_key: str,
+    *,
+    correlation_id: str,
+    queued_for: timedelta = timedelta(0),
+    pause: timedelta = timedelta(0),
 ) -> Awake | None:
     """The source of *subject_key* has changed: open its run, or let it go on, or look again. ring() what is returned.
 
-    None: nothing to ring. It is done and does not repeat; or it is under way, and goes round once more at its end.
+    None: nothing to ring. It is done and does not repeat; or it is under way, and goes round once more at its end; or
+    its last look is less than *pause* ago, and the sweeper brings it when that is over: whoever repeats an
+    announcement does not decide how often we ask the source.
     """
     run_id, is_new = flow.open_run(uow, subject_key, correlation_id=correlation_id, queued_for=queued_for)
     # In this order: a run that ends between the two questions is found at its end. The other way round it is found
     # at work, then not at work, and nobody looks.
     if flow.repeats and not is_new and uow.runs.look_again(run_id):
         return None
-    if is_new or (flow.repeats and _begin_again(uow, flow, run_id, queued_for)):
+    if is_new:
         return run_id, {}
-    results = dead_letters.revive(uow, run_id, kinds=tuple(LetterKind) if flow.repeats else (LetterKind.DATA,))
-    return None if results is None else (run_id, results)
+    due_at = _not_before(uow, run_id, pause)
+    if flow.repeats and _begin_again(uow, flow, run_id, due_at, queued_for):
+        return (run_id, {}) if due_at <= uow.now else None
+    letter = uow.dead_letters.of_run(run_id)
+    if letter is not None and letter.failures == 1:  # it is news that its source was corrected
+        due_at = uow.now
+    kinds = tuple(LetterKind) if flow.repeats else (LetterKind.DATA,)
+    results = dead_letters.revive(uow, run_id, kinds=kinds, due_at=due_at)
+    return None if results is None or due_at > uow.now else (run_id, results)
 
 
-def _begin_again(uow: UnitOfWork, flow: Flow, run_id: str, queued_for: timedelta) -> bool:
-    return uow.runs.wake(run_id, first_step=flow.steps[0], queued_until=uow.now + queued_for)
+def _not_before(uow: UnitOfWork, run_id: str, pause: timedelta) -> datetime:
+    """When the run may look again: *pause* after it came to its end, and never later than *pause* from now."""
+    run = uow.runs.get(run_id) if pause else None
+    return uow.now if run is None else min(max(uow.now, run.updated_at + pause), uow.now + pause)
+
+
+def _begin_again(uow: UnitOfWork, flow: Flow, run_id: str, due_at: datetime, queued_for: timedelta) -> bool:
+    queued_until = uow.now + queued_for if due_at <= uow.now else due_at
+    return uow.runs.wake(run_id, first_step=flow.steps[0], queued_until=queued_until, due_at=due_at)
 
 
 def start_period(

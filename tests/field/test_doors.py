@@ -10,17 +10,26 @@ import json
 import logging
 import os
 from base64 import b64encode
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
+from celery.exceptions import Ignore
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from crmsync.services import Services
+from crmsync.connectors.base import Connector
+from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError
+from crmsync.flows import payment_to_invoices
+from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
 from crmsync.store import tables
+from tests.builders import NOW
 from tests.fakes import FakeClock
 from tests.integration.test_webhooks import (
     DEAL,
@@ -34,6 +43,7 @@ from tests.integration.test_webhooks import (
     client_of,
     count,
     deal_id,
+    dies_of,
     envelope,
     is_ack,
     notification,
@@ -481,3 +491,127 @@ def test_D8__an_unforeseen_error_asks_for_the_call_again_and_is_logged_without_i
     assert "a customer's data" not in caplog.text
     assert type(error).__name__ in caplog.text
     assert count(services, tables.deliveries) == 0
+
+
+# -- D4: how often a subject is looked at
+
+
+class Books:
+    """The books, which count how often a payment is read. *when_read* happens while the answer is on its way."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.looks: list[datetime] = []
+        self.when_read: Callable[[], None] = lambda: None
+        self._clock = clock
+
+    def read_payment(self, key: str) -> Any:
+        self.looks.append(self._clock.now)
+        self.when_read()
+        raise RecordNotFoundError
+
+
+@pytest.fixture
+def books(services: Services, clock: FakeClock) -> Books:
+    made = Books(clock)
+    services._connected[ROLES["payments"]] = cast(Connector, made)
+    return made
+
+
+def sweep(services: Services) -> None:
+    """What the sweeper brings back is worked on at once."""
+    with services.store.begin() as uow:
+        due = uow.runs.claim_due(limit=10, queued_until=uow.now + timedelta(seconds=30))
+    for run in due:
+        with suppress(Ignore):
+            payment_to_invoices.find_invoices.execute(run.id)
+
+
+def test_D4__a_payment_that_is_announced_again_and_again_is_looked_at_once_in_some_seconds(
+    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell, books: Books
+) -> None:
+    pause = services.settings.behaviour.look_again_seconds
+
+    for number in range(150):
+        assert post_payment(client, PAYMENT).status_code == 200
+        while bell.rung:
+            with suppress(Ignore):
+                payment_to_invoices.find_invoices.execute(bell.rung.pop())
+        if number % 3 == 0:
+            sweep(services)
+        clock.advance(1 / 3)
+    announced_at = clock.now
+    clock.advance(pause)
+    sweep(services)
+
+    gaps = [(after - before).total_seconds() for before, after in pairwise(books.looks)]
+    assert min(gaps) >= pause
+    assert len(books.looks) <= 50 / pause + 2
+    assert books.looks[-1] >= announced_at, "the last announcement is followed by a look"
+    clock.advance(3600)
+    sweep(services)
+    assert books.looks[-1] < clock.now - timedelta(seconds=3000), "and then it is quiet"
+
+
+def test_D4__what_is_announced_while_a_look_is_under_way_is_followed_by_another(
+    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell, books: Books
+) -> None:
+    books.when_read = lambda: post_payment(client, PAYMENT) and None
+    post_payment(client, PAYMENT)
+    with suppress(Ignore):
+        payment_to_invoices.find_invoices.execute(bell.rung.pop())
+
+    books.when_read = lambda: None
+    sweep(services)
+    assert len(books.looks) == 1, "not at once"
+    clock.advance(services.settings.behaviour.look_again_seconds)
+    sweep(services)
+    clock.advance(3600)
+    sweep(services)
+    assert len(books.looks) == 2, "once"
+
+
+def test_D4__a_payment_that_waits_for_a_person_is_not_revived_at_every_announcement(
+    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell, books: Books
+) -> None:
+    def refuses() -> None:
+        raise RejectedError
+
+    books.when_read = refuses
+    for _ in range(50):
+        post_payment(client, PAYMENT)
+        while bell.rung:
+            with suppress(Ignore, RejectedError):
+                payment_to_invoices.find_invoices.execute(bell.rung.pop())
+        sweep_quietly(services)
+        clock.advance(0.2)
+
+    assert 2 <= len(books.looks) <= 10 / services.settings.behaviour.look_again_seconds + 2
+
+
+def sweep_quietly(services: Services) -> None:
+    with suppress(RejectedError):
+        sweep(services)
+
+
+def test_D4__a_deal_that_can_not_be_synced_is_not_revived_at_every_announcement(
+    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell
+) -> None:
+    """At once when it is announced for the first time after it failed: somebody has corrected it."""
+    dies_of(services, InvalidDealError())
+    revived = []
+    for _ in range(50):
+        post_json(client)
+        with services.store.begin() as uow:
+            run = uow.runs.of_subject("order_to_invoice", DEAL)
+            assert run is not None
+            claimed = uow.runs.claim(run.id, "fetch_deal", lease_seconds=60)
+            if claimed is not None:
+                revived.append(uow.now)
+                uow.runs.stop(claimed, title="Acme", amount=None, currency=None)
+                uow.dead_letters.add(claimed, InvalidDealError())
+        clock.advance(0.2)
+
+    assert revived[0] == NOW
+    assert len(revived) <= 10 / services.settings.behaviour.look_again_seconds + 2
+    assert set(bell.rung) == {run.id}
+    assert len(bell.rung) == 1
