@@ -153,6 +153,10 @@ class Reader:
             self.problems.setdefault(name, f"expected {expected or pattern}")
         return value
 
+    def listed(self, name: str) -> list[str]:
+        """The items of a list, between commas, semicolons or blanks; line breaks, as YAML writes them, are blanks."""
+        return [item for item in re.split(r"[\s,;]+", self._written(name)) if item]
+
     def required(self, name: str) -> str:
         value = self.raw(name)
         if not value:

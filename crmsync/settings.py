@@ -402,7 +402,7 @@ def _webhook_secrets(reader: Reader, name: str) -> tuple[Secret | None, Secret |
 
 def _forms(reader: Reader, name: str) -> tuple[str, ...]:
     """The forms of proof that are accepted, between commas or blanks; all of them by default."""
-    named = re.split(r"[,\s]+", reader.text(name, ",".join(WEBHOOK_FORMS)).strip(", "))
+    named = reader.listed(name) or list(WEBHOOK_FORMS)
     if not set(named) <= set(WEBHOOK_FORMS):
         reader.problems[name] = f"expected some of {', '.join(WEBHOOK_FORMS)}, between commas"
         return ()
@@ -456,7 +456,7 @@ def _codes(
     reader: Reader, name: str, default: str = "", *, code: str = r"\w{1,4}", example: str = "1010, 1020"
 ) -> tuple[str, ...]:
     """A list, separated by commas, semicolons or blanks, each of the form *code*."""
-    found = tuple(filter(None, re.split(r"[\s,;]+", reader.raw(name) or default)))
+    found = tuple(reader.listed(name) or filter(None, [default]))
     if not all(re.fullmatch(code, each) for each in found):
         reader.problems[name] = f"expected codes separated by commas or blanks, such as {example}"
     return found
