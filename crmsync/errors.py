@@ -6,12 +6,13 @@
     │   ├── OutcomeSettlingError      a create's answer was lost: look again when the vendor's lists have settled
     │   ├── LockedByOtherRunError     another run holds what this one needs
     │   ├── BusyError                 as many calls as the system allows at once are under way
-    │   └── WaitsForOtherRunError     another run must come to its end first
+    │   ├── WaitsForOtherRunError     another run must come to its end first
+    │   └── ProcessFaultError         this process or its machine is at fault, and no run
+    │       └── StoreUnavailableError our own database does not answer, or can't write
     ├── RetryableError                try the same thing later (retry_after_seconds)
     │   ├── VendorUnavailableError    no answer, 5xx, connection broken
     │   ├── RateLimitedError          the vendor said slow down
-    │   ├── ConcurrentUpdateError     the record moved under us, or is locked
-    │   └── StoreUnavailableError     our own database does not answer
+    │   └── ConcurrentUpdateError     the record moved under us, or is locked
     ├── PermanentError                trying again cannot help → dead letter
     │   ├── AuthenticationError       a permission is missing
     │   ├── AccountRefusedError       nobody gets in, or nobody may do this: all runs wait, one alert, then they go on
@@ -127,6 +128,27 @@ class WaitsForOtherRunError(NotNowError):
     """Another run of crmsync must come to its end first."""
 
 
+class ProcessFaultError(NotNowError):
+    """The machine that crmsync runs on lacks something; the runs wait until it is there."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        wait_seconds: float = 10.0,
+        system: str | None = None,
+        code: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message, wait_seconds=wait_seconds, system=system)
+        self.code = code
+        self.advice = advice
+
+
+class StoreUnavailableError(ProcessFaultError):
+    """The database of crmsync does not answer."""
+
+
 class RetryableError(CrmsyncError):
     """A passing fault; crmsync tries again by itself."""
 
@@ -159,10 +181,6 @@ class RateLimitedError(RetryableError):
 
 class ConcurrentUpdateError(RetryableError):
     """The record is locked or was changed by somebody else at the same moment."""
-
-
-class StoreUnavailableError(RetryableError):
-    """The database of crmsync does not answer."""
 
 
 class PermanentError(CrmsyncError):

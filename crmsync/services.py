@@ -65,7 +65,7 @@ class Services:
     @classmethod
     def from_settings(cls, settings: Settings) -> Services:
         """Open the store, bring its schema up to date, and connect nothing yet."""
-        store = Store(settings.database_url)
+        store = Store(settings.database_url, pool_size=settings.behaviour.database_connections)
         schema.ensure(store)
         return cls(settings, store)
 

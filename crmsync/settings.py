@@ -182,6 +182,7 @@ class Behaviour:
     reserve_percent: int = 30
     breaker_failures: int = 20
     look_again_seconds: float = 5.0
+    database_connections: int = 5
 
     @property
     def look_again(self) -> timedelta:
@@ -320,6 +321,7 @@ def _behaviour(reader: Reader) -> Behaviour:
         silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
         look_again_seconds=float(reader.number("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")),
         breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
+        database_connections=reader.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100),
         reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),
     )
     if behaviour.catch_up_overlap_seconds <= behaviour.catch_up_grace_seconds:

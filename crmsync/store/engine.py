@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import random
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import Connection, RootTransaction, event
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import DBAPIError
 
 from crmsync.errors import StoreUnavailableError
+from crmsync.store import faults, postgresql, sqlite
 from crmsync.store.unit_of_work import UnitOfWork
 
-BUSY_SECONDS = 20  # how long a process waits for SQLite's one writer before it gives up
-POLL_SECONDS = (0.0005, 0.0015)
-WRITE = "BEGIN IMMEDIATE"
-POOL_SIZE = 40  # at least the threads of a worker
+POOL_SIZE = 5  # a transaction lasts for milliseconds: the threads of a process take turns
+POOL_SECONDS = 5.0
 
 Clock = Callable[[], datetime]
 
@@ -36,16 +29,14 @@ def utc_now() -> datetime:
 class Store:
     """A database and its transactions. Rolled back unless the block ends without an error."""
 
-    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, *, clock: Clock = utc_now, pool_size: int = POOL_SIZE) -> None:
         self.url = url
         self.clock = clock
-        self.engine = _engine(url, durable=True)
-        self._quick_engine = _engine(url, durable=False)
-        self._one_writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
-
-    @property
-    def is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self._kind: Any = sqlite if self.is_sqlite else postgresql
+        self.engine = self._kind.open_engine(url, pool_size=pool_size, pool_seconds=POOL_SECONDS)
+        event.listen(self.engine, "handle_error", _give_up_broken)
+        self._writer = threading.Lock()
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[UnitOfWork]:
@@ -56,122 +47,73 @@ class Store:
 
         Raises: StoreUnavailableError if the database does not answer or can't write.
         """
-        engine = self.engine if durable else self._quick_engine
-        # Threads of one process queue here, in order; SQLite's own waiting polls and starves.
-        with self._one_writer, self._connected(engine, WRITE) as connection:
+        with self._one_writer(), self.connected(self._kind.DURABLE if durable else self._kind.QUICK) as connection:
             yield UnitOfWork(connection, self.clock())
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """A transaction that only reads, and never waits for a writer."""
-        with self._connected(self.engine, "BEGIN") as connection:
+        with self.connected(sqlite.READ if self.is_sqlite else postgresql.QUICK) as connection:
             yield UnitOfWork(connection, self.clock())
 
     @contextmanager
-    def _connected(self, engine: Engine, begin: str) -> Iterator[Connection]:
+    def _one_writer(self) -> Iterator[None]:
+        """Threads of one process queue here, in order; SQLite's own waiting polls and starves."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=sqlite.BUSY_SECONDS):
+            raise StoreUnavailableError("Another thread has been writing for too long.")
         try:
-            with engine.connect() as connection:
-                if self.is_sqlite:
-                    connection.info["begin"] = begin
-                with connection.begin():
-                    yield connection
-        except PoolTimeoutError:
-            raise StoreUnavailableError(system="the database") from None
+            yield
+        finally:
+            self._writer.release()
+
+    @contextmanager
+    def connected(self, begin: str) -> Iterator[Connection]:
+        """A transaction that begins so. Raises: StoreUnavailableError."""
+        with faults.translated():
+            connection, transaction = self._begun(begin)
+            with connection, transaction:
+                yield connection
+
+    def _begun(self, begin: str) -> tuple[Connection, RootTransaction]:
+        """A connection in a transaction. One that turns out to be broken is replaced, once: nothing was asked yet."""
+        try:
+            return self._begun_once(begin)
         except DBAPIError as error:
-            if _is_outage(error):
-                raise StoreUnavailableError(system="the database") from None
+            if not error.connection_invalidated:
+                raise
+        return self._begun_once(begin)
+
+    def _begun_once(self, begin: str) -> tuple[Connection, RootTransaction]:
+        connection = self.engine.connect()
+        try:
+            connection.info["begin"] = begin
+            return connection, connection.begin()
+        except BaseException:
+            connection.close()
             raise
 
     def ping(self) -> None:
         """Raises: StoreUnavailableError."""
-        try:
-            with self.read() as uow:
-                uow.ping()
-        except SQLAlchemyError as error:
-            raise StoreUnavailableError(system="the database") from error
+        with self.read() as uow:
+            uow.ping()
+
+    def check_writable(self) -> None:
+        """Raises: StoreUnavailableError if the database answers and can't write, too."""
+        if self.is_sqlite:
+            with faults.translated(), self.engine.connect() as connection:
+                sqlite.try_to_write(connection)
+            return
+        with self.begin(durable=False) as uow:
+            uow.touch()
 
     def close(self) -> None:
         self.engine.dispose()
-        self._quick_engine.dispose()
 
 
-def _is_outage(error: DBAPIError) -> bool:
-    """A broken connection, a full disk or a lock that never came; not a wrong statement."""
-    return error.connection_invalidated or type(error.orig).__name__ in (
-        "OperationalError",
-        "InterfaceError",
-        "AdminShutdown",
-        "CannotConnectNow",
-        "ConnectionTimeout",
-        "DiskFull",
-        "QueryCanceled",
-        "ReadOnlySqlTransaction",
-        "SerializationFailure",
-        "DeadlockDetected",
-    )
-
-
-def _engine(url: str, *, durable: bool) -> Engine:
-    is_sqlite = make_url(url).get_backend_name() == "sqlite"
-    options = {"timeout": BUSY_SECONDS} if is_sqlite else {"connect_timeout": 5}
-    engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=10, connect_args=options, hide_parameters=True)
-    if is_sqlite:
-        _make_folder(make_url(url).database)
-        event.listen(engine, "begin", _begin_sqlite)
-    prepare = _prepare_sqlite if is_sqlite else _prepare_postgresql
-    event.listen(engine, "connect", partial(prepare, durable=durable))
-    return engine
-
-
-def _make_folder(database: str | None) -> None:
-    if database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
-def _prepare_sqlite(connection: Any, _record: Any, *, durable: bool) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-    cursor.close()
-
-
-def _prepare_postgresql(connection: Any, _record: Any, *, durable: bool) -> None:
-    if not durable:
-        connection.execute("SET SESSION synchronous_commit = off")
-        connection.commit()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer takes the write lock at once: one that upgrades later could fail instead of waiting."""
-    begin = connection.info.get("begin", WRITE)
-    if begin != WRITE:
-        connection.exec_driver_sql(begin)
-        return
-    raw: Any = connection.connection.driver_connection
-    raw.execute("PRAGMA busy_timeout=0")
-    try:
-        if not _took_write_lock(raw):
-            connection.exec_driver_sql(begin)  # fails, in SQLAlchemy's words
-    finally:
-        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-
-
-def _took_write_lock(connection: sqlite3.Connection) -> bool:
-    """Begin a transaction that writes. False if the lock did not come in time, or something else is wrong.
-
-    SQLite's own waiting sleeps for up to a tenth of a second, while the lock is free again within milliseconds: in a
-    burst the processes waited for each other's sleep, and did a fifth less.
-    """
-    ends_at = time.monotonic() + BUSY_SECONDS
-    while time.monotonic() < ends_at:
-        try:
-            connection.execute(WRITE)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                return False
-            time.sleep(random.uniform(*POLL_SECONDS))
-        else:
-            return True
-    return False
+def _give_up_broken(context: ExceptionContext) -> None:
+    """A session that is read-only, was ended or is out of step leaves the pool, and with it all that are as old."""
+    if faults.is_broken(context.original_exception):
+        context.is_disconnect = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 
 from crmsync.errors import ConfigurationError
+from crmsync.files import FILE
+from crmsync.store import postgresql, sqlite
 from crmsync.store.engine import Store
 
 HEAD = "0006"  # the newest migration: a test compares it with the folder
@@ -18,55 +21,71 @@ _LOCK_KEY = 7_236_541  # PostgreSQL's advisory lock of whoever migrates
 
 
 def current(store: Store) -> str | None:
-    """The migration that the database stands at; None for an empty one."""
-    with store.engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    """The migration that the database stands at; None for an empty one. Raises: StoreUnavailableError."""
+    with store.read() as uow:
+        return _current(uow.connection)
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def ensure(store: Store) -> None:
     """Make the tables of an empty database, and bring an embedded one up to date.
 
-    Raises: ConfigurationError for an older PostgreSQL schema: migrating it is a person's decision.
+    Raises: ConfigurationError for an older PostgreSQL schema, because migrating it is a person's decision, and for a
+    schema that a newer release has made.
     """
     found = current(store)
     if found == HEAD:
         return
     if found is not None and not store.is_sqlite:
+        refuse_newer(found)
         raise ConfigurationError(
-            f"The database is at schema {found}, this release needs {HEAD}. Run `crmsync migrate`."
+            f"The database is at schema {found}, this release needs {HEAD}.", advice="Run `crmsync migrate`."
         )
     migrate(store)
 
 
+def refuse_newer(found: str | None) -> None:
+    """Raises: ConfigurationError for a schema that this release does not know."""
+    if found is not None and found > HEAD:
+        raise ConfigurationError(
+            f"The database is at schema {found}, which is newer than this release ({HEAD}).",
+            advice="Install the release that made it, or restore the backup from before its migration.",
+        )
+
+
 def migrate(store: Store) -> None:
-    """Apply what is missing; several processes may call it at once."""
+    """Apply what is missing, in one transaction; several processes may call it at once.
+
+    Raises: ConfigurationError for a schema newer than this release; StoreUnavailableError.
+    """
     from alembic import command  # heavy, and needed only here
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     with _alone(store) as connection:
+        refuse_newer(_current(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        connection.commit()
 
 
 @contextmanager
 def _alone(store: Store) -> Iterator[Connection]:
     if not store.is_sqlite:
-        with store.engine.connect() as connection:
-            connection.execute(text(f"SELECT pg_advisory_lock({_LOCK_KEY})"))
-            connection.commit()
-            try:
-                yield connection
-            finally:
-                connection.rollback()
-                connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK_KEY})"))
-                connection.commit()
+        with store.connected(postgresql.UNHURRIED) as connection:
+            # Until the transaction ends: a lock of the session would stay behind in a pooler.
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
+            yield connection
         return
-    database = make_url(store.url).database or "memory"
-    with open(f"{database}.lock", "w") as lock, store.engine.connect() as connection:
+    lock = os.open(f"{make_url(store.url).database or 'memory'}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield connection
+        with store.connected(sqlite.DURABLE) as connection:
+            yield connection
+    finally:
+        os.close(lock)

@@ -46,15 +46,18 @@ def check_all(services: Services) -> dict[str, Check]:
 
 
 def _store(store: Store) -> Check:
+    """Whether it answers, has our tables, and can write: a standby answers too."""
     try:
-        store.ping()
         version = schema.current(store)
         if version != schema.HEAD:
             reason = f"the schema is {version or 'empty'}, this release needs {schema.HEAD}"
             return {"status": "down", "reason": reason, "schema": version}
+        store.check_writable()
         with store.read() as uow:
             return {"status": "ok", "schema": version, **_waiting(uow)}
-    except (StoreUnavailableError, SQLAlchemyError):
+    except StoreUnavailableError as error:
+        return {"status": "down", "reason": str(error)}
+    except SQLAlchemyError:
         return {"status": "down", "reason": "the database does not answer"}
 
 

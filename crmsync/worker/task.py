@@ -90,7 +90,8 @@ class StepTask(Task):
         self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
     ) -> Any:
         """Wait as long as the store decided; give up where it decided that."""
-        wait = getattr(exc, "retry_in_seconds", countdown)
+        undecided = exc.wait_seconds if isinstance(exc, NotNowError) else countdown
+        wait = getattr(exc, "retry_in_seconds", undecided)
         if wait is None and exc is not None:
             raise exc
         return super().retry(*args, exc=exc, countdown=wait, **options)

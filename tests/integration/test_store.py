@@ -425,7 +425,7 @@ def test_a_writer_waits_for_another_process(
         if len(pauses) == 3:
             other.execute("ROLLBACK")
 
-    monkeypatch.setattr("crmsync.store.engine.time.sleep", pause)
+    monkeypatch.setattr("crmsync.store.sqlite.time.sleep", pause)
     other.execute("BEGIN IMMEDIATE")
 
     with store.begin() as uow:
@@ -439,7 +439,7 @@ def test_a_writer_that_waits_in_vain_says_so_and_harms_no_later_one(
     other_writer: tuple[Store, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, other = other_writer
-    monkeypatch.setattr("crmsync.store.engine.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("crmsync.store.sqlite.BUSY_SECONDS", 0.05)
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(StoreUnavailableError), store.begin():

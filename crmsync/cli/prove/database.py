@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from crmsync.errors import ConfigurationError
-from crmsync.store.engine import BUSY_SECONDS
+from crmsync.store.sqlite import BUSY_SECONDS
 
 LOCK_SECONDS = BUSY_SECONDS + 1.0  # longer than anybody waits
 OUTAGE_SECONDS = 4.0

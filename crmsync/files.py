@@ -1,0 +1,53 @@
+"""What crmsync writes is its owner's alone, whatever the umask and whoever made the folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = 0o700
+FILE = 0o600
+_OTHERS = 0o077
+
+
+def keep_private() -> None:
+    """From here on this process makes files and folders that only its user can open."""
+    os.umask(_OTHERS)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make *folder*, 0700; one that exists stays as somebody made it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER)
+
+
+def make_private_file(path: str | Path) -> None:
+    """Make the file where there is none, and take it from others where it is ours. Raises: OSError.
+
+    A file that exists is not opened: closing it would drop the locks that SQLite holds on it in this process.
+    """
+    make_private_folder(Path(path).parent)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE))
+    take_from_others(Path(path))
+
+
+def take_from_others(path: Path) -> None:
+    """Leave *path* to its owner, if that is us and it is a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    if found.st_uid == os.getuid() and stat.S_ISREG(found.st_mode) and found.st_mode & _OTHERS:
+        path.chmod(FILE)
+
+
+def open_to_others(path: Path) -> str:
+    """What others may do with *path*: "read", "read and write", or "" for nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    may = [verb for verb, bits in (("read", 0o044), ("write", 0o022)) if mode & bits]
+    return " and ".join(may)

@@ -1,0 +1,140 @@
+"""SQLite as the store uses it: one writer at a time, readers that wait for nobody, and a file of our own."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
+
+from crmsync import files
+
+BUSY_SECONDS = 20  # how long a process waits for SQLite's one writer before it gives up
+POLL_SECONDS = (0.0005, 0.0015)
+
+READ = "BEGIN"
+DURABLE = "FULL"  # how much of a write waits for the disk: PRAGMA synchronous
+QUICK = "NORMAL"
+
+_WRITE = "BEGIN IMMEDIATE"
+
+FileKey = tuple[int, int]
+
+
+def open_engine(url: str, *, pool_size: int, pool_seconds: float) -> Engine:
+    """Raises: OSError if there is no file and none can be made."""
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_SECONDS},
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=pool_seconds,
+        hide_parameters=True,
+    )
+    database = make_url(url).database
+    if database and database != ":memory:" and not database.startswith("file:"):
+        files.make_private_file(database)
+        for beside in ("-wal", "-shm"):  # SQLite makes them with the permissions of the database
+            files.take_from_others(Path(database + beside))
+        _watch_file(engine, database)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _watch_file(engine: Engine, database: str) -> None:
+    """Never write into a file that was replaced or taken away: nobody would find it again.
+
+    SQLite itself does not look, and would make an empty database where there is none any more.
+    """
+
+    def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
+        if not os.path.exists(database):
+            raise sqlite3.OperationalError("the database file is gone")
+
+    def remember(_connection: Any, record: Any) -> None:
+        record.info["file"] = _key_of(database)
+
+    def compare(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info.get("file") != _key_of(database):
+            raise InvalidatePoolError
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+
+
+def _key_of(database: str) -> FileKey | None:
+    try:
+        found = os.stat(database)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """A writer takes the write lock at once: one that upgrades later could fail instead of waiting."""
+    begin = connection.info.get("begin", DURABLE)
+    if begin == READ:
+        connection.exec_driver_sql(READ)
+        return
+    raw: Any = connection.connection.driver_connection
+    if connection.info.get("synchronous") != begin:
+        raw.execute(f"PRAGMA synchronous={begin}")
+        connection.info["synchronous"] = begin
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        if not _took_write_lock(raw):
+            connection.exec_driver_sql(_WRITE)  # fails, in SQLAlchemy's words
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+
+
+def _took_write_lock(connection: sqlite3.Connection) -> bool:
+    """Begin a transaction that writes. False if the lock did not come in time, or something else is wrong.
+
+    SQLite's own waiting sleeps for up to a tenth of a second, while the lock is free again within milliseconds: in a
+    burst the processes waited for each other's sleep, and did a fifth less.
+    """
+    ends_at = time.monotonic() + BUSY_SECONDS
+    while time.monotonic() < ends_at:
+        try:
+            connection.execute(_WRITE)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                return False
+            time.sleep(random.uniform(*POLL_SECONDS))
+        else:
+            return True
+    return False
+
+
+def try_to_write(connection: Connection) -> None:
+    """Begin a transaction that writes, and end it. Somebody else's shows as well that one can.
+
+    Raises: sqlite3.OperationalError.
+    """
+    raw: Any = connection.connection.driver_connection
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        raw.execute(_WRITE)
+        raw.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")

@@ -1,0 +1,385 @@
+"""Cases from the field: a database that goes silent, turns read-only, runs out of connections, or is not ours."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import socket
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from crmsync.errors import StoreUnavailableError
+from crmsync.services import Services
+from crmsync.settings import Settings
+from crmsync.store import Store, faults, postgresql, schema
+from crmsync.web import create_app
+from tests.conftest import TEST_DATABASE_URL
+from tests.field.proxy import Proxy
+
+SECRET = "a secret of the Salesforce door"
+
+
+@cache
+def private_key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+needs_postgres = [pytest.mark.postgres, pytest.mark.skipif(not TEST_DATABASE_URL, reason="CRMSYNC_TEST_DATABASE_URL")]
+
+
+def postgres(test: Callable[..., None]) -> Callable[..., None]:
+    for mark in needs_postgres:
+        test = mark(test)
+    return test
+
+
+def administer(*statements: str) -> None:
+    engine = create_engine(TEST_DATABASE_URL, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def own_database() -> Iterator[str]:
+    """The address of a database of the test's own: what is set for it concerns nobody else."""
+    name = f"field_{uuid.uuid4().hex[:12]}"
+    administer(f"CREATE DATABASE {name}")
+    yield make_url(TEST_DATABASE_URL).set(database=name).render_as_string(hide_password=False)
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    url = make_url(TEST_DATABASE_URL)
+    made = Proxy((url.host or "127.0.0.1", url.port or 5432))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of production, in small."""
+    monkeypatch.setattr(postgresql, "BEGIN_SECONDS", 0.3)
+    monkeypatch.setattr(postgresql, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(postgresql.BoundedConnection, "answer_seconds", 0.5)
+    monkeypatch.setitem(postgresql._CONNECT, "connect_timeout", 2)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], FlaskClient]:
+    for name, value in {
+        "SF_CLIENT_ID": "client",
+        "SF_USERNAME": "user",
+        "SF_PRIVATE_KEY": private_key(),
+        "SF_WEBHOOK_SECRET": SECRET,
+        "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody listens there
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    class Bell:
+        def ring(self, *_: object) -> None: ...
+
+    def of(store: Store) -> FlaskClient:
+        app = create_app(Services(Settings.from_env(os.environ), store))
+        app.extensions["crmsync_doorbell"] = Bell()
+        return app.test_client()
+
+    return of
+
+
+def post_deal(client: FlaskClient, number: int = 0) -> int:
+    body = json.dumps({"opportunityId": f"006{number:012}AAA"}).encode()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-Crmsync-Signature": f"sha256={signature}"}
+    return client.post("/webhook/salesforce/deal-closed", data=body, headers=headers).status_code
+
+
+# -- O10: a database that goes silent
+
+
+@postgres
+def test_O10__while_packets_are_swallowed_webhooks_get_503_and_go_on_within_seconds(
+    database_url: str, proxy: Proxy, impatient: None, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    store = Store(make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False))
+    schema.migrate(store)
+    client = receiver(store)
+    assert post_deal(client, 1) == 200
+    proxy.swallow()
+    began_at = time.monotonic()
+
+    while_silent = [post_deal(client, 2), client.get("/readyz").status_code]
+    took = time.monotonic() - began_at
+    proxy.forward()
+    afterwards = [post_deal(client, 2), client.get("/readyz").status_code]
+    store.close()
+
+    assert while_silent == [503, 503]
+    assert took < 10, "each waits for its own limit, and not for the network's"
+    assert afterwards == [200, 200]
+
+
+@postgres
+def test_O10__a_statement_without_an_answer_ends_and_its_connection_is_not_used_again(
+    database_url: str, proxy: Proxy, impatient: None
+) -> None:
+    store = Store(make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False))
+    schema.migrate(store)
+
+    def writes_into_the_void() -> None:
+        with store.begin() as uow:
+            proxy.swallow()
+            uow.facts.set("name", "value")
+
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        writes_into_the_void()
+    proxy.forward()
+
+    with store.read() as uow:
+        assert uow.facts.get("name") is None
+    store.close()
+
+
+@postgres
+def test_O10__a_connection_notices_that_its_packets_are_dropped(database_url: str) -> None:
+    store = Store(database_url)
+    with store.read() as uow:
+        raw = uow.connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(raw.pgconn.socket)) as of_connection:
+            user_timeout = of_connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            idle = of_connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            keeps_alive = of_connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    store.close()
+
+    assert 0 < user_timeout <= 10_000
+    assert keeps_alive
+    assert 0 < idle <= 10
+
+
+@postgres
+def test_O10__the_server_ends_what_takes_long_and_who_is_idle_in_a_transaction(store: Store) -> None:
+    with store.begin() as uow:
+        limits = {
+            name: uow.connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        }
+
+    assert limits == {
+        "statement_timeout": "6s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "1min",
+    }
+
+
+@postgres
+def test_O10__a_session_that_the_server_ended_costs_no_webhook(
+    own_database: str, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    store = Store(own_database)
+    schema.migrate(store)
+    client = receiver(store)
+    assert post_deal(client, 1) == 200
+    database = make_url(own_database).database
+    administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+
+    assert post_deal(client, 2) == 200
+    store.close()
+
+
+@postgres
+def test_O10__who_waits_for_a_connection_waits_for_seconds_only(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crmsync.store.engine.POOL_SECONDS", 0.2)
+    store = Store(database_url, pool_size=1)
+
+    with store.read(), pytest.raises(StoreUnavailableError, match="are in use"), store.read():
+        pass
+    store.close()
+
+
+# -- O11: a database that is read-only for a while
+
+
+@postgres
+def test_O11__sessions_that_were_read_only_leave_the_pool_and_readiness_asks_whether_it_can_write(
+    own_database: str, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    database = make_url(own_database).database
+    store = Store(own_database)
+    schema.migrate(store)
+    store.close()  # every session from here on is one of a standby
+    client = receiver(store)
+    administer(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+
+    while_read_only = [post_deal(client, number) for number in range(4)]
+    readiness = client.get("/readyz")
+    administer(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    afterwards = [post_deal(client, number) for number in range(4)]
+    store.close()
+
+    assert while_read_only == [503] * 4
+    assert readiness.status_code == 503
+    assert "read-only" in readiness.json["checks"]["store"]["reason"]  # type: ignore[index]
+    assert afterwards == [200] * 4
+
+
+@postgres
+@pytest.mark.parametrize("state", ["25006", "25P02", "57P01", "08006", "26000", "58030", "XX000"])
+def test_O11__a_session_that_answers_so_is_not_put_back(store: Store, state: str) -> None:
+    def session() -> int:
+        with store.read() as uow:
+            return int(uow.connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+    before = session()
+    refuse = f"DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END $$"
+
+    with pytest.raises(StoreUnavailableError), store.begin() as uow:
+        uow.connection.execute(text(refuse))
+
+    assert session() != before
+
+
+@postgres
+def test_O11__a_statement_that_is_wrong_is_nobodys_outage(store: Store) -> None:
+    with pytest.raises(ProgrammingError), store.begin() as uow:
+        uow.connection.execute(text("SELEKT 1"))
+    with pytest.raises(IntegrityError), store.begin() as uow:
+        uow.connection.execute(text("INSERT INTO facts (name, value) VALUES ('a', 'b'), ('a', 'b')"))
+
+
+def test_O11__a_file_that_turns_read_only_is_an_outage_until_it_can_be_written(
+    tmp_path: Path, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'crmsync.db'}")
+    schema.migrate(store)
+    client = receiver(store)
+    with store.read() as uow:
+        raw = uow.connection.connection.driver_connection
+    raw.execute("PRAGMA query_only = 1")
+
+    while_read_only = [post_deal(client), client.get("/readyz").status_code]
+    raw.execute("PRAGMA query_only = 0")
+
+    assert while_read_only == [503, 503]
+    assert [post_deal(client), client.get("/readyz").status_code] == [200, 200]
+    store.close()
+
+
+def test_O11__a_database_file_that_was_replaced_or_deleted_takes_no_webhook_with_it(
+    tmp_path: Path, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    path = tmp_path / "crmsync.db"
+    store = Store(f"sqlite:///{path}")
+    schema.migrate(store)
+    client = receiver(store)
+    assert post_deal(client, 1) == 200
+    aside = path.rename(tmp_path / "aside.db")
+
+    assert post_deal(client, 2) == 503
+    assert not path.exists(), "an empty database would look like one that has forgotten everything"
+    aside.rename(path)
+    assert post_deal(client, 2) == 200
+    store.close()
+
+
+def test_O11__a_file_that_is_no_database_is_an_outage_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "crmsync.db"
+    path.write_bytes(b"this is no database " * 100)
+    store = Store(f"sqlite:///{path}")
+
+    with pytest.raises(StoreUnavailableError, match="not a database of SQLite"):
+        store.ping()
+    store.close()
+
+
+# -- O17: a pooler in transaction mode
+
+
+@postgres
+def test_O17__nothing_is_left_in_a_session(own_database: str) -> None:
+    store = Store(own_database, pool_size=1)
+    schema.migrate(store)
+    for _ in range(8):  # the driver would prepare a statement that it sees for the sixth time
+        with store.begin(durable=False) as uow:
+            uow.facts.get("name")
+    with store.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.answer_seconds = None
+        prepared = raw.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+        held = raw.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        left = raw.execute("SELECT name FROM pg_settings WHERE source = 'session'").fetchall()
+        assert (prepared, held.fetchone()) == ((0,), (0,))
+    store.close()
+
+    assert {name for (name,) in left} <= {"transaction_isolation", "transaction_read_only", "transaction_deferrable"}
+
+
+@postgres
+@pytest.mark.parametrize("default", ["off", "local"])
+def test_O17__what_was_promised_durable_is_durable_whatever_the_default_of_the_database(
+    own_database: str, default: str
+) -> None:
+    administer(f"ALTER DATABASE {make_url(own_database).database} SET synchronous_commit = {default}")
+    store = Store(own_database, pool_size=1)
+
+    def commits(*, durable: bool) -> str:
+        with store.begin(durable=durable) as uow:
+            return str(uow.connection.execute(text("SHOW synchronous_commit")).scalar_one())
+
+    assert [commits(durable=each) for each in (True, False, True)] == ["on", "off", "on"]
+    store.close()
+
+
+def test_O17__sqlite_waits_for_the_disk_where_it_was_promised(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'crmsync.db'}", pool_size=1)
+
+    def synchronous(*, durable: bool) -> int:
+        with store.begin(durable=durable) as uow:
+            return int(uow.connection.execute(text("PRAGMA synchronous")).scalar_one())
+
+    assert [synchronous(durable=each) for each in (True, False, True)] == [2, 1, 2]
+    store.close()
+
+
+@pytest.mark.parametrize("state", ["26000", "42P05", "08P01", "25P01", "0A000", "53300", "57P03", "55P03", "40001"])
+def test_O17__an_error_of_a_pooler_or_an_outage_is_known_by_its_sqlstate(state: str) -> None:
+    from sqlalchemy.exc import DBAPIError
+
+    error = psycopg.errors.lookup(state)("words of the server")
+
+    unavailable = faults.unavailable_of(DBAPIError("SELECT 1", {}, error))
+
+    assert unavailable is not None
+    assert (unavailable.code, bool(unavailable.advice)) == (state, True)
+
+
+def test_O17__whatever_a_database_has_against_a_webhook_the_answer_is_503(
+    store: Store, receiver: Callable[[Store], FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crmsync.store.deliveries import Deliveries
+
+    def fails(*_: object, **__: object) -> bool:
+        raise IntegrityError("INSERT", {}, sqlite3.IntegrityError("a constraint of another release"))
+
+    monkeypatch.setattr(Deliveries, "add", fails)
+
+    assert post_deal(receiver(store)) == 503
