@@ -11,6 +11,7 @@
     │       └── StoreUnavailableError our own database does not answer, or can't write
     ├── RetryableError                try the same thing later (retry_after_seconds)
     │   ├── VendorUnavailableError    no answer, 5xx, connection broken
+    │   ├── CertificateError          no connection, for the certificate can't be verified: a person must act
     │   ├── RateLimitedError          the vendor said slow down
     │   └── ConcurrentUpdateError     the record moved under us, or is locked
     ├── PermanentError                trying again cannot help → dead letter
@@ -172,6 +173,12 @@ class VendorUnavailableError(RetryableError):
     """The system does not answer, or answers with an internal error."""
 
     is_definite = False
+    is_outage = True
+
+
+class CertificateError(RetryableError):
+    """The certificate of the system can't be verified."""
+
     is_outage = True
 
 

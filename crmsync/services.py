@@ -138,7 +138,8 @@ class Services:
         pasteable = self.settings.pasteable
 
         def opened(system: str, breaker: Breaker) -> Mapping[str, Any]:
-            return outage_alert(system, failures=breaker.failures, command=pasteable("crmsync doctor"))
+            command = pasteable("crmsync doctor")
+            return outage_alert(system, failures=breaker.failures, reason=breaker.reason, command=command)
 
         def closed(system: str, breaker: Breaker) -> Mapping[str, Any]:
             since = f"{breaker.opened_at:%Y-%m-%d %H:%M} UTC"

@@ -101,11 +101,13 @@ def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> di
     }
 
 
-def outage_alert(system: str, *, failures: int, command: str) -> dict[str, Any]:
+def outage_alert(system: str, *, failures: int, reason: str = "", command: str) -> dict[str, Any]:
+    """*reason*: a sentence that says why the system can't be used, and what to do; "" where it does not answer."""
+    held = "crmsync holds the runs that need it and looks from time to time whether it answers again."
     return {
-        "headline": f"{system} does not answer",
+        "headline": f"{system} can't be used" if reason else f"{system} does not answer",
         "facts": [["System", system], ["Failures in a row", f"{failures:,}"]],
-        "cause": "crmsync holds the runs that need it and looks from time to time whether it answers again.",
+        "cause": f"{reason} {held}".strip(),
         "advice": "Nothing is lost. Look at the system; you will hear when it answers again.",
         "command": command,
     }

@@ -19,7 +19,8 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from crmsync import errors
-from crmsync.connectors.http import CONNECT_SECONDS, Renewal, new_session
+from crmsync.connectors.http import Renewal, new_session
+from crmsync.connectors.wire import CONNECT_SECONDS
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Secret
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from crmsync.connectors.budget import Budget
 from crmsync.domain.breaker import Breaker
-from crmsync.errors import NotNowError, StoreUnavailableError, VendorUnavailableError
+from crmsync.errors import CertificateError, NotNowError, StoreUnavailableError, VendorUnavailableError
 
 BELIEVED_SECONDS = 1.0  # how long a process goes by what it last read
 PROBE_SECONDS = 45.0  # longer than a call may take
@@ -50,17 +50,18 @@ class SharedBreaker:
             return False
         if self._store.take_probe(self._connection, seconds=PROBE_SECONDS):
             return True
-        raise self._not_now(self._store.wait_seconds(known))
+        raise self._not_now(known, self._store.wait_seconds(known))
 
     def admit(self) -> None:
         """Raises: NotNowError while it is open and nobody is due to look."""
-        wait = self._store.wait_seconds(self._current())
+        known = self._current()
+        wait = self._store.wait_seconds(known)
         if wait > 0:
-            raise self._not_now(wait)
+            raise self._not_now(known, wait)
 
-    def _not_now(self, wait: float) -> NotNowError:
+    def _not_now(self, known: Breaker, wait: float) -> NotNowError:
         return NotNowError(
-            f"{self._system} does not answer; crmsync looks again soon.",
+            f"{known.reason or f'{self._system} does not answer.'} crmsync looks again soon.",
             wait_seconds=wait + random.uniform(0.5, 1) * SPREAD_SECONDS,
             system=self._system,
         )
@@ -112,8 +113,10 @@ class GuardedBudget:
             self._here.is_probe = self._breaker.enter()  # inside: whom the budget refuses does not use a probe up
             try:
                 yield
-            except VendorUnavailableError:
-                self._breaker.failed(is_probe=self._here.is_probe)
+            except (VendorUnavailableError, CertificateError) as error:
+                # A certificate does not mend itself between two calls.
+                reason = str(error) if isinstance(error, CertificateError) else ""
+                self._breaker.failed(is_probe=self._here.is_probe, reason=reason)
                 raise
 
     def learn(self, headers: Mapping[str, str], status: int) -> None:

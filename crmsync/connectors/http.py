@@ -16,25 +16,19 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util import Timeout
 
 from crmsync import errors
 from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.transport import content, exchange, new_session, text
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
-CONNECT_SECONDS = 5.0
-POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
 LONGEST_WAIT_SECONDS = 7 * 86_400.0  # a vendor that asks for more is not believed
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
-BODY_BYTES_MAX = 32 * 1024 * 1024
-_CHUNK_BYTES = 64 * 1024
+
+__all__ = ["VendorClient", "new_session"]
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Of the headers of a write, those that say what it does; others may hold a CSRF token and its cookies.
@@ -199,19 +193,6 @@ def is_foreign(reply: Reply, speaks: Speaks) -> bool:
     return reply.status not in _PLAIN_STATUS and reply.status < 500 and not speaks(reply)
 
 
-def new_session(*, cookies: bool = False) -> requests.Session:
-    """A session for all threads of a process; without cookies unless the vendor binds tokens to them."""
-    session = requests.Session()
-    # Otherwise a netrc file would replace our credentials, and each call would read the environment: see _route().
-    session.trust_env = False
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    if not cookies:
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return session
-
-
 class VendorClient:
     """Sends calls to one vendor, as its *budget* allows, and turns every failure into the error tree."""
 
@@ -235,9 +216,6 @@ class VendorClient:
         self._headers = dict(headers or {})
         self._budget = budget
         self._speaks = speaks
-        # The total spans connecting and waiting for the answer; requests passes it on, though its types don't say so.
-        self._timeout: Any = Timeout(connect=min(CONNECT_SECONDS, call_seconds), total=call_seconds)
-        self._routes: dict[str, dict[str, Any]] = {}
 
     def call(
         self,
@@ -283,50 +261,27 @@ class VendorClient:
         return reply
 
     def _exchange(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
-        ends_at = self._ends_at()
-        try:
+        with exchange(self.system, call.operation, seconds=self._seconds()):
             response = self.session.request(
                 call.method,
                 call.url,
                 params=call.params,
                 data=call.body,
                 headers={**self._headers, **call.headers, **credentials, **_correlation()},
-                timeout=self._timeout,
-                allow_redirects=False,
                 stream=True,
-                **self._route(call.url),
             )
             with response:
-                return _reply(response, _read(response, ends_at))
-        except requests.RequestException as error:
-            # Without its cause: that quotes the address, which may hold a customer's e-mail.
-            raise self._transport_error(call.operation, error) from None
+                return _reply(response, content(response))
 
-    def _route(self, url: str) -> dict[str, Any]:
-        """The proxy and the certificates that this machine prescribes for a host, looked up once."""
-        host = urlsplit(url).netloc
-        if host not in self._routes:
-            found = requests.Session().merge_environment_settings(url, {}, None, None, None)
-            self._routes[host] = {"proxies": found["proxies"], "verify": found["verify"]}
-        return self._routes[host]
+    def _seconds(self) -> float:
+        """How long the call may last.
 
-    def _ends_at(self) -> float:
-        """The monotonic instant by which the call must be over.
-
-        Raises: NotNowError where the run's lease would not outlast the call: the next attempt has a lease of its own.
+        Raises: NotNowError where the run's lease would not outlast it: the next attempt has a lease of its own.
         """
-        now = time.monotonic()
-        ends_at, limit = now + self._call_seconds, _deadline.get()
-        if limit is not None and ends_at > limit:
+        limit = _deadline.get()
+        if limit is not None and time.monotonic() + self._call_seconds > limit:
             raise errors.NotNowError("The lease is too short for another call.", wait_seconds=1, system=self.system)
-        return ends_at
-
-    def _transport_error(self, operation: str, error: requests.RequestException) -> errors.CrmsyncError:
-        unsent = _never_sent(error)
-        what = "can't be reached" if unsent else "did not answer"
-        return errors.VendorUnavailableError(
-            f"{self.system} {what}.", system=self.system, operation=operation, is_definite=unsent
-        )
+        return self._call_seconds
 
     def _raise_for(self, operation: str, reply: Reply) -> None:
         failure = self._explain(reply)
@@ -465,33 +420,14 @@ def _correlation() -> dict[str, str]:
     return {CORRELATION_HEADER: current} if current else {}
 
 
-def _read(response: requests.Response, ends_at: float) -> bytes:
-    """The whole body, within the deadline: a server that trickles must not outlast the lease."""
-    chunks, size = [], 0
-    # read1 returns what there is: read would wait, piece by piece and each within the timeout, until it has it all.
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        chunks.append(chunk)
-        size += len(chunk)
-        if time.monotonic() > ends_at or size > BODY_BYTES_MAX:
-            raise requests.exceptions.ReadTimeout("the answer is too slow or too large")
-    return b"".join(chunks)
-
-
-def _reply(response: requests.Response, content: bytes) -> Reply:
-    text = content.decode(response.encoding or "utf-8", errors="replace")
-    return Reply(response.status_code, response.headers, _parsed(text), text)
+def _reply(response: requests.Response, body: bytes) -> Reply:
+    readable = text(response, body)
+    return Reply(response.status_code, response.headers, _parsed(readable), readable)
 
 
 def _parsed(text: str) -> Any:
+    """None for what is no JSON, or is none that a program can hold."""
     try:
         return jsonlib.loads(text, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, ArithmeticError, RecursionError):
         return None
-
-
-def _never_sent(error: requests.RequestException) -> bool:
-    """True if the connection was never made, so that no byte of the call has left."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.InvalidURL):
-        return True
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, NewConnectionError | NameResolutionError | ConnectTimeoutError)

@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import os
+import socket
+import threading
+import time
+import tracemalloc
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from crmsync import errors
+from crmsync import __version__, errors
+from crmsync.connectors import transport
+from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.http import VendorClient, new_session, speaks_json
-from tests.field.raw_server import RawServer, Script, answer, html, redirect
+from crmsync.services import Services
+from crmsync.store.tables import alerts
+from tests.field.certificates import Authority
+from tests.field.raw_server import (
+    CLOSE,
+    RESET,
+    SILENCE,
+    Peer,
+    RawServer,
+    Script,
+    answer,
+    head,
+    html,
+    redirect,
+    stalled,
+    trickled,
+    unpacks_to,
+)
+
+SECONDS = 0.4  # the deadline of calls that run into it
+MUCH_LATER = 3.0  # far beyond it, for a machine that is busy; a call that keeps no deadline would take a minute
+JSON = "Content-Type: application/json"
+CHUNKED = [JSON, "Transfer-Encoding: chunked"]
+GZIP = [JSON, "Content-Encoding: gzip"]
+
+
+@pytest.fixture(autouse=True)
+def machine_without_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no certificates but those that a test sets up."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 def client(**more: Any) -> VendorClient:
@@ -67,3 +113,354 @@ def test_T6__what_is_not_the_applications_own_answer_is_an_outage(books: VendorC
 def test_T6__an_edge_may_say_when_to_come_back(books: VendorClient) -> None:
     with RawServer(html("420 Enhance Your Calm", ["Retry-After: 17"])) as server:
         assert outage(books, server).retry_after_seconds == 17
+
+
+# T1: faults in the middle of an answer
+
+ORDER = b'{"order": "' + b"4711" * 280 + b'"}'
+PACKED = gzip.compress(ORDER)
+
+BROKEN = {
+    "cut": answer(ORDER[:100], length=len(ORDER)),
+    "cut and reset": lambda peer: (peer.send(answer(ORDER[:100], length=len(ORDER))), peer.reset()),
+    "cut after its head": head(headers=[JSON, "Content-Length: 1128"]),
+    "cut in its head": b"HTTP/1.1 200 OK\r\nContent-",
+    "cut in its first line": b"HTTP/1.1 2",
+    "nothing at all": CLOSE,
+    "reset": RESET,
+    "chunked without end": head(headers=CHUNKED) + b'5\r\n{"a":\r\n',
+    "chunked, cut in a chunk": head(headers=CHUNKED) + b'64\r\n{"a":',
+    "chunked, a length that is none": head(headers=CHUNKED) + b"zz\r\n{}\r\n0\r\n\r\n",
+    "chunked, a length below zero": head(headers=CHUNKED) + b"-5\r\n{}\r\n0\r\n\r\n",
+    "chunked, a length beyond all": head(headers=CHUNKED) + b"f" * 40 + b"\r\n{}\r\n0\r\n\r\n",
+    "chunked, a length line without end": head(headers=CHUNKED) + b"5;" + b"x" * 100_000,
+    "said to be packed, and is not": answer(ORDER, headers=["Content-Encoding: gzip"]),
+    "packed and cut": answer(PACKED[:-20], headers=["Content-Encoding: gzip"]),
+    "packed, with a bad sum": answer(PACKED[:-8] + b"12345678", headers=["Content-Encoding: gzip"]),
+    "packed, with rubbish behind": answer(PACKED + b"rubbish", headers=["Content-Encoding: gzip"]),
+    "packed in a way nobody asked for": answer(ORDER, headers=["Content-Encoding: br"]),
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a status that is no number": b"HTTP/1.1 OK fine\r\n\r\n{}",
+    "a status below all": b"HTTP/1.1 007 Bond\r\n\r\n{}",
+    "another protocol": b"HTTP/9.9 200 OK\r\n\r\n{}",
+    "a header line too long": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n{}",
+    "header lines too many": head(headers=[JSON, *["X: y"] * 500]) + b"{}",
+    "two lengths": head(headers=[JSON, "Content-Length: 2", "Content-Length: 9"]) + b"{}",
+    "a character set that is none": answer(b"\xff\xfe", content_type="application/json; charset=no-such-thing"),
+    "a character set that is no text": answer(b"abc", content_type="application/json; charset=idna"),
+    "brackets without end": answer(b"[" * 200_000),
+    "a number beyond all": answer(b"[1e99999999999999999999]"),
+    "half of a letter": answer('{"a": "ö"}'.encode()[:8]),
+}
+
+
+@pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
+def test_T1__a_fault_in_the_middle_of_an_answer_is_an_outage_of_unknown_outcome(
+    books: VendorClient, script: Script
+) -> None:
+    with RawServer(script) as server:
+        error = outage(books, server)
+
+    assert type(error) is errors.VendorUnavailableError
+    assert not error.is_definite
+    assert (error.system, error.operation) == ("Books", "make order")
+    assert error.__cause__ is None
+    assert error.__context__ is None or error.__suppress_context__
+
+
+def test_T1__a_good_answer_after_a_broken_one_is_read(books: VendorClient) -> None:
+    with RawServer(answer(b"{", length=1128), answer(b'{"number": 7}')) as server:
+        outage(books, server)
+
+        assert books.call("make order", "POST", f"{server.url}/orders", json={}).body == {"number": 7}
+
+
+def refused_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        refused_port,
+        lambda: "http://[::1",
+        lambda: "http://no-such-host.invalid",
+        lambda: "http://" + "x" * 70 + ".invalid",
+        lambda: "http://.invalid",
+        lambda: "http://127.0.0.1:99999",
+    ],
+    ids=["a closed port", "half an address", "no such name", "a label too long", "an empty label", "no such port"],
+)
+def test_T1__where_no_byte_has_left_the_outcome_is_known(
+    books: VendorClient, monkeypatch: pytest.MonkeyPatch, address: Callable[[], str]
+) -> None:
+    with pytest.raises(errors.VendorUnavailableError, match="can't be reached") as caught:
+        books.call("make order", "POST", address(), json={})
+
+    assert caught.value.is_definite
+
+
+# T2: servers that trickle
+
+EMPTY_BLOCK = gzip.compress(b"")
+
+TRICKLES: dict[str, Script] = {
+    "nothing": SILENCE,
+    "a first line": lambda peer: peer.trickle(b"HTTP/1.1 200 OK" + b" " * 3000),
+    "one header line": lambda peer: (peer.send(b"HTTP/1.1 200 OK\r\n"), peer.trickle(b"X: " + b"y" * 3000)),
+    "header lines": lambda peer: (peer.send(b"HTTP/1.1 200 OK\r\n"), peer.repeat(b"X: y\r\n", every_seconds=0.1)),
+    "100 Continue": lambda peer: peer.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "100 Continue, fast": lambda peer: peer.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 50, every_seconds=0.001),
+    "a body": trickled(ORDER),
+    "a body without a length": lambda peer: (peer.send(head(headers=[JSON])), peer.trickle(ORDER)),
+    "a chunk's length": lambda peer: (peer.send(head(headers=CHUNKED)), peer.trickle(b"0" * 3000)),
+    "a chunk's extension": lambda peer: (peer.send(head(headers=CHUNKED)), peer.trickle(b"1;" + b"x" * 3000)),
+    "chunks": lambda peer: (peer.send(head(headers=CHUNKED)), peer.repeat(b"1\r\nx\r\n")),
+    "trailers": lambda peer: (peer.send(head(headers=CHUNKED) + b"0\r\n"), peer.repeat(b"X: y\r\n")),
+    "blocks that unpack to nothing": lambda peer: (peer.send(head(headers=GZIP)), peer.repeat(EMPTY_BLOCK)),
+    "blocks that unpack to nothing, fast": lambda peer: (
+        peer.send(head(headers=GZIP)),
+        peer.repeat(EMPTY_BLOCK * 100, every_seconds=0.001),
+    ),
+    "one packed block": lambda peer: (peer.send(head(headers=GZIP)), peer.trickle(gzip.compress(os.urandom(3000)))),
+    "a body that stops": stalled(answer(ORDER[:-1], length=len(ORDER))),
+}
+
+
+def ends_in_time(work: Callable[[], object]) -> errors.VendorUnavailableError:
+    """*work* fails for the deadline, and neither before nor long after it."""
+    started_at = time.monotonic()
+    with pytest.raises(errors.VendorUnavailableError) as caught:
+        work()
+    assert SECONDS * 0.9 <= time.monotonic() - started_at < MUCH_LATER
+    return caught.value
+
+
+@pytest.mark.parametrize("script", TRICKLES.values(), ids=TRICKLES)
+def test_T2__a_server_that_trickles_ends_on_time(script: Script) -> None:
+    quick = client(call_seconds=SECONDS)
+    with RawServer(script) as server:
+        error = ends_in_time(lambda: quick.call("make order", "POST", f"{server.url}/", json={}))
+    quick.session.close()
+
+    assert not error.is_definite
+
+
+def test_T2__an_endless_but_quick_head_ends_as_well(books: VendorClient) -> None:
+    def script(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n")
+        peer.repeat(b"X: y\r\n" * 1000, every_seconds=0)
+
+    with RawServer(script) as server:
+        outage(books, server)
+
+
+def test_T2__a_server_that_takes_nothing_ends_on_time() -> None:
+    quick = client(call_seconds=SECONDS)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:  # accepts, and reads nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        error = ends_in_time(lambda: quick.call("upload", "PUT", url, data=b"x" * 64_000_000))
+    quick.session.close()
+
+    assert not error.is_definite
+
+
+@pytest.mark.parametrize("record", [b"", b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xf0"], ids=["says nothing", "trickles"])
+def test_T2__the_handshake_of_TLS_ends_on_time(record: bytes) -> None:
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            for each in record + b"\0" * 3000:
+                if is_over.wait(0.02):
+                    return
+                connection.send(bytes([each]) if record else b"")
+
+    quick, is_over = client(call_seconds=SECONDS), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        error = ends_in_time(lambda: quick.call("make order", "POST", url, json={}))
+        is_over.set()
+        thread.join()
+    quick.session.close()
+
+    assert error.is_definite
+
+
+@pytest.mark.parametrize("name", ["a first line", "a body", "a chunk's extension", "nothing"])
+def test_T2__a_server_that_trickles_through_TLS_ends_on_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.path))
+    quick = client(call_seconds=SECONDS)
+    with RawServer(TRICKLES[name], tls=authority.server()) as server:
+        error = ends_in_time(lambda: quick.call("make order", "POST", f"{server.url}/", json={}))
+    quick.session.close()
+
+    assert not error.is_definite
+
+
+def test_T2__a_name_server_that_does_not_answer_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over, quick = threading.Event(), client(call_seconds=SECONDS)
+
+    def getaddrinfo(*args: Any, **_: Any) -> Any:
+        if len(args) < 6:  # no flags: a name, and no address
+            is_over.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    error = ends_in_time(lambda: quick.call("make order", "POST", "http://books.example/", json={}))
+    is_over.set()
+
+    assert error.is_definite
+
+
+# T4, T13: sizes
+
+
+def test_T4__what_unpacks_to_gigabytes_needs_little_memory(
+    books: VendorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "BODY_BYTES_MAX", 8 * 1024 * 1024)
+    with RawServer(unpacks_to(megabytes=2500)) as server:
+        tracemalloc.start()
+        with pytest.raises(errors.UnexpectedAnswerError, match="larger than crmsync takes") as caught:
+            books.call("make order", "POST", f"{server.url}/", json={})
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert peak < 32 * 1024 * 1024
+    assert not caught.value.is_definite
+
+
+# T8: certificates and proxies
+
+
+def test_T8__a_private_authority_is_trusted_where_the_environment_names_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    with RawServer(tls=authority.server()) as server:
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            with monkeypatch.context() as patch:
+                patch.setenv(variable, str(authority.path))
+                trusting = client()
+                assert trusting.call("look", "GET", server.url).body == {}
+                trusting.session.close()
+
+
+CERTIFICATES = {
+    "of an authority that nobody knows": ({}, "REQUESTS_CA_BUNDLE"),
+    "that has expired": ({"ends_at": datetime.now(UTC) - timedelta(days=1)}, "has expired"),
+    "for another host": ({"host": "other.example"}, "another (host|address)"),
+}
+
+
+@pytest.mark.parametrize(("made", "cure"), CERTIFICATES.values(), ids=CERTIFICATES)
+def test_T8__a_certificate_that_fails_is_an_error_of_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: dict[str, Any], cure: str
+) -> None:
+    authority = Authority(tmp_path)
+    if made:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.path))
+    careful = client()
+    with (
+        RawServer(tls=authority.server(**made)) as server,
+        pytest.raises(errors.CertificateError, match=cure) as caught,
+    ):
+        careful.call("make order", "POST", server.url, json={})
+    careful.session.close()
+
+    assert server.requests == []
+    assert caught.value.is_definite
+    assert caught.value.is_outage
+    assert "did not answer" not in str(caught.value)
+
+
+def test_T8__a_certificate_that_fails_is_told_at_once_with_its_cure(
+    services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    breaker = SharedBreaker("zoho_books", "Books", services._breakers())
+    careful = client(budget=GuardedBudget(UNLIMITED, breaker))
+    with RawServer(tls=Authority(tmp_path).server()) as server:
+        with pytest.raises(errors.CertificateError):
+            careful.call("make order", "POST", server.url, json={})
+        with pytest.raises(errors.NotNowError, match="The certificate of Books"):
+            careful.call("make order", "POST", server.url, json={})
+    careful.session.close()
+
+    with services.store.read() as uow:
+        (told,) = uow.connection.execute(select(alerts.c.content)).scalars()
+    assert told["headline"] == "Books can't be used"
+    assert "REQUESTS_CA_BUNDLE" in told["cause"]
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["no file", "no certificate in it"])
+def test_T8__a_bundle_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    careful = client()
+
+    with pytest.raises(errors.CertificateError, match="REQUESTS_CA_BUNDLE names"):
+        careful.call("make order", "POST", "https://127.0.0.1:9/", json={})
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"])
+def test_T8__a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    with RawServer(answer(b"<html>", status, content_type="text/html")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:pass-word@"))
+        careful = client()
+        with pytest.raises(errors.VendorUnavailableError, match=f"proxy .* {status[:3]}") as caught:
+            careful.call("make order", "POST", "https://books.example/", json={})
+        careful.session.close()
+
+    assert proxy.requests[0].line == "CONNECT books.example:443 HTTP/1.0"
+    assert caught.value.is_definite
+    assert "pass-word" not in str(caught.value)
+
+
+def test_T8__a_proxy_that_trickles_ends_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = client(call_seconds=SECONDS)
+    with RawServer(TRICKLES["a first line"]) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        error = ends_in_time(lambda: quick.call("make order", "POST", "https://books.example/", json={}))
+    quick.session.close()
+
+    assert error.is_definite
+
+
+def test_T8__no_proxy_is_used_for_hosts_that_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer() as server, RawServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        direct = client()
+        assert direct.call("look", "GET", server.url).body == {}
+        direct.session.close()
+
+    assert proxy.requests == []
+
+
+# The way out as a whole
+
+
+def test_a_connection_is_used_again_and_says_who_calls(books: VendorClient) -> None:
+    with RawServer() as server:
+        for _ in range(3):
+            books.call("look", "GET", server.url)
+
+    assert server.connected == 1
+    assert {request.headers["user-agent"] for request in server.requests} == {f"crmsync/{__version__}"}
+
+
+def test_nothing_goes_out_without_a_deadline() -> None:
+    with new_session() as session, RawServer() as server, pytest.raises(Exception, match="LookupError"):
+        session.get(server.url)
+
+    assert server.requests == []

@@ -225,7 +225,7 @@ def _detail(error: errors.CrmsyncError | None) -> str:
 
 def _is_hopeless(error: errors.CrmsyncError) -> bool:
     is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
-    return is_signed_out or isinstance(error, errors.VendorUnavailableError)
+    return is_signed_out or error.is_outage
 
 
 def _match(partner: Partner, matched_by: str) -> CustomerMatch:

@@ -1,0 +1,300 @@
+"""The one way out: every exchange with a system, a token endpoint or Slack goes through a Session of this module.
+
+    with exchange("SAP S/4HANA", "create order", seconds=30):
+        response = session.post(url, data=body)
+
+One hard deadline from the look-up of the name to the last byte (wire.py), no redirects, one limit while unpacking, one
+rule for proxies and certificates; and whatever the libraries below raise becomes an error of errors.py.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import ssl
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.exceptions import ConnectTimeoutError, HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from crmsync import __version__, errors
+from crmsync.connectors.wire import POOLS, TlsSocket, within
+
+POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
+BODY_BYTES_MAX = 32 * 1024 * 1024
+LINE_CHARS_MAX = 1024 * 1024
+USER_AGENT = f"crmsync/{__version__}"
+CERTIFICATE, PROXY = "CERTIFICATE", "PROXY"  # the codes of faults that people must mend here
+
+_CHUNK_BYTES = 64 * 1024
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_LIBRARY_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, zlib.error, EOFError)
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+
+# OpenSSL's numbers of what is wrong with a certificate: x509_vfy.h.
+_CERTIFICATE_FAULTS: Mapping[int, str] = {
+    9: "is not valid yet: check the clock of this machine",
+    10: "has expired: its owner must renew it; check the clock of this machine, too",
+    18: "is signed by nobody but itself: name its certificate, or that of your company, in REQUESTS_CA_BUNDLE",
+    19: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
+    20: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
+    21: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
+    62: "is for another host: check the address in the settings",
+    64: "is for another address: check the address in the settings",
+}
+
+
+@contextmanager
+def exchange(system: str, operation: str, *, seconds: float) -> Iterator[None]:
+    """Exchanges inside the block end within *seconds*, and fail by an error of errors.py.
+
+    Raises: VendorUnavailableError, definite where no byte has left; CertificateError; UnexpectedAnswerError for an
+    answer beyond the limit.
+    """
+    with within(seconds):
+        try:
+            yield
+        except _LIBRARY_ERRORS as error:
+            # Without its cause: that quotes the address, which may hold a customer's e-mail.
+            raise fault(system, operation, error) from None
+
+
+class BrokenAnswerError(requests.RequestException):
+    """An answer came, and ended or went wrong in the middle."""
+
+
+class TooLargeError(requests.RequestException):
+    """An answer is larger than anything that we ask for."""
+
+
+def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncError:
+    """What an error of a library below means."""
+    chain = list(_causes(error))
+    common: dict[str, Any] = {"system": system, "operation": operation}
+    for each in chain:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return _certificate_error(system, operation, each.verify_code)
+        if isinstance(each, _UntrustedError):
+            return errors.CertificateError(str(each), code=CERTIFICATE, **common)
+        if refused := _TUNNEL_REFUSED.search(str(each)):
+            return proxy_refusal(system, operation, refused[1])
+        if isinstance(each, TooLargeError):
+            return errors.UnexpectedAnswerError(f"The answer of {system} is larger than crmsync takes.", **common)
+    is_unsent = any(isinstance(each, ConnectTimeoutError | _UNSENT) for each in chain)
+    return errors.VendorUnavailableError(f"{system} {_what(is_unsent, chain)}.", is_definite=is_unsent, **common)
+
+
+def proxy_refusal(system: str, operation: str, status: int | str) -> errors.VendorUnavailableError:
+    return errors.VendorUnavailableError(
+        f"The proxy before {system} refused the connection with {status}: check HTTPS_PROXY and its credentials.",
+        system=system,
+        operation=operation,
+        code=f"{PROXY} {status}",
+        is_definite=True,
+    )
+
+
+_UNSENT = requests.ConnectTimeout | requests.exceptions.InvalidURL
+
+
+def _what(is_unsent: bool, chain: list[BaseException]) -> str:
+    if is_unsent:
+        return "can't be reached"
+    is_broken = any(isinstance(each, BrokenAnswerError) for each in chain)
+    return "broke off in the middle of its answer" if is_broken else "did not answer"
+
+
+def _certificate_error(system: str, operation: str, number: int) -> errors.CertificateError:
+    what = _CERTIFICATE_FAULTS.get(number, f"can't be verified (OpenSSL {number})")
+    return errors.CertificateError(
+        f"The certificate of {system} {what}.", system=system, operation=operation, code=CERTIFICATE
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and all that it was made of; libraries keep that in various places."""
+    found, seen = [error], set[int]()
+    while found:
+        each = found.pop(0)
+        if id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            inside = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+            found += [part for part in inside if isinstance(part, BaseException)]
+
+
+# -- sessions
+
+
+class Session(requests.Session):
+    """For all threads of a process; put before another class of sessions it makes that one as careful."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Otherwise a netrc file would replace our credentials, and each call would read the environment.
+        self.trust_env = False
+        self.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
+        self._routes: dict[str, dict[str, Any]] = {}
+        adapter = _Adapter(pool_connections=16, pool_maxsize=POOL_SIZE)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """The answer, never a redirect's; its body within the limit, or unread where `stream` is asked for."""
+        is_stream = kwargs.pop("stream", False)
+        response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
+        if not is_stream:
+            with response:
+                response._content = content(response)
+        return response
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None, whatever the answer says: credentials go where the settings say, and nowhere else."""
+        return None
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """The proxy that this machine prescribes for a host, looked up once."""
+        host = urlsplit(url).netloc
+        if host not in self._routes:
+            found = requests.Session().merge_environment_settings(url, {}, None, None, None)
+            self._routes[host] = {"proxies": found["proxies"], "verify": True, "cert": None}
+        return {**self._routes[host], "stream": stream}
+
+
+def new_session(*, cookies: bool = False) -> Session:
+    """Without cookies, unless the vendor binds tokens to them."""
+    session = Session()
+    if not cookies:
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that keep deadlines, and trust what this machine trusts."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, proxy_ssl_context=self._trust, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(request, True, None)
+        return host, {"ssl_context": self._trust} if host["scheme"] == "https" else {}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """The context has it all."""
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return _trust(_bundle())
+
+
+class _UntrustedError(OSError):
+    """The certificates that this machine is told to trust can't be read."""
+
+
+def _bundle() -> str:
+    """The file or folder of certificates to trust: as the environment says, else the usual authorities."""
+    told = requests.Session().merge_environment_settings("https://any", {}, None, None, None)["verify"]
+    if isinstance(told, str):  # REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE
+        return told
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile and paths.cafile != paths.openssl_cafile:  # SSL_CERT_FILE
+        return paths.cafile
+    return DEFAULT_CA_BUNDLE_PATH
+
+
+@lru_cache
+def _trust(path: str) -> ssl.SSLContext:
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.sslsocket_class = TlsSocket
+    try:
+        context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
+    except (OSError, ValueError) as error:
+        raise _UntrustedError(f"REQUESTS_CA_BUNDLE names {path}, which holds no certificates.") from error
+    return context
+
+
+# -- bodies
+
+
+def content(response: requests.Response) -> bytes:
+    """The whole body. Raises: TooLargeError, before it fills the memory; BrokenAnswerError."""
+    chunks, size = [], 0
+    for chunk in _chunks(response):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise TooLargeError
+    return b"".join(chunks)
+
+
+def lines(response: requests.Response) -> Iterator[str]:
+    """The body of any size, line by line as it comes, each with its line feed."""
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+    rest = ""
+    for chunk in _chunks(response):
+        *whole, rest = (rest + decode(chunk)).split("\n")
+        if len(rest) > LINE_CHARS_MAX:
+            raise TooLargeError
+        for line in whole:
+            yield f"{line}\n"
+    if rest := rest + decode(b"", final=True):
+        yield rest
+
+
+def text(response: requests.Response, body: bytes) -> str:
+    """*body* by the character set that the answer names, if that is one."""
+    try:
+        return body.decode(response.encoding or "utf-8", errors="replace")
+    except (LookupError, ValueError):
+        return body.decode("utf-8", errors="replace")
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The body unpacked, in pieces. Raises: BrokenAnswerError."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    try:
+        if encoding in ("gzip", "x-gzip", "deflate"):
+            yield from _unpacked(_raw(response))
+        elif encoding in ("", "identity"):
+            yield from _raw(response)
+        else:
+            raise BrokenAnswerError("packed in a way that we did not ask for")
+    except (HTTPError, HTTPException, OSError, ValueError, zlib.error, EOFError) as error:
+        raise error if isinstance(error, requests.RequestException) else BrokenAnswerError(error) from error
+
+
+def _raw(response: requests.Response) -> Iterator[bytes]:
+    # read1 returns what there is: read would wait, piece by piece, until it has it all.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        yield chunk
+
+
+def _unpacked(packed: Iterator[bytes]) -> Iterator[bytes]:
+    """Never more than a chunk at a time, however well it is packed. Raises: zlib.error; EOFError where it is cut."""
+    unpacker: Any = None
+    for piece in packed:
+        while piece:
+            if unpacker is None or unpacker.eof:
+                unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+            if chunk := unpacker.decompress(piece, _CHUNK_BYTES):
+                yield chunk
+            piece = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+    if unpacker is not None and not unpacker.eof:
+        raise EOFError

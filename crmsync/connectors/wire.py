@@ -1,0 +1,173 @@
+"""Connections that keep a deadline: whatever a server sends, at whatever pace, at any place of an exchange.
+
+A timeout of a socket bounds one read, and a server that trickles a byte a second passes each of them. Here every read
+and write is given what is left of the whole exchange, from the look-up of the host's name to the last byte of the body.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
+
+CONNECT_SECONDS = 5.0  # for the look-up of the name and the connection; of the exchange's time, not beside it
+
+_ends_at: ContextVar[float] = ContextVar("crmsync_exchange_ends_at")
+
+_Address = tuple[Any, ...]  # as socket.getaddrinfo() answers
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Exchanges that begin inside the block end in *seconds*; outside of any, these connections do nothing."""
+    token = _ends_at.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends_at.reset(token)
+
+
+def _left(ends_at: float) -> float:
+    """Raises: TimeoutError."""
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the exchange has lasted too long")
+    return left
+
+
+class NotConnectedError(NewConnectionError):
+    """The connection was never made: no byte of a call has left. Its cause says why."""
+
+
+class PlainSocket(socket.socket):
+    """A socket that keeps the deadline of the exchange it serves now."""
+
+    ends_at = 0.0
+
+    def recv(self, *args: Any) -> bytes:
+        self.settimeout(_left(self.ends_at))
+        return super().recv(*args)
+
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(_left(self.ends_at))
+        return super().recv_into(*args)
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_left(self.ends_at))  # for all of it, not for each piece
+        super().sendall(*args)
+
+
+class TlsSocket(ssl.SSLSocket):
+    """The same, encrypted. What SSLSocket does comes down to these three."""
+
+    ends_at = 0.0
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.ends_at = _ends_at.get()
+        self.settimeout(_left(self.ends_at))
+        super().do_handshake(block)
+
+    def read(self, *args: Any) -> Any:
+        self.settimeout(_left(self.ends_at))
+        return super().read(*args)
+
+    def send(self, *args: Any) -> int:
+        self.settimeout(_left(self.ends_at))
+        return super().send(*args)
+
+
+class _Connection(HTTPConnection):
+    """Begins every exchange by telling its socket when that must be over."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except Exception as error:
+            self.close()
+            raise NotConnectedError(self, type(error).__name__) from error
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        # A socket of TLS within the TLS of a proxy wraps the one that reads.
+        getattr(self.sock, "socket", self.sock).ends_at = _ends_at.get()
+        super().send(data)
+
+    def _new_conn(self) -> socket.socket:
+        ends_at = min(_ends_at.get(), time.monotonic() + CONNECT_SECONDS)
+        made = _connected(_addresses(self._dns_host, self.port, ends_at), ends_at)
+        for option in self.socket_options or ():
+            made.setsockopt(*option)
+        made.ends_at = _ends_at.get()
+        return made
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+POOLS = {"http": _Pool, "https": _TlsPool}
+"""For urllib3's managers of pools, by scheme."""
+
+
+def _addresses(host: str, port: int, ends_at: float) -> list[_Address]:
+    host = host.strip("[]")
+    with suppress(OSError):  # an address needs no look-up
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    return _looked_up(host, port, ends_at)
+
+
+def _looked_up(host: str, port: int, ends_at: float) -> list[_Address]:
+    """In a thread of its own, which is left behind at the deadline: a look-up can't be interrupted."""
+    found: queue.SimpleQueue[list[_Address] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+        except Exception as error:
+            found.put(error)
+
+    threading.Thread(target=look_up, name="name look-up", daemon=True).start()
+    try:
+        result = found.get(timeout=_left(ends_at))
+    except queue.Empty:
+        raise TimeoutError("the name server does not answer") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _connected(addresses: list[_Address], ends_at: float) -> PlainSocket:
+    """To the first of *addresses* that takes the connection. Raises: what the last of them did."""
+    failure: OSError = OSError("the name has no address")
+    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        made = PlainSocket(family, kind, protocol)
+        try:
+            made.settimeout(_left(ends_at) / left)  # one that swallows everything leaves time for the others
+            made.connect(address)
+        except OSError as error:
+            failure = error
+            made.close()
+        else:
+            return made
+    raise failure
