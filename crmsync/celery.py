@@ -11,6 +11,7 @@ from celery.signals import celeryd_init, setup_logging, task_postrun, worker_pro
 from celery.states import SUCCESS
 
 from crmsync import failpoints, log
+from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
 app = Celery("crmsync")
@@ -33,7 +34,18 @@ def _prepare_worker(conf: Any, **_: Any) -> None:
     conf.task_queues = [queue for queue in conf.task_queues if queue.name != DEAD_LETTER]
     for module in TASK_MODULES:
         import_module(module)
-    _arm(Settings.from_env().failpoints)
+    settings = Settings.from_env()
+    _refuse_other_accounts(settings)
+    _arm(settings.failpoints)
+
+
+def _refuse_other_accounts(settings: Settings) -> None:
+    from crmsync.services import refuse_other_accounts  # beat and Flower do without the store
+
+    try:
+        refuse_other_accounts(settings)
+    except ConfigurationError as error:
+        raise SystemExit(f"{error} {error.advice or ''}") from error  # Celery logs other exceptions, and starts
 
 
 def _arm(folder: Path | None) -> None:

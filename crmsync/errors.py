@@ -6,6 +6,7 @@
     │   ├── OutcomeSettlingError      a create's answer was lost: look again when the vendor's lists have settled
     │   ├── LockedByOtherRunError     another run holds what this one needs
     │   ├── BusyError                 as many calls as the system allows at once are under way
+    │   ├── OtherAccountError         the credentials are not those of the account that the store belongs to
     │   ├── WaitsForOtherRunError     another run must come to its end first
     │   └── ProcessFaultError         this process or its machine is at fault, and no run
     │       └── StoreUnavailableError our own database does not answer, or can't write
@@ -123,6 +124,16 @@ class LockedByOtherRunError(NotNowError):
 
 class BusyError(NotNowError):
     """As many calls as the system allows at the same time are under way."""
+
+
+class OtherAccountError(NotNowError):
+    """The credentials belong to another account than everything that the store remembers."""
+
+    def __init__(
+        self, message: str | None = None, *, wait_seconds: float = 300.0, system: str | None = None, advice: str = ""
+    ) -> None:
+        super().__init__(message, wait_seconds=wait_seconds, system=system)
+        self.advice = advice
 
 
 class WaitsForOtherRunError(NotNowError):

@@ -6,23 +6,24 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis
 
 from crmsync import log
-from crmsync.alerts.content import outage_alert, recovery_alert
+from crmsync.alerts.content import account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
-from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
+from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.redis_link import Link, redis_client
-from crmsync.connectors.registry import budget_of, connect, is_configured
+from crmsync.connectors.registry import budget_of, claims, connect, is_configured
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import ensure_running
-from crmsync.errors import CrmsyncError
+from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
+from crmsync.store.account_watch import AccountWatch
 from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
@@ -41,6 +42,7 @@ ROLES: Mapping[str, str] = {
 
 
 GO_LIVE = "go_live"
+CONFIRM_SECONDS = 30.0
 
 
 class Services:
@@ -63,11 +65,17 @@ class Services:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Services:
-        """Open the store, bring its schema up to date, and connect nothing yet."""
+    def from_settings(cls, settings: Settings, *, check_accounts: bool = True) -> Services:
+        """Open the store, bring its schema up to date, and connect nothing yet.
+
+        Raises: ConfigurationError where the store belongs to other accounts than the environment names.
+        """
         store = Store(settings.database_url, pool_size=settings.behaviour.database_connections)
         schema.ensure(store)
-        return cls(settings, store)
+        made = cls(settings, store)
+        if check_accounts:
+            made.accounts.check()
+        return made
 
     def go_live(self) -> datetime:
         """Nothing from before this instant is started by catch-up: as configured, else when crmsync first ran."""
@@ -119,7 +127,11 @@ class Services:
         return all(is_configured(ROLES[role], self.settings) for role in roles)
 
     def connector(self, connection: str) -> Connector:
-        """Raises: ConfigurationError if the environment does not configure it."""
+        """Raises: ConfigurationError if the environment does not configure it; NotNowError, as confirm_accounts()."""
+        self.confirm_accounts(wanted=connection)
+        return self._connector(connection)
+
+    def _connector(self, connection: str) -> Connector:
         found = self._connected.get(connection)
         if found is not None:
             return found
@@ -128,10 +140,31 @@ class Services:
                 self._connected[connection] = self._connect(connection)
             return self._connected[connection]
 
+    def confirm_accounts(self, *, wanted: str = "") -> None:
+        """Before anything is done with any system: where credentials have changed, see whose they are.
+
+        Raises: OtherAccountError; NotNowError while a system other than *wanted* can't be asked.
+        """
+        for connection in sorted(self._unconfirmed):
+            try:
+                cast(TellsAccount, self._connector(connection)).sign_in()
+            except NotNowError:
+                raise
+            except CrmsyncError as error:
+                if connection == wanted:
+                    return  # its own call fails in the same way, and says so in its own words
+                message = f"The new credentials of {error.system or connection} must be confirmed first: {error}"
+                raise NotNowError(message, wait_seconds=CONFIRM_SECONDS, system=error.system) from error
+            self._unconfirmed.discard(connection)
+
+    @cached_property
+    def _unconfirmed(self) -> set[str]:
+        return self.accounts.unconfirmed()
+
     def _connect_configured(self, connection: str) -> Connector:
         budget = budget_of(connection, self.settings, self._link)
         breaker = SharedBreaker(connection, budget.quota.system, self._breakers())
-        guarded = GuardedBudget(budget, breaker)
+        guarded = GuardedBudget(budget, breaker, met=partial(self.accounts.met, connection))
         return connect(connection, self.settings, token_store=self._tokens(), budget=guarded)
 
     def _breakers(self) -> BreakerWatch:
@@ -158,7 +191,39 @@ class Services:
         return breaker.wait_seconds(uow.now) if breaker is not None else None
 
     def _tokens(self) -> SharedTokens:
-        return SharedTokens(self.store, Vault(self.settings.secret_key, self.settings.home))
+        return SharedTokens(self.store, self._vault, self.accounts)
+
+    @cached_property
+    def _vault(self) -> Vault:
+        return Vault(self.settings.secret_key, self.settings.home)
+
+    @cached_property
+    def accounts(self) -> AccountWatch:
+        """Whose account each connection is."""
+        command = self.settings.pasteable("crmsync doctor")
+        return AccountWatch(
+            self.store, lambda: self._vault, claims(self.settings), content=partial(account_alert, command=command)
+        )
+
+
+def refuse_other_accounts(settings: Settings) -> None:
+    """Before processes start. A database or a system that does not answer now is asked again before each call.
+
+    Raises: ConfigurationError if the store belongs to other accounts than the credentials.
+    """
+    store = Store(settings.database_url)
+    try:
+        store.ping()
+        if schema.current(store) == schema.HEAD:  # else it was made by a release that remembered no accounts
+            made = Services(settings, store)
+            made.accounts.check()
+            made.confirm_accounts()
+    except OtherAccountError as error:
+        raise ConfigurationError(str(error), advice=error.advice) from error
+    except (NotNowError, StoreUnavailableError):
+        pass
+    finally:
+        store.close()
 
 
 def redis_link(settings: Settings, *, level: int = logging.WARNING) -> Link:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
 
 _HEADLINES = {
@@ -119,6 +120,16 @@ def recovery_alert(system: str, *, since: str, command: str) -> dict[str, Any]:
         "facts": [["System", system], ["Did not since", since]],
         "cause": "The runs that waited for it go on by themselves.",
         "advice": "Dead letters from before it was given up can be replayed.",
+        "command": command,
+    }
+
+
+def account_alert(refusal: Refusal, *, command: str) -> dict[str, Any]:
+    return {
+        "headline": f"{refusal.system} is another account now",
+        "facts": [["System", refusal.system]],
+        "cause": f"{refusal.sentence} Nothing is read or written there until that is settled; its runs wait.",
+        "advice": refusal.advice,
         "command": command,
     }
 

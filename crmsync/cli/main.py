@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from crmsync import __version__
+from crmsync.cli.accounts import accounts
 from crmsync.cli.catch_up import catch_up
 from crmsync.cli.configuration import config
 from crmsync.cli.demo.command import demo
@@ -30,5 +31,5 @@ def cli() -> None:
     """
 
 
-for command in (demo, prove, up, doctor, config, links, limits, runs, inventory, catch_up, migrate, sandbox):
+for command in (demo, prove, up, doctor, config, accounts, links, limits, runs, inventory, catch_up, migrate, sandbox):
     cli.add_command(command)

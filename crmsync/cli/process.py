@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from crmsync.services import Services
 
 
-def open_services(settings: Settings | None = None) -> Services:
+def open_services(settings: Settings | None = None, *, check_accounts: bool = True) -> Services:
     """Services of this environment; the tables of an empty database are made.
 
-    Raises: ConfigurationError; StoreUnavailableError if the database does not answer.
+    Raises: ConfigurationError, also where the store belongs to other accounts; StoreUnavailableError if the database
+    does not answer.
     """
     from crmsync.services import Services
     from crmsync.store import Store
@@ -24,7 +25,7 @@ def open_services(settings: Settings | None = None) -> Services:
     settings = settings or Settings.from_env()
     try:
         Store(settings.database_url).ping()
-        return Services.from_settings(settings)
+        return Services.from_settings(settings, check_accounts=check_accounts)
     except OSError as error:
         raise ConfigurationError(
             f"The state directory can't be used: {error.strerror}.",

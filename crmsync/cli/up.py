@@ -19,10 +19,12 @@ FLOWER_USER = "crmsync"
 def up() -> None:
     """Run the receiver, the worker, beat and Flower, and Redis where none is configured."""
     from crmsync.cli.processes import specs
+    from crmsync.services import refuse_other_accounts
     from crmsync.supervisor import Supervisor
 
     settings = checked(os.environ)
     refuse_taken_ports(settings, settings.flower.port)
+    refuse_other_accounts(settings)
     supervisor = Supervisor(specs(settings), env=environment(settings, os.environ), cwd=Path.cwd())
     screen.console().print(screen.pairs(_facts(settings, settings.flower.port)))
     raise SystemExit(supervisor.run())

@@ -183,6 +183,7 @@ def access_token(system: str, answer: Any, seconds: int) -> AccessToken:
         value=str(answer["access_token"]),
         expires_at=datetime.now(UTC) + timedelta(seconds=lifetime),
         instance_url=str(answer.get("instance_url") or "").rstrip("/"),
+        account=str(answer.get("id") or ""),
     )
 
 

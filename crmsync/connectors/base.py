@@ -43,6 +43,16 @@ class Connector(Protocol):
         """Sign in and read one thing; name the missing permission or custom field. Raises nothing."""
 
 
+class TellsAccount(Connector, Protocol):
+    """What a vendor offers whose sign-in tells the account (Claim.is_told)."""
+
+    def sign_in(self) -> str:
+        """Get a token where none is at hand. Returns whose account it is, "" for a token that was kept.
+
+        Raises: OtherAccountError.
+        """
+
+
 class Deals(Connector, Protocol):
     """The role of the CRM."""
 

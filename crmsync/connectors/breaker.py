@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -95,11 +95,12 @@ class SharedBreaker:
 
 
 class GuardedBudget:
-    """A budget behind a breaker: while that is open, nothing is asked of either."""
+    """A budget behind a breaker: while that is open, nothing is asked of either. *met* is called after each success."""
 
-    def __init__(self, budget: Budget, breaker: SharedBreaker) -> None:
+    def __init__(self, budget: Budget, breaker: SharedBreaker, met: Callable[[], None] = lambda: None) -> None:
         self._budget = budget
         self._breaker = breaker
+        self._met = met
         self._here = threading.local()
 
     def admit(self) -> None:
@@ -123,8 +124,11 @@ class GuardedBudget:
         self._budget.learn(headers, status)
         if status >= 500:
             self._breaker.failed(is_probe=self._here.is_probe)
-        else:
-            self._breaker.answered()
+            return
+        self._breaker.answered()
+        if status < 300:
+            with suppress(StoreUnavailableError):
+                self._met()
 
     def refused(self, retry_after_seconds: float | None) -> None:
         self._budget.refused(retry_after_seconds)

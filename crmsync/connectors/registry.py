@@ -10,6 +10,7 @@ from crmsync.connectors.auth import TokenStore
 from crmsync.connectors.base import Connector
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.redis_link import Link
+from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
@@ -38,6 +39,17 @@ def connect(connection: str, settings: Settings, *, token_store: TokenStore, bud
     module = import_module(package)  # only what is configured costs memory
     connector = module.connect(vendor_settings, token_store=token_store, behaviour=settings.behaviour, budget=budget)
     return cast(Connector, connector)
+
+
+def claims(settings: Settings) -> Mapping[str, Claim]:
+    """What the environment says of the account of each connection that it configures."""
+    configured = [connection for connection in _PACKAGES if is_configured(connection, settings)]
+    return {connection: _claim(*_configured(connection, settings)) for connection in configured}
+
+
+def _claim(package: str, vendor_settings: Any) -> Claim:
+    claim: Claim = import_module(f"{package}.account").claim(vendor_settings)
+    return claim
 
 
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:

@@ -8,11 +8,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AccessToken:
-    """A token; *instance_url* is where its API lives, for vendors that say so."""
+    """A token; *instance_url* is where its API lives, and *account* whose it is, for vendors that say so."""
 
     value: str
     expires_at: datetime
     instance_url: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)

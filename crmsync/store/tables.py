@@ -260,6 +260,17 @@ tokens = Table(
     Column("instance_url", String(300), nullable=False, default=""),
     Column("renewing_until", Instant),  # somebody is renewing it
     Column("renewals", JSON, nullable=False, default=list),  # instants of the latest ones, for vendors that count
+    Column("credentials", String(64), nullable=False, default="", server_default=""),  # fingerprint: see accounts
+)
+
+# Whose account a connection was first seen to be: everything that is remembered of the connection belongs to it.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("connection", String(40), primary_key=True),
+    Column("identity", String(300), nullable=False),
+    Column("credentials", String(64), nullable=False),  # fingerprint of those that last proved to be of this account
+    Column("met_at", Instant, nullable=False),
 )
 
 # Connections that failed, and until when nobody calls them.

@@ -13,12 +13,13 @@ from crmsync.store.tables import tokens
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """*value* is encrypted; *renewals* are the instants of the latest ones."""
+    """*value* is encrypted; *renewals* are the instants of the latest ones; *credentials* a fingerprint."""
 
     value: str
     expires_at: datetime | None
     instance_url: str
     renewals: tuple[datetime, ...]
+    credentials: str
 
 
 class Tokens(Rows):
@@ -27,7 +28,7 @@ class Tokens(Rows):
         if row is None:
             return None
         renewals = tuple(datetime.fromtimestamp(stamp, UTC) for stamp in row.renewals)
-        return TokenRow(row.value, row.expires_at, row.instance_url, renewals)
+        return TokenRow(row.value, row.expires_at, row.instance_url, renewals, row.credentials)
 
     def begin_renewal(self, connection: str, *, seconds: float) -> bool:
         """Become the one who renews. False if somebody else is at it, for at most *seconds*."""
@@ -56,8 +57,12 @@ class Tokens(Rows):
     def end_renewal(self, connection: str) -> None:
         self._set(connection, renewing_until=None)
 
-    def save(self, connection: str, *, value: str, expires_at: datetime, instance_url: str) -> None:
-        self._set(connection, value=value, expires_at=expires_at, instance_url=instance_url, renewing_until=None)
+    def save(self, connection: str, *, value: str, expires_at: datetime, instance_url: str, credentials: str) -> None:
+        kept = {"value": value, "expires_at": expires_at, "instance_url": instance_url, "credentials": credentials}
+        self._set(connection, **kept, renewing_until=None)
+
+    def forget(self, connection: str) -> None:
+        self._set(connection, value="", expires_at=None, instance_url="", credentials="")
 
     def _set(self, connection: str, **values: object) -> None:
         self._connection.execute(update(tokens).where(tokens.c.connection == connection).values(**values))

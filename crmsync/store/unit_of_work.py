@@ -7,6 +7,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection, text
 
+from crmsync.store.accounts import Accounts
 from crmsync.store.alerts import Alerts
 from crmsync.store.applications import Applications
 from crmsync.store.breakers import Breakers
@@ -54,6 +55,10 @@ class UnitOfWork:
     @cached_property
     def alerts(self) -> Alerts:
         return Alerts(self.connection, self.now)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self.connection, self.now)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
@@ -28,10 +30,16 @@ class Vault:
 
     def __init__(self, key: Secret | None, home: Path) -> None:
         text = key.reveal() if key else kept_secret(home / SECRET_KEY_FILE)
-        self._fernet = Fernet(urlsafe_b64encode(sha256(text.encode()).digest()))
+        digest = sha256(text.encode()).digest()
+        self._fernet = Fernet(urlsafe_b64encode(digest))
+        self._marking_key = sha256(b"mark" + digest).digest()
 
     def seal(self, text: str) -> str:
         return self._fernet.encrypt(text.encode()).decode()
+
+    def mark(self, secret: Secret) -> str:
+        """A fingerprint that tells two secrets apart, and from which, without the key, nothing can be guessed."""
+        return hmac.new(self._marking_key, secret.reveal().encode(), sha256).hexdigest()
 
     def open(self, sealed: str) -> str | None:
         """None if it was sealed with another key: then it counts as not there."""
@@ -40,20 +48,44 @@ class Vault:
         return None
 
 
-class SharedTokens:
-    """The token store of the connectors."""
+class Owners(Protocol):
+    """Whose the tokens are: store/account_watch.py."""
 
-    def __init__(self, store: Store, vault: Vault) -> None:
+    def mark(self, connection: str) -> str: ...
+
+    def admit(self, connection: str) -> None: ...
+
+    def signed_in(self, connection: str, told: str) -> None: ...
+
+
+class AnyAccount:
+    """Owners who ask nothing."""
+
+    def mark(self, connection: str) -> str:
+        return ""
+
+    def admit(self, connection: str) -> None:
+        pass
+
+    def signed_in(self, connection: str, told: str) -> None:
+        pass
+
+
+class SharedTokens:
+    """The token store of the connectors. A token that other credentials brought, or another account's, is not used."""
+
+    def __init__(self, store: Store, vault: Vault, owners: Owners | None = None) -> None:
         self._store = store
         self._vault = vault
+        self._owners = owners or AnyAccount()
 
     def read(self, connection: str) -> AccessToken | None:
         with self._store.read() as uow:
             row = uow.tokens.get(connection)
-        value = self._vault.open(row.value) if row and row.value else None
-        if row is None or not value or row.expires_at is None:
+        if row is None or row.expires_at is None or row.credentials != self._owners.mark(connection):
             return None
-        return AccessToken(value, row.expires_at, row.instance_url)
+        value = self._vault.open(row.value)
+        return AccessToken(value, row.expires_at, row.instance_url) if value else None
 
     def renew(
         self,
@@ -89,8 +121,10 @@ class SharedTokens:
             # Between our look and our turn another process may have finished its own renewal.
             token = self.read(connection)
             if token is None or token.value == stale or token.expires_at <= self._store.clock():
+                self._owners.admit(connection)
                 self._count(connection, limit)
                 token = fetch()
+                self._owners.signed_in(connection, token.account)
                 self._save(connection, token)
             return token
         finally:
@@ -117,6 +151,7 @@ class SharedTokens:
         )
 
     def _save(self, connection: str, token: AccessToken) -> None:
-        sealed = self._vault.seal(token.value)
+        sealed, mark = self._vault.seal(token.value), self._owners.mark(connection)
+        kept = {"value": sealed, "instance_url": token.instance_url, "credentials": mark}
         with self._store.begin() as uow:
-            uow.tokens.save(connection, value=sealed, expires_at=token.expires_at, instance_url=token.instance_url)
+            uow.tokens.save(connection, expires_at=token.expires_at, **kept)

@@ -55,6 +55,10 @@ class SalesforceApi:
             self._trusted = trusted(address, self._login_url)
         return address
 
+    def account(self) -> str:
+        """Whose account the token is, as its answer told."""
+        return self._authorizer.token().account
+
     def call(self, operation: str, method: str, path: str, *, json: Any = None) -> Any:
         """The parsed body of a success, or None where there is none; *path* is below /services/data/v…
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import VendorClient, new_session
 from crmsync.connectors.salesforce import schemas, soql
+from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi, TokenAuthorizer
 from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
@@ -40,7 +42,7 @@ def connect(
     """The connector of a process, with one session and one shared token."""
 
     def fetch() -> AccessToken:
-        return jwt_bearer(
+        token = jwt_bearer(
             SYSTEM,
             token_url=f"{settings.login_url}/services/oauth2/token",
             client_id=settings.client_id,
@@ -49,6 +51,7 @@ def connect(
             private_key=settings.private_key,
             seconds=TOKEN_SECONDS,
         )
+        return replace(token, account=told_by(token.account, token.value))
 
     token = SharedToken(CONNECTION, store=token_store, fetch=fetch)
     return Salesforce(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
@@ -88,6 +91,9 @@ class Salesforce:
         self._bulk = BulkJobs(self._api, settings)
         self._numbers_body = schemas.write_back_body(settings)
         self._payment_body = schemas.payment_body(settings)
+
+    def sign_in(self) -> str:
+        return self._api.account()
 
     def check(self) -> list[Check]:
         """Sign in, read one deal with all its parts, and look whether the fields can be written; five calls."""

@@ -1,0 +1,113 @@
+"""`crmsync accounts`: whose account each connection is, and what a person says who knows that it got a new address."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.process import open_services
+from crmsync.errors import ConfigurationError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.connectors.auth import Fetch
+    from crmsync.domain.accounts import Account, Claim
+    from crmsync.domain.tokens import AccessToken, RenewalLimit
+    from crmsync.services import Services
+    from crmsync.store import UnitOfWork
+
+
+@click.group
+def accounts() -> None:
+    """See whose account each connection is; everything that the store remembers belongs to it."""
+
+
+@accounts.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(*, as_json: bool) -> None:
+    """List the account of each connection that crmsync has worked with."""
+    with open_services(check_accounts=False).store.read() as uow:
+        known = list(uow.accounts.all().values())
+    if as_json:
+        screen.print_json([_to_json(account) for account in known])
+    elif known:
+        rows = [[each.connection, each.identity, f"{each.met_at:%Y-%m-%d %H:%M}"] for each in known]
+        screen.console().print(screen.table(["connection", "account", "since (UTC)"], rows))
+    else:
+        screen.console().print("No system has been signed in to yet.")
+
+
+def _to_json(account: Account) -> dict[str, object]:
+    return {name: value for name, value in asdict(account).items() if name != "credentials"}
+
+
+@accounts.command
+@click.argument("connection")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def adopt(connection: str, *, yes: bool) -> None:
+    """Say that the credentials of CONNECTION are of the same company's account as before, under another address.
+
+    Links, orders, invoices and checkpoints stay, and count for the account of the present credentials. Where it is
+    really another account, they would be wrong: give that a store of its own instead (CRMSYNC_HOME or DATABASE_URL).
+    """
+    using = open_services(check_accounts=False)
+    claim = _claim(using.settings, connection)
+    identity = _told(using.settings, connection) if claim.is_told else claim.identity
+    with using.store.read() as uow:
+        known = uow.accounts.get(connection)
+    if known is None or known.identity == identity:
+        screen.console().print(f"{claim.system} is {identity}, as before. Nothing was changed.")
+        return
+    _confirm(claim, known.identity, identity, yes=yes)
+    with using.store.begin() as uow:
+        _adopt(uow, using, connection, identity)
+    screen.console().print(f"{claim.system} is {identity} from now on. Restart every process of crmsync.")
+
+
+def _claim(settings: Settings, connection: str) -> Claim:
+    from crmsync.connectors.registry import claims
+
+    found = claims(settings)
+    if connection not in found:
+        raise click.BadParameter(f"expected one of {', '.join(found) or 'the configured connections: there are none'}")
+    return found[connection]
+
+
+def _told(settings: Settings, connection: str) -> str:
+    """Sign in, and keep nothing of it. Raises: ConfigurationError where the answer does not say whose account it is."""
+    from crmsync.connectors.base import TellsAccount
+    from crmsync.connectors.registry import connect
+
+    connector = cast(TellsAccount, connect(connection, settings, token_store=_Unkept()))
+    identity = connector.sign_in()
+    if not identity:
+        raise ConfigurationError(f"The sign-in to {connector.system} does not say whose account it is.")
+    return identity
+
+
+class _Unkept:
+    """A store of tokens that keeps none."""
+
+    def read(self, connection: str) -> AccessToken | None:
+        return None
+
+    def renew(self, connection: str, *, stale: str | None, fetch: Fetch, limit: RenewalLimit | None) -> AccessToken:
+        return fetch()
+
+
+def _confirm(claim: Claim, known: str, identity: str, *, yes: bool) -> None:
+    out = screen.console()
+    out.print(f"{claim.system} was {known}. The credentials are those of {identity}.")
+    if not yes:
+        click.confirm("Is that the same company's account, so that all links and documents of before hold", abort=True)
+
+
+def _adopt(uow: UnitOfWork, using: Services, connection: str, identity: str) -> None:
+    from crmsync.store.account_watch import alert_cause
+
+    uow.accounts.adopt(connection, identity=identity, credentials=using.accounts.mark(connection))
+    uow.tokens.forget(connection)
+    uow.alerts.close(alert_cause(connection))

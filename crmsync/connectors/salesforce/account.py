@@ -1,0 +1,36 @@
+"""Whose account a connection to Salesforce is: the organization decides, whatever its address is called today."""
+
+from __future__ import annotations
+
+import re
+
+from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.domain.accounts import Claim
+from crmsync.settings import SalesforceSettings, Secret
+
+_ORGANIZATION = re.compile(r"00D[A-Za-z0-9]{12}")
+_IN_IDENTITY_URL = re.compile(rf"/id/({_ORGANIZATION.pattern})(?:[A-Za-z0-9]{{3}})?/")
+_IN_TOKEN = re.compile(rf"({_ORGANIZATION.pattern})!")
+
+
+def claim(settings: SalesforceSettings) -> Claim:
+    """A sign-in tells the organization; a sandbox that was refreshed is another one."""
+    signs_in_with = (settings.login_url, settings.client_id, settings.username, settings.private_key.reveal())
+    identity = organization(settings.organization_id[:15]) if settings.organization_id else ""
+    return Claim(SYSTEM, identity, Secret("\n".join(signs_in_with)), is_told=True)
+
+
+def told_by(identity_url: str, token: str) -> str:
+    """Whose a token is, from the `id` of its answer, else from the token itself; "" where neither tells.
+
+    >>> told_by("https://login.salesforce.com/id/00Dxx0000001gEREAY/005xx000001SwiUAAS", "")
+    'organization 00Dxx0000001gER'
+    >>> told_by("", "00Dxx0000001gER!AQ"), told_by("", "opaque")
+    ('organization 00Dxx0000001gER', '')
+    """
+    found = _IN_IDENTITY_URL.search(identity_url) or _IN_TOKEN.match(token)
+    return organization(found[1]) if found else ""
+
+
+def organization(key: str) -> str:
+    return f"organization {key}"

@@ -1,0 +1,17 @@
+"""Whose account a connection to Zoho Books is: the organization, in its data center."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from crmsync.connectors.zoho_books.api import SYSTEM
+from crmsync.domain.accounts import Claim
+from crmsync.settings import Secret, ZohoBooksSettings
+
+
+def claim(settings: ZohoBooksSettings) -> Claim:
+    """A token is for a user, who may be in several organizations: the environment names the one."""
+    host = urlsplit(settings.accounts_url).netloc.lower()
+    secrets = (settings.client_secret.reveal(), settings.refresh_token.reveal())
+    signs_in_with = (settings.accounts_url, settings.client_id, *secrets)
+    return Claim(SYSTEM, f"organization {settings.organization_id} at {host}", Secret("\n".join(signs_in_with)))

@@ -1,0 +1,87 @@
+"""Which account of a vendor a connection belongs to: what is remembered of one account is never used with another.
+
+Tokens, links, the ledger, checkpoints, products and payments of a store belong to the account that each connection met
+first: an organization id for Salesforce, host and client for SAP, organization and data center for Zoho.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from crmsync.errors import ConfigurationError, OtherAccountError
+from crmsync.settings import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the environment says of a connection.
+
+    *identity* may be "" where a sign-in tells it (*is_told*); *credentials* is everything that a sign-in is made with.
+    """
+
+    system: str
+    identity: str
+    credentials: Secret
+    is_told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the store knows: *credentials* is the fingerprint of those that were last seen to belong to it."""
+
+    connection: str
+    identity: str
+    credentials: str
+    met_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why two accounts are not mixed. Each time it is met it is a new error."""
+
+    system: str
+    sentence: str
+    advice: str
+
+    def error(self) -> OtherAccountError:
+        return OtherAccountError(self.sentence, system=self.system, advice=self.advice)
+
+
+def refusal(connection: str, claim: Claim, known: Account | None, told: str) -> Refusal | None:
+    """What a sign-in has *told*, against what the environment names and what the store knows; None if all agree."""
+    if told and claim.identity and told != claim.identity:
+        sentence = f"The environment names {claim.system} {claim.identity}, but the credentials are those of {told}."
+        return Refusal(claim.system, sentence, "Correct whichever of the two is wrong.")
+    met = told or claim.identity
+    if known is None or known.identity == met:
+        return None
+    return Refusal(claim.system, _sentence(claim.system, known.identity, met), _advice(connection))
+
+
+def refused_at_start(claims: Mapping[str, Claim], known: Mapping[str, Account]) -> ConfigurationError | None:
+    """What is wrong with an environment whose connections are not those of the store; None if nothing is."""
+    mixed = {
+        connection: _sentence(claim.system, known[connection].identity, claim.identity)
+        for connection, claim in claims.items()
+        if connection in known and claim.identity not in ("", known[connection].identity)
+    }
+    if not mixed:
+        return None
+    return ConfigurationError(
+        "The environment and the store belong to different accounts.",
+        field_errors=mixed,
+        advice=_advice(" or ".join(mixed)),
+    )
+
+
+def _sentence(system: str, known: str, met: str) -> str:
+    return f"This store belongs to {system} {known}, but the credentials are those of {met or 'an unknown account'}."
+
+
+def _advice(connection: str) -> str:
+    return (
+        "Restore the previous credentials, or start with a new store (another CRMSYNC_HOME or DATABASE_URL). "
+        f"If it is the same company's account under a new address: `crmsync accounts adopt {connection}`."
+    )

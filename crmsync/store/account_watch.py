@@ -1,0 +1,95 @@
+"""Keeps a connection to the account that it first met, and alerts people, once, when it meets another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, NoReturn
+
+from crmsync.domain.accounts import Claim, Refusal, refusal, refused_at_start
+from crmsync.store.engine import Store
+from crmsync.store.vault import Vault
+
+REFUSED_SECONDS = 60.0  # how long nobody signs in again to a connection that belongs to another account
+
+Content = Callable[[Refusal], Mapping[str, Any]]
+
+
+class AccountWatch:
+    """*claims* is what the environment says of each connection; *content* makes an alert of a refusal."""
+
+    def __init__(
+        self, store: Store, vault: Callable[[], Vault], claims: Mapping[str, Claim], *, content: Content
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._claims = claims
+        self._content = content
+        self._met: set[str] = set()  # by this process, so that a call asks the store only once
+        self._refused: dict[str, tuple[Refusal, float]] = {}
+
+    def check(self) -> None:
+        """Raises: ConfigurationError if the environment names another account than the store belongs to."""
+        with self._store.read() as uow:
+            error = refused_at_start(self._claims, uow.accounts.all())
+        if error is not None:
+            raise error
+
+    def unconfirmed(self) -> set[str]:
+        """Connections whose credentials have changed, where only a sign-in tells whether the account has too."""
+        told = [connection for connection, claim in self._claims.items() if claim.is_told]
+        with self._store.read() as uow:
+            known = uow.accounts.all()
+        return {each for each in told if each in known and known[each].credentials != self.mark(each)}
+
+    def mark(self, connection: str) -> str:
+        """The fingerprint of the credentials. A token is kept with it, and never used with other credentials."""
+        return self._marks[connection]
+
+    @cached_property
+    def _marks(self) -> Mapping[str, str]:
+        vault = self._vault()
+        return {connection: vault.mark(claim.credentials) for connection, claim in self._claims.items()}
+
+    def admit(self, connection: str) -> None:
+        """Before a sign-in. Raises: OtherAccountError if the last one, a moment ago, met another account."""
+        found, until = self._refused.get(connection, (None, 0.0))
+        if found is not None and time.monotonic() < until:
+            raise found.error()
+
+    def met(self, connection: str) -> None:
+        """The system has taken a call, so the account that the environment names exists and is ours."""
+        identity = self._claims[connection].identity
+        if connection not in self._met and identity:
+            self._meet(connection, "")
+            self._met.add(connection)
+
+    def signed_in(self, connection: str, told: str) -> None:
+        """A sign-in has *told* whose account it is. Raises: OtherAccountError: then the token must not be used."""
+        if not self._claims[connection].is_told:
+            return
+        found = self._meet(connection, told)
+        if found is not None:
+            self._refuse(connection, found)
+        self._refused.pop(connection, None)
+
+    def _meet(self, connection: str, told: str) -> Refusal | None:
+        claim, mark = self._claims[connection], self.mark(connection)
+        with self._store.begin() as uow:
+            known = uow.accounts.get(connection)
+            found = refusal(connection, claim, known, told)
+            if found is None and (told or claim.identity):
+                uow.accounts.confirm(connection, identity=told or claim.identity, credentials=mark)
+                uow.alerts.close(alert_cause(connection))
+        return found
+
+    def _refuse(self, connection: str, found: Refusal) -> NoReturn:
+        self._refused[connection] = (found, time.monotonic() + REFUSED_SECONDS)
+        with self._store.begin() as uow:
+            uow.alerts.add_once(alert_cause(connection), self._content(found))
+        raise found.error()
+
+
+def alert_cause(connection: str) -> str:
+    return f"account:{connection}"
