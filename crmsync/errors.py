@@ -17,7 +17,7 @@
     │   └── ConcurrentUpdateError     the record moved under us, or is locked
     ├── PermanentError                trying again cannot help → dead letter
     │   ├── AuthenticationError       a permission is missing
-    │   ├── AccountRefusedError       nobody gets in, or nobody may do this: all runs wait, one alert, then they go on
+    │   │   └── AccountRefusedError   the account itself is refused: one alert, all runs wait, and go on by themselves
     │   ├── UnexpectedAnswerError     the vendor's answer is not what its documentation says
     │   ├── BugError                  crmsync itself is wrong
     │   └── BadDataError              somebody must correct a record (field_errors); a new webhook revives the run
@@ -209,7 +209,7 @@ class AuthenticationError(PermanentError):
     """The system refused the credentials or a permission is missing; run `crmsync doctor`."""
 
 
-class AccountRefusedError(PermanentError):
+class AccountRefusedError(AuthenticationError):
     """The system refuses the account as a whole, whatever the record; its runs wait until that is put right."""
 
     is_outage = True

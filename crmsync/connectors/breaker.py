@@ -27,9 +27,11 @@ class BreakerStore(Protocol):
 
     def take_probe(self, connection: str, *, seconds: float) -> bool: ...
 
-    def failed(self, connection: str, system: str, *, is_probe: bool, reason: str = "") -> None: ...
+    def failed(
+        self, connection: str, system: str, *, is_probe: bool, reason: str = "", operation: str = ""
+    ) -> None: ...
 
-    def succeeded(self, connection: str, system: str) -> None: ...
+    def succeeded(self, connection: str, system: str, *, operation: str = "") -> None: ...
 
 
 class SharedBreaker:
@@ -43,43 +45,50 @@ class SharedBreaker:
         self._known = Breaker(connection)
         self._read_at = 0.0
 
-    def enter(self) -> bool:
-        """Before a call: whether this one is a probe. Raises: NotNowError while the breaker is open."""
+    def enter(self, operation: str) -> bool:
+        """Before a call: whether this one is a probe. Raises: NotNowError while the breaker is open for it."""
         known = self._current()
-        if not known.is_open:
+        if not known.holds(operation):
             return False
         if self._store.take_probe(self._connection, seconds=PROBE_SECONDS):
             return True
-        raise self._not_now(known, self._store.wait_seconds(known))
+        raise self._not_now(known)
 
-    def admit(self) -> None:
-        """Raises: NotNowError while it is open and nobody is due to look."""
+    def admit(self, operation: str) -> bool:
+        """Whether the account was refused, so that signing in is a probe as well.
+
+        Raises: NotNowError while it is open for this and nobody is due to look.
+        """
         known = self._current()
-        wait = self._store.wait_seconds(known)
-        if wait > 0:
-            raise self._not_now(known, wait)
+        if not known.holds(operation):
+            return False
+        if self._store.wait_seconds(known) > 0:
+            raise self._not_now(known)
+        return bool(known.reason)
 
-    def _not_now(self, known: Breaker, wait: float) -> NotNowError:
+    def _not_now(self, known: Breaker) -> NotNowError:
+        why = known.reason or f"{self._system} does not answer"
         return NotNowError(
-            f"{known.reason or f'{self._system} does not answer.'} crmsync looks again soon.",
-            wait_seconds=wait + random.uniform(0.5, 1) * SPREAD_SECONDS,
+            f"{why.rstrip('.')}; crmsync looks again soon.",
+            wait_seconds=self._store.wait_seconds(known) + random.uniform(0.5, 1) * SPREAD_SECONDS,
             system=self._system,
         )
 
-    def answered(self) -> None:
+    def answered(self, operation: str = "") -> None:
         """The system has answered, whatever it said. Never raises: what was done there is done."""
         if self._known.failures:
             with suppress(StoreUnavailableError):
-                self._store.succeeded(self._connection, self._system)
+                self._store.succeeded(self._connection, self._system, operation=operation)
             self._forget()
 
-    def failed(self, *, is_probe: bool, reason: str = "") -> None:
+    def failed(self, *, is_probe: bool, reason: str = "", operation: str = "") -> None:
         """The system did not answer, or answered with an internal error. Never raises.
 
-        *reason*: it refuses us as a whole, so nobody needs to try again: the breaker opens at once.
+        *reason*: it refuses the account, so nobody needs to try again: the breaker opens at once, for this *operation*
+        or, without one, for all.
         """
         with suppress(StoreUnavailableError):
-            self._store.failed(self._connection, self._system, is_probe=is_probe, reason=reason)
+            self._store.failed(self._connection, self._system, is_probe=is_probe, reason=reason, operation=operation)
         self._forget()
 
     def _current(self) -> Breaker:
@@ -95,40 +104,74 @@ class SharedBreaker:
 
 
 class GuardedBudget:
-    """A budget behind a breaker: while that is open, nothing is asked of either. *met* is called after each success."""
+    """A budget behind a breaker: while that is open, nothing is asked of either. *met* is called after each success.
+
+    Who looks whether the system answers goes through until it knows, with all calls that this takes: a sign-in, a call
+    that is refused, another with a new token.
+    """
 
     def __init__(self, budget: Budget, breaker: SharedBreaker, met: Callable[[], None] = lambda: None) -> None:
         self._budget = budget
         self._breaker = breaker
         self._met = met
-        self._here = threading.local()
+        self._here = _Here()
 
-    def admit(self) -> None:
-        self._breaker.admit()
+    def admit(self, operation: str = "") -> None:
+        if not self._here.is_looking and self._breaker.admit(operation):
+            self._look(operation)
 
     @contextmanager
     def call(self, operation: str) -> Iterator[None]:
         """As Budget.call(). Raises: NotNowError, too, while the system is not called at all."""
-        self._breaker.admit()
+        if not self._here.is_looking:
+            self._breaker.admit(operation)
         with self._budget.call(operation):
-            self._here.is_probe = self._breaker.enter()  # inside: whom the budget refuses does not use a probe up
+            self._here.operation = operation
+            if not self._here.is_looking:
+                self._look(operation)  # inside: whom the budget refuses does not use a probe up
             try:
                 yield
             except (VendorUnavailableError, CertificateError) as error:
                 # A certificate does not mend itself between two calls.
                 reason = str(error) if isinstance(error, CertificateError) else ""
-                self._breaker.failed(is_probe=self._here.is_probe, reason=reason)
+                self._breaker.failed(is_probe=self._here.looked(), reason=reason)
                 raise
 
-    def learn(self, headers: Mapping[str, str], status: int) -> None:
-        self._budget.learn(headers, status)
+    def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
+        self._budget.learn(headers, status, is_settled=is_settled)
         if status >= 500:
-            self._breaker.failed(is_probe=self._here.is_probe)
+            self._breaker.failed(is_probe=self._here.looked())
             return
-        self._breaker.answered()
+        if not is_settled:
+            return
+        self._here.looked()
+        self._breaker.answered(self._here.operation)
         if status < 300:
             with suppress(StoreUnavailableError):
                 self._met()
 
+    def account_refused(self, operation: str, reason: str) -> None:
+        self._breaker.failed(is_probe=self._here.looked(), reason=reason, operation=operation)
+
     def refused(self, retry_after_seconds: float | None) -> None:
         self._budget.refused(retry_after_seconds)
+
+    def _look(self, operation: str) -> None:
+        if self._breaker.enter(operation):
+            self._here.looks_until = time.monotonic() + PROBE_SECONDS
+
+
+class _Here(threading.local):
+    """What this thread is doing: its call, and until when it may look whether the system answers."""
+
+    operation = ""
+    looks_until = 0.0
+
+    @property
+    def is_looking(self) -> bool:
+        return time.monotonic() < self.looks_until
+
+    def looked(self) -> bool:
+        """It knows now. Returns whether it was the one to look."""
+        was_looking, self.looks_until = self.is_looking, 0.0
+        return was_looking

@@ -48,8 +48,8 @@ def is_background() -> bool:
 class Budget(Protocol):
     """What a client asks before a call, and tells after it."""
 
-    def admit(self) -> None:
-        """Before signing in for a call. Raises: NotNowError while the system is not called at all."""
+    def admit(self, operation: str = "") -> None:
+        """Before signing in, for a call of this *operation*. Raises: NotNowError while the system is not called."""
 
     def call(self, operation: str) -> AbstractContextManager[None]:
         """The time of one call. Waits up to a second for a free place.
@@ -58,8 +58,14 @@ class Budget(Protocol):
         under way. Both are definite: nothing has been sent.
         """
 
-    def learn(self, headers: Mapping[str, str], status: int) -> None:
-        """Take note of what an answer says of the quota, and that there was one. Never raises."""
+    def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
+        """Take note of what an answer says of the quota, and that there was one. Never raises.
+
+        It is not settled where it refuses the credentials or the account: that says nothing good of the system.
+        """
+
+    def account_refused(self, operation: str, reason: str) -> None:
+        """The system refuses the account, for this *operation* or, without one, for all. Never raises."""
 
     def refused(self, retry_after_seconds: float | None) -> None:
         """The vendor itself has said "slow down": the other processes are to know. Never raises."""
@@ -68,13 +74,16 @@ class Budget(Protocol):
 class Unlimited:
     """The budget where nothing limits."""
 
-    def admit(self) -> None:
+    def admit(self, operation: str = "") -> None:
         pass
 
     def call(self, operation: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def learn(self, headers: Mapping[str, str], status: int) -> None:
+    def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
+        pass
+
+    def account_refused(self, operation: str, reason: str) -> None:
         pass
 
     def refused(self, retry_after_seconds: float | None) -> None:

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import requests
 
@@ -30,6 +31,7 @@ RENEWALS_MAX = 2  # the second only where the first brought another process's to
 
 __all__ = ["VendorClient", "new_session"]
 
+UNAUTHORIZED = 401
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Of the headers of a write, those that say what it does; others may hold a CSRF token and its cookies.
 _JSON = {"Content-Type": "application/json"}
@@ -149,6 +151,9 @@ STATUS_ERRORS: Mapping[int, type[errors.CrmsyncError]] = {
     429: errors.RateLimitedError,
 }
 
+Answer = tuple[Reply, "errors.CrmsyncError | None"]
+T = TypeVar("T")
+
 Explain = Callable[[Reply], "Failure | None"]
 """Reads a vendor's answer: a Failure if it reports one (even under 200), None if all is well."""
 
@@ -238,27 +243,59 @@ class VendorClient:
         call = _call(operation, method, url, params, json, data, headers, speaks or self._speaks)
         if _is_rehearsal.get() and method not in READS:
             raise WouldWriteError(_write(call))
-        self._budget.admit()
-        credentials = self._authorizer.headers() if self._authorizer else {}
-        reply = self._send(call, credentials)
-        for _ in range(RENEWALS_MAX):
-            renewal = self._authorizer.renew(credentials) if reply.status == 401 and self._authorizer else None
-            if not renewal or self._authorizer is None:
-                break
-            credentials = self._authorizer.headers()
-            reply = self._send(call, credentials)
-            if renewal is not Renewal.ADOPTED:
-                break
-        self._raise_for(operation, reply)
+        self._budget.admit(operation)
+        reply, error = self._signed(call)
+        if isinstance(error, errors.AccountRefusedError):
+            self._account_refused(error, "" if reply.status == UNAUTHORIZED else operation)
+        if isinstance(error, errors.RateLimitedError):
+            self._budget.refused(error.retry_after_seconds)
+        if error is not None:
+            raise error
         return reply
 
-    def _send(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
+    def signed_in(self, sign_in: Callable[[], T]) -> T:
+        """What *sign_in* brings, which may ask the vendor for a token.
+
+        Raises: AccountRefusedError, and from then on all calls wait until the vendor signs us in again.
+        """
+        self._budget.admit()
+        try:
+            return sign_in()
+        except errors.AuthenticationError as error:
+            refused = of_account(error)
+            self._account_refused(refused, "")
+            raise refused from None
+
+    def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
+        self._budget.account_refused(operation, " ".join(filter(None, (str(error), error.advice))))
+
+    def _signed(self, call: _Call) -> Answer:
+        """The answer to *call*, with credentials that were renewed where they had ended."""
+        if self._authorizer is None:
+            return self._send(call, {})
+        credentials = self.signed_in(self._authorizer.headers)
+        reply, error = self._send(call, credentials)
+        for _ in range(RENEWALS_MAX):
+            if reply.status != UNAUTHORIZED:
+                break
+            renewal = self.signed_in(partial(self._authorizer.renew, credentials))
+            if not renewal:
+                break
+            credentials = self.signed_in(self._authorizer.headers)
+            reply, error = self._send(call, credentials)
+            if renewal is not Renewal.ADOPTED:
+                break
+        return reply, error
+
+    def _send(self, call: _Call, credentials: Mapping[str, str]) -> Answer:
         with self._budget.call(call.operation):
             reply = self._exchange(call, credentials)
             if is_foreign(reply, call.speaks):
                 raise foreign_answer(self.system, call.operation, reply)
-        self._budget.learn(reply.headers, reply.status)
-        return reply
+        error = self._error(call.operation, reply)
+        is_settled = reply.status != UNAUTHORIZED and not isinstance(error, errors.AccountRefusedError)
+        self._budget.learn(reply.headers, reply.status, is_settled=is_settled)
+        return reply, error
 
     def _exchange(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
         with exchange(self.system, call.operation, seconds=self._seconds()):
@@ -283,14 +320,22 @@ class VendorClient:
             raise errors.NotNowError("The lease is too short for another call.", wait_seconds=1, system=self.system)
         return self._call_seconds
 
-    def _raise_for(self, operation: str, reply: Reply) -> None:
+    def _error(self, operation: str, reply: Reply) -> errors.CrmsyncError | None:
         failure = self._explain(reply)
         if failure is None and reply.status < 400:
-            return
-        error = error_of(self.system, operation, reply, failure or Failure())
-        if isinstance(error, errors.RateLimitedError):
-            self._budget.refused(error.retry_after_seconds)
-        raise error
+            return None
+        return error_of(self.system, operation, reply, failure or Failure())
+
+
+def of_account(error: errors.AuthenticationError) -> errors.AccountRefusedError:
+    """A sign-in that is refused says nothing of the record that somebody signed in for."""
+    if isinstance(error, errors.AccountRefusedError):
+        return error
+    refused = errors.AccountRefusedError(
+        str(error.args[0]), system=error.system, operation=error.operation, code=error.code, advice=error.advice
+    )
+    refused.words = error.words
+    return refused
 
 
 def foreign_answer(system: str, operation: str, reply: Reply) -> errors.VendorUnavailableError:

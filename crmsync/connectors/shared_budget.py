@@ -92,7 +92,7 @@ class SharedBudget:
 
     # -- around a call
 
-    def admit(self) -> None:
+    def admit(self, operation: str = "") -> None:
         pass
 
     @contextmanager
@@ -105,11 +105,14 @@ class SharedBudget:
                 self._count(operation, window, in_background=in_background)
             yield
 
-    def learn(self, headers: Mapping[str, str], status: int = 200) -> None:
+    def learn(self, headers: Mapping[str, str], status: int = 200, *, is_settled: bool = True) -> None:
         announced = self.quota.read(headers)
         with suppress(NoRedisError):
             self._learn_limit(announced)
             self._learn_usage(announced)
+
+    def account_refused(self, operation: str, reason: str) -> None:
+        pass
 
     def refused(self, retry_after_seconds: float | None) -> None:
         pause = words.pause_seconds(retry_after_seconds)

@@ -3,6 +3,10 @@
 closed ──failures in a row──▶ open ──its time is over──▶ one probe ──an answer──▶ closed
                                 ▲                              │
                                 └────────no answer─────────────┘   for twice as long, up to five minutes
+
+A system that answers, but refuses the account and not the record, opens it at once, with the reason: for everything
+where the sign-in is refused, else for the operations that were refused, so that those which work go on working. Each
+of them is looked at again until it is done.
 """
 
 from __future__ import annotations
@@ -28,11 +32,32 @@ class Breaker:
     probes: int = 0  # that failed since it opened
     system: str = ""
     reason: str = ""
+    operations: str = ""  # those that the system refuses, between commas; "" for all
     closed_at: datetime | None = None  # when the system last answered again
 
     @property
     def is_open(self) -> bool:
         return self.opened_at is not None
+
+    def holds(self, operation: str) -> bool:
+        """Whether it is open for this *operation*; "" is the sign-in, which belongs to all of them.
+
+        >>> opened_at = datetime(2026, 11, 29)
+        >>> Breaker("erp", opened_at=opened_at).holds("read"), Breaker("erp", operations="read").holds("read")
+        (True, False)
+        >>> [Breaker("erp", opened_at=opened_at, operations="make,mail").holds(name) for name in ("make", "read", "")]
+        [True, False, False]
+        """
+        return self.is_open and (not self.operations or operation in self.operations.split(","))
+
+    def without(self, operation: str) -> str:
+        """The operations that are still refused after this one was done."""
+        return ",".join(name for name in self.operations.split(",") if name != operation)
+
+    def with_refused(self, operation: str) -> str:
+        """The operations that are refused, with this one."""
+        is_all = not operation or (self.is_open and not self.operations)
+        return "" if is_all else ",".join(filter(None, (self.without(operation), operation)))
 
     def wait_seconds(self, now: datetime) -> float:
         """How long nobody may call; 0 where somebody may."""

@@ -11,6 +11,8 @@ from crmsync.domain.breaker import LONGEST_HOLD_SECONDS, Breaker, hold_seconds
 from crmsync.store.rows import Rows
 from crmsync.store.tables import breakers
 
+_REASON_LENGTH = 300
+
 
 class Breakers(Rows):
     def get(self, connection: str) -> Breaker:
@@ -27,21 +29,28 @@ class Breakers(Rows):
         row = self._connection.execute(query).first()
         return Breaker(**row._mapping) if row is not None else None
 
-    def failed(self, connection: str, *, system: str, threshold: int, is_probe: bool, reason: str = "") -> bool:
-        """Count a failure. True if the breaker opens by it; with a *reason* it opens at once.
+    def failed(
+        self, connection: str, *, system: str, threshold: int, is_probe: bool, reason: str = "", operation: str = ""
+    ) -> bool:
+        """Count a failure. True if people don't know of it: the breaker opens, or has a *reason* now.
 
-        A probe that failed makes an open one wait longer; calls that were under way when it opened do not.
+        With a reason it opens at once, for this *operation* or, without one, for all. A probe that failed makes an
+        open one wait longer; calls that were under way when it opened do not.
         """
         self._insert_once(breakers, {"connection": connection, "failures": 0, "probes": 0})
+        before = self.get(connection)
+        known: dict[str, Any] = {"failures": breakers.c.failures + 1, "system": system}
+        if reason:
+            known |= {"reason": reason[:_REASON_LENGTH], "operations": before.with_refused(operation)[:_REASON_LENGTH]}
+        elif not before.is_open or before.failures + 1 >= threshold:
+            known |= {"reason": "", "operations": ""}
         mine = breakers.c.connection == connection
-        known = {"failures": breakers.c.failures + 1, "system": system, "reason": reason}
         self._connection.execute(update(breakers).where(mine).values(**known))
-        found = self.get(connection)
-        if found.is_open:
+        if before.is_open:
             if is_probe:
-                self._hold(connection, found.probes + 1)
-            return False
-        if found.failures < threshold and not reason:
+                self._hold(connection, before.probes + 1)
+            return bool(reason and not before.reason)
+        if before.failures + 1 < threshold and not reason:
             return False
         opens = update(breakers).where(mine, breakers.c.opened_at.is_(None)).values(opened_at=self._now)
         is_first = self._connection.execute(opens).rowcount == 1
@@ -64,12 +73,28 @@ class Breakers(Rows):
         )
         return self._connection.execute(statement).rowcount == 1
 
-    def succeeded(self, connection: str) -> Breaker | None:
-        """Forget the failures. Returns the breaker as it was, if it was open."""
+    def succeeded(self, connection: str, operation: str = "") -> Breaker | None:
+        """Forget the failures. Returns the breaker as it was, if it was open and is not any more.
+
+        One that holds some operations closes when all of them were done.
+        """
         found = self.get(connection)
+        if found.is_open and found.operations and (left := found.without(operation)):
+            self._still_refuses(found, left)
+            return None
         mine = (breakers.c.connection == connection, breakers.c.failures > 0)
-        closed: dict[str, Any] = {"failures": 0, "opened_at": None, "retry_at": None, "probes": 0, "reason": ""}
+        closed: dict[str, Any] = {"failures": 0, "opened_at": None, "retry_at": None, "probes": 0}
+        closed |= {"reason": "", "operations": ""}
         if found.is_open:
             closed["closed_at"] = self._now
         is_first = self._connection.execute(update(breakers).where(*mine).values(**closed)).rowcount == 1
         return found if found.is_open and is_first else None
+
+    def _still_refuses(self, found: Breaker, operations: str) -> None:
+        """What was not refused says nothing of what was; and what is done again lets the next one look at once."""
+        if operations == found.operations and found.failures == 1:
+            return
+        changes: dict[str, Any] = {"failures": 1, "operations": operations}
+        if operations != found.operations:
+            changes["retry_at"] = self._now
+        self._connection.execute(update(breakers).where(breakers.c.connection == found.connection).values(**changes))

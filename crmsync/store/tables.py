@@ -217,6 +217,7 @@ dead_letters = Table(
     Column("system", String(40), nullable=False, default=""),
     Column("cause", Text, nullable=False),
     Column("advice", Text, nullable=False, default=""),
+    Column("words", Text, nullable=False, default="", server_default=""),  # the vendor's own, sealed
     Column("failures", Integer, nullable=False, default=1),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -284,6 +285,7 @@ breakers = Table(
     Column("probes", Integer, nullable=False, default=0),
     Column("system", String(40), nullable=False, default="", server_default=""),
     Column("reason", String(300), nullable=False, default="", server_default=""),  # "": it did not answer
+    Column("operations", String(300), nullable=False, default="", server_default=""),  # that it refuses; "": all
     Column("closed_at", Instant),  # when the system last answered again
 )
 

@@ -31,17 +31,18 @@ class BreakerWatch:
         with self._store.begin(durable=False) as uow:
             return uow.breakers.probe(connection, seconds=seconds)
 
-    def failed(self, connection: str, system: str, *, is_probe: bool, reason: str = "") -> None:
+    def failed(self, connection: str, system: str, *, is_probe: bool, reason: str = "", operation: str = "") -> None:
+        facts: dict[str, Any] = {"system": system, "is_probe": is_probe, "reason": reason, "operation": operation}
         with self._store.begin() as uow:
-            if uow.breakers.failed(
-                connection, system=system, threshold=self._threshold, is_probe=is_probe, reason=reason
-            ):
+            if uow.breakers.failed(connection, threshold=self._threshold, **facts):
                 breaker = uow.breakers.get(connection)
+                if reason:  # what was told before is not all of it
+                    uow.alerts.close(f"breaker:{connection}")
                 uow.alerts.add_once(f"breaker:{connection}", self._opened(system, breaker))
 
-    def succeeded(self, connection: str, system: str) -> None:
+    def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
         with self._store.begin() as uow:
-            was_open = uow.breakers.succeeded(connection)
+            was_open = uow.breakers.succeeded(connection, operation)
             if was_open:
                 uow.alerts.close(f"breaker:{connection}")
                 uow.alerts.add_once(f"closed:{connection}:{was_open.opened_at}", self._closed(system, was_open))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from crmsync.connectors import s4hana
+from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import Renewal, new_session
 from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.zoho_books import ZohoBooks
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Settings
 from tests.field.raw_server import answer
@@ -48,7 +54,7 @@ class NoStore:
     """For connections that sign in with a password."""
 
 
-def sap(url: str, **changes: Any) -> S4Hana:
+def sap(url: str, budget: Budget = UNLIMITED, **changes: Any) -> S4Hana:
     env = {
         "SAP_BASE_URL": url,
         "SAP_AUTH": "basic",
@@ -59,7 +65,7 @@ def sap(url: str, **changes: Any) -> S4Hana:
     settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
     assert settings.sap is not None
     store: Any = NoStore()
-    return s4hana.connect(settings.sap, token_store=store, behaviour=settings.behaviour)
+    return s4hana.connect(settings.sap, token_store=store, behaviour=settings.behaviour, budget=budget)
 
 
 class Signed:
@@ -80,13 +86,19 @@ class Signed:
         return Renewal.FETCHED
 
 
-def salesforce(url: str, authorizer: Any = None, **changes: Any) -> Salesforce:
-    """Signed in at *url*, unless another *authorizer* is given; close its session with closing()."""
+@cache
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def salesforce(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes: Any) -> Salesforce:
+    """Signed in at *url*, unless another *authorizer* is given."""
     env = {
         "SF_LOGIN_URL": url,
         "SF_CLIENT_ID": "client",
         "SF_USERNAME": "user",
-        "SF_PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----",
+        "SF_PRIVATE_KEY": private_key(),
         "CRMSYNC_DEFAULT_CURRENCY": "USD",
     }
     settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
@@ -96,7 +108,32 @@ def salesforce(url: str, authorizer: Any = None, **changes: Any) -> Salesforce:
         authorizer=authorizer or Signed(url),
         settings=settings.salesforce,
         behaviour=settings.behaviour,
+        budget=budget,
     )
+
+
+def zoho(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes: Any) -> ZohoBooks:
+    env = {
+        "ZOHO_ACCOUNTS_URL": url,
+        "ZOHO_API_URL": url,
+        "ZOHO_CLIENT_ID": "client",
+        "ZOHO_CLIENT_SECRET": "secret",
+        "ZOHO_REFRESH_TOKEN": "refresh",
+        "ZOHO_ORGANIZATION_ID": "10",
+    }
+    settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
+    assert settings.zoho_books is not None
+    return ZohoBooks(
+        session=new_session(),
+        authorizer=authorizer or Signed(url),
+        settings=settings.zoho_books,
+        behaviour=settings.behaviour,
+        budget=budget,
+    )
+
+
+def zoho_answer(code: int, status: str = "400 Bad Request", text: str = "…", **more: Any) -> bytes:
+    return json_answer({"code": code, "message": text, **more}, status)
 
 
 def write_back(crm: Salesforce) -> None:

@@ -24,6 +24,12 @@ SIGNED_OUT = "HTTP 401"
 FORBIDDEN = 403
 NOT_IMPLEMENTED = 501
 _FINAL = (401, 408, 429)  # what says the same at every address
+_SIGNED_OUT = Failure(
+    SIGNED_OUT,
+    error=errors.AccountRefusedError,
+    message=f"{SYSTEM} does not accept the credentials.",
+    advice="Check the user, its password and whether it is locked there, then run `crmsync doctor`.",
+)
 NOT_ALLOWED = f"{SYSTEM} does not let the communication user do this; check its communication arrangements."
 _LOCKED = f"A record in {SYSTEM} is locked by somebody who works on it."
 _CODE = re.compile(r"[\w/.~-]{1,60}")
@@ -72,7 +78,7 @@ def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
     if is_stale_token(reply):
         return Failure(error=StaleTokenError, message=StaleTokenError.__doc__)
     if reply.status == 401:  # usually an HTML page
-        return Failure(SIGNED_OUT, message=f"{SYSTEM} does not accept the credentials.")
+        return _SIGNED_OUT
     error = _error(reply.body)
     entries = [error, *_faults(error)]
     words = _words(entries)

@@ -132,7 +132,8 @@ class ServiceClient:
         try:
             return self._http.call(operation, "POST", url, json=body, headers=token.headers)
         except errors.AuthenticationError as error:
-            if not isinstance(error, StaleTokenError) and not token.may_be_stale:
+            is_about_token = isinstance(error, StaleTokenError) or token.may_be_stale
+            if isinstance(error, errors.AccountRefusedError) or not is_about_token:
                 raise
             token = self._tokens.renewed(service, stale=token)
             return self._http.call(operation, "POST", url, json=body, headers=token.headers)

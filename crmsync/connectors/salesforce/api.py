@@ -50,7 +50,7 @@ class SalesforceApi:
 
         Raises: ConfigurationError for an address to which no credentials may be sent.
         """
-        address = self._authorizer.token().instance_url
+        address = self._client.signed_in(self._authorizer.token).instance_url
         if address != self._trusted:
             self._trusted = trusted(address, self._login_url)
         return address

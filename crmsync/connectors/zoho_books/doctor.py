@@ -64,6 +64,6 @@ def _readable(api: BooksApi, kind: str) -> str:
 
 
 def _detail(error: CrmsyncError, scope: str) -> str:
-    if isinstance(error, AuthenticationError) and error.operation != _SIGN_IN:
+    if type(error) is AuthenticationError:
         return f"{error} Needs the scope {scope}."
     return " ".join(part for part in (str(error), error.advice) if part)

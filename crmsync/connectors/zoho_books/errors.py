@@ -28,10 +28,26 @@ _NO_ADDRESS = Failure(
     message="Zoho Books does not know this address.",
     advice="Check ZOHO_API_URL, then run `crmsync doctor`.",
 )
+_NOT_SIGNED_IN = Failure(
+    error=errors.AccountRefusedError,
+    message="Zoho Books does not accept the token, also a new one.",
+    advice="ZOHO_ACCOUNTS_URL and ZOHO_API_URL must be of the data centre that the organization is in; "
+    "run `crmsync doctor`.",
+)
+_NO_ORGANIZATION = Failure(
+    error=errors.AccountRefusedError,
+    message="Zoho Books does not know the organization, or the user of the refresh token has no access to it.",
+    advice="Check ZOHO_ORGANIZATION_ID and that user, then run `crmsync doctor`.",
+)
+_PLAN_IS_OVER = Failure(
+    error=errors.AccountRefusedError,
+    message="The plan or trial of the organization is over in Zoho Books.",
+    advice="Renew or upgrade its subscription there.",
+)
 _UNREADABLE = Failure(error=errors.UnexpectedAnswerError, message="The answer of Zoho Books can't be read.")
 _INTERNAL = Failure(error=errors.VendorUnavailableError, message="Zoho Books reports an internal error.")
 _TABLE: Mapping[tuple[int, int], Failure] = {
-    (401, 14): _PERMISSION,
+    (401, 14): _NOT_SIGNED_IN,
     (401, 57): _PERMISSION,
     (400, 1000): _INTERNAL,
     (500, 1000): _INTERNAL,
@@ -46,14 +62,15 @@ _TABLE: Mapping[tuple[int, int], Failure] = {
         message="Zoho Books has a customer or vendor of this name already.",
         advice="Replay with `--link BOOKS=<contact id>` if it is this customer; else rename one of the two.",
     ),
-    (400, 6041): Failure(
-        error=errors.AuthenticationError,
-        message="The user of the refresh token has no access to this organization of Zoho Books.",
-        advice="Check ZOHO_ORGANIZATION_ID, then run `crmsync doctor`.",
-    ),
     (429, 44): Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls in this minute."),
     (429, 45): Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls today."),
     (429, 1070): Failure(error=errors.RateLimitedError, message="Zoho Books is handling too many calls at once."),
+}
+# What concerns the organization and no record, under whatever status.
+_ACCOUNT: Mapping[int, Failure] = {
+    6041: _NO_ORGANIZATION,
+    9017: _NO_ORGANIZATION,
+    103001: _PLAN_IS_OVER,
 }
 _UNDER_200 = {code: failure for (_, code), failure in _TABLE.items()}
 
@@ -82,9 +99,16 @@ def _code(body: Any) -> int | None:
 def _failure(reply: Reply, code: int | None) -> Failure | None:
     if code is None:
         return None
-    known = _TABLE.get((reply.status, code)) or (_UNDER_200.get(code) if reply.status < 300 else None)
+    known = (
+        _ACCOUNT.get(code) or _TABLE.get((reply.status, code)) or (_UNDER_200.get(code) if reply.status < 300 else None)
+    )
     known = known or (_NO_ADDRESS if reply.status == NOT_FOUND else Failure())
-    return replace(known, code=str(code), retry_after_seconds=_wait(reply.headers, code))
+    return replace(known, code=str(code), retry_after_seconds=_wait(reply.headers, code), words=_words(reply.body))
+
+
+def _words(body: Mapping[str, Any]) -> str:
+    text = body.get("message")
+    return text if isinstance(text, str) else ""
 
 
 def _wait(headers: Mapping[str, str], code: int) -> float | None:

@@ -21,7 +21,7 @@ WAIT = {"Retry-After": "60"}
 # status, headers → error, is_definite, retry_after_seconds
 STATUSES: dict[str, tuple[int, dict[str, str], type[errors.CrmsyncError], bool, float | None]] = {
     "bad request": (400, {}, errors.RejectedError, True, None),
-    "signed out": (401, {}, errors.AuthenticationError, True, None),
+    "signed out": (401, {}, errors.AccountRefusedError, True, None),
     "no permission": (403, {}, errors.AuthenticationError, True, None),
     "no such record": (404, {}, errors.RecordNotFoundError, True, None),
     "conflict": (409, {}, errors.ConcurrentUpdateError, True, None),

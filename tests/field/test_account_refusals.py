@@ -1,0 +1,241 @@
+"""Cases from the field: V4, a vendor that refuses the account and not the record."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from celery.exceptions import Ignore
+from sqlalchemy import select
+
+from crmsync.connectors import breaker as breaker_module
+from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.http import Renewal
+from crmsync.domain.runs import Run, RunStatus
+from crmsync.errors import AuthenticationError, CrmsyncError
+from crmsync.services import Services
+from crmsync.store.tables import alerts
+from crmsync.worker import dead_letters
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import FLOWS, Flow
+from crmsync.worker.task import step
+from tests.fakes import FakeClock
+from tests.field.raw_server import RawServer, Script, answer, html
+from tests.field.vendors import (
+    BOOKS,
+    DEAL_PATH,
+    ORDERS,
+    json_answer,
+    salesforce,
+    salesforce_refusal,
+    sap,
+    write_back,
+    zoho,
+    zoho_answer,
+)
+
+HALF_AN_HOUR = 1800
+SYSTEMS = {"zoho_books": "Zoho Books", "salesforce": "Salesforce", "s4hana": "SAP S/4HANA"}
+
+_FLOW = Flow("refused", subject="deal", steps=("write",), rereads=())
+_call: list[Callable[[], Any]] = []
+
+
+@step(_FLOW, queue="books")
+def write(attempt: Attempt) -> Mapping[str, Any]:
+    _call[0]()
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing reaches a broker, and each process looks at the breaker each time."""
+    monkeypatch.setattr(breaker_module, "BELIEVED_SECONDS", -1.0)
+    monkeypatch.setattr(dead_letters, "show", lambda letter: None)
+    monkeypatch.setattr(FLOWS["refused"], "ring", lambda run_id, results: None)
+    monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
+    yield
+    _call.clear()
+
+
+def guarded(services: Services, connection: str) -> GuardedBudget:
+    return GuardedBudget(UNLIMITED, SharedBreaker(connection, SYSTEMS[connection], services._breakers()))
+
+
+def runs_of(services: Services, count: int) -> list[str]:
+    with services.store.begin() as uow:
+        return [_FLOW.open_run(uow, f"deal {number}", correlation_id="c")[0] for number in range(count)]
+
+
+def runs(services: Services, run_ids: list[str]) -> list[Run]:
+    with services.store.read() as uow:
+        return [found for run_id in run_ids if (found := uow.runs.get(run_id))]
+
+
+def work(services: Services, clock: FakeClock, run_ids: list[str], seconds: int) -> None:
+    """Messages for what is due, as the sweeper and Celery's retries send them."""
+    for _ in range(0, seconds, 20):
+        for run in runs(services, run_ids):
+            if run.status is RunStatus.ACTIVE and run.due_at <= clock.now:
+                with contextlib.suppress(Ignore, CrmsyncError):
+                    write.execute(run.id)
+        clock.advance(20)
+
+
+def told(services: Services) -> list[tuple[str, str]]:
+    with services.store.read() as uow:
+        rows = uow.connection.execute(select(alerts).order_by(alerts.c.id))
+        return [(row.content["headline"], row.content["cause"]) for row in rows]
+
+
+class Refused:
+    """A sign-in that the vendor refuses."""
+
+    def __init__(self) -> None:
+        self.is_refused = True
+        self.asked = 0
+
+    def headers(self) -> Mapping[str, str]:
+        if self.is_refused:
+            self.asked += 1
+            raise AuthenticationError("Zoho Books refused to sign in.", system="Zoho Books", operation="token")
+        return {}
+
+    def renew(self, stale: Any) -> Renewal:
+        return Renewal.NOTHING
+
+
+OK_INVOICE = json_answer(
+    {"code": 0, "invoice": {"invoice_id": "46", "invoice_number": "INV-1", "total": 1, "currency_code": "USD"}}
+)
+OK_ORDER = json_answer({"d": {"SalesOrder": "4711"}})
+OK_WRITE = answer(b"", "204 No Content")
+UNAUTHORIZED = "401 Unauthorized"
+
+# the connection, what refuses, what is answered when it is put right, a word of the alert
+ACCOUNTS: dict[str, tuple[str, bytes, bytes, str]] = {
+    "the plan is over": ("zoho_books", zoho_answer(103001), OK_INVOICE, "subscription"),
+    "the plan is over, under 200": ("zoho_books", zoho_answer(103001, "200 OK"), OK_INVOICE, "subscription"),
+    "the plan is over, under 403": ("zoho_books", zoho_answer(103001, "403 Forbidden"), OK_INVOICE, "subscription"),
+    "no such organization": ("zoho_books", zoho_answer(9017), OK_INVOICE, "ZOHO_ORGANIZATION_ID"),
+    "no such organization, under 200": ("zoho_books", zoho_answer(9017, "200 OK"), OK_INVOICE, "ZOHO_ORGANIZATION_ID"),
+    "not in it": ("zoho_books", zoho_answer(6041), OK_INVOICE, "ZOHO_ORGANIZATION_ID"),
+    "a token of elsewhere": ("zoho_books", zoho_answer(14, UNAUTHORIZED), OK_INVOICE, "data centre"),
+    "no API": ("salesforce", salesforce_refusal("API_DISABLED_FOR_ORG", "…", status="403 No"), OK_WRITE, "API Enabled"),
+    "no session": ("salesforce", salesforce_refusal("INVALID_SESSION_ID", "…", status=UNAUTHORIZED), OK_WRITE, "user"),
+    "storage": ("salesforce", salesforce_refusal("STORAGE_LIMIT_EXCEEDED", "…"), OK_WRITE, "storage"),
+    "trial": ("salesforce", salesforce_refusal("TRIAL_EXPIRED", "…", status="403 No"), OK_WRITE, "subscription"),
+    "password": ("s4hana", html(UNAUTHORIZED), OK_ORDER, "password"),
+}
+
+
+def caller(connection: str, url: str, budget: GuardedBudget) -> Callable[[], Any]:
+    if connection == "zoho_books":
+        books = zoho(url, budget)
+        return lambda: books.read_invoice("46")
+    if connection == "s4hana":
+        erp = sap(url, budget)
+        return lambda: erp.read_order("4711")
+    crm = salesforce(url, budget)
+    return lambda: write_back(crm)
+
+
+@pytest.mark.parametrize(("connection", "refusal", "success", "word"), ACCOUNTS.values(), ids=ACCOUNTS)
+def test_V4__an_account_that_is_refused_costs_one_alert_and_its_runs_wait(
+    services: Services, clock: FakeClock, connection: str, refusal: Script, success: bytes, word: str
+) -> None:
+    run_ids = runs_of(services, 6)
+    with RawServer(refusal) as server:
+        _call[:] = [caller(connection, server.url, guarded(services, connection))]
+        work(services, clock, run_ids, HALF_AN_HOUR)
+
+        assert {(run.status, run.attempts) for run in runs(services, run_ids)} == {(RunStatus.ACTIVE, 0)}
+        assert 3 < len(server.requests) < 40, "somebody looks, and nobody hammers"
+        [(headline, cause)] = told(services)
+        assert headline == f"{SYSTEMS[connection]} can't be used"
+        assert word in cause
+
+        server.at("/", success)
+        work(services, clock, run_ids, 400)
+
+    assert {run.status for run in runs(services, run_ids)} == {RunStatus.DONE}
+    assert [headline for headline, _ in told(services)][1:] == [f"{SYSTEMS[connection]} answers again"]
+
+
+def test_V4__a_sign_in_that_is_refused_is_looked_at_by_one(services: Services, clock: FakeClock) -> None:
+    run_ids, sign_in = runs_of(services, 6), Refused()
+    with RawServer(OK_INVOICE) as server:
+        books = zoho(server.url, guarded(services, "zoho_books"), sign_in)
+        _call[:] = [lambda: books.read_invoice("46")]
+        work(services, clock, run_ids, HALF_AN_HOUR)
+
+        assert {(run.status, run.attempts) for run in runs(services, run_ids)} == {(RunStatus.ACTIVE, 0)}
+        assert 3 < sign_in.asked < 15
+        assert [cause.partition(".")[0] for _, cause in told(services)] == ["Zoho Books refused to sign in"]
+
+        sign_in.is_refused = False
+        work(services, clock, run_ids, 400)
+
+    assert {run.status for run in runs(services, run_ids)} == {RunStatus.DONE}
+
+
+def test_V4__what_is_not_refused_goes_on(services: Services, clock: FakeClock) -> None:
+    """A plan that only lacks the writes: no alert comes and goes with each read."""
+    run_ids = runs_of(services, 3)
+    with RawServer(zoho_answer(103001)) as server:
+        server.at(f"{BOOKS}/invoices/46?", OK_INVOICE)
+        books = zoho(server.url, guarded(services, "zoho_books"))
+
+        def both() -> None:
+            books.read_invoice("46")
+            books.send_invoice("46", ())
+
+        _call[:] = [both]
+        work(services, clock, run_ids, HALF_AN_HOUR)
+
+        assert {(run.status, run.attempts) for run in runs(services, run_ids)} == {(RunStatus.ACTIVE, 0)}
+        assert len(told(services)) == 1
+        assert sum("/email" in request.path for request in server.requests) < 25
+
+        server.at(f"{BOOKS}/invoices/46/email", json_answer({"code": 0}))
+        work(services, clock, run_ids, 400)
+
+    assert {run.status for run in runs(services, run_ids)} == {RunStatus.DONE}
+    assert len(told(services)) == 2
+
+
+def test_V4__each_operation_that_is_refused_is_looked_at(services: Services) -> None:
+    with services.store.begin() as uow:
+        for operation in ("mail", "make"):
+            uow.breakers.failed("b", system="B", threshold=9, is_probe=False, reason="Over.", operation=operation)
+        breaker = uow.breakers.get("b")
+        assert [breaker.holds(name) for name in ("mail", "make", "read", "")] == [True, True, False, False]
+
+        assert uow.breakers.succeeded("b", "read") is None
+        assert uow.breakers.succeeded("b", "make") is None
+        assert [uow.breakers.get("b").holds(name) for name in ("mail", "make")] == [True, False]
+        assert uow.breakers.get("b").wait_seconds(uow.now) == 0, "the next may look at once"
+        assert uow.breakers.succeeded("b", "mail") is not None
+
+
+def test_V4__a_record_that_is_refused_is_no_account(services: Services, clock: FakeClock) -> None:
+    run_ids = runs_of(services, 2)
+    with RawServer(salesforce_refusal("STRING_TOO_LONG", "…", fields=["Name"])) as server:
+        _call[:] = [caller("salesforce", server.url, guarded(services, "salesforce"))]
+        work(services, clock, run_ids, 60)
+
+        assert {run.status for run in runs(services, run_ids)} == {RunStatus.STOPPED}
+        assert {request.path for request in server.requests} == {DEAL_PATH}
+
+
+def test_V4__a_dead_session_that_is_renewed_does_not_open_anything(services: Services) -> None:
+    with RawServer(salesforce_refusal("INVALID_SESSION_ID", "…", status=UNAUTHORIZED), OK_WRITE) as server:
+        caller("salesforce", server.url, guarded(services, "salesforce"))()
+    with RawServer(OK_ORDER) as server:
+        server.at(ORDERS, OK_ORDER)
+        caller("s4hana", server.url, guarded(services, "s4hana"))()
+
+    assert told(services) == []
