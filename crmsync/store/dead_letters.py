@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 
 from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, kind_of
 from crmsync.domain.runs import Run
@@ -13,7 +13,7 @@ from crmsync.errors import CrmsyncError
 from crmsync.store.rows import Rows
 from crmsync.store.tables import dead_letters, runs
 
-_QUERY = select(
+_QUERY: Select[Any] = select(
     *(column for column in dead_letters.c if column.name != "words"),  # only who shows them reads them
     runs.c.flow,
     runs.c.subject_key,
