@@ -13,7 +13,8 @@ _settings = Settings.from_env()
 
 def _queue(name: str) -> Queue:
     # Without an exchange and key of its own a queue is bound to the default ones and receives others' messages.
-    return Queue(name, Exchange(name), routing_key=name)
+    # The type is named because a RabbitMQ may make quorum queues by default, which count no prefetch for a channel.
+    return Queue(name, Exchange(name), routing_key=name, queue_arguments={"x-queue-type": "classic"})
 
 
 _address = _settings.broker_address or Address(ensure_running(_settings.home).url)

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import click
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, task_postrun, worker_process_init
+from celery.local import PromiseProxy
+from celery.signals import celeryd_init, import_modules, setup_logging, task_postrun, worker_process_init
 from celery.states import SUCCESS
 
+import crmsync
 from crmsync import failpoints, log
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
+
+def _installed_config() -> ModuleType:
+    """Our celeryconfig.py, which lies beside this package; by its name one of the current folder would be found."""
+    path = Path(crmsync.__file__).parents[1] / "celeryconfig.py"
+    module = ModuleType("celeryconfig")
+    try:
+        SourceFileLoader("celeryconfig", str(path)).exec_module(module)
+    except ConfigurationError as error:
+        if _celery_command():
+            raise click.ClickException(f"{error} {error.advice}") from error
+        raise
+    return module
+
+
+def _celery_command() -> str:
+    """Which command of `celery` this process runs; "" if none."""
+    context = click.get_current_context(silent=True)
+    if context is None or getattr(context.obj, "app", None) is not app:
+        return ""
+    return context.info_name or ""
+
+
 app = Celery("crmsync")
-app.config_from_object("celeryconfig")
+app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed
 
 # By name: this layer must not import those above it.
 TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping")
@@ -59,6 +86,13 @@ def _pass_failpoint(task: Any, state: str, **_: Any) -> None:
     if state == SUCCESS:
         failpoints.hit("unacknowledged", task.name)
     failpoints.leave()
+
+
+@import_modules.connect
+def _prepare_flower(**_: Any) -> None:
+    """However Flower was started: its options are read by now, and it does not listen yet."""
+    if _celery_command() == "flower":
+        import_module("crmsync.flower").prepare()
 
 
 @setup_logging.connect

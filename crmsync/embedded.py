@@ -37,6 +37,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+from crmsync import needs
 from crmsync.errors import ConfigurationError
 
 MINIMUM_VERSION = (6, 2)  # kombu 5.7 sends ZRANGE … BYSCORE REV, which 6.2 brought
@@ -275,6 +276,7 @@ def _start_keeper(home: Path) -> None:
             stdout=log,
             stderr=log,
             cwd="/",
+            env=needs.plain(os.environ),
             start_new_session=True,
             check=True,
         )

@@ -91,7 +91,7 @@ class Reader:
 
     def optional_secret(self, name: str, *, minimum_length: int = 1) -> Secret | None:
         value = self.secret_text(name)
-        if value and len(value) < minimum_length:
+        if value not in ("", WITHHELD) and len(value) < minimum_length:
             self.problems.setdefault(self._place(name), f"expected at least {minimum_length} characters")
         return Secret(value) if value else None
 

@@ -33,7 +33,7 @@ NOBODY_NEEDS = frozenset({"POSTGRES_PASSWORD"})  # docker-compose.yml makes othe
 SECRETS = frozenset().union(*NEEDS.values()) | NOBODY_NEEDS
 
 # A program that is not ours, such as the Redis server, gets these and nothing else.
-_PLAIN = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "PYTHONUNBUFFERED"})
+_PLAIN = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "PYTHONPATH", "LD_LIBRARY_PATH"})
 
 
 def for_process(name: str, env: Mapping[str, str]) -> dict[str, str]:

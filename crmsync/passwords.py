@@ -11,6 +11,7 @@ from pathlib import Path
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
+TOWER_USER = "crmsync"
 SECRET_KEY_FILE = "secret.key"  # noqa: S105 - the name of a file
 TOWER_PASSWORD_FILE = "tower.password"  # noqa: S105 - the name of a file
 

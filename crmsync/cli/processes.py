@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from crmsync import embedded
+from crmsync import embedded, needs
 from crmsync.settings import Settings
 from crmsync.supervisor import ProcessSpec
 
@@ -29,6 +31,10 @@ COMMANDS: Mapping[str, str] = {
         " --persistent=False --read_only=True"
     ),
 }
+_PORT_PROBLEMS = {
+    errno.EADDRINUSE: "is taken by another process",
+    errno.EACCES: "may not be used by this user: ports below 1024 belong to the system",
+}
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - addresses to recognise, none is bound here
 
 
@@ -36,7 +42,14 @@ def specs(settings: Settings, *, ready: Mapping[str, Callable[[], bool]] | None 
     """Every process in the order of starting; *ready* adds readiness checks."""
     checks = {"web": lambda: answers(f"{local_url(settings)}/healthz"), **(ready or {})}
     made = [
-        ProcessSpec(instance, command, env=env, ready=checks.get(name), once=name == "release")
+        ProcessSpec(
+            instance,
+            command,
+            env=env,
+            ready=checks.get(name),
+            once=name == "release",
+            passes=partial(needs.for_process, name),
+        )
         for name, command in COMMANDS.items()
         for instance, env in _instances(name, settings)
     ]
@@ -53,7 +66,7 @@ def _instances(name: str, settings: Settings) -> list[tuple[str, dict[str, str]]
 
 def redis_spec(home: Path) -> ProcessSpec:
     """Raises: ConfigurationError if there is no server to start."""
-    return ProcessSpec("redis", embedded.command(home), ready=lambda: embedded.is_running(home))
+    return ProcessSpec("redis", embedded.command(home), ready=lambda: embedded.is_running(home), passes=needs.plain)
 
 
 def uses_embedded_redis(settings: Settings) -> bool:
@@ -77,17 +90,23 @@ def answers(url: str) -> bool:
 
 def taken(addresses: Iterable[tuple[str, int]]) -> list[int]:
     """The ports among *addresses* that something listens on already."""
-    return [port for host, port in addresses if _is_taken(host, port)]
+    return [port for host, port in addresses if why_not(host, port)]
 
 
-def _is_taken(host: str, port: int) -> bool:
+def why_not(host: str, port: int) -> str:
+    """Why nobody can begin to listen there; "" if one can."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return True
-    return False
+        except OSError as error:
+            return _PORT_PROBLEMS.get(error.errno or 0) or f"can't be used at {host} ({error.strerror})"
+    return ""
+
+
+def next_free(host: str, port: int) -> int | None:
+    """A port above *port* that nobody listens on."""
+    return next((each for each in range(port + 1, min(port + 100, 65536)) if not why_not(host, each)), None)
 
 
 def free_ports(count: int) -> Sequence[int]:

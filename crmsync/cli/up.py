@@ -12,8 +12,6 @@ from crmsync.cli import screen
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
-FLOWER_USER = "crmsync"
-
 
 @click.command
 def up() -> None:
@@ -23,10 +21,12 @@ def up() -> None:
     from crmsync.supervisor import Supervisor
 
     settings = checked(os.environ)
-    refuse_taken_ports(settings, settings.flower.port)
+    refuse_taken_port(settings)
     refuse_other_accounts(settings)
-    supervisor = Supervisor(specs(settings), env=environment(settings, os.environ), cwd=Path.cwd())
-    screen.console().print(screen.pairs(_facts(settings, settings.flower.port)))
+    no_flower = why_no_flower(settings)
+    made = [spec for spec in specs(settings) if not (no_flower and spec.name == "flower")]
+    supervisor = Supervisor(made, env=os.environ, cwd=Path.cwd())
+    screen.console().print(screen.pairs(_facts(settings, no_flower)))
     raise SystemExit(supervisor.run())
 
 
@@ -76,35 +76,40 @@ def _is_mentioned(prefix: str, env: Mapping[str, str]) -> bool:
     return any(name.startswith(prefix) and value.strip() for name, value in env.items())
 
 
-def refuse_taken_ports(settings: Settings, flower_port: int) -> None:
-    """Raises: ConfigurationError for a port that something else listens on."""
-    from crmsync.cli.processes import taken
-
-    wanted = {"PORT": (settings.host, settings.port), "FLOWER_PORT": ("127.0.0.1", flower_port)}
-    problems = {
-        name: f"{address[1]} is taken by another process" for name, address in wanted.items() if taken([address])
-    }
-    if problems:
-        raise ConfigurationError("A port is not free.", field_errors=problems, advice="Is crmsync running already?")
+def refuse_taken_port(settings: Settings) -> None:
+    """Raises: ConfigurationError if the receiver can't listen on its port."""
+    problem = _problem_of_port("PORT", settings.host, settings.port)
+    if problem:
+        raise ConfigurationError(
+            "A port is not free.", field_errors={"PORT": problem}, advice="Is crmsync running already?"
+        )
 
 
-def environment(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
-    """What the processes get: Flower's password is the control tower's, unless it has one of its own."""
-    from crmsync.passwords import tower_password
+def why_no_flower(settings: Settings) -> str:
+    """Why Flower is left out; "" if it is not. The work goes on without it."""
+    problem = _problem_of_port("FLOWER_PORT", settings.flower.address, settings.flower.port)
+    return f"left out: FLOWER_PORT {problem}" if problem else ""
 
-    return {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{tower_password(settings)}", **env}
+
+def _problem_of_port(variable: str, host: str, port: int) -> str:
+    from crmsync.cli.processes import next_free, why_not
+
+    problem = why_not(host, port)
+    other = next_free(host, port) if problem else None
+    return f"{port} {problem}; {variable}={other} is free" if other else f"{port} {problem}" if problem else ""
 
 
-def _facts(settings: Settings, flower_port: int) -> dict[str, str]:
+def _facts(settings: Settings, no_flower: str) -> dict[str, str]:
     from crmsync.cli.processes import local_url
     from crmsync.log import without_password
+    from crmsync.passwords import TOWER_USER
 
     url = settings.public_url or local_url(settings)
     return {
         "Receiver": f"{url}/webhook/salesforce/deal-closed",
         "Control tower": f"{url}/",
-        "Flower": f"http://127.0.0.1:{flower_port}/",
-        "User, password": f"{FLOWER_USER}, {where_the_password_is(settings)}",
+        "Flower": no_flower or f"http://{settings.flower.address}:{settings.flower.port}/",
+        "User, password": f"{TOWER_USER}, {where_the_password_is(settings)}",
         "Redis": redis_of(settings),
         "Database": without_password(settings.database_url),
         "State directory": str(settings.home),

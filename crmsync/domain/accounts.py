@@ -23,8 +23,12 @@ class Claim:
 
     system: str
     identity: str
-    credentials: Secret
+    credentials: tuple[str | Secret, ...]
     is_told: bool = False
+
+    def signs_in_with(self) -> Secret:
+        """All of the credentials. Raises: ConfigurationError in a process from which one is withheld."""
+        return Secret("\n".join(each if isinstance(each, str) else each.reveal() for each in self.credentials))
 
 
 @dataclass(frozen=True, slots=True)

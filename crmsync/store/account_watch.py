@@ -50,7 +50,7 @@ class AccountWatch:
     @cached_property
     def _marks(self) -> Mapping[str, str]:
         vault = self._vault()
-        return {connection: vault.mark(claim.credentials) for connection, claim in self._claims.items()}
+        return {connection: vault.mark(claim.signs_in_with()) for connection, claim in self._claims.items()}
 
     def admit(self, connection: str) -> None:
         """Before a sign-in. Raises: OtherAccountError if the last one, a moment ago, met another account."""

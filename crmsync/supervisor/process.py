@@ -28,7 +28,7 @@ class ProcessSpec:
     """A process to be supervised.
 
     *command* is one simple shell command (as in a Procfile, `${NAME:-default}` is expanded) or a list of words.
-    *env* is added to the supervisor's. The next process starts when *ready* says so.
+    *env* is added to what *passes* of the supervisor's. The next process starts when *ready* says so.
     A process that runs *once* has to end well before the next is started; it's not restarted.
     """
 
@@ -37,6 +37,7 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] | None = None
     once: bool = False
+    passes: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
 
     @property
     def shell_command(self) -> str:
@@ -59,7 +60,7 @@ def spawn(spec: ProcessSpec, *, env: Mapping[str, str], cwd: Path) -> subprocess
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=_environment({**env, **spec.env}),
+        env=_environment({**spec.passes(env), **spec.env}),
         cwd=cwd,
         process_group=0,
     )

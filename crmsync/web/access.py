@@ -8,12 +8,11 @@ import logging
 from flask import Flask, Response, request
 from flask.sansio.app import App
 
-from crmsync.passwords import SECRET_KEY_FILE, kept, tower_password
+from crmsync.passwords import SECRET_KEY_FILE, TOWER_USER, kept, tower_password
 from crmsync.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-USER = "crmsync"
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -39,7 +38,7 @@ def is_operator(app: Flask) -> bool:
     given, password = request.authorization, app.extensions["crmsync_tower_password"]
     if given is None or given.type != "basic":
         return False
-    is_user = _equal(given.username or "", USER)
+    is_user = _equal(given.username or "", TOWER_USER)
     return _equal(given.password or "", password) and is_user
 
 

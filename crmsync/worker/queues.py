@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.worker.control import active_queues as consumed_queues
-from celery.worker.control import inspect_command
 from kombu import Exchange, Queue
 
 from crmsync.celery import DEAD_LETTER, app
 
 # As an object: naming it would add it to the queues that this process consumes when it reconnects.
 dead_letter_queue = Queue(DEAD_LETTER, Exchange(DEAD_LETTER), routing_key=DEAD_LETTER)
-
-
-@inspect_command()
-def active_queues(state: Any) -> list[dict[str, Any]]:
-    """List the queues that a worker consumes, and `dead_letter`, which waits for a person.
-
-    Flower's broker page shows the length of these queues and of no others.
-    """
-    consumed = consumed_queues(state)
-    if any(queue["name"] == DEAD_LETTER for queue in consumed):
-        return consumed
-    return [*consumed, {"name": DEAD_LETTER, "routing_key": DEAD_LETTER, "exchange": {"name": DEAD_LETTER}}]
 
 
 def backlog() -> int:

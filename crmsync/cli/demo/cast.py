@@ -10,7 +10,7 @@ import sys
 from crmsync import embedded
 from crmsync.cli.demo.narrator import Narrator
 from crmsync.cli.demo.world import World
-from crmsync.cli.up import FLOWER_USER
+from crmsync.passwords import TOWER_USER
 
 
 def explain(narrator: Narrator) -> None:
@@ -44,7 +44,7 @@ def introduce(world: World, narrator: Narrator) -> None:
 
 def _screens(world: World) -> dict[str, str]:
     return {
-        "Control tower": f"{world.url}/  user {FLOWER_USER}, password {world.password}",
+        "Control tower": f"{world.url}/  user {TOWER_USER}, password {world.password}",
         "Flower": f"{world.flower_url}  the same user and password",
     }
 

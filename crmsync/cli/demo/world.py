@@ -18,7 +18,6 @@ from crmsync.cli.demo.logs import Logs
 from crmsync.cli.demo.narrator import Narrator
 from crmsync.cli.demo.slack import SlackCatcher
 from crmsync.cli.processes import free_ports, specs
-from crmsync.cli.up import FLOWER_USER
 from crmsync.sandbox import Sandbox
 from crmsync.settings import Settings
 from crmsync.store import Store
@@ -112,8 +111,7 @@ class World:
     @cached_property
     def env(self) -> Mapping[str, str]:
         """The environment of every process."""
-        flower = {"FLOWER_PORT": str(self.flower_port), "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self.password}"}
-        return {**_machine(), **self._configuration(), **flower}
+        return {**_machine(), **self._configuration(), "FLOWER_PORT": str(self.flower_port)}
 
     def _configuration(self) -> dict[str, str]:
         return {

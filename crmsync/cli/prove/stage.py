@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -127,7 +128,7 @@ class Stage:
         if spec.name not in WORKERS or self.plan.pool == "threads":
             return spec
         command = COMMANDS["worker"].replace("--pool threads --concurrency 16", "--pool prefork --concurrency 4")
-        return ProcessSpec(spec.name, command, env=spec.env)
+        return replace(spec, command=command)
 
     def _end_stops(self) -> None:
         """A stopped process can't be asked to end."""
@@ -206,7 +207,7 @@ class Stage:
 
 
 def _with_ready(spec: ProcessSpec, ready: Callable[[], bool] | None) -> ProcessSpec:
-    return spec if ready is None else ProcessSpec(spec.name, spec.command, env=spec.env, ready=ready, once=spec.once)
+    return spec if ready is None else replace(spec, ready=ready)
 
 
 def _group(leader: int) -> list[int]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from crmsync.connectors.s4hana.errors import SYSTEM
 from crmsync.domain.accounts import Claim
-from crmsync.settings import SapSettings, Secret
+from crmsync.settings import SapSettings
 
 
 def claim(settings: SapSettings) -> Claim:
@@ -14,6 +14,6 @@ def claim(settings: SapSettings) -> Claim:
     host = urlsplit(settings.base_url)
     place = ":".join(str(part) for part in (host.hostname, host.port) if part)
     client = f"client {settings.sap_client}" if settings.sap_client else "the default client"
-    by_token = (settings.token_url, settings.client_id, settings.client_secret.reveal())
-    by_password = (settings.user, settings.password.reveal())
-    return Claim(SYSTEM, f"{place}, {client}", Secret("\n".join((settings.base_url, *by_token, *by_password))))
+    by_token = (settings.token_url, settings.client_id, settings.client_secret)
+    by_password = (settings.user, settings.password)
+    return Claim(SYSTEM, f"{place}, {client}", (settings.base_url, *by_token, *by_password))

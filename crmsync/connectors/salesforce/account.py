@@ -6,7 +6,7 @@ import re
 
 from crmsync.connectors.salesforce.api import SYSTEM
 from crmsync.domain.accounts import Claim
-from crmsync.settings import SalesforceSettings, Secret
+from crmsync.settings import SalesforceSettings
 
 _ORGANIZATION = re.compile(r"00D[A-Za-z0-9]{12}")
 _IN_IDENTITY_URL = re.compile(rf"/id/({_ORGANIZATION.pattern})(?:[A-Za-z0-9]{{3}})?/")
@@ -15,9 +15,9 @@ _IN_TOKEN = re.compile(rf"({_ORGANIZATION.pattern})!")
 
 def claim(settings: SalesforceSettings) -> Claim:
     """A sign-in tells the organization; a sandbox that was refreshed is another one."""
-    signs_in_with = (settings.login_url, settings.client_id, settings.username, settings.private_key.reveal())
+    signs_in_with = (settings.login_url, settings.client_id, settings.username, settings.private_key)
     identity = organization(settings.organization_id[:15]) if settings.organization_id else ""
-    return Claim(SYSTEM, identity, Secret("\n".join(signs_in_with)), is_told=True)
+    return Claim(SYSTEM, identity, signs_in_with, is_told=True)
 
 
 def told_by(identity_url: str, token: str) -> str:

@@ -6,12 +6,11 @@ from urllib.parse import urlsplit
 
 from crmsync.connectors.zoho_books.api import SYSTEM
 from crmsync.domain.accounts import Claim
-from crmsync.settings import Secret, ZohoBooksSettings
+from crmsync.settings import ZohoBooksSettings
 
 
 def claim(settings: ZohoBooksSettings) -> Claim:
     """A token is for a user, who may be in several organizations: the environment names the one."""
     host = urlsplit(settings.accounts_url).netloc.lower()
-    secrets = (settings.client_secret.reveal(), settings.refresh_token.reveal())
-    signs_in_with = (settings.accounts_url, settings.client_id, *secrets)
-    return Claim(SYSTEM, f"organization {settings.organization_id} at {host}", Secret("\n".join(signs_in_with)))
+    signs_in_with = (settings.accounts_url, settings.client_id, settings.client_secret, settings.refresh_token)
+    return Claim(SYSTEM, f"organization {settings.organization_id} at {host}", signs_in_with)

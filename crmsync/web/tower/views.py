@@ -17,6 +17,7 @@ from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import StoreUnavailableError
 from crmsync.flows import order_to_invoice
+from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
 from crmsync.web import access, queries, services_of_app
 from crmsync.web.tower import words
@@ -118,13 +119,13 @@ def discard(letter_id: int) -> BaseResponse:
 
 
 def _done(letter: DeadLetter, what: str) -> BaseResponse:
-    logger.info("dead letter %s %s", letter.id, what, extra={"action": "tower", "by": access.USER})
+    logger.info("dead letter %s %s", letter.id, what, extra={"action": "tower", "by": TOWER_USER})
     flash(f"Dead letter {letter.id} ({letter.title or letter.subject_key}) {what}", "done")
     return redirect(url_for("tower.letters"), 303)
 
 
 def _operator() -> str:
-    return f"{access.USER}, in the control tower"
+    return f"{TOWER_USER}, in the control tower"
 
 
 @blueprint.errorhandler(NotWaitingError)

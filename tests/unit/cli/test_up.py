@@ -8,7 +8,6 @@ import pytest
 
 from crmsync.cli import up
 from crmsync.errors import ConfigurationError
-from crmsync.passwords import tower_password
 from crmsync.settings import Settings
 from tests.builders import private_pem
 
@@ -60,29 +59,14 @@ def test_the_command_ends_with_2_and_no_traceback(run_cli):
     assert "Traceback" not in result.output
 
 
-def test_a_port_that_is_taken_is_told_before_anything_starts(monkeypatch):
+def test_a_port_that_is_taken_is_told_before_anything_starts():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
         with pytest.raises(ConfigurationError) as caught:
-            up.refuse_taken_ports(Settings.from_env({"PORT": str(port)}), port)
+            up.refuse_taken_port(Settings.from_env({"PORT": str(port)}))
 
-    assert set(caught.value.field_errors) == {"PORT", "FLOWER_PORT"}
-
-
-@pytest.mark.parametrize("variables", [{}, {"CRMSYNC_TOWER_PASSWORD": "correct horse battery"}], ids=["made", "given"])
-def test_flower_has_the_password_of_the_control_tower(tmp_path, variables):
-    settings = Settings.from_env({"CRMSYNC_HOME": str(tmp_path), **variables})
-
-    password = tower_password(settings)
-
-    assert up.environment(settings, {})["FLOWER_BASIC_AUTH"] == f"crmsync:{password}"
-
-
-def test_a_password_of_its_own_stays(tmp_path):
-    settings = Settings.from_env({"CRMSYNC_HOME": str(tmp_path)})
-
-    assert up.environment(settings, {"FLOWER_BASIC_AUTH": "ida:secret"})["FLOWER_BASIC_AUTH"] == "ida:secret"
+    assert set(caught.value.field_errors) == {"PORT"}
 
 
 def test_where_the_password_is_is_told_but_not_the_password(tmp_path):
