@@ -20,11 +20,12 @@ _SYSTEMS = frozenset(
 )
 _SLACK = frozenset({"SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN"})
 _TOWER = frozenset({"CRMSYNC_TOWER_PASSWORD"})
+_FIGURES = frozenset({"CRMSYNC_METRICS_TOKEN"})
 _FLOWER = frozenset({"FLOWER_BASIC_AUTH"})
 
 NEEDS: Mapping[str, frozenset[str]] = {
     "release": _STORE,
-    "web": _STORE | _BROKER | _KEY | _DOORS | _TOWER,
+    "web": _STORE | _BROKER | _KEY | _DOORS | _TOWER | _FIGURES,
     "worker": _STORE | _BROKER | _KEY | _SYSTEMS | _SLACK,
     "beat": _STORE | _BROKER,
     "flower": _BROKER | _TOWER | _FLOWER,

@@ -205,6 +205,7 @@ class Settings:
     broker_ca_file: str
     secret_key: Secret | None
     tower_password: Secret | None
+    metrics_token: Secret | None
     host: str
     port: int
     public_url: str
@@ -271,6 +272,7 @@ def _read(reader: Reader) -> Settings:
         broker_url=read_url(reader, "CELERY_BROKER_URL", ("redis", "rediss", "redis+socket", "amqp", "amqps")),
         broker_ca_file=read_ca_file(reader),
         secret_key=reader.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32),
+        metrics_token=reader.optional_secret("CRMSYNC_METRICS_TOKEN", minimum_length=MINIMUM_SECRET_LENGTH),
         tower_password=reader.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH),
         host=reader.text("CRMSYNC_HOST", "127.0.0.1"),
         port=reader.integer("PORT", 8000, minimum=1, maximum=65535),

@@ -102,6 +102,44 @@ def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> di
     }
 
 
+_DOORS = {
+    "salesforce_json": "Salesforce, JSON",
+    "salesforce_outbound": "Salesforce, Outbound Message",
+    "zoho_payment": "Zoho Books, payment",
+}
+_REASONS = {
+    "missing": "nothing proves the call",
+    "format": "the proof has another form",
+    "mismatch": "the proof does not fit",
+    "stale": "signed more than five minutes ago",
+    "organization": "another organisation",
+    "closed": "no secret is set, or this form is switched off",
+    "malformed": "the body can't be read",
+    "too_large": "the body is too large",
+    "type": "the body has another type or encoding",
+    "left_out": "a notification without a deal",
+    "not_stored": "the database did not answer",
+}
+
+
+def refusal_name(door: str, reason: str) -> str:
+    """What was refused where, for people."""
+    return f"{_DOORS.get(door, door)}: {_REASONS.get(reason, reason)}"
+
+
+def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> dict[str, Any]:
+    """*totals* are doors, reasons, and how many were refused there for it until now."""
+    return {
+        "headline": "Webhooks are refused",
+        "facts": [[refusal_name(door, reason), f"{count:,} until now"] for door, reason, count in totals][:10],
+        "cause": "Calls at a door of the receiver were refused. Either a sender is not set up as crmsync is, or "
+        "somebody else calls.",
+        "advice": "Compare the secret, the form of the body and the organisation at the sender with crmsync's "
+        "variables; the log has each reason. What was announced is not lost: catch-up finds it, later.",
+        "command": command,
+    }
+
+
 def outage_alert(system: str, *, failures: int, reason: str = "", command: str) -> dict[str, Any]:
     """*reason*: a sentence that says why the system can't be used, and what to do; "" where it does not answer."""
     held = "crmsync holds the runs that need it and looks from time to time whether it answers again."

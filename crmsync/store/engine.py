@@ -32,6 +32,7 @@ class Store:
     def __init__(self, url: str, *, clock: Clock = utc_now, pool_size: int = POOL_SIZE) -> None:
         self.url = url
         self.clock = clock
+        self.is_closed = False  # for threads that write now and then
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._kind: Any = sqlite if self.is_sqlite else postgresql
         self.engine = self._kind.open_engine(url, pool_size=pool_size, pool_seconds=POOL_SECONDS)
@@ -110,6 +111,7 @@ class Store:
             uow.touch()
 
     def close(self) -> None:
+        self.is_closed = True
         self.engine.dispose()
 
 

@@ -17,6 +17,7 @@ from crmsync.store.facts import Facts
 from crmsync.store.ledger import Ledger
 from crmsync.store.links import Links, Locks
 from crmsync.store.products import Products
+from crmsync.store.refusals import Refusals
 from crmsync.store.runs import Runs
 from crmsync.store.tokens import Tokens
 
@@ -67,6 +68,10 @@ class UnitOfWork:
     @cached_property
     def facts(self) -> Facts:
         return Facts(self.connection, self.now)
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        return Refusals(self.connection, self.now)
 
     @cached_property
     def applications(self) -> Applications:

@@ -7,6 +7,7 @@ from typing import cast
 from flask import Flask, current_app
 
 from crmsync.services import Services
+from crmsync.web.refusals import Refusals
 
 
 def create_app(services: Services) -> Flask:
@@ -19,6 +20,7 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.behaviour.max_body_bytes + 1
     app.extensions["crmsync"] = services
     app.extensions["crmsync_doorbell"] = Doorbell(services.store)
+    app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
     for module in (webhooks, health, metrics, tower):
         app.register_blueprint(module.blueprint)
     return app
@@ -26,3 +28,7 @@ def create_app(services: Services) -> Flask:
 
 def services_of_app() -> Services:
     return cast(Services, current_app.extensions["crmsync"])
+
+
+def refusals_of_app() -> Refusals:
+    return cast(Refusals, current_app.extensions["crmsync_refusals"])

@@ -42,6 +42,14 @@ def is_operator(app: Flask) -> bool:
     return _equal(given.password or "", password) and is_user
 
 
+def may_read_figures(app: Flask) -> bool:
+    """The operator, or a scraper with the token that is set for it."""
+    token, given = app.extensions["crmsync"].settings.metrics_token, request.authorization
+    if token is not None and given is not None and given.type == "bearer":
+        return _equal(given.token or "", token.reveal())
+    return is_operator(app)
+
+
 def ask_for_password() -> Response:
     if request.authorization is not None:
         logger.warning("wrong password", extra={"action": "tower_refused", "client": request.remote_addr})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
+from flask.blueprints import BlueprintSetupState
 from sqlalchemy.exc import SQLAlchemyError
 
 from crmsync.connectors import registry
@@ -13,11 +14,22 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
-from crmsync.web import broker, services_of_app
+from crmsync.web import broker
+from crmsync.web.kept import Kept
 
 blueprint = Blueprint("health", __name__)
 
+KEPT_SECONDS = 1.0  # anybody may ask, and as often as they like
+
 Check = Mapping[str, Any]  # "status" is "ok", or what is not; "reason" says why
+
+
+@blueprint.record_once
+def _prepare(state: BlueprintSetupState) -> None:
+    services = state.app.extensions["crmsync"]
+    state.app.extensions["crmsync_checks"] = Kept(
+        lambda: check_all(services), seconds=KEPT_SECONDS, clock=services.store.clock
+    )
 
 
 @blueprint.get("/healthz")
@@ -29,7 +41,8 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 def ready() -> tuple[Response, int]:
     """Each dependency, OK or why not. 503 only without the store: without anything else webhooks are still kept."""
-    checks = check_all(services_of_app())
+    kept: Kept[dict[str, Check]] = current_app.extensions["crmsync_checks"]
+    checks = kept.get()
     overall = _overall(checks)
     return _uncached({"status": overall, "checks": checks}), 503 if overall == "not ready" else 200
 

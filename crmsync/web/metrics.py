@@ -1,11 +1,13 @@
-"""Figures for Prometheus, read from the store at each scrape: right however many processes serve."""
+"""Figures for Prometheus, read from the store every few seconds: right however many processes serve."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
+from flask.blueprints import BlueprintSetupState
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -15,23 +17,50 @@ from crmsync.celery import app as celery
 from crmsync.domain.dead_letters import LetterKind
 from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
-from crmsync.store import UnitOfWork
-from crmsync.web import broker, queries, services_of_app
+from crmsync.store import Store, UnitOfWork
+from crmsync.web import access, broker, queries, refusals_of_app, services_of_app
+from crmsync.web.kept import Kept
 
 blueprint = Blueprint("metrics", __name__)
+
+KEPT_SECONDS = 10.0
+
+
+@blueprint.record_once
+def _prepare(state: BlueprintSetupState) -> None:
+    services = state.app.extensions["crmsync"]
+    state.app.extensions["crmsync_figures"] = Kept(
+        lambda: _figures(services), seconds=KEPT_SECONDS, clock=services.store.clock
+    )
+
+
+@blueprint.before_request
+def _admit() -> Response | None:
+    return None if access.may_read_figures(current_app) else access.ask_for_password()
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    registry = CollectorRegistry()
-    registry.register(StoreCollector(services_of_app()))
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    """What costs something is counted once in some seconds, however many ask; what is refused is told at once."""
+    kept: Kept[bytes] = current_app.extensions["crmsync_figures"]
+    text = kept.get() + _text(RefusalCollector(services_of_app().store, refusals_of_app().pending()))
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
 @blueprint.errorhandler(StoreUnavailableError)
 def _no_figures(_: StoreUnavailableError) -> Response:
     """A failed scrape, which Prometheus itself reports as `up == 0`; old figures would look like health."""
     return Response("The database does not answer.\n", 503, mimetype="text/plain")
+
+
+def _figures(services: Services) -> bytes:
+    return _text(StoreCollector(services))
+
+
+def _text(collector: Collector) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry)
 
 
 class StoreCollector(Collector):
@@ -50,6 +79,25 @@ class StoreCollector(Collector):
     def _of_queues(self) -> Iterator[Metric]:
         lengths = broker.queue_lengths(self._services.settings, queue_names())
         yield _gauge("crmsync_queue_length", "Messages in each queue.", ("queue",), _by_one(lengths))
+
+
+class RefusalCollector(Collector):
+    """What all processes wrote down, and what this one has not written down yet."""
+
+    def __init__(self, store: Store, pending: Mapping[tuple[str, str], int]) -> None:
+        self._store = store
+        self._pending = pending
+
+    def collect(self) -> Iterator[Metric]:
+        with self._store.read() as uow:
+            counts = Counter({(each.door, each.reason): each.count for each in uow.refusals.totals()})
+        counts.update(self._pending)
+        text = "Webhooks refused, by door and reason."
+        refused = CounterMetricFamily("crmsync_webhooks_refused", text, labels=["door", "reason"])
+        for labels, count in sorted(counts.items()):
+            refused.add_metric(labels, count)
+        if counts:
+            yield refused
 
 
 def queue_names() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, or_, select
 
+from crmsync.alerts.content import refusal_name
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.ledger import Entry
 from crmsync.domain.money import Money
@@ -19,6 +20,7 @@ from crmsync.flows import catch_up, inventory, invoice_to_deal, order_to_invoice
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
 from crmsync.store import tables as t
+from crmsync.store.refusals import Refused
 from crmsync.worker.flow import FLOWS, Flow
 
 RUNS_SHOWN = 100
@@ -232,6 +234,7 @@ class Overview:
     runs: Sequence[RunRow]
     stock: StockLine
     catch_up: Sequence[CatchUpRow]
+    refused: Sequence[tuple[str, Refused]]
 
 
 def overview(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
@@ -246,6 +249,7 @@ def overview(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
         runs=runs(uow, limit=8, without=background()),
         stock=stock_line(uow),
         catch_up=catch_up_rows(uow),
+        refused=[(refusal_name(each.door, each.reason), each) for each in uow.refusals.totals()],
     )
 
 

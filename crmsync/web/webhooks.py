@@ -23,8 +23,9 @@ from crmsync.errors import BodyTooLargeError, NotStoredError, StoreUnavailableEr
 from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.settings import WebhookKeys
 from crmsync.store import UnitOfWork
-from crmsync.web import services_of_app
+from crmsync.web import refusals_of_app, services_of_app
 from crmsync.web.doorbell import Doorbell
+from crmsync.web.refusals import LEFT_OUT
 from crmsync.worker import waking
 from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
@@ -34,6 +35,7 @@ blueprint = Blueprint("webhooks", __name__)
 
 RETRY_AFTER_SECONDS = 30
 
+_SALESFORCE_DOORS = ("salesforce_json", "salesforce_outbound")
 _XML = frozenset({"text/xml", "application/xml", "application/soap+xml"})
 
 
@@ -57,7 +59,7 @@ def _outbound_message(keys: WebhookKeys, organization_id: str) -> Response:
     message = salesforce.parse_outbound(_body())
     salesforce.verify_organization(message.organization_id, organization_id)
     for problem in message.left_out:
-        logger.warning("a notification was left out: %s", problem, extra={"action": "left_out"})
+        _note(LEFT_OUT, f"a notification is left out. {problem}")
     _accept(message.events)
     return Response(salesforce.ack(True), mimetype="text/xml")
 
@@ -135,9 +137,16 @@ def _ring(awake: Sequence[tuple[Flow, Awake | None]]) -> None:
             bell.ring(flow, *each)
 
 
+def _note(reason: str, detail: str) -> None:
+    is_message = request.mimetype in _XML
+    door = "zoho_payment" if request.endpoint == "webhooks.payment" else _SALESFORCE_DOORS[is_message]
+    refusals_of_app().note(door, reason, detail, client=request.remote_addr)
+
+
 @blueprint.errorhandler(WebhookError)
 def _refuse(error: WebhookError) -> Response:
     """The status says what the sender should do next; the body says what was wrong, and where."""
+    _note(error.reason, str(error))
     response = jsonify(
         error=type(error).__name__, reason=error.reason, message=str(error.args[0]), fields=error.field_errors
     )

@@ -9,6 +9,8 @@ import io
 import json
 import logging
 import os
+import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,15 +22,18 @@ from urllib.parse import urlencode
 import pytest
 from celery.exceptions import Ignore
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
 from crmsync.connectors.base import Connector
-from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError
+from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError, StoreUnavailableError
 from crmsync.flows import payment_to_invoices
 from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
 from crmsync.store import tables
+from crmsync.web import broker, metrics
+from crmsync.web.refusals import Refusals
 from tests.builders import NOW
 from tests.fakes import FakeClock
 from tests.integration.test_webhooks import (
@@ -52,16 +57,22 @@ from tests.integration.test_webhooks import (
     post_soap,
     signed,
 )
+from tests.system import until
 
 NIL = '<Notification><Id>04l000000000777</Id><sObject xsi:nil="true"/></Notification>'
 FORM = "application/x-www-form-urlencoded"
 OTHER = "another secret of that door"
+TOWER_PASSWORD = "a password of the tower"
+OPERATOR_BASIC = "Basic " + b64encode(f"crmsync:{TOWER_PASSWORD}".encode()).decode()
+OPERATOR = {"Authorization": OPERATOR_BASIC}
 
 
 @pytest.fixture(autouse=True)
 def environment(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, "CRMSYNC_TOWER_PASSWORD": TOWER_PASSWORD}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(metrics, "queue_names", lambda: ("crm",))  # Celery's would start a server
+    monkeypatch.setattr(broker, "TIMEOUT_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -615,3 +626,238 @@ def test_D4__a_deal_that_can_not_be_synced_is_not_revived_at_every_announcement(
     assert len(revived) <= 10 / services.settings.behaviour.look_again_seconds + 2
     assert set(bell.rung) == {run.id}
     assert len(bell.rung) == 1
+
+
+# -- P6: what is refused is counted, logged, alerted and answered
+
+
+@pytest.fixture
+def refusals(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Refusals:
+    """The receiver's own, written down when the test says so."""
+    monkeypatch.setattr(Refusals, "_start", lambda self: None)
+    return cast(Refusals, client.application.extensions["crmsync_refusals"])
+
+
+def refuse_twelve(client: FlaskClient, clock: FakeClock) -> list[TestResponse]:
+    stale = standard(BODY, clock.now.timestamp() - 900)
+    elsewhere = envelope(notification(1), organization="00D000000000002")
+    json_type = {"Content-Type": "application/json"}
+    return [
+        post_json(client, BODY, json_type),
+        post_json(client, BODY, signed(BODY, "another secret")),
+        post_json(client, BODY, signed(BODY, "a third secret")),
+        post_json(client, BODY, {**json_type, "X-Crmsync-Signature": "sha256=short"}),
+        post_json(client, BODY, {**json_type, "Authorization": "Basic eDp5"}),
+        post_json(client, BODY, stale),
+        post_json(client, b"{}"),
+        post_soap(client, envelope(notification(1)), token=""),
+        post_soap(client, envelope(notification(1)), token="a guess"),
+        post_soap(client, elsewhere),
+        post_payment(client, PAYMENT, secret="another secret"),
+        post_payment(client, b"<payment/>", content_type="text/xml"),
+    ]
+
+
+TWELVE = {
+    ("salesforce_json", "missing"): 1,
+    ("salesforce_json", "mismatch"): 2,
+    ("salesforce_json", "format"): 2,
+    ("salesforce_json", "stale"): 1,
+    ("salesforce_json", "malformed"): 1,
+    ("salesforce_outbound", "missing"): 1,
+    ("salesforce_outbound", "mismatch"): 1,
+    ("salesforce_outbound", "organization"): 1,
+    ("zoho_payment", "mismatch"): 1,
+    ("zoho_payment", "type"): 1,
+}
+
+
+def figures_of(client: FlaskClient) -> dict[tuple[str, str], float]:
+    answer = client.get("/metrics", headers=OPERATOR)
+    assert answer.status_code == 200
+    return {
+        (sample.labels["door"], sample.labels["reason"]): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name == "crmsync_webhooks_refused_total"
+    }
+
+
+def test_P6__twelve_refused_webhooks_are_counted_logged_shown_and_alerted_once(
+    services: Services, client: FlaskClient, clock: FakeClock, refusals: Refusals, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        answers = refuse_twelve(client, clock)
+    assert figures_of(client) == TWELVE, "before it is written down"
+
+    page = client.get("/", headers=OPERATOR).text
+    refuse_twelve(client, clock)
+    refusals.flush()
+
+    assert figures_of(client) == {labels: 2 * number for labels, number in TWELVE.items()}
+    assert "Refused webhooks" in page
+    assert "another organisation" in page
+    assert len([record for record in caplog.records if getattr(record, "action", "") == "refused"]) == 24
+    with services.store.read() as uow:
+        (alert,) = uow.alerts.newest(limit=10)
+    assert alert.content["headline"] == "Webhooks are refused"
+    assert all(answer.get_json()["reason"] for answer in answers)
+
+
+def test_P6__the_answer_says_what_was_wrong_and_nothing_of_a_secret(
+    client: FlaskClient, clock: FakeClock, refusals: Refusals, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {(answer.get_json()["reason"], answer.get_json()["message"]) for answer in refuse_twelve(client, clock)}
+
+    assert len({message for _, message in told}) == len(told) >= 9, "each is told what it can mend"
+    near = post_json(client, BODY, signed(BODY, SECRET[:-1])).get_json()
+    far = post_json(client, BODY, signed(BODY, "x")).get_json()
+    assert near == far, "no guess is nearer than another"
+    for secret in (SECRET, ZOHO_SECRET):
+        assert secret not in caplog.text + json.dumps(sorted(told))
+
+
+def test_P6__a_flood_writes_a_bounded_number_of_lines_and_rows(
+    services: Services, client: FlaskClient, refusals: Refusals, caplog: pytest.LogCaptureFixture
+) -> None:
+    statements: list[str] = []
+    event.listen(services.store.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(200):
+            post_json(client, BODY, signed(BODY, "another secret"))
+        assert statements == [], "nothing is written for a call that proves nothing"
+        refusals.flush()
+
+    assert len(statements) < 12
+    assert figures_of(client) == {("salesforce_json", "mismatch"): 200}
+    assert 20 <= len(caplog.records) <= 25
+    assert "200 webhooks refused" in caplog.text
+
+
+def test_P6__what_several_processes_refuse_adds_up_and_survives_them(
+    services: Services, client: FlaskClient, refusals: Refusals
+) -> None:
+    other = client_of(services, Bell())
+    for receiver in (client, other):
+        post_json(receiver, BODY, signed(BODY, "another secret"))
+        cast(Refusals, receiver.application.extensions["crmsync_refusals"]).flush()
+
+    assert figures_of(client_of(services, Bell())) == {("salesforce_json", "mismatch"): 2}
+    with services.store.read() as uow:
+        assert len(uow.alerts.newest(limit=10)) == 1
+
+
+def test_P6__what_can_not_be_written_down_now_is_written_later(
+    services: Services, client: FlaskClient, refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_store(**_: Any) -> None:
+        raise StoreUnavailableError
+
+    post_json(client, BODY, signed(BODY, "another secret"))
+    with monkeypatch.context() as broken:
+        broken.setattr(services.store, "begin", no_store)
+        refusals.flush()
+    refusals.flush()
+
+    assert refusals.pending() == {}
+    assert figures_of(client) == {("salesforce_json", "mismatch"): 1}
+
+
+def test_P6__a_receiver_writes_down_by_itself(
+    services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crmsync.web.refusals.FLUSH_SECONDS", 0.05)
+    post_json(client, BODY, signed(BODY, "another secret"))
+
+    def written() -> bool:
+        with services.store.read() as uow:
+            return bool(uow.refusals.totals())
+
+    until(written, patience_seconds=10, what="the refusal is in the store")
+
+
+def test_P6__a_member_left_out_is_counted_and_alerts_nobody(
+    services: Services, client: FlaskClient, refusals: Refusals
+) -> None:
+    post_soap(client, envelope(notification(1), NIL))
+    refusals.flush()
+
+    assert figures_of(client) == {("salesforce_outbound", "left_out"): 1}
+    with services.store.read() as uow:
+        assert list(uow.alerts.newest(limit=10)) == []
+
+
+# -- D2: who asks does not choose what it costs
+
+
+def test_D2__figures_are_counted_once_in_some_seconds_however_often_they_are_asked_for(
+    services: Services, client: FlaskClient, clock: FakeClock
+) -> None:
+    on_runs: list[str] = []
+    event.listen(
+        services.store.engine,
+        "before_cursor_execute",
+        lambda *args: on_runs.append(args[2]) if "FROM runs" in args[2] else None,
+    )
+
+    def scrape() -> int:
+        before = len(on_runs)
+        assert client.get("/metrics", headers=OPERATOR).status_code == 200
+        return len(on_runs) - before
+
+    cost = scrape()
+    assert cost > 0
+    assert [scrape() for _ in range(20)] == [0] * 20
+    clock.advance(10)
+    assert scrape() == cost
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_D2__a_database_that_hangs_holds_one_of_those_who_ask(
+    services: Services, client: FlaskClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    client.get(path, headers=OPERATOR)
+    clock.advance(60)
+    hangs, is_asked = threading.Event(), threading.Event()
+    read = services.store.read
+    here = threading.current_thread()
+
+    def slow(*args: Any) -> Any:
+        if threading.current_thread() is not here:
+            is_asked.set()
+            hangs.wait(20)
+        return read(*args)
+
+    monkeypatch.setattr(services.store, "read", slow)
+    asks = threading.Thread(target=lambda: client.application.test_client().get(path, headers=OPERATOR))
+    asks.start()
+    assert is_asked.wait(20)
+
+    begun = time.monotonic()
+    assert client.get(path, headers=OPERATOR).status_code == 200
+    assert time.monotonic() - begun < 10
+    hangs.set()
+    asks.join()
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        pytest.param("", 401, id="a stranger"),
+        pytest.param("Basic " + b64encode(b"crmsync:a guess").decode(), 401, id="a wrong password"),
+        pytest.param("Bearer a guess", 401, id="a wrong token"),
+        pytest.param("Bearer ", 401, id="no token"),
+        pytest.param("Bearer the-scraper's-token", 200, id="the token"),
+        pytest.param(OPERATOR_BASIC, 200, id="the operator"),
+    ],
+)
+def test_D2__figures_are_not_for_everybody(services: Services, header: str, status: int) -> None:
+    client = client_with(services, CRMSYNC_METRICS_TOKEN="the-scraper's-token")
+
+    assert client.get("/metrics", headers={"Authorization": header} if header else {}).status_code == status
+
+
+def test_D2__without_a_token_no_bearer_opens_the_figures(client: FlaskClient) -> None:
+    for header in ("Bearer ", "Bearer None", f"Bearer {TOWER_PASSWORD}"):
+        assert client.get("/metrics", headers={"Authorization": header}).status_code == 401

@@ -19,7 +19,7 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
-from crmsync.web import access, queries, services_of_app
+from crmsync.web import access, queries, refusals_of_app, services_of_app
 from crmsync.web.tower import words
 from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation
 from crmsync.worker import dead_letters
@@ -54,6 +54,7 @@ blueprint.after_request(access.harden)
 
 @blueprint.get("/")
 def overview() -> str:
+    refusals_of_app().flush()  # what this process has refused shall be on the page
     with _reading() as uow:
         return _page("overview", uow, overview=queries.overview(uow, FLOWS.values()))
 

@@ -27,8 +27,8 @@ def scrape(client: FlaskClient) -> Figures:
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 
-def test_an_empty_store_has_figures_too(visitor: FlaskClient) -> None:
-    assert scrape(visitor) == {
+def test_an_empty_store_has_figures_too(operator: FlaskClient) -> None:
+    assert scrape(operator) == {
         ("crmsync_oldest_due_seconds",): 0,
         ("crmsync_dead_letters", "failure"): 0,
         ("crmsync_dead_letters", "data"): 0,
@@ -38,7 +38,7 @@ def test_an_empty_store_has_figures_too(visitor: FlaskClient) -> None:
 
 
 def test_figures_are_the_stores(
-    visitor: FlaskClient, services: Services, a_run: Any, a_letter: Any, clock: FakeClock
+    operator: FlaskClient, services: Services, a_run: Any, a_letter: Any, clock: FakeClock
 ) -> None:
     a_letter(AmountMismatchError(), key="006xx0000012ab1AAA")
     a_letter(VendorUnavailableError(), key="006xx0000012ab2AAA")
@@ -52,7 +52,7 @@ def test_figures_are_the_stores(
         uow.deliveries.add("zoho_books", "p")
     clock.advance(42)
 
-    figures = scrape(visitor)
+    figures = scrape(operator)
 
     assert figures["crmsync_runs", "order_to_invoice", "stopped"] == 3
     assert figures["crmsync_runs", "order_to_invoice", "done"] == 1
@@ -68,7 +68,7 @@ def test_figures_are_the_stores(
     assert figures["crmsync_oldest_due_seconds",] == 42
 
 
-def test_queues_are_counted(visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queues_are_counted(operator: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
 
     def lengths(settings: Any, names: tuple[str, ...]) -> dict[str, int]:
@@ -77,26 +77,26 @@ def test_queues_are_counted(visitor: FlaskClient, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(broker, "queue_lengths", lengths)
 
-    figures = scrape(visitor)
+    figures = scrape(operator)
 
     assert figures["crmsync_queue_length", "crm"] == 3
     assert figures["crmsync_queue_length", "dead_letter"] == 1
     assert asked == [("crm", "dead_letter")]
 
 
-def test_without_a_broker_only_the_queues_are_missing(visitor: FlaskClient) -> None:
-    figures = scrape(visitor)
+def test_without_a_broker_only_the_queues_are_missing(operator: FlaskClient) -> None:
+    figures = scrape(operator)
 
     assert not [key for key in figures if key[0] == "crmsync_queue_length"]
     assert ("crmsync_alerts_pending",) in figures
 
 
-def test_without_a_store_the_scrape_fails(visitor: FlaskClient, services: Services) -> None:
+def test_without_a_store_the_scrape_fails(operator: FlaskClient, services: Services) -> None:
     with services.store.engine.connect() as connection:
         connection.execute(text("DROP TABLE runs"))
         connection.commit()
 
-    answer = visitor.get("/metrics")
+    answer = operator.get("/metrics")
 
     assert answer.status_code == 503
     assert answer.text == "The database does not answer.\n"

@@ -340,10 +340,10 @@ def test_a_payments_letter_is_named(operator: FlaskClient, services: Services) -
 
 
 @pytest.mark.usefixtures("products")
-def test_stock_is_measured(visitor: FlaskClient, services: Services, clock: FakeClock) -> None:
+def test_stock_is_measured(operator: FlaskClient, services: Services, clock: FakeClock) -> None:
     take_stock(services, clock)
 
-    figures = scrape(visitor)
+    figures = scrape(operator)
 
     assert {state: figures["crmsync_products", state] for state in ("active", "low", "unknown", "refused")} == {
         "active": 4,
@@ -354,12 +354,12 @@ def test_stock_is_measured(visitor: FlaskClient, services: Services, clock: Fake
     assert figures["crmsync_inventory_last_success_timestamp_seconds",] == clock.now.timestamp()
 
 
-def test_catch_up_is_measured(visitor: FlaskClient, services: Services) -> None:
+def test_catch_up_is_measured(operator: FlaskClient, services: Services) -> None:
     saw_changes(services)
     with services.store.begin() as uow:
         uow.facts.count("payments.foreign_invoices", 3)
 
-    figures = scrape(visitor)
+    figures = scrape(operator)
 
     name = "crmsync_catch_up_changes_total"
     assert [figures[name, outcome, "order_to_invoice"] for outcome in ("expected", "received", "healed")] == [4, 3, 1]
