@@ -11,10 +11,11 @@ from typing import Protocol
 
 from crmsync.connectors.budget import Budget
 from crmsync.domain.breaker import Breaker
-from crmsync.errors import CertificateError, NotNowError, StoreUnavailableError, VendorUnavailableError
+from crmsync.errors import CertificateError, CrmsyncError, NotNowError, StoreUnavailableError, VendorUnavailableError
 
 BELIEVED_SECONDS = 1.0  # how long a process goes by what it last read
 PROBE_SECONDS = 45.0  # longer than a call may take
+SIGN_INS_LOST_MAX = 3
 SPREAD_SECONDS = 5.0  # not all that waited come back in one instant
 
 
@@ -115,6 +116,7 @@ class GuardedBudget:
         self._breaker = breaker
         self._met = met
         self._here = _Here()
+        self._sign_ins_lost = 0  # in a row, of this process
 
     def admit(self, operation: str = "") -> None:
         if not self._here.is_looking and self._breaker.admit(operation):
@@ -136,6 +138,7 @@ class GuardedBudget:
                 reason = str(error) if isinstance(error, CertificateError) else ""
                 self._breaker.failed(is_probe=self._here.looked(), reason=reason)
                 raise
+            self._sign_ins_lost = 0
 
     def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
         self._budget.learn(headers, status, is_settled=is_settled)
@@ -149,6 +152,12 @@ class GuardedBudget:
         if status < 300:
             with suppress(StoreUnavailableError):
                 self._met()
+
+    def signed_out(self, error: CrmsyncError) -> None:
+        """One thread signs in for all, so lost sign-ins are few, and long: three of them tell as much as many calls."""
+        self._sign_ins_lost += 1
+        is_certain = isinstance(error, CertificateError) or self._sign_ins_lost >= SIGN_INS_LOST_MAX
+        self._breaker.failed(is_probe=self._here.looked(), reason=f"Signing in fails: {error}" if is_certain else "")
 
     def account_refused(self, operation: str, reason: str) -> None:
         self._breaker.failed(is_probe=self._here.looked(), reason=reason, operation=operation)

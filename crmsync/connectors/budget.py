@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from crmsync.errors import BusyError, RateLimitedError
+from crmsync.errors import BusyError, CrmsyncError, RateLimitedError
 
 OVER_BUDGET = "OVER_BUDGET"  # the code of our own refusals: nothing was sent
 MINUTE_SECONDS = 60
@@ -67,6 +67,9 @@ class Budget(Protocol):
     def account_refused(self, operation: str, reason: str) -> None:
         """The system refuses the account, for this *operation* or, without one, for all. Never raises."""
 
+    def signed_out(self, error: CrmsyncError) -> None:
+        """The sign-in for a call has failed by an outage. Never raises."""
+
     def refused(self, retry_after_seconds: float | None) -> None:
         """The vendor itself has said "slow down": the other processes are to know. Never raises."""
 
@@ -84,6 +87,9 @@ class Unlimited:
         pass
 
     def account_refused(self, operation: str, reason: str) -> None:
+        pass
+
+    def signed_out(self, error: CrmsyncError) -> None:
         pass
 
     def refused(self, retry_after_seconds: float | None) -> None:

@@ -57,6 +57,22 @@ def extend_deadline(ends_at: float) -> None:
         _deadline.set(ends_at)
 
 
+def is_in_step() -> bool:
+    """Whether a worker is at a step: it has other work, and comes back."""
+    return _deadline.get() is not None
+
+
+def seconds_for(system: str, seconds: float) -> float:
+    """*seconds*, the time that a call may take, if the run's lease outlasts it.
+
+    Raises: NotNowError where it does not: the next attempt has a lease of its own.
+    """
+    limit = _deadline.get()
+    if limit is not None and time.monotonic() + seconds > limit:
+        raise errors.NotNowError("The lease is too short for another call.", wait_seconds=1, system=system)
+    return seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A call that would change something at a vendor, as it would be sent, without credentials; *body* is JSON."""
@@ -265,6 +281,9 @@ class VendorClient:
             refused = of_account(error)
             self._account_refused(refused, "")
             raise refused from None
+        except (errors.VendorUnavailableError, errors.CertificateError) as error:
+            self._budget.signed_out(error)
+            raise
 
     def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
         self._budget.account_refused(operation, " ".join(filter(None, (str(error), error.advice))))
@@ -298,7 +317,7 @@ class VendorClient:
         return reply, error
 
     def _exchange(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
-        with exchange(self.system, call.operation, seconds=self._seconds()):
+        with exchange(self.system, call.operation, seconds=seconds_for(self.system, self._call_seconds)):
             response = self.session.request(
                 call.method,
                 call.url,
@@ -308,17 +327,7 @@ class VendorClient:
                 stream=True,
             )
             with response:
-                return _reply(response, content(response))
-
-    def _seconds(self) -> float:
-        """How long the call may last.
-
-        Raises: NotNowError where the run's lease would not outlast it: the next attempt has a lease of its own.
-        """
-        limit = _deadline.get()
-        if limit is not None and time.monotonic() + self._call_seconds > limit:
-            raise errors.NotNowError("The lease is too short for another call.", wait_seconds=1, system=self.system)
-        return self._call_seconds
+                return reply_of(response, content(response))
 
     def _error(self, operation: str, reply: Reply) -> errors.CrmsyncError | None:
         failure = self._explain(reply)
@@ -465,7 +474,7 @@ def _correlation() -> dict[str, str]:
     return {CORRELATION_HEADER: current} if current else {}
 
 
-def _reply(response: requests.Response, body: bytes) -> Reply:
+def reply_of(response: requests.Response, body: bytes) -> Reply:
     readable = text(response, body)
     return Reply(response.status_code, response.headers, _parsed(readable), readable)
 

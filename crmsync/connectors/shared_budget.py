@@ -26,6 +26,7 @@ from crmsync.connectors import budget as words
 from crmsync.connectors.budget import Announcement, Quota, Window, allowance, is_background, reserve
 from crmsync.connectors.redis_link import Link, NoRedisError
 from crmsync.connectors.slots import Slots
+from crmsync.errors import CrmsyncError
 
 PREFIX = "crmsync"
 USAGE_BELIEVED_SECONDS = 900  # an older count says little about a moving window
@@ -112,6 +113,9 @@ class SharedBudget:
             self._learn_usage(announced)
 
     def account_refused(self, operation: str, reason: str) -> None:
+        pass
+
+    def signed_out(self, error: CrmsyncError) -> None:
         pass
 
     def refused(self, retry_after_seconds: float | None) -> None:

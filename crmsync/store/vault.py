@@ -21,7 +21,7 @@ from crmsync.settings import Secret
 from crmsync.store.engine import Store
 
 RENEWAL_SECONDS = 30.0  # longer than the sign-in may take; after it another process may try
-WAIT_SECONDS = 8.0  # how long a call waits for another process's renewal
+WAIT_SECONDS = 1.0  # how long a call waits for another process's renewal: a good one is over by then
 _POLL_SECONDS = 0.05
 
 

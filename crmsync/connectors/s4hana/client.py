@@ -11,6 +11,7 @@ from crmsync import errors
 from crmsync.connectors import auth
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.grants import client_credentials
 from crmsync.connectors.http import Authorizer, Explain, VendorClient, new_session
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import Tokens
@@ -201,7 +202,7 @@ def _authorizer(settings: SapSettings, token_store: auth.TokenStore) -> Authoriz
     if settings.auth == "basic":
         return auth.BasicAuth(settings.user, settings.password)
     fetch: Callable[[], AccessToken] = partial(
-        auth.client_credentials,
+        client_credentials,
         SYSTEM,
         token_url=settings.token_url,
         client_id=settings.client_id,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import requests
 
-from crmsync.connectors.auth import SharedToken, TokenStore, jwt_bearer
+from crmsync.connectors.auth import SharedToken, TokenStore
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import VendorClient, new_session
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi, TokenAuthorizer
 from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
@@ -22,17 +20,17 @@ from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
 from crmsync.connectors.salesforce.errors import explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
+from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.deals import Deal
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.stock import Product, Rejection, StockLevel
-from crmsync.domain.tokens import AccessToken
 from crmsync.errors import RecordNotFoundError
 from crmsync.settings import Behaviour, SalesforceSettings
 
 CONNECTION = "salesforce"
-TOKEN_SECONDS = 5400  # of the two hours that a session lasts by default
+CLIENT = "crmsync"  # as it stands in the usage reports of the organization
 BULK_ABOVE = 2000  # from there on Salesforce advises a job: api_asynch, how_requests_are_processed
 
 
@@ -40,20 +38,7 @@ def connect(
     settings: SalesforceSettings, *, token_store: TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
 ) -> Salesforce:
     """The connector of a process, with one session and one shared token."""
-
-    def fetch() -> AccessToken:
-        token = jwt_bearer(
-            SYSTEM,
-            token_url=f"{settings.login_url}/services/oauth2/token",
-            client_id=settings.client_id,
-            username=settings.username,
-            audience=settings.audience,
-            private_key=settings.private_key,
-            seconds=TOKEN_SECONDS,
-        )
-        return replace(token, account=told_by(token.account, token.value))
-
-    token = SharedToken(CONNECTION, store=token_store, fetch=fetch)
+    token = SharedToken(CONNECTION, store=token_store, fetch=signer_in(settings))
     return Salesforce(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
 
 
@@ -78,7 +63,7 @@ class Salesforce:
             authorizer=authorizer,
             explain=explainer(soql.uncertain_fields(settings)),
             call_seconds=behaviour.call_seconds,
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json", "Sforce-Call-Options": f"client={CLIENT}"},
             budget=budget,
         )
         self._api = SalesforceApi(client, authorizer, api_version=settings.api_version, login_url=settings.login_url)

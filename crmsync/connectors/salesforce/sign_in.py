@@ -1,0 +1,148 @@
+"""Signing in to Salesforce: which audience it wants, and what its refusals mean.
+
+One word, invalid_grant, stands for causes that have nothing in common; only the description tells them apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from crmsync import errors
+from crmsync.connectors.grants import jwt_bearer
+from crmsync.connectors.http import Failure
+from crmsync.connectors.salesforce.account import told_by
+from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.domain.tokens import AccessToken
+from crmsync.settings import SalesforceSettings
+
+TOKEN_SECONDS = 5400  # of the two hours that a session lasts by default
+
+_PRODUCTION, _SANDBOX = "https://login.salesforce.com", "https://test.salesforce.com"
+
+
+class AudienceError(errors.AuthenticationError):
+    """Salesforce does not accept the audience of the sign-in."""
+
+
+def signer_in(settings: SalesforceSettings) -> Callable[[], AccessToken]:
+    """Signs in with the audience that was taken last time, else with one after the other."""
+    wanted = audiences(settings.login_url, settings.audience)
+
+    def sign_in() -> AccessToken:
+        refusal: AudienceError | None = None
+        for audience in tuple(wanted):
+            try:
+                token = _token(settings, audience)
+            except AudienceError as error:
+                refusal = refusal or error
+            else:
+                wanted.remove(audience)
+                wanted.insert(0, audience)
+                return token
+        raise refusal or AudienceError(system=SYSTEM)
+
+    return sign_in
+
+
+def audiences(login_url: str, audience: str) -> list[str]:
+    """What to try. A sign-in at a My Domain may want the common address of production or sandboxes.
+
+    >>> audiences("https://acme--test.sandbox.my.salesforce.com", "https://acme--test.sandbox.my.salesforce.com")[1:]
+    ['https://test.salesforce.com', 'https://login.salesforce.com']
+    >>> audiences("https://acme.my.salesforce.com", "https://login.salesforce.com")
+    ['https://login.salesforce.com']
+    """
+    if audience != login_url:  # SF_AUDIENCE says which
+        return [audience]
+    host = urlsplit(login_url).hostname or ""
+    usual = [_SANDBOX, _PRODUCTION] if ".sandbox." in host or "--" in host else [_PRODUCTION, _SANDBOX]
+    return [audience, *(each for each in usual if each != audience)]
+
+
+def _token(settings: SalesforceSettings, audience: str) -> AccessToken:
+    token = jwt_bearer(
+        SYSTEM,
+        token_url=f"{settings.login_url}/services/oauth2/token",
+        client_id=settings.client_id,
+        username=settings.username,
+        audience=audience,
+        private_key=settings.private_key,
+        seconds=TOKEN_SECONDS,
+        explain=explain,
+    )
+    return replace(token, account=told_by(token.account, token.value))
+
+
+def _refusal(message: str, advice: str, error: type[errors.CrmsyncError] | None = None) -> Failure:
+    return Failure(error=error, message=f"Salesforce refused to sign in: {message}", advice=advice)
+
+
+# The first that fits. Sources: forcedotcom/sfdx-core; help.salesforce.com, remoteaccess_oauth_jwt_flow.
+_REFUSALS: tuple[tuple[str, Failure], ...] = (
+    (
+        r"audience",
+        _refusal(
+            "it does not accept the audience of the assertion.",
+            "Set SF_AUDIENCE to https://login.salesforce.com, for a sandbox to https://test.salesforce.com.",
+            AudienceError,
+        ),
+    ),
+    (
+        r"has ?n.t approved|not approved|admin approved|app_access|blocked",
+        _refusal(
+            "the integration user has not been approved for the app.",
+            "Open the app's policies in Salesforce, choose `Admin approved users are pre-authorized`, and assign the "
+            "user's profile or permission set to the app.",
+        ),
+    ),
+    (
+        r"expired|not yet valid|issued in the future|within .*time",
+        _refusal(
+            "the assertion is outside of its time.",
+            "Set the clock of this machine right (NTP): Salesforce allows a few minutes of difference.",
+        ),
+    ),
+    (
+        r"inactive.org|org.*inactive|organization",
+        _refusal("the organization is not active.", "Ask Salesforce, or whoever looks after the organization."),
+    ),
+    (
+        r"inactive|frozen|locked|disabled|deactivated",
+        _refusal(
+            "the integration user is not active.",
+            "Activate, unlock or unfreeze the user of SF_USERNAME in Salesforce.",
+        ),
+    ),
+    (
+        r"\bip\b",
+        _refusal(
+            "it does not accept sign-ins from this address.",
+            "Add the address of this machine to the login IP ranges of the user's profile, or relax them in the app.",
+        ),
+    ),
+    (
+        r"invalid.client|client.identifier|consumer",
+        _refusal(
+            "it does not know the app.",
+            "Check SF_CLIENT_ID (the consumer key) and SF_LOGIN_URL: sandboxes sign in at https://test.salesforce.com. "
+            "A new app takes up to ten minutes.",
+        ),
+    ),
+    (
+        r"assertion|signature",
+        _refusal(
+            "it does not accept the assertion's signature or user.",
+            "Upload the certificate that belongs to SF_PRIVATE_KEY to the app, and check SF_USERNAME and SF_CLIENT_ID.",
+        ),
+    ),
+)
+
+
+def explain(answer: Mapping[str, Any]) -> Failure | None:
+    """What the answer of the token endpoint says, read from its texts, which are not kept."""
+    told = f"{answer.get('error_description') or ''} {answer.get('error') or ''}"
+    return next((failure for pattern, failure in _REFUSALS if re.search(pattern, told, re.IGNORECASE)), None)
