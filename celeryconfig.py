@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kombu import Exchange, Queue
 
-from crmsync.broker_address import Address
+from crmsync.broker_address import QUEUE_ARGUMENTS, Address
 from crmsync.embedded import ensure_running
 from crmsync.settings import Settings
 
@@ -13,8 +13,7 @@ _settings = Settings.from_env()
 
 def _queue(name: str) -> Queue:
     # Without an exchange and key of its own a queue is bound to the default ones and receives others' messages.
-    # The type is named because a RabbitMQ may make quorum queues by default, which count no prefetch for a channel.
-    return Queue(name, Exchange(name), routing_key=name, queue_arguments={"x-queue-type": "classic"})
+    return Queue(name, Exchange(name), routing_key=name, queue_arguments=QUEUE_ARGUMENTS)
 
 
 _address = _settings.broker_address or Address(ensure_running(_settings.home).url)

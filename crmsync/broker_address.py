@@ -18,6 +18,9 @@ from crmsync.environment import Reader
 from crmsync.needs import WITHHELD
 
 CA_VARIABLE = "CRMSYNC_BROKER_CA_FILE"
+QUEUE_ARGUMENTS = {"x-queue-type": "classic"}
+"""Named, because a RabbitMQ may make quorum queues by default, which count no prefetch for a whole channel."""
+
 _TLS_SCHEMES = ("rediss", "amqps")
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _ENCODED = "in a user name or password, @ : / ? # and % are written %40 %3A %2F %3F %23 and %25"

@@ -15,7 +15,6 @@ from crmsync.settings import Settings
 if TYPE_CHECKING:
     from crmsync.services import Services
 
-BROKER_SECONDS = 5
 TEST_ALERT: Mapping[str, Any] = {
     "headline": "A test of crmsync",
     "facts": [],
@@ -70,40 +69,39 @@ def _failed(area: str, name: str, error: CrmsyncError) -> Finding:
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:
-    from kombu.exceptions import OperationalError
-
+    from crmsync import broker, embedded
     from crmsync.celery import app
+    from crmsync.cli.processes import uses_embedded_redis
 
-    started_at = time.monotonic()
     try:
-        with app.connection_for_read(connect_timeout=BROKER_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
-            yield from _messages(connection, settings, started_at)
+        if uses_embedded_redis(settings):
+            embedded.ensure_running(settings.home)
     except ConfigurationError as error:  # there is no server to start
         yield _failed("Broker", "embedded Redis", error)
-    except (OSError, OperationalError, *app.connection().connection_errors) as error:
-        problem = f"does not answer ({type(error).__name__}): check REDIS_URL or CELERY_BROKER_URL"
-        yield Finding("Broker", "connection", False, problem)
-
-
-def _messages(connection: Any, settings: Settings, started_at: float) -> Iterator[Finding]:
-    with connection.channel() as channel:
-        client = getattr(channel, "client", None)
-        info = client.info() if client is not None else {}
-        milliseconds = (time.monotonic() - started_at) * 1000
-    yield Finding("Broker", _broker_name(connection, settings, info), True, f"answered in {milliseconds:.0f} ms")
+        return
+    started_at = time.monotonic()
+    problem = broker.problem(settings) or broker.problem_of_queues(
+        settings, [queue.name for queue in app.conf.task_queues]
+    )
+    milliseconds = (time.monotonic() - started_at) * 1000
+    info = {} if problem else broker.about(settings)
+    detail = problem or f"a message went there and came back in {milliseconds:.0f} ms"
+    yield Finding("Broker", _broker_name(settings, info), not problem, detail)
     if info:
         yield version_of(info)
         yield eviction_of(info)
 
 
-def _broker_name(connection: Any, settings: Settings, info: Mapping[str, Any]) -> str:
+def _broker_name(settings: Settings, info: Mapping[str, Any]) -> str:
     from crmsync import embedded
     from crmsync.cli.processes import uses_embedded_redis
+    from crmsync.log import without_password
 
     if uses_embedded_redis(settings):
         return f"embedded {embedded.find_server()}"
-    return f"{info.get('server_name') or 'redis'} at {connection.hostname}" if info else str(connection.transport_cls)
+    address = settings.broker_address
+    product = "RabbitMQ" if address.is_rabbit else str(info.get("server_name") or "Redis").capitalize()
+    return f"{product} at {without_password(address.url)}"
 
 
 def version_of(info: Mapping[str, Any]) -> Finding:

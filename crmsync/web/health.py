@@ -9,12 +9,12 @@ from flask import Blueprint, Response, current_app, jsonify
 from flask.blueprints import BlueprintSetupState
 from sqlalchemy.exc import SQLAlchemyError
 
+from crmsync import broker
 from crmsync.connectors import registry
 from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
-from crmsync.web import broker
 from crmsync.web.kept import Kept
 
 blueprint = Blueprint("health", __name__)

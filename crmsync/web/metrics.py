@@ -13,12 +13,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from crmsync import broker
 from crmsync.celery import app as celery
 from crmsync.domain.dead_letters import LetterKind
 from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.store import Store, UnitOfWork
-from crmsync.web import access, broker, queries, refusals_of_app, services_of_app
+from crmsync.web import access, queries, refusals_of_app, services_of_app
 from crmsync.web.kept import Kept
 
 blueprint = Blueprint("metrics", __name__)

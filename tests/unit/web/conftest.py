@@ -13,13 +13,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from crmsync import broker
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
-from crmsync.web import broker, create_app, metrics
+from crmsync.web import create_app, metrics
 from crmsync.worker import dead_letters
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal

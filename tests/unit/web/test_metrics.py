@@ -9,10 +9,10 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from crmsync import broker
 from crmsync.domain.ledger import EntryKey
 from crmsync.errors import AmountMismatchError, VendorUnavailableError
 from crmsync.services import Services
-from crmsync.web import broker
 from tests.fakes import FakeClock
 
 Figures = dict[tuple[str, ...], float]

@@ -1,0 +1,74 @@
+"""Why a broker can't be used, in one sentence with its cure, whichever client has found it out."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+
+from crmsync.broker_address import CA_VARIABLE
+
+# What servers say: Redis by a word, which redis-py may make into a class, RabbitMQ by a number in brackets.
+_NOT_ALLOWED = "its user may not do what crmsync needs: allow all keys, and the commands of lists, sets and channels"
+_ANSWERS: Mapping[str, str] = {
+    "WRONGPASS": "it refuses the user or the password",
+    "invalid password": "it refuses the password",
+    "invalid username-password": "it refuses the user or the password",
+    "NOAUTH": "it asks for a password, and the address has none",
+    "Authentication required": "it asks for a password, and the address has none",
+    "AUTH <password> called without any password": "it has no password, and the address has one: leave that out",
+    "NoPermissionError": _NOT_ALLOWED,
+    "no permissions": _NOT_ALLOWED,
+    "DB index is out of range": "it has no database of that number",
+    "max number of clients": "it has too many clients: raise maxclients, or run fewer processes",
+    "ReadOnlyError": "it is a replica, which takes no messages: name the primary",
+    "OutOfMemoryError": "its memory is full: raise maxmemory, and look what fills it",
+    "MISCONF": "it can't write to its disk, so it takes no messages",
+    "(403)": "it refuses the user or the password, or the user may not do what crmsync needs",
+    "(530)": "it has no such virtual host, or the user may not use it",
+    "(406)": "it has a queue of our name and of another type: delete that queue while no worker runs",
+    "Name or service": "its host has no address: is the name right?",
+}
+
+
+def sentence(error: BaseException, *, timeout_seconds: float) -> str:
+    """What is wrong, without the address: that may hold a password."""
+    causes = list(_causes(error))
+    for each in causes:
+        found = _of_tls(each) or _of_answer(f"{type(each).__name__}: {each}") or _of_socket(each, timeout_seconds)
+        if found:
+            return found
+    return f"it can't be reached ({type(causes[-1]).__name__})"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """From the innermost outwards, where the fault is most precise."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    yield from reversed(found)
+
+
+def _of_tls(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}); {CA_VARIABLE} names a CA of your own"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, TimeoutError):
+        return f"TLS to it fails ({error.reason or type(error).__name__}): is that a port for TLS?"
+    return ""
+
+
+def _of_answer(text: str) -> str:
+    return next((meaning for sign, meaning in _ANSWERS.items() if sign in text), "")
+
+
+def _of_socket(error: BaseException, timeout_seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_seconds:g} s"
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens at its address"
+    if isinstance(error, socket.gaierror):
+        return "its host has no address: is the name right?"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such socket"
+    return "this user may not open its socket" if isinstance(error, PermissionError) else ""
