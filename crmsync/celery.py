@@ -49,6 +49,7 @@ TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping")
 
 
 DEAD_LETTER = "dead_letter"
+HOUSEKEEPING = "housekeeping"
 
 
 @celeryd_init.connect
@@ -61,6 +62,7 @@ def _prepare_worker(conf: Any, **_: Any) -> None:
     conf.task_queues = [queue for queue in conf.task_queues if queue.name != DEAD_LETTER]
     for module in TASK_MODULES:
         import_module(module)
+    import_module("crmsync.worker.bulkhead").install()
     settings = Settings.from_env()
     _refuse_other_accounts(settings)
     _arm(settings.failpoints)

@@ -259,3 +259,9 @@ def use(replacement: Services | None) -> Any:
     global _services
     before, _services = _services, replacement
     return before
+
+
+def disconnect() -> None:
+    """Close this process's connections to the database; the next question opens new ones."""
+    if _services is not None:
+        _services.store.close()

@@ -151,6 +151,11 @@ class SlackSettings:
     def is_on(self) -> bool:
         return self.webhook_url is not None or self.bot_token is not None
 
+    @property
+    def is_withheld(self) -> bool:
+        """Whether this process knows of Slack, and can't use it."""
+        return any(secret is not None and secret.is_withheld for secret in (self.webhook_url, self.bot_token))
+
 
 @dataclass(frozen=True, slots=True)
 class FlowerSettings:

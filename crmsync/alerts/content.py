@@ -21,6 +21,7 @@ _ADVICE = {
     LetterKind.DATA: "Correct it there and close the deal again, or replay it.",
     LetterKind.REVIEW: "Decide, then replay it.",
 }
+_PASSING_ADVICE = "When the cause is gone, replay it; or wait, for crmsync tries it again by itself."
 
 
 def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> dict
         "headline": _HEADLINES[letter.kind].format(named),
         "facts": [[name, value] for name, value in facts.items() if value],
         "cause": letter.cause,
-        "advice": letter.advice or _ADVICE[letter.kind],
+        "advice": letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind]),
         "command": command,
     }
 
@@ -157,7 +158,7 @@ def recovery_alert(system: str, *, since: str, command: str) -> dict[str, Any]:
         "headline": f"{system} answers again",
         "facts": [["System", system], ["Did not since", since]],
         "cause": "The runs that waited for it go on by themselves.",
-        "advice": "Dead letters from before it was given up can be replayed.",
+        "advice": "So do the dead letters of the outage; a replay does not wait for the next sweep.",
         "command": command,
     }
 
@@ -172,10 +173,16 @@ def account_alert(refusal: Refusal, *, command: str) -> dict[str, Any]:
     }
 
 
+def watch_alert(headline: str, *, cause: str, advice: str, command: str) -> dict[str, Any]:
+    """What is wrong with crmsync itself, and not with a run or a system."""
+    return {"headline": headline, "facts": [], "cause": cause, "advice": advice, "command": command}
+
+
 def as_text(content: Mapping[str, Any], occurrences: int) -> str:
     """One line, for the log; escape() it for Slack's notifications."""
     facts = ", ".join(f"{name.lower()} {value}" for name, value in content["facts"])
-    return f"{_headline(content, occurrences)}: {facts}. {content['cause']} Next: {content['command']}"
+    told = f"{facts}. {content['cause']}" if facts else content["cause"]
+    return f"{_headline(content, occurrences)}: {told} Next: {content['command']}"
 
 
 def as_blocks(content: Mapping[str, Any], occurrences: int) -> Sequence[dict[str, Any]]:
@@ -183,7 +190,7 @@ def as_blocks(content: Mapping[str, Any], occurrences: int) -> Sequence[dict[str
     fields = [_mrkdwn(f"*{name}*\n{escape(value)}") for name, value in content["facts"]]
     return [
         {"type": "header", "text": {"type": "plain_text", "text": _headline(content, occurrences)[:150]}},
-        {"type": "section", "fields": fields[:10]},
+        *([{"type": "section", "fields": fields[:10]}] if fields else []),
         {"type": "section", "text": _mrkdwn(f"*Cause*\n{escape(content['cause'])}\n{escape(content['advice'])}")},
         {"type": "section", "text": _mrkdwn(f"```{escape(content['command'])}```")},
     ]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from crmsync.alerts.slack import Messenger
 from crmsync.errors import RetryableError
+
+if TYPE_CHECKING:
+    from crmsync.alerts.slack import Messenger
 
 logger = logging.getLogger(__name__)
 
 BATCH = 20
 CLAIM_SECONDS = 60.0  # longer than one delivery may take; after it another sender may try
 LONGEST_WAIT_SECONDS = 300.0
+LONGEST_ASKED_SECONDS = 3600.0
+
+_delivering = threading.Lock()
 
 
 class Outbox(Protocol):
@@ -23,7 +29,19 @@ class Outbox(Protocol):
 
 
 def deliver(outbox: Outbox, messenger: Messenger) -> int:
-    """Deliver what is due; returns how many. A failure ends the round: the rest is due again later."""
+    """Deliver what is due; returns how many. A failure ends the round: the rest is due again later.
+
+    One thread of a process at a time: a Slack that hangs holds no second one.
+    """
+    if not _delivering.acquire(blocking=False):
+        return 0
+    try:
+        return _deliver(outbox, messenger)
+    finally:
+        _delivering.release()
+
+
+def _deliver(outbox: Outbox, messenger: Messenger) -> int:
     for delivered in range(BATCH):
         with outbox.begin() as uow:
             due = uow.alerts.claim_due(limit=1, seconds=CLAIM_SECONDS)
@@ -33,12 +51,17 @@ def deliver(outbox: Outbox, messenger: Messenger) -> int:
 
 
 def _told(outbox: Outbox, messenger: Messenger, alert: Any) -> bool:
-    """False, and the alert waits, if it could not be delivered."""
+    """False, and the alerts wait, if Slack could not be reached. One that can't be told keeps no others."""
     try:
         message_id = messenger.tell(alert.content, occurrences=alert.occurrences, message_id=alert.message_id)
     except RetryableError as error:
         _postpone(outbox, alert, error)
         return False
+    except Exception:
+        logger.exception("an alert can't be told", extra={"action": "alert_unreadable", "alert": alert.id})
+        with outbox.begin() as uow:
+            uow.alerts.not_told(alert.id, attempts=alert.attempts + 1, wait_seconds=LONGEST_ASKED_SECONDS)
+        return True
     with outbox.begin() as uow:
         uow.alerts.told(
             alert.id, occurrences=alert.occurrences, message_id=message_id, wait_seconds=messenger.update_seconds
@@ -49,8 +72,8 @@ def _told(outbox: Outbox, messenger: Messenger, alert: Any) -> bool:
 def _postpone(outbox: Outbox, alert: Any, error: RetryableError) -> None:
     """Let this alert wait, and with it all that are due: what Slack asks for concerns every message."""
     logger.warning("alerts wait: %s", error, extra={"action": "alert_failed"})
-    asked = error.retry_after_seconds or 0.0
+    asked = min(LONGEST_ASKED_SECONDS, error.retry_after_seconds or 0.0)
     with outbox.begin() as uow:
         for waiting in (alert, *uow.alerts.claim_due(limit=BATCH, seconds=CLAIM_SECONDS)):
-            wait = max(asked, min(LONGEST_WAIT_SECONDS, 5.0 * 2**waiting.attempts))
+            wait = max(asked, min(LONGEST_WAIT_SECONDS, 5.0 * 2 ** min(waiting.attempts, 10)))
             uow.alerts.not_told(waiting.id, attempts=waiting.attempts + 1, wait_seconds=wait)

@@ -9,11 +9,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from crmsync import errors
 from crmsync.domain.money import Money
 from crmsync.errors import BadDataError, CrmsyncError, ReviewNeededError
 
-FIRST_RETURN_SECONDS = 30.0
-LONGEST_RETURN_SECONDS = 3600.0
+FIRST_SHOWN_SECONDS = 30.0
+LONGEST_SHOWN_SECONDS = 3600.0
+FIRST_RETURN_SECONDS = 60.0
+LONGEST_RETURN_SECONDS = 900.0
 
 
 class LetterKind(StrEnum):
@@ -22,6 +25,11 @@ class LetterKind(StrEnum):
     FAILURE = "failure"  # the fault to pass or to be repaired, then a replay
     DATA = "data"  # a record to be corrected at its source; closing the deal again revives the run
     REVIEW = "review"  # a person's decision, given with the replay
+
+    @classmethod
+    def _missing_(cls, value: object) -> LetterKind:
+        """One that only another release knows: a person looks."""
+        return cls.FAILURE
 
 
 def kind_of(error: CrmsyncError) -> LetterKind:
@@ -35,6 +43,11 @@ class LetterStatus(StrEnum):
     REPLAYING = "replaying"
     REPLAYED = "replayed"  # the run went through
     DISCARDED = "discarded"
+    OTHER = "other"  # only another release knows it
+
+    @classmethod
+    def _missing_(cls, value: object) -> LetterStatus:
+        return cls.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +79,32 @@ class DeadLetter:
         """When it appears on the queue: at once, and later each time it failed again in a replay."""
         if self.failures == 1:
             return self.created_at
-        wait = min(FIRST_RETURN_SECONDS * 2 ** (self.failures - 2), LONGEST_RETURN_SECONDS)
-        return self.updated_at + timedelta(seconds=wait)
+        return self.updated_at + _doubled(FIRST_SHOWN_SECONDS, self.failures - 2, LONGEST_SHOWN_SECONDS)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it died of a fault that passes, such as an outage: then crmsync lets it go on by itself."""
+        found = getattr(errors, self.error, None)
+        return isinstance(found, type) and (
+            issubclass(found, errors.RetryableError) or bool(getattr(found, "is_outage", False))
+        )
+
+    def returns_at(self) -> datetime:
+        """When crmsync lets it go on by itself, if nobody did before and its system was not seen to come back."""
+        return self.updated_at + _doubled(FIRST_RETURN_SECONDS, self.failures - 1, LONGEST_RETURN_SECONDS)
 
     @property
     def money(self) -> str:
         """'47,000.00 USD', or "" while the deal has not been read."""
         return str(Money(self.amount, self.currency)) if self.amount is not None else ""
+
+
+def _doubled(first: float, times: int, longest: float) -> timedelta:
+    """
+    >>> [_doubled(60, times, 900).total_seconds() for times in (0, 1, 2, 4, 5000)]
+    [60.0, 120.0, 240.0, 900.0, 900.0]
+    """
+    return timedelta(seconds=min(first * 2 ** min(times, 20), longest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ class RunStatus(StrEnum):
     STOPPED = "stopped"  # has a dead letter that waits for a person
     DONE = "done"
     DISCARDED = "discarded"
+    OTHER = "other"  # only another release knows it
+
+    @classmethod
+    def _missing_(cls, value: object) -> RunStatus:
+        return cls.OTHER
 
     @property
     def is_active(self) -> bool:
@@ -78,6 +83,8 @@ class Message(StrEnum):
 def unclaimed(run: Run | None, step: str, steps: Sequence[str], now: datetime) -> Message:
     """What becomes of a message for *step* that could not claim the run."""
     if run is None or run.status is not RunStatus.ACTIVE or run.is_leased(now) or step not in run.results:
+        return Message.END
+    if run.step not in steps:  # only another release has it
         return Message.END
     is_next = steps.index(run.step) == steps.index(step) + 1
     return Message.GO_ON if is_next and run.due_at <= now + CLOCK_SLACK else Message.END

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 
 from crmsync.store.rows import Rows
 from crmsync.store.tables import alerts
 
+UNREADABLE_SECONDS = 3600.0  # how long one that can't be told waits; another release may be able to tell it
+LONGEST_WAIT_SECONDS = 2 * UNREADABLE_SECONDS
 QUIET_SECONDS = 900.0  # a cause that stays silent this long is over: the next one is a new alert
 
 
@@ -42,6 +44,11 @@ class Alerts(Rows):
         query = select(alerts.c.id).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
         return self._connection.execute(query).first() is not None
 
+    def open_causes(self, prefix: str) -> list[str]:
+        """The causes of the open alerts that begin with *prefix*."""
+        query = select(alerts.c.cause).where(alerts.c.cause.startswith(prefix, autoescape=True))
+        return list(self._connection.execute(query.where(alerts.c.closed_at.is_(None))).scalars())
+
     def close(self, cause: str) -> bool:
         """The cause is gone: the next time is a new alert. False if none was open."""
         statement = update(alerts).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
@@ -57,15 +64,28 @@ class Alerts(Rows):
 
     def claim_due(self, *, limit: int, seconds: float) -> Sequence[Row[Any]]:
         """Alerts that people don't know all of, for one sender at a time for *seconds*."""
-        is_due = (alerts.c.due_at <= self._now) & (alerts.c.told < alerts.c.occurrences)
+        # What is due later than anything waits was written by a wrong clock.
+        is_time = or_(
+            alerts.c.due_at <= self._now, alerts.c.due_at > self._now + timedelta(seconds=LONGEST_WAIT_SECONDS)
+        )
+        is_due = is_time & (alerts.c.told < alerts.c.occurrences)
         batch = select(alerts.c.id).where(is_due).order_by(alerts.c.id).limit(limit)
         statement = (
             update(alerts)
             .where(alerts.c.id.in_(batch), is_due)
             .values(due_at=self._now + timedelta(seconds=seconds))
-            .returning(*alerts.c)
+            .returning(alerts.c.id)
         )
-        return self._connection.execute(statement).all()
+        ids = list(self._connection.execute(statement).scalars())
+        return [row for row in map(self._readable, ids) if row is not None]
+
+    def _readable(self, alert_id: int) -> Row[Any] | None:
+        """None for one whose content is damaged: it must not keep the others."""
+        try:
+            return self._connection.execute(select(alerts).where(alerts.c.id == alert_id)).one()
+        except ValueError:
+            self.not_told(alert_id, attempts=0, wait_seconds=UNREADABLE_SECONDS)
+            return None
 
     def told(self, alert_id: int, *, occurrences: int, message_id: str, wait_seconds: float) -> None:
         """People know of *occurrences*; they hear of more not before *wait_seconds*."""

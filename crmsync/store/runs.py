@@ -283,7 +283,10 @@ class Runs(Rows):
         self._connection.execute(update(runs).where(runs.c.id == run_id).values(queued_until=until))
 
     def claim_due(self, *, limit: int, queued_until: datetime) -> list[Run]:
-        """Runs that are due, free, and that no message is on its way for; they count as queued from here on."""
+        """Runs that are due, free, and that no message is on its way for; they count as queued from here on.
+
+        One that can't be read must not keep the others: it comes without a flow.
+        """
         is_due = and_(
             runs.c.status == _ACTIVE,
             runs.c.due_at <= self._now,
@@ -292,10 +295,23 @@ class Runs(Rows):
         )
         batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(limit)
         # The condition stands twice: PostgreSQL checks only the outer one again after it has waited for a row.
-        statement = (
-            update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until).returning(*runs.c)
+        statement = update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until)
+        ids = list(self._connection.execute(statement.returning(runs.c.id)).scalars())
+        return [self._readable(run_id) for run_id in ids]
+
+    def postpone(self, run_ids: Collection[str], *, seconds: float) -> None:
+        """Let runs that nobody can continue be due again later."""
+        later = self._now + timedelta(seconds=seconds)
+        self._connection.execute(
+            update(runs).where(runs.c.id.in_(run_ids), runs.c.status == _ACTIVE).values(due_at=later, queued_until=None)
         )
-        return [run_of(row) for row in self._connection.execute(statement)]
+
+    def _readable(self, run_id: str) -> Run:
+        try:
+            found = self.get(run_id)
+        except (ValueError, TypeError):
+            found = None
+        return found or Run(run_id, "", "", RunStatus.ACTIVE, "", "", self._now, self._now, self._now)
 
     def note(self, run: Run, event: str, *, started_at: datetime | None = None, detail: str = "") -> None:
         """Add a line to the run's history."""
@@ -354,6 +370,17 @@ class Runs(Rows):
         is_waiting = and_(runs.c.status == _ACTIVE, runs.c.due_at <= self._now, _is_free(self._now))
         query = select(runs.c.flow, func.min(runs.c.due_at)).where(is_waiting).group_by(runs.c.flow)
         return dict(self._connection.execute(query).all())
+
+    def taken_at(self) -> datetime | None:
+        """When a worker last took a run; now, where one holds a run."""
+        active = runs.c.status == _ACTIVE
+        if self._connection.execute(select(runs.c.id).where(active, runs.c.lease_until > self._now).limit(1)).first():
+            return self._now
+        ended = select(history.c.at).where(history.c.started_at.is_not(None)).order_by(history.c.id.desc()).limit(1)
+        # Who waits for a quota or a lock leaves no line in the history, but a due time after its last change.
+        released = select(func.max(runs.c.updated_at)).where(active, runs.c.due_at > runs.c.updated_at)
+        found = [self._connection.execute(query).scalar() for query in (ended, released)]
+        return max((each for each in found if each is not None), default=None)
 
     def summaries(self, *, limit: int, status: str = "", text: str = "") -> Sequence[Row[Any]]:
         """The newest runs, as lists show them; *text* is part of the deal's id, its company or its name."""

@@ -16,6 +16,7 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.web.kept import Kept
+from crmsync.worker import watch
 
 blueprint = Blueprint("health", __name__)
 
@@ -40,7 +41,10 @@ def alive() -> Response:
 
 @blueprint.get("/readyz")
 def ready() -> tuple[Response, int]:
-    """Each dependency, OK or why not. 503 only without the store: without anything else webhooks are still kept."""
+    """Each dependency, OK or why not. 503 without the store, and where nobody takes runs.
+
+    In the second case webhooks are still kept: let /healthz decide where they are sent, and this page whom to wake.
+    """
     kept: Kept[dict[str, Check]] = current_app.extensions["crmsync_checks"]
     checks = kept.get()
     overall = _overall(checks)
@@ -53,6 +57,7 @@ def check_all(services: Services) -> dict[str, Check]:
     return {
         "store": _store(services.store),
         "broker": _broker(settings),
+        "workers": _workers(services),
         **{name: _system(name, settings) for name in registry.connections()},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
@@ -82,6 +87,17 @@ def _waiting(uow: UnitOfWork) -> Check:
     }
 
 
+def _workers(services: Services) -> Check:
+    try:
+        with services.store.read() as uow:
+            reason = watch.idle_reason(uow, services.settings)
+    except (StoreUnavailableError, SQLAlchemyError):
+        return {"status": "unknown", "reason": "the database does not answer"}
+    if not reason:
+        return {"status": "ok"}
+    return {"status": "down", "reason": f"{reason}; webhooks are kept and their runs start when one does"}
+
+
 def _broker(settings: Settings) -> Check:
     reason = broker.problem(settings)
     if reason is None:
@@ -97,7 +113,7 @@ def _system(connection: str, settings: Settings) -> Check:
 
 def _overall(checks: Mapping[str, Check]) -> str:
     """Slack is a choice: without it alerts go to the log and the control tower."""
-    if checks["store"]["status"] != "ok":
+    if checks["store"]["status"] != "ok" or checks["workers"]["status"] == "down":
         return "not ready"
     needed = [check["status"] for name, check in checks.items() if name != "slack"]
     return "ready" if set(needed) == {"ok"} else "degraded"

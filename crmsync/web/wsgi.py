@@ -4,7 +4,10 @@ import atexit
 
 from crmsync.services import services
 from crmsync.web import create_app
+from crmsync.worker.lookout import Lookout
+from crmsync.worker.watch import look_out
 
 services().go_live()  # the first start is the go-live instant, where none is configured
 app = create_app(services())
 atexit.register(app.extensions["crmsync_refusals"].flush)
+Lookout(look_out).start()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -27,6 +28,8 @@ from crmsync.worker.flow import FLOWS
 logger = logging.getLogger(__name__)
 
 NO_ANSWERS = Answers()
+RETURN_BATCH = 50  # letters that one sweep lets go on
+CLOCKS = timedelta(minutes=1)  # what lies further in the future was written by a wrong clock
 
 # What a person calls the role whose customer is linked, in `replay --link ERP=1000123`.
 LINK_NAMES: Mapping[str, str] = {"ERP": ROLES["orders"], "BOOKS": ROLES["invoices"]}
@@ -64,6 +67,8 @@ def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by
     """
     with using.store.begin() as uow:
         letter = uow.dead_letters.get(letter_id)
+        if letter is not None and letter.flow not in FLOWS:
+            raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
         if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
             raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
         results = _reopen(uow, letter, answers, by=by)
@@ -93,10 +98,13 @@ def _link(uow: UnitOfWork, run: Run, answers: Answers) -> None:
 
 
 def replay_message(using: Services, run_id: str) -> None:
-    """A worker took a message from the queue `dead_letter`: replay its letter if it still waits."""
+    """A worker took a message from the queue `dead_letter`: replay its letter if it still waits, and its time is come.
+
+    A message may be an old one: the queue is drawn anew while others hold messages of it.
+    """
     with using.store.read() as uow:
         letter = uow.dead_letters.of_run(run_id)
-    if letter is None or letter.status is not LetterStatus.WAITING:
+    if letter is None or letter.status is not LetterStatus.WAITING or letter.shown_at() > uow.now:
         return
     try:
         replay(using, letter.id, by="the dead_letter queue")
@@ -145,12 +153,39 @@ def redraw(using: Services) -> None:
     One that failed again in a replay is shown later each time, so that a worker on the queue does not spin.
     """
     with using.store.read() as uow:
-        due = [letter for letter in uow.dead_letters.list() if letter.shown_at() <= uow.now]
+        due = [letter for letter in uow.dead_letters.list() if letter.shown_at() <= uow.now and _is_known(letter)]
     if queues.length(queues.dead_letter_queue) == len(due):
         return
     queues.empty(queues.dead_letter_queue)
     for letter in due:
         show(letter)
+
+
+def _is_known(letter: DeadLetter) -> bool:
+    """Whether this release can let it go on."""
+    flow = FLOWS.get(letter.flow)
+    return flow is not None and letter.step in flow.steps
+
+
+def return_passing(using: Services) -> int:
+    """Let runs go on that died of a fault that passes: once its system was seen to come back, or later each time.
+
+    A person hears of an outage, but has nothing to do about its runs. While the system's breaker is open, those that
+    are tried wait for it like all others. Returns how many.
+    """
+    with using.store.read() as uow:
+        back_at = {breaker.system: breaker.closed_at for breaker in uow.breakers.all() if breaker.closed_at}
+        passing = [letter for letter in uow.dead_letters.list() if letter.is_passing and _is_known(letter)]
+    due = [letter for letter in passing if _returns(letter, back_at.get(letter.system), uow.now)]
+    for letter in due[:RETURN_BATCH]:
+        with suppress(NotWaitingError):
+            replay(using, letter.id, by="crmsync")
+    return len(due[:RETURN_BATCH])
+
+
+def _returns(letter: DeadLetter, back_at: datetime | None, now: datetime) -> bool:
+    is_back = back_at is not None and letter.updated_at < back_at <= now
+    return is_back or letter.returns_at() <= now or letter.updated_at > now + CLOCKS
 
 
 def tell_soon() -> None:

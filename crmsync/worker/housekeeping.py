@@ -1,44 +1,130 @@
-"""What beat starts: the sweeper that brings runs back, flows whose time has come, and the delivery of alerts."""
+"""What keeps crmsync going: the sweeper that brings runs back, flows whose time has come, and the delivery of alerts.
+
+Beat asks for it by messages; where nobody did for some periods, each worker's lookout does it on its own timer. No
+duty stops another, and no run another: what is wrong with one is logged, told where a person must know, and passed by.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from crmsync import log
 from crmsync.alerts import delivery
-from crmsync.celery import app
+from crmsync.celery import HOUSEKEEPING, app
+from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
-from crmsync.worker import dead_letters, queues, waking
+from crmsync.worker import dead_letters, queues, stranded, waking, watch
 from crmsync.worker.flow import FLOWS, Flow
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500  # runs that one sweep may enqueue
-QUEUE = "housekeeping"
+OPTIONS: dict[str, Any] = {"queue": HOUSEKEEPING, "Strategy": "crmsync.worker.bulkhead:strategy"}
 
 
-@app.task(name="housekeeping.sweep", queue=QUEUE)
+@app.task(name="housekeeping.sweep", **OPTIONS)
 def sweep() -> None:
     """Bring back every run that is due and that nobody works on; then show dead letters and deliver alerts."""
-    with services().store.read() as uow:
+    _sign(services(), watch.BEAT)
+    sweep_now(services())
+
+
+@app.task(name="housekeeping.start_periods", **OPTIONS)
+def start_periods() -> None:
+    """Start the flows whose time has come: each once for its period, however many beats there are."""
+    start_periods_now(services())
+
+
+@app.task(name="housekeeping.deliver_alerts", **OPTIONS)
+def deliver_alerts() -> None:
+    """Tell people at once what has just gone wrong."""
+    _deliver(services())
+
+
+def keep_watch(using: Services) -> None:
+    """The round of a worker's lookout: say that it lives, and do beat's duties if nobody has done them."""
+    _sign(using, watch.WORKER)
+    if watch.needs_sweep(using):
+        logger.warning("no sweep for some periods: this worker sweeps by itself", extra={"action": "swept_unasked"})
+        sweep_now(using)
+        start_periods_now(using)
+
+
+def sweep_now(using: Services) -> None:
+    _do_each(
+        bring_back=partial(_bring_back, using),
+        return_passing=partial(dead_letters.return_passing, using),
+        redraw=partial(dead_letters.redraw, using),
+        sign=partial(_sign, using, watch.SWEEP),
+        watch=partial(watch.look, using),
+        deliver=partial(_deliver, using),
+    )
+
+
+def start_periods_now(using: Services) -> None:
+    _do_each(**{flow.name: partial(_start_if_due, using, flow) for flow in FLOWS.values()})
+
+
+def _do_each(**duties: Callable[[], Any]) -> None:
+    for name, duty in duties.items():
+        try:
+            duty()
+        except Exception:
+            logger.exception("%s failed; the others go on", name, extra={"action": "housekeeping_failed"})
+
+
+def _sign(using: Services, name: str) -> None:
+    with using.store.begin(durable=False) as uow:
+        watch.sign(uow, name)
+
+
+def _deliver(using: Services) -> None:
+    delivery.deliver(using.store, using.messenger)
+
+
+# Due runs
+
+
+def _bring_back(using: Services) -> None:
+    with using.store.read() as uow:
         due = uow.runs.due_count()
     # Where as many messages wait as runs are due, they are on their way: more would only multiply them.
     if queues.backlog() < max(BATCH, due):
-        enqueue_due(services().store, services().settings.behaviour.queued_for)
-    dead_letters.redraw(services())
-    delivery.deliver(services().store, services().messenger)
+        enqueue_due(using.store, using.settings.behaviour.queued_for)
 
 
-@app.task(name="housekeeping.start_periods", queue=QUEUE)
-def start_periods() -> None:
-    """Start the flows whose time has come: each once for its period, however many beats there are."""
-    using = services()
-    for flow in FLOWS.values():
-        seconds = flow.every(using.settings.behaviour) if flow.every else 0
-        if seconds and using.has(flow.roles):
-            _start_period(using, flow, seconds)
+def enqueue_due(store: Store, queued_for: timedelta) -> int:
+    """Send a chain for each due run; returns how many."""
+    with store.begin(durable=False) as uow:
+        due = uow.runs.claim_due(limit=BATCH, queued_until=uow.now + queued_for)
+    helpless = [run for run in due if not _ring(run)]
+    stranded.put_aside(store, helpless)
+    sent = len(due) - len(helpless)
+    if sent:
+        logger.info("brought back %d runs", sent, extra={"action": "swept", "count": sent})
+    return sent
+
+
+def _ring(run: Run) -> bool:
+    """False for a run that this release can't continue. Raises: the broker's connection errors."""
+    if not stranded.is_known(run):
+        return False
+    FLOWS[run.flow].ring(run.id, run.results)
+    return True
+
+
+# Flows whose time has come
+
+
+def _start_if_due(using: Services, flow: Flow) -> None:
+    seconds = flow.every(using.settings.behaviour) if flow.every else 0
+    if seconds and using.has(flow.roles):
+        _start_period(using, flow, seconds)
 
 
 def _start_period(using: Services, flow: Flow, seconds: int) -> None:
@@ -47,21 +133,4 @@ def _start_period(using: Services, flow: Flow, seconds: int) -> None:
         queued_for = using.settings.behaviour.queued_for
         awake = waking.start_period(uow, flow, seconds, correlation_id=correlation_id, queued_for=queued_for)
     if awake:
-        flow.ring(*awake)
-
-
-@app.task(name="housekeeping.deliver_alerts", queue=QUEUE)
-def deliver_alerts() -> None:
-    """Tell people at once what has just gone wrong."""
-    delivery.deliver(services().store, services().messenger)
-
-
-def enqueue_due(store: Store, queued_for: timedelta) -> int:
-    """Send a chain for each due run; returns how many."""
-    with store.begin(durable=False) as uow:
-        due = uow.runs.claim_due(limit=BATCH, queued_until=uow.now + queued_for)
-    for run in due:
-        FLOWS[run.flow].ring(run.id, run.results)
-    if due:
-        logger.info("brought back %d runs", len(due), extra={"action": "swept", "count": len(due)})
-    return len(due)
+        dead_letters.best_effort(partial(flow.ring, *awake))

@@ -70,7 +70,11 @@ def step(flow: Flow, *, queue: str) -> Callable[[Body], Task]:
 
 
 def _execute(self: StepTask, run_id: str) -> None:
-    self.execute(run_id)
+    try:
+        self.execute(run_id)
+    except Ignore:
+        # The chain ends here. Celery tells nobody of a task that is ignored: Flower would show it as running for ever.
+        self.request.chain = None
 
 
 class StepTask(Task):

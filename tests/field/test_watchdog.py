@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,12 @@ from crmsync.connectors.budget import UNLIMITED
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import CrmsyncError, VendorUnavailableError
 from crmsync.services import Services
-from crmsync.worker import dead_letters
+from crmsync.worker import dead_letters, watch
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
 from tests.fakes import FakeClock
+from tests.system import System, big_sandbox, database, until
 
 SAP = "SAP S/4HANA"
 HOUR = 3600.0
@@ -176,3 +178,40 @@ def test_O15__a_breaker_that_a_wrong_clock_opened_is_looked_through_again(
     work(services, [run_id])
     work(services, [run_id])
     assert statuses(services, [run_id]) == {RunStatus.DONE}
+
+
+# T3: vendor work hangs in every thread
+
+
+@pytest.mark.parametrize("kind", ["worker", "prefork"])
+def test_T3__sweeps_and_alerts_do_not_wait_behind_work_that_hangs(tmp_path: Path, kind: str) -> None:
+    threads = {"worker": 8, "prefork": 4}[kind]
+    with (
+        big_sandbox() as sandbox,
+        database(tmp_path) as url,
+        System(tmp_path, sandbox, database_url=url, CRMSYNC_LEASE_SECONDS="60") as system,
+    ):
+        system.start("web", kind, "beat")
+        first, *deals = system.sandbox.deals.bulk(threads + 5, 2)
+        system.close(first.id)
+        system.wait_for("done", first)  # signed in everywhere: a sign-in holds one thread only
+        sandbox.faults.add("salesforce", "slow", seconds=20)
+        system.close_all(deals)
+        until(lambda: leased(system) == threads, what="every thread hangs in a call")
+
+        with system.store.begin() as uow:
+            uow.alerts.add("test", {"headline": "It is told", "facts": [], "cause": "", "advice": "", "command": ""})
+        swept = sweep_sign(system)
+        until(lambda: "It is told" in system.log(), patience_seconds=5, what="the alert is delivered")
+        until(lambda: sweep_sign(system) > swept, patience_seconds=5, what="another sweep ends")
+        assert leased(system) == threads
+
+
+def leased(system: System) -> int:
+    with system.store.read() as uow:
+        return sum(count for *_, count in uow.runs.tally())
+
+
+def sweep_sign(system: System) -> str:
+    with system.store.read() as uow:
+        return uow.facts.get(watch.SWEEP) or ""

@@ -96,6 +96,7 @@ def test_ready_when_all_that_is_needed_is_there(services: Services, redis: Serve
         "checks": {
             "store": {"status": "ok", "schema": schema.HEAD, "dead_letters_waiting": 0, "oldest_due_seconds": 0.0},
             "broker": {"status": "ok"},
+            "workers": {"status": "ok"},
             "salesforce": {"status": "ok"},
             "s4hana": {"status": "ok"},
             "zoho_books": {"status": "ok"},

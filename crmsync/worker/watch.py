@@ -1,0 +1,120 @@
+"""Whether crmsync is at work: the signs in the store, read and written, and the alerts about them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from crmsync.alerts import delivery
+from crmsync.alerts.content import watch_alert
+from crmsync.domain.watch import Signs, age, is_late, nobody_takes_runs, patience
+from crmsync.services import Services
+from crmsync.settings import Settings
+from crmsync.store import UnitOfWork
+
+logger = logging.getLogger(__name__)
+
+_started = time.monotonic()
+
+WORKER, SWEEP, BEAT = "seen.worker", "seen.sweep", "seen.beat"
+
+
+def sign(uow: UnitOfWork, name: str) -> None:
+    """Leave the sign *name*: seen now."""
+    uow.facts.set(name, uow.now.isoformat())
+
+
+def signs_of(uow: UnitOfWork) -> Signs:
+    worker, sweep, beat = (_seen(uow, name) for name in (WORKER, SWEEP, BEAT))
+    due_since = min(uow.runs.due_since().values(), default=None)
+    return Signs(worker, uow.runs.taken_at() if due_since else None, due_since, sweep, beat)
+
+
+def _seen(uow: UnitOfWork, name: str) -> datetime | None:
+    kept = uow.facts.get(name)
+    return datetime.fromisoformat(kept) if kept else None
+
+
+def idle_reason(uow: UnitOfWork, settings: Settings) -> str:
+    """Why nobody takes runs; "" if somebody does."""
+    return nobody_takes_runs(signs_of(uow), uow.now, patience(settings.behaviour.sweep_seconds))
+
+
+def needs_sweep(using: Services) -> bool:
+    """Whether sweeps have stopped; where none was ever seen, this process waits for the first one, too."""
+    longest = patience(using.settings.behaviour.sweep_seconds)
+    with using.store.read() as uow:
+        swept = age(_seen(uow, SWEEP), uow.now)
+    return (swept or longest * 2) > longest and time.monotonic() - _started > longest.total_seconds()
+
+
+def look_out(using: Services) -> None:
+    """The round of a receiver's lookout: where no worker is left to do it, tell people what stands still.
+
+    A receiver from which Slack's secret is withheld tells the log and the control tower; a worker tells Slack later.
+    """
+    is_news = look(using)
+    if not needs_sweep(using):
+        return
+    if not using.settings.slack.is_withheld:
+        delivery.deliver(using.store, using.messenger)
+    elif is_news:
+        logger.error("nothing is at work: see /readyz and the control tower", extra={"action": "nobody_works"})
+
+
+def look(using: Services) -> bool:
+    """Open or close the alerts about crmsync's own work. Returns whether there was news."""
+    with using.store.read() as uow:
+        found = _troubles(uow, using.settings)
+        news = [cause for cause, content in found.items() if uow.alerts.is_open(cause) != bool(content)]
+    if not news:
+        return False
+    with using.store.begin() as uow:
+        for cause in news:
+            content = found[cause]
+            if content:
+                uow.alerts.add_once(cause, content)
+            else:
+                uow.alerts.close(cause)
+    return True
+
+
+def _troubles(uow: UnitOfWork, settings: Settings) -> Mapping[str, Mapping[str, Any] | None]:
+    """The content of each alert, by its cause; None where there is nothing to tell."""
+    signs, longest = signs_of(uow), patience(settings.behaviour.sweep_seconds)
+    idle = nobody_takes_runs(signs, uow.now, longest)
+    return {
+        "watch:workers": _idle_alert(idle, settings) if idle else None,
+        "watch:sweeps": _sweep_alert(settings) if is_late(signs.sweep_at, uow.now, longest) else None,
+        "watch:beat": _beat_alert(settings) if is_late(signs.beat_at, uow.now, longest) else None,
+    }
+
+
+def _idle_alert(reason: str, settings: Settings) -> Mapping[str, Any]:
+    return watch_alert(
+        "Nobody takes runs",
+        cause=f"Webhooks are accepted and stored, but {reason}. Nothing is lost.",
+        advice="Look at the workers' logs and start them again; the runs go on by themselves.",
+        command=settings.pasteable("celery -A crmsync inspect ping"),
+    )
+
+
+def _sweep_alert(settings: Settings) -> Mapping[str, Any]:
+    return watch_alert(
+        "Nobody looks for due runs",
+        cause="No sweep has ended for some periods, so retries and alerts come late. Nothing is lost.",
+        advice="Look at the logs of beat and of the workers; check that the clocks of the hosts agree.",
+        command=settings.pasteable("crmsync doctor"),
+    )
+
+
+def _beat_alert(settings: Settings) -> Mapping[str, Any]:
+    return watch_alert(
+        "Beat does not run",
+        cause="The workers look for due runs and start inventory and catch-up without it.",
+        advice="Start `celery -A crmsync beat` again, and see why it ended.",
+        command=settings.pasteable("crmsync doctor"),
+    )
