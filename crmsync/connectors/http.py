@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -23,10 +23,11 @@ import requests
 
 from crmsync import errors
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.transport import content, exchange, new_session, text
+from crmsync.connectors.transport import content, exchange, lines, new_session, text
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
 LONGEST_WAIT_SECONDS = 7 * 86_400.0  # a vendor that asks for more is not believed
+STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
 
 __all__ = ["VendorClient", "new_session"]
@@ -173,6 +174,9 @@ T = TypeVar("T")
 Explain = Callable[[Reply], "Failure | None"]
 """Reads a vendor's answer: a Failure if it reports one (even under 200), None if all is well."""
 
+ReadLines = Callable[[Iterator[str]], Any]
+"""Reads an answer of any size; an error of errors.py that it raises is the call's."""
+
 Speaks = Callable[[Reply], bool]
 """Whether an answer is the application's own, and not a page of its edge, of a gateway or of a login.
 
@@ -198,6 +202,11 @@ def speaks_json(reply: Reply) -> bool:
     [True, True, False]
     """
     return isinstance(reply.body, dict | list) or (reply.status in _EMPTY_STATUS and not reply.text.strip())
+
+
+def speaks_csv(reply: Reply) -> bool:
+    """For answers that are read line by line, of which only the head is known: a page of HTML is not ours."""
+    return "html" not in reply.headers.get("Content-Type", "").lower()
 
 
 def is_foreign(reply: Reply, speaks: Speaks) -> bool:
@@ -249,14 +258,17 @@ class VendorClient:
         data: Any = None,
         headers: Mapping[str, str] | None = None,
         speaks: Speaks | None = None,
+        read: ReadLines | None = None,
     ) -> Reply:
         """Send one call, with one refresh after a 401; *operation* is its stable name in errors and logs.
+
+        An answer of any size is handed to *read*, line by line as it comes; what that returns is the reply's body.
 
         Raises: the errors of errors.py; `is_definite` tells whether the vendor has surely not done it. Where the
         budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
         WouldWriteError.
         """
-        call = _call(operation, method, url, params, json, data, headers, speaks or self._speaks)
+        call = _call(operation, method, url, params, json, data, headers, speaks or self._speaks, read)
         if _is_rehearsal.get() and method not in READS:
             raise WouldWriteError(_write(call))
         self._budget.admit(operation)
@@ -317,7 +329,7 @@ class VendorClient:
         return reply, error
 
     def _exchange(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
-        with exchange(self.system, call.operation, seconds=seconds_for(self.system, self._call_seconds)):
+        with exchange(self.system, call.operation, seconds=self._seconds(call)):
             response = self.session.request(
                 call.method,
                 call.url,
@@ -327,7 +339,14 @@ class VendorClient:
                 stream=True,
             )
             with response:
-                return reply_of(response, content(response))
+                return _streamed(response, call) if call.read else reply_of(response, content(response))
+
+    def _seconds(self, call: _Call) -> float:
+        """Raises: NotNowError where the run's lease is too short."""
+        seconds, limit = seconds_for(self.system, self._call_seconds), _deadline.get()
+        if call.read is None:
+            return seconds
+        return limit - time.monotonic() if limit is not None else STREAM_SECONDS
 
     def _error(self, operation: str, reply: Reply) -> errors.CrmsyncError | None:
         failure = self._explain(reply)
@@ -369,6 +388,7 @@ class _Call:
     body: Any
     headers: Mapping[str, str]
     speaks: Speaks
+    read: ReadLines | None
 
 
 def _call(
@@ -380,10 +400,11 @@ def _call(
     data: Any,
     headers: Mapping[str, str] | None,
     speaks: Speaks,
+    read: ReadLines | None,
 ) -> _Call:
     if json is None:
-        return _Call(operation, method, url, params, data, headers or {}, speaks)
-    return _Call(operation, method, url, params, encode(json), {**_JSON, **(headers or {})}, speaks)
+        return _Call(operation, method, url, params, data, headers or {}, speaks, read)
+    return _Call(operation, method, url, params, encode(json), {**_JSON, **(headers or {})}, speaks, read)
 
 
 def _write(call: _Call) -> Write:
@@ -472,6 +493,14 @@ def _encode_decimal(value: Any) -> int | float:
 def _correlation() -> dict[str, str]:
     current = correlation_id()
     return {CORRELATION_HEADER: current} if current else {}
+
+
+def _streamed(response: requests.Response, call: _Call) -> Reply:
+    """A success as *call* reads it, if its head looks like the application's."""
+    head = Reply(response.status_code, response.headers)
+    if call.read is None or head.status >= 300:
+        return reply_of(response, content(response))
+    return head if is_foreign(head, call.speaks) else replace(head, body=call.read(lines(response)))
 
 
 def reply_of(response: requests.Response, body: bytes) -> Reply:

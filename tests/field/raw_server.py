@@ -263,6 +263,7 @@ def _received(connection: socket.socket) -> bytes:
 
 
 def _is_whole(data: bytes) -> bool:
-    top, _, body = data.partition(b"\r\n\r\n")
-    found = _LENGTH.search(top)
-    return found is not None and len(body) >= int(found[1])
+    """Whether the client can tell where it ends. *data* may be large, and is not copied."""
+    begins_at = data.find(b"\r\n\r\n") + 4
+    found = _LENGTH.search(data, 0, begins_at)
+    return found is not None and len(data) - begins_at >= int(found[1])

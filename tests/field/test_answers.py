@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import os
 import socket
 import threading
@@ -22,9 +23,13 @@ from crmsync import __version__, errors
 from crmsync.connectors import transport
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.http import VendorClient, new_session, speaks_json
+from crmsync.connectors.http import Renewal, VendorClient, new_session, speaks_json
+from crmsync.connectors.salesforce import Salesforce
+from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
+from crmsync.settings import SalesforceSettings, Settings
 from crmsync.store.tables import alerts
+from tests.builders import private_pem
 from tests.field.certificates import Authority
 from tests.field.raw_server import (
     CLOSE,
@@ -464,3 +469,90 @@ def test_nothing_goes_out_without_a_deadline() -> None:
         session.get(server.url)
 
     assert server.requests == []
+
+
+def refused_rows(count: int) -> Iterator[bytes]:
+    """A result file of Salesforce in which a trigger's whole text stands in each row."""
+    told = "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY:StockTrigger: System.DmlException\nCaused by: " + "x" * 700 + ":--"
+    yield b"sf__Id,sf__Error,Id,Available_Stock__c\n"
+    for number in range(count):
+        yield f'01t{number:012}AAA,"{told}",01t{number:012}AAA,7\n'.encode()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_T13__38_megabytes_of_refused_rows_are_read_as_a_stream_and_named(
+    salesforce: SalesforceSettings, packed: bool
+) -> None:
+    count = 500 if packed else 50_000
+    content = b"".join(refused_rows(count))
+    assert packed or len(content) > 38_000_000
+    job = {"id": "750xx0000000001AAA", "state": "JobComplete", "numberRecordsProcessed": count}
+    with RawServer() as server:
+        server.at("/services/data/v68.0/jobs", answer(json.dumps({**job, "numberRecordsFailed": count}).encode()))
+        coding = ["Content-Encoding: gzip"] if packed else []
+        body = gzip.compress(content, 1) if packed else content
+        results = answer(body, headers=coding, content_type="text/csv")
+        server.at("/services/data/v68.0/jobs/ingest/750xx0000000001AAA/failedResults", results)
+        crm = bulk_writer(salesforce, server.url)
+        tracemalloc.start()
+        found = crm.bulk_rejections(f"750xx0000000001AAA:{count}", lambda: None)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert found is not None
+    assert [found[0].product_key, found[-1].product_key] == ["01t000000000000AAA", f"01t{count - 1:012}AAA"]
+    assert len(found) == count
+    assert "trigger or flow" in found[0].reason
+    assert peak < 24_000_000
+
+
+@pytest.mark.parametrize("size", [100, 190_000], ids=["at the start", "far inside"])
+def test_T13__a_stream_that_is_cut_is_an_outage_and_no_list_of_refused_rows(
+    salesforce: SalesforceSettings, size: int
+) -> None:
+    content = b"".join(refused_rows(300 if size > 100 else 5))
+    job = {"id": "750xx0000000001AAA", "state": "JobComplete", "numberRecordsProcessed": 5, "numberRecordsFailed": 5}
+    with RawServer() as server:
+        server.at("/services/data/v68.0/jobs", answer(json.dumps(job).encode()))
+        cut = answer(content[:size], length=len(content) + 1, content_type="text/csv")
+        server.at("/services/data/v68.0/jobs/ingest/750xx0000000001AAA/failedResults", cut)
+        crm = bulk_writer(salesforce, server.url)
+        with pytest.raises(errors.VendorUnavailableError, match="in the middle of its answer"):
+            crm.bulk_rejections("750xx0000000001AAA:5", lambda: None)
+
+
+@pytest.fixture
+def salesforce() -> SalesforceSettings:
+    env = {
+        "HOME": "/nowhere",
+        "SF_CLIENT_ID": "3MVG9",
+        "SF_USERNAME": "robot@acme.test",
+        "SF_PRIVATE_KEY": private_pem(),
+    }
+    found = Settings.from_env(env).salesforce
+    assert found is not None
+    return found
+
+
+def bulk_writer(settings: SalesforceSettings, url: str) -> Salesforce:
+    class SignedIn:
+        def token(self) -> AccessToken:
+            return AccessToken("good", datetime.now(UTC) + timedelta(hours=1), url)
+
+        def headers(self) -> dict[str, str]:
+            return {"Authorization": "Bearer good"}
+
+        def renew(self, stale: Any) -> Renewal:
+            return Renewal.NOTHING
+
+    behaviour = Settings.from_env({"HOME": "/nowhere"}).behaviour
+    return Salesforce(session=new_session(), authorizer=SignedIn(), settings=settings, behaviour=behaviour)
+
+
+def test_salesforce_hears_which_client_calls(salesforce: SalesforceSettings) -> None:
+    with RawServer(answer(b'{"records": [], "done": true}')) as server:
+        crm = bulk_writer(salesforce, server.url)
+        list(crm.products(None))
+
+    assert server.requests[0].headers["sforce-call-options"] == "client=crmsync"
+    assert server.requests[0].headers["user-agent"] == f"crmsync/{__version__}"

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from crmsync.connectors.http import Authorizer, Reply, VendorClient
+from crmsync.connectors.http import Authorizer, ReadLines, Reply, VendorClient, speaks_csv
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import ConfigurationError, UnexpectedAnswerError
 
@@ -70,9 +70,10 @@ class SalesforceApi:
         headers = {"Content-Type": f"{_CSV}; charset=UTF-8"}
         _json(operation, self._client.call(operation, "PUT", self._url(path), data=text.encode(), headers=headers))
 
-    def read_csv(self, operation: str, path: str) -> str:
-        """What the path answers, whatever it is: whether it has the right columns is for the reader to say."""
-        return self._client.call(operation, "GET", self._url(path), headers={"Accept": _CSV}).text
+    def read_csv(self, operation: str, path: str, read: ReadLines) -> Any:
+        """What *read* makes of the lines; whether they have the right columns is for it to say."""
+        url, headers = self._url(path), {"Accept": _CSV}
+        return self._client.call(operation, "GET", url, headers=headers, speaks=speaks_csv, read=read).body
 
     def query(self, operation: str, soql: str) -> Iterator[Any]:
         """Every row that *soql* finds."""

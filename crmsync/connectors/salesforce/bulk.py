@@ -20,7 +20,7 @@ from crmsync.errors import RecordNotFoundError, VendorUnavailableError
 from crmsync.settings import SalesforceSettings
 
 # Far below the 100 MB and the 150,000,000 rows a day that a job may have: what comes back, with a sentence of
-# Salesforce in each row, must fit into one answer and into the memory of a worker.
+# Salesforce in each row, must be read while a lease lasts.
 ROWS_PER_JOB = 50_000
 NOT_PROCESSED = "not processed"
 
@@ -111,13 +111,18 @@ class BulkJobs:
         columns: Sequence[str],
         rejection: Callable[[Mapping[str, str]], Rejection],
         keep_alive: KeepAlive,
-    ) -> Iterator[Rejection]:
+    ) -> list[Rejection]:
+        """A line at a time: each comes with a sentence of Salesforce, or with a trigger's whole text."""
+
+        def read(lines: Iterator[str]) -> list[Rejection]:
+            try:
+                return [rejection(row) for row in bulk_csv.rows(lines, columns)]
+            except ValueError as error:
+                raise unexpected(_RESULTS, name, "is no CSV with the columns of the job") from error
+
         keep_alive()
-        text = self._api.read_csv(_RESULTS, f"{job.path}/{name}")
-        try:
-            yield from map(rejection, bulk_csv.read(text, columns))
-        except ValueError as error:
-            raise unexpected(_RESULTS, name, "is no CSV with the columns of the job") from error
+        found: list[Rejection] = self._api.read_csv(_RESULTS, f"{job.path}/{name}", read)
+        return found
 
     def _failed(self, row: Mapping[str, str]) -> Rejection:
         return Rejection(row["Id"], bulk_refusal(row["sf__Error"], self._fields))

@@ -23,11 +23,16 @@ def written(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def read(text: str, columns: Iterable[str]) -> Iterator[Mapping[str, str]]:
-    """The rows of *text* by the name of their column.
+    """The rows of *text*, as rows() does."""
+    return rows(io.StringIO(text, newline=""), columns)
 
-    Raises: ValueError for a text that has not got all of *columns*, or rows that are longer or shorter than its header.
+
+def rows(lines: Iterable[str], columns: Iterable[str]) -> Iterator[Mapping[str, str]]:
+    """The rows of *lines* by the name of their column, one after the other.
+
+    Raises: ValueError for lines that have not got all of *columns*, or rows that are longer or shorter than the header.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(lines, strict=True)
     try:
         if not set(columns) <= set(reader.fieldnames or ()):
             raise ValueError("a column is missing")
