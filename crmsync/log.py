@@ -35,7 +35,7 @@ _REDACTIONS = (
 # Libraries whose lines of level INFO repeat ours, or say nothing to an operator.
 _QUIET = (
     *("alembic", "amqp", "celery.app.trace", "celery.redirected", "celery.worker.strategy", "kombu"),
-    *("oauthlib", "requests_oauthlib", "slack_sdk", "urllib3"),
+    *("oauthlib", "requests_oauthlib", "urllib3"),
 )
 
 # Attributes that every LogRecord has; whatever else is on one was given by `extra=`.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from slack_sdk import WebClient, WebhookClient
-from slack_sdk.errors import SlackApiError
+import requests
 
 from crmsync.alerts.content import as_blocks, as_text, escape
-from crmsync.errors import RetryableError, VendorUnavailableError
-from crmsync.settings import SlackSettings
+from crmsync.connectors.http import Reply, encode, foreign_answer, reply_of, retry_after_seconds
+from crmsync.connectors.transport import exchange, new_session
+from crmsync.errors import RetryableError, UnexpectedAnswerError, VendorUnavailableError
+from crmsync.settings import Secret, SlackSettings
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 10.0  # for all of an exchange
+SLACK = "Slack"
+
+_WORD = re.compile(r"[a-z_]{1,60}")
 
 
 class Messenger(Protocol):
@@ -31,10 +36,9 @@ class Messenger(Protocol):
 
 def messenger_of(settings: SlackSettings) -> Messenger:
     if settings.bot_token is not None:
-        client = WebClient(settings.bot_token.reveal(), base_url=settings.api_url, timeout=TIMEOUT_SECONDS)
-        return SlackBot(client, settings.channel)
+        return SlackBot(new_session(), settings.api_url, settings.bot_token, settings.channel)
     if settings.webhook_url is not None:
-        return SlackWebhook(WebhookClient(settings.webhook_url.reveal(), timeout=TIMEOUT_SECONDS))
+        return SlackWebhook(new_session(), settings.webhook_url)
     return LogMessenger()
 
 
@@ -43,24 +47,29 @@ class SlackBot:
 
     update_seconds = 30.0
 
-    def __init__(self, client: WebClient, channel: str) -> None:
-        self._client = client
+    def __init__(self, session: requests.Session, api_url: str, token: Secret, channel: str) -> None:
+        self._session = session
+        self._api_url = api_url.rstrip("/")
+        self._token = token
         self._channel = channel
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        text, blocks = escape(as_text(content, occurrences)), as_blocks(content, occurrences)
-        message: dict[str, Any] = {"text": text, "blocks": blocks}
         channel, _, stamp = message_id.partition(":")
-        try:
-            if stamp:
-                answer = self._client.chat_update(channel=channel, ts=stamp, **message)
-            else:
-                answer = self._client.chat_postMessage(channel=self._channel, **message)
-        except SlackApiError as error:
-            raise _error(error.response.status_code, error.response.headers) from error
-        except OSError as error:
-            raise VendorUnavailableError("Slack does not answer.", system="Slack") from error
-        return f"{answer['channel']}:{answer['ts']}"
+        if stamp:
+            answer = self._call("chat.update", {"channel": channel, "ts": stamp, **_message(content, occurrences)})
+        else:
+            answer = self._call("chat.postMessage", {"channel": self._channel, **_message(content, occurrences)})
+        return f"{answer.get('channel')}:{answer.get('ts')}"
+
+    def _call(self, method: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        reply = _post(self._session, f"{self._api_url}/{method}", body, headers)
+        answer = reply.body
+        if not isinstance(answer, Mapping) or reply.status != 200:
+            raise _error(reply)
+        if answer.get("ok") is not True:
+            raise _error(reply, str(answer.get("error")))
+        return answer
 
 
 class SlackWebhook:
@@ -68,17 +77,14 @@ class SlackWebhook:
 
     update_seconds = 300.0
 
-    def __init__(self, client: WebhookClient) -> None:
-        self._client = client
+    def __init__(self, session: requests.Session, url: Secret) -> None:
+        self._session = session
+        self._url = url
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        text, blocks = escape(as_text(content, occurrences)), as_blocks(content, occurrences)
-        try:
-            answer = self._client.send(text=text, blocks=blocks)
-        except OSError as error:
-            raise VendorUnavailableError("Slack does not answer.", system="Slack") from error
-        if answer.status_code != 200:
-            raise _error(answer.status_code, answer.headers)
+        reply = _post(self._session, self._url.reveal(), _message(content, occurrences), {})
+        if reply.status != 200 or "html" in reply.headers.get("Content-Type", "").lower():
+            raise _error(reply)
         return ""
 
 
@@ -92,9 +98,28 @@ class LogMessenger:
         return ""
 
 
-def _error(status: int, headers: Mapping[str, str]) -> RetryableError:
+def _message(content: Mapping[str, Any], occurrences: int) -> dict[str, Any]:
+    return {"text": escape(as_text(content, occurrences)), "blocks": as_blocks(content, occurrences)}
+
+
+def _post(session: requests.Session, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+    """Raises: RetryableError, whatever goes wrong: an alert is never given up."""
+    try:
+        with exchange(SLACK, "alert", seconds=TIMEOUT_SECONDS):
+            json = {"Content-Type": "application/json; charset=utf-8"}
+            response = session.post(url, data=encode(body), headers={**json, **headers})
+            return reply_of(response, response.content)
+    except UnexpectedAnswerError as error:
+        raise VendorUnavailableError(str(error), system=SLACK, operation="alert") from None
+
+
+def _error(reply: Reply, word: str = "") -> RetryableError:
     """A refusal is tried again as well: a person may still repair the token or the channel."""
-    wait = str(headers.get("Retry-After") or headers.get("retry-after") or "")
+    if reply.status < 400 and not word:
+        return foreign_answer(SLACK, "alert", reply)
     return VendorUnavailableError(
-        f"Slack answered {status}.", system="Slack", retry_after_seconds=float(wait) if wait.isdigit() else None
+        f"Slack answered {word if _WORD.fullmatch(word) else reply.status}.",
+        system=SLACK,
+        operation="alert",
+        retry_after_seconds=retry_after_seconds(reply.headers),
     )
