@@ -56,6 +56,7 @@ class SalesforceSettings:
     low_stock_field: str = "Low_Stock_Alert__c"
     calls_at_once: int = 0  # Salesforce limits only calls that last for 20 seconds
     catch_up_filter: str = ""  # a condition in SOQL
+    extra_hosts: tuple[str, ...] = ()  # to which tokens may be sent beside Salesforce's own
     webhook_secret_previous: Secret | None = None
     webhook_bearer: tuple[Secret, ...] = ()
     webhook_token: tuple[Secret, ...] = ()
@@ -397,6 +398,9 @@ def _salesforce(reader: Reader) -> SalesforceSettings | None:
         low_stock_field=reader.text("SF_LOW_STOCK_FIELD", "Low_Stock_Alert__c", pattern=_FIELD),
         calls_at_once=reader.integer("SF_CALLS_AT_ONCE", 0, maximum=10_000),
         catch_up_filter=reader.text("SF_CATCH_UP_FILTER"),
+        extra_hosts=_codes(
+            reader, "SF_EXTRA_HOSTS", code=r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", example="crm.example.com"
+        ),
     )
 
 

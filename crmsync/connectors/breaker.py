@@ -140,12 +140,13 @@ class GuardedBudget:
                 raise
             self._sign_ins_lost = 0
 
-    def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
-        self._budget.learn(headers, status, is_settled=is_settled)
+    def unsettled(self, headers: Mapping[str, str], status: int) -> None:
+        self._budget.unsettled(headers, status)
+
+    def learn(self, headers: Mapping[str, str], status: int) -> None:
+        self._budget.learn(headers, status)
         if status >= 500:
             self._breaker.failed(is_probe=self._here.looked())
-            return
-        if not is_settled:
             return
         self._here.looked()
         self._breaker.answered(self._here.operation)

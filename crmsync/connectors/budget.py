@@ -58,11 +58,11 @@ class Budget(Protocol):
         under way. Both are definite: nothing has been sent.
         """
 
-    def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
-        """Take note of what an answer says of the quota, and that there was one. Never raises.
+    def learn(self, headers: Mapping[str, str], status: int) -> None:
+        """Take note of what an answer says of the quota, and that there was one. Never raises."""
 
-        It is not settled where it refuses the credentials or the account: that says nothing good of the system.
-        """
+    def unsettled(self, headers: Mapping[str, str], status: int) -> None:
+        """As learn(), for an answer that refuses the token or the account: it is no sign that the system serves us."""
 
     def account_refused(self, operation: str, reason: str) -> None:
         """The system refuses the account, for this *operation* or, without one, for all. Never raises."""
@@ -83,7 +83,10 @@ class Unlimited:
     def call(self, operation: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def learn(self, headers: Mapping[str, str], status: int, *, is_settled: bool = True) -> None:
+    def learn(self, headers: Mapping[str, str], status: int) -> None:
+        pass
+
+    def unsettled(self, headers: Mapping[str, str], status: int) -> None:
         pass
 
     def account_refused(self, operation: str, reason: str) -> None:

@@ -144,7 +144,7 @@ def access_token(answer: Any, seconds: float) -> AccessToken | None:
     return AccessToken(
         value=value,
         expires_at=datetime.now(UTC) + timedelta(seconds=lifetime),
-        instance_url=str(answer.get("instance_url") or "").rstrip("/"),
+        instance_url=str(answer.get("instance_url") or answer.get("api_domain") or "").rstrip("/"),
         account=str(answer.get("id") or ""),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as jsonlib
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ import requests
 
 from crmsync import errors
 from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.renewals import Renewals
 from crmsync.connectors.transport import content, exchange, lines, new_session, text
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
@@ -171,6 +173,9 @@ STATUS_ERRORS: Mapping[int, type[errors.CrmsyncError]] = {
 Answer = tuple[Reply, "errors.CrmsyncError | None"]
 T = TypeVar("T")
 
+Address = str | Callable[[], str]
+"""Where a call goes; a function where a new token may bring another address."""
+
 Explain = Callable[[Reply], "Failure | None"]
 """Reads a vendor's answer: a Failure if it reports one (even under 200), None if all is well."""
 
@@ -185,8 +190,8 @@ A vendor declares it once, `VendorClient(…, speaks=speaks_json)`, and a call t
 see is_foreign(), and never comes to Explain.
 """
 
-# The status alone says what these mean, whoever answers: sign in (again), come back later, an internal error.
-_PLAIN_STATUS = frozenset({401, 407, 408, 425, 429})
+# The status alone says what these mean, whoever answers: sign in (again), come back later, the call is too large.
+_PLAIN_STATUS = frozenset({401, 407, 408, 413, 414, 425, 429, 431})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EMPTY_STATUS = frozenset({204, 205})
 
@@ -246,12 +251,13 @@ class VendorClient:
         self._headers = dict(headers or {})
         self._budget = budget
         self._speaks = speaks
+        self._renewals: defaultdict[str, Renewals] = defaultdict(Renewals)
 
     def call(
         self,
         operation: str,
         method: str,
-        url: str,
+        url: Address,
         *,
         params: Mapping[str, str] | None = None,
         json: Any = None,
@@ -259,20 +265,23 @@ class VendorClient:
         headers: Mapping[str, str] | None = None,
         speaks: Speaks | None = None,
         read: ReadLines | None = None,
+        scope: str = "",
     ) -> Reply:
         """Send one call, with one refresh after a 401; *operation* is its stable name in errors and logs.
 
         An answer of any size is handed to *read*, line by line as it comes; what that returns is the reply's body.
+        *scope* names the calls that stand and fall with the same permission; by default each operation does alone.
 
         Raises: the errors of errors.py; `is_definite` tells whether the vendor has surely not done it. Where the
         budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
         WouldWriteError.
         """
         call = _call(operation, method, url, params, json, data, headers, speaks or self._speaks, read)
+        scope = scope or operation
         if _is_rehearsal.get() and method not in READS:
             raise WouldWriteError(_write(call))
         self._budget.admit(operation)
-        reply, error = self._signed(call)
+        reply, error = self._signed(call, scope)
         if isinstance(error, errors.AccountRefusedError):
             self._account_refused(error, "" if reply.status == UNAUTHORIZED else operation)
         if isinstance(error, errors.RateLimitedError):
@@ -300,39 +309,45 @@ class VendorClient:
     def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
         self._budget.account_refused(operation, " ".join(filter(None, (str(error), error.advice))))
 
-    def _signed(self, call: _Call) -> Answer:
+    def _signed(self, call: _Call, scope: str) -> Answer:
         """The answer to *call*, with credentials that were renewed where they had ended."""
         if self._authorizer is None:
             return self._send(call, {})
         credentials = self.signed_in(self._authorizer.headers)
-        reply, error = self._send(call, credentials)
+        answer = self._send(call, credentials)
+        if not _is_unauthorized(answer):
+            return answer
+        again = partial(self._renewed, call, self._authorizer, credentials, answer)
+        return self._renewals[scope].answer(answer, time.monotonic(), again, _is_unauthorized)
+
+    def _renewed(self, call: _Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer) -> Answer:
         for _ in range(RENEWALS_MAX):
-            if reply.status != UNAUTHORIZED:
-                break
-            renewal = self.signed_in(partial(self._authorizer.renew, credentials))
+            renewal = self.signed_in(partial(authorizer.renew, credentials))
             if not renewal:
                 break
-            credentials = self.signed_in(self._authorizer.headers)
-            reply, error = self._send(call, credentials)
-            if renewal is not Renewal.ADOPTED:
+            credentials = self.signed_in(authorizer.headers)
+            answer = self._send(call, credentials)
+            if renewal is not Renewal.ADOPTED or not _is_unauthorized(answer):
                 break
-        return reply, error
+        return answer
 
     def _send(self, call: _Call, credentials: Mapping[str, str]) -> Answer:
+        address = call.address
         with self._budget.call(call.operation):
-            reply = self._exchange(call, credentials)
+            reply = self._exchange(call, address, credentials)
             if is_foreign(reply, call.speaks):
                 raise foreign_answer(self.system, call.operation, reply)
         error = self._error(call.operation, reply)
-        is_settled = reply.status != UNAUTHORIZED and not isinstance(error, errors.AccountRefusedError)
-        self._budget.learn(reply.headers, reply.status, is_settled=is_settled)
+        is_refused = reply.status == UNAUTHORIZED or isinstance(error, errors.AccountRefusedError)
+        learn = self._budget.unsettled if is_refused else self._budget.learn
+        learn(reply.headers, reply.status)
         return reply, error
 
-    def _exchange(self, call: _Call, credentials: Mapping[str, str]) -> Reply:
+    def _exchange(self, call: _Call, address: str, credentials: Mapping[str, str]) -> Reply:
         with exchange(self.system, call.operation, seconds=self._seconds(call)):
             response = self.session.request(
                 call.method,
-                call.url,
+                address,
                 params=call.params,
                 data=call.body,
                 headers={**self._headers, **call.headers, **credentials, **_correlation()},
@@ -353,6 +368,10 @@ class VendorClient:
         if failure is None and reply.status < 400:
             return None
         return error_of(self.system, operation, reply, failure or Failure())
+
+
+def _is_unauthorized(answer: Answer) -> bool:
+    return answer[0].status == UNAUTHORIZED
 
 
 def of_account(error: errors.AuthenticationError) -> errors.AccountRefusedError:
@@ -383,18 +402,22 @@ class _Call:
 
     operation: str
     method: str
-    url: str
+    url: Address
     params: Mapping[str, str] | None
     body: Any
     headers: Mapping[str, str]
     speaks: Speaks
     read: ReadLines | None
 
+    @property
+    def address(self) -> str:
+        return self.url if isinstance(self.url, str) else self.url()
+
 
 def _call(
     operation: str,
     method: str,
-    url: str,
+    url: Address,
     params: Mapping[str, str] | None,
     json: Any,
     data: Any,
@@ -409,7 +432,7 @@ def _call(
 
 def _write(call: _Call) -> Write:
     telling = {name: value for name, value in call.headers.items() if name.lower() in _TELLING_HEADERS}
-    address = requests.Request(call.method, call.url, params=call.params).prepare().url or call.url
+    address = requests.Request(call.method, call.address, params=call.params).prepare().url or call.address
     return Write(call.operation, call.method, address, telling, _readable(call.body))
 
 

@@ -106,11 +106,14 @@ class SharedBudget:
                 self._count(operation, window, in_background=in_background)
             yield
 
-    def learn(self, headers: Mapping[str, str], status: int = 200, *, is_settled: bool = True) -> None:
+    def learn(self, headers: Mapping[str, str], status: int = 200) -> None:
         announced = self.quota.read(headers)
         with suppress(NoRedisError):
             self._learn_limit(announced)
             self._learn_usage(announced)
+
+    def unsettled(self, headers: Mapping[str, str], status: int) -> None:
+        self.learn(headers, status)
 
     def account_refused(self, operation: str, reason: str) -> None:
         pass

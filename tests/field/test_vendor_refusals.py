@@ -266,7 +266,7 @@ def test_V7__an_address_whose_number_has_leading_zeros_leads_to_its_partner() ->
 
 def test_V7__an_order_whose_number_has_leading_zeros_is_read() -> None:
     with RawServer() as server:
-        server.at(ORDERS, json_answer({}, "404 Not Found"))
+        server.at(ORDERS, sap_refusal("/IWBEP/CM_MGW_RT/020", "…", status="404 Not Found"))
         server.at(f"{ORDERS}('{PADDED}')", json_answer({"d": {"SalesOrder": PADDED}}))
 
         assert sap(server.url).read_order("4711").key == "4711"

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from crmsync.connectors import s4hana
+from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import Renewal, new_session
 from crmsync.connectors.s4hana import S4Hana
@@ -130,6 +131,13 @@ def zoho(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes
         behaviour=settings.behaviour,
         budget=budget,
     )
+
+
+def zoho_check(url: str, api_domain: str) -> list[Check]:
+    """What doctor says of a connection whose token is of *api_domain*."""
+    books = zoho(url)
+    books._api_domain = lambda: api_domain
+    return books.check()
 
 
 def zoho_answer(code: int, status: str = "400 Bad Request", text: str = "…", **more: Any) -> bytes:

@@ -12,10 +12,10 @@ from crmsync.connectors import auth
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import client_credentials
-from crmsync.connectors.http import Authorizer, Explain, VendorClient, new_session
+from crmsync.connectors.http import Authorizer, Explain, Speaks, VendorClient, new_session, speaks_anything
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import Tokens
-from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome
+from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome, speaks
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
@@ -173,19 +173,20 @@ def connect(
 ) -> S4Hana:
     """The connector of one system, with the two sessions it needs: one keeps cookies, for the CSRF tokens."""
     address = Address(settings.base_url, settings.sap_client)
-    client = partial(_client, settings, _authorizer(settings, token_store), behaviour.call_seconds)
-    tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, budget), address)
+    client = partial(_client, settings, _authorizer(settings, token_store), behaviour.call_seconds, budget)
+    tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, speaks_anything), address)
     explained = partial(explain, lock_codes=settings.lock_codes)
-    return S4Hana(settings, ServiceClient(client(new_session(), explained, budget), tokens, address))
+    return S4Hana(settings, ServiceClient(client(new_session(), explained, speaks), tokens, address))
 
 
 def _client(
     settings: SapSettings,
     authorizer: Authorizer,
     call_seconds: float,
+    budget: Budget,
     session: requests.Session,
     explained: Explain,
-    budget: Budget = UNLIMITED,
+    spoken: Speaks,
 ) -> VendorClient:
     return VendorClient(
         system=SYSTEM,
@@ -195,6 +196,7 @@ def _client(
         call_seconds=call_seconds,
         headers={"Accept": "application/json", "Accept-Language": settings.language},
         budget=budget,
+        speaks=spoken,
     )
 
 

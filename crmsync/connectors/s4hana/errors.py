@@ -23,6 +23,7 @@ _SENTENCES = {
 SIGNED_OUT = "HTTP 401"
 FORBIDDEN = 403
 NOT_IMPLEMENTED = 501
+_TOLD_BY_STATUS = (403, 412, 423, 428)
 _FINAL = (401, 408, 429)  # what says the same at every address
 _SIGNED_OUT = Failure(
     SIGNED_OUT,
@@ -56,6 +57,19 @@ class StaleTokenError(errors.AuthenticationError):
 
 class NoTokenHereError(errors.CrmsyncError):
     """SAP S/4HANA gives no CSRF token at this address."""
+
+
+def speaks(reply: Reply) -> bool:
+    """SAP's own answer: JSON, with `error` where it is one; or a status of its front end, whose page says no more.
+
+    >>> speaks(Reply(404, {}, {"error": {"code": "X/1"}})), speaks(Reply(404, {}, text="<html>"))
+    (True, False)
+    >>> speaks(Reply(403, {}, text="<html>")), speaks(Reply(200, {}, {"d": {}})), speaks(Reply(200, {}, text="<html>"))
+    (True, True, False)
+    """
+    if reply.status >= 400:
+        return (isinstance(reply.body, Mapping) and "error" in reply.body) or reply.status in _TOLD_BY_STATUS
+    return isinstance(reply.body, dict | list)
 
 
 @contextmanager

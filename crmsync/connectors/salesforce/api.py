@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from crmsync.connectors.http import Authorizer, ReadLines, Reply, VendorClient, speaks_csv
+from crmsync.connectors.salesforce.causes import MOVED
 from crmsync.domain.tokens import AccessToken
-from crmsync.errors import ConfigurationError, UnexpectedAnswerError
+from crmsync.errors import (
+    CertificateError,
+    ConfigurationError,
+    CrmsyncError,
+    UnexpectedAnswerError,
+    VendorUnavailableError,
+)
 
 SYSTEM = "Salesforce"
 
 _ADDRESS = re.compile(r"(https?)://([A-Za-z0-9.-]{1,253}|\[::1\])(?::\d{1,5})?")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
+# Where organizations live: production, sandboxes, government, and the operator in China
+# (help.salesforce.com, "My Domain URL Formats").
+_SALESFORCE_HOSTS = (
+    "salesforce.com",
+    "force.com",
+    "salesforce.mil",
+    "cloudforce.com",
+    "database.com",
+    "sfcrmproducts.cn",
+)
+_MOVED_STATUS = re.compile(r"HTTP (3\d\d|40[0-9]|410|421)")
+ASK_AGAIN_SECONDS = 300.0
 _CSV = "text/csv"
 _NEXT_PAGE = re.compile(r"/services/data/v\d{1,3}\.\d/query/[A-Za-z0-9_~%.-]{1,500}")
 
@@ -38,12 +59,23 @@ class Page:
 class SalesforceApi:
     """One organization as paths, JSON and CSV."""
 
-    def __init__(self, client: VendorClient, authorizer: TokenAuthorizer, *, api_version: str, login_url: str) -> None:
+    def __init__(
+        self,
+        client: VendorClient,
+        authorizer: TokenAuthorizer,
+        *,
+        api_version: str,
+        login_url: str,
+        extra_hosts: Collection[str] = (),
+    ) -> None:
         self._client = client
         self._authorizer = authorizer
         self._data = f"/services/data/v{api_version.removeprefix('v')}"
         self._login_url = login_url
+        self._extra_hosts = extra_hosts
         self._trusted = ""
+        self._asked_at = float("-inf")
+        self._lock = threading.Lock()
 
     def instance(self) -> str:
         """The organization's address, signing in where no token is at hand.
@@ -52,7 +84,7 @@ class SalesforceApi:
         """
         address = self._client.signed_in(self._authorizer.token).instance_url
         if address != self._trusted:
-            self._trusted = trusted(address, self._login_url)
+            self._trusted = trusted(address, self._login_url, self._extra_hosts)
         return address
 
     def account(self) -> str:
@@ -60,20 +92,50 @@ class SalesforceApi:
         return self._authorizer.token().account
 
     def call(self, operation: str, method: str, path: str, *, json: Any = None) -> Any:
-        """The parsed body of a success, or None where there is none; *path* is below /services/data/v…
-
-        Raises: UnexpectedAnswerError for a body that is no JSON, whatever its status.
-        """
-        return _json(operation, self._client.call(operation, method, self._url(path), json=json))
+        """The parsed body of a success, or None where there is none; *path* is below /services/data/v…"""
+        return self._send(operation, method, f"{self._data}{path}", json=json).body
 
     def upload_csv(self, operation: str, path: str, text: str) -> None:
         headers = {"Content-Type": f"{_CSV}; charset=UTF-8"}
-        _json(operation, self._client.call(operation, "PUT", self._url(path), data=text.encode(), headers=headers))
+        self._send(operation, "PUT", f"{self._data}{path}", data=text.encode(), headers=headers)
 
     def read_csv(self, operation: str, path: str, read: ReadLines) -> Any:
         """What *read* makes of the lines; whether they have the right columns is for it to say."""
-        url, headers = self._url(path), {"Accept": _CSV}
-        return self._client.call(operation, "GET", url, headers=headers, speaks=speaks_csv, read=read).body
+        headers = {"Accept": _CSV}
+        reply = self._send(operation, "GET", f"{self._data}{path}", headers=headers, speaks=speaks_csv, read=read)
+        return reply.body
+
+    def _send(self, operation: str, method: str, path: str, **options: Any) -> Reply:
+        """One call to the organization's address; where that has moved, once more at the new one.
+
+        Whatever we write there may be written twice: an update of fields, a part of a job that is not closed yet.
+        """
+        address = self.instance()
+
+        def url() -> str:
+            return f"{self.instance()}{path}"
+
+        try:
+            return self._client.call(operation, method, url, **options)
+        except CrmsyncError as error:
+            if not may_have_moved(error) or not self._has_moved(address):
+                raise
+        return self._client.call(operation, method, url, **options)
+
+    def _has_moved(self, address: str) -> bool:
+        """Whether a new sign-in names another address than *address*; asked for at most once in five minutes."""
+        try:
+            if self.instance() == address and self._may_ask():
+                self._client.signed_in(lambda: self._authorizer.renew(self._authorizer.headers()))
+            return self.instance() != address
+        except CrmsyncError:
+            return False  # the call's own failure says more
+
+    def _may_ask(self) -> bool:
+        with self._lock:
+            is_due = time.monotonic() - self._asked_at > ASK_AGAIN_SECONDS
+            self._asked_at = time.monotonic() if is_due else self._asked_at
+            return is_due
 
     def query(self, operation: str, soql: str) -> Iterator[Any]:
         """Every row that *soql* finds."""
@@ -105,46 +167,58 @@ class SalesforceApi:
             if path in seen:
                 raise unexpected(operation, "nextRecordsUrl", "the same page came twice")
             seen.add(path)
-            page = _json(operation, self._client.call(operation, "GET", f"{self.instance()}{path}"))
+            page = self._send(operation, "GET", path).body
 
     def _query(self, operation: str, soql: str) -> Any:
-        return _json(operation, self._client.call(operation, "GET", self._url("/query"), params={"q": soql}))
-
-    def _url(self, path: str) -> str:
-        return f"{self.instance()}{self._data}{path}"
+        return self._send(operation, "GET", f"{self._data}/query", params={"q": soql}).body
 
 
-def trusted(address: str, login_url: str) -> str:
-    """*address*, if the token may be sent there: https; in the clear only on this machine, or on the sign-in's host.
+def may_have_moved(error: CrmsyncError) -> bool:
+    """Whether a failure at an address may mean that the organization has another one by now.
 
-    That settings.py has let the sign-in be in the clear is the user's will (CRMSYNC_ALLOW_HTTP).
+    That is said by Salesforce, by a redirect or a page without it, or there is nothing at the address any more.
+    """
+    if isinstance(error, CertificateError) or error.code == MOVED:
+        return True
+    is_page = _MOVED_STATUS.fullmatch(error.code or "") is not None
+    is_gone = error.code is None and error.is_definite
+    return isinstance(error, VendorUnavailableError) and (is_page or is_gone)
+
+
+def trusted(address: str, login_url: str, extra_hosts: Collection[str] = ()) -> str:
+    """*address*, if the token may be sent there: https to a host of Salesforce, of the sign-in, or of *extra_hosts*.
+
+    In the clear only on this machine, or on the sign-in's host: that settings.py has let the sign-in be in the clear is
+    the user's will (CRMSYNC_ALLOW_HTTP).
+
+    >>> trusted("https://acme.my.salesforce.com", "https://login.salesforce.com")
+    'https://acme.my.salesforce.com'
     """
     found = _ADDRESS.fullmatch(address)
     if found:
-        scheme, host = found.groups()
+        scheme, host = found[1], found[2].lower()
         login = urlsplit(login_url)
-        if scheme == "https" or host in _THIS_MACHINE or (login.scheme == "http" and host == login.hostname):
+        is_ours = host == login.hostname or _is_below(host, (*_SALESFORCE_HOSTS, *extra_hosts))
+        if host in _THIS_MACHINE or (
+            is_ours if scheme == "https" else login.scheme == "http" and host == login.hostname
+        ):
             return address
     raise ConfigurationError(
-        "Salesforce names an address for its API to which crmsync sends no credentials: it must start with https://.",
+        "Salesforce names an address for its API to which crmsync sends no credentials: it must start with https:// "
+        "and be Salesforce's own.",
         system=SYSTEM,
         operation="token",
-        field_errors={"instance_url": "is no address that starts with https://"},
-        advice="Check SF_LOGIN_URL, then run `crmsync doctor`.",
+        field_errors={"instance_url": "is no address of Salesforce that starts with https://"},
+        advice="Check SF_LOGIN_URL; a host of your own goes into SF_EXTRA_HOSTS. Then run `crmsync doctor`.",
     )
+
+
+def _is_below(host: str, domains: Collection[str]) -> bool:
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
 def unexpected(operation: str, field: str, problem: str) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors={field: problem})
-
-
-def _json(operation: str, reply: Reply) -> Any:
-    if reply.body is None and reply.text.strip():
-        code = f"HTTP {reply.status}"
-        raise UnexpectedAnswerError(
-            "The answer of Salesforce can't be read.", system=SYSTEM, operation=operation, code=code
-        )
-    return reply.body
 
 
 def _records(operation: str, page: Any) -> list[Any]:

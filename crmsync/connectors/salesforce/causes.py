@@ -13,6 +13,7 @@ from crmsync.connectors.http import Failure
 
 APPROVAL_WAIT_SECONDS = 3600.0  # a person has to approve or reject the record
 LOCK = "UNABLE_TO_LOCK_ROW"
+MOVED = "URL_NOT_RESET"
 
 _AGAIN = "Then replay."
 _AUTOMATION = "An automation of the Salesforce organization (a trigger or flow) failed on this change."
@@ -133,6 +134,9 @@ TABLE: Mapping[str, Failure] = {
         error=errors.ConcurrentUpdateError,
         message="The record is locked in Salesforce by an approval process.",
         retry_after_seconds=APPROVAL_WAIT_SECONDS,
+    ),
+    MOVED: Failure(
+        error=errors.VendorUnavailableError, message="The organization has another address in Salesforce by now."
     ),
     "QUERY_TIMEOUT": BUSY,
     "SERVER_UNAVAILABLE": BUSY,

@@ -18,7 +18,7 @@ from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
 from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
-from crmsync.connectors.salesforce.errors import explainer
+from crmsync.connectors.salesforce.errors import explainer, speaks
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.won_deals import WonDealReader
@@ -62,11 +62,18 @@ class Salesforce:
             session=session,
             authorizer=authorizer,
             explain=explainer(soql.uncertain_fields(settings)),
+            speaks=speaks,
             call_seconds=behaviour.call_seconds,
             headers={"Accept": "application/json", "Sforce-Call-Options": f"client={CLIENT}"},
             budget=budget,
         )
-        self._api = SalesforceApi(client, authorizer, api_version=settings.api_version, login_url=settings.login_url)
+        self._api = SalesforceApi(
+            client,
+            authorizer,
+            api_version=settings.api_version,
+            login_url=settings.login_url,
+            extra_hosts=settings.extra_hosts,
+        )
         self._settings = settings
         self._default_currency = currency = behaviour.default_currency
         lacking = {soql.CURRENCY} if currency else set()  # more as Salesforce refuses them

@@ -20,6 +20,11 @@ DAILY_QUOTA_WAIT_SECONDS = 900.0  # the quota counts the last 24 hours: some of 
 CONCURRENCY_WAIT_SECONDS = 30.0  # a call counts once it has lasted for 20 seconds
 
 _GONE = 410
+_UNAUTHORIZED = 401
+_WRITTEN = (201, 204)
+_PAGE = Failure(
+    error=errors.VendorUnavailableError, message="Something before Salesforce refused the call, also with a new token."
+)
 _REFUSED = "is refused"
 _UNKNOWN = "does not exist, or the integration user may not see it"
 
@@ -39,6 +44,21 @@ class _Problem:
     text: str
 
 
+def speaks(reply: Reply) -> bool:
+    """Salesforce's own answer: JSON, whose items have a code where it is an error; nothing where a write needs none.
+
+    >>> speaks(Reply(404, {}, [{"errorCode": "NOT_FOUND"}])), speaks(Reply(404, {}, {"message": "no route"}))
+    (True, False)
+    >>> speaks(Reply(204, {})), speaks(Reply(406, {})), speaks(Reply(200, {}, text="<html>"))
+    (True, False, False)
+    """
+    if reply.status >= 400:
+        return reply.status == _GONE or any(_problems(reply.body, "errorCode"))
+    if reply.status in _WRITTEN and not reply.text.strip():
+        return True
+    return isinstance(reply.body, dict | list)
+
+
 def explainer(asked: Iterable[str]) -> Explain:
     """Explains the answers to calls that name the fields *asked*, which some organizations lack."""
     return partial(_explain, {name.lower(): name for name in asked})
@@ -54,6 +74,8 @@ def _explain(asked: Mapping[str, str], reply: Reply) -> Failure | None:
 def _failure(asked: Mapping[str, str], reply: Reply, problems: list[_Problem]) -> Failure:
     if reply.status == _GONE:
         return replace(RETIRED, code=_code(problems))
+    if reply.status == _UNAUTHORIZED and not problems:
+        return _PAGE
     # At 5xx nothing is certain but the code's name.
     return _by_code(asked, reply, problems) if reply.status < 500 else Failure(code=_code(problems))
 

@@ -50,6 +50,7 @@ class BooksApi:
             params={**self._organization, **(params or {})},
             json=json,
             headers=headers,
+            scope=_scope(path),
         ).body
 
     def organizations(self) -> Any:
@@ -83,6 +84,7 @@ class BooksApi:
             "GET",
             f"{self._base}{path}",
             params={**self._organization, **params, "per_page": str(PAGE_SIZE_MAX)},
+            scope=_scope(path),
         )
         if reply.status == NO_CONTENT:
             return Page([], has_more=False)
@@ -90,6 +92,15 @@ class BooksApi:
         if not isinstance(rows, list):
             raise _unexpected(operation, keys[0], "is missing")
         return _page_of(rows, reply.body)
+
+
+def _scope(path: str) -> str:
+    """What a token must be allowed for *path*.
+
+    >>> _scope("/customerpayments/46"), _scope("/invoices")
+    ('customerpayments', 'invoices')
+    """
+    return path.strip("/").partition("/")[0]
 
 
 def _page_of(rows: list[Any], body: Mapping[str, Any]) -> Page:

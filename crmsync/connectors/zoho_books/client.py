@@ -17,7 +17,7 @@ from crmsync.connectors.http import Authorizer, VendorClient, new_session
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.doctor import examine
-from crmsync.connectors.zoho_books.errors import explain
+from crmsync.connectors.zoho_books.errors import explain, speaks
 from crmsync.connectors.zoho_books.lines import LinePolicy, invoice_line
 from crmsync.connectors.zoho_books.lookups import Currencies, Items
 from crmsync.connectors.zoho_books.payments import PaymentReader
@@ -44,7 +44,7 @@ def connect(
     """The connector of a process, with one session and one shared token."""
 
     def fetch() -> AccessToken:
-        # The `api_domain` of the answer is not read: ZOHO_API_URL alone decides where a token is sent.
+        # The answer's `api_domain` is for the doctor only: ZOHO_API_URL alone decides where a token is sent.
         return refresh_token(
             SYSTEM,
             token_url=f"{settings.accounts_url}/oauth/v2/token",
@@ -55,7 +55,14 @@ def connect(
         )
 
     token = SharedToken(CONNECTION, store=token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)
-    return ZohoBooks(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
+    return ZohoBooks(
+        session=new_session(),
+        authorizer=token,
+        settings=settings,
+        behaviour=behaviour,
+        budget=budget,
+        api_domain=lambda: token.token().instance_url,
+    )
 
 
 def utc_now() -> datetime:
@@ -76,16 +83,20 @@ class ZohoBooks:
         behaviour: Behaviour,
         clock: Clock = utc_now,
         budget: Budget = UNLIMITED,
+        api_domain: Callable[[], str] = lambda: "",
     ) -> None:
+        """*api_domain* is the API's address of the data centre that the token comes from, "" where it did not say."""
         client = VendorClient(
             system=SYSTEM,
             session=session,
             authorizer=authorizer,
             explain=explain,
+            speaks=speaks,
             call_seconds=behaviour.call_seconds,
             headers={"Accept": "application/json"},
             budget=budget,
         )
+        self._api_domain = api_domain
         self._api = BooksApi(client, api_url=settings.api_url, organization_id=settings.organization_id)
         self._settings = settings
         self._behaviour = behaviour
@@ -97,7 +108,7 @@ class ZohoBooks:
 
     def check(self) -> list[Check]:
         """Sign in and read one thing per permission; an unknown custom field shows only when it is written."""
-        return examine(self._api, self._settings, self._behaviour)
+        return examine(self._api, self._settings, self._behaviour, self._api_domain)
 
     # Customers
 

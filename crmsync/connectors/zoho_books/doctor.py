@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from crmsync.connectors.base import Check
@@ -10,22 +11,32 @@ from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.errors import AuthenticationError, CrmsyncError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
+MALFORMED = "14"
+_DATA_CENTRE = re.compile(r"https?://[A-Za-z0-9.-]{1,100}(:\d{1,5})?")
 _SIGN_IN = "token"  # the operation of errors that auth.py raises
 
 Probe = Callable[[], str]
 """Reads one thing and says what is wrong with it, or ""."""
 
 
-def examine(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> list[Check]:
-    """The first line is the sign-in; where it fails there are no others."""
-    return list(_checks(api, settings, behaviour))
+def examine(
+    api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour, api_domain: Callable[[], str] = lambda: ""
+) -> list[Check]:
+    """The first line is the sign-in; where it fails, or belongs to another data centre, there are no others."""
+    return list(_checks(api, settings, behaviour, api_domain))
 
 
-def _checks(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[Check]:
+def _checks(
+    api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour, api_domain: Callable[[], str]
+) -> Iterator[Check]:
     for name, scope, probe in _probes(api, settings, behaviour):
         try:
             problem = probe()
         except CrmsyncError as error:
+            elsewhere = _elsewhere(settings, error, api_domain)
+            if elsewhere:
+                yield Check(f"{SYSTEM}: data centre", is_ok=False, detail=elsewhere)
+                return
             yield Check(f"{SYSTEM}: {name}", is_ok=False, detail=_detail(error, scope))
             if error.operation == _SIGN_IN:
                 return
@@ -40,6 +51,26 @@ def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) ->
     yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
     if settings.item_lookup:
         yield "items", "ZohoBooks.settings.READ", lambda: _readable(api, "items")
+
+
+def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Callable[[], str]) -> str:
+    """What is wrong where the token is of another data centre than the API; "" where that is not the cause.
+
+    There the API calls the token malformed (14), or not allowed (57) as it does for a missing scope.
+    """
+    if error.operation == _SIGN_IN or not isinstance(error, AuthenticationError):
+        return ""
+    told = api_domain()
+    is_other = _DATA_CENTRE.fullmatch(told) is not None and told != settings.api_url
+    if not is_other and error.code != MALFORMED:
+        return ""
+    signs_in = f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)"
+    if is_other:
+        return (
+            f"The sign-in at {signs_in} is for the data centre {told}, but ZOHO_API_URL is {settings.api_url}: "
+            f"set ZOHO_API_URL={told}, or ZOHO_ACCOUNTS_URL to the other one's."
+        )
+    return f"The token of {signs_in} is not valid at {settings.api_url} (ZOHO_API_URL): set both to one data centre."
 
 
 def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> str:

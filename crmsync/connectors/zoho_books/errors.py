@@ -12,6 +12,7 @@ from crmsync.connectors.http import Failure, Reply, retry_after_seconds
 SUCCESS = 0
 NO_CONTENT = 204
 NOT_FOUND = 404
+_UNAUTHORIZED = 401
 
 _PERMISSION = Failure(
     error=errors.AuthenticationError,
@@ -44,7 +45,9 @@ _PLAN_IS_OVER = Failure(
     message="The plan or trial of the organization is over in Zoho Books.",
     advice="Renew or upgrade its subscription there.",
 )
-_UNREADABLE = Failure(error=errors.UnexpectedAnswerError, message="The answer of Zoho Books can't be read.")
+_PAGE = Failure(
+    error=errors.VendorUnavailableError, message="Something before Zoho Books refused the call, also with a new token."
+)
 _INTERNAL = Failure(error=errors.VendorUnavailableError, message="Zoho Books reports an internal error.")
 _TABLE: Mapping[tuple[int, int], Failure] = {
     (401, 14): _NOT_SIGNED_IN,
@@ -79,15 +82,22 @@ _UNDER_200 = {code: failure for (_, code), failure in _TABLE.items()}
 _WAITS: Mapping[int, tuple[float, float]] = {44: (60.0, 60.0), 45: (3600.0, 86_400.0), 1070: (5.0, 60.0)}
 
 
+def speaks(reply: Reply) -> bool:
+    """Zoho's own answer: JSON with a code, or no content.
+
+    >>> speaks(Reply(404, {}, {"code": 1002})), speaks(Reply(404, {}, {"message": "no route"})), speaks(Reply(204, {}))
+    (True, False, True)
+    """
+    return reply.status == NO_CONTENT or _code(reply.body) is not None
+
+
 def explain(reply: Reply) -> Failure | None:
-    """None if the answer is a success: `code` 0, or no content; a page of HTML is none."""
-    if reply.status == NO_CONTENT:
-        return None
+    """None if the answer is a success: `code` 0, or no content."""
     code = _code(reply.body)
-    if reply.status < 300 and code == SUCCESS:
+    if reply.status == NO_CONTENT or (reply.status < 300 and code == SUCCESS):
         return None
-    if code is None and (reply.status < 400 or reply.status == NOT_FOUND):
-        return _UNREADABLE  # a page of whoever stands in between
+    if code is None:
+        return _PAGE if reply.status == _UNAUTHORIZED else None
     return _failure(reply, code)
 
 
@@ -96,9 +106,7 @@ def _code(body: Any) -> int | None:
     return int(value) if isinstance(value, int | str) and str(value).isascii() and str(value).isdecimal() else None
 
 
-def _failure(reply: Reply, code: int | None) -> Failure | None:
-    if code is None:
-        return None
+def _failure(reply: Reply, code: int) -> Failure:
     known = (
         _ACCOUNT.get(code) or _TABLE.get((reply.status, code)) or (_UNDER_200.get(code) if reply.status < 300 else None)
     )

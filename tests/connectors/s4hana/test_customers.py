@@ -21,6 +21,9 @@ REFERENCE = "001XX000003DGB2AAA"
 ACME = CustomerMatch("17100001", "Acme Ltd", "reference")
 
 
+NO_SUCH_SET = {"error": {"code": "/IWFND/CM_MGW/001", "message": {"lang": "en", "value": "…"}}}
+
+
 def numbers(field: str, *values: str) -> str:
     """A filter that finds each number with and without the zeros before it."""
     return " or ".join(f"{field} eq '{form}'" for value in values for form in (value, value.zfill(10)))
@@ -92,8 +95,11 @@ def test_an_email_address_is_quoted(sap: Sap, build: Build, fixture: LoadFixture
 
 @pytest.mark.parametrize("missing", ["the search by tax number", "both searches"])
 def test_a_search_that_a_system_lacks_finds_nobody(sap: Sap, build: Build, fixture: LoadFixture, missing: str) -> None:
-    sap.answers("GET", TAX_SET, status=404)
-    sap.answers("GET", EMAIL_SET, fixture("partners__none"), status=404 if missing == "both searches" else 200)
+    sap.answers("GET", TAX_SET, NO_SUCH_SET, status=404)
+    is_missing = missing == "both searches"
+    sap.answers(
+        "GET", EMAIL_SET, NO_SUCH_SET if is_missing else fixture("partners__none"), status=404 if is_missing else 200
+    )
 
     assert build().find_customers_by_keys(customer(tax_number="DE1")) == []
 
@@ -338,7 +344,8 @@ SECOND_LOOKS = {
     "no customer yet": ({"name": "partner__created_without_customer"}, errors.RetryableError),
     "refused": ({"status": 403}, errors.AuthenticationError),
     "too many calls": ({"status": 429}, errors.RateLimitedError),
-    "gone": ({"status": 404}, errors.RecordNotFoundError),
+    "gone": ({"status": 404, "json": NO_SUCH_SET}, errors.RecordNotFoundError),
+    "a page": ({"status": 404}, errors.VendorUnavailableError),
     "dump": ({"status": 500}, errors.VendorUnavailableError),
 }
 
@@ -349,10 +356,10 @@ def test_a_failed_second_look_never_denies_the_create(
 ) -> None:
     sap.gives_token(PARTNERS)
     sap.answers("POST", PARTNER_SET, fixture("partner__created_without_customer"), status=201)
-    body = fixture(look["name"]) if "name" in look else None
+    body = fixture(look["name"]) if "name" in look else look.get("json")
     sap.answers("GET", f"{PARTNER_SET}('10100009')", body, status=look.get("status", 200))
     if error_type is errors.RecordNotFoundError:
-        sap.answers("GET", f"{PARTNER_SET}('0010100009')", status=404)
+        sap.answers("GET", f"{PARTNER_SET}('0010100009')", body, status=404)
 
     with pytest.raises(error_type) as caught:
         build().create_customer(customer(), reference=REFERENCE, currency="EUR")

@@ -20,11 +20,11 @@ WAIT = {"Retry-After": "60"}
 
 # status, headers → error, is_definite, retry_after_seconds
 STATUSES: dict[str, tuple[int, dict[str, str], type[errors.CrmsyncError], bool, float | None]] = {
-    "bad request": (400, {}, errors.RejectedError, True, None),
+    "bad request": (400, {}, errors.VendorUnavailableError, False, None),
     "signed out": (401, {}, errors.AccountRefusedError, True, None),
     "no permission": (403, {}, errors.AuthenticationError, True, None),
-    "no such record": (404, {}, errors.RecordNotFoundError, True, None),
-    "conflict": (409, {}, errors.ConcurrentUpdateError, True, None),
+    "no such page": (404, {}, errors.VendorUnavailableError, False, None),
+    "conflict": (409, {}, errors.VendorUnavailableError, False, None),
     "changed meanwhile": (412, {}, errors.ConcurrentUpdateError, True, None),
     "locked": (423, {}, errors.ConcurrentUpdateError, True, None),
     "no If-Match": (428, {}, errors.ConcurrentUpdateError, True, None),
@@ -34,7 +34,7 @@ STATUSES: dict[str, tuple[int, dict[str, str], type[errors.CrmsyncError], bool, 
     "maintenance": (503, WAIT, errors.VendorUnavailableError, False, 60.0),
     "gateway timeout": (504, {}, errors.VendorUnavailableError, False, None),
     "log-on page": (302, {}, errors.VendorUnavailableError, False, None),
-    "a page under 201": (201, {}, errors.UnexpectedAnswerError, False, None),
+    "a page under 201": (201, {}, errors.VendorUnavailableError, False, None),
 }
 
 
@@ -60,6 +60,25 @@ def test_a_status(
     assert (caught.value.system, caught.value.operation) == ("SAP S/4HANA", "create_order")
 
 
+# SAP's own answer of a status
+OWN: dict[int, type[errors.CrmsyncError]] = {
+    400: errors.RejectedError,
+    404: errors.RecordNotFoundError,
+    409: errors.ConcurrentUpdateError,
+}
+
+
+@pytest.mark.parametrize(("status", "error_type"), OWN.items())
+def test_a_status_of_saps_own(sap: Sap, build: Build, status: int, error_type: type[errors.CrmsyncError]) -> None:
+    sap.gives_token(ORDERS)
+    sap.answers("POST", ORDER_SET, {"error": {"code": "V1/042"}}, status=status)
+
+    with pytest.raises(error_type) as caught:
+        build().create_order(REQUEST)
+
+    assert (type(caught.value), caught.value.is_definite) == (error_type, True)
+
+
 BROKEN = {
     "timeout": requests.ReadTimeout(),
     "reset": requests.ConnectionError(),
@@ -82,7 +101,6 @@ def test_a_broken_connection_leaves_the_outcome_open(sap: Sap, build: Build, fai
 UNREADABLE: dict[str, Any] = {
     "nothing": {},
     "a list": [],
-    "a text": "4711",
     "no d": {"SalesOrder": "4711"},
     "no entity": {"d": None},
     "a collection": {"d": {"results": []}},

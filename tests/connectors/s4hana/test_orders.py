@@ -218,7 +218,7 @@ def test_or_by_the_assignment(sap: Sap, build: Build, fixture: LoadFixture) -> N
 
 
 def test_a_missing_service_is_not_a_missing_order(sap: Sap, build: Build) -> None:
-    sap.answers("GET", ORDER_SET, status=404)
+    sap.answers("GET", ORDER_SET, {"error": {"code": "/IWFND/MED/170"}}, status=404)
 
     with pytest.raises(errors.RecordNotFoundError):
         build().find_orders(REFERENCE)

@@ -28,6 +28,7 @@ from crmsync.errors import (
     PermanentError,
     RecordNotFoundError,
     UnexpectedAnswerError,
+    VendorUnavailableError,
 )
 from crmsync.settings import Behaviour, SalesforceSettings, Secret
 
@@ -339,7 +340,7 @@ class TestWriteBack:
     def test_a_page_of_html_is_no_success(self, crm: Build, salesforce: responses.RequestsMock) -> None:
         salesforce.patch(DEAL_URL, status=200, body="<html>maintenance</html>")
 
-        with pytest.raises(UnexpectedAnswerError) as caught:
+        with pytest.raises(VendorUnavailableError) as caught:
             crm().write_back(DEAL, order_number="1", invoice_number="2", status="Synced")
 
         assert not caught.value.is_definite

@@ -97,7 +97,7 @@ def test_a_field_to_be_read_is_named(crm: Build, salesforce: responses.RequestsM
         ({"status": 404, "json": [{"errorCode": "NOT_FOUND"}]}, "SF_API_VERSION"),
         ({"status": 410, "body": ""}, "SF_API_VERSION"),
         ({"status": 503, "body": "<html>"}, "503"),
-        ({"status": 200, "body": "<html>"}, "can't be read"),
+        ({"status": 200, "body": "<html>"}, "Something before Salesforce"),
     ],
 )
 def test_every_failure_becomes_a_line(

@@ -26,7 +26,8 @@ ROWS = [
     (403, body("API_CURRENTLY_DISABLED"), errors.AccountRefusedError, True, None),
     (403, body("INSUFFICIENT_ACCESS_OR_READONLY"), errors.AuthenticationError, True, None),
     (403, body("SOMETHING_NEW"), errors.AuthenticationError, True, None),
-    (403, "", errors.AuthenticationError, True, None),
+    (403, "", errors.VendorUnavailableError, False, None),
+    (403, "<html>", errors.VendorUnavailableError, False, None),
     (403, body("REQUEST_LIMIT_EXCEEDED"), errors.RateLimitedError, True, 900),
     (400, body("UNABLE_TO_LOCK_ROW"), errors.ConcurrentUpdateError, True, None),
     (400, body("ENTITY_IS_LOCKED"), errors.ConcurrentUpdateError, True, 3600),
@@ -41,13 +42,15 @@ ROWS = [
     (400, body("STORAGE_LIMIT_EXCEEDED"), errors.AccountRefusedError, True, None),
     (400, body("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"), errors.RejectedError, True, None),
     (400, body("INVALID_TYPE"), errors.AuthenticationError, True, None),
-    (400, "<html>bad</html>", errors.RejectedError, True, None),
-    (400, "[]", errors.RejectedError, True, None),
-    (400, '{"error": "invalid_grant"}', errors.RejectedError, True, None),
-    (400, '[7, {"errorCode": 7}, {"errorCode": "no code"}]', errors.RejectedError, True, None),
+    (400, "<html>bad</html>", errors.VendorUnavailableError, False, None),
+    (400, "[]", errors.VendorUnavailableError, False, None),
+    (400, '{"error": "invalid_grant"}', errors.VendorUnavailableError, False, None),
+    (400, '[7, {"errorCode": 7}, {"errorCode": "no code"}]', errors.VendorUnavailableError, False, None),
+    (406, "", errors.VendorUnavailableError, False, None),
+    (420, "<html>", errors.VendorUnavailableError, False, None),
     (404, body("NOT_FOUND"), errors.RecordNotFoundError, True, None),
     (404, body("ENTITY_IS_DELETED"), errors.RecordNotFoundError, True, None),
-    (404, "<html>", errors.RecordNotFoundError, True, None),
+    (404, "<html>", errors.VendorUnavailableError, False, None),
     (410, body("UNSUPPORTED_API_VERSION"), errors.AccountRefusedError, True, None),
     (410, "", errors.AccountRefusedError, True, None),
     (414, "", errors.RejectedError, True, None),
@@ -59,7 +62,7 @@ ROWS = [
     (503, "<html><body>down for maintenance</body></html>", errors.VendorUnavailableError, False, None),
     (300, '["/services/data/v68.0/sobjects/Opportunity/006"]', errors.UnexpectedAnswerError, False, None),
     (302, "", errors.VendorUnavailableError, False, None),
-    (200, "<html>", errors.UnexpectedAnswerError, False, None),
+    (200, "<html>", errors.VendorUnavailableError, False, None),
 ]
 
 
@@ -220,7 +223,7 @@ def test_no_answer(
     assert caught.value.is_definite is is_definite
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"records": 7, "done": true}'])
+@pytest.mark.parametrize("text", ["[]", "{}", '{"records": 7, "done": true}'])
 def test_a_query_that_answers_no_records(crm: Build, salesforce: responses.RequestsMock, text: str) -> None:
     salesforce.get(QUERY, body=text)
 

@@ -34,7 +34,9 @@ FAILURES = {
     "no such record, 404": (404, body(1002), {}, errors.RecordNotFoundError, True, None),
     "no such record under 200": (200, body(1002), {}, errors.RecordNotFoundError, True, None),
     "no such address": (404, body(5), {}, errors.RejectedError, True, None),
-    "404 as a page": (404, PAGE, {}, errors.UnexpectedAnswerError, False, None),
+    "404 as a page": (404, PAGE, {}, errors.VendorUnavailableError, False, None),
+    "401 as a page": (401, PAGE, {}, errors.VendorUnavailableError, False, None),
+    "JSON of somebody else": (400, {"json": {"message": "no route"}}, {}, errors.VendorUnavailableError, False, None),
     "no such organization": (400, body(6041), {}, errors.AccountRefusedError, True, None),
     "malformed token": (401, body(14), {}, errors.AccountRefusedError, True, None),
     "no permission": (401, body(57), {}, errors.AuthenticationError, True, None),
@@ -83,9 +85,9 @@ FAILURES = {
     "internal error under 200": (200, body(1000), {}, errors.VendorUnavailableError, False, None),
     "internal error of another code": (500, body(9999), {}, errors.VendorUnavailableError, False, None),
     "page of a proxy": (503, PAGE, {"Retry-After": "20"}, errors.VendorUnavailableError, False, 20.0),
-    "page instead of data": (200, PAGE, {}, errors.UnexpectedAnswerError, False, None),
+    "page instead of data": (200, PAGE, {}, errors.VendorUnavailableError, False, None),
     "redirect": (302, PAGE, {"Location": "https://accounts.zoho.test"}, errors.VendorUnavailableError, False, None),
-    "refusal as a page": (403, PAGE, {}, errors.AuthenticationError, True, None),
+    "refusal as a page": (403, PAGE, {}, errors.VendorUnavailableError, False, None),
     "method not allowed": (405, body(7), {}, errors.UnexpectedAnswerError, False, None),
 }
 

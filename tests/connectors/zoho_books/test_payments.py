@@ -16,7 +16,7 @@ from crmsync.connectors.zoho_books.payment_schemas import end_of, read_day, read
 from crmsync.connectors.zoho_books.payments import Progress
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
-from crmsync.errors import RecordNotFoundError, RejectedError, UnexpectedAnswerError
+from crmsync.errors import RecordNotFoundError, RejectedError, UnexpectedAnswerError, VendorUnavailableError
 
 from .conftest import API, Build, LoadFixture
 
@@ -115,7 +115,7 @@ def test_what_was_deleted_is_not_found(
         ({"json": {"code": 5, "message": "Invalid URL Passed"}}, 404, RejectedError),
         ({"json": {"code": 5, "message": "Invalid value"}}, 400, RejectedError),
         ({"json": {"code": 2, "message": "Invalid value"}}, 400, RejectedError),
-        ({"body": "<html>no such page</html>"}, 404, UnexpectedAnswerError),
+        ({"body": "<html>no such page</html>"}, 404, VendorUnavailableError),
         ({"json": {"code": 0, "message": "success"}}, 200, UnexpectedAnswerError),
         ({"json": {"code": 0, "payment": {}, "invoice": {}}}, 200, UnexpectedAnswerError),
         ({"json": {"code": 0, "payment": [], "invoice": []}}, 200, UnexpectedAnswerError),
