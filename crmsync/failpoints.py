@@ -9,6 +9,8 @@
 
 The file `armed` in the folder names one of them; the process that gets there first takes the file away, so that a
 failpoint strikes once, whoever comes by. It leaves `struck` behind, with its process id and the instant.
+
+The file `clock` holds by how many seconds the machine's clock is wrong, as the processes see it.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -27,7 +31,7 @@ ANY, WRITE, CREATE = "any", "write", "create"
 KILL, STOP = "kill", "stop"
 SIGNALS = {KILL: signal.SIGKILL, STOP: signal.SIGSTOP}
 
-_ARMED, _STRUCK, _LEFT = "armed", "struck", "left"
+_ARMED, _STRUCK, _LEFT, _CLOCK = "armed", "struck", "left", "clock"
 _TAKING_EFFECT_SECONDS = 0.05  # a stop goes to the process: this thread may run on for a moment
 _READS = ("GET", "HEAD")
 _SIGN_IN = "oauth"  # in the address of every token endpoint: signing in is no part of a step
@@ -68,6 +72,18 @@ def arm_process(folder: Path | None) -> None:
     _folder = folder
     if folder is not None:
         _watch_requests()
+
+
+def clock(folder: Path) -> Callable[[], datetime]:
+    """A clock that is as wrong as *folder* says just now."""
+    return lambda: datetime.now(UTC) + timedelta(seconds=_ahead_seconds(folder))
+
+
+def _ahead_seconds(folder: Path) -> float:
+    try:
+        return float((folder / _CLOCK).read_text())
+    except FileNotFoundError:
+        return 0.0
 
 
 def hit(boundary: str, step: str) -> None:
@@ -159,6 +175,13 @@ def disarm(folder: Path) -> None:
     """Forget what is armed, and what has struck."""
     for name in (_ARMED, _STRUCK, _LEFT):
         (folder / name).unlink(missing_ok=True)
+
+
+def set_clock(folder: Path, ahead_seconds: float) -> None:
+    """Let the clock of every process be wrong by so much."""
+    waiting = folder / "clock-waiting"
+    waiting.write_text(str(ahead_seconds))
+    os.rename(waiting, folder / _CLOCK)
 
 
 def struck(folder: Path) -> Strike | None:

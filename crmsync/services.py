@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis
 
-from crmsync import log
+from crmsync import failpoints, log
 from crmsync.alerts.content import account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
 from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
@@ -24,6 +24,7 @@ from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherA
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
 from crmsync.store.account_watch import AccountWatch
+from crmsync.store.engine import utc_now
 from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
@@ -70,7 +71,9 @@ class Services:
 
         Raises: ConfigurationError where the store belongs to other accounts than the environment names.
         """
-        store = Store(settings.database_url, pool_size=settings.behaviour.database_connections)
+        folder = settings.failpoints  # `crmsync prove` lets the clock jump
+        clock = failpoints.clock(folder) if folder else utc_now
+        store = Store(settings.database_url, clock=clock, pool_size=settings.behaviour.database_connections)
         schema.ensure(store)
         made = cls(settings, store)
         if check_accounts:

@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from crmsync import errors
-from crmsync.connectors.http import Failure, Reply, foreign_answer, reply_of, retry_after_seconds, seconds_for
+from crmsync.connectors.http import Failure, Reply, foreign_answer, reply_of, retry_after_seconds, seconds_of_sign_in
 from crmsync.connectors.transport import Session, exchange, new_session
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Secret
@@ -102,7 +102,7 @@ def refresh_token(
 def _signing_in(system: str) -> Iterator[None]:
     """One call to a token endpoint. Whatever becomes of it: the call that needed the token was not sent."""
     try:
-        with exchange(system, TOKEN, seconds=seconds_for(system, TOKEN_CALL_SECONDS)):
+        with exchange(system, TOKEN, seconds=seconds_of_sign_in(system, TOKEN_CALL_SECONDS)):
             yield
     except (OAuth2Error, errors.UnexpectedAnswerError) as error:
         what = f"What answers the sign-in of {system} is no token endpoint."

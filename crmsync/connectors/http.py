@@ -76,6 +76,16 @@ def seconds_for(system: str, seconds: float) -> float:
     return seconds
 
 
+def seconds_of_sign_in(system: str, seconds: float) -> float:
+    """*seconds*, or half of what the run's lease leaves, where that is less: the call needs its time as well.
+
+    Raises: NotNowError where nothing is left.
+    """
+    limit = _deadline.get()
+    left = seconds if limit is None else max(0.1, (limit - time.monotonic()) / 2)
+    return seconds_for(system, min(seconds, left))
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A call that would change something at a vendor, as it would be sent, without credentials; *body* is JSON."""

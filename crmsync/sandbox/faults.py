@@ -25,7 +25,8 @@ class Fault:
     `times` is how many calls it still hits (None: until cleared), `rate` the chance per call, `after` how many calls
     pass unharmed first, `path` a pattern that is to be found in the address; `seconds` the wait of `slow`, of a limit's
     Retry-After, and between two pieces of a trickle. `status`, `code`, `message` and `html` shape the answer of `error`
-    and `refuse`; `status`, `headers` and `body` (text, or anything that is sent as JSON) are that of `answer`.
+    and `refuse`; `status`, `headers` and `body` (text, or anything that is sent as JSON) are that of `answer`,
+    before which the work is done or not.
     `headers` also replaces those of a true answer (None: takes one away). `place`, `sent`, `size`, `layers`: see Wire.
     """
 
@@ -42,6 +43,7 @@ class Fault:
     html: bool = False
     headers: dict[str, str | None] = field(default_factory=dict)
     body: Any = ""
+    done: bool = False
     path: str = ""
     place: str = "body"
     sent: int | None = None

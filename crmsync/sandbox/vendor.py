@@ -67,7 +67,7 @@ class Vendor:
         if response is None:
             with self.lock:
                 response = match.call() if match else self.unknown(request)
-                response = self.afterwards(fault, response) if fault else response
+                response = self._afterwards(fault, response) if fault else response
         if fault is None:
             return self.finish(request, response)
         return _sent(fault, response if fault.kind == "answer" else self.finish(request, response))
@@ -84,9 +84,12 @@ class Vendor:
         if fault.kind == "down":
             return html(503, "Service Unavailable")
         if fault.kind == "answer":
-            return literal(fault)
+            return None if fault.done else literal(fault)
         shapes = {"error": self.error_answer, "limit": self.limit_answer, "refuse": self.refusal}
         return shapes[fault.kind](fault, operation) if fault.kind in shapes else None
+
+    def _afterwards(self, fault: Fault, response: Response) -> Response:
+        return literal(fault) if fault.kind == "answer" else self.afterwards(fault, response)
 
     def afterwards(self, fault: Fault, response: Response) -> Response:
         """What a fault that only this vendor knows makes of the work that is done."""

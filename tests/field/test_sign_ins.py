@@ -20,7 +20,7 @@ from crmsync.connectors.auth import SharedToken
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.grants import client_credentials, jwt_bearer, refresh_token
-from crmsync.connectors.http import VendorClient, deadline, new_session
+from crmsync.connectors.http import VendorClient, deadline, new_session, seconds_of_sign_in
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
@@ -452,3 +452,12 @@ def test_T12__an_audience_that_was_set_is_the_only_one() -> None:
             sign_in()
 
     assert len(server.requests) == 1
+
+
+def test_T3__a_sign_in_leaves_half_of_a_short_lease_to_the_call() -> None:
+    with deadline(time.monotonic() + 3):
+        assert 1.3 < seconds_of_sign_in("Vendor", 15.0) <= 1.5
+    with deadline(time.monotonic() + 60):
+        assert seconds_of_sign_in("Vendor", 15.0) == 15.0
+    with deadline(time.monotonic() - 1), pytest.raises(errors.NotNowError):
+        seconds_of_sign_in("Vendor", 15.0)

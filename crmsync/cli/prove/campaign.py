@@ -12,7 +12,8 @@ from typing import Protocol
 
 from crmsync.cli.prove.plan import Case, Flows, Plan, cases, plan_command, repeat_command
 from crmsync.cli.prove.runs import Watch
-from crmsync.cli.prove.scenarios import Scene, Tools, play
+from crmsync.cli.prove.scenarios import play
+from crmsync.cli.prove.scene import Scene, Tools
 from crmsync.cli.prove.stage import Stage
 from crmsync.cli.prove.subjects import Subjects
 from crmsync.cli.prove.verdict import Findings, Verdict, examine, examine_stock

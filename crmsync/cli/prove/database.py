@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import quote
+from typing import Any, Protocol
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
+from crmsync.cli.prove.proxy import Proxy
 from crmsync.errors import ConfigurationError
 from crmsync.store.sqlite import BUSY_SECONDS
 
 LOCK_SECONDS = BUSY_SECONDS + 1.0  # longer than anybody waits
 OUTAGE_SECONDS = 4.0
+DISK, PACKETS, READ_ONLY = "disk-full", "packets-dropped", "database-readonly"  # faults that not every database has
+ENCRYPTED = "the connection is encrypted to its end"
 
 
 class Database(Protocol):
-    """*url* is for the processes; *may_fill_up* tells whether a limit on their files reaches the store."""
+    """*url* is for the processes, *own_url* for the campaign; *cannot* says why a fault does not exist here."""
 
     url: str
-    may_fill_up: bool
+    own_url: str
+    cannot: Mapping[str, str]
 
     def break_down(self, sleep: Callable[[float], None]) -> None:
         """Be out of order for a while."""
@@ -33,6 +37,16 @@ class Database(Protocol):
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let nobody write meanwhile: who tries waits."""
+        yield
+
+    @contextmanager
+    def packets_dropped(self) -> Iterator[None]:
+        """Lose what the processes send and are sent; their connections of before are lost for good."""
+        yield
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Cut every session; those that begin meanwhile can only read, for as long as they last."""
         yield
 
     def close(self) -> None: ...
@@ -53,11 +67,14 @@ def database(url: str, home: Path) -> Database:
 class SqliteFile:
     """A file that goes with its folder."""
 
-    may_fill_up = True
+    cannot: Mapping[str, str] = {
+        PACKETS: "SQLite has no connection that could lose packets",
+        READ_ONLY: "a file that is open stays writable",
+    }
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.url = f"sqlite:///{path}"
+        self.url = self.own_url = f"sqlite:///{path}"
 
     def break_down(self, sleep: Callable[[float], None]) -> None:
         with self.held():
@@ -73,23 +90,56 @@ class SqliteFile:
         finally:
             connection.close()
 
+    @contextmanager
+    def packets_dropped(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        yield
+
     def close(self) -> None:
         """Nothing to do: the folder is removed."""
 
 
 class PostgresqlSchema:
-    """A schema that only this campaign uses; its sessions are known by their application's name."""
+    """A schema that only this campaign uses; its sessions are known by their application's name.
 
-    may_fill_up = False
+    The processes reach it through a proxy of the campaign, unless the address asks for encryption to the end.
+    """
 
     def __init__(self, url: str) -> None:
         self.name = f"prove_{uuid.uuid4().hex[:12]}"
-        self._admin: Engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-        )
+        address = make_url(url).set(drivername="postgresql+psycopg")
+        self._admin: Engine = create_engine(address, isolation_level="AUTOCOMMIT")
         self._execute(f"CREATE SCHEMA {self.name}")
-        joint = "&" if "?" in url else "?"
-        self.url = f"{url}{joint}options={quote(f'-csearch_path={self.name}')}&application_name={self.name}"
+        options = " ".join(filter(None, [str(address.query.get("options", "")), f"-csearch_path={self.name}"]))
+        own = address.update_query_dict({"options": options, "application_name": self.name})
+        self.own_url = _text(own)
+        self._proxy = None if _is_encrypted(address) else Proxy(*self._server())
+        self.url = _text(_by_way_of(own, self._proxy.port)) if self._proxy else self.own_url
+        self.cannot: Mapping[str, str] = {DISK: "the store is not a file of these processes"}
+        if self._proxy is None:
+            self.cannot = {**self.cannot, PACKETS: ENCRYPTED, READ_ONLY: ENCRYPTED}
+        elif not sys.platform.startswith("linux"):
+            self.cannot = {**self.cannot, PACKETS: "only Linux can lose packets on purpose"}
+
+    def _server(self) -> tuple[str, int]:
+        """Host, or folder of the socket, and port of the server, as the driver finds them."""
+        with self._admin.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            return driver.info.host, driver.info.port
+
+    @contextmanager
+    def packets_dropped(self) -> Iterator[None]:
+        with self._proxy.dropping() if self._proxy else nullcontext():
+            yield
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        with self._proxy.read_only() if self._proxy else nullcontext():
+            self._end_sessions()
+            yield
 
     def break_down(self, sleep: Callable[[float], None]) -> None:
         ends_at = time.monotonic() + OUTAGE_SECONDS
@@ -114,6 +164,21 @@ class PostgresqlSchema:
             connection.execute(text(statement))
 
     def close(self) -> None:
+        if self._proxy:
+            self._proxy.close()
         self._end_sessions()
         self._execute(f"DROP SCHEMA {self.name} CASCADE")
         self._admin.dispose()
+
+
+def _text(address: URL) -> str:
+    return address.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _is_encrypted(address: URL) -> bool:
+    return address.query.get("sslmode", "") in ("require", "verify-ca", "verify-full")
+
+
+def _by_way_of(address: URL, port: int) -> URL:
+    """The same database through a port of this machine."""
+    return address.difference_update_query(["host", "hostaddr", "port"]).set(host="127.0.0.1", port=port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from crmsync.cli.prove.plan import FAULTS, boundaries_of
+from crmsync.cli.prove.plan import ANSWERS, FAULTS, boundaries_of
 from crmsync.cli.prove.verdict import Verdict
 from crmsync.failpoints import BOUNDARIES
 
@@ -93,7 +93,7 @@ def _at_boundary(of_step: Sequence[Verdict], boundary: str) -> Cell | str:
 
 
 def _of_answers(verdicts: Sequence[Verdict]) -> Matrix:
-    faults = ("lost-answers", "slow-answers")
+    faults = tuple(ANSWERS)
     mine = [verdict for verdict in verdicts if verdict.case.fault in faults and verdict.case.step]
     rows = tuple((step, *(add_up(_where(mine, step, fault)) or NOT_RUN for fault in faults)) for step in _steps(mine))
     return Matrix("answers: the call for which a step exists", ("step", *faults), rows)

@@ -16,6 +16,10 @@ FAULTS: Mapping[str, str] = {
     "kill": "kill -9 of a worker at each boundary of each step",
     "lost-answers": "the work is done, and the connection is cut without an answer",
     "slow-answers": "the answer comes after every timeout",
+    "cut-answers": "the work is done, and the answer ends inside its body: closed, reset, unended, no gzip",
+    "stalled-answers": "the work is done, and the answer stays silent inside its body",
+    "trickling-answers": "the work is done, and the answer comes a byte at a time and never ends",
+    "foreign-answers": "an edge or a gateway answers with a page instead, the work done or not",
     "worker-stopped": "a worker is stopped until its lease is over and others took over; then it goes on",
     "repeated-webhooks": "each webhook comes several times, at once",
     "reordered-webhooks": "webhooks come late, in another order, with old contents",
@@ -24,17 +28,30 @@ FAULTS: Mapping[str, str] = {
     "redis-restarted": "the broker is killed, or cuts every connection",
     "receiver-killed": "kill -9 of the receiver while webhooks wait to be stored",
     "database-restarted": "PostgreSQL ends our sessions; SQLite is locked for longer than anybody waits",
+    "packets-dropped": "a firewall forgets the connections to the database, and lets none through (PostgreSQL)",
+    "database-readonly": "the database fails over to one that can only be read (PostgreSQL)",
     "two-beats": "two beats instead of one",
+    "clock-jumps": "the clock is an hour ahead, and then right again; beat and workers are started anew",
+    "other-release": "the store has rows of another release: flows, steps and results that are not known here",
     "disk-full": "the store can't be written (SQLite)",
     "tokens-expired": "every token expires at once, several times",
+    "failing-sign-ins": "every token expires, and the token endpoints fail for a moment, in each known way",
+    "org-moved": "the CRM's org gets another address, several times; the old one answers in each known way",
+    "late-lists": "what is new comes late to every list, while answers to creates are lost",
     "slack-closed": "alerts can't be delivered",
     "random-kill": "kill -9 of workers, receiver, beat and broker at random while deals keep coming",
 }
-STEPWISE = ("kill", "lost-answers", "slow-answers", "worker-stopped")
-ALSO_WHOLE = ("lost-answers", "slow-answers")  # struck at every vendor at random, too
+# What goes wrong with one answer; struck at every vendor at random, too.
+ANSWERS: Mapping[str, str] = {
+    "lost-answers": "lost",
+    "slow-answers": "slow",
+    "cut-answers": "cut",
+    "stalled-answers": "stalled",
+    "trickling-answers": "trickling",
+    "foreign-answers": "foreign",
+}
+STEPWISE = ("kill", "worker-stopped", *ANSWERS)
 WHOLE = "all"  # the case of a fault that strikes the whole system
-
-LOST, SLOW = "lost", "slow"
 
 # Steps that make a document under a ledger row, with the vendor's operation that makes it.
 CREATES: Mapping[str, tuple[str, str]] = {
@@ -110,13 +127,11 @@ def _of_fault(fault: str, flows: Flows) -> list[Case]:
         return [Case(fault)]
     steps = [f"{flow}.{step}" for flow, names in flows.items() for step in names]
     stepwise = [Case(fault, step, boundary) for step in steps for boundary in _boundaries(fault, step)]
-    return stepwise + ([Case(fault)] if fault in ALSO_WHOLE else [])
+    return stepwise + ([Case(fault)] if fault in ANSWERS else [])
 
 
 def _boundaries(fault: str, step: str) -> Sequence[str]:
-    if fault in ("kill", "worker-stopped"):
-        return boundaries_of(step)
-    return [LOST if fault == "lost-answers" else SLOW]
+    return [ANSWERS[fault]] if fault in ANSWERS else boundaries_of(step)
 
 
 def boundaries_of(step: str) -> list[str]:

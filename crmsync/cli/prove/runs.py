@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,10 @@ class Watch:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._given_up: set[str] = set()  # ids of runs, and of deals that have none
+
+    def ignore(self, run_ids: Iterable[str]) -> None:
+        """Never wait for these."""
+        self._given_up |= set(run_ids)
 
     def until_ended(self, expected: Sequence[Expected], patience_seconds: float) -> list[str]:
         """Wait until every run has ended, those of *expected* well. Returns what is stuck, in sentences."""

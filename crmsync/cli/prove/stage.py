@@ -155,7 +155,7 @@ class Stage:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.settings.database_url)
+        return Store(self.database.own_url)
 
     @cached_property
     def env(self) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crmsync.sandbox.post import Answer
 
 RESEND_SECONDS = 0.3
+INSIST_SECONDS = 60.0  # then the vendor has given up, and the deal is as good as lost
 STAMP_SECONDS = 1.1  # stamps of vendors have whole seconds: a look that follows later sees the change
 AT_ONCE = 4  # webhooks that a vendor sends at a time
 PAUSE_SECONDS = 0.3  # between two of them
@@ -39,7 +40,7 @@ class Subject:
 
 
 class Sender:
-    """A vendor that sends its webhooks until each is acknowledged, or until it is told to give up."""
+    """A vendor that sends its webhooks until each is acknowledged, for a while, or until it is told to give up."""
 
     def __init__(self) -> None:
         self._gives_up = threading.Event()
@@ -49,7 +50,8 @@ class Sender:
 
     def insist(self, send: Callable[[], Answer]) -> bool:
         """False if it never was acknowledged."""
-        while not self._gives_up.is_set():
+        ends_at = time.monotonic() + INSIST_SECONDS
+        while not self._gives_up.is_set() and time.monotonic() < ends_at:
             if send().status == 200:
                 return True
             self._gives_up.wait(RESEND_SECONDS)
@@ -98,15 +100,16 @@ class Subjects:
         The list that is yielded grows; it is whole when the block is left.
         """
         made, over = _Stream(self, number), threading.Event()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            sent = [pool.submit(made.send, over) for _ in range(AT_ONCE)]
-            try:
-                yield made.expected
-            except BaseException:
-                self.sender.give_up()
-                raise
-            finally:
-                over.set()
+        try:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                sent = [pool.submit(made.send, over) for _ in range(AT_ONCE)]
+                try:
+                    yield made.expected
+                finally:
+                    over.set()
+        except BaseException:
+            self.sender.give_up()
+            raise
         for each in sent:
             each.result()
 

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import shlex
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from crmsync import failpoints
 from crmsync.celery import app
+from crmsync.cli.prove import subjects
+from crmsync.cli.prove.at_vendors import FAILING, OWN_WAYS, SYSTEMS, spoilt
 from crmsync.cli.prove.campaign import known_flows
 from crmsync.cli.prove.matrix import Cell, add_up, matrices, summary
 from crmsync.cli.prove.page import page
 from crmsync.cli.prove.plan import (
+    ANSWERS,
     CALLS,
     CREATES,
     FAULTS,
@@ -25,10 +39,18 @@ from crmsync.cli.prove.plan import (
     operation_of,
     repeat_command,
 )
+from crmsync.cli.prove.proxy import READ_ONLY, SSL_REQUEST, Proxy
 from crmsync.cli.prove.scenarios import SCENARIOS
+from crmsync.cli.prove.strange import STRANGERS, StrangeRows
 from crmsync.cli.prove.verdict import Expected, Verdict, examine, examine_stock
 from crmsync.failpoints import BOUNDARIES
 from crmsync.sandbox import Sandbox
+from crmsync.sandbox.faults import KINDS
+from crmsync.sandbox.oddities import ODDITIES
+from crmsync.sandbox.post import Answer
+from crmsync.store import Store, schema
+from crmsync.store.tables import runs
+from tests.builders import NOW
 
 # Without those that other tests make for themselves.
 FLOWS = {
@@ -257,3 +279,117 @@ def test_the_page_escapes_what_it_quotes() -> None:
     assert "crmsync &lt;x&gt;" in html
     assert "&lt;b&gt;" in html
     assert "<order>" not in html
+
+
+# -- what breaks the system
+
+
+@pytest.fixture
+def echo() -> Iterator[Proxy]:
+    """A proxy before a server that says again what it hears."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                while data := connection.recv(1000):
+                    connection.sendall(data)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        proxy = Proxy(*server.getsockname())
+        yield proxy
+        proxy.close()
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def session(proxy: Proxy) -> tuple[socket.socket, bytes]:
+    """A session of PostgreSQL's protocol that has asked for encryption first, and its startup message as it arrived."""
+    connection = socket.create_connection(("127.0.0.1", proxy.port), 5)
+    connection.sendall(struct.pack("!II", 8, SSL_REQUEST))
+    assert connection.recv(1) == b"N"
+    words = b"user\0prove\0\0"
+    connection.sendall(struct.pack("!II", 8 + len(words), 196608) + words)
+    return connection, connection.recv(1000)
+
+
+def test_sessions_behind_the_proxy_are_read_only_for_as_long_as_they_last(echo: Proxy) -> None:
+    connection, before = session(echo)
+    with echo.read_only():
+        other, during = session(echo)
+    with connection, other:
+        assert READ_ONLY.encode() not in before
+        assert READ_ONLY.encode() in during
+        assert struct.unpack("!I", during[:4])[0] == len(during)
+    after, message = session(echo)
+    after.close()
+    assert READ_ONLY.encode() not in message
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="drops packets as Linux can")
+def test_a_connection_whose_packets_were_dropped_never_answers_again(echo: Proxy) -> None:
+    connection, _ = session(echo)
+    with connection:
+        with echo.dropping(), socket.socket() as late:
+            late.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                late.connect(("127.0.0.1", echo.port))
+        connection.sendall(b"hello?")
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+    again, _ = session(echo)
+    again.close()
+
+
+def test_the_clock_of_a_campaign_jumps_and_comes_back(tmp_path: Path) -> None:
+    clock = failpoints.clock(tmp_path)
+    failpoints.set_clock(tmp_path, 3600)
+    assert clock() - datetime.now(UTC) > timedelta(minutes=59)
+    failpoints.set_clock(tmp_path, 0)
+    assert clock() - datetime.now(UTC) < timedelta(minutes=1)
+
+
+def test_rows_of_another_release_come_and_go(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/crmsync.db")
+    schema.ensure(store)
+    with store.begin() as uow:
+        run_id, _ = uow.runs.start("order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
+    strange = StrangeRows(store)
+
+    strange.put()
+    strange.put()
+    with store.read() as uow:
+        rows = uow.connection.execute(select(runs.c.id, runs.c.flow, runs.c.step, runs.c.results)).all()
+        mine = uow.runs.get(run_id)
+    assert len(rows) == 1 + len(STRANGERS)
+    assert mine is not None
+    assert "step_of_tomorrow" in mine.results
+
+    strange.take_away()
+    with store.read() as uow:
+        left = uow.connection.execute(select(runs.c.id)).scalars().all()
+    store.close()
+    assert left == [run_id]
+
+
+@pytest.mark.parametrize("fault", ANSWERS)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_answer_that_goes_wrong_is_a_fault_of_the_sandbox(fault: str, system: str) -> None:
+    sandbox = Sandbox()
+    for seed in range(20):
+        assert sandbox.faults.add(**{**spoilt(fault, system, Random(seed)), "system": system}).kind in KINDS
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_way_in_which_a_sign_in_fails_is_known_to_the_sandbox(system: str) -> None:
+    assert {f"{system}-{way}" for way in (*FAILING, *OWN_WAYS.get(system, ()))} <= set(ODDITIES)
+
+
+def test_a_vendor_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects, "INSIST_SECONDS", 0.0)
+    assert not subjects.Sender().insist(lambda: Answer(503, ""))

@@ -1,0 +1,64 @@
+"""Faults at one step: a worker that dies or stops at a boundary, a call whose answer goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from crmsync import failpoints
+from crmsync.cli.prove.plan import Case, failpoint_of
+from crmsync.cli.prove.runs import Stand
+from crmsync.cli.prove.scene import STRIKE_SECONDS, Scene, Tools
+from crmsync.cli.prove.stage import LEASE_SECONDS, until
+from crmsync.cli.prove.subjects import Subject
+from crmsync.failpoints import Strike
+
+LATE_WRITE_SECONDS = 15.0  # at most; it takes no time
+
+
+def kill(tools: Tools, case: Case) -> Scene:
+    subject = tools.subjects.of_flow(case.flow, tools.settle)
+    return _scene(case, subject, _strike(tools, case, subject))
+
+
+def _strike(tools: Tools, case: Case, subject: Subject) -> Strike | None:
+    """Set the subject going, and wait until the case's failpoint has struck."""
+    folder = tools.stage.failpoints
+    failpoints.arm(folder, failpoint_of(case))
+    subject.go()
+    strike = until(lambda: failpoints.struck(folder), patience_seconds=STRIKE_SECONDS)
+    failpoints.disarm(folder)
+    return strike
+
+
+def _scene(case: Case, subject: Subject, strike: Strike | None) -> Scene:
+    if strike is None:
+        problem = f"nobody came to {case.name} within {STRIKE_SECONDS:g} s"
+        return Scene(subject.expected, moves_stock=subject.moves_stock, problems=[problem])
+    return Scene(subject.expected, broken_at=strike.at, strikes=1, moves_stock=subject.moves_stock)
+
+
+def worker_stopped(tools: Tools, case: Case) -> Scene:
+    """Others take its run over, the source changes, they bring that home as well; then it goes on where it was."""
+    subject = tools.subjects.of_flow(case.flow, tools.settle)
+    strike = _strike(tools, case, subject)
+    scene = _scene(case, subject, strike)
+    if strike is None:
+        return scene
+    before: Mapping[str, Stand] = {}
+    try:
+        # Nobody can where the stopped process is inside a transaction of SQLite, which has one writer.
+        if tools.watch.wait(subject.expected, 4 * LEASE_SECONDS):
+            scene.ended_at = time.time()
+            time.sleep(max(0.0, strike.at + LEASE_SECONDS - time.time()))
+            subject.goes_on()
+            tools.settle(subject.expected)
+            before = tools.watch.ended_runs()
+    finally:
+        os.kill(strike.pid, signal.SIGCONT)
+    if until(lambda: failpoints.has_left(tools.stage.failpoints), patience_seconds=LATE_WRITE_SECONDS) is None:
+        scene.problems.append("the worker that was stopped never went on")
+    scene.problems += tools.watch.changed_since(before)
+    return scene

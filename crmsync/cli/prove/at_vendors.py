@@ -1,0 +1,172 @@
+"""Faults of the other systems: what they answer, how, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import zip_longest
+from random import Random
+from typing import Any
+
+from crmsync.cli.prove.plan import CREATES, Case, operation_of
+from crmsync.cli.prove.scene import DEALS, STRIKE_SECONDS, Scene, Tools, several_times
+from crmsync.cli.prove.stage import CALL_SECONDS, SETTLE_SECONDS, until
+from crmsync.cli.prove.subjects import STAMP_SECONDS
+from crmsync.sandbox import Sandbox
+from crmsync.sandbox.oddities import ODDITIES
+from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
+from crmsync.sandbox.wire import PLACES
+
+# Past our timeout; but within the time after which absence counts as certain: what comes later than that is made
+# again, see docs/reliability.md.
+SLOW_SECONDS = CALL_SECONDS + 0.5 * (CALL_SECONDS + SETTLE_SECONDS)
+ALERT_SECONDS = 45.0
+LAG_SECONDS = 0.8 * SETTLE_SECONDS
+SYSTEMS = ("salesforce", "sap", "zoho")
+
+# How an answer goes wrong, by fault; those that are not named here have several ways.
+KINDS: Mapping[str, dict[str, Any]] = {
+    "lost-answers": {"kind": "lost"},
+    "slow-answers": {"kind": "slow", "seconds": SLOW_SECONDS},
+    "stalled-answers": {"kind": "stall"},
+}
+CUT = ("cut", "reset", "unended", "garbled")
+PAGES = (
+    *("edge-420", "edge-maintenance", "edge-not-found", "edge-login", "edge-bad-gateway"),
+    *("edge-empty", "edge-not-acceptable", "edge-text"),
+)
+FAILING = (
+    *("token-maintenance", "token-empty", "token-forbidden", "token-too-many", "token-server-error"),
+    *("token-temporarily-unavailable", "token-stall", "token-trickle", "token-found-elsewhere"),
+)
+OWN_WAYS: Mapping[str, Sequence[str]] = {
+    "salesforce": ("unknown-error", "login-rate", "grant-inactive"),
+    "zoho": ("general-error",),
+}
+SHORTER: Mapping[str, dict[str, Any]] = {
+    "token-too-many": {"headers": {"Retry-After": "1"}},
+    "token-trickle": {"seconds": 0.1},
+}
+
+
+def answers_broken(tools: Tools, case: Case) -> Scene:
+    return _call_broken(tools, case) if case.step else _each_vendor(tools, case)
+
+
+def spoilt(fault: str, system: str, random: Random) -> dict[str, Any]:
+    """How one answer goes wrong."""
+    if fault == "foreign-answers":
+        page = ODDITIES[f"{system}-{random.choice(PAGES)}"]
+        return {**page, "done": random.random() < 0.5}
+    if fault == "cut-answers":
+        return {"kind": random.choice(CUT)}
+    if fault == "trickling-answers":
+        return {"kind": "trickle", "place": random.choice(PLACES), "seconds": 0.1}
+    return KINDS[fault]
+
+
+def _call_broken(tools: Tools, case: Case) -> Scene:
+    """The call for which the step exists is hit, once."""
+    subject = tools.subjects.of_flow(case.flow, tools.settle)
+    scene = Scene(subject.expected, moves_stock=subject.moves_stock)
+    system, operation = operation_of(case.step)
+    details = {**spoilt(case.fault, system, tools.random), "system": system, "operation": operation}
+    fault = tools.stage.sandbox.faults.add(**details, times=1)
+    subject.go()
+    if until(lambda: fault.hits, patience_seconds=STRIKE_SECONDS) is None:
+        scene.problems.append(f"{case.step} never called {fault.operation} of {fault.system}")
+    scene.broken()
+    return scene
+
+
+def _each_vendor(tools: Tools, case: Case) -> Scene:
+    """A tenth of all calls is hit while deals come; sign-ins too."""
+    scene, faults = Scene(), tools.stage.sandbox.faults
+    with tools.subjects.stream(DEALS) as scene.expected:
+        hits = [{**spoilt(case.fault, system, tools.random), "system": system} for system in SYSTEMS]
+        made = [faults.add(**details, rate=0.1) for details in hits]
+        tools.watch.wait(scene.expected, 20.0)
+        scene.broken()
+    scene.strikes = sum(fault.hits for fault in made)
+    faults.clear()
+    return scene
+
+
+def tokens_expired(tools: Tools, _case: Case) -> Scene:
+    return several_times(tools, tools.stage.sandbox.expire_tokens, times=6, pause_seconds=0.4)
+
+
+def sign_ins_failing(tools: Tools, _case: Case) -> Scene:
+    """Tokens end, and each system's token endpoint fails in a way that passes; then in the next way."""
+    ways = [[*FAILING, *OWN_WAYS.get(system, ())] for system in SYSTEMS]
+    for each in ways:
+        tools.random.shuffle(each)
+    rounds = iter(zip_longest(*ways))
+    scene = several_times(tools, lambda: _fail_sign_ins(tools, next(rounds)), times=max(map(len, ways)))
+    tools.stage.sandbox.faults.clear()
+    return scene
+
+
+def _fail_sign_ins(tools: Tools, ways: Sequence[str | None]) -> None:
+    sandbox = tools.stage.sandbox
+    sandbox.expire_tokens()
+    for system, way in zip(SYSTEMS, ways, strict=True):
+        if way:
+            sandbox.faults.play(f"{system}-{way}", times=1, **SHORTER.get(way, {}))
+
+
+def org_moves(tools: Tools, _case: Case) -> Scene:
+    """The org moves again and again; what it leaves behind answers in another way each time."""
+    ways = list(OLD_ADDRESSES)
+    tools.random.shuffle(ways)
+    left = iter(ways)
+    return several_times(tools, lambda: tools.stage.sandbox.move_org(next(left)), times=len(ways), pause_seconds=1.0)
+
+
+def lists_late(tools: Tools, _case: Case) -> Scene:
+    """Every list is late, just within the settle time, while the answers to half of all creates are lost."""
+    scene, sandbox = Scene(moves_stock=True), tools.stage.sandbox
+    _let_lists_lag(sandbox, LAG_SECONDS)
+    try:
+        with tools.subjects.stream(DEALS) as scene.expected:
+            made = [sandbox.faults.add(system, "lost", name, rate=0.5) for system, name in CREATES.values()]
+            missed, more = tools.subjects.new_deal()
+            tools.subjects.win(missed, more, webhook=False)
+            tools.subjects.wake("catch_up_deals")  # its stamp is older than its commit: it is not seen yet
+            tools.watch.wait(scene.expected, 20.0)
+        sandbox.faults.clear()
+        tools.stage.sleep(LAG_SECONDS + STAMP_SECONDS)
+        tools.subjects.wake("catch_up_deals")
+        scene.expected = [*scene.expected, more]
+        tools.settle(scene.expected)
+    finally:
+        _let_lists_lag(sandbox, 0.0)
+    scene.broken()
+    scene.strikes = sum(fault.hits for fault in made)
+    return scene
+
+
+def _let_lists_lag(sandbox: Sandbox, seconds: float) -> None:
+    for profile in (sandbox.profile.salesforce, sandbox.profile.sap, sandbox.profile.zoho):
+        profile.lag_seconds = seconds
+
+
+def slack_closed(tools: Tools, _case: Case) -> Scene:
+    """Deals go on; the alert, which a shelf that runs empty brings, comes when Slack is back."""
+    scene, stage, slack = Scene(moves_stock=True), tools.stage, tools.stage.slack
+    told_before = len(slack.messages)
+    slack.is_open = False
+    try:
+        with tools.subjects.stream(DEALS) as scene.expected:
+            code = f"PROVE-{next(stage.numbers)}"
+            stage.sandbox.products.add(code, stock=Decimal(2))
+            tools.subjects.wake("inventory")
+            scene.broken()
+        tools.settle(scene.expected)
+        if until(lambda: slack.refused, patience_seconds=STRIKE_SECONDS) is None:
+            scene.problems.append("no alert was attempted while Slack was closed")
+    finally:
+        slack.is_open = True
+    if until(lambda: len(slack.messages) > told_before, patience_seconds=ALERT_SECONDS) is None:
+        scene.problems.append("the alert never came after Slack was back")
+    return scene
