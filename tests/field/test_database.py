@@ -92,6 +92,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], FlaskClient]:
         "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody listens there
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("crmsync.web.health.KEPT_SECONDS", 0)
 
     class Bell:
         def ring(self, *_: object) -> None: ...
