@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+from crmsync.plain import json_text, visible
 
 CORRELATION_HEADER = "X-Correlation-Id"
 
@@ -89,7 +90,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: at, level, logger, event (a sentence), action (a stable word), and the context."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(record), ensure_ascii=False, default=str)
+        return json_text(_fields(record))
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -100,7 +101,7 @@ class ConsoleFormatter(logging.Formatter):
         head = f"{fields.pop('at')[11:19]} {fields.pop('level'):<7} {fields.pop('event')}"
         fields.pop("logger")
         tail = " ".join(f"{key}={value}" for key, value in fields.items())
-        return f"{head}  {tail}".rstrip()
+        return visible(f"{head}  {tail}".rstrip())
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.plain import visible
 
 _HEADLINES = {
     LetterKind.FAILURE: "{} is stuck",
@@ -40,7 +41,7 @@ def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> dict
     return {
         "headline": _HEADLINES[letter.kind].format(named),
         "facts": [[name, value] for name, value in facts.items() if value],
-        "cause": letter.cause,
+        "cause": visible(letter.cause),
         "advice": letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind]),
         "command": command,
     }
@@ -85,7 +86,7 @@ def stock_digest(
 
 def _list(title: str, items: Sequence[str], count: int = 0) -> str:
     more = f" … and {count - len(items):,} more" if count > len(items) else ""
-    return f"{title}: {', '.join(items)}{more}." if items else ""
+    return f"{title}: {', '.join(visible(item) for item in items)}{more}." if items else ""
 
 
 def _products(count: int) -> str:
@@ -185,14 +186,28 @@ def as_text(content: Mapping[str, Any], occurrences: int) -> str:
     return f"{_headline(content, occurrences)}: {told} Next: {content['command']}"
 
 
+def as_message(content: Mapping[str, Any], occurrences: int) -> dict[str, Any]:
+    """What Slack's API takes. Nothing in it is looked at for links, mentions or markup, and no page is fetched."""
+    return {
+        "text": escape(visible(as_text(content, occurrences))),
+        "blocks": as_blocks(content, occurrences),
+        "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+
+
 def as_blocks(content: Mapping[str, Any], occurrences: int) -> Sequence[dict[str, Any]]:
-    """Slack's Block Kit; every text is escaped, so that a company's name can't be read as markup."""
-    fields = [_mrkdwn(f"*{name}*\n{escape(value)}") for name, value in content["facts"]]
+    """Slack's Block Kit. What strangers may have written is plain text, where nothing is markup or becomes a link."""
+    fields = [_plain(f"{name}\n{visible(str(value))}", 2000) for name, value in content["facts"]]
     return [
-        {"type": "header", "text": {"type": "plain_text", "text": _headline(content, occurrences)[:150]}},
+        {"type": "header", "text": _plain(visible(_headline(content, occurrences)), 150)},
         *([{"type": "section", "fields": fields[:10]}] if fields else []),
-        {"type": "section", "text": _mrkdwn(f"*Cause*\n{escape(content['cause'])}\n{escape(content['advice'])}")},
-        {"type": "section", "text": _mrkdwn(f"```{escape(content['command'])}```")},
+        {"type": "section", "text": _plain(f"Cause\n{visible(content['cause'], keep=chr(10))}", 2900)},
+        *([{"type": "section", "text": _mrkdwn(visible(content["advice"]))}] if content["advice"] else []),
+        {"type": "section", "text": _mrkdwn(f"```{visible(content['command']).replace('`', chr(39))}```")},
     ]
 
 
@@ -201,8 +216,13 @@ def _headline(content: Mapping[str, Any], occurrences: int) -> str:
     return headline if occurrences == 1 else f"{headline} ({occurrences} times; the latest)"
 
 
+def _plain(text: str, longest: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": escape(text)[:longest], "emoji": False}
+
+
 def _mrkdwn(text: str) -> dict[str, str]:
-    return {"type": "mrkdwn", "text": text[:2900]}
+    """Our own words, in which an address may become a link."""
+    return {"type": "mrkdwn", "text": escape(text)[:2900]}
 
 
 def escape(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import requests
 
-from crmsync.alerts.content import as_blocks, as_text, escape
+from crmsync.alerts.content import as_message, as_text
 from crmsync.connectors.http import Reply, encode, foreign_answer, reply_of, retry_after_seconds
 from crmsync.connectors.transport import exchange, new_session
 from crmsync.errors import RetryableError, UnexpectedAnswerError, VendorUnavailableError
@@ -56,9 +56,9 @@ class SlackBot:
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
         channel, _, stamp = message_id.partition(":")
         if stamp:
-            answer = self._call("chat.update", {"channel": channel, "ts": stamp, **_message(content, occurrences)})
+            answer = self._call("chat.update", {"channel": channel, "ts": stamp, **as_message(content, occurrences)})
         else:
-            answer = self._call("chat.postMessage", {"channel": self._channel, **_message(content, occurrences)})
+            answer = self._call("chat.postMessage", {"channel": self._channel, **as_message(content, occurrences)})
         return f"{answer.get('channel')}:{answer.get('ts')}"
 
     def _call(self, method: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -82,7 +82,7 @@ class SlackWebhook:
         self._url = url
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        reply = _post(self._session, self._url.reveal(), _message(content, occurrences), {})
+        reply = _post(self._session, self._url.reveal(), as_message(content, occurrences), {})
         if reply.status != 200 or "html" in reply.headers.get("Content-Type", "").lower():
             raise _error(reply)
         return ""
@@ -96,10 +96,6 @@ class LogMessenger:
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
         logger.error("ALERT %s", as_text(content, occurrences), extra={"action": "alert"})
         return ""
-
-
-def _message(content: Mapping[str, Any], occurrences: int) -> dict[str, Any]:
-    return {"text": escape(as_text(content, occurrences)), "blocks": as_blocks(content, occurrences)}
 
 
 def _post(session: requests.Session, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:

@@ -10,6 +10,7 @@ import click
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
 from crmsync.errors import ConfigurationError
+from crmsync.plain import visible
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _print(finding: Finding) -> None:
     mark, style = ("✓", "green") if finding.is_ok else ("✗", "red")
     out.print(mark, style=style, end=" ")
     out.print(f"{finding.area}: {finding.name}", style="bold", end="")
-    out.print(f" – {finding.detail}" if finding.detail else "")
+    out.print(f" – {visible(finding.detail)}" if finding.detail else "")
 
 
 def _print_end(count: int) -> None:

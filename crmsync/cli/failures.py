@@ -8,6 +8,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.errors import ConfigurationError, CrmsyncError
+from crmsync.plain import visible
 
 FAILED = 1
 MISCONFIGURED = 2
@@ -49,5 +50,5 @@ def sentence_of(error: CrmsyncError) -> str:
     >>> sentence_of(ConfigurationError(field_errors={"PORT": "is missing"}))
     'The configuration is incomplete or wrong.'
     """
-    sentence = str(error.args[0])
+    sentence = visible(str(error.args[0]))
     return f"{sentence} [{error.code}]" if error.code else sentence

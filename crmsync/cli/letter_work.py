@@ -17,6 +17,7 @@ from crmsync.cli.failures import FAILED
 from crmsync.cli.process import open_services, user
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.errors import CrmsyncError
+from crmsync.plain import visible
 from crmsync.services import Services
 from crmsync.worker import dead_letters as worker
 from crmsync.worker import rehearsal
@@ -149,7 +150,7 @@ class Work:
             return
         out = screen.console()
         for problem in problems.values():
-            out.print(f"✗ {problem}", style="red")
+            out.print(f"✗ {visible(problem)}", style="red")
         for line in self._outcome(done, is_told=is_told, nothing=not problems):
             out.print(line, soft_wrap=True)
 

@@ -73,7 +73,7 @@ def _to_json(usage: Usage) -> dict[str, Any]:
         "connection": usage.connection,
         "organization": usage.organization,
         "limits": limits,
-        "calls_under_way": next(state.used for state in usage.states if state.window == _AT_ONCE),
+        "calls_under_way": next((state.used for state in usage.states if state.window == _AT_ONCE), None),
         "told_to_wait_seconds": round(usage.pause_seconds, 1),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from crmsync.plain import json_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +25,13 @@ def console(*, stderr: bool = False) -> Console:
     """Data is never read as markup; NO_COLOR and COLUMNS are honoured."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    class SafeConsole(Console):
+        """Whatever is printed may hold what strangers wrote."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*(_safe(each) if isinstance(each, str) else each for each in objects), **options)
+
+    made = SafeConsole(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = WIDTH_WITHOUT_TERMINAL
     return made
@@ -39,9 +46,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        cells = ["" if cell is None else str(cell) for cell in row]
+        cells = ["" if cell is None else _safe(str(cell)) for cell in row]
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
     return made
+
+
+def _safe(text: str) -> str:
+    return visible(text, keep="\n\t")
 
 
 def pairs(values: Mapping[str, object]) -> Table:
@@ -53,12 +64,12 @@ def pairs(values: Mapping[str, object]) -> Table:
     made.add_column(no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in values.items():
-        made.add_row(Text(name, style="cyan"), Text(str(value)))
+        made.add_row(Text(name, style="cyan"), Text(_safe(str(value))))
     return made
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    click.echo(json_text(value, indent=2, default=_plain))
 
 
 def _plain(value: Any) -> Any:
