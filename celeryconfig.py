@@ -74,4 +74,4 @@ beat_schedule = {
         "options": {"expires": _period_seconds},
     },
 }
-beat_schedule_filename = str(_settings.home / "celerybeat-schedule")
+beat_scheduler = "crmsync.beat:Scheduler"

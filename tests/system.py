@@ -216,8 +216,6 @@ class System:
             command += ["--bind", f"127.0.0.1:{self.port}"]
         if kind == "flower":
             command += [f"--port={self.flower_port}"]
-        if kind == "beat":
-            command += ["--schedule", str(self.home / f"schedule-{name}")]
         if "worker" in command:
             command += ["--hostname", f"{name.replace('@', '-')}@test"]
         return command

@@ -53,6 +53,7 @@ PAYMENTS = Flow(
 
 PAGE = 50  # few enough to be done well within a lease, on a slow database too
 CLOCKS = timedelta(minutes=1)  # how far ours and a vendor's may be apart
+WRONG_CLOCK = timedelta(days=1)  # how far back is looked after a clock that was ahead
 EARLY = timedelta(minutes=5)  # a webhook may come this much before the stamp of its change, by two clocks
 
 
@@ -127,6 +128,8 @@ def _window(using: Services, flow: Flow, now: datetime) -> tuple[datetime, datet
         checkpoint = uow.facts.get(_checkpoint(flow))
     overlap = timedelta(seconds=behaviour.catch_up_overlap_seconds)
     since = datetime.fromisoformat(checkpoint) - overlap if checkpoint else go_live
+    if checkpoint and datetime.fromisoformat(checkpoint) > now:
+        since = now - WRONG_CLOCK  # nobody knows since when the clock was wrong
     return max(since, go_live), now - timedelta(seconds=behaviour.catch_up_grace_seconds)
 
 

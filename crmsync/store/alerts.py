@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, case, func, select, update
 
-from crmsync.store.rows import Rows
+from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import alerts
 
 UNREADABLE_SECONDS = 3600.0  # how long one that can't be told waits; another release may be able to tell it
-LONGEST_WAIT_SECONDS = 2 * UNREADABLE_SECONDS
 QUIET_SECONDS = 900.0  # a cause that stays silent this long is over: the next one is a new alert
 
 
@@ -64,16 +63,16 @@ class Alerts(Rows):
 
     def claim_due(self, *, limit: int, seconds: float) -> Sequence[Row[Any]]:
         """Alerts that people don't know all of, for one sender at a time for *seconds*."""
-        # What is due later than anything waits was written by a wrong clock.
-        is_time = or_(
-            alerts.c.due_at <= self._now, alerts.c.due_at > self._now + timedelta(seconds=LONGEST_WAIT_SECONDS)
-        )
-        is_due = is_time & (alerts.c.told < alerts.c.occurrences)
+        is_unreal = alerts.c.updated_at > self._now + CLOCKS
+        is_due = ((alerts.c.due_at <= self._now) | is_unreal) & (alerts.c.told < alerts.c.occurrences)
         batch = select(alerts.c.id).where(is_due).order_by(alerts.c.id).limit(limit)
         statement = (
             update(alerts)
             .where(alerts.c.id.in_(batch), is_due)
-            .values(due_at=self._now + timedelta(seconds=seconds))
+            .values(
+                due_at=self._now + timedelta(seconds=seconds),
+                updated_at=case((is_unreal, self._now), else_=alerts.c.updated_at),
+            )
             .returning(alerts.c.id)
         )
         ids = list(self._connection.execute(statement).scalars())

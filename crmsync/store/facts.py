@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Text, cast, select, update
+from sqlalchemy import BigInteger, Text, cast, or_, select, update
 
 from crmsync.store.rows import Rows
 from crmsync.store.tables import facts
@@ -21,12 +21,16 @@ class Facts(Rows):
         if not self._insert_once(facts, {"name": name, "value": value}):
             self._connection.execute(update(facts).where(facts.c.name == name).values(value=value))
 
-    def advance(self, name: str, number: int) -> bool:
-        """Raise a number that only grows. False if it stands there already: somebody else was first."""
+    def advance(self, name: str, number: int, *, unreal: int | None = None) -> bool:
+        """Raise a number that only grows. False if it stands there already: somebody else was first.
+
+        One that stands at *unreal* or above was written by a wrong clock, and is set back.
+        """
         if self._insert_once(facts, {"name": name, "value": str(number)}):
             return True
-        is_less = cast(facts.c.value, BigInteger) < number
-        statement = update(facts).where(facts.c.name == name, is_less).values(value=str(number))
+        kept = cast(facts.c.value, BigInteger)
+        is_new = kept < number if unreal is None else or_(kept < number, kept >= unreal)
+        statement = update(facts).where(facts.c.name == name, is_new).values(value=str(number))
         return self._connection.execute(statement).rowcount == 1
 
     def count(self, name: str, more: int) -> None:

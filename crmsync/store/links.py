@@ -60,9 +60,10 @@ class Locks(Rows):
         until = self._now + timedelta(seconds=seconds)
         if self._insert_once(locks, {"name": name, "owner": owner, "until": until}):
             return True
+        is_over = or_(locks.c.until <= self._now, self._is_unreal(locks.c.until, seconds))
         statement = (
             update(locks)
-            .where(locks.c.name == name, or_(locks.c.until <= self._now, locks.c.owner == owner))
+            .where(locks.c.name == name, or_(is_over, locks.c.owner == owner))
             .values(owner=owner, until=until)
         )
         return self._connection.execute(statement).rowcount == 1

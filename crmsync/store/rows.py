@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, literal
+from sqlalchemy import ColumnElement, Connection, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
+
+CLOCKS = timedelta(minutes=5)  # what lies further in the future than it could was written by a wrong clock
 
 
 class Rows:
     def __init__(self, connection: Connection, now: datetime) -> None:
         self._connection = connection
         self._now = now
+
+    def _is_unreal(self, until: ColumnElement[Any], longest_seconds: float) -> ColumnElement[bool]:
+        """Whether a promise that lasts *longest_seconds* at most ends later than one that is made now could."""
+        return until > self._now + timedelta(seconds=longest_seconds) + CLOCKS
 
     def _insert_once(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert a row. False if one of the table's constraints says that it is there already."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, case, false, func, or_, select, update
 
-from crmsync.domain.runs import CLOCK_SLACK, Run, RunStatus
-from crmsync.store.rows import Rows
+from crmsync.domain.runs import CLOCK_SLACK, LONG_WAIT_SECONDS, Run, RunStatus
+from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import history, runs
 
 _ACTIVE = RunStatus.ACTIVE.value
@@ -298,6 +298,24 @@ class Runs(Rows):
         statement = update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until)
         ids = list(self._connection.execute(statement.returning(runs.c.id)).scalars())
         return [self._readable(run_id) for run_id in ids]
+
+    def set_right(self, *, lease_seconds: float, queued_for: timedelta) -> int:
+        """Take back what a clock that was ahead promised: due times, leases and messages of hours to come.
+
+        A run that was written in the future is due now; a lease or a message is worth no more than one of now. Returns
+        how many were set right.
+        """
+        active, longest = runs.c.status == _ACTIVE, timedelta(seconds=lease_seconds)
+        message = timedelta(seconds=LONG_WAIT_SECONDS) + queued_for
+        written = update(runs).where(active, runs.c.updated_at > self._now + CLOCKS)
+        leased = update(runs).where(active, self._is_unreal(runs.c.lease_until, lease_seconds))
+        queued = update(runs).where(active, self._is_unreal(runs.c.queued_until, message.total_seconds()))
+        statements = (
+            leased.values(lease_until=self._now + longest),
+            queued.values(queued_until=None),
+            written.values(due_at=self._now, queued_until=None, updated_at=self._now),
+        )
+        return sum(self._connection.execute(statement).rowcount for statement in statements)
 
     def postpone(self, run_ids: Collection[str], *, seconds: float) -> None:
         """Let runs that nobody can continue be due again later."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import or_, select, update
 
-from crmsync.store.rows import Rows
+from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import tokens
 
 
@@ -27,7 +27,8 @@ class Tokens(Rows):
         row = self._connection.execute(select(tokens).where(tokens.c.connection == connection)).first()
         if row is None:
             return None
-        renewals = tuple(datetime.fromtimestamp(stamp, UTC) for stamp in row.renewals)
+        stamps = (datetime.fromtimestamp(stamp, UTC) for stamp in row.renewals)
+        renewals = tuple(instant for instant in stamps if instant <= self._now + CLOCKS)
         return TokenRow(row.value, row.expires_at, row.instance_url, renewals, row.credentials)
 
     def begin_renewal(self, connection: str, *, seconds: float) -> bool:
@@ -41,7 +42,11 @@ class Tokens(Rows):
             update(tokens)
             .where(
                 tokens.c.connection == connection,
-                or_(tokens.c.renewing_until.is_(None), tokens.c.renewing_until <= self._now),
+                or_(
+                    tokens.c.renewing_until.is_(None),
+                    tokens.c.renewing_until <= self._now,
+                    self._is_unreal(tokens.c.renewing_until, seconds),
+                ),
             )
             .values(renewing_until=until)
         )

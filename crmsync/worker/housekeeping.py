@@ -57,6 +57,7 @@ def keep_watch(using: Services) -> None:
 
 def sweep_now(using: Services) -> None:
     _do_each(
+        set_right=partial(_set_right, using),
         bring_back=partial(_bring_back, using),
         return_passing=partial(dead_letters.return_passing, using),
         redraw=partial(dead_letters.redraw, using),
@@ -88,6 +89,14 @@ def _deliver(using: Services) -> None:
 
 
 # Due runs
+
+
+def _set_right(using: Services) -> None:
+    behaviour = using.settings.behaviour
+    with using.store.begin(durable=False) as uow:
+        count = uow.runs.set_right(lease_seconds=behaviour.lease_seconds, queued_for=behaviour.queued_for)
+    if count:
+        logger.warning("a clock was wrong: %d instants of runs are set right", count, extra={"action": "clock_wrong"})
 
 
 def _bring_back(using: Services) -> None:

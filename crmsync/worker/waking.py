@@ -10,6 +10,7 @@ from crmsync.worker import dead_letters
 from crmsync.worker.flow import Flow, Results
 
 REMEMBERED = timedelta(days=7)
+CLOCKS = timedelta(minutes=5)  # a period that begins later than this was counted by a wrong clock
 
 Awake = tuple[str, Results]
 
@@ -67,7 +68,8 @@ def start_period(
     that crmsync sees, of which the beginning is over.
     """
     name, period = f"period.{flow.name}.{seconds}", period_of(uow.now, seconds)
-    if uow.facts.set_once(name, str(period)) == str(period) or not uow.facts.advance(name, period):
+    unreal = period_of(uow.now + CLOCKS, seconds) + 1
+    if uow.facts.set_once(name, str(period)) == str(period) or not uow.facts.advance(name, period, unreal=unreal):
         return None
     run = uow.runs.of_subject(flow.name, flow.name)
     if run is not None and run.status.is_active:

@@ -86,10 +86,12 @@ def _troubles(uow: UnitOfWork, settings: Settings) -> Mapping[str, Mapping[str, 
     """The content of each alert, by its cause; None where there is nothing to tell."""
     signs, longest = signs_of(uow), patience(settings.behaviour.sweep_seconds)
     idle = nobody_takes_runs(signs, uow.now, longest)
+    # Where no worker is left, nobody sweeps and nobody hears beat: that is one trouble, and not three.
+    sweeps, beat = (not idle and is_late(sign, uow.now, longest) for sign in (signs.sweep_at, signs.beat_at))
     return {
         "watch:workers": _idle_alert(idle, settings) if idle else None,
-        "watch:sweeps": _sweep_alert(settings) if is_late(signs.sweep_at, uow.now, longest) else None,
-        "watch:beat": _beat_alert(settings) if is_late(signs.beat_at, uow.now, longest) else None,
+        "watch:sweeps": _sweep_alert(settings) if sweeps else None,
+        "watch:beat": _beat_alert(settings) if beat and not sweeps else None,
     }
 
 

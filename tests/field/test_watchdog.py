@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.exceptions import Ignore
+from sqlalchemy import text
 
+from crmsync.alerts import delivery
+from crmsync.beat import Scheduler
+from crmsync.celery import app as celery
 from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.errors import CrmsyncError, VendorUnavailableError
+from crmsync.errors import AmountMismatchError, BugError, CrmsyncError, InvalidDealError, VendorUnavailableError
+from crmsync.flows import catch_up
 from crmsync.services import Services
-from crmsync.worker import dead_letters, watch
+from crmsync.store.tables import dead_letters as dead_letters_table
+from crmsync.store.tables import runs as runs_table
+from crmsync.web import create_app
+from crmsync.worker import dead_letters, housekeeping, queues, waking, watch
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
-from tests.fakes import FakeClock
-from tests.system import System, big_sandbox, database, until
+from tests.fakes import FakeClock, FakeMessenger
+from tests.system import RedisServer, System, big_sandbox, database, until
 
 SAP = "SAP S/4HANA"
 HOUR = 3600.0
 
+ALERT = {"headline": "It is told", "facts": [], "cause": "", "advice": "", "command": ""}
+
 _FLOW = Flow("watched", subject="deal", steps=("order", "bill"), rereads=())
+_PERIODIC = Flow("watched_period", subject="period", steps=("order",), rereads=(), repeats=True)
 _bodies: dict[str, Callable[[Attempt], Mapping[str, Any]]] = {}
 
 
@@ -41,15 +55,32 @@ def bill(attempt: Attempt) -> Mapping[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def bodies(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[Attempt], Mapping[str, Any]]]]:
-    """What each step does; and nothing reaches a broker."""
+def bodies(broker: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What each step does; by default it learns nothing."""
     monkeypatch.setattr(breaker_module, "BELIEVED_SECONDS", -1.0)
-    monkeypatch.setattr(dead_letters, "show", lambda letter: None)
-    monkeypatch.setattr(FLOWS["watched"], "ring", lambda run_id, results: None)
-    monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
     _bodies.update(dict.fromkeys(_FLOW.steps, lambda attempt: {}))
     yield _bodies
     _bodies.clear()
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs for which a chain was sent; nothing reaches a broker."""
+    rung: list[str] = []
+    monkeypatch.setattr(FLOWS["watched"], "ring", lambda run_id, results: rung.append(run_id))
+    monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
+    monkeypatch.setattr(queues, "backlog", lambda: 0)
+    return rung
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose letters were put on the queue `dead_letter`, which always looks empty."""
+    letters: list[str] = []
+    monkeypatch.setattr(dead_letters, "show", lambda letter: letters.append(letter.run_id))
+    monkeypatch.setattr(queues, "length", lambda queue: -1)
+    monkeypatch.setattr(queues, "empty", lambda queue: 0)
+    return letters
 
 
 def runs_of(services: Services, count: int) -> list[str]:
@@ -111,7 +142,7 @@ def test_P10__looks_of_an_open_breaker_use_up_no_run(
     ends_at = clock.now.timestamp() + 4 * HOUR
     while clock.now.timestamp() < ends_at:
         work(services, run_ids)
-        clock.advance(20)
+        clock.advance(60)
 
     assert sap.calls > 40, "somebody looks"
     assert statuses(services, run_ids) == {RunStatus.ACTIVE}
@@ -200,7 +231,7 @@ def test_T3__sweeps_and_alerts_do_not_wait_behind_work_that_hangs(tmp_path: Path
         until(lambda: leased(system) == threads, what="every thread hangs in a call")
 
         with system.store.begin() as uow:
-            uow.alerts.add("test", {"headline": "It is told", "facts": [], "cause": "", "advice": "", "command": ""})
+            uow.alerts.add("test", ALERT)
         swept = sweep_sign(system)
         until(lambda: "It is told" in system.log(), patience_seconds=5, what="the alert is delivered")
         until(lambda: sweep_sign(system) > swept, patience_seconds=5, what="another sweep ends")
@@ -215,3 +246,353 @@ def leased(system: System) -> int:
 def sweep_sign(system: System) -> str:
     with system.store.read() as uow:
         return uow.facts.get(watch.SWEEP) or ""
+
+
+def hour_ahead(clock: FakeClock) -> Iterator[None]:
+    """Inside, the clock is an hour ahead."""
+    clock.advance(HOUR)
+    yield
+    clock.advance(-HOUR)
+
+
+ahead = contextmanager(hour_ahead)
+
+
+def test_O15__leases_due_times_and_messages_of_a_wrong_clock_end_with_it(
+    services: Services, clock: FakeClock, bodies: dict[str, Any], broker: list[str]
+) -> None:
+    waits, held, queued = runs_of(services, 3)
+    with ahead(clock), services.store.begin() as uow:
+        uow.runs.claim(held, "order", lease_seconds=60)
+        taken = uow.runs.claim(waits, "order", lease_seconds=60)
+        assert taken is not None
+        uow.runs.release(taken, wait_seconds=300, attempts=1)
+        uow.runs.queued(queued, uow.now + timedelta(seconds=15))
+
+    housekeeping.sweep_now(services)
+    assert sorted(broker) == sorted([waits, queued])
+    clock.advance(61)
+    housekeeping.sweep_now(services)
+    assert held in broker
+
+
+def test_O15__locks_and_renewals_of_a_wrong_clock_hold_up_nobody(services: Services, clock: FakeClock) -> None:
+    with ahead(clock), services.store.begin() as uow:
+        assert uow.locks.take("customer", "one", seconds=60)
+        assert uow.tokens.begin_renewal("zoho_books", seconds=30)
+        uow.tokens.count_renewal("zoho_books", keep_seconds=600)
+    with services.store.begin() as uow:
+        assert uow.locks.take("customer", "other", seconds=60)
+        assert uow.tokens.begin_renewal("zoho_books", seconds=30)
+        row = uow.tokens.get("zoho_books")
+    assert row is not None
+    assert row.renewals == ()
+
+
+def test_O15__periods_go_on_after_a_wrong_clock(services: Services, clock: FakeClock) -> None:
+    def start() -> bool:
+        with services.store.begin() as uow:
+            awake = waking.start_period(uow, _PERIODIC, 600, correlation_id="c", queued_for=timedelta(0))
+            uow.connection.execute(runs_table.update().values(status=RunStatus.DONE.value))
+        return awake is not None
+
+    assert not start(), "the beginning of the first period is over"
+    clock.advance(600)
+    assert start()
+    with ahead(clock):
+        assert start()
+    assert start(), "the period that is now, again"
+    assert not start()
+    clock.advance(600)
+    assert start()
+
+
+def test_O15__an_alert_that_a_wrong_clock_put_off_is_told(
+    services: Services, clock: FakeClock, messenger: FakeMessenger
+) -> None:
+    with ahead(clock), services.store.begin() as uow:
+        uow.alerts.add("cause", ALERT)
+    delivery.deliver(services.store, messenger)
+    assert [content["headline"] for content, *_ in messenger.told] == [ALERT["headline"]]
+
+
+def test_O15__catch_up_looks_a_day_back_after_a_wrong_clock(services: Services, clock: FakeClock) -> None:
+    go_live = clock.now - timedelta(days=30)
+    with services.store.begin() as uow:
+        uow.facts.set_once("go_live", go_live.isoformat())
+        uow.facts.set(catch_up._checkpoint(catch_up.DEALS), (clock.now + timedelta(hours=1)).isoformat())
+
+    since, until = catch_up._window(services, catch_up.DEALS, clock.now)
+    assert since <= clock.now - timedelta(days=1) < until
+
+
+class Ticks(Scheduler):
+    """Beat's scheduler without a broker; its clocks are told the time."""
+
+    sent: list[str]
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        self.sent.append(entry.name)
+
+    producer = None
+
+
+def test_O15__beat_goes_on_in_its_interval_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, steady = [1_800_000_000.0], [50.0]
+    monkeypatch.setattr(time, "time", lambda: wall[0])
+    monkeypatch.setattr(time, "monotonic", lambda: steady[0])
+    beat = Ticks(app=celery, lazy=False)
+    beat.sent = []
+    for jump in (0.0, HOUR, -HOUR, -HOUR, 0.0):
+        beat.sent.clear()
+        wall[0] += jump
+        assert 0 <= beat.tick() <= 60
+        assert sorted(beat.sent) == ["start_periods", "sweep"]
+        wall[0] += 61
+        steady[0] += 61
+
+
+# O14: beat on a fresh container, under an arbitrary uid, on a read-only root
+
+
+def test_O14__beat_needs_no_file(tmp_path: Path) -> None:
+    with RedisServer() as server, big_sandbox() as sandbox:
+        server.start()
+        nowhere = {"CRMSYNC_HOME": "/dev/null/home", "HOME": "/dev/null", "DATABASE_URL": "sqlite:////dev/null/no.db"}
+        with System(tmp_path, sandbox, redis_url=server.url, **nowhere) as system:
+            system.start("beat")
+            until(lambda: system.queue_length("housekeeping") >= 2, patience_seconds=20, what="beat sends")
+            assert system.processes["beat"].poll() is None
+            assert "Traceback" not in system.log()
+
+
+# O13: a run of a flow, or at a step, that this release lacks; and other rows that nobody can use
+
+
+def change(services: Services, run_id: str, **values: Any) -> None:
+    with services.store.begin() as uow:
+        uow.connection.execute(runs_table.update().where(runs_table.c.id == run_id).values(**values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"flow": "of_another_release"},
+        {"step": "of_another_release"},
+        {"results": text("'not json'")},
+        {"results": text("'[1, 2]'")},
+        {"answers": text("'{'")},
+    ],
+    ids=str,
+)
+def test_O13__a_run_that_this_release_cannot_continue_stops_no_other(
+    services: Services, clock: FakeClock, messenger: FakeMessenger, broker: list[str], values: dict[str, Any]
+) -> None:
+    if not services.store.is_sqlite and not isinstance(next(iter(values.values())), str):
+        pytest.skip("PostgreSQL takes no damaged JSON")
+    strange, good = runs_of(services, 2)
+    kept = {name: get(services, strange).__getattribute__(name) for name in values}
+    change(services, strange, **values)
+
+    for _ in range(3):
+        housekeeping.sweep_now(services)
+        work(services, [good])
+        work(services, [good])
+        clock.advance(400)
+    assert set(broker) == {good}
+    assert len(messenger.told) == 1, "one alert, once"
+    assert strange in str(messenger.told[0][0])
+
+    change(services, strange, **kept)
+    housekeeping.sweep_now(services)
+    housekeeping.sweep_now(services)
+    assert strange in broker, "it goes on by itself"
+    with services.store.read() as uow:
+        assert uow.alerts.open_causes("stranded:") == []
+
+
+def test_O13__an_alert_that_nobody_can_read_stops_no_other(
+    services: Services, messenger: FakeMessenger, broker: list[str]
+) -> None:
+    with services.store.begin() as uow:
+        uow.alerts.add("of another release", {"another": "shape"})
+        uow.alerts.add("good", ALERT)
+    told = messenger.tell
+
+    def tell(content: Mapping[str, Any], **options: Any) -> str:
+        return content["headline"] and told(content, **options)
+
+    messenger.tell = tell  # type: ignore[method-assign]
+    housekeeping.sweep_now(services)
+    assert [content["headline"] for content, *_ in messenger.told] == [ALERT["headline"]]
+
+
+def test_O13__a_letter_of_another_release_stops_no_other(
+    services: Services, bodies: dict[str, Any], shown: list[str]
+) -> None:
+    strange, good = runs_of(services, 2)
+    for run_id in (strange, good):
+        bury(services, bodies, run_id, BugError())
+    change(services, strange, flow="of_another_release")
+    with services.store.begin() as uow:
+        letters = dead_letters_table.update().where(dead_letters_table.c.run_id == strange)
+        uow.connection.execute(letters.values(kind="of_another_release"))
+
+    shown.clear()
+    dead_letters.redraw(services)
+    assert shown == [good]
+
+
+def test_O13__one_duty_that_fails_stops_no_other(
+    services: Services, messenger: FakeMessenger, broker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a duty")
+
+    monkeypatch.setattr(dead_letters, "redraw", fail)
+    monkeypatch.setattr(dead_letters, "return_passing", fail)
+    with services.store.begin() as uow:
+        uow.alerts.add("good", ALERT)
+    [run_id] = runs_of(services, 1)
+    housekeeping.sweep_now(services)
+    assert (len(messenger.told), broker) == (1, [run_id])
+
+
+# P10, on: letters of an outage
+
+
+def bury(services: Services, bodies: dict[str, Any], run_id: str, error: CrmsyncError) -> None:
+    def fail(attempt: Attempt) -> Mapping[str, Any]:
+        raise error
+
+    bodies["order"] = fail
+    for _ in range(4):
+        change(services, run_id, due_at=services.store.clock())
+        work(services, [run_id])
+    assert get(services, run_id).status is RunStatus.STOPPED
+
+
+def test_P10__the_letters_of_an_outage_need_nobody(
+    services: Services, clock: FakeClock, bodies: dict[str, Any], messenger: FakeMessenger, broker: list[str]
+) -> None:
+    [run_id] = runs_of(services, 1)  # too few to open the breaker
+    bury(services, bodies, run_id, VendorUnavailableError(f"{SAP} did not answer.", system=SAP))
+    ends_at = clock.now.timestamp() + HOUR
+    while clock.now.timestamp() < ends_at:
+        housekeeping.sweep_now(services)
+        work(services, [run_id])
+        clock.advance(45)
+
+    bodies["order"] = lambda attempt: {}
+    for _ in range(22):  # a quarter of an hour, and some more
+        housekeeping.sweep_now(services)
+        work(services, [run_id])
+        clock.advance(45)
+    assert get(services, run_id).status is RunStatus.DONE
+    assert len(messenger.told) <= 2, "one alert, and its last count"
+
+
+def test_P10__letters_go_on_at_once_when_their_system_is_seen_to_be_back(
+    services: Services, clock: FakeClock, bodies: dict[str, Any], broker: list[str]
+) -> None:
+    run_ids = runs_of(services, 3)
+    for run_id in run_ids:
+        bury(services, bodies, run_id, VendorUnavailableError(system=SAP))
+    with services.store.begin() as uow:
+        uow.breakers.failed("s4hana", system=SAP, threshold=1, is_probe=False)
+    clock.advance(1)
+    with services.store.begin() as uow:
+        uow.breakers.succeeded("s4hana")
+
+    assert dead_letters.return_passing(services) == 3
+    assert statuses(services, run_ids) == {RunStatus.ACTIVE}
+
+
+def test_P10__what_needs_a_person_waits_for_one(services: Services, clock: FakeClock, bodies: dict[str, Any]) -> None:
+    run_ids = runs_of(services, 3)
+    for run_id, error in zip(run_ids, (BugError(), InvalidDealError(), AmountMismatchError()), strict=True):
+        bury(services, bodies, run_id, error)
+    clock.advance(24 * HOUR)
+
+    assert dead_letters.return_passing(services) == 0
+    assert statuses(services, run_ids) == {RunStatus.STOPPED}
+
+
+def test_P10__an_old_message_replays_no_letter_before_its_time(services: Services, bodies: dict[str, Any]) -> None:
+    [run_id] = runs_of(services, 1)
+    bury(services, bodies, run_id, BugError())
+    dead_letters.replay_message(services, run_id)
+    bury(services, bodies, run_id, BugError())
+
+    dead_letters.replay_message(services, run_id)
+    assert get(services, run_id).status is RunStatus.STOPPED
+
+
+# Nobody takes runs
+
+
+def ready(services: Services) -> tuple[int, str]:
+    answer = create_app(services).test_client().get("/readyz")
+    return answer.status_code, answer.get_json()["checks"]["workers"]["status"]
+
+
+def open_alerts(services: Services) -> list[str]:
+    with services.store.read() as uow:
+        return uow.alerts.open_causes("watch:")
+
+
+def test_O15__it_is_told_when_nobody_takes_runs_and_when_somebody_does_again(
+    services: Services, clock: FakeClock, bodies: dict[str, Any], broker: list[str]
+) -> None:
+    housekeeping.keep_watch(services)
+    assert ready(services)[1] == "ok"
+    [run_id] = runs_of(services, 1)
+    for _ in range(5):  # every thread is stuck; the lookouts live
+        clock.advance(15)
+        housekeeping.sweep_now(services)
+        housekeeping.keep_watch(services)
+    assert ready(services) == (503, "down")
+    assert open_alerts(services) == ["watch:workers"]
+
+    work(services, [run_id])
+    watch.look(services)
+    assert ready(services)[1] == "ok"
+    assert open_alerts(services) == []
+
+
+def test_O15__it_is_told_when_all_workers_are_gone(
+    services: Services, clock: FakeClock, messenger: FakeMessenger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_started", -HOUR)
+    housekeeping.keep_watch(services)
+    clock.advance(120)
+    watch.look_out(services)  # a receiver does
+    watch.look_out(services)
+    assert ready(services) == (503, "down")
+    assert [content["headline"] for content, *_ in messenger.told] == ["Nobody takes runs"]
+    housekeeping.keep_watch(services)
+    assert open_alerts(services) == []
+
+
+def test_O15__workers_sweep_by_themselves_where_beat_is_gone(
+    services: Services, clock: FakeClock, broker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_started", -HOUR)
+    housekeeping.sweep()
+    clock.advance(120)
+    [run_id] = runs_of(services, 1)
+
+    housekeeping.keep_watch(services)
+    assert broker == [run_id]
+    assert open_alerts(services) == ["watch:beat"]
+    housekeeping.sweep()
+    assert open_alerts(services) == []
+
+
+def test_O15__a_sweep_in_the_future_counts_as_none(
+    services: Services, clock: FakeClock, broker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_started", -HOUR)
+    with ahead(clock):
+        housekeeping.sweep()
+    assert watch.needs_sweep(services)
