@@ -59,10 +59,13 @@ def _prepare_worker(conf: Any, **_: Any) -> None:
     Only a worker needs the tasks: beat and Flower know them by name, and are half as large without. Only a worker
     consumes every queue that is declared; Flower, which declares them too, shows their lengths.
     """
+    from crmsync.start import prepare_worker  # by beat and Flower it is not needed
+
     conf.task_queues = [queue for queue in conf.task_queues if queue.name != DEAD_LETTER]
     for module in TASK_MODULES:
         import_module(module)
     import_module("crmsync.worker.bulkhead").install()
+    prepare_worker()
     settings = Settings.from_env()
     _refuse_other_accounts(settings)
     _arm(settings.failpoints)

@@ -23,14 +23,13 @@ def make_private_folder(folder: Path) -> None:
 
 
 def make_private_file(path: str | Path) -> None:
-    """Make the file where there is none, and take it from others where it is ours. Raises: OSError.
+    """Make the file where there is none. Raises: OSError.
 
-    A file that exists is not opened: closing it would drop the locks that SQLite holds on it in this process.
+    One that exists is not opened: closing it would drop the locks that SQLite holds on it in this process.
     """
     make_private_folder(Path(path).parent)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE))
-    take_from_others(Path(path))
 
 
 def take_from_others(path: Path) -> None:
@@ -40,7 +39,8 @@ def take_from_others(path: Path) -> None:
     except OSError:
         return
     if found.st_uid == os.getuid() and stat.S_ISREG(found.st_mode) and found.st_mode & _OTHERS:
-        path.chmod(FILE)
+        with suppress(OSError):  # a disk that is read-only; `crmsync doctor` looks at what others may do
+            path.chmod(FILE)
 
 
 def open_to_others(path: Path) -> str:

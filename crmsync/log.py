@@ -135,3 +135,7 @@ def configure(style: str = "json", level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+# A command that does not configure logging tells its user by itself; Python would print the warnings beside it.
+logging.getLogger("crmsync").addHandler(logging.NullHandler())

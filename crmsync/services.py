@@ -80,6 +80,10 @@ class Services:
             made.accounts.check()
         return made
 
+    def check(self) -> None:
+        """What must hold before work begins. Raises: ConfigurationError, by variable."""
+        self._vault  # noqa: B018 - reads or makes the key
+
     def go_live(self) -> datetime:
         """Nothing from before this instant is started by catch-up: as configured, else when crmsync first ran."""
         if self.settings.go_live is not None:

@@ -53,6 +53,7 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
         yield Finding(
             "Store", services.store.engine.dialect.name, True, "it answers and has the tables of this release"
         )
+        yield from _room(services)
     except CrmsyncError as error:
         yield _failed("Store", "database", error)
     yield from _broker(settings)
@@ -63,6 +64,16 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
 
 def _failed(area: str, name: str, error: CrmsyncError) -> Finding:
     return Finding(area, name, False, " ".join(filter(None, [str(error), error.advice])))
+
+
+def _room(services: Services) -> Iterator[Finding]:
+    from crmsync.store.room import room_of
+
+    behaviour = services.settings.behaviour
+    room = room_of(services.store, connections=behaviour.database_connections, workers=behaviour.workers)
+    if room is not None:
+        name = f"{room.needed} connections needed"
+        yield Finding("Store", name, room.is_enough, "" if room.is_enough else room.problem)
 
 
 # -- the broker

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InvalidatePoolError
 
 from crmsync import files
+from crmsync.errors import ConfigurationError
 
 BUSY_SECONDS = 20  # how long a process waits for SQLite's one writer before it gives up
 POLL_SECONDS = (0.0005, 0.0015)
@@ -28,7 +29,7 @@ FileKey = tuple[int, int]
 
 
 def open_engine(url: str, *, pool_size: int, pool_seconds: float) -> Engine:
-    """Raises: OSError if there is no file and none can be made."""
+    """Raises: ConfigurationError if there is no file and none can be made."""
     engine = create_engine(
         url,
         connect_args={"timeout": BUSY_SECONDS},
@@ -37,15 +38,31 @@ def open_engine(url: str, *, pool_size: int, pool_seconds: float) -> Engine:
         pool_timeout=pool_seconds,
         hide_parameters=True,
     )
-    database = make_url(url).database
-    if database and database != ":memory:" and not database.startswith("file:"):
-        files.make_private_file(database)
-        for beside in ("-wal", "-shm"):  # SQLite makes them with the permissions of the database
-            files.take_from_others(Path(database + beside))
-        _watch_file(engine, database)
+    database = file_of(url)
+    if database:
+        _make_private(database)
     event.listen(engine, "connect", _prepare)
+    if database:
+        _watch_file(engine, database)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def file_of(url: str) -> str:
+    """The path of the database; "" for one in memory."""
+    database = make_url(url).database or ""
+    return "" if database == ":memory:" or database.startswith("file:") else database
+
+
+def _make_private(database: str) -> None:
+    try:
+        files.make_private_file(database)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The database file can't be used: {error.strerror}.",
+            field_errors={"DATABASE_URL": database},
+            advice="Let DATABASE_URL or CRMSYNC_HOME name a folder that the user of this process may write.",
+        ) from error
 
 
 def _watch_file(engine: Engine, database: str) -> None:
@@ -60,6 +77,8 @@ def _watch_file(engine: Engine, database: str) -> None:
 
     def remember(_connection: Any, record: Any) -> None:
         record.info["file"] = _key_of(database)
+        for ending in ("", "-wal", "-shm"):  # only now is it known to be a database, and no file of somebody else's
+            files.take_from_others(Path(database + ending))
 
     def compare(_connection: Any, record: Any, _proxy: Any) -> None:
         if record.info.get("file") != _key_of(database):

@@ -15,7 +15,7 @@ from typing import Protocol
 from cryptography.fernet import Fernet, InvalidToken
 
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.errors import NotNowError, RateLimitedError
+from crmsync.errors import ConfigurationError, NotNowError, RateLimitedError
 from crmsync.passwords import SECRET_KEY_FILE, kept_secret
 from crmsync.settings import Secret
 from crmsync.store.engine import Store
@@ -29,7 +29,7 @@ class Vault:
     """Encrypts with the key of CRMSYNC_SECRET_KEY, or one made on first start and kept in the state directory."""
 
     def __init__(self, key: Secret | None, home: Path) -> None:
-        text = key.reveal() if key else kept_secret(home / SECRET_KEY_FILE)
+        text = key.reveal() if key else _kept_key(home)
         digest = sha256(text.encode()).digest()
         self._fernet = Fernet(urlsafe_b64encode(digest))
         self._marking_key = sha256(b"mark" + digest).digest()
@@ -46,6 +46,25 @@ class Vault:
         with contextlib.suppress(InvalidToken):
             return self._fernet.decrypt(sealed.encode()).decode()
         return None
+
+
+def _kept_key(home: Path) -> str:
+    """Raises: ConfigurationError, which names the variable that is needed instead."""
+    try:
+        text = kept_secret(home / SECRET_KEY_FILE)
+    except OSError as error:
+        raise _no_key(f"must be set, because {home} can't be used ({error.strerror})") from error
+    if not text.strip():
+        raise _no_key(f"must be set, because {home / SECRET_KEY_FILE} is empty")
+    return text
+
+
+def _no_key(problem: str) -> ConfigurationError:
+    return ConfigurationError(
+        "There is no key to encrypt with.",
+        field_errors={"CRMSYNC_SECRET_KEY": problem},
+        advice="Set CRMSYNC_SECRET_KEY to the same 32 or more characters for all processes.",
+    )
 
 
 class Owners(Protocol):

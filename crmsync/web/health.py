@@ -24,6 +24,8 @@ KEPT_SECONDS = 1.0  # anybody may ask, and as often as they like
 
 Check = Mapping[str, Any]  # "status" is "ok", or what is not; "reason" says why
 
+_UNKNOWN: Check = {"status": "unknown", "reason": "the database does not answer"}
+
 
 @blueprint.record_once
 def _prepare(state: BlueprintSetupState) -> None:
@@ -54,10 +56,11 @@ def ready() -> tuple[Response, int]:
 def check_all(services: Services) -> dict[str, Check]:
     """No vendor is called, and no address or secret is told."""
     settings = services.settings
+    store = _store(services.store)
     return {
-        "store": _store(services.store),
+        "store": store,
         "broker": _broker(settings),
-        "workers": _workers(services),
+        "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
         **{name: _system(name, settings) for name in registry.connections()},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
@@ -92,7 +95,7 @@ def _workers(services: Services) -> Check:
         with services.store.read() as uow:
             reason = watch.idle_reason(uow, services.settings)
     except (StoreUnavailableError, SQLAlchemyError):
-        return {"status": "unknown", "reason": "the database does not answer"}
+        return _UNKNOWN
     if not reason:
         return {"status": "ok"}
     return {"status": "down", "reason": f"{reason}; webhooks are kept and their runs start when one does"}

@@ -31,11 +31,13 @@ from crmsync.errors import (
     LeaseLostError,
     LockedByOtherRunError,
     NotNowError,
+    ProcessFaultError,
+    StoreUnavailableError,
     WaitsForOtherRunError,
 )
 from crmsync.services import Services, services
 from crmsync.store import UnitOfWork
-from crmsync.worker import dead_letters
+from crmsync.worker import dead_letters, process_faults
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 
@@ -46,7 +48,7 @@ Body = Callable[[Attempt], Mapping[str, Any]]
 LONG_STEPS = 4  # a step of minutes meets more restarts than one of seconds, and is no poison for it
 
 # They come back again and again, and a history of them would hide what happened.
-_UNREMARKABLE = (BusyError, LockedByOtherRunError, WaitsForOtherRunError)
+_UNREMARKABLE = (BusyError, LockedByOtherRunError, WaitsForOtherRunError, ProcessFaultError)
 
 
 def step(flow: Flow, *, queue: str) -> Callable[[Body], Task]:
@@ -106,10 +108,19 @@ class StepTask(Task):
             if (self.request.delivery_info or {}).get("routing_key") == DEAD_LETTER:
                 dead_letters.replay_message(services(), run_id)
                 raise Ignore
-            run = self._claim(services(), run_id)
+            run = self._claim_of(services(), run_id)
             if run is not None:
                 with log.bound(correlation_id=run.correlation_id):
                     self._attempt(services(), run)
+
+    def _claim_of(self, using: Services, run_id: str) -> Run | None:
+        try:
+            run = self._claim(using, run_id)
+        except StoreUnavailableError as error:
+            process_faults.remember(error)
+            raise
+        process_faults.tell_remembered(using)
+        return run
 
     def _claim(self, using: Services, run_id: str) -> Run | None:
         """The run under our lease; None if the step is done and the chain may go on."""
@@ -139,15 +150,23 @@ class StepTask(Task):
             raise Ignore from None
         except NotNowError as error:
             self._postpone(attempt, error)
-        except CrmsyncError as error:
-            self._fail(attempt, error)
         except Exception as error:
+            self._end(attempt, error)
+        else:
+            self._finish(attempt, learned)
+
+    def _end(self, attempt: Attempt, error: Exception) -> None:
+        """What this process lacks is waited for; all else is the run's. Raises."""
+        fault = process_faults.process_fault(error)
+        if fault is not None:
+            self._postpone(attempt, fault)
+        elif isinstance(error, CrmsyncError):
+            self._fail(attempt, error)
+        else:
             # Whatever a step did not foresee is a bug; its text may hold a customer's data, so only its place is kept.
             _log_place(error)
             bug = BugError(f"Unexpected {type(error).__name__} in {self.name}.", code=type(error).__name__)
             self._fail(attempt, bug)
-        else:
-            self._finish(attempt, learned)
 
     def _stop_poison(self, attempt: Attempt) -> None:
         """Raises: BugError for a step that took its worker down each time it was started."""
@@ -219,6 +238,8 @@ class StepTask(Task):
             )
             if is_ours and not isinstance(error, _UNREMARKABLE):
                 uow.runs.note(attempt.run, event, started_at=attempt.started_at, detail=str(error))
+            if isinstance(error, ProcessFaultError):
+                process_faults.tell(uow, attempt.services, error)
         logger.info(
             "comes back in %.1f s: %s", decision.wait_seconds, error, extra={"action": event, "error": error.cause}
         )

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
 import os
+import resource
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
+from celery.exceptions import Ignore
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from crmsync.errors import StoreUnavailableError
+from crmsync.domain.runs import RunStatus
+from crmsync.errors import (
+    BugError,
+    ConfigurationError,
+    CrmsyncError,
+    StoreUnavailableError,
+    VendorUnavailableError,
+)
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, faults, postgresql, schema
-from crmsync.web import create_app
+from crmsync.store.room import needed, room_of
+from crmsync.web import create_app, health
+from crmsync.worker import dead_letters, process_faults
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
 from tests.conftest import TEST_DATABASE_URL
+from tests.fakes import FakeClock
 from tests.field.proxy import Proxy
 
 SECRET = "a secret of the Salesforce door"
@@ -112,6 +131,11 @@ def post_deal(client: FlaskClient, number: int = 0) -> int:
     return client.post("/webhook/salesforce/deal-closed", data=body, headers=headers).status_code
 
 
+def store_is(client: FlaskClient) -> str:
+    """What /readyz would say of the store, had nobody asked a moment ago."""
+    return str(health.check_all(client.application.extensions["crmsync"])["store"]["status"])
+
+
 # -- O10: a database that goes silent
 
 
@@ -126,15 +150,15 @@ def test_O10__while_packets_are_swallowed_webhooks_get_503_and_go_on_within_seco
     proxy.swallow()
     began_at = time.monotonic()
 
-    while_silent = [post_deal(client, 2), client.get("/readyz").status_code]
+    while_silent = [post_deal(client, 2), store_is(client)]
     took = time.monotonic() - began_at
     proxy.forward()
-    afterwards = [post_deal(client, 2), client.get("/readyz").status_code]
+    afterwards = [post_deal(client, 2), store_is(client)]
     store.close()
 
-    assert while_silent == [503, 503]
+    assert while_silent == [503, "down"]
     assert took < 10, "each waits for its own limit, and not for the network's"
-    assert afterwards == [200, 200]
+    assert afterwards == [200, "ok"]
 
 
 @postgres
@@ -276,11 +300,11 @@ def test_O11__a_file_that_turns_read_only_is_an_outage_until_it_can_be_written(
         raw = uow.connection.connection.driver_connection
     raw.execute("PRAGMA query_only = 1")
 
-    while_read_only = [post_deal(client), client.get("/readyz").status_code]
+    while_read_only = [post_deal(client), store_is(client)]
     raw.execute("PRAGMA query_only = 0")
 
-    assert while_read_only == [503, 503]
-    assert [post_deal(client), client.get("/readyz").status_code] == [200, 200]
+    assert while_read_only == [503, "down"]
+    assert [post_deal(client), store_is(client)] == [200, "ok"]
     store.close()
 
 
@@ -384,3 +408,174 @@ def test_O17__whatever_a_database_has_against_a_webhook_the_answer_is_503(
     monkeypatch.setattr(Deliveries, "add", fails)
 
     assert post_deal(receiver(store)) == 503
+
+
+# -- O12: what the process lacks is not the run's fault
+
+
+_FLOW = Flow("lacking", subject="deal", steps=("work",), rereads=())
+_raises: list[BaseException] = []
+
+
+@step(_FLOW, queue="erp")
+def work(attempt: Attempt) -> dict[str, str]:
+    if _raises:
+        raise _raises[0]
+    return {}
+
+
+def over(error: Exception, under: BaseException) -> Exception:
+    error.__cause__ = under
+    return error
+
+
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(dead_letters, "show", lambda letter: None)
+    monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
+    yield
+    _raises.clear()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system", "/var/lib/crmsync/secret.key"),
+        PermissionError(errno.EACCES, "Permission denied", "/var/lib/crmsync/secret.key"),
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        over(VendorUnavailableError("It did not answer."), OSError(errno.EMFILE, "Too many open files")),
+        over(RuntimeError("a library's own"), OSError(errno.ENOMEM, "Cannot allocate memory")),
+        ConfigurationError("There is no key.", field_errors={"CRMSYNC_SECRET_KEY": "must be set"}),
+        StoreUnavailableError(code="53300"),
+    ],
+    ids=repr,
+)
+def test_O12__what_the_process_lacks_costs_no_run_an_attempt_and_is_told_once(
+    services: Services, no_broker: None, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(process_faults, "_remembered", None)
+    _raises.append(error)
+    with services.store.begin() as uow:
+        run_ids = [_FLOW.open_run(uow, f"deal {number}", correlation_id="c")[0] for number in range(3)]
+
+    for _ in range(6):
+        for run_id in run_ids:
+            with suppress(Ignore, CrmsyncError):
+                work.execute(run_id)
+        clock.advance(60)
+
+    with services.store.read() as uow:
+        states = {(run.status, run.attempts) for run in map(uow.runs.get, run_ids) if run}
+        assert (states, uow.dead_letters.list(status=None)) == ({(RunStatus.ACTIVE, 0)}, [])
+        assert [alert.content["headline"] for alert in uow.alerts.newest(limit=9)] == ["crmsync can't work"]
+    _raises.clear()
+    clock.advance(60)
+    work.execute(run_ids[0])
+    with services.store.read() as uow:
+        run = uow.runs.get(run_ids[0])
+        assert run is not None
+        assert run.status is RunStatus.DONE
+
+
+def test_O12__a_bug_is_still_a_bug(services: Services, no_broker: None) -> None:
+    _raises.append(over(KeyError("x"), ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")))
+    with services.store.begin() as uow:
+        run_id = _FLOW.open_run(uow, "deal", correlation_id="c")[0]
+
+    with pytest.raises(BugError):
+        work.execute(run_id)
+
+
+@pytest.fixture
+def crowded(own_database: str) -> Iterator[str]:
+    """The address of a database that lets its user in once."""
+    name = f"field_{uuid.uuid4().hex[:12]}"
+    administer(f"CREATE ROLE {name} LOGIN SUPERUSER", f"ALTER ROLE {name} NOSUPERUSER CONNECTION LIMIT 1")
+    administer(f"ALTER DATABASE {make_url(own_database).database} OWNER TO {name}")
+    yield make_url(own_database).set(username=name).render_as_string(hide_password=False)
+    administer(f"ALTER DATABASE {make_url(own_database).database} OWNER TO CURRENT_USER")
+    store = Store(own_database)
+    with store.begin() as uow:
+        uow.connection.execute(text(f"REASSIGN OWNED BY {name} TO CURRENT_USER"))
+    store.close()
+    administer(f"DROP ROLE {name}")
+
+
+@postgres
+def test_O12__too_many_connections_are_an_outage_that_says_so(
+    crowded: str, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    first, second = Store(crowded, pool_size=1), Store(crowded)
+    schema.migrate(first)
+    client = receiver(second)
+
+    with first.read():
+        refused = post_deal(client)
+        with pytest.raises(StoreUnavailableError, match="no more connections") as raised:
+            second.ping()
+    first.close()
+
+    assert (refused, raised.value.code) == (503, "53300")
+    assert "CRMSYNC_DATABASE_CONNECTIONS" in (raised.value.advice or "")
+    assert post_deal(client) == 200
+    second.close()
+
+
+@postgres
+def test_O12__the_need_of_connections_is_compared_with_what_the_database_allows(crowded: str) -> None:
+    store = Store(crowded, pool_size=1)
+    room = room_of(store, connections=5, workers=2)
+    store.close()
+
+    assert room is not None
+    assert (room.allowed, room.needed, room.is_enough) == (1, 25, False)
+
+
+def test_O12__the_documented_installation_fits_into_forty_connections() -> None:
+    assert needed(Settings.from_env({}).behaviour.database_connections, Settings.from_env({}).behaviour.workers) <= 37
+
+
+def start(process: list[str], tmp_path: Path, *, files: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    """How *process* ends that must not start."""
+
+    def limit() -> None:
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    made = {
+        "CRMSYNC_HOME": str(tmp_path / "home"),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'crmsync.db'}",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "PATH": os.environ["PATH"],
+        **env,
+    }
+    return subprocess.run(
+        [sys.executable, *process], env=made, capture_output=True, text=True, timeout=60, preexec_fn=limit, check=False
+    )
+
+
+WEB = ["-c", "import crmsync.web.wsgi"]
+WORKER = ["-m", "celery", "-A", "crmsync", "worker", "--pool", "solo"]
+
+
+@pytest.mark.parametrize(
+    ("process", "files", "env", "words"),
+    [
+        (WEB, 64, {}, ["may open 64 files", "ulimit -n"]),
+        (WEB, 0, {"CRMSYNC_HOME": "/dev/null/home"}, ["CRMSYNC_SECRET_KEY", "must be set"]),
+        (WEB, 0, {"DATABASE_URL": "sqlite:////dev/null/crmsync.db"}, ["database", "folder"]),
+        (WORKER, 0, {"DATABASE_URL": "sqlite:////dev/null/crmsync.db"}, ["database", "folder"]),
+    ],
+    ids=["few files", "no home", "no folder", "no folder for a worker"],
+)
+def test_O12__what_a_process_lacks_is_found_at_its_start(
+    tmp_path: Path, process: list[str], files: int, env: dict[str, str], words: list[str]
+) -> None:
+    ended = start(process, tmp_path, files=files, **env)
+
+    assert ended.returncode not in (0, None)
+    assert [word for word in words if word not in ended.stderr] == []
+    assert "Traceback" not in ended.stderr
