@@ -22,7 +22,7 @@ from crmsync.domain.breaker import Breaker
 from crmsync.embedded import ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
 from crmsync.settings import Settings
-from crmsync.store import Store, schema
+from crmsync.store import Store, UnitOfWork, schema
 from crmsync.store.account_watch import AccountWatch
 from crmsync.store.engine import utc_now
 from crmsync.store.vault import SharedTokens, Vault
@@ -43,6 +43,7 @@ ROLES: Mapping[str, str] = {
 
 
 GO_LIVE = "go_live"
+UNREADABLE_WORDS = "(sealed with another CRMSYNC_SECRET_KEY than this process has)"
 CONFIRM_SECONDS = 30.0
 
 
@@ -203,6 +204,18 @@ class Services:
     @cached_property
     def _vault(self) -> Vault:
         return Vault(self.settings.secret_key, self.settings.home)
+
+    def sealed(self, words: str) -> str:
+        """*words* as they may lie in the store."""
+        return self._vault.seal(words) if words else ""
+
+    def words_of(self, uow: UnitOfWork, letter_id: int) -> str:
+        """What the vendor itself said when the run died, for operators' eyes only; "" where it said nothing."""
+        sealed = uow.dead_letters.sealed_words(letter_id)
+        if not sealed:
+            return ""
+        words = self._vault.open(sealed)
+        return UNREADABLE_WORDS if words is None else words
 
     @cached_property
     def accounts(self) -> AccountWatch:

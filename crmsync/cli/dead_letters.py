@@ -73,12 +73,13 @@ def show(letter_id: int, *, as_json: bool) -> None:
         if letter is None:
             raise RecordNotFoundError(f"There is no dead letter {letter_id}.")
         steps, documents = history.steps_of(uow, letter.run_id), history.documents_of(uow, letter.run_id)
+        words = services.words_of(uow, letter.id)
     command = letters.next_command(letter, services.settings)
     if as_json:
         known = {"advice": letters.advice_for(letter), "command": command, "steps": steps, "documents": documents}
-        screen.print_json(letters.summary(letter, uow.now) | known)
+        screen.print_json(letters.summary(letter, uow.now) | known | {"vendor_words": words})
     else:
-        letters.print_one(letter, steps, documents, command)
+        letters.print_one(letter, steps, documents, command, words)
 
 
 @dead_letters.command

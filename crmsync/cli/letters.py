@@ -86,10 +86,14 @@ def _subject(letter: DeadLetter) -> str:
     )
 
 
-def print_one(letter: DeadLetter, steps: list[dict[str, Any]], documents: list[dict[str, Any]], command: str) -> None:
+def print_one(
+    letter: DeadLetter, steps: list[dict[str, Any]], documents: list[dict[str, Any]], command: str, words: str
+) -> None:
     out = screen.console()
     out.print(f"Dead letter {letter.id}", style="bold")
     out.print(screen.pairs({name: value for name, value in _facts(letter).items() if value}))
+    if words:
+        print_words(letter, words)
     for title, rows in (
         ("What happened", history.steps_table(steps)),
         ("What was made", history.documents_table(documents)),
@@ -101,6 +105,15 @@ def print_one(letter: DeadLetter, steps: list[dict[str, Any]], documents: list[d
     out.print(f"  {advice_for(letter)}")
     if command:
         out.print(f"  {command}", style="bold", soft_wrap=True)
+
+
+def print_words(letter: DeadLetter, words: str) -> None:
+    """What the vendor itself said; it stands nowhere but here and in the control tower."""
+    from rich.text import Text
+
+    out = screen.console()
+    out.print(f"\nWhat {letter.system or 'the system'} said", style="bold")
+    out.print(Text(words, style="italic"), soft_wrap=True)
 
 
 def _facts(letter: DeadLetter) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import history, screen
+from crmsync.cli.letters import print_words
 from crmsync.cli.process import open_services
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
@@ -53,15 +54,19 @@ def show(key: str, *, as_json: bool) -> None:
 
     `inventory`, `catch_up_deals` and `catch_up_payments` have one run each, of that name.
     """
-    with open_services().store.read() as uow:
+    services = open_services()
+    with services.store.read() as uow:
         run = _find(uow, key)
         steps, documents = history.steps_of(uow, run.id), history.documents_of(uow, run.id)
         letter = uow.dead_letters.of_run(run.id)
+        words = services.words_of(uow, letter.id) if letter else ""
         summary = _summary(run, uow) | {"dead_letter": letter.id if letter else None}
     if as_json:
-        screen.print_json(summary | {"steps": steps, "documents": documents})
-    else:
-        _print(summary, steps, documents)
+        screen.print_json(summary | {"steps": steps, "documents": documents, "vendor_words": words})
+        return
+    _print(summary, steps, documents)
+    if letter and words:
+        print_words(letter, words)
 
 
 def _flow_named(name: str) -> str:

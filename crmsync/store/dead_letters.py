@@ -28,7 +28,7 @@ _ONE_MORE = dead_letters.c.failures + 1
 
 
 class DeadLetters(Rows):
-    def add(self, run: Run, error: CrmsyncError) -> tuple[DeadLetter, bool]:
+    def add(self, run: Run, error: CrmsyncError, *, sealed_words: str = "") -> tuple[DeadLetter, bool]:
         """Put the run's letter to waiting. Returns it, and False if it died again of the same in a replay.
 
         One that was settled before is a new incident: a flow that repeats dies, is well for a month, and dies again.
@@ -41,6 +41,7 @@ class DeadLetters(Rows):
             "system": error.system or "",
             "cause": str(error),
             "advice": error.advice or "",
+            "words": sealed_words,
             "updated_at": self._now,
         }
         before = self.of_run(run.id)
@@ -58,6 +59,11 @@ class DeadLetters(Rows):
     def get(self, letter_id: int) -> DeadLetter | None:
         row = self._connection.execute(_QUERY.where(dead_letters.c.id == letter_id)).first()
         return letter_of(row) if row is not None else None
+
+    def sealed_words(self, letter_id: int) -> str:
+        """What the vendor itself said, as the vault sealed it; "" where it said nothing."""
+        query = select(dead_letters.c.words).where(dead_letters.c.id == letter_id)
+        return self._connection.execute(query).scalar() or ""
 
     def of_run(self, run_id: str) -> DeadLetter | None:
         row = self._connection.execute(_QUERY.where(dead_letters.c.run_id == run_id)).first()

@@ -18,6 +18,7 @@ from crmsync.alerts.content import dead_letter_alert
 from crmsync.celery import app
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
 from crmsync.domain.runs import Run
+from crmsync.domain.words import known_persons, readable
 from crmsync.errors import CrmsyncError
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
@@ -46,7 +47,7 @@ def bury(attempt: Attempt, error: CrmsyncError) -> bool:
         if not uow.runs.stop(attempt.run, title=attempt.title, amount=attempt.amount, currency=attempt.currency):
             return False
         uow.runs.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))
-        letter, is_news = uow.dead_letters.add(attempt.run, error)
+        letter, is_news = uow.dead_letters.add(attempt.run, error, sealed_words=_sealed_words(attempt, error))
         if is_news:
             command = attempt.services.settings.pasteable(f"celery -A crmsync dead-letters replay {letter.id}")
             uow.alerts.add(
@@ -58,6 +59,10 @@ def bury(attempt: Attempt, error: CrmsyncError) -> bool:
     if is_news:
         tell_soon()
     return True
+
+
+def _sealed_words(attempt: Attempt, error: CrmsyncError) -> str:
+    return attempt.services.sealed(readable(error.words, known_persons(attempt.run.results)))
 
 
 def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by: str) -> DeadLetter:

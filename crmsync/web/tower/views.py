@@ -80,7 +80,8 @@ def run(run_id: str) -> str:
         found = queries.run_page(uow, run_id, FLOWS, services_of_app().settings)
         if found is None:
             abort(404, "There is no run of this id.")
-        return _page("run", uow, page=found)
+        words = services_of_app().words_of(uow, found.letter.letter.id) if found.letter else ""
+        return _page("run", uow, page=found, words=words)
 
 
 @blueprint.get("/dead-letters")
