@@ -19,4 +19,4 @@ USER crmsync
 WORKDIR /var/lib/crmsync
 VOLUME /var/lib/crmsync
 EXPOSE 8000
-CMD ["sh", "-c", "exec gunicorn crmsync.web.wsgi:app --bind ${CRMSYNC_HOST:-127.0.0.1}:${PORT:-8000} --worker-class gthread --workers 2 --threads 8 --graceful-timeout 20 --no-control-socket"]
+CMD ["sh", "-c", "exec gunicorn crmsync.web.wsgi:app --config python:crmsync.web.serving"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from crmsync.broker_address import Address, address_of, read_ca_file, read_url
@@ -188,6 +189,7 @@ class Behaviour:
     reserve_percent: int = 30
     breaker_failures: int = 20
     look_again_seconds: float = 5.0
+    request_seconds: float = 30.0
     database_connections: int = 5
 
     @property
@@ -214,6 +216,9 @@ class Settings:
     metrics_token: Secret | None
     host: str
     port: int
+    admin_host: str
+    admin_port: int  # 0: the private pages are on the same port as the doors
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     public_url: str
     log_style: str
     log_level: str
@@ -256,7 +261,8 @@ class Settings:
     @property
     def tower_url(self) -> str:
         """Where people open the control tower."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        host, port = (self.admin_host, self.admin_port) if self.admin_port else (self.host, self.port)
+        return self.public_url or f"http://{host}:{port}"
 
     def pasteable(self, command: str) -> str:
         """*command* as it works in another shell: with CRMSYNC_HOME where that is not the default."""
@@ -282,6 +288,9 @@ def _read(reader: Reader) -> Settings:
         tower_password=reader.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH),
         host=reader.text("CRMSYNC_HOST", "127.0.0.1"),
         port=reader.integer("PORT", 8000, minimum=1, maximum=65535),
+        admin_host=reader.text("CRMSYNC_ADMIN_HOST") or reader.text("CRMSYNC_HOST", "127.0.0.1"),
+        admin_port=_admin_port(reader),
+        trusted_proxies=_networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1"),
         public_url=reader.url("CRMSYNC_PUBLIC_URL"),
         log_style=reader.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console"),
         log_level=reader.text("CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR"),
@@ -294,6 +303,22 @@ def _read(reader: Reader) -> Settings:
         sap=_sap(reader),
         zoho_books=_zoho_books(reader),
     )
+
+
+def _admin_port(reader: Reader) -> int:
+    port = reader.integer("CRMSYNC_ADMIN_PORT", 0, minimum=1, maximum=65535)
+    if port and port == reader.integer("PORT", 8000, minimum=1, maximum=65535):
+        reader.problems["CRMSYNC_ADMIN_PORT"] = "must be another port than PORT"
+    return port
+
+
+def _networks(reader: Reader, name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Addresses or networks, between commas or blanks."""
+    try:
+        return tuple(ip_network(each) for each in re.split(r"[,\s]+", reader.text(name, default)) if each)
+    except ValueError:
+        reader.problems.setdefault(name, "expected addresses or networks between commas, such as 10.0.0.0/8")
+        return ()
 
 
 def _database_url(reader: Reader, home: Path) -> str:
@@ -327,6 +352,7 @@ def _behaviour(reader: Reader) -> Behaviour:
         catch_up_grace_seconds=reader.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120, maximum=86_400),
         catch_up_overlap_seconds=reader.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900, maximum=2_592_000),
         silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
+        request_seconds=float(reader.number("CRMSYNC_REQUEST_SECONDS", "30", minimum="1", maximum="600")),
         look_again_seconds=float(reader.number("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")),
         breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
         database_connections=reader.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100),

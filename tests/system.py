@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 
 _WORKER = ["celery", "-A", "crmsync", "worker", "--loglevel", "INFO"]
 COMMANDS: Mapping[str, list[str]] = {
-    "web": ["gunicorn", "crmsync.web.wsgi:app", "--worker-class", "gthread", "--threads", "8", "--no-control-socket"],
+    "web": ["gunicorn", "crmsync.web.wsgi:app", "--config", "python:crmsync.web.serving", "--workers", "1"],
     "worker": [*_WORKER, "--pool", "threads", "--concurrency", "8"],
     "prefork": [*_WORKER, "--pool", "prefork", "--concurrency", "4"],
     "replayer": [*_WORKER, "--pool", "threads", "--concurrency", "2", "-Q", "dead_letter"],
@@ -212,8 +212,6 @@ class System:
     def _command(self, name: str) -> list[str]:
         kind = name.partition("@")[0]
         command = [*COMMANDS[kind]]
-        if kind == "web":
-            command += ["--bind", f"127.0.0.1:{self.port}"]
         if kind == "flower":
             command += [f"--port={self.flower_port}"]
         if "worker" in command:

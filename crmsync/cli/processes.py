@@ -17,10 +17,7 @@ from crmsync.supervisor import ProcessSpec
 # The Procfile stands outside of the package; tests/unit/cli/test_processes.py compares the two.
 COMMANDS: Mapping[str, str] = {
     "release": "crmsync migrate",
-    "web": (
-        "gunicorn crmsync.web.wsgi:app --bind ${CRMSYNC_HOST:-127.0.0.1}:${PORT:-8000} --worker-class gthread"
-        " --workers 2 --threads 8 --graceful-timeout 20 --no-control-socket"
-    ),
+    "web": "gunicorn crmsync.web.wsgi:app --config python:crmsync.web.serving",
     "worker": (
         "celery -A crmsync worker --hostname ${CRMSYNC_WORKER_NAME:-worker}@%h --pool threads --concurrency 16"
         " --without-gossip --without-mingle --loglevel INFO"

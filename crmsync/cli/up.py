@@ -77,12 +77,14 @@ def _is_mentioned(prefix: str, env: Mapping[str, str]) -> bool:
 
 
 def refuse_taken_port(settings: Settings) -> None:
-    """Raises: ConfigurationError if the receiver can't listen on its port."""
-    problem = _problem_of_port("PORT", settings.host, settings.port)
-    if problem:
-        raise ConfigurationError(
-            "A port is not free.", field_errors={"PORT": problem}, advice="Is crmsync running already?"
-        )
+    """Raises: ConfigurationError if the receiver can't listen on its ports."""
+    ports = {"PORT": (settings.host, settings.port)}
+    if settings.admin_port:
+        ports["CRMSYNC_ADMIN_PORT"] = (settings.admin_host, settings.admin_port)
+    problems = {variable: _problem_of_port(variable, *address) for variable, address in ports.items()}
+    if any(problems.values()):
+        taken = {variable: problem for variable, problem in problems.items() if problem}
+        raise ConfigurationError("A port is not free.", field_errors=taken, advice="Is crmsync running already?")
 
 
 def why_no_flower(settings: Settings) -> str:
@@ -107,7 +109,7 @@ def _facts(settings: Settings, no_flower: str) -> dict[str, str]:
     url = settings.public_url or local_url(settings)
     return {
         "Receiver": f"{url}/webhook/salesforce/deal-closed",
-        "Control tower": f"{url}/",
+        "Control tower": f"{settings.tower_url if settings.admin_port else url}/",
         "Flower": no_flower or f"http://{settings.flower.address}:{settings.flower.port}/",
         "User, password": f"{TOWER_USER}, {where_the_password_is(settings)}",
         "Redis": redis_of(settings),

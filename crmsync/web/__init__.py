@@ -12,7 +12,7 @@ from crmsync.web.refusals import Refusals
 
 def create_app(services: Services) -> Flask:
     """A receiver that works with *services*."""
-    from crmsync.web import health, metrics, tower, webhooks
+    from crmsync.web import health, metrics, paths, tower, webhooks
     from crmsync.web.doorbell import Doorbell
 
     app = Flask(__name__)
@@ -23,6 +23,7 @@ def create_app(services: Services) -> Flask:
     app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
     for module in (webhooks, health, metrics, tower):
         app.register_blueprint(module.blueprint)
+    paths.mount(app, services.settings)
     return app
 
 

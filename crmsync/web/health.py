@@ -15,6 +15,7 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
+from crmsync.web import paths, services_of_app
 from crmsync.web.kept import Kept
 from crmsync.worker import watch
 
@@ -50,7 +51,10 @@ def ready() -> tuple[Response, int]:
     kept: Kept[dict[str, Check]] = current_app.extensions["crmsync_checks"]
     checks = kept.get()
     overall = _overall(checks)
-    return _uncached({"status": overall, "checks": checks}), 503 if overall == "not ready" else 200
+    body = {"status": overall, "checks": checks}
+    if paths.is_public_port(services_of_app().settings):
+        del body["checks"]  # strangers need not know what we are made of
+    return _uncached(body), 503 if overall == "not ready" else 200
 
 
 def check_all(services: Services) -> dict[str, Check]:

@@ -26,13 +26,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
+from crmsync import broker
 from crmsync.connectors.base import Connector
 from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError, StoreUnavailableError
 from crmsync.flows import payment_to_invoices
 from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
 from crmsync.store import tables
-from crmsync.web import broker, metrics
+from crmsync.web import metrics
 from crmsync.web.refusals import Refusals
 from tests.builders import NOW
 from tests.fakes import FakeClock
