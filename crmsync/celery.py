@@ -15,7 +15,7 @@ from celery.signals import celeryd_init, import_modules, setup_logging, task_pos
 from celery.states import SUCCESS
 
 import crmsync
-from crmsync import failpoints, log
+from crmsync import failpoints, files, log
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
@@ -40,6 +40,8 @@ def _celery_command() -> str:
         return ""
     return context.info_name or ""
 
+
+files.keep_private()  # whatever part of Celery this process is
 
 app = Celery("crmsync")
 app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed

@@ -37,7 +37,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from crmsync import needs
+from crmsync import files, needs
 from crmsync.errors import ConfigurationError
 
 MINIMUM_VERSION = (6, 2)  # kombu 5.7 sends ZRANGE … BYSCORE REV, which 6.2 brought
@@ -132,11 +132,14 @@ def ensure_running(home: Path, *, timeout_seconds: float = START_TIMEOUT_SECONDS
     """
     _become_user(home)
     if not is_running(home):
-        with open(_folder(home) / "start.lock", "w") as lock:
+        lock = _open_lock(_folder(home) / "start.lock")
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not is_running(home):
                 _start_keeper(home)
                 _await(lambda: is_running(home), home, timeout_seconds)
+        finally:
+            os.close(lock)
     return EmbeddedServer(home)
 
 
@@ -269,7 +272,7 @@ def _arguments(home: Path) -> list[str]:
 
 def _start_keeper(home: Path) -> None:
     """Through a shell that ends at once, in a session of its own: no zombie here, and Ctrl-C doesn't reach it."""
-    with open(_folder(home) / "server.log", "ab") as log:
+    with open(_folder(home) / "server.log", "ab", opener=files.private_opener) as log:
         subprocess.run(
             ["sh", "-c", '"$0" "$@" &', *_script("keep", _require_server().path, home)],
             stdin=subprocess.DEVNULL,
@@ -278,6 +281,7 @@ def _start_keeper(home: Path) -> None:
             cwd="/",
             env=needs.plain(os.environ),
             start_new_session=True,
+            umask=files.OTHERS,
             check=True,
         )
 
@@ -299,6 +303,7 @@ def _serve(binary: Path, home: Path) -> None:
     lock = _open_lock(_folder(home) / "server.lock")
     fcntl.flock(lock, fcntl.LOCK_EX)
     os.set_inheritable(lock, True)
+    files.keep_private()
     os.execv(binary, [os.fspath(binary), *_arguments(home)])  # noqa: S606 - the lock goes with it
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 FOLDER = 0o700
 FILE = 0o600
-_OTHERS = 0o077
+OTHERS = 0o077
 
 
 def keep_private() -> None:
     """From here on this process makes files and folders that only its user can open."""
-    os.umask(_OTHERS)
+    os.umask(OTHERS)
 
 
 def make_private_folder(folder: Path) -> None:
@@ -38,9 +38,14 @@ def take_from_others(path: Path) -> None:
         found = path.stat()
     except OSError:
         return
-    if found.st_uid == os.getuid() and stat.S_ISREG(found.st_mode) and found.st_mode & _OTHERS:
+    if found.st_uid == os.getuid() and stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS:
         with suppress(OSError):  # a disk that is read-only; `crmsync doctor` looks at what others may do
             path.chmod(FILE)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For open(): a file that it makes is 0600."""
+    return os.open(path, flags, FILE)
 
 
 def open_to_others(path: Path) -> str:
@@ -49,5 +54,9 @@ def open_to_others(path: Path) -> str:
         mode = path.stat().st_mode
     except OSError:
         return ""
-    may = [verb for verb, bits in (("read", 0o044), ("write", 0o022)) if mode & bits]
-    return " and ".join(may)
+    return " and ".join(verb for verb, bits in (("read", 0o044), ("write", 0o022)) if mode & bits)
+
+
+def exposed(folder: Path) -> list[Path]:
+    """The files in *folder* that others may read or write, if they can get there."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and open_to_others(path)]

@@ -8,6 +8,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from crmsync import files
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
@@ -45,7 +46,7 @@ def kept_secret(path: Path) -> str:
     Several processes may ask at once: all get the same one.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_private_folder(path.parent)
         draft = _draft(path)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)  # fails if another process was first: its secret counts

@@ -75,10 +75,14 @@ class Services:
         folder = settings.failpoints  # `crmsync prove` lets the clock jump
         clock = failpoints.clock(folder) if folder else utc_now
         store = Store(settings.database_url, clock=clock, pool_size=settings.behaviour.database_connections)
-        schema.ensure(store)
-        made = cls(settings, store)
-        if check_accounts:
-            made.accounts.check()
+        try:
+            schema.ensure(store)
+            made = cls(settings, store)
+            if check_accounts:
+                made.accounts.check()
+        except BaseException:
+            store.close()
+            raise
         return made
 
     def check(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from crmsync import files
 from crmsync.cli.failures import sentence_of
 from crmsync.cli.process import open_services
 from crmsync.errors import ConfigurationError, CrmsyncError
@@ -47,6 +48,7 @@ def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
 
 def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
+    yield from _home(settings)
     services = None
     try:
         services = open_services(settings)
@@ -64,6 +66,17 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
 
 def _failed(area: str, name: str, error: CrmsyncError) -> Finding:
     return Finding(area, name, False, " ".join(filter(None, [str(error), error.advice])))
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    """It holds the database, the key and the password."""
+    may = files.open_to_others(settings.home)
+    if may:
+        yield Finding("Configuration", "CRMSYNC_HOME", False, f"others may {may} it: chmod 700 {settings.home}")
+    for path in files.exposed(settings.home)[:10]:
+        yield Finding(
+            "Configuration", path.name, False, f"others may {files.open_to_others(path)} it: chmod 600 {path}"
+        )
 
 
 def _room(services: Services) -> Iterator[Finding]:

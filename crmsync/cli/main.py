@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from crmsync import __version__
+from crmsync import __version__, files
 from crmsync.cli.accounts import accounts
 from crmsync.cli.catch_up import catch_up
 from crmsync.cli.configuration import config
@@ -29,6 +29,7 @@ def cli() -> None:
     `crmsync demo` needs no configuration and shows what it does; `crmsync up` does it.
     Dead letters have commands of their own: `celery -A crmsync dead-letters --help`.
     """
+    files.keep_private()
 
 
 for command in (demo, prove, up, doctor, config, accounts, links, limits, runs, inventory, catch_up, migrate, sandbox):

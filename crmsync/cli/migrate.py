@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from crmsync.cli import screen
@@ -13,11 +15,9 @@ def migrate() -> None:
     """Bring the database to the schema of this release; several may run at once."""
     from crmsync.store import Store, schema
 
-    store = Store(Settings.from_env().database_url)
-    store.ping()
-    before = schema.current(store)
-    schema.migrate(store)
-    store.close()
+    with closing(Store(Settings.from_env().database_url)) as store:
+        before = schema.current(store)
+        schema.migrate(store)
     screen.console().print(outcome(before, schema.HEAD))
 
 

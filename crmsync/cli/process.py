@@ -20,11 +20,9 @@ def open_services(settings: Settings | None = None, *, check_accounts: bool = Tr
     does not answer.
     """
     from crmsync.services import Services
-    from crmsync.store import Store
 
     settings = settings or Settings.from_env()
     try:
-        Store(settings.database_url).ping()
         return Services.from_settings(settings, check_accounts=check_accounts)
     except OSError as error:
         raise ConfigurationError(

@@ -22,12 +22,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from celery.exceptions import Ignore
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
+from crmsync.cli.main import cli
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import (
     BugError,
@@ -387,8 +389,6 @@ def test_O17__sqlite_waits_for_the_disk_where_it_was_promised(tmp_path: Path) ->
 
 @pytest.mark.parametrize("state", ["26000", "42P05", "08P01", "25P01", "0A000", "53300", "57P03", "55P03", "40001"])
 def test_O17__an_error_of_a_pooler_or_an_outage_is_known_by_its_sqlstate(state: str) -> None:
-    from sqlalchemy.exc import DBAPIError
-
     error = psycopg.errors.lookup(state)("words of the server")
 
     unavailable = faults.unavailable_of(DBAPIError("SELECT 1", {}, error))
@@ -579,3 +579,125 @@ def test_O12__what_a_process_lacks_is_found_at_its_start(
     assert ended.returncode not in (0, None)
     assert [word for word in words if word not in ended.stderr] == []
     assert "Traceback" not in ended.stderr
+
+
+# -- O18: one sentence with the cure
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "cure"),
+    [
+        ('FATAL:  password authentication failed for user "crm"', "refused the user or the password", "DATABASE_URL"),
+        ('FATAL:  database "crm" does not exist', "no such database", "Create it"),
+        ('FATAL:  role "crm" does not exist', "refused the user", "DATABASE_URL"),
+        ("FATAL:  sorry, too many clients already", "no more connections", "max_connections"),
+        ("FATAL:  remaining connection slots are reserved for roles with", "no more connections", "max_connections"),
+        ('FATAL:  too many connections for role "crm"', "no more connections", "max_connections"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "crm", no encryption', "asks for TLS", "sslmode"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "crm"', "does not admit", "pg_hba.conf"),
+        ("server does not support SSL, but SSL was required", "does not speak TLS", "sslmode"),
+        ("SSL error: certificate verify failed", "certificate", "sslrootcert"),
+        ("[Errno -2] Name or service not known", "host of the database is unknown", "host"),
+        ("connection to server at 127.0.0.1, port 1 failed: Connection refused", "Nobody listens", "port"),
+        ("FATAL:  the database system is starting up", "starting or stopping", "Wait"),
+        ("connection timeout expired", "does not answer", "network"),
+        ("session is read-only", "read-only", "primary"),
+    ],
+)
+def test_O18__what_a_database_says_while_connecting_is_one_sentence_with_the_cure(
+    words: str, sentence: str, cure: str
+) -> None:
+    unavailable = faults.unavailable_of(DBAPIError("", {}, psycopg.OperationalError(f"connection failed: {words}")))
+
+    assert unavailable is not None
+    assert sentence in str(unavailable)
+    assert cure in (unavailable.advice or "")
+
+
+def told(url: str, *command: str) -> str:
+    """What the command line says of the database at *url*."""
+    result = CliRunner().invoke(cli, list(command or ("runs", "list")), env={"DATABASE_URL": url, "COLUMNS": "400"})
+    assert result.exit_code in (1, 2)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.stderr
+
+
+@postgres
+def test_O18__the_command_line_says_what_is_wrong_with_the_database(own_database: str) -> None:
+    url = make_url(own_database)
+
+    def at(**changes: object) -> str:
+        return url.set(**changes).render_as_string(hide_password=False)  # type: ignore[arg-type]
+
+    assert "refused the user" in told(at(username="nobody_of_that_name"))
+    assert "no such database" in told(at(database="none_of_that_name"))
+    assert "host of the database is unknown" in told(at(host="none.invalid"))
+    assert "Nobody listens" in told(at(port=1))
+
+
+@postgres
+def test_O18__a_schema_that_is_newer_than_the_release_is_refused(own_database: str) -> None:
+    store = Store(own_database)
+    schema.migrate(store)
+    with store.begin() as uow:
+        uow.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+
+    for command in (("runs", "list"), ("migrate",)):
+        assert "schema 9999, which is newer than this release" in told(own_database, *command)
+
+
+def test_O18__a_newer_schema_of_sqlite_is_refused_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'crmsync.db'}"
+    store = Store(url)
+    schema.migrate(store)
+    with store.begin() as uow:
+        uow.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+
+    assert "newer than this release" in told(url)
+
+
+@postgres
+def test_O18__a_user_who_may_not_make_tables_is_told_so(crowded: str, own_database: str) -> None:
+    administer(f"ALTER DATABASE {make_url(own_database).database} OWNER TO CURRENT_USER")
+
+    said = told(crowded, "migrate")
+
+    assert "lacks a right" in said
+    assert "GRANT" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"no database " * 100, "not a database"), (None, "can't be opened")],
+    ids=["another file", "a folder"],
+)
+def test_O18__a_file_that_can_not_be_used_is_one_sentence(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    path = tmp_path / "crmsync.db"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+
+    assert sentence in told(f"sqlite:///{path}")
+
+
+@postgres
+def test_O18__the_log_has_the_sqlstate_and_the_servers_first_sentence_and_no_password(
+    own_database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "_logged", {})
+    url = make_url(own_database).set(database="none_of_that_name", password="geheim")
+    store = Store(url.render_as_string(hide_password=False))
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            store.ping()
+    store.close()
+
+    (record,) = [each for each in caplog.records if each.name == "crmsync.store.faults"]
+    facts = vars(record)
+    assert facts["sqlstate"] == "3D000"
+    assert 'database "none_of_that_name" does not exist' in facts["words"]
+    assert "geheim" not in str(facts)
