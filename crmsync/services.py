@@ -22,7 +22,7 @@ from crmsync.domain.breaker import Breaker
 from crmsync.embedded import ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
 from crmsync.settings import Settings
-from crmsync.store import Store, UnitOfWork, schema
+from crmsync.store import Store, UnitOfWork, schema, whereabouts
 from crmsync.store.account_watch import AccountWatch
 from crmsync.store.engine import utc_now
 from crmsync.store.vault import SharedTokens, Vault
@@ -275,6 +275,7 @@ def services() -> Services:
                 settings = Settings.from_env()
                 log.configure(settings.log_style, settings.log_level)
                 _services = Services.from_settings(settings)
+                whereabouts.remember(settings.home, settings.database_url)
     return _services
 
 

@@ -259,6 +259,10 @@ class Settings:
         return address_of(self.broker_url or self.redis_url, self.broker_ca_file)
 
     @property
+    def has_default_store(self) -> bool:
+        return self.database_url == _default_store(self.home)
+
+    @property
     def tower_url(self) -> str:
         """Where people open the control tower."""
         host, port = (self.admin_host, self.admin_port) if self.admin_port else (self.host, self.port)
@@ -321,8 +325,12 @@ def _networks(reader: Reader, name: str, default: str) -> tuple[IPv4Network | IP
         return ()
 
 
+def _default_store(home: Path) -> str:
+    return f"sqlite:///{home / 'crmsync.db'}"
+
+
 def _database_url(reader: Reader, home: Path) -> str:
-    url = reader.secret_text("DATABASE_URL") or f"sqlite:///{home / 'crmsync.db'}"
+    url = reader.secret_text("DATABASE_URL") or _default_store(home)
     url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
     if url != WITHHELD and not re.match(r"(sqlite|postgresql\+psycopg)://", url):
         reader.problems.setdefault("DATABASE_URL", "expected sqlite:///… or postgresql://…")

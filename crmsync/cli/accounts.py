@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.failures import ListingGroup
 from crmsync.cli.process import open_services
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from crmsync.store import UnitOfWork
 
 
-@click.group
+@click.group(cls=ListingGroup)
 def accounts() -> None:
     """See whose account each connection is; everything that the store remembers belongs to it."""
 
@@ -53,7 +54,7 @@ def adopt(connection: str, *, yes: bool) -> None:
     Links, orders, invoices and checkpoints stay, and count for the account of the present credentials. Where it is
     really another account, they would be wrong: give that a store of its own instead (CRMSYNC_HOME or DATABASE_URL).
     """
-    using = open_services(check_accounts=False)
+    using = open_services(check_accounts=False, creates=True)
     claim = _claim(using.settings, connection)
     identity = _told(using.settings, connection) if claim.is_told else claim.identity
     with using.store.read() as uow:

@@ -35,7 +35,7 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> N
     from crmsync.cli import catch_up_work as work
 
     since_at = _parsed(since) if since else None
-    using = open_services()
+    using = open_services(creates=True)
     start, end = work.window(using, since_at)
     if since_at and start >= end:
         raise click.BadParameter(f"{start:%Y-%m-%d %H:%M} UTC is not in the past yet.", param_hint="--since")

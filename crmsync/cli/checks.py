@@ -51,7 +51,7 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield from _home(settings)
     services = None
     try:
-        services = open_services(settings)
+        services = open_services(settings, creates=True)
         yield Finding(
             "Store", services.store.engine.dialect.name, True, "it answers and has the tables of this release"
         )

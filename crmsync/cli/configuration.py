@@ -43,4 +43,4 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _text(name: str, value: Any) -> str:
     if value is None:
         return "not configured" if name in VENDORS else ""
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crmsync.cli.failures import FriendlyGroup
+from crmsync.cli.failures import ListingGroup
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group("dead-letters", cls=FriendlyGroup)
+@click.group("dead-letters", cls=ListingGroup)
 def dead_letters() -> None:
     """Runs that failed for good and wait for a person."""
 
@@ -71,7 +71,7 @@ def show(letter_id: int, *, as_json: bool) -> None:
     with services.store.read() as uow:
         letter = uow.dead_letters.get(letter_id)
         if letter is None:
-            raise RecordNotFoundError(f"There is no dead letter {letter_id}.")
+            raise RecordNotFoundError(f"There is no dead letter {letter_id}: this store never had one of that number.")
         steps, documents = history.steps_of(uow, letter.run_id), history.documents_of(uow, letter.run_id)
         words = services.words_of(uow, letter.id)
     command = letters.next_command(letter, services.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -14,6 +15,25 @@ FAILED = 1
 MISCONFIGURED = 2
 
 
+# What people type, and what they mean by it.
+_UP, _CELERY = "crmsync up", "celery -A crmsync"
+_MEANT = {
+    **dict.fromkeys(("start", "run", "serve", "server", "web"), _UP),
+    **{name: f"{_CELERY} {name}" for name in ("worker", "beat", "flower")},
+    **dict.fromkeys(("check", "status", "health", "ping"), "crmsync doctor"),
+    **dict.fromkeys(("deadletters", "dead_letters", "dlq", "letters", "failed"), "crmsync dead-letters"),
+    **dict.fromkeys(("env", "settings"), "crmsync config"),
+    **dict.fromkeys(("init", "upgrade", "db"), "crmsync migrate"),
+    "replay": "crmsync dead-letters replay",
+    "discard": "crmsync dead-letters discard",
+    "stock": "crmsync inventory show",
+    "customers": "crmsync links",
+    "budget": "crmsync limits",
+    "version": "crmsync --version",
+    "help": "crmsync --help",
+}
+
+
 class FriendlyGroup(click.Group):
     """A group whose commands may raise any CrmsyncError."""
 
@@ -23,6 +43,31 @@ class FriendlyGroup(click.Group):
         except CrmsyncError as error:
             report(error)
             ctx.exit(status_of(error))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises: UsageError with what was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            meant = _MEANT.get(args[0]) or next(iter(get_close_matches(args[0], self.commands, n=1)), "")
+            if not meant or args[0].startswith("-"):
+                raise
+            command = meant if " " in meant else f"{ctx.command_path} {meant}"
+            raise click.UsageError(f"There is no command {args[0]!r} here; try `{command}`.", ctx) from None
+
+
+class ListingGroup(FriendlyGroup):
+    """A group that lists where nothing else is said, and shows what is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in ("-h", "--help") and first[:1] in ("", "-"):
+            args = ["list", *args]
+        elif "show" in self.commands and first not in self.commands and any(map(str.isdigit, first)):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
 
 
 def status_of(error: CrmsyncError) -> int:

@@ -35,7 +35,7 @@ def run(*, as_json: bool) -> None:
     """
     from crmsync.cli.inventory_run import carry_out, outcome_of
 
-    using = open_services()
+    using = open_services(creates=True)
     try:
         ended = carry_out(using)
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ import crmsync.flows  # noqa: F401 - registers the tasks and their queues
 from crmsync.cli import foresight, letters, screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.process import open_services, user
-from crmsync.domain.dead_letters import Answers, DeadLetter
+from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus
 from crmsync.errors import CrmsyncError
 from crmsync.plain import visible
 from crmsync.services import Services
@@ -46,7 +46,7 @@ class Work:
     as_json: bool
     services: Services
     failed: bool = False
-    _missing: list[int] = field(default_factory=list)
+    _missing: dict[int, str] = field(default_factory=dict)
 
     def choose(self, ids: Sequence[int], error: str | None, everything: bool) -> list[DeadLetter]:
         """The letters that are meant and wait; says which of *ids* don't.
@@ -57,7 +57,8 @@ class Work:
             raise click.UsageError(f"Say which to {self.verb}: ids, or --error NAME, or --all.")
         with self.services.store.read() as uow:
             waiting = {letter.id: letter for letter in uow.dead_letters.list(error=error)}
-        self._missing = [letter_id for letter_id in dict.fromkeys(ids) if letter_id not in waiting]
+            missing = [letter_id for letter_id in dict.fromkeys(ids) if letter_id not in waiting]
+            self._missing = {letter_id: why_not(letter_id, uow.dead_letters.get(letter_id)) for letter_id in missing}
         return [waiting[letter_id] for letter_id in dict.fromkeys(ids or waiting) if letter_id in waiting]
 
     def foresee(self, chosen: Sequence[DeadLetter], answers: Answers, *, accept_changes: bool) -> None:
@@ -124,7 +125,7 @@ class Work:
     def do(self, chosen: Sequence[DeadLetter], act: Callable[[int, str], object]) -> None:
         """Do it to each, then bring the queue up to date and say what came of it."""
         by = user()
-        problems = {letter_id: f"Dead letter {letter_id} does not wait." for letter_id in self._missing}
+        problems = dict(self._missing)
         for letter in self._progress(chosen):
             try:
                 act(letter.id, by)
@@ -166,6 +167,25 @@ class Work:
         command = f"crmsync runs show {done[0].run_id}" if len(done) == 1 else "crmsync runs list"
         again = "A run that fails again comes back to `dead-letters list`. See how it goes:"
         return [again, f"  {self.services.settings.pasteable(command)}"]
+
+
+_ENDED = {
+    LetterStatus.REPLAYING: "it is being replayed",
+    LetterStatus.REPLAYED: "it is settled, because its run went through",
+    LetterStatus.DISCARDED: "it is settled, because it was given up",
+}
+
+
+def why_not(letter_id: int, letter: DeadLetter | None) -> str:
+    """Why nothing is to be done about a letter that does not wait.
+
+    >>> why_not(7, None)
+    'There is no dead letter 7: this store never had one of that number.'
+    """
+    if letter is None:
+        return f"There is no dead letter {letter_id}: this store never had one of that number."
+    ended = _ENDED.get(letter.status, "it is of another kind of error")
+    return f"Dead letter {letter_id} does not wait: {ended} (since {letter.updated_at:%Y-%m-%d %H:%M} UTC)."
 
 
 def _next(is_told: bool) -> str:

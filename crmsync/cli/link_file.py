@@ -18,6 +18,7 @@ TARGETS: Mapping[str, str] = {"erp_customer": ROLES["orders"], "books_customer":
 
 COLUMNS = ("crm_id", *TARGETS)
 ACCOUNT_PREFIX = "001"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,12 @@ class LinkRow(Schema):
 def read(content: bytes) -> tuple[list[Pair], list[Problem]]:
     """The pairs of a CSV file in UTF-8, and all of its problems."""
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         return [], [Problem(content.count(b"\n", 0, error.start) + 1, "", "is not UTF-8: save the file as CSV UTF-8")]
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    if "\0" in text:
+        return [], [Problem(1, "", "is no CSV file, or UTF-16 without a mark: save the file as CSV UTF-8")]
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
     try:
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
@@ -93,6 +96,16 @@ def read(content: bytes) -> tuple[list[Pair], list[Problem]]:
         return _rows(reader)
     except csv.Error as error:
         return [], [Problem(reader.reader.line_num, "", f"can't be read: {error}")]
+
+
+def _delimiter(text: str) -> str:
+    """What parts the columns of the first line; spreadsheets of many countries write semicolons.
+
+    >>> _delimiter("crm_id;erp_customer;books_customer\\n"), _delimiter("crm_id")
+    (';', ',')
+    """
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
 
 
 def _rows(reader: csv.DictReader[str]) -> tuple[list[Pair], list[Problem]]:

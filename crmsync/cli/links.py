@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from crmsync.cli import screen
-from crmsync.cli.failures import FAILED
+from crmsync.cli.failures import FAILED, ListingGroup
 from crmsync.cli.process import open_services
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MANY = 50  # a dry run of 20,000 customers shows the first ones
 
 
-@click.group
+@click.group(cls=ListingGroup)
 def links() -> None:
     """Link customers that exist on both sides, or see which are linked."""
 
@@ -56,7 +56,7 @@ def import_(file: BinaryIO, *, dry_run: bool, replace: bool, as_json: bool) -> N
     from crmsync.cli.link_plan import apply, conflicts, plan
 
     pairs, problems = read(file.read())
-    with open_services().store.begin() as uow:
+    with open_services(creates=not dry_run).store.begin() as uow:
         changes = plan(pairs, uow.links.all())
         problems += [] if replace else conflicts(changes)
         if not problems and not dry_run:

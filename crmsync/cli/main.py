@@ -8,6 +8,7 @@ from crmsync import __version__, files
 from crmsync.cli.accounts import accounts
 from crmsync.cli.catch_up import catch_up
 from crmsync.cli.configuration import config
+from crmsync.cli.dead_letters import dead_letters
 from crmsync.cli.demo.command import demo
 from crmsync.cli.doctor import doctor
 from crmsync.cli.failures import FriendlyGroup
@@ -27,10 +28,12 @@ def cli() -> None:
     """Keep the CRM, the ERP and the books telling the same story.
 
     `crmsync demo` needs no configuration and shows what it does; `crmsync up` does it.
-    Dead letters have commands of their own: `celery -A crmsync dead-letters --help`.
+    `crmsync dead-letters` and `celery -A crmsync dead-letters` are the same.
     """
     files.keep_private()
 
 
-for command in (demo, prove, up, doctor, config, accounts, links, limits, runs, inventory, catch_up, migrate, sandbox):
+_WORK = (demo, prove, up, doctor, config, migrate, sandbox)
+_RECORDS = (runs, dead_letters, links, accounts, inventory, catch_up, limits)
+for command in (*_WORK, *_RECORDS):
     cli.add_command(command)

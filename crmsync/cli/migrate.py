@@ -13,11 +13,13 @@ from crmsync.settings import Settings
 @click.command
 def migrate() -> None:
     """Bring the database to the schema of this release; several may run at once."""
-    from crmsync.store import Store, schema
+    from crmsync.store import Store, schema, whereabouts
 
-    with closing(Store(Settings.from_env().database_url)) as store:
+    settings = Settings.from_env()
+    with closing(Store(settings.database_url)) as store:
         before = schema.current(store)
         schema.migrate(store)
+    whereabouts.remember(settings.home, settings.database_url)
     screen.console().print(outcome(before, schema.HEAD))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import history, screen
+from crmsync.cli.failures import ListingGroup
 from crmsync.cli.letters import print_words
 from crmsync.cli.process import open_services
 from crmsync.domain.money import Money
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 DEAL = "deal"
 
 
-@click.group
+@click.group(cls=ListingGroup)
 def runs() -> None:
     """Look at runs: one is one deal on its way to order and invoice, one payment, one invoice that was paid."""
 

@@ -77,7 +77,7 @@ def using(store, crm, books, rung, monkeypatch):
     settings = replace(Settings.from_env({**os.environ, **CONFIGURED}), go_live=GO_LIVE)
     connectors = {ROLES["deals"]: crm, ROLES["payments"]: books, ROLES["orders"]: Erp()}
     made = Services(settings, store, connectors=connectors.__getitem__)
-    monkeypatch.setattr(command, "open_services", lambda: made)
+    monkeypatch.setattr(command, "open_services", lambda **_: made)
     return made
 
 

@@ -180,7 +180,7 @@ def test_show_of_one_that_does_not_exist_is_an_error(run_letters, store):
     result = run_letters("show", "7")
 
     assert result.exit_code == 1
-    assert "There is no dead letter 7." in result.stderr
+    assert "There is no dead letter 7:" in result.stderr
 
 
 # -- replay
@@ -242,8 +242,8 @@ def test_replay_of_one_that_does_not_wait_replays_the_others_and_fails(run_lette
     result = run_letters("replay", "1", "2", "99", "--yes")
 
     assert result.exit_code == 1
-    assert "Dead letter 1 does not wait." in result.output
-    assert "Dead letter 99 does not wait." in result.output
+    assert "Dead letter 1 does not wait: it is settled" in result.output
+    assert "There is no dead letter 99:" in result.output
     assert status_of(store, 2) is LetterStatus.REPLAYING
 
 
@@ -269,7 +269,7 @@ def test_replay_as_json_prints_nothing_else(run_letters, bury, broker):
 
     assert json.loads(result.stdout) == {
         "replayed": [1],
-        "failed": [{"id": 5, "problem": "Dead letter 5 does not wait."}],
+        "failed": [{"id": 5, "problem": "There is no dead letter 5: this store never had one of that number."}],
     }
 
 

@@ -67,7 +67,7 @@ def using(store, house, monkeypatch):
     monkeypatch.setenv("REDIS_URL", NO_REDIS)
     connectors = {ROLES["stock"]: house, ROLES["catalogue"]: house}
     made = Services(Settings.from_env(), store, connectors=connectors.__getitem__)
-    monkeypatch.setattr(command, "open_services", lambda: made)
+    monkeypatch.setattr(command, "open_services", lambda **_: made)
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: True)
     monkeypatch.setattr(inventory_run, "LOOK_SECONDS", 0.01)
     return made

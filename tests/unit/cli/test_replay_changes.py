@@ -307,7 +307,7 @@ def test_a_dry_run_of_one_that_does_not_wait_is_an_error(run_letters, store):
     result = run_letters("replay", "7", "--dry-run")
 
     assert result.exit_code == 1
-    assert "Dead letter 7 does not wait." in result.output
+    assert "There is no dead letter 7:" in result.output
 
 
 @pytest.mark.parametrize(
