@@ -129,6 +129,8 @@ EDGE = {
     "200 with nothing": answer(b""),
     "a text": answer(b"Down for maintenance", content_type="text/plain"),
     "JSON of somebody else": json_answer({"message": "no Route matched with those values"}, "404 Not Found"),
+    "JSON of somebody else under 200": json_answer({"status": "maintenance"}),
+    "JSON that says nothing": json_answer(None),
     "JSON of somebody else in a list": json_answer([{"error": "down"}], "400 Bad Request"),
     "half of an answer": answer(b'[{"errorCode": "NOT_FOUND"', "404 Not Found"),
     "401 with a page": html("401 Unauthorized"),

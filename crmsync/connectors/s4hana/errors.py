@@ -21,6 +21,7 @@ _SENTENCES = {
     "CVI_API/003": f"{SYSTEM} wants a currency for the sales area; the deal has none that it knows.",
 }
 SIGNED_OUT = "HTTP 401"
+CREATED = 201
 FORBIDDEN = 403
 NOT_IMPLEMENTED = 501
 _TOLD_BY_STATUS = (403, 412, 423, 428)
@@ -64,12 +65,15 @@ def speaks(reply: Reply) -> bool:
 
     >>> speaks(Reply(404, {}, {"error": {"code": "X/1"}})), speaks(Reply(404, {}, text="<html>"))
     (True, False)
-    >>> speaks(Reply(403, {}, text="<html>")), speaks(Reply(200, {}, {"d": {}})), speaks(Reply(200, {}, text="<html>"))
+    >>> speaks(Reply(403, {}, text="<html>")), speaks(Reply(200, {}, {"d": {}})), speaks(Reply(200, {}, {"down": 1}))
     (True, True, False)
     """
     if reply.status >= 400:
         return (isinstance(reply.body, Mapping) and "error" in reply.body) or reply.status in _TOLD_BY_STATUS
-    return isinstance(reply.body, dict | list)
+    body = reply.body
+    # Right after a create it is SAP that has answered, whatever it means: whether it can be read is for others to say.
+    is_own = isinstance(body, dict) and (not body or "d" in body or reply.status == CREATED)
+    return is_own or isinstance(body, list)
 
 
 @contextmanager

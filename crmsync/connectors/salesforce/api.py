@@ -176,13 +176,12 @@ class SalesforceApi:
 def may_have_moved(error: CrmsyncError) -> bool:
     """Whether a failure at an address may mean that the organization has another one by now.
 
-    That is said by Salesforce, by a redirect or a page without it, or there is nothing at the address any more.
+    That is said by Salesforce, by a redirect or a page without it, or nobody answers at the address any more.
     """
     if isinstance(error, CertificateError) or error.code == MOVED:
         return True
-    is_page = _MOVED_STATUS.fullmatch(error.code or "") is not None
-    is_gone = error.code is None and error.is_definite
-    return isinstance(error, VendorUnavailableError) and (is_page or is_gone)
+    is_silent = error.code is None
+    return isinstance(error, VendorUnavailableError) and (is_silent or bool(_MOVED_STATUS.fullmatch(error.code or "")))
 
 
 def trusted(address: str, login_url: str, extra_hosts: Collection[str] = ()) -> str:

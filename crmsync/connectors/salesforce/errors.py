@@ -22,6 +22,8 @@ CONCURRENCY_WAIT_SECONDS = 30.0  # a call counts once it has lasted for 20 secon
 _GONE = 410
 _UNAUTHORIZED = 401
 _WRITTEN = (201, 204)
+# What stands in each object that we are answered: pages of rows, descriptions, records, jobs and versions.
+_OWN = frozenset({"records", "nextRecordsUrl", "done", "fields", "id", "Id", "success", "state", "sobjects", "url"})
 _PAGE = Failure(
     error=errors.VendorUnavailableError, message="Something before Salesforce refused the call, also with a new token."
 )
@@ -49,14 +51,15 @@ def speaks(reply: Reply) -> bool:
 
     >>> speaks(Reply(404, {}, [{"errorCode": "NOT_FOUND"}])), speaks(Reply(404, {}, {"message": "no route"}))
     (True, False)
-    >>> speaks(Reply(204, {})), speaks(Reply(406, {})), speaks(Reply(200, {}, text="<html>"))
+    >>> speaks(Reply(204, {})), speaks(Reply(406, {})), speaks(Reply(200, {}, {"status": "maintenance"}))
     (True, False, False)
     """
     if reply.status >= 400:
         return reply.status == _GONE or any(_problems(reply.body, "errorCode"))
     if reply.status in _WRITTEN and not reply.text.strip():
         return True
-    return isinstance(reply.body, dict | list)
+    body = reply.body
+    return isinstance(body, list) or (isinstance(body, dict) and (not body or not _OWN.isdisjoint(body)))
 
 
 def explainer(asked: Iterable[str]) -> Explain:
