@@ -150,8 +150,10 @@ def _handler(work: Work) -> Callable[..., Response]:
     def handle(request: Request, **arguments: str) -> Response:
         try:
             body = request.json() if request.body else dict(request.query)
+            if not isinstance(body, dict):
+                raise BadJson("object expected")
             return _shown(work(body, **arguments))
-        except (BadJson, ValueError, TypeError, KeyError) as error:
+        except (BadJson, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             return answer({"error": f"{type(error).__name__}: {error}"}, 400)
         except (SalesforceError, ZohoError) as error:
             return answer({"error": str(error)}, error.status)

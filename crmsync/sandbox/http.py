@@ -23,6 +23,13 @@ class BadJson(ValueError):
     """The body is not the JSON object that the vendor expects."""
 
 
+class NotOffered(Exception):
+    """The vendor would do this, and the stand-in cannot: it says so, and does not play a refusal of the vendor's."""
+
+    def response(self) -> "Response":
+        return answer({"sandbox": "the sandbox does not offer this", "what": str(self)}, 501)
+
+
 @dataclass
 class Request:
     """One request as received; header names are lower-case, query values decoded (the last one of a name wins).
@@ -54,11 +61,13 @@ class Request:
         return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
 
     def json(self) -> Any:
-        """Read the body as JSON; fractions become Decimal. Raises BadJson."""
+        """Read the body as JSON; fractions become Decimal, NaN and Infinity are none. Raises BadJson."""
         try:
-            return json.loads(self.body, parse_float=Decimal)
+            return json.loads(self.body, parse_float=Decimal, parse_constant=_no_number)
         except (ValueError, UnicodeDecodeError) as error:
             raise BadJson(str(error)) from error
+        except RecursionError as error:
+            raise BadJson("nested too deeply") from error
 
 
 @dataclass
@@ -72,6 +81,10 @@ class Response:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _plain(value: object) -> float | str:

@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 from crmsync.sandbox.calls import Calls
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.faults import Fault, FaultBoard
-from crmsync.sandbox.http import HTML, JSON, ConnectionDropped, Request, Response, Router, dumps, html
+from crmsync.sandbox.http import (
+    HTML,
+    JSON,
+    ConnectionDropped,
+    Match,
+    NotOffered,
+    Request,
+    Response,
+    Router,
+    dumps,
+    html,
+)
 from crmsync.sandbox.ledger import Ledger
 
 
@@ -66,11 +77,17 @@ class Vendor:
         response = self._struck(fault, operation) if fault else None
         if response is None:
             with self.lock:
-                response = match.call() if match else self.unknown(request)
+                response = self._worked(request, match)
                 response = self._afterwards(fault, response) if fault else response
         if fault is None:
             return self.finish(request, response)
         return _sent(fault, response if fault.kind == "answer" else self.finish(request, response))
+
+    def _worked(self, request: Request, match: Match | None) -> Response:
+        try:
+            return match.call() if match else self.unknown(request)
+        except NotOffered as error:
+            return error.response()
 
     def _wait(self, fault: Fault | None) -> None:
         seconds = self.around.latency.of(self.name) + (fault.seconds if fault and fault.kind == "slow" else 0)

@@ -11,8 +11,8 @@ import yaml
 from defusedxml import ElementTree
 
 from crmsync.sandbox import Sandbox
-from crmsync.sandbox.sap import fields_order, fields_partner, fields_product
-from crmsync.sandbox.sap.metadata import NAVS, NOT_CREATABLE, NOT_DELETABLE, entities
+from crmsync.sandbox.sap import fields_order, fields_partner, fields_product, unoffered
+from crmsync.sandbox.sap.metadata import NAVS, NOT_CREATABLE, NOT_DELETABLE, entities, services
 from tests.sandbox.clients import BooksClient
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
@@ -65,6 +65,26 @@ def test_keys_and_links_agree_with_the_metadata(service: str, name: str) -> None
     stated = entity_type(service, name)
     assert list(entities()[name].keys) == [one.get("Name") for one in tagged(stated, "PropertyRef")]
     assert set(NAVS.get(name, {})) <= {one.get("Name") for one in tagged(stated, "NavigationProperty")}
+
+
+@pytest.mark.parametrize(("service", "name"), SETS)
+def test_links_have_the_multiplicity_of_the_metadata(service: str, name: str) -> None:
+    ends = {one.get("Name"): tagged(one, "End") for one in tagged(edmx(service), "Association")}
+    for link in tagged(entity_type(service, name), "NavigationProperty"):
+        to = next(
+            end for end in ends[link.get("Relationship").rpartition(".")[2]] if end.get("Role") == link.get("ToRole")
+        )
+        if nav := NAVS.get(name, {}).get(link.get("Name")):
+            assert (nav.target + "Type", nav.many) == (to.get("Type").rpartition(".")[2], to.get("Multiplicity") == "*")
+
+
+@pytest.mark.parametrize("service", EDMX)
+def test_whatever_the_metadata_has_is_served_or_said_not_to_be(service: str) -> None:
+    named = {one.get("Name") for kind in ("EntitySet", "FunctionImport") for one in tagged(edmx(service), kind)}
+    assert named == {*services()[service], *unoffered.SETS[service]}
+    for name in services()[service]:
+        links = {one.get("Name") for one in tagged(entity_type(service, name), "NavigationProperty")}
+        assert links == {*NAVS.get(name, {}), *unoffered.NAVS.get(name, ())}
 
 
 @pytest.mark.parametrize(("service", "name"), SETS)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
-from crmsync.sandbox.http import BadJson, Handler, Naming, Request, Response, answer, html
+from crmsync.sandbox.http import BadJson, Handler, Naming, NotOffered, Request, Response, answer, html
 from crmsync.sandbox.salesforce import composite, rows
 from crmsync.sandbox.salesforce.bulk import Bulk
 from crmsync.sandbox.salesforce.bulk_routes import bulk_routes
@@ -31,6 +31,13 @@ NEWEST, OLDEST = 68, 31
 DATA = r"/services/data/v(?P<version>\d+\.0)"
 DAY_SECONDS = 24 * 3600
 LONGEST_HEAD = 16_384
+# Resources that the platform has beside those that are served here.
+UNOFFERED = re.compile(
+    r"/services/(?:Soap|async|apexrest|oauth2/(?:userinfo|introspect|revoke|authorize))|/id/|/services/data/v\d+\.0/"
+    r"(?:search|parameterizedSearch|tooling|analytics|chatter|connect|ui-api|process|quickActions|recent|theme|tabs"
+    r"|appMenu|event|actions|support|metadata|consent|dedupe|eventSchema|folders|jobs/(?:query|ingest)/?|limits/"
+    r"|composite/(?:batch|tree|graph)|sobjects/?$|sobjects/\w+/?$|sobjects/\w+/(?:updated|deleted|listviews|describe/))"
+)
 STAMPS = {"systemmodstamp", "lastmodifieddate", "createddate"}
 DEALS = (
     *("SAP_Order_Number__c", "Zoho_Invoice_Number__c", "Sync_Status__c"),
@@ -151,6 +158,8 @@ class Salesforce(Vendor):
         return response
 
     def unknown(self, request: Request) -> Response:
+        if UNOFFERED.match(request.path):
+            raise NotOffered(f"{request.method} {request.path}")
         return SalesforceError("NOT_FOUND", "The requested resource does not exist", 404).response()
 
     def expire_tokens(self) -> None:
@@ -181,6 +190,8 @@ class Salesforce(Vendor):
         return answer(self._found(request, version, deleted=True))
 
     def _found(self, request: Request, version: str, *, deleted: bool) -> Record:
+        if "explain" in request.query:
+            raise NotOffered("the plan of a query")
         if "q" not in request.query:
             raise SalesforceError("MALFORMED_QUERY", "A query string has to be specified")
         query, search = parse(request.query["q"]), Search(self.org, version)
@@ -208,6 +219,8 @@ class Salesforce(Vendor):
         return answer(rows.describe(self.org.object(name)))
 
     def _read(self, request: Request, version: str, name: str, key: str) -> Response:
+        if key in ("updated", "deleted", "listviews"):
+            raise NotOffered(f"{key} of {name}")
         return rows.read(self.org, Search(self.org, version), request, name, key)
 
     def _create(self, request: Request, version: str, name: str) -> Response:

@@ -15,6 +15,7 @@ from crmsync.sandbox.salesforce.errors import SalesforceError, not_found
 from crmsync.sandbox.salesforce.ids import make_id
 from crmsync.sandbox.salesforce.org import Org
 from crmsync.sandbox.salesforce.rows import upserted
+from crmsync.sandbox.salesforce.schema import Object
 from crmsync.sandbox.salesforce.values import show
 
 OPERATIONS = ("insert", "update", "upsert", "delete", "hardDelete")
@@ -34,6 +35,7 @@ class Job:
     created: str
     state: str = "Open"
     data: str | None = None
+    error: str = ""
     done: list[tuple[dict[str, str], str, bool]] = field(default_factory=list)
     failed: list[tuple[dict[str, str], str]] = field(default_factory=list)
 
@@ -52,6 +54,7 @@ class Job:
             "numberRecordsProcessed": len(self.done) + len(self.failed),
             "numberRecordsFailed": len(self.failed),
         }
+        shown |= {"errorMessage": self.error} if self.error else {}
         return {**shown, "externalIdFieldName": self.external_id} if self.external_id else shown
 
 
@@ -69,7 +72,7 @@ class Bulk:
         operation = body.get("operation")
         if operation not in OPERATIONS:
             raise SalesforceError("INVALIDENTITY", f"Invalid operation {operation}")
-        if body.get("contentType", "CSV") != "CSV" or body.get("columnDelimiter", "COMMA") not in DELIMITERS:
+        if body.get("contentType", "CSV") != "CSV" or str(body.get("columnDelimiter", "COMMA")) not in DELIMITERS:
             raise SalesforceError("INVALIDJOB", "Unsupported contentType or columnDelimiter")
         kind = self._org.object(str(body.get("object")))
         key = kind.find(str(body.get("externalIdFieldName")))
@@ -114,11 +117,19 @@ class Bulk:
         """The job, one state further if it is under way."""
         job = self.get(job_id)
         if job.state == "InProgress":
-            self._work(job)
-            job.state = "JobComplete"
+            job.error = self._problem(job)
+            job.state = "Failed" if job.error else "JobComplete"
+            if not job.error:
+                self._work(job)
         elif job.state == "UploadComplete":
             job.state = "InProgress"
         return job
+
+    def _problem(self, job: Job) -> str:
+        """Why the job fails as a whole: a column that the object does not have."""
+        kind = self._org.object(job.object)
+        unknown = [name for name in _columns(job) if not _is_known(self._org, kind, name)]
+        return f"InvalidBatch : Field name not found : {unknown[0]}" if unknown else ""
 
     def _work(self, job: Job) -> None:
         with self._org.attempt():
@@ -185,13 +196,26 @@ class Bulk:
         raise not_found()
 
 
+def _columns(job: Job) -> list[str]:
+    header = (job.data or "").splitlines()[:1]
+    return next(csv.reader(header, delimiter=DELIMITERS[job.delimiter]), [])
+
+
+def _is_known(org: Org, kind: Object, column: str) -> bool:
+    """A field, or a field of the record that a relationship leads to (`Account.Ext__c`)."""
+    relationship, dot, name = column.partition(".")
+    if not dot:
+        return kind.find(column) is not None
+    parent = kind.parent(relationship)
+    return bool(parent and parent.target and org.object(parent.target).find(name))
+
+
 def _cell(text: str) -> str | None:
     return None if text == "#N/A" else text
 
 
 def _csv(first: list[str], job: Job, rows: list[dict[str, str]]) -> bytes:
-    header = (job.data or "").splitlines()[:1]
-    names = next(csv.reader(header, delimiter=DELIMITERS[job.delimiter]), [])
+    names = _columns(job)
     out = io.StringIO()
     writer = csv.DictWriter(out, [*first, *names], lineterminator="\n", delimiter=DELIMITERS[job.delimiter])
     writer.writeheader()

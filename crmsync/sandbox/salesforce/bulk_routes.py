@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from crmsync.sandbox.http import Handler, Request, Response, answer
 from crmsync.sandbox.salesforce.bulk import Bulk
-from crmsync.sandbox.salesforce.errors import SalesforceError
+from crmsync.sandbox.salesforce.errors import SalesforceError, object_of
 
 
 def bulk_routes(bulk: Callable[[], Bulk]) -> list[tuple[str, str, Handler]]:
@@ -15,7 +15,7 @@ def bulk_routes(bulk: Callable[[], Bulk]) -> list[tuple[str, str, Handler]]:
         return answer({"done": True, "records": [one.show(version) for one in bulk().all()]})
 
     def create(request: Request, version: str) -> Response:
-        return answer(bulk().create(request.json()).show(version))
+        return answer(bulk().create(object_of(request)).show(version))
 
     def upload(request: Request, version: str, job: str) -> Response:
         if request.content_type != "text/csv":
@@ -24,7 +24,7 @@ def bulk_routes(bulk: Callable[[], Bulk]) -> list[tuple[str, str, Handler]]:
         return Response(201)
 
     def close(request: Request, version: str, job: str) -> Response:
-        return answer(bulk().close(job, request.json().get("state")).show(version))
+        return answer(bulk().close(job, object_of(request).get("state")).show(version))
 
     def poll(request: Request, version: str, job: str) -> Response:
         return answer(bulk().poll(job).show(version))

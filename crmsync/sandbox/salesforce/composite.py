@@ -23,7 +23,9 @@ def run(org: Org, body: Any, serve: Serve) -> list[dict[str, Any]]:
     calls = body.get("compositeRequest") if isinstance(body, dict) else None
     if not isinstance(calls, list) or not calls:
         raise SalesforceError("JSON_PARSER_ERROR", "compositeRequest must be an array")
-    searches = [call for call in calls if re.search(r"/query|/composite/sobjects", call.get("url", ""))]
+    if not all(isinstance(call, dict) and _is_text(call, "url", "method", "referenceId") for call in calls):
+        raise SalesforceError("JSON_PARSER_ERROR", "each subrequest needs url, method and referenceId")
+    searches = [call for call in calls if re.search(r"/query|/composite/sobjects", call["url"])]
     if len(calls) > MAXIMUM or len(searches) > SEARCHES:
         message = f"Limit exceeded: {MAXIMUM} subrequests, of which {SEARCHES} queries or collections"
         raise SalesforceError("LIMIT_EXCEEDED", message)
@@ -35,6 +37,10 @@ def run(org: Org, body: Any, serve: Serve) -> list[dict[str, Any]]:
             return answers
         undo()
     return [one if one["httpStatusCode"] >= 400 else _halted(one["referenceId"]) for one in answers]
+
+
+def _is_text(call: dict[str, Any], *names: str) -> bool:
+    return all(isinstance(call.get(name), str) for name in names)
 
 
 def _answer(call: dict[str, Any], earlier: dict[str, Any], serve: Serve) -> dict[str, Any]:

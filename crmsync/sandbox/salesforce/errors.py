@@ -1,5 +1,7 @@
 """Refusals in the shape of the REST API: an array of objects with message and errorCode."""
 
+from typing import Any
+
 from crmsync.sandbox.http import Request, Response, answer
 
 
@@ -29,6 +31,14 @@ def not_found(message: str = "The requested resource does not exist") -> Salesfo
 
 def malformed_query(message: str) -> SalesforceError:
     return SalesforceError("MALFORMED_QUERY", message)
+
+
+def object_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a request. Raises SalesforceError (JSON_PARSER_ERROR) for other JSON, BadJson for none."""
+    body = request.json()
+    if not isinstance(body, dict):
+        raise SalesforceError("JSON_PARSER_ERROR", "The HTTP entity body must be an object")
+    return body
 
 
 def needs_json(request: Request) -> None:

@@ -4,10 +4,22 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from crmsync.sandbox.http import NotOffered
 from crmsync.sandbox.salesforce.errors import malformed_query
 from crmsync.sandbox.salesforce.tokens import LITERALS, tokens
 
 RESERVED = {"from", "where", "order", "limit", "offset", "and", "or", "not", "in", "like", "asc", "desc", "nulls", "by"}
+# What the platform knows beside it.
+UNOFFERED = set("group having for with using update includes excludes select all".split())
+FUNCTIONS = set(
+    "fields tolabel format convertcurrency distance sum avg min max count count_distinct calendar_month"
+    " calendar_quarter calendar_year day_only day_in_month day_in_week hour_in_day week_in_year grouping".split()
+)
+DATE_WORDS = set(
+    "LAST_WEEK THIS_WEEK NEXT_WEEK LAST_MONTH THIS_MONTH NEXT_MONTH LAST_90_DAYS NEXT_90_DAYS NEXT_N_DAYS LAST_N_WEEKS"
+    " NEXT_N_WEEKS LAST_N_MONTHS NEXT_N_MONTHS THIS_QUARTER LAST_QUARTER NEXT_QUARTER LAST_N_QUARTERS NEXT_N_QUARTERS"
+    " THIS_YEAR LAST_YEAR NEXT_YEAR LAST_N_YEARS NEXT_N_YEARS N_DAYS_AGO".split()
+)
 COMPARISONS = {"=", "!=", "<>", "<", "<=", ">", ">="}
 
 
@@ -111,6 +123,11 @@ class _Parser:
             raise self._unexpected()
 
     def _unexpected(self) -> Exception:
+        """What the platform says of a mistake; of what only the stand-in does not know it says so."""
+        now, before = self._peek()[1].lower(), self._tokens[self._position - 1][1].lower()
+        is_function = now == "(" and before in FUNCTIONS
+        if now in UNOFFERED or is_function or before == "typeof" or now.upper().partition(":")[0] in DATE_WORDS:
+            return NotOffered(f"SOQL at '{self._peek()[1]}'")
         return malformed_query(f"unexpected token: '{self._peek()[1]}'")
 
     def finish(self) -> None:
@@ -152,7 +169,8 @@ class _Parser:
             return
         name = self._name()
         if name.lower() == "count" and self._take("("):
-            self._expect(")")
+            if not self._take(")"):
+                raise NotOffered("COUNT of a field")
             selection.counting = True
         elif name in selection.fields:
             raise malformed_query(f"duplicate field selected: {name}")
@@ -196,7 +214,8 @@ class _Parser:
             return Condition(path, "like", (self._literal(),))
         kind, operator = self._next()
         if kind != "mark" or operator not in COMPARISONS:
-            raise malformed_query(f"unexpected token: '{operator}'")
+            self._position -= 1
+            raise self._unexpected()
         return Condition(path, "!=" if operator == "<>" else operator, (self._literal(),))
 
     def _list(self) -> tuple[Literal, ...]:
@@ -216,7 +235,8 @@ class _Parser:
             return words[text.lower()]
         if kind == "word" and re.fullmatch(r"TODAY|YESTERDAY|TOMORROW|LAST_N_DAYS:\d+", text.upper()):
             return Literal("word", text.upper())
-        raise malformed_query(f"unexpected token: '{text}'")
+        self._position -= 1
+        raise self._unexpected()
 
     def _order(self) -> tuple[Order, ...]:
         self._expect("by")

@@ -100,6 +100,8 @@ def _number(field: Field, value: Any) -> Decimal:
         number = Decimal(value)
     except InvalidOperation:
         raise _wrong(field, value) from None
+    if not number.is_finite():
+        raise _wrong(field, value)
     if abs(number) >= Decimal(10) ** 16:
         message = f"{field.name}: value outside of valid range on numeric field: {value}"
         raise SalesforceError("NUMBER_OUTSIDE_VALID_RANGE", message, fields=(field.name,))

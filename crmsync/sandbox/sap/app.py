@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
-from crmsync.sandbox.http import BadJson, Request, Response, answer, html
+from crmsync.sandbox.http import BadJson, NotOffered, Request, Response, answer, html
 from crmsync.sandbox.sap.access import Access
 from crmsync.sandbox.sap.catalogue import Catalogue
 from crmsync.sandbox.sap.changes import Changes
@@ -21,6 +21,7 @@ from crmsync.sandbox.sap.partners import Partners
 from crmsync.sandbox.sap.profile import SapProfile
 from crmsync.sandbox.sap.reading import Found, Reader, options_of
 from crmsync.sandbox.sap.tables import Tables
+from crmsync.sandbox.sap.unoffered import SERVICE
 from crmsync.sandbox.sap.uri import Address, parse_path
 from crmsync.sandbox.vendor import Surroundings, Vendor
 
@@ -55,6 +56,11 @@ class Sap(Vendor):
         self.access.expire_tokens()
         self.access.expire_sessions()
 
+    def unknown(self, request: Request) -> Response:
+        if request.path.startswith("/sap/opu/odata4"):
+            raise NotOffered("OData V4")
+        return super().unknown(request)
+
     def _note(self, action: str, kind: str, key: str, reference: str | None) -> None:
         self.ledger.note(self.name, action, kind, key, reference=reference)
 
@@ -66,6 +72,8 @@ class Sap(Vendor):
         refusal = self.access.refuses(request)
         if refusal:
             return refusal
+        if service not in services() and SERVICE.fullmatch(service):
+            raise NotOffered(f"the service {service}")
         if service not in services():
             return self._error(request, ODataError(f"No service found for {service}", "/IWFND/MED/170", 403), service)
         try:
@@ -128,7 +136,7 @@ class Sap(Vendor):
                 403, b"CSRF token validation failed", {"x-csrf-token": "Required", "Content-Type": "text/plain"}
             )
         if rest == "$batch":
-            raise ODataError("$batch is not offered by the stand-in", status=501)
+            raise NotOffered("$batch")
         address = parse_path(service, rest)
         acts = {"POST": self.changes.create, "DELETE": self.changes.delete}
         return acts.get(request.method, self.changes.update)(request, address)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from crmsync.sandbox.http import NotOffered
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.metadata import Entity, Field, Row
+from crmsync.sandbox.sap.unoffered import FUNCTIONS as UNOFFERED
 from crmsync.sandbox.sap.values import normal
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -130,8 +132,12 @@ class _Parser:
     def _condition(self) -> Test:
         if self.peek().text in FUNCTIONS:
             return self._function(self._next().text)
+        if self._entity.fields.get(self.peek().text) is None and self.peek().text in UNOFFERED:
+            raise NotOffered(f"{self.peek().text} in $filter")
         compared = self._field()
         word = self._next().text
+        if word in UNOFFERED:
+            raise NotOffered(f"{word} in $filter")
         if word not in OPERATORS:
             raise _bad(f"{word!r} is no comparison")
         return _comparison(compared, word, _literal(self._next()))

@@ -7,11 +7,13 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+from crmsync.sandbox.http import NotOffered
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.filters import Test, compile_filter
 from crmsync.sandbox.sap.metadata import MATERIALS, Entity, Field, Nav, Row, entities
 from crmsync.sandbox.sap.profile import SapProfile
 from crmsync.sandbox.sap.tables import Tables
+from crmsync.sandbox.sap.unoffered import NAVS
 from crmsync.sandbox.sap.uri import predicate
 from crmsync.sandbox.sap.values import show
 
@@ -146,23 +148,22 @@ class Reader:
         """Entities as `entity` shows one."""
         selected, expanded = _names(options, "$select"), _names(options, "$expand")
         _check(entity, selected, expanded)
-        fields = [(field, field.default) for name, field in entity.fields.items() if not selected or name in selected]
-        navs = [name for name in entity.navs if not selected or name in selected]
-        inner = {name: [path.removeprefix(f"{name}/") for path in expanded if path.startswith(f"{name}/")]
-                 for name in entity.navs}  # fmt: skip
-        opened = {name: ",".join(paths) for name, paths in inner.items() if name in expanded or paths}
+        is_all = not selected or "*" in selected
+        fields = [(field, field.default) for name, field in entity.fields.items() if is_all or name in selected]
+        opened = {name: _inner(name, selected, expanded) for name in entity.navs if _is_open(name, selected, expanded)}
+        navs = [name for name in entity.navs if not selected or name in selected or name in opened]
         return [self._entity(entity, row, fields, navs, opened) for row in rows]
 
     def _entity(
-        self, entity: Entity, row: Row, fields: list[tuple[Field, Any]], navs: list[str], opened: dict[str, str]
+        self, entity: Entity, row: Row, fields: list[tuple[Field, Any]], navs: list[str], opened: dict[str, Options]
     ) -> dict[str, Any]:
         uri = self.uri(entity, row)
         shown: dict[str, Any] = {"__metadata": self._metadata(entity, row, uri)}
         shown |= {field.name: self.value(field, row.get(field.name, default)) for field, default in fields}
         for name in navs:
             shown[name] = {"__deferred": {"uri": f"{uri}/{name}"}}
-        for name, paths in opened.items():
-            shown[name] = self._expanded(row, entity.navs[name], {"$expand": paths})
+        for name, inner in opened.items():
+            shown[name] = self._expanded(row, entity.navs[name], inner)
         return shown
 
     def _expanded(self, row: Row, nav: Nav, options: Options) -> dict[str, Any] | None:
@@ -201,11 +202,30 @@ def _sortable(value: Any) -> tuple[bool, Any]:
 
 
 def _names(options: Options, option: str) -> set[str]:
-    return {name.strip() for name in options.get(option, "").split(",") if name.strip() and name.strip() != "*"}
+    return {name.strip() for name in options.get(option, "").split(",") if name.strip()}
+
+
+def _is_open(nav: str, selected: set[str], expanded: set[str]) -> bool:
+    """Whether a link is expanded; what `$select` leaves out is not shown: a star stands for fields, not for links."""
+    is_asked = any(path.partition("/")[0] == nav for path in expanded)
+    return is_asked and (not selected or any(path.partition("/")[0] == nav for path in selected))
+
+
+def _inner(nav: str, selected: set[str], expanded: set[str]) -> Options:
+    """What is asked of the entities behind a link: `to_Item/*`, `to_Item/Material`, `to_Item/to_Text`."""
+    names = ((path.partition("/")) for path in selected)
+    inner = [rest for first, _, rest in names if first == nav and rest]
+    paths = [rest for first, _, rest in (path.partition("/") for path in expanded) if first == nav and rest]
+    return {"$expand": ",".join(sorted(paths)), "$select": ",".join(sorted(inner))}
 
 
 def _check(entity: Entity, selected: set[str], expanded: set[str]) -> None:
-    unknown = [name for name in selected if name.partition("/")[0] not in {*entity.fields, *entity.navs}]
+    for name in (path.partition("/")[0] for path in (*selected, *expanded)):
+        if name in NAVS.get(entity.name, ()):
+            raise NotOffered(f"{name} of {entity.name}")
+    unknown = [name for name in selected if name.partition("/")[0] not in {*entity.fields, *entity.navs, "*"}]
+    heads = {path.partition("/")[0] for path in expanded}
+    unknown += [name for name in selected if "/" in name and name.partition("/")[0] not in heads]
     unknown += [name for name in expanded if name.partition("/")[0] not in entity.navs]
     if unknown:
         raise ODataError(f"Resource not found for segment '{unknown[0]}'", "/IWBEP/CM_MGW_RT/020")

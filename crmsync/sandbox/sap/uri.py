@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from crmsync.sandbox.http import NotOffered
 from crmsync.sandbox.sap.errors import not_found
 from crmsync.sandbox.sap.metadata import Entity, Nav, Row, entities, services
+from crmsync.sandbox.sap.unoffered import NAVS, SETS
 from crmsync.sandbox.sap.values import normal, show
 
 _SEGMENT = re.compile(r"(?P<name>[$\w]+)(?:\((?P<keys>.*)\))?")
@@ -34,6 +36,8 @@ def parse_path(service: str, path: str) -> Address:
     first, *rest = segments[:-1] if counting else segments
     name, keys = _split(first)
     entity = services()[service].get(name)
+    if name in SETS.get(service, ()):
+        raise NotOffered(f"{name} of {service}")
     if entity is None or len(rest) > 1:
         raise not_found(f"Resource not found for segment '{rest[-1] if entity else name}'")
     key = None if keys is None else parse_key(entity, keys)
@@ -50,6 +54,8 @@ def _split(segment: str) -> tuple[str, str | None]:
 def _nav(entity: Entity, key: tuple[str, ...] | None, rest: list[str]) -> Nav | None:
     if not rest:
         return None
+    if rest[0] in NAVS.get(entity.name, ()):
+        raise NotOffered(f"{rest[0]} of {entity.name}")
     if key is None or rest[0] not in entity.navs:
         raise not_found(f"Resource not found for segment '{rest[0]}'")
     return entity.navs[rest[0]]

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from crmsync.sandbox.http import NotOffered
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.metadata import Entity, Nav, Row, entities
+from crmsync.sandbox.sap.unoffered import NAVS
 from crmsync.sandbox.sap.values import accept
 
 
@@ -62,6 +64,8 @@ def read_row(entity: Entity, body: dict[str, Any], *, updating: bool = False) ->
 
 def _value(entity: Entity, name: str, value: Any, updating: bool) -> Any:
     known = entity.fields.get(name)
+    if name in NAVS.get(entity.name, ()):
+        raise NotOffered(f"{name} of {entity.name}")
     if known is None:
         raise ODataError(f"Property '{name}' is invalid", "/IWBEP/CM_MGW_RT/021", target=name)
     if not known.writable or (updating and name in entity.keys):

@@ -3,10 +3,11 @@
 Source: shared fact sheet on Zoho Books.
 """
 
+import re
 from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
-from crmsync.sandbox.http import BadJson, Handler, Request, Response, answer, html
+from crmsync.sandbox.http import BadJson, Handler, NotOffered, Request, Response, answer, html
 from crmsync.sandbox.vendor import Surroundings, Vendor
 from crmsync.sandbox.zoho.accounts import TOO_MANY, Accounts
 from crmsync.sandbox.zoho.books import SYMBOLS, Books, places
@@ -25,6 +26,14 @@ from crmsync.sandbox.zoho.profile import ZohoProfile
 from crmsync.sandbox.zoho.routes import ROUTES, Action
 
 API = "/books/v3"
+# Resources that Books has beside those that are served here.
+UNOFFERED = re.compile(
+    API
+    + r"/(?:estimates|salesorders|salesreceipts|recurringinvoices|retainerinvoices|purchaseorders|bills|recurringbills"
+    r"|vendorcredits|vendorpayments|expenses|recurringexpenses|customerdebitnotes|bankaccounts|banktransactions|bankstatements"
+    r"|chartofaccounts|journals|fixedassets|basecurrencyadjustment|projects|timeentries|users|locations|reportingtags|reports"
+    r"|documents|inventoryadjustments|custommodules|invoices/|contacts/|creditnotes/|customerpayments/|items/|settings/)"
+)
 
 
 class Zoho(Vendor):
@@ -78,6 +87,8 @@ class Zoho(Vendor):
         return response
 
     def unknown(self, request: Request) -> Response:
+        if UNOFFERED.match(request.path):
+            raise NotOffered(f"{request.method} {request.path}")
         return ZohoError(5, "Invalid URL Passed", 404).response()
 
     def _guarded(self, action: Action, path: str) -> Handler:

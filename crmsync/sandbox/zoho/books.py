@@ -116,6 +116,8 @@ def _no_day(name: str) -> str:
 
 def text(body: Doc, name: str, longest: int, default: str = "") -> str:
     """A text of a body. Raises ZohoError for another type or more characters than allowed."""
+    if not isinstance(body, dict):
+        raise invalid(name)
     value = body.get(name, default)
     if value is None:
         return default

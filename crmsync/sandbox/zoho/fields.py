@@ -32,8 +32,8 @@ class CustomFields:
             raise ZohoError(2, "Invalid value passed for custom_fields")
         return dict(self._entry(entry) for entry in entries)
 
-    def _entry(self, entry: Doc) -> tuple[str, Any]:
-        for field in self.describe():
+    def _entry(self, entry: Any) -> tuple[str, Any]:
+        for field in self.describe() if isinstance(entry, dict) else ():
             if any(key in entry and str(entry[key]) == str(field[key]) for key in SPELLINGS):
                 return field["api_name"], entry.get("value")
         raise ZohoError(2, "Invalid value passed for custom_fields")

@@ -81,12 +81,16 @@ def upsert_item(z: "Zoho", r: Request) -> Response:
     return item(z, z.items.update(doc, body_of(r))) if doc else item(z, z.items.create(body_of(r), custom), 201)
 
 
+def item_details(z: "Zoho", r: Request) -> Response:
+    keys = r.query.get("item_ids", "").split(",")
+    return success("success", items=[z.items.show(z.items.get(key)) for key in keys])
+
+
 ITEMS: list[Route] = [
     ("GET", "/items", "find_item", lambda z, r: z.listed(r, z.items)),
     ("POST", "/items", "create_item", lambda z, r: item(z, z.items.create(body_of(r)), 201)),
     ("PUT", "/items", "create_item", upsert_item),
-    ("GET", "/itemdetails", "get_item",
-     lambda z, r: success("success", items=[z.items.show(z.items.get(key)) for key in r.query["item_ids"].split(",")])),
+    ("GET", "/itemdetails", "get_item", item_details),
     ("GET", "/items/{key}", "get_item", lambda z, r, key: item(z, z.items.get(key))),
     ("PUT", "/items/{key}", "update_item", lambda z, r, key: item(z, z.items.update(z.items.get(key), body_of(r)))),
     ("DELETE", "/items/{key}", "delete_item",

@@ -1,0 +1,163 @@
+"""What the stand-ins refuse as the vendors do, and what they say of things that only they lack."""
+
+from typing import Any
+
+import pytest
+import requests
+
+from crmsync.sandbox import Sandbox
+from tests.sandbox.clients import BooksClient, CrmClient, ErpClient
+
+
+def run_job(crm: CrmClient, operation: str, csv: str) -> tuple[str, dict[str, Any]]:
+    """A bulk job on products, worked off: its path, and how it ended."""
+    job = crm.call("POST", "/jobs/ingest", json={"object": "Product2", "operation": operation}).json()
+    path = f"/jobs/ingest/{job['id']}"
+    crm.call("PUT", f"{path}/batches", data=csv, headers={"Content-Type": "text/csv"})
+    crm.call("PATCH", path, json={"state": "UploadComplete"})
+    while (job := crm.call("GET", path).json())["state"] not in ("JobComplete", "Failed"):
+        pass
+    return path, job
+
+
+@pytest.mark.parametrize("column", ["Nothing__c", "Names", "Account.Name", "Owner.Nothing", ""])
+def test_an_unknown_column_fails_a_bulk_job_as_a_whole(crm: CrmClient, column: str) -> None:
+    csv = f"Name,{column}\nA,1\nB,2\n"
+    path, job = run_job(crm, "insert", csv)
+    assert (job["state"], job["errorMessage"]) == ("Failed", f"InvalidBatch : Field name not found : {column}")
+    assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (0, 0)
+    assert crm.call("GET", f"{path}/unprocessedrecords").text == csv
+    assert crm.call("GET", f"{path}/successfulResults").text.count("\n") == 1
+    assert not [one for one in crm.records("SELECT Name FROM Product2") if one["Name"] in "AB"]
+
+
+def test_a_bulk_job_whose_columns_are_known_in_another_case_is_done(crm: CrmClient) -> None:
+    _, job = run_job(crm, "insert", "name,PRODUCTCODE\nA,A-1\n")
+    assert (job["state"], job["numberRecordsProcessed"]) == ("JobComplete", 1)
+    assert "errorMessage" not in job
+
+
+def said(answer: requests.Response) -> tuple[int, str]:
+    """The status, and what the sandbox says of itself."""
+    return answer.status_code, answer.json().get("sandbox") if isinstance(answer.json(), dict) else ""
+
+
+NOT_OFFERED = (501, "the sandbox does not offer this")
+
+
+@pytest.mark.parametrize(
+    "soql",
+    [
+        "SELECT StageName, COUNT(Id) FROM Opportunity GROUP BY StageName",
+        "SELECT COUNT(Id) FROM Opportunity",
+        "SELECT SUM(Amount) FROM Opportunity",
+        "SELECT FIELDS(ALL) FROM Account LIMIT 200",
+        "SELECT Id FROM Account WHERE Id IN (SELECT AccountId FROM Opportunity)",
+        "SELECT TYPEOF What WHEN Account THEN Name END FROM Event",
+        "SELECT Id FROM Account WITH SECURITY_ENFORCED",
+        "SELECT Id FROM Account FOR UPDATE",
+        "SELECT Id FROM Account ALL ROWS",
+        "SELECT toLabel(StageName) FROM Opportunity",
+        "SELECT Id FROM Opportunity WHERE CloseDate = LAST_MONTH",
+        "SELECT Id FROM Opportunity WHERE CloseDate > LAST_N_MONTHS:3",
+        "SELECT Id FROM Opportunity WHERE StageName INCLUDES ('a')",
+        "SELECT Id FROM Account USING SCOPE mine",
+    ],
+)
+def test_soql_that_only_the_stand_in_does_not_know_is_not_refused_as_wrong(crm: CrmClient, soql: str) -> None:
+    assert said(crm.query(soql)) == NOT_OFFERED
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/search/?q=FIND+{x}"),
+        ("GET", "/sobjects"),
+        ("GET", "/sobjects/Account"),
+        ("GET", "/sobjects/Account/updated/?start=x&end=y"),
+        ("POST", "/composite/batch"),
+        ("POST", "/composite/tree/Account"),
+        ("POST", "/jobs/query"),
+        ("GET", "/tooling/query/?q=x"),
+        ("GET", "/ui-api/object-info"),
+        ("GET", "/query?explain=x"),
+    ],
+)
+def test_resources_of_salesforce_that_are_not_served_say_so(crm: CrmClient, method: str, path: str) -> None:
+    assert said(crm.call(method, path)) == NOT_OFFERED
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "API_BILLING_DOCUMENT_SRV/A_BillingDocument",
+        "API_BUSINESS_PARTNER/A_Supplier",
+        "API_SALES_ORDER_SRV/A_SalesOrder?$expand=to_PaymentPlanItemDetails",
+        "API_SALES_ORDER_SRV/A_SalesOrder?$filter=year(SalesOrderDate) eq 2026",
+        "API_SALES_ORDER_SRV/A_SalesOrder?$filter=tolower(SoldToParty) eq 'a'",
+        "API_PRODUCT_SRV/A_Product('SENSOR-100')/to_Plant",
+        "../../odata4/sap/api_salesorder/srvd_a2x/sap/salesorder/0001/SalesOrder",
+    ],
+)
+def test_what_sap_has_and_the_stand_in_has_not_says_so(erp: ErpClient, path: str) -> None:
+    assert said(erp.call("GET", path)) == NOT_OFFERED
+
+
+def test_a_batch_of_sap_is_not_offered(erp: ErpClient) -> None:
+    assert said(erp.call("POST", "API_SALES_ORDER_SRV/$batch")) == NOT_OFFERED
+    body = {"SalesOrderType": "OR", "to_PaymentPlanItemDetails": []}
+    assert said(erp.call("POST", "API_SALES_ORDER_SRV/A_SalesOrder", json=body)) == NOT_OFFERED
+
+
+@pytest.mark.parametrize(
+    "path", ["/salesorders", "/estimates/1", "/bills", "/invoices/1/attachment", "/settings/templates"]
+)
+def test_what_books_has_and_the_stand_in_has_not_says_so(books: BooksClient, path: str) -> None:
+    assert said(books.call("GET", path)) == NOT_OFFERED
+
+
+def test_what_no_vendor_knows_is_refused_as_the_vendor_does(crm: CrmClient, erp: ErpClient, books: BooksClient) -> None:
+    assert crm.call("GET", "/nothing").json()[0]["errorCode"] == "NOT_FOUND"
+    assert crm.query("SELECT Id FROM Account GRUOP").json()[0]["errorCode"] == "MALFORMED_QUERY"
+    assert erp.call("GET", "API_SALES_ORDER_SRV/A_Nothing").status_code == 404
+    assert erp.call("GET", "API_SALES_ORDER_SRV/A_SalesOrder?$filter=x(Y) eq 1").status_code == 400
+    assert erp.call("GET", "ZMY_SERVICE/A_Nothing").json()["error"]["code"] == "/IWFND/MED/170"
+    assert books.call("GET", "/nothing").json()["code"] == 5
+
+
+def order_with(erp: ErpClient, options: str) -> dict[str, Any]:
+    number = erp.order()["SalesOrder"]
+    answer = erp.call("GET", f"API_SALES_ORDER_SRV/A_SalesOrder('{number}')?{options}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()["d"]
+    return found
+
+
+def test_a_selection_may_have_stars_and_paths(erp: ErpClient) -> None:
+    shown = order_with(erp, "$select=*,to_Item/*&$expand=to_Item")
+    assert shown["PurchaseOrderByCustomer"] == "CRM-D-88123"
+    assert shown["to_Item"]["results"][0]["Material"] == "SENSOR-100"
+    assert "to_Partner" not in shown
+    assert "to_PricingElement" not in shown["to_Item"]["results"][0]
+
+
+def test_a_selection_reaches_behind_links(erp: ErpClient) -> None:
+    paths = "to_Item/Material,to_Item/to_PricingElement/ConditionType"
+    shown = order_with(erp, f"$select=SalesOrder,{paths}&$expand=to_Item/to_PricingElement")
+    assert set(shown) == {"__metadata", "SalesOrder", "to_Item"}
+    (row,) = shown["to_Item"]["results"]
+    assert set(row) == {"__metadata", "Material", "to_PricingElement"}
+    assert [set(one) for one in row["to_PricingElement"]["results"]] == [{"__metadata", "ConditionType"}]
+
+
+def test_a_link_that_is_not_selected_is_not_shown(erp: ErpClient) -> None:
+    assert "to_Item" not in order_with(erp, "$select=SalesOrder&$expand=to_Item")
+    assert "to_Item" not in order_with(erp, "$select=*&$expand=to_Item")
+
+
+@pytest.mark.parametrize(
+    "options", ["$select=to_Item/Nothing&$expand=to_Item", "$select=to_Item/Material", "$select=x/*"]
+)
+def test_a_selection_of_what_is_not_there_is_refused(sandbox: Sandbox, erp: ErpClient, options: str) -> None:
+    number = erp.order()["SalesOrder"]
+    assert erp.call("GET", f"API_SALES_ORDER_SRV/A_SalesOrder('{number}')?{options}").status_code in (400, 404)
