@@ -10,13 +10,11 @@ rule for proxies and certificates; and whatever the libraries below raise become
 from __future__ import annotations
 
 import codecs
-import re
 import ssl
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -25,34 +23,19 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.exceptions import ConnectTimeoutError, HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from crmsync import __version__, errors
+from crmsync import __version__
+from crmsync.connectors.faults import LIBRARY_ERRORS, BrokenAnswerError, TooLargeError, UntrustedError, fault
 from crmsync.connectors.wire import POOLS, TlsSocket, within
 
 POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
 BODY_BYTES_MAX = 32 * 1024 * 1024
 LINE_CHARS_MAX = 1024 * 1024
 USER_AGENT = f"crmsync/{__version__}"
-CERTIFICATE, PROXY = "CERTIFICATE", "PROXY"  # the codes of faults that people must mend here
 
 _CHUNK_BYTES = 64 * 1024
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
-_LIBRARY_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, zlib.error, EOFError)
-_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
-
-# OpenSSL's numbers of what is wrong with a certificate: x509_vfy.h.
-_CERTIFICATE_FAULTS: Mapping[int, str] = {
-    9: "is not valid yet: check the clock of this machine",
-    10: "has expired: its owner must renew it; check the clock of this machine, too",
-    18: "is signed by nobody but itself: name its certificate, or that of your company, in REQUESTS_CA_BUNDLE",
-    19: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
-    20: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
-    21: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
-    62: "is for another host: check the address in the settings",
-    64: "is for another address: check the address in the settings",
-}
 
 
 @contextmanager
@@ -65,73 +48,9 @@ def exchange(system: str, operation: str, *, seconds: float) -> Iterator[None]:
     with within(seconds):
         try:
             yield
-        except _LIBRARY_ERRORS as error:
+        except LIBRARY_ERRORS as error:
             # Without its cause: that quotes the address, which may hold a customer's e-mail.
             raise fault(system, operation, error) from None
-
-
-class BrokenAnswerError(requests.RequestException):
-    """An answer came, and ended or went wrong in the middle."""
-
-
-class TooLargeError(requests.RequestException):
-    """An answer is larger than anything that we ask for."""
-
-
-def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncError:
-    """What an error of a library below means."""
-    chain = list(_causes(error))
-    common: dict[str, Any] = {"system": system, "operation": operation}
-    for each in chain:
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return _certificate_error(system, operation, each.verify_code)
-        if isinstance(each, _UntrustedError):
-            return errors.CertificateError(str(each), code=CERTIFICATE, **common)
-        if refused := _TUNNEL_REFUSED.search(str(each)):
-            return proxy_refusal(system, operation, refused[1])
-        if isinstance(each, TooLargeError):
-            return errors.UnexpectedAnswerError(f"The answer of {system} is larger than crmsync takes.", **common)
-    is_unsent = any(isinstance(each, ConnectTimeoutError | _UNSENT) for each in chain)
-    return errors.VendorUnavailableError(f"{system} {_what(is_unsent, chain)}.", is_definite=is_unsent, **common)
-
-
-def proxy_refusal(system: str, operation: str, status: int | str) -> errors.VendorUnavailableError:
-    return errors.VendorUnavailableError(
-        f"The proxy before {system} refused the connection with {status}: check HTTPS_PROXY and its credentials.",
-        system=system,
-        operation=operation,
-        code=f"{PROXY} {status}",
-        is_definite=True,
-    )
-
-
-_UNSENT = requests.ConnectTimeout | requests.exceptions.InvalidURL
-
-
-def _what(is_unsent: bool, chain: list[BaseException]) -> str:
-    if is_unsent:
-        return "can't be reached"
-    is_broken = any(isinstance(each, BrokenAnswerError) for each in chain)
-    return "broke off in the middle of its answer" if is_broken else "did not answer"
-
-
-def _certificate_error(system: str, operation: str, number: int) -> errors.CertificateError:
-    what = _CERTIFICATE_FAULTS.get(number, f"can't be verified (OpenSSL {number})")
-    return errors.CertificateError(
-        f"The certificate of {system} {what}.", system=system, operation=operation, code=CERTIFICATE
-    )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """*error* and all that it was made of; libraries keep that in various places."""
-    found, seen = [error], set[int]()
-    while found:
-        each = found.pop(0)
-        if id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            inside = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
-            found += [part for part in inside if isinstance(part, BaseException)]
 
 
 # -- sessions
@@ -204,10 +123,6 @@ class _Adapter(HTTPAdapter):
         return _trust(_bundle())
 
 
-class _UntrustedError(OSError):
-    """The certificates that this machine is told to trust can't be read."""
-
-
 def _bundle() -> str:
     """The file or folder of certificates to trust: as the environment says, else the usual authorities."""
     told = requests.Session().merge_environment_settings("https://any", {}, None, None, None)["verify"]
@@ -226,7 +141,7 @@ def _trust(path: str) -> ssl.SSLContext:
     try:
         context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
     except (OSError, ValueError) as error:
-        raise _UntrustedError(f"REQUESTS_CA_BUNDLE names {path}, which holds no certificates.") from error
+        raise UntrustedError(f"REQUESTS_CA_BUNDLE names {path}, which holds no certificates.") from error
     return context
 
 
@@ -276,8 +191,8 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
             yield from _raw(response)
         else:
             raise BrokenAnswerError("packed in a way that we did not ask for")
-    except (HTTPError, HTTPException, OSError, ValueError, zlib.error, EOFError) as error:
-        raise error if isinstance(error, requests.RequestException) else BrokenAnswerError(error) from error
+    except LIBRARY_ERRORS as error:
+        raise BrokenAnswerError(error) from error
 
 
 def _raw(response: requests.Response) -> Iterator[bytes]:

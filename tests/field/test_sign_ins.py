@@ -277,6 +277,17 @@ def test_T3__a_trickling_sign_in_holds_up_only_itself(vault: SharedTokens, monke
     assert len(server.requests) == 1
 
 
+def test_T3__a_sign_in_ends_with_the_lease_and_needs_no_longer_one(vault: SharedTokens) -> None:
+    with RawServer(answer(GRANTED), trickled(GRANTED)) as server:
+        with in_a_step(seconds=5):
+            assert shared(vault, server).token().value == "good"
+        started_at = time.monotonic()
+        with in_a_step(seconds=2), pytest.raises(errors.VendorUnavailableError):
+            shared(vault, server, "s4hana").token()
+
+    assert time.monotonic() - started_at < 4
+
+
 def test_T3__another_process_comes_back_instead_of_waiting(
     vault: SharedTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:

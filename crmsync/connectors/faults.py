@@ -1,0 +1,98 @@
+"""What an error of the libraries below the transport means: each becomes one of errors.py, without its words."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import zlib
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from typing import Any
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, HTTPError
+
+from crmsync import errors
+
+CERTIFICATE, PROXY = "CERTIFICATE", "PROXY"  # the codes of faults that people must mend here
+LIBRARY_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, zlib.error, EOFError)
+
+_UNSENT = (ConnectTimeoutError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+
+# OpenSSL's numbers of what is wrong with a certificate: x509_vfy.h.
+_CERTIFICATE_FAULTS: Mapping[int, str] = {
+    9: "is not valid yet: check the clock of this machine",
+    10: "has expired: its owner must renew it; check the clock of this machine, too",
+    18: "is signed by nobody but itself: name its certificate, or that of your company, in REQUESTS_CA_BUNDLE",
+    19: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
+    20: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
+    21: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
+    62: "is for another host: check the address in the settings",
+    64: "is for another address: check the address in the settings",
+}
+
+
+class BrokenAnswerError(requests.RequestException):
+    """An answer came, and ended or went wrong in the middle."""
+
+
+class TooLargeError(requests.RequestException):
+    """An answer is larger than anything that we ask for."""
+
+
+class UntrustedError(OSError):
+    """The certificates that this machine is told to trust can't be read."""
+
+
+def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncError:
+    """What an error of a library below means."""
+    chain = list(_causes(error))
+    common: dict[str, Any] = {"system": system, "operation": operation}
+    for each in chain:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return _certificate_error(system, operation, each.verify_code)
+        if isinstance(each, UntrustedError):
+            return errors.CertificateError(str(each), code=CERTIFICATE, **common)
+        if refused := _TUNNEL_REFUSED.search(str(each)):
+            return proxy_refusal(system, operation, refused[1])
+        if isinstance(each, TooLargeError):
+            return errors.UnexpectedAnswerError(f"The answer of {system} is larger than crmsync takes.", **common)
+    is_unsent = any(isinstance(each, _UNSENT) for each in chain)
+    return errors.VendorUnavailableError(f"{system} {_what(is_unsent, chain)}.", is_definite=is_unsent, **common)
+
+
+def proxy_refusal(system: str, operation: str, status: int | str) -> errors.VendorUnavailableError:
+    return errors.VendorUnavailableError(
+        f"The proxy before {system} refused the connection with {status}: check HTTPS_PROXY and its credentials.",
+        system=system,
+        operation=operation,
+        code=f"{PROXY} {status}",
+        is_definite=True,
+    )
+
+
+def _what(is_unsent: bool, chain: list[BaseException]) -> str:
+    if is_unsent:
+        return "can't be reached"
+    is_broken = any(isinstance(each, BrokenAnswerError) for each in chain)
+    return "broke off in the middle of its answer" if is_broken else "did not answer"
+
+
+def _certificate_error(system: str, operation: str, number: int) -> errors.CertificateError:
+    what = _CERTIFICATE_FAULTS.get(number, f"can't be verified (OpenSSL {number})")
+    return errors.CertificateError(
+        f"The certificate of {system} {what}.", system=system, operation=operation, code=CERTIFICATE
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and all that it was made of; libraries keep that in various places."""
+    found, seen = [error], set[int]()
+    while found:
+        each = found.pop(0)
+        if id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            inside = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+            found += [part for part in inside if isinstance(part, BaseException)]
