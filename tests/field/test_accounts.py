@@ -139,7 +139,7 @@ def test_P1__nothing_is_bound_by_credentials_that_never_worked(test_org: Sandbox
         mistaken.invoices.find_invoices("SF-006xx0000012abcAAA")
     services = start(test_org)
     with services.store.begin() as uow:
-        uow.breakers.succeeded("zoho_books")  # which would look again by itself, within seconds
+        uow.breakers.succeeded("zoho_books", "list invoices")  # which would look again by itself, within seconds
     work(services)
     assert set(accounts(services)) == {"salesforce", "s4hana", "zoho_books"}
 
