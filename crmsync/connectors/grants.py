@@ -87,10 +87,17 @@ def client_credentials(
 
 
 def refresh_token(
-    system: str, *, token_url: str, client_id: str, client_secret: Secret, refresh: Secret, seconds: int
+    system: str,
+    *,
+    token_url: str,
+    client_id: str,
+    client_secret: Secret,
+    refresh: Secret,
+    seconds: int,
+    explain: Explain | None = None,
 ) -> AccessToken:
     """OAuth 2.0 refresh token. Errors under HTTP 200 (Zoho) count as errors."""
-    answers = _Answers(system, seconds)
+    answers = _Answers(system, seconds, explain)
     form = {"client_id": client_id, "client_secret": client_secret.reveal()}
     with _TokenSession(client_id=client_id) as session, _signing_in(system):
         session.register_compliance_hook("refresh_token_response", answers.read)
@@ -173,8 +180,8 @@ def token_refused(system: str, reply: Reply, explain: Explain | None = None) -> 
         usual = ACCESS_DENIED_WAIT_SECONDS if word.lower() == "access denied" else RATE_WAIT_SECONDS
         message = f"{system} gives no more tokens for now."
         return errors.RateLimitedError(message, retry_after_seconds=usual if wait is None else wait, **common)
-    if are_wrong_credentials(reply.status, word):
-        failure = (explain and explain(answer)) or Failure()
+    failure = (explain and explain(answer)) or Failure()
+    if are_wrong_credentials(reply.status, word) or (failure.error and not word):
         message, advice = failure.message or f"{system} refused to sign in.", failure.advice or _SIGN_IN_AGAIN
         return (failure.error or errors.AuthenticationError)(message, advice=advice, **common)
     if not answer and reply.status < 500:

@@ -13,9 +13,11 @@ from sqlalchemy import select
 from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.http import Renewal
+from crmsync.connectors.grants import token_refused
+from crmsync.connectors.http import Renewal, Reply
+from crmsync.connectors.zoho_books.errors import explain_sign_in
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.errors import AuthenticationError, CrmsyncError
+from crmsync.errors import AccountRefusedError, AuthenticationError, CrmsyncError
 from crmsync.services import Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters
@@ -239,3 +241,12 @@ def test_V4__a_dead_session_that_is_renewed_does_not_open_anything(services: Ser
         caller("s4hana", server.url, guarded(services, "s4hana"))()
 
     assert told(services) == []
+
+
+@pytest.mark.parametrize("code", [103001, 9017, 6041])
+def test_V4__a_sign_in_that_tells_of_the_account_in_the_codes_of_the_api_is_read(code: int) -> None:
+    answered = Reply(400, {}, {"code": code, "message": "…"})
+
+    error = token_refused("Zoho Books", answered, explain_sign_in)
+    assert type(error) is AccountRefusedError
+    assert token_refused("Zoho Books", Reply(400, {}, {"code": 15}), explain_sign_in).is_outage

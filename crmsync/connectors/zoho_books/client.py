@@ -17,7 +17,7 @@ from crmsync.connectors.http import Authorizer, VendorClient, new_session
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.doctor import examine
-from crmsync.connectors.zoho_books.errors import explain, speaks
+from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, speaks
 from crmsync.connectors.zoho_books.lines import LinePolicy, invoice_line
 from crmsync.connectors.zoho_books.lookups import Currencies, Items
 from crmsync.connectors.zoho_books.payments import PaymentReader
@@ -52,6 +52,7 @@ def connect(
             client_secret=settings.client_secret,
             refresh=settings.refresh_token,
             seconds=TOKEN_SECONDS,
+            explain=explain_sign_in,
         )
 
     token = SharedToken(CONNECTION, store=token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)

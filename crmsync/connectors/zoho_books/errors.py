@@ -101,6 +101,11 @@ def explain(reply: Reply) -> Failure | None:
     return _failure(reply, code)
 
 
+def explain_sign_in(answer: Mapping[str, Any]) -> Failure | None:
+    """What an answer to the sign-in says of the account, in the codes of the API."""
+    return _ACCOUNT.get(_code(answer) or SUCCESS)
+
+
 def _code(body: Any) -> int | None:
     value = body.get("code") if isinstance(body, dict) else None
     return int(value) if isinstance(value, int | str) and str(value).isascii() and str(value).isdecimal() else None
