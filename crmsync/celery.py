@@ -68,6 +68,7 @@ def _prepare_worker(conf: Any, **_: Any) -> None:
         import_module(module)
     import_module("crmsync.worker.bulkhead").install()
     prepare_worker()
+    import_module("crmsync.worker.intake").install(conf)
     settings = Settings.from_env()
     _refuse_other_accounts(settings)
     _arm(settings.failpoints)

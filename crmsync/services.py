@@ -63,7 +63,7 @@ class Services:
         self._messenger = messenger
         self._connect = connectors or self._connect_configured
         self._connected: dict[str, Connector] = {}
-        self._link = redis_link(settings)
+        self.link = redis_link(settings)
         self._lock = threading.Lock()
 
     @classmethod
@@ -174,7 +174,7 @@ class Services:
         return self.accounts.unconfirmed()
 
     def _connect_configured(self, connection: str) -> Connector:
-        budget = budget_of(connection, self.settings, self._link)
+        budget = budget_of(connection, self.settings, self.link)
         breaker = SharedBreaker(connection, budget.quota.system, self._breakers())
         guarded = GuardedBudget(budget, breaker, met=partial(self.accounts.met, connection))
         return connect(connection, self.settings, token_store=self._tokens(), budget=guarded)

@@ -25,8 +25,8 @@ from celery.worker.strategy import default
 from kombu.common import ignore_errors
 
 from crmsync import services
-from crmsync.celery import HOUSEKEEPING, app
-from crmsync.worker import housekeeping
+from crmsync.celery import DEAD_LETTER, HOUSEKEEPING, app
+from crmsync.worker import housekeeping, queues
 from crmsync.worker.lookout import Lookout
 
 THREADS = 2  # one may deliver alerts to a Slack that hangs, while the other sweeps
@@ -57,6 +57,7 @@ class _OwnPool:
 def _reserve_queue(instance: Any, **_: Any) -> None:
     """Leave `housekeeping` to Consumer, below; a worker of nothing else needs no bulkhead."""
     consumed = instance.app.amqp.queues.consume_from
+    queues.is_replayer = DEAD_LETTER in consumed
     instance.has_bulkhead = HOUSEKEEPING in consumed and len(consumed) > 1
     if instance.has_bulkhead:
         instance.app.amqp.queues.deselect([HOUSEKEEPING])

@@ -20,10 +20,13 @@ from crmsync.services import Services, services
 from crmsync.store.engine import Store
 from crmsync.worker import dead_letters, queues, stranded, waking, watch
 from crmsync.worker.flow import FLOWS, Flow
+from crmsync.worker.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500  # runs that one sweep may enqueue
+_neighbours = Neighbours()
+
 OPTIONS: dict[str, Any] = {"queue": HOUSEKEEPING, "Strategy": "crmsync.worker.bulkhead:strategy"}
 
 
@@ -49,6 +52,7 @@ def deliver_alerts() -> None:
 def keep_watch(using: Services) -> None:
     """The round of a worker's lookout: say that it lives, and do beat's duties if nobody has done them."""
     _sign(using, watch.WORKER)
+    _do_each(neighbours=partial(_neighbours.look, using))
     if watch.needs_sweep(using):
         logger.warning("no sweep for some periods: this worker sweeps by itself", extra={"action": "swept_unasked"})
         sweep_now(using)

@@ -37,7 +37,7 @@ from crmsync.errors import (
 )
 from crmsync.services import Services, services
 from crmsync.store import UnitOfWork
-from crmsync.worker import dead_letters, process_faults
+from crmsync.worker import dead_letters, process_faults, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 
@@ -106,7 +106,7 @@ class StepTask(Task):
         """Do the step for the run, if it is this step's turn and nobody else is at it."""
         with log.bound(run=run_id, step=self.name):
             if (self.request.delivery_info or {}).get("routing_key") == DEAD_LETTER:
-                dead_letters.replay_message(services(), run_id)
+                self._replay(run_id)
                 raise Ignore
             run = self._claim_of(services(), run_id)
             if run is not None:
@@ -122,6 +122,13 @@ class StepTask(Task):
         process_faults.tell_remembered(using)
         return run
 
+    def _replay(self, run_id: str) -> None:
+        """No message replays a letter, whatever it says, but where a person started a worker for that."""
+        if queues.is_replayer:
+            dead_letters.replay_message(services(), run_id)
+        else:
+            logger.warning("a message asked for a replay, and this worker does none", extra={"action": "not_replayed"})
+
     def _claim(self, using: Services, run_id: str) -> Run | None:
         """The run under our lease; None if the step is done and the chain may go on."""
         with using.store.begin(durable=False) as uow:
@@ -132,6 +139,11 @@ class StepTask(Task):
                 lease_seconds=using.settings.behaviour.lease_seconds,
             )
             found = run or uow.runs.get(run_id)
+        if found is None:
+            logger.warning(
+                "a message names a run that the database does not have: does another installation use this broker?",
+                extra={"action": "unknown_run"},
+            )
         if run is None and unclaimed(found, self.step, self.flow.steps, using.store.clock()) is Message.END:
             raise Ignore
         return run

@@ -58,6 +58,7 @@ def bill(attempt: Attempt) -> Mapping[str, Any]:
 def bodies(broker: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What each step does; by default it learns nothing."""
     monkeypatch.setattr(breaker_module, "BELIEVED_SECONDS", -1.0)
+    monkeypatch.setattr(housekeeping._neighbours, "look", lambda using: None)
     _bodies.update(dict.fromkeys(_FLOW.steps, lambda attempt: {}))
     yield _bodies
     _bodies.clear()

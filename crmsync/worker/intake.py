@@ -1,0 +1,110 @@
+"""What a worker takes from the broker: its own messages. Whatever else somebody put there is logged and dropped.
+
+Anybody who reaches the broker can write into a queue. Such a message costs nothing but a line in the log: runs are in
+the store, and the sweeper sends a message again for every one that needs it. Nor does a command that came with the
+broker change what a worker does: see refuse_commands().
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery.worker import consumer as celery_consumer
+from celery.worker.control import Panel
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as redis_transport
+
+from crmsync.domain.messages import envelope_fault, fault
+
+logger = logging.getLogger(__name__)
+
+HARMLESS = frozenset({"enable_events", "disable_events", "heartbeat"})
+
+
+class Channel(redis_transport.Channel):
+    """Outlives what is no JSON; kombu would let it end the worker."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except ValueError:
+            return _dropped("it is not JSON")
+
+
+class Transport(redis_transport.Transport):
+    """Hands on what has the form of kombu's messages."""
+
+    Channel = Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        problem = envelope_fault(message)
+        if problem:
+            _dropped(problem)
+        else:
+            super()._deliver(message, queue)
+
+
+class Consumer(celery_consumer.Consumer):
+    """Hands on what is a message of crmsync's."""
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
+        handle = super().create_task_handler(*args, **options)
+
+        def on_message(message: Any) -> Any:
+            try:
+                problem = _fault(message)
+                if not problem:
+                    return handle(message)
+            except self.connection_errors:
+                raise
+            except Exception as error:
+                problem = f"it can't be handled ({type(error).__name__})"
+            message.ack_log_error(logger, self.connection_errors)
+            return _dropped(problem)
+
+        return on_message
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """In our words: Celery's quote the message."""
+        message.ack_log_error(logger, self.connection_errors)
+        _dropped(f"its body can't be read ({type(exc).__name__})")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """Of another release, or of nobody; the sweeper knows what became of its run."""
+        message.ack_log_error(logger, self.connection_errors)
+        _dropped("this release has no such task")
+
+
+def _fault(message: Any) -> str:
+    try:
+        payload = message.payload
+    except Exception as error:
+        return f"its body can't be read ({type(error).__name__})"
+    return fault(message.headers, payload)
+
+
+def _dropped(problem: str) -> None:
+    logger.error("a message was dropped: %s", problem, extra={"action": "message_dropped"})
+
+
+def refuse_commands() -> None:
+    """Refuse what Celery's remote control can change: no message stops a worker or makes it consume dead letters."""
+    for name, meta in Panel.meta.items():
+        if meta.type == "control" and name not in HARMLESS:
+            for known in filter(None, (name, meta.alias)):
+                Panel.data[known] = _refuse
+
+
+def _refuse(state: Any, **_: Any) -> Mapping[str, str]:
+    logger.warning("a remote command was refused", extra={"action": "command_refused"})
+    return {"error": "crmsync's workers take no orders from the broker: start, stop and configure the process itself"}
+
+
+def install(conf: Any) -> None:
+    """Make the worker that is about to start careful."""
+    conf.worker_consumer = "crmsync.worker.intake:Consumer"
+    for alias in ("redis", "rediss"):
+        TRANSPORT_ALIASES[alias] = "crmsync.worker.intake:Transport"
+    refuse_commands()

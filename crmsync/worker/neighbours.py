@@ -1,0 +1,82 @@
+"""Another installation on the same Redis: its workers take our messages, and ours take its.
+
+Nothing is lost, because the sweepers send every message again; but everything is late. So each installation leaves its
+store's id there, and whoever sees another one says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from crmsync.alerts.content import watch_alert
+from crmsync.connectors.redis_link import NoRedisError
+from crmsync.services import Services
+
+logger = logging.getLogger(__name__)
+
+KEY = "crmsync:installations"
+CAUSE = "watch:broker"
+STALE_SECONDS = 120.0
+
+
+class Neighbours:
+    """What one process has seen since it first looked: one that ended before is none."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, using: Services) -> None:
+        """RabbitMQ can't be asked; there a message for an unknown run is what tells."""
+        if using.settings.broker_url and (using.settings.redis_url or using.settings.broker_url.startswith("amqp")):
+            return
+        try:
+            others = using.link.ask(lambda redis: self._others(redis, store_id(using)))
+        except NoRedisError:
+            return
+        with using.store.read() as uow:
+            is_told = uow.alerts.is_open(CAUSE)
+        if others:
+            logger.warning(
+                "another installation uses this Redis: give each its own database (REDIS_URL ends in /0, /1 and so on)",
+                extra={"action": "broker_shared", "installations": others + 1},
+            )
+        if bool(others) != is_told:
+            self._tell(using, bool(others))
+
+    def _others(self, redis: Any, mine: str) -> int:
+        seconds, microseconds = redis.time()
+        now = seconds + microseconds / 1e6
+        self._since = now if self._since is None else self._since
+        with redis.pipeline() as pipe:
+            pipe.zadd(KEY, {mine: now})
+            pipe.zremrangebyscore(KEY, "-inf", now - STALE_SECONDS)
+            pipe.expire(KEY, int(STALE_SECONDS) * 2)
+            pipe.zcount(KEY, f"({self._since}", "+inf")
+            pipe.zscore(KEY, mine)
+            *_, count, score = pipe.execute()
+        return int(count) - (score > self._since)
+
+    def _tell(self, using: Services, is_shared: bool) -> None:
+        with using.store.begin() as uow:
+            if not is_shared:
+                uow.alerts.close(CAUSE)
+                return
+            content = watch_alert(
+                "Another installation uses this Redis",
+                cause="The workers of two installations take each other's messages. Nothing is lost, but all is late.",
+                advice="Give each its own Redis, or its own database there: REDIS_URL ends in /0, /1 and so on.",
+                command=using.settings.pasteable("crmsync config"),
+            )
+            uow.alerts.add_once(CAUSE, content)
+
+
+def store_id(using: Services) -> str:
+    """What tells this installation from others: it was made with its store."""
+    with using.store.read() as uow:
+        kept = uow.facts.get("store.id")
+    if kept is None:
+        with using.store.begin() as uow:
+            kept = uow.facts.set_once("store.id", uuid.uuid4().hex)
+    return kept
