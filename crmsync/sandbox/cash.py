@@ -144,6 +144,21 @@ class Invoices:
         answers = [self.payments.announce(key, form=form) for key in taken_off] if webhook else []
         return Voided(doc["invoice_id"], taken_off, tuple(answers))
 
+    def credit(self, invoice: str, amount: Decimal | None = None) -> str:
+        """Cover an invoice by a credit note of that amount, or wholly; returns the note's id. Raises ZohoError."""
+        with self.zoho.lock:
+            doc = find_invoice(self.zoho, invoice)
+            part = doc["balance"] if amount is None else amount
+            line = {"name": "Credit", "rate": str(part)}
+            note = self.zoho.creditnotes.create({"customer_id": doc["customer_id"], "line_items": [line]})
+            self.zoho.creditnotes.apply(note, {"invoices": applied_to(self.zoho, {invoice: part})})
+            return str(note["creditnote_id"])
+
+    def write_off(self, invoice: str) -> None:
+        """Give up what is left to pay of an invoice. Raises ZohoError."""
+        with self.zoho.lock:
+            self.zoho.invoices.write_off(find_invoice(self.zoho, invoice))
+
     def announce(self, payment_id: str, *, form: str = "json", signature: str | None = None) -> Answer:
         """Send the webhook of a payment (again); `signature` replaces the right one."""
         return self.payments.announce(payment_id, form=form, signature=signature)

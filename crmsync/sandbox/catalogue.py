@@ -101,15 +101,21 @@ class Products:
 
     def refuse(self, code: str, reason: str = "FIELD_CUSTOM_VALIDATION_EXCEPTION", *, message: str | None = None,
                fields: Sequence[str] = (), times: int | None = None) -> None:  # fmt: skip
-        """Let Salesforce refuse changes of a product, as a validation rule or a lock does, always or so many times."""
-        record_id = self._id(code)
+        """Let Salesforce refuse changes of a product, as a validation rule or a lock does, always or so many times.
+
+        The code * is for all of them, as a trigger is.
+        """
+        key = self._key(code)
         with self._salesforce.lock:
-            self._salesforce.org.refusals[record_id] = refusal_of(record_id, reason, message, fields, times)
+            self._salesforce.org.refusals[key] = refusal_of(key, reason, message, fields, times)
+
+    def _key(self, code: str) -> str:
+        return "Product2" if code == "*" else self._id(code)
 
     def accept(self, code: str) -> None:
         """End what `refuse` began."""
         with self._salesforce.lock:
-            self._salesforce.org.refusals.pop(self._id(code), None)
+            self._salesforce.org.refusals.pop(self._key(code), None)
 
     def delete(self, code: str) -> str:
         """Move a product of Salesforce to the recycle bin; returns its id, which then is ENTITY_IS_DELETED."""

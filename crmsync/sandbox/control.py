@@ -52,6 +52,12 @@ class Control:
             ("POST", "/invoices/pay", lambda body: invoices.pay_many(**_decimals(body))),
             ("POST", "/invoices/{key}/pay", lambda body, key: invoices.pay(key, **_decimals(body))),
             ("POST", "/invoices/{key}/void", lambda body, key: invoices.void(key, **body)),
+            (
+                "POST",
+                "/invoices/{key}/credit",
+                lambda body, key: {"creditnote_id": invoices.credit(key, **_decimals(body))},
+            ),
+            ("POST", "/invoices/{key}/write-off", lambda body, key: invoices.write_off(key)),
             ("PUT", "/payments/{key}", lambda body, key: payments.update(key, **_decimals(body))),
             ("DELETE", "/payments/{key}", lambda body, key: payments.delete(key, **body)),
             ("POST", "/payments/{key}/refund", lambda body, key: payments.refund(key, **_decimals(body))),

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from crmsync.sandbox import Sandbox
-from tests.sandbox.clients import BooksClient, CrmClient, ErpClient
+from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, item
 
 
 def run_job(crm: CrmClient, operation: str, csv: str) -> tuple[str, dict[str, Any]]:
@@ -161,3 +161,91 @@ def test_a_link_that_is_not_selected_is_not_shown(erp: ErpClient) -> None:
 def test_a_selection_of_what_is_not_there_is_refused(sandbox: Sandbox, erp: ErpClient, options: str) -> None:
     number = erp.order()["SalesOrder"]
     assert erp.call("GET", f"API_SALES_ORDER_SRV/A_SalesOrder('{number}')?{options}").status_code in (400, 404)
+
+
+# -- accounts, documents and numbers as they may be
+
+
+def test_a_token_without_a_scope_is_refused_as_a_dead_one_is(sandbox: Sandbox, books: BooksClient) -> None:
+    sandbox.profile.zoho.scopes = ("ZohoBooks.contacts.ALL", "ZohoBooks.invoices.READ", "zohobooks.settings.read")
+    books.sign_in()
+    assert books.call("GET", "/customerpayments").json()["code"] == 57
+    assert books.call("POST", "/invoices", json={}).status_code == 401
+    for path in ("/contacts", "/invoices", "/items", "/organizations", "/settings/currencies"):
+        assert books.call("GET", path).status_code == 200
+    assert books.call("POST", "/contacts", json={"contact_name": "Elm"}).status_code == 201
+    assert "invoices.READ" in books.token().json()["scope"]
+
+
+def test_an_account_of_another_data_centre_is_named_and_its_tokens_are_unknown(
+    sandbox: Sandbox, books: BooksClient
+) -> None:
+    sandbox.profile.zoho.api_domain = "https://www.zohoapis.eu"
+    assert books.token().json()["api_domain"] == "https://www.zohoapis.eu"
+    answer = books.call("GET", "/contacts")
+    assert (answer.status_code, answer.json()["code"]) == (401, 14)
+
+
+def test_an_assertion_may_have_to_be_meant_for_the_login_host(sandbox: Sandbox, crm: CrmClient) -> None:
+    assert crm.token(aud=crm.env["SF_LOGIN_URL"]).status_code == 200
+    sandbox.profile.salesforce.audiences = ("https://test.salesforce.com",)
+    answer = crm.token(aud=crm.env["SF_LOGIN_URL"])
+    assert (answer.status_code, answer.json()["error_description"]) == (400, "audience is invalid")
+    assert crm.token(aud="https://test.salesforce.com").status_code == 200
+
+
+def test_all_products_may_be_refused_with_a_text_each(sandbox: Sandbox, crm: CrmClient) -> None:
+    sandbox.products.refuse("*", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message="x" * 700)
+    rows = crm.records("SELECT Id FROM Product2")
+    path, job = run_job(crm, "update", "Id,Available_Stock__c\n" + "".join(f"{row['Id']},1\n" for row in rows))
+    assert (job["state"], job["numberRecordsFailed"]) == ("JobComplete", len(rows))
+    assert len(crm.call("GET", f"{path}/failedResults").content) > 700 * len(rows)
+    sandbox.products.accept("*")
+    _, job = run_job(crm, "update", f"Id,Available_Stock__c\n{rows[0]['Id']},1\n")
+    assert job["numberRecordsFailed"] == 0
+
+
+def test_customers_are_shown_with_their_zeros_and_found_with_and_without(sandbox: Sandbox, erp: ErpClient) -> None:
+    number = erp.order()["SoldToParty"]
+    sandbox.profile.sap.padded_customers = True
+    shown = erp.call("GET", f"API_BUSINESS_PARTNER/A_BusinessPartner('{number}')").json()["d"]
+    assert shown["BusinessPartner"] == shown["Customer"] == number.zfill(10)
+    assert number.zfill(10) in shown["__metadata"]["uri"]
+    address = f"API_SALES_ORDER_SRV/A_SalesOrder?$filter=SoldToParty eq '{number.zfill(10)}'"
+    assert [one["SoldToParty"] for one in erp.call("GET", address).json()["d"]["results"]] == [number.zfill(10)]
+
+
+def test_an_expanded_link_goes_on_elsewhere(sandbox: Sandbox, erp: ErpClient) -> None:
+    sandbox.profile.sap.expanded_page_size = 2
+    made = erp.order(to_Item=[item(), item(), item()])
+    options = "$expand=to_Item&$select=SalesOrder,to_Item/Material"
+    address = f"API_SALES_ORDER_SRV/A_SalesOrder('{made['SalesOrder']}')?{options}"
+    items = erp.call("GET", address).json()["d"]["to_Item"]
+    assert len(items["results"]) == 2
+    more = erp.session.get(items["__next"], timeout=10).json()["d"]["results"]
+    assert [set(one) for one in more] == [{"__metadata", "Material"}]
+
+
+def test_an_invoice_is_covered_by_a_credit_note_or_written_off(sandbox: Sandbox, books: BooksClient) -> None:
+    contact = books.contact()["contact_id"]
+    whole, part, cents = (books.invoice(contact) for _ in range(3))
+    sandbox.invoices.credit(whole["invoice_id"])
+    shown = books.read(whole)
+    assert (shown["status"], shown["balance"], shown["credits_applied"]) == ("paid", 0, 100)
+    sandbox.invoices.credit(part["invoice_number"], 40)
+    assert books.read(part)["balance"] == 60
+    assert books.call("POST", f"/invoices/{cents['invoice_id']}/writeoff").status_code == 400
+    books.call("POST", f"/invoices/{cents['invoice_id']}/status/sent")
+    sandbox.invoices.write_off(cents["invoice_id"])
+    shown = books.read(cents)
+    assert (shown["status"], shown["balance"], shown["write_off_amount"]) == ("paid", 0, 100)
+    assert books.call("POST", f"/invoices/{cents['invoice_id']}/writeoff/cancel").status_code == 200
+    assert books.read(cents)["balance"] == 100
+
+
+def test_documents_are_credited_through_the_control_api(sandbox: Sandbox, books: BooksClient) -> None:
+    made = books.invoice()
+    url = f"{sandbox.control_url}/control/invoices/{made['invoice_number']}"
+    assert requests.post(f"{url}/credit", json={"amount": "99.99"}, timeout=5).json()["creditnote_id"]
+    assert requests.post(f"{url}/write-off", timeout=5).status_code == 200
+    assert books.read(made)["balance"] == 0

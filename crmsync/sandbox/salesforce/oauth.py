@@ -14,7 +14,6 @@ from crmsync.sandbox.salesforce.profile import SalesforceProfile
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LONGEST_SECONDS = 300
 IDLE_SECONDS = 7200
-AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
 
 
 class Oauth:
@@ -52,7 +51,7 @@ class Oauth:
 
         try:
             options: Any = {"require": ["iss", "sub", "aud", "exp"], "verify_exp": False, "verify_iat": False}
-            audiences = [*AUDIENCES, *addresses]
+            audiences = [*self._profile.audiences, *(addresses if "org" in self._profile.audiences else ())]
             claims = jwt.decode(assertion, self._public_key, ["RS256"], audience=audiences, options=options)
         except jwt.InvalidAudienceError:
             return "invalid_grant", "audience is invalid"

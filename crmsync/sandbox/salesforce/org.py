@@ -152,14 +152,13 @@ class Org:
         row = self.get(kind.name, record_id)
         values = read_body(self, kind, body, creating=False, record=row)
         BEFORE.get(kind.name, _nothing)(self, values, row)
-        self._refuse(row["Id"])
+        self._refuse(self.refusals.get(row["Id"]) or self.refusals.get(kind.name))
         self.change(kind.name, row, values)
         self._note("changed", kind.name, row)
         return row
 
-    def _refuse(self, record_id: str) -> None:
-        """Raises SalesforceError where the record was told to refuse, as a validation rule or a lock makes it."""
-        refusal = self.refusals.get(record_id)
+    def _refuse(self, refusal: Refusal | None) -> None:
+        """Raises SalesforceError where a record, or all of its kind, refuse as validation rules and locks do."""
         if refusal is None or refusal.times == 0:
             return
         refusal.times = None if refusal.times is None else refusal.times - 1

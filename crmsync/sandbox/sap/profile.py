@@ -8,8 +8,9 @@ class SapProfile:
     """`create_response` is "full" or "bare" (computed values still null in the answer to a create).
 
     `padded_materials` shows numeric material numbers with the leading zeros they are stored with; else they are
-    trimmed, as the conversion exit of most systems does. `lag_seconds` is how long a fresh document stays off the
-    lists; at its own address it is there at once.
+    trimmed, as the conversion exit of most systems does; `padded_customers` does the same for business partners and
+    customers. `expanded_page_size` is how many entities an expanded link shows before it goes on by `__next` (0: all).
+    `lag_seconds` is how long a fresh document stays off the lists; at its own address it is there at once.
     """
 
     user: str = "CRMSYNC_API"
@@ -23,5 +24,7 @@ class SapProfile:
     own_customer_numbers: bool = False
     page_size: int = 1000
     padded_materials: bool = False
+    padded_customers: bool = False
+    expanded_page_size: int = 0
     lag_seconds: float = 0.0
     warn_materials: tuple[str, ...] = ("SENSOR-OLD",)

@@ -19,6 +19,7 @@ from crmsync.sandbox.sap.values import show
 
 OPTIONS = {"$filter", "$select", "$expand", "$orderby", "$top", "$skip", "$inlinecount", "$format", "$skiptoken"}
 MOST_KEPT, FEW = 16, 2000
+PARTNERS, PARTNER_DIGITS = ("BusinessPartner", "Customer", "SoldToParty"), 10
 MATERIAL_DIGITS = 18  # a numeric material number fills the 18 places of MATNR; 40 are for long material numbers
 Options = dict[str, str]
 
@@ -66,7 +67,7 @@ class Reader:
         return f"{self._base()}/sap/opu/odata/sap/{entity.service}/{predicate(entity, self._shown_keys(entity, row))}"
 
     def _shown_keys(self, entity: Entity, row: Row) -> Row:
-        if not self._profile.padded_materials:
+        if not (self._profile.padded_materials or self._profile.padded_customers):
             return row
         return {name: self.value(entity.fields[name], row.get(name, "")) for name in entity.keys}
 
@@ -74,8 +75,11 @@ class Reader:
         """The JSON form of a value; a numeric material with its zeros, where the system shows them."""
         if not isinstance(value, str):
             return show(field, value)
-        is_padded = self._profile.padded_materials and field.name in MATERIALS and value.isdigit()
-        return value.zfill(MATERIAL_DIGITS) if is_padded else value
+        if not value.isdigit():
+            return value
+        if self._profile.padded_materials and field.name in MATERIALS:
+            return value.zfill(MATERIAL_DIGITS)
+        return value.zfill(PARTNER_DIGITS) if self._profile.padded_customers and field.name in PARTNERS else value
 
     def collection(self, entity: Entity, found: Found, options: Options, path: str) -> dict[str, Any]:
         """One page: `results`, with `__count` and `__next` where they belong."""
@@ -163,15 +167,18 @@ class Reader:
         for name in navs:
             shown[name] = {"__deferred": {"uri": f"{uri}/{name}"}}
         for name, inner in opened.items():
-            shown[name] = self._expanded(row, entity.navs[name], inner)
+            shown[name] = self._expanded(row, entity.navs[name], inner, f"{uri}/{name}")
         return shown
 
-    def _expanded(self, row: Row, nav: Nav, options: Options) -> dict[str, Any] | None:
-        target = entities()[nav.target]
-        found = self.entities(target, self._tables.related(row, nav), options)
-        if nav.many:
-            return {"results": found}
-        return found[0] if found else None
+    def _expanded(self, row: Row, nav: Nav, options: Options, uri: str) -> dict[str, Any] | None:
+        target, rows = entities()[nav.target], self._tables.related(row, nav)
+        size = self._profile.expanded_page_size or len(rows)
+        found = self.entities(target, rows[:size], options)
+        if not nav.many:
+            return found[0] if found else None
+        asked = {name: text for name, text in options.items() if text}
+        more = urlencode({**asked, "$skiptoken": size}, quote_via=quote, safe="$")
+        return {"results": found, "__next": f"{uri}?{more}"} if len(rows) > size else {"results": found}
 
     def _metadata(self, entity: Entity, row: Row, uri: str) -> dict[str, str]:
         etag = etag_of(row)

@@ -12,7 +12,8 @@ from crmsync.sandbox.zoho.errors import ZohoError
 from crmsync.sandbox.zoho.profile import ZohoProfile
 
 TOKEN_SECONDS, WINDOW_SECONDS, LIVE_TOKENS = 3600, 600, 30
-SCOPE = "ZohoBooks.fullaccess.all"
+VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
+SETTINGS = ("items", "itemdetails", "organizations", "settings")  # are under the scope `settings`
 TOO_MANY = {
     "error": "Access Denied",
     "error_description": "You have made too many requests continuously. Please try again after some time.",
@@ -28,7 +29,7 @@ class Accounts:
         self._profile = profile
         self._make_token = make_token
         self._given: deque[float] = deque()
-        self._live: dict[str, float] = {}
+        self._live: dict[str, tuple[float, tuple[str, ...]]] = {}  # until when, for what
 
     def grant(self, request: Request, api_domain: str) -> Response:
         fields = {**request.query, **(request.form if request.body else {})}
@@ -38,11 +39,11 @@ class Accounts:
         if self._is_throttled():
             return answer(TOO_MANY, 400)
         token = f"1000.{self._make_token(32)}.{self._make_token(32)}"
-        self._live[token] = self._clock.seconds() + TOKEN_SECONDS
+        self._live[token] = self._clock.seconds() + TOKEN_SECONDS, tuple(self._profile.scopes)
         while len(self._live) > LIVE_TOKENS:
             del self._live[next(iter(self._live))]
-        body = {"access_token": token, "api_domain": api_domain, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
-        return answer({**body, "scope": SCOPE})
+        body = {"access_token": token, "api_domain": self._profile.api_domain or api_domain, "token_type": "Bearer"}
+        return answer({**body, "expires_in": TOKEN_SECONDS, "scope": " ".join(self._profile.scopes)})
 
     def _problem(self, fields: dict[str, str]) -> str | None:
         if fields.get("grant_type") != "refresh_token":
@@ -63,11 +64,15 @@ class Accounts:
         return False
 
     def check(self, request: Request) -> None:
-        """Raises ZohoError: 14 for a header that is no token, 57 for a token that is dead or unknown."""
+        """Raises ZohoError: 14 for a header that is no token, or a token of another data centre; 57 for a dead one.
+
+        The same 57 is for a token that lacks the scope.
+        """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Zoho-oauthtoken" or not token.startswith("1000."):
+        if scheme != "Zoho-oauthtoken" or not token.startswith("1000.") or self._profile.api_domain:
             raise ZohoError(14, "Invalid value passed for authtoken", 401)
-        if self._live.get(token, 0) <= self._clock.seconds():
+        ends_at, scopes = self._live.get(token, (0.0, ()))
+        if ends_at <= self._clock.seconds() or not _allows(scopes, request):
             raise ZohoError(57, "You are not authorized to perform this operation", 401)
 
     def expire(self) -> None:
@@ -76,3 +81,11 @@ class Accounts:
     def reset(self) -> None:
         self._live.clear()
         self._given.clear()
+
+
+def _allows(scopes: tuple[str, ...], request: Request) -> bool:
+    """Whether one of the scopes is for this resource and verb."""
+    resource = request.path.split("/")[3]
+    area = "settings" if resource in SETTINGS else resource
+    wanted = {f"ZohoBooks.{area}.{verb}".lower() for verb in (VERBS.get(request.method, ""), "ALL")}
+    return bool({"zohobooks.fullaccess.all", *wanted} & {scope.lower() for scope in scopes})

@@ -167,6 +167,19 @@ class Invoices:
         self.settle(doc)
         self._changed(doc, status)
 
+    def write_off(self, doc: Doc) -> None:
+        """Give up what is left to pay. Raises ZohoError where nothing is, or it never was sent."""
+        if doc["status"] in ("draft", "void") or doc["balance"] <= 0:
+            raise ZohoError(1017, "Only an invoice with a balance can be written off.")
+        doc["write_off_amount"] = doc["balance"]
+        self.settle(doc)
+        self._changed(doc, "written off")
+
+    def undo_write_off(self, doc: Doc) -> None:
+        doc["write_off_amount"] = ZERO
+        self.settle(doc)
+        self._changed(doc, "write-off cancelled")
+
     def _changed(self, doc: Doc, action: str) -> None:
         self._books.touch(doc)
         self._books.note(action, "invoice", doc["invoice_id"], doc["reference_number"], number=doc["invoice_number"])

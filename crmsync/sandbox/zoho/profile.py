@@ -18,7 +18,10 @@ class ZohoProfile:
 
     `lag_seconds` is how long a fresh document stays off the lists, `empty_list` how an empty list is answered ("200" or
     "204"), `modified_filter` whether `last_modified_time` finds what was modified "after" that second, as the OpenAPI
-    files say, or "from" it on, `unique_fields` the custom fields that prevent duplicate values and can be upserted on.
+    files say, or "from" it on, `scopes` what a token may (ZohoBooks.contacts.ALL, ZohoBooks.invoices.READ …), as it was
+    when it was given out, `api_domain` another data centre to which the account belongs: the token answer names it, and
+    the API here does not know its tokens, `unique_fields` the custom fields that prevent duplicate values and can be
+    upserted on.
     """
 
     client_id: str = "1000.SANDBOXCLIENT"
@@ -33,6 +36,8 @@ class ZohoProfile:
     per_day: int = 10_000
     concurrent: int = 10
     tokens_per_window: int = 10
+    scopes: tuple[str, ...] = ("ZohoBooks.fullaccess.all",)
+    api_domain: str = ""
     lag_seconds: float = 0.0
     empty_list: str = "200"
     modified_filter: str = "after"
