@@ -15,7 +15,7 @@ from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
 from crmsync.private_key import UnusableKeyError, normal_pem, text_of
 
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _FILE_BYTES_MAX = 65_536
 _QUOTES = ("''", '""', "“”", "‘’", "``")
 
@@ -219,7 +219,7 @@ class Reader:
         parts = _split(value)
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             return "expected an address starting with https://"
-        if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
+        if parts.scheme == "http" and parts.hostname not in THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
             return "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
         return ""
 

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -270,17 +271,20 @@ class Settings:
 
     def pasteable(self, command: str) -> str:
         """*command* as it works in another shell: with CRMSYNC_HOME where that is not the default."""
-        is_default = self.home == default_home({key: os.environ[key] for key in ("HOME",) if key in os.environ})
+        is_default = False
+        with suppress(RuntimeError):
+            is_default = self.home == default_home({key: os.environ[key] for key in ("HOME",) if key in os.environ})
         return command if is_default else f"CRMSYNC_HOME={shlex.quote(str(self.home))} {command}"
 
 
 def default_home(env: Mapping[str, str]) -> Path:
-    return Path(env.get("CRMSYNC_HOME") or Path(env.get("HOME", "~"), ".local", "state", "crmsync")).expanduser()
+    """Raises: RuntimeError for a user without a home directory, such as an arbitrary id in a container."""
+    return Path(env.get("CRMSYNC_HOME") or Path(env.get("HOME") or "~", ".local", "state", "crmsync")).expanduser()
 
 
 def _read(reader: Reader) -> Settings:
     reader.flag("CRMSYNC_ALLOW_HTTP")  # checked even where no address asks for it
-    home = Path(reader.raw("CRMSYNC_HOME") or default_home(reader._env)).expanduser().absolute()
+    home = _home(reader)
     return Settings(
         home=home,
         database_url=_database_url(reader, home),
@@ -323,6 +327,14 @@ def _networks(reader: Reader, name: str, default: str) -> tuple[IPv4Network | IP
     except ValueError:
         reader.problems.setdefault(name, "expected addresses or networks between commas, such as 10.0.0.0/8")
         return ()
+
+
+def _home(reader: Reader) -> Path:
+    try:
+        return Path(reader.raw("CRMSYNC_HOME") or default_home(reader._env)).expanduser().absolute()
+    except (RuntimeError, OSError):  # the latter where the current folder is gone
+        reader.problems.setdefault("CRMSYNC_HOME", "must be set to a folder, because this user has no home directory")
+        return Path("/nowhere")
 
 
 def _default_store(home: Path) -> str:

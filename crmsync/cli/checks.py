@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from crmsync import files
 from crmsync.cli.failures import sentence_of
 from crmsync.cli.process import open_services
+from crmsync.environment import THIS_MACHINE
 from crmsync.errors import ConfigurationError, CrmsyncError
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
     from crmsync.services import Services
+    from crmsync.store import Store
 
 TEST_ALERT: Mapping[str, Any] = {
     "headline": "A test of crmsync",
@@ -55,6 +57,7 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
         yield Finding(
             "Store", services.store.engine.dialect.name, True, "it answers and has the tables of this release"
         )
+        yield from tls_of(services.store)
         yield from _room(services)
     except CrmsyncError as error:
         yield _failed("Store", "database", error)
@@ -62,6 +65,19 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     if services is not None:  # the systems' access tokens are kept in the store
         yield from _systems(services)
     yield from _slack(settings, services, send_test_alert=send_test_alert)
+
+
+def tls_of(store: Store) -> Iterator[Finding]:
+    """A database of another machine whose certificate is not looked at: said, and no failure."""
+    if store.is_sqlite:
+        return
+    with store.read() as uow:
+        driver: Any = uow.connection.connection.driver_connection
+        known = driver.info.get_parameters()
+    host, mode = known.get("host", ""), known.get("sslmode", "prefer")
+    if host and not host.startswith(("/", "@")) and host not in THIS_MACHINE and mode != "verify-full":
+        advice = "whoever is between can read and change it; DATABASE_URL with ?sslmode=verify-full&sslrootcert=system"
+        yield Finding("Store", f"sslmode is {mode}", True, f"the certificate of {host} is not checked: {advice}")
 
 
 def _failed(area: str, name: str, error: CrmsyncError) -> Finding:

@@ -24,6 +24,7 @@ from redis import Redis
 
 from crmsync import broker
 from crmsync.broker_address import Address, address_of
+from crmsync.cli import checks
 from crmsync.cli.main import cli
 from crmsync.connectors.redis_link import NoRedisError, redis_client
 from crmsync.embedded import embedded_client_url, ensure_running, socket_path
@@ -343,12 +344,54 @@ def test_O18__nobody_listens_and_no_such_host(tmp_path: Path) -> None:
     assert "no such socket" in (broker.problem(settings_of(tmp_path, REDIS_URL="unix:///nowhere.sock")) or "")
 
 
-@pytest.mark.parametrize("words", [("crmsync", "config"), ("crmsync", "doctor"), ("celery", "-A", "crmsync", "beat")])
-def test_O18__without_a_home_nothing_ends_in_a_traceback(words: tuple[str, ...], tmp_path: Path) -> None:
-    asked = shell(*words, cwd=tmp_path, HOME="", CRMSYNC_LEASE_SECONDS="0", REDIS_URL="redis://127.0.0.1:1/0")
+@pytest.mark.parametrize("home", [None, ""], ids=["no variable", "an empty one"])
+def test_O18__a_user_without_a_home_is_told_to_set_one(home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arbitrary id in a container: it has no line in /etc/passwd."""
 
-    assert "Traceback" not in asked.stderr + asked.stdout
-    assert asked.returncode != 0
+    def nobody(uid: int) -> Any:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.delenv("HOME")
+    env = {} if home is None else {"HOME": home}
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(env)
+
+    assert "this user has no home directory" in caught.value.field_errors["CRMSYNC_HOME"]
+    assert Settings.from_env({**env, "CRMSYNC_HOME": "/state"}).pasteable("crmsync runs").startswith("CRMSYNC_HOME=")
+
+
+class Served:
+    """A store over a connection with these parameters."""
+
+    def __init__(self, **parameters: str) -> None:
+        self.is_sqlite, self.connection, self.driver_connection, self.info = False, self, self, self
+        self.get_parameters = lambda: parameters
+
+    @contextmanager
+    def read(self) -> Iterator[Any]:
+        yield self
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"host": "db.example"}, ["sslmode is prefer"]),
+        ({"host": "db.example", "sslmode": "require"}, ["sslmode is require"]),
+        ({"host": "db.example", "sslmode": "verify-ca"}, ["sslmode is verify-ca"]),
+        ({"host": "db.example", "sslmode": "verify-full"}, []),
+        ({"host": "127.0.0.1"}, []),
+        ({"host": "/run/postgresql"}, []),
+        ({}, []),
+    ],
+)
+def test_O1__doctor_says_where_the_certificate_of_a_database_is_not_looked_at(
+    parameters: dict[str, str], said: list[str]
+) -> None:
+    found = list(checks.tls_of(Served(**parameters)))  # type: ignore[arg-type]
+
+    assert [each.name for each in found] == said
 
 
 # -- O16: RabbitMQ
