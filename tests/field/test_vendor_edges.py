@@ -241,6 +241,22 @@ def test_T9__the_call_is_repeated_once_at_the_new_address(old: tuple[Script, ...
     assert now.requests[0].headers["authorization"] == "Bearer token-1"
 
 
+def test_T9__it_may_move_again() -> None:
+    with (
+        RawServer(html("404 Not Found")) as first,
+        RawServer(html("404 Not Found")) as second,
+        RawServer(WRITTEN) as now,
+    ):
+        sign_in = Moved(first.url, second.url)
+        crm = salesforce(first.url, authorizer=sign_in)
+        with pytest.raises(errors.VendorUnavailableError):
+            write_back(crm)  # it has moved on before we came
+        sign_in._new = now.url
+        write_back(crm)
+
+    assert (len(first.requests), len(second.requests), len(now.requests)) == (1, 2, 1)
+
+
 def test_T9__an_address_that_is_gone_is_left_for_the_new_one() -> None:
     with RawServer() as before:
         pass

@@ -123,13 +123,16 @@ class SalesforceApi:
         return self._client.call(operation, method, url, **options)
 
     def _has_moved(self, address: str) -> bool:
-        """Whether a new sign-in names another address than *address*; asked for at most once in five minutes."""
+        """Whether a new sign-in names another address than *address*; in vain at most once in five minutes."""
         try:
             if self.instance() == address and self._may_ask():
                 self._client.signed_in(lambda: self._authorizer.renew(self._authorizer.headers()))
-            return self.instance() != address
+            has_moved = self.instance() != address
         except CrmsyncError:
             return False  # the call's own failure says more
+        if has_moved:
+            self._asked_at = float("-inf")
+        return has_moved
 
     def _may_ask(self) -> bool:
         with self._lock:
