@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+import yaml
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -21,8 +22,10 @@ from crmsync.web import create_app, metrics
 from tests.field.receiver import Receiver
 from tests.field.test_doors import BODY, ENVIRONMENT, OPERATOR, TOWER_PASSWORD
 from tests.integration.test_webhooks import DOOR, dies_of, signed
+from tests.system import ROOT
 from tests.unit.web.conftest import NO_REDIS
 
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 PREFIX = "/apps/crm"
 OUTSIDE = "https://intranet.test"
 
@@ -212,3 +215,20 @@ def test_D2__the_receiver_listens_on_both_ports_and_the_host_header_says_nothing
         assert receiver.ask("GET", "/metrics", headers=OPERATOR, port=receiver.admin_port) == 200
         assert receiver.ask("POST", DOOR, BODY, signed(BODY), port=receiver.admin_port) == 404
         assert receiver.announce(BODY) == 200
+
+
+# -- what compose puts in front
+
+
+def test_D1__compose_brings_a_buffering_proxy_that_publishes_the_doors_only() -> None:
+    proxy, web = (COMPOSE["services"][name] for name in ("proxy", "web"))
+    config = re.sub(r"#.*", "", (ROOT / "deploy" / "Caddyfile").read_text())
+
+    assert "./deploy/Caddyfile:/etc/caddy/Caddyfile:ro" in proxy["volumes"]
+    assert re.search(r"@public path /webhook/\* /healthz\n", config)
+    assert re.search(r"handle {\s+respond 404\s+}", config), "what is not public is not there"
+    assert "request_buffers" in config
+    assert all(f"{limit} " in config for limit in ("read_header", "read_body", "write", "idle", "max_size"))
+    assert not re.search(r"^\s*log\b", config, re.MULTILINE), "an address may hold a token"
+    assert web["environment"]["CRMSYNC_ADMIN_PORT"] == "8001"
+    assert all(":-127.0.0.1:" in port for port in web["ports"]), "the receiver itself is published to this machine only"
