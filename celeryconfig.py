@@ -58,7 +58,11 @@ worker_max_tasks_per_child = 5000  # prefork only
 worker_soft_shutdown_timeout = 0
 timezone = "UTC"
 
-_periods = (_settings.behaviour.inventory_seconds, _settings.behaviour.catch_up_seconds)
+_periods = (
+    _settings.behaviour.inventory_seconds,
+    _settings.behaviour.catch_up_seconds,
+    _settings.behaviour.compare_seconds,
+)
 _period_seconds = min([60.0, *(float(seconds) for seconds in _periods if seconds)])
 
 beat_schedule = {

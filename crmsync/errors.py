@@ -30,6 +30,7 @@
     │   ├── AmountMismatchError
     │   ├── DealChangedError
     │   ├── AlreadyOrderedError
+    │   ├── OrderHeldError
     │   ├── NoStockError
     │   └── OutcomeUnknownError
     ├── LeaseLostError                another worker took the run over: this attempt's result is dropped
@@ -265,6 +266,10 @@ class DealChangedError(ReviewNeededError):
 
 class AlreadyOrderedError(ReviewNeededError):
     """The deal already carries an order or invoice number that crmsync did not write."""
+
+
+class OrderHeldError(ReviewNeededError):
+    """The order was made, but it can't be delivered or billed as it stands."""
 
 
 class NoStockError(ReviewNeededError):

@@ -189,6 +189,8 @@ class Behaviour:
     silence_seconds: int = 3600
     reserve_percent: int = 30
     breaker_failures: int = 20
+    held_orders: str = "review"  # review | alert | note
+    compare_seconds: int = 60
     look_again_seconds: float = 5.0
     request_seconds: float = 30.0
     database_connections: int = 5
@@ -374,6 +376,10 @@ def _behaviour(reader: Reader) -> Behaviour:
         silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
         request_seconds=float(reader.number("CRMSYNC_REQUEST_SECONDS", "30", minimum="1", maximum="600")),
         look_again_seconds=float(reader.number("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")),
+        held_orders=reader.text(
+            "CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"
+        ),
+        compare_seconds=reader.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000),
         breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
         database_connections=reader.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100),
         reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),

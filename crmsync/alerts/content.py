@@ -164,6 +164,30 @@ def recovery_alert(system: str, *, since: str, command: str) -> dict[str, Any]:
     }
 
 
+def held_order_alert(system: str, *, title: str, order: str, holds: str, command: str) -> dict[str, Any]:
+    facts = {"Company": title, "Order": order, "System": system}
+    return {
+        "headline": "An order is held back",
+        "facts": [[name, value] for name, value in facts.items() if value],
+        "cause": f"The order {order} was made, but {holds}. The deal is billed all the same (CRMSYNC_HELD_ORDERS).",
+        "advice": "Complete or release it in that system.",
+        "command": command,
+    }
+
+
+def changed_order_alert(
+    system: str, *, deal: str, title: str, order: str, problem: str, command: str
+) -> dict[str, Any]:
+    facts = {"Deal": deal, "Company": title, "Order": order, "System": system}
+    return {
+        "headline": "An order is not as it was made",
+        "facts": [[name, value] for name, value in facts.items() if value],
+        "cause": f"{system} confirmed the order {order}, but it {problem}.",
+        "advice": "Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
+        "command": command,
+    }
+
+
 def account_alert(refusal: Refusal, *, command: str) -> dict[str, Any]:
     return {
         "headline": f"{refusal.system} is another account now",

@@ -53,7 +53,7 @@ def list_(*, status: str | None, flow: str | None, with_background: bool, limit:
 def show(key: str, *, as_json: bool) -> None:
     """Show one run, by its id or by the id of what it is for: its steps, its documents.
 
-    `inventory`, `catch_up_deals` and `catch_up_payments` have one run each, of that name.
+    `inventory`, `catch_up_deals`, `catch_up_payments` and `compare_orders` have one run each, of that name.
     """
     services = open_services()
     with services.store.read() as uow:

@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 
 from crmsync.connectors.http import Renewal, is_in_step
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.errors import AuthenticationError, NotNowError, RetryableError
+from crmsync.errors import AuthenticationError, NotNowError, OtherAccountError, RetryableError
 from crmsync.settings import Secret
 
 # oauthlib refuses http:// unless this is set. settings.py has refused it already for all but this machine itself,
@@ -99,8 +99,8 @@ class SharedToken:
             try:
                 with self._alone():
                     return self._keep(self._store.renew(self._connection, stale=stale, fetch=fetch, limit=self._limit))
-            except NotNowError:
-                if time.monotonic() >= give_up_at:
+            except NotNowError as error:
+                if time.monotonic() >= give_up_at or isinstance(error, OtherAccountError):
                     raise
             except AuthenticationError as error:
                 raise self._judged(error, has_worked=stale is not None) from None

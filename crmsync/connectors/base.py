@@ -100,7 +100,11 @@ class Orders(Customers, Protocol):
     def create_order(self, request: OrderRequest) -> Document:
         """Make the order. `net` is None where the answer lacks it: read_order() tells it."""
 
-    def read_order(self, key: str) -> Document: ...
+    def read_order(self, key: str) -> Document:
+        """Raises: RecordNotFoundError."""
+
+    def read_orders(self, keys: Sequence[str]) -> list[Document]:
+        """Those of *keys*, at most forty, that the list shows, in one query."""
 
 
 class Invoices(Customers, Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -69,7 +69,8 @@ class Document:
     """An order or invoice as it stands in the other system.
 
     *key* is its id there, *number* what people call it. *net* is None where the answer did not say it yet;
-    *total* includes tax.
+    *total* includes tax. *remarks* are the codes of warnings that came with its making; *holds* say in words what keeps
+    it from being delivered or billed now, and *is_incomplete* that its making left something out.
     """
 
     key: str
@@ -78,6 +79,17 @@ class Document:
     total: Money | None = None
     is_mailed: bool = False
     is_void: bool = False
+    remarks: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    is_incomplete: bool = False
+
+    @property
+    def all_holds(self) -> tuple[str, ...]:
+        return ("it is incomplete", *self.holds) if self.is_incomplete else self.holds
+
+    def as_read(self, later: Document) -> Document:
+        """*later*, with what only the answer to the making told."""
+        return replace(later, remarks=self.remarks, is_incomplete=self.is_incomplete)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -86,6 +98,9 @@ class Document:
             "net": self.net.to_json() if self.net else None,
             "total": self.total.to_json() if self.total else None,
             "is_mailed": self.is_mailed,
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({"holds": list(self.holds)} if self.holds else {}),
+            **({"is_incomplete": True} if self.is_incomplete else {}),
         }
 
     @classmethod
@@ -97,7 +112,26 @@ class Document:
             net=Money.from_json(net) if net else None,
             total=Money.from_json(total) if total else None,
             is_mailed=bool(value.get("is_mailed")),
+            remarks=tuple(value.get("remarks", ())),
+            holds=tuple(value.get("holds", ())),
+            is_incomplete=bool(value.get("is_incomplete")),
         )
+
+
+def drift(known: Document, found: Document | None) -> str:
+    """What has become of a document since it was made, as the end of a sentence; "" if it is as it was.
+
+    >>> order = Document("1", "1", net=Money.of(100, "USD"))
+    >>> drift(order, None), drift(order, replace(order, net=Money.of(90, "USD")))
+    ('is gone', 'is 90.00 USD net now, and was 100.00 USD')
+    """
+    if found is None:
+        return "is gone"
+    if found.is_void:
+        return "was rejected"
+    if known.net and found.net and not found.net.equals(known.net):
+        return f"is {found.net} net now, and was {known.net}"
+    return ""
 
 
 def standing(documents: Sequence[Document]) -> Sequence[Document]:

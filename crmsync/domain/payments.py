@@ -11,6 +11,7 @@ from typing import Any
 from crmsync.domain.money import Money
 
 _NOTHING = Decimal(0)
+_TRIFLE = Decimal("0.01")  # of the total: a bank's fee or a cent that was written off leaves an invoice paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +40,42 @@ class Settlement:
     paid_on: date | None = None
     is_void: bool = False
     written_off: Decimal = _NOTHING
+    credited: Decimal = _NOTHING
 
     @property
     def is_paid(self) -> bool:
         """Nothing is left to pay: neither because the invoice is void, nor because somebody gave the money up."""
-        return not self.is_void and self.balance.amount <= 0 and self.written_off == 0 and self.total.amount > 0
+        is_given_up = self.written_off > self.total.amount * _TRIFLE
+        return not self.is_void and self.balance.amount <= 0 and not is_given_up and self.total.amount > 0
+
+    @property
+    def is_received(self) -> bool:
+        """Nothing is left to pay, and money came: a credit note alone is no payment."""
+        return self.is_paid and self.paid.amount > 0
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentFigures:
-    """What a deal says of its payment."""
+    """What a deal says of its payment. *status* is in words, "" to leave the deal's as it is."""
 
     is_received: bool
     amount: Money
     paid_on: date | None
+    status: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "is_received": self.is_received,
             "amount": self.amount.to_json(),
             "paid_on": self.paid_on.isoformat() if self.paid_on else None,
+            "status": self.status,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PaymentFigures:
         paid_on = value["paid_on"]
-        return cls(
-            value["is_received"], Money.from_json(value["amount"]), date.fromisoformat(paid_on) if paid_on else None
-        )
+        day = date.fromisoformat(paid_on) if paid_on else None
+        return cls(value["is_received"], Money.from_json(value["amount"]), day, value.get("status", ""))
 
 
 def figures(settlement: Settlement, *, last_seen: date | None = None) -> PaymentFigures:
@@ -78,7 +87,32 @@ def figures(settlement: Settlement, *, last_seen: date | None = None) -> Payment
     """
     paid = Money(_NOTHING, settlement.paid.currency) if settlement.is_void else settlement.paid
     paid_on = (settlement.paid_on or last_seen) if paid.amount > 0 else None
-    return PaymentFigures(settlement.is_paid, paid.rounded(), paid_on)
+    return PaymentFigures(settlement.is_received, paid.rounded(), paid_on, extraordinary(settlement))
+
+
+def extraordinary(settlement: Settlement | None) -> str:
+    """What happened to an invoice besides payments, in words for sales people; "" for nothing. None: it was deleted.
+
+    >>> usd = lambda amount: Money.of(amount, "USD")
+    >>> extraordinary(Settlement("1", "INV-1", "", usd(100), usd(0), usd(0), credited=Decimal(100)))
+    'Credited'
+    >>> extraordinary(Settlement("1", "INV-1", "", usd(100), usd(0), usd("99.99"), written_off=Decimal("0.01")))
+    '99.99 USD paid, 0.01 USD written off'
+    """
+    if settlement is None or settlement.is_void:
+        return "Invoice deleted" if settlement is None else "Invoice void"
+    if not settlement.credited and not settlement.written_off:
+        return ""
+    amounts = {
+        "paid": settlement.paid.amount,
+        "credited": settlement.credited,
+        "written off": settlement.written_off,
+        "open": settlement.balance.amount,
+    }
+    said = {word: amount for word, amount in amounts.items() if amount > 0}
+    if len(said) == 1:
+        return next(iter(said)).capitalize()
+    return ", ".join(f"{Money(amount, settlement.total.currency).rounded()} {word}" for word, amount in said.items())
 
 
 @dataclass(frozen=True, slots=True)

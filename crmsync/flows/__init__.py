@@ -1,5 +1,12 @@
 """The business processes, in the order they happen. Importing this package registers their tasks."""
 
-from crmsync.flows import catch_up, inventory, invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows import (
+    catch_up,
+    compare_orders,
+    inventory,
+    invoice_to_deal,
+    order_to_invoice,
+    payment_to_invoices,
+)
 
-__all__ = ["catch_up", "inventory", "invoice_to_deal", "order_to_invoice", "payment_to_invoices"]
+__all__ = ["catch_up", "compare_orders", "inventory", "invoice_to_deal", "order_to_invoice", "payment_to_invoices"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from crmsync.domain.money import Money
-from crmsync.domain.payments import PaymentFigures, Settlement, figures
+from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, figures
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
+from crmsync.flows.order_to_invoice import SYNCED
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -53,6 +55,8 @@ def write_payment(attempt: Attempt) -> Mapping[str, Any]:
     found = PaymentFigures.from_json(read["figures"])
     attempt.services.deals.write_payment(read["deal"], found)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
+    if found.status not in ("", SYNCED):
+        attempt.remark = found.status
     return {}
 
 
@@ -89,5 +93,9 @@ def _last_seen(attempt: Attempt) -> date | None:
 
 def _figures(settlement: Settlement | None, deal_run: Run, last_seen: date | None) -> PaymentFigures:
     if settlement is None:
-        return PaymentFigures(is_received=False, amount=Money(Decimal(0), deal_run.currency), paid_on=None)
-    return figures(settlement, last_seen=last_seen)
+        nothing = Money(Decimal(0), deal_run.currency)
+        return PaymentFigures(is_received=False, amount=nothing, paid_on=None, status=extraordinary(None))
+    found = figures(settlement, last_seen=last_seen)
+    # What was credited and is no more must not go on being called so; a deal that was given up was never in sync.
+    ordinary = SYNCED if deal_run.status is RunStatus.DONE else ""
+    return replace(found, status=found.status or ordinary)

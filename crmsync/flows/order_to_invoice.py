@@ -18,6 +18,7 @@ from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.errors import AlreadyOrderedError, AmountMismatchError, DealChangedError
 from crmsync.flows.customers import match_customer
+from crmsync.flows.held_orders import look_at_holds
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -72,9 +73,10 @@ def create_order(attempt: Attempt) -> Mapping[str, Any]:
             create=lambda: erp.create_order(OrderRequest(reference, customer_key, deal)).to_json(),
         )
     )
-    if order.net is None or attempt.has_adopted:
-        order = erp.read_order(order.key)
+    if order.net is None or attempt.has_adopted or order.remarks:
+        order = order.as_read(erp.read_order(order.key))
     _compare(attempt, deal, order, system=erp.system, kind="order")
+    look_at_holds(attempt, order, system=erp.system)
     return order.to_json() | {"customer": deal.customer.key}
 
 

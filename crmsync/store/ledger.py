@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, literal, select, update
+from sqlalchemy import Row, bindparam, func, literal, literal_column, select, update
 
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState
 from crmsync.store.rows import Rows
@@ -66,6 +66,14 @@ class Ledger(Rows):
         key = {"key_connection": connection, "key_kind": kind, "key_document": document_key}
         row = self._connection.execute(_OF_DOCUMENT, key).first()
         return entry_of(row) if row is not None else None
+
+    def orders_between(self, connection: str, since: datetime, until: datetime) -> list[Entry]:
+        """Orders that exist, and were asked for in [since, until), oldest first."""
+        # The kind is written out, so that the index of orders alone serves the query.
+        is_so = (ledger.c.kind == literal_column("'order'"), ledger.c.state == EntryState.CONFIRMED.value)
+        in_time = (ledger.c.connection == connection, ledger.c.sent_at >= since, ledger.c.sent_at < until)
+        rows = self._connection.execute(select(ledger).where(*is_so, *in_time).order_by(ledger.c.id))
+        return [entry_of(row) for row in rows]
 
     def is_any_open(self, connection: str, kind: str) -> bool:
         """Whether a document of this kind may exist of which we do not know the id yet."""

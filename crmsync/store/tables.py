@@ -151,6 +151,12 @@ ledger = Table(
     UniqueConstraint("connection", "kind", "reference", "generation"),  # stops two intents for one document
     Index("ix_ledger_run_id", "run_id"),
     Index("ix_ledger_document", "connection", "kind", "document_key"),
+    Index(
+        "ix_ledger_orders_sent_at",
+        "sent_at",
+        sqlite_where=text("kind = 'order'"),
+        postgresql_where=text("kind = 'order'"),
+    ),
 )
 
 # Which record here is which there.

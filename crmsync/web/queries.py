@@ -408,6 +408,7 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "write_levels": lambda it: f"{it['written']:,} written" if "written" in it else f"{it['changed']:,} to write",
     "look_for_deals": lambda it: f"{it['seen']:,} seen, {it['healed']:,} started",
     "look_for_payments": lambda it: f"{it['seen']:,} seen, {it['healed']:,} started",
+    "look_at_orders": lambda it: f"{it['seen']:,} seen, {it['changed']:,} not as they were made",
 }
 
 
@@ -439,6 +440,7 @@ def _of_invoice(read: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Payment received", "yes" if figures["is_received"] else "no"),
         ("Last payment", str(figures["paid_on"] or "")),
         ("Void", "yes" if read["is_void"] else ""),
+        ("The deal says", str(figures.get("status", ""))),
     ]
 
 
@@ -470,6 +472,7 @@ _FIGURES: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
     "write_levels": _of_writing,
     "look_for_deals": lambda it: [("Looked up to", it["until"][:19].replace("T", " ") + " UTC")],
     "look_for_payments": lambda it: [("Looked up to", it["until"][:19].replace("T", " ") + " UTC")],
+    "look_at_orders": lambda it: [("Looked up to", it["until"][:19].replace("T", " ") + " UTC")],
 }
 
 

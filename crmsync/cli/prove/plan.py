@@ -73,6 +73,7 @@ CALLS: Mapping[str, tuple[str, str]] = {
     "inventory.write_levels": ("salesforce", "collections"),
     "catch_up_deals.look_for_deals": ("salesforce", "query"),
     "catch_up_payments.look_for_payments": ("zoho", "find_payment"),
+    "compare_orders.look_at_orders": ("sap", "find_order"),
 }
 WRITING_STEPS = ("write_back", "write_payment", "write_levels")
 

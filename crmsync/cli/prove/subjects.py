@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from crmsync import log
-from crmsync.cli.prove.stage import Stage
+from crmsync.cli.prove.stage import SETTLE_SECONDS, Stage
 from crmsync.cli.prove.verdict import Expected
 from crmsync.domain.references import document_reference
 
@@ -178,6 +178,7 @@ class Subjects:
             "inventory": self._of_inventory,
             "catch_up_deals": self._of_missed_deal,
             "catch_up_payments": self._of_missed_payment,
+            "compare_orders": self._of_made_order,
         }
         return make[flow](wait)
 
@@ -216,6 +217,12 @@ class Subjects:
             self.wake("catch_up_payments")
 
         return Subject((expected,), go)
+
+    def _of_made_order(self, wait: Callable[[Sequence[Expected]], object]) -> Subject:
+        """An order that is old enough to be looked at."""
+        expected = self.invoiced(wait)
+        time.sleep(SETTLE_SECONDS)
+        return Subject((expected,), lambda: self.wake("compare_orders"))
 
 
 class _Stream:

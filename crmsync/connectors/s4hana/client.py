@@ -33,7 +33,8 @@ TOKEN_SECONDS = 3600  # where the token's answer does not say
 
 _ORDER_FIELDS = (
     "SalesOrder,SoldToParty,TotalNetAmount,TransactionCurrency,"
-    "PurchaseOrderByCustomer,AssignmentReference,OverallSDDocumentRejectionSts"
+    "PurchaseOrderByCustomer,AssignmentReference,OverallSDDocumentRejectionSts,"
+    "HeaderBillingBlockReason,DeliveryBlockReason,TotalCreditCheckStatus,SalesDocApprovalStatus"
 )
 _CHECKED = {
     "read sales orders (SAP_COM_0109)": (ORDER_SERVICE, "A_SalesOrder", "SalesOrder"),
@@ -117,12 +118,18 @@ class S4Hana:
 
     def create_order(self, request: OrderRequest) -> Document:
         body = orders.order_body(request, self._settings)
-        row = self._service.create("create_order", ORDER_SERVICE, "A_SalesOrder", body)
-        return orders.created_document(read(_ORDER, row, "create_order"))
+        row, remarks = self._service.create_with_remarks("create_order", ORDER_SERVICE, "A_SalesOrder", body)
+        return orders.created_document(read(_ORDER, row, "create_order"), remarks)
 
     def read_order(self, key: str) -> Document:
         row = self._service.read("read_order", ORDER_SERVICE, "A_SalesOrder", key, {"$select": _ORDER_FIELDS})
         return orders.document(read(_ORDER, row, "read_order"))
+
+    def read_orders(self, keys: Sequence[str]) -> list[Document]:
+        wanted = " or ".join(equals("SalesOrder", key) for key in keys)
+        options = {"$filter": wanted, "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}
+        rows = self._service.rows("read_orders", ORDER_SERVICE, "A_SalesOrder", options)
+        return [orders.document(read(_ORDER, row, "read_orders")) for row in rows]
 
     def stock(self) -> Iterator[Sequence[StockRow]]:
         return self._stock.pages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -16,6 +17,8 @@ from crmsync.settings import SapSettings
 PURCHASE_ORDER = "PurchaseOrderByCustomer"
 ASSIGNMENT = "AssignmentReference"
 REJECTED = "C"  # every item of the order is rejected: SAP's way to void it
+INCOMPLETE = frozenset({"SLS_LORD/009"})  # a warning that comes with a success; no field of the order says it later
+CREDIT_REFUSED = ("B", "C")  # not passed, not passed in part; A: passed, D: released by a person
 
 _LENGTHS = {PURCHASE_ORDER: 35, ASSIGNMENT: 18}
 _PREFIX = "SF-"
@@ -78,12 +81,29 @@ def carries(order: Order, reference: str, field: str) -> bool:
 
 def document(order: Order) -> Document:
     net = Money(order.net, order.currency) if order.net is not None and order.currency else None
-    return Document(key=order.number, number=order.number, net=net, is_void=order.rejection == REJECTED)
+    is_void = order.rejection == REJECTED
+    return Document(key=order.number, number=order.number, net=net, is_void=is_void, holds=holds(order))
 
 
-def created_document(order: Order) -> Document:
+def created_document(order: Order, remarks: Sequence[str]) -> Document:
     """A deal is never worth nothing, so a zero right after the create means: not computed yet."""
-    return document(order) if order.net else document(replace(order, net=None))
+    made = document(order if order.net else replace(order, net=None))
+    return replace(made, remarks=tuple(remarks), is_incomplete=not INCOMPLETE.isdisjoint(remarks))
+
+
+def holds(order: Order) -> tuple[str, ...]:
+    """What keeps *order* from being delivered or billed, in words.
+
+    >>> holds(Order("1", "1", None, "EUR", "", "", "", billing_block="01", credit="B"))
+    ('billing block 01', 'the credit check was not passed')
+    """
+    found = {
+        f"billing block {order.billing_block}": order.billing_block,
+        f"delivery block {order.delivery_block}": order.delivery_block,
+        "the credit check was not passed": order.credit in CREDIT_REFUSED,
+        f"approval status {order.approval}": order.approval,
+    }
+    return tuple(words for words, is_so in found.items() if is_so)
 
 
 def _items(deal: Deal, settings: SapSettings, header: dict[str, Any]) -> list[dict[str, Any]]:

@@ -206,6 +206,10 @@ class Order:
     purchase_order: str
     assignment: str
     rejection: str
+    billing_block: str = ""
+    delivery_block: str = ""
+    credit: str = ""
+    approval: str = ""
 
 
 class OrderSchema(SapSchema):
@@ -218,6 +222,10 @@ class OrderSchema(SapSchema):
     purchase_order = Text(35, "Purchase order number", data_key="PurchaseOrderByCustomer")
     assignment = Text(18, data_key="AssignmentReference")
     rejection = Text(1, data_key="OverallSDDocumentRejectionSts")
+    billing_block = Text(2, data_key="HeaderBillingBlockReason", load_only=True)
+    delivery_block = Text(2, data_key="DeliveryBlockReason", load_only=True)
+    credit = Text(1, data_key="TotalCreditCheckStatus", load_only=True)
+    approval = Text(1, data_key="SalesDocApprovalStatus", load_only=True)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Order:

@@ -99,11 +99,18 @@ class ServiceClient:
 
         Raises: UnexpectedAnswerError, not definite, for a success that can't be read.
         """
+        return self.create_with_remarks(operation, service, path, body)[0]
+
+    def create_with_remarks(
+        self, operation: str, service: str, path: str, body: Mapping[str, Any]
+    ) -> tuple[Row, list[str]]:
+        """As create(), and the codes of the warnings that came with the success."""
         reply = self._post(operation, service, self._address.url(service, path), body)
-        for code in remarks(reply.headers):
+        found = remarks(reply.headers)
+        for code in found:
             extra = {"action": "vendor_remark", "system": SYSTEM, "operation": operation, "code": code}
             log.warning("SAP made it, with a remark", extra=extra)
-        return self._single(operation, reply)
+        return self._single(operation, reply), found
 
     def peek(self, operation: str, service: str, entity_set: str, field: str) -> None:
         """Read one row, to see whether it may be read."""

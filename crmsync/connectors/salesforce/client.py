@@ -102,7 +102,7 @@ class Salesforce:
 
     def write_payment(self, key: str, figures: PaymentFigures) -> None:
         """In one call; the amount is in the currency of the deal, as the figures have it."""
-        values = self._payment_body.dump(figures)
+        values = self._payment_body.dump(figures) | schemas.payment_status_body(self._settings, figures.status)
         self.update_fields("Opportunity", _opportunity_id(key), values, operation="write payment")
 
     def won_deals(self, since: datetime, until: datetime) -> Iterator[Sequence[WonDeal]]:

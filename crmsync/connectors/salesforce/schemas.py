@@ -176,6 +176,11 @@ def payment_body(settings: SalesforceSettings) -> Schema:
     return Schema.from_dict(body)()
 
 
+def payment_status_body(settings: SalesforceSettings, status: str) -> dict[str, str]:
+    """What happened besides payments stands where the state of the deal does, and needs no field of its own."""
+    return {own_fields(settings)["status"]: status} if status else {}
+
+
 class CompanyAnswer(Answer):
     name = Text("Name")
 

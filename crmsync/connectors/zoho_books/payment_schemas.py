@@ -161,6 +161,7 @@ class SettlementAnswer(Answer):
             paid_on=data["last_payment_date"] if paid > 0 else None,
             is_void=is_void(data["status"]),
             written_off=data["write_off_amount"] or _NOTHING,
+            credited=data["credits_applied"] or _NOTHING,
         )
 
 

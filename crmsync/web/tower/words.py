@@ -13,6 +13,7 @@ _NAMES = {
     "write_back": "Write back",
     "catch_up_deals": "Catch-up of deals",
     "catch_up_payments": "Catch-up of payments",
+    "compare_orders": "Comparison of orders",
     "retry": "failed, tried again",
     "discarded": "given up",
 }

@@ -157,6 +157,7 @@ def test_settlement_takes_one_call_and_keeps_the_currency_of_the_invoice(
         paid=Money(Decimal("50000.00"), "EUR"),
         paid_on=date(2026, 11, 19),
         written_off=Decimal("53.92"),
+        credited=Decimal("900.00"),
     )
     assert len(zoho.calls) == 1
 

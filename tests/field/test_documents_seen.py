@@ -1,0 +1,280 @@
+"""Cases from the field: a document is what its system says of it now, in words that people understand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from crmsync.domain.dead_letters import LetterKind
+from crmsync.domain.documents import Document
+from crmsync.flows.held_orders import look_at_holds
+from crmsync.sandbox.deals import Deal
+from crmsync.services import Services
+from crmsync.store import Store
+from crmsync.worker.attempt import Attempt
+from tests.builders import NOW, run
+from tests.system import System, big_sandbox, database, until
+
+TOTAL = Decimal("47000.00")
+CENT = Decimal("0.01")
+_numbers = iter(range(1, 10_000))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    home = tmp_path_factory.mktemp("documents")
+    settings = {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0", "CRMSYNC_COMPARE_SECONDS": "1"}
+    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url, **settings) as made:
+        yield made.start("web", "worker", "beat")
+
+
+@pytest.fixture
+def system(shared: System) -> Iterator[System]:
+    yield shared
+    shared.sandbox.faults.clear()
+
+
+@pytest.fixture
+def billed(system: System) -> Deal:
+    deal = system.sandbox.deals.create(f"Buyer {next(_numbers):04d} Ltd")
+    system.close(deal.id)
+    system.wait_for("done", deal)
+    return deal
+
+
+# -- V8: what happened to the money besides payments
+
+
+def settle(system: System, deal: Deal, **amounts: Decimal) -> None:
+    """What somebody does in the books: credits, write-offs, payments that no webhook announces."""
+    number = system.documents(deal)[1][0]["number"]
+    books = system.sandbox.zoho
+    paid = amounts.pop("paid", Decimal(0))
+    if paid:
+        system.sandbox.invoices.pay(number, paid)
+    with books.lock:
+        (doc,) = [doc for doc in books.invoices.docs.values() if doc["invoice_number"] == number]
+        doc.update(amounts)
+        books.invoices.settle(doc)
+        books.invoices._changed(doc, "changed")
+
+
+def says(system: System, deal: Deal, *, received: bool, amount: Decimal, status: str) -> None:
+    wanted = (received, amount, status)
+
+    def shown() -> tuple[Any, ...]:
+        (row,) = [row for row in system.sandbox.ledger()["deals"] if row["id"] == deal.id]
+        paid = Decimal(str(row["Payment_Amount__c"] or 0))
+        return bool(row["Payment_Received__c"]), paid, row["Sync_Status__c"]
+
+    found = system.run("crmsync", "catch-up", "--yes", "--json")
+    assert found.returncode == 0, found.stderr
+    try:
+        until(lambda: shown() == wanted, patience_seconds=20)
+    except AssertionError:
+        raise AssertionError(
+            f"the deal says {shown()}, not {wanted}; {[each.cause for each in system.letters()]}"
+        ) from None
+
+
+MONEY: dict[str, tuple[dict[str, Decimal], tuple[bool, Decimal, str]]] = {
+    "credited": ({"credits_applied": TOTAL}, (False, Decimal(0), "Credited")),
+    "written off": ({"write_off_amount": TOTAL}, (False, Decimal(0), "Written off")),
+    "a cent written off": (
+        {"paid": TOTAL - CENT, "write_off_amount": CENT},
+        (True, TOTAL - CENT, "46,999.99 USD paid, 0.01 USD written off"),
+    ),
+    "half given up": (
+        {"paid": TOTAL / 2, "write_off_amount": TOTAL / 2},
+        (False, TOTAL / 2, "23,500.00 USD paid, 23,500.00 USD written off"),
+    ),
+    "part credited, the rest paid": (
+        {"paid": Decimal(40000), "credits_applied": Decimal(7000)},
+        (True, Decimal(40000), "40,000.00 USD paid, 7,000.00 USD credited"),
+    ),
+    "part credited, the rest open": (
+        {"credits_applied": Decimal(7000)},
+        (False, Decimal(0), "7,000.00 USD credited, 40,000.00 USD open"),
+    ),
+    "paid": ({"paid": TOTAL}, (True, TOTAL, "Synced")),
+}
+
+
+@pytest.mark.parametrize(("done", "told"), MONEY.values(), ids=MONEY)
+def test_V8__the_deal_says_what_the_books_say_in_words(
+    system: System, billed: Deal, done: dict[str, Decimal], told: tuple[bool, Decimal, str]
+) -> None:
+    settle(system, billed, **done)
+    says(system, billed, received=told[0], amount=told[1], status=told[2])
+
+
+def test_V8__a_credit_that_was_taken_back_is_no_longer_told(system: System, billed: Deal) -> None:
+    settle(system, billed, credits_applied=TOTAL)
+    says(system, billed, received=False, amount=Decimal(0), status="Credited")
+    settle(system, billed, credits_applied=Decimal(0))
+    says(system, billed, received=False, amount=Decimal(0), status="Synced")
+
+
+def test_V8__a_void_invoice_is_called_void(system: System, billed: Deal) -> None:
+    system.sandbox.invoices.void(system.documents(billed)[1][0]["number"])
+    says(system, billed, received=False, amount=Decimal(0), status="Invoice void")
+
+
+# -- V5: an order that was made, but can't be delivered or billed
+
+
+def won(system: System, **fault: Any) -> Deal:
+    """A deal whose order is made incomplete; the customer is known, so that the fault strikes the order."""
+    deal = system.sandbox.deals.create(f"Buyer {next(_numbers):04d} Ltd")
+    system.sandbox.faults.add("sap", "incomplete", "create_order", times=1, **fault)
+    assert system.close(deal.id) == 200
+    return deal
+
+
+def order_of(system: System, deal: Deal) -> dict[str, Any]:
+    """The order as the ERP keeps it."""
+    rows = system.sandbox.sap.tables["A_SalesOrder"]
+    (order,) = [row for row in rows if row["PurchaseOrderByCustomer"] == f"SF-{deal.id}"]
+    return order
+
+
+HELD = ("SLS_LORD/009", "incomplete", "billing block 01", "delivery block 01", "credit check was not passed")
+
+
+def test_V5__an_incomplete_order_reaches_a_person_before_the_customer_gets_a_bill(system: System) -> None:
+    deal = won(system)
+    system.wait_for("stopped", deal)
+
+    letter = system.letter_of(deal)
+    assert (letter.kind, letter.error, letter.step) == (LetterKind.REVIEW, "OrderHeldError", "create_order")
+    assert all(word in letter.cause for word in HELD), letter.cause
+    orders, invoices = system.documents(deal)
+    assert (len(orders), invoices) == (1, [])
+    shown = system.run("crmsync", "runs", "show", deal.id, "--json").stdout
+    assert "SLS_LORD/009" in shown, "the run's history does not say it"
+
+    system.dead_letters("replay", str(letter.id), "--accept", "--yes")
+    system.wait_for("done", deal)
+    assert [len(documents) for documents in system.documents(deal)] == [1, 1]
+
+
+def test_V5__an_order_that_was_released_goes_on_without_being_accepted(system: System) -> None:
+    """A block stands at the order, so it is read again; only what SAP never tells again must be accepted."""
+    deal = won(system, code="V1/555")
+    system.wait_for("stopped", deal)
+    with system.sandbox.sap.lock:
+        order = order_of(system, deal)
+        order.update({"DeliveryBlockReason": "", "HeaderBillingBlockReason": "", "TotalCreditCheckStatus": "D"})
+    system.dead_letters("replay", str(system.letter_of(deal).id), "--yes")
+    system.wait_for("done", deal)
+
+
+BLOCKS = {
+    "billing": ({"HeaderBillingBlockReason": "02"}, "billing block 02"),
+    "delivery": ({"DeliveryBlockReason": "03"}, "delivery block 03"),
+    "credit": ({"TotalCreditCheckStatus": "B"}, "credit check"),
+    "approval": ({"SalesDocApprovalStatus": "A"}, "approval status A"),
+}
+
+
+@pytest.mark.parametrize(("block", "word"), BLOCKS.values(), ids=BLOCKS)
+def test_V5__each_thing_that_holds_an_order_back_is_named(system: System, block: dict[str, str], word: str) -> None:
+    deal = won(system, code="V1/555", body=block)
+    system.wait_for("stopped", deal)
+    assert word in system.letter_of(deal).cause
+
+
+def test_V5__a_warning_that_holds_nothing_back_is_only_noted(system: System) -> None:
+    deal = won(system, code="V1/555", body={"DeliveryBlockReason": ""})
+    system.wait_for("done", deal)
+    with system.store.read() as uow:
+        noted = [row.detail for row in uow.runs.history(system.run_of(deal).id) if row.step == "create_order"]
+    assert any("V1/555" in detail for detail in noted)
+
+
+@pytest.mark.parametrize(("policy", "is_told"), [("alert", True), ("note", False)])
+def test_V5__a_setting_decides_between_review_and_alert(
+    services: Services, monkeypatch: pytest.MonkeyPatch, policy: str, is_told: bool
+) -> None:
+    behaviour = replace(services.settings.behaviour, held_orders=policy)
+    monkeypatch.setattr(services, "settings", replace(services.settings, behaviour=behaviour))
+    attempt = Attempt(run(), services, NOW)
+    order = Document("1", "4711", remarks=("SLS_LORD/009",), is_incomplete=True)
+
+    look_at_holds(attempt, order, system="SAP S/4HANA")
+
+    assert "SLS_LORD/009" in attempt.remark
+    assert told(services.store) == (["An order is held back"] if is_told else [])
+
+
+def test_V5__what_came_with_the_order_outlives_the_worker_that_made_it() -> None:
+    order = Document("1", "4711", remarks=("SLS_LORD/009",), holds=("billing block 01",), is_incomplete=True)
+    assert Document.from_json(order.to_json()) == order
+
+
+# -- V6: a number that was believed unseen
+
+
+def told(store: Store) -> list[str]:
+    with store.read() as uow:
+        return [row.content["headline"] for row in uow.alerts.newest(limit=50)]
+
+
+def alert_about(system: System, deal: Deal) -> str:
+    def found() -> str:
+        with system.store.read() as uow:
+            rows = uow.alerts.newest(limit=200)
+        return next((row.content["cause"] for row in rows if ["Deal", deal.id] in row.content["facts"]), "")
+
+    return until(found, patience_seconds=30, what="somebody is told of the order")
+
+
+def test_V6__an_order_that_is_gone_is_found_by_itself(system: System) -> None:
+    deal = system.sandbox.deals.create(f"Buyer {next(_numbers):04d} Ltd")
+    system.sandbox.faults.add("sap", "vanish", "create_order", times=1)
+    system.close(deal.id)
+    system.wait_for("done", deal)
+
+    number = system.run_of(deal).results["create_order"]["number"]
+    assert alert_about(system, deal) == f"SAP S/4HANA confirmed the order {number}, but it is gone."
+    assert ("write_back", "changed") in system.history(deal)
+
+
+def test_V6__so_is_one_that_was_rejected(system: System, billed: Deal) -> None:
+    """And so is one whose amount was changed: the comparison reads what the ERP says now."""
+    with system.sandbox.sap.lock:
+        order = order_of(system, billed)
+        order["OverallSDDocumentRejectionSts"] = "C"
+    assert alert_about(system, billed).endswith("was rejected.")
+
+
+def test_V6__so_is_one_that_is_worth_something_else(system: System, billed: Deal) -> None:
+    with system.sandbox.sap.lock:
+        order = order_of(system, billed)
+        order["TotalNetAmount"] = Decimal("46000.00")
+    assert alert_about(system, billed).endswith("is 46,000.00 USD net now, and was 47,000.00 USD.")
+
+
+def test_V6__many_orders_are_read_in_one_query_and_nobody_is_told_of_good_ones(system: System) -> None:
+    deals = [system.sandbox.deals.create("One Buyer Ltd") for _ in range(12)]
+    system.close_all(deals)
+    system.wait_for("done", *deals)
+    before = looked(system)
+    calls = system.sandbox.calls()["sap"]["operations"]
+    until(lambda: looked(system) > before + 1, what="two comparisons")
+    after = system.sandbox.calls()["sap"]["operations"]
+    assert after["find_order"] - calls["find_order"] <= 2 * (looked(system) - before + 1)
+    assert after.get("get_order", 0) - calls.get("get_order", 0) < len(deals), "each order was read by itself"
+    with system.store.read() as uow:
+        facts = [row.content["facts"] for row in uow.alerts.newest(limit=200)]
+    assert not [deal for deal in deals if ["Deal", deal.id] in [fact for each in facts for fact in each]]
+
+
+def looked(system: System) -> int:
+    with system.store.read() as uow:
+        run = uow.runs.of_subject("compare_orders", "compare_orders")
+        return sum(row.event == "done" for row in uow.runs.history(run.id)) if run else 0
