@@ -1,15 +1,19 @@
 """Whether a new token helps: a 401 may mean that the token has ended or that it may not do this, without saying which.
 
 A vendor gives few tokens. So one that did not help for some scope of calls is not fetched again for a while, and of
-the threads that meet a 401 at once one tries and the others hear what came of it.
+the threads that meet a 401 at once one tries, and the others hear what came of it, or come back.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
+
+from crmsync.connectors.lease import is_in_step
+from crmsync.errors import NotNowError
 
 FRUITLESS_SECONDS = 600.0
 
@@ -29,12 +33,22 @@ class Renewals:
 
         *since* is when the call was refused first, as time.monotonic() counts.
         """
-        with self._lock:
+        with self._alone():
             if time.monotonic() < self._fruitless_until:
                 return refused
             if self._helped_at < since:  # nobody has shown yet that a new token helps
                 return self._noted(repeat(), is_refused)
         return repeat()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Raises: NotNowError in a step, which comes back: a sign-in that hangs must not hold all threads."""
+        if not self._lock.acquire(blocking=not is_in_step()):
+            raise NotNowError("Another run finds out whether a new token helps.", wait_seconds=1)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _noted(self, answer: T, is_refused: Callable[[T], bool]) -> T:
         if is_refused(answer):

@@ -277,6 +277,29 @@ def test_T3__a_trickling_sign_in_holds_up_only_itself(vault: SharedTokens, monke
     assert len(server.requests) == 1
 
 
+def test_T3__a_token_that_was_refused_is_renewed_by_one_thread_while_the_others_come_back(
+    vault: SharedTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "TOKEN_CALL_SECONDS", 2.0)
+    with RawServer(html("401 Unauthorized")) as server:
+        server.at("/token", answer(GRANTED), trickled(GRANTED, every_seconds=0.2))
+        client = VendorClient(
+            system="Zoho Books",
+            session=new_session(),
+            authorizer=shared(vault, server),
+            explain=lambda reply: None,
+            call_seconds=5,
+        )
+        with pytest.raises(errors.VendorUnavailableError):
+            client.call("look", "GET", server.url)
+        found = outcomes(12, lambda: client.call("look", "GET", server.url))
+        client.session.close()
+
+    kinds = [kind for kind, _ in found]
+    assert kinds.count(errors.NotNowError) == 11
+    assert max(seconds for kind, seconds in found if kind is errors.NotNowError) < 1.5
+
+
 def test_T3__a_sign_in_ends_with_the_lease_and_needs_no_longer_one(vault: SharedTokens) -> None:
     with RawServer(answer(GRANTED), trickled(GRANTED)) as server:
         with in_a_step(seconds=5):
