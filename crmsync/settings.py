@@ -194,6 +194,7 @@ class Behaviour:
     look_again_seconds: float = 5.0
     request_seconds: float = 30.0
     database_connections: int = 5
+    keep_days: int = 90
 
     @property
     def look_again(self) -> timedelta:
@@ -381,6 +382,7 @@ def _behaviour(reader: Reader) -> Behaviour:
         ),
         compare_seconds=reader.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000),
         breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
+        keep_days=reader.integer("CRMSYNC_KEEP_DAYS", 90, maximum=36_500),
         database_connections=reader.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100),
         reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),
     )

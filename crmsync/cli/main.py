@@ -12,6 +12,7 @@ from crmsync.cli.dead_letters import dead_letters
 from crmsync.cli.demo.command import demo
 from crmsync.cli.doctor import doctor
 from crmsync.cli.failures import FriendlyGroup
+from crmsync.cli.forget import forget
 from crmsync.cli.inventory import inventory
 from crmsync.cli.limits import limits
 from crmsync.cli.links import links
@@ -34,6 +35,6 @@ def cli() -> None:
 
 
 _WORK = (demo, prove, up, doctor, config, migrate, sandbox)
-_RECORDS = (runs, dead_letters, links, accounts, inventory, catch_up, limits)
+_RECORDS = (runs, dead_letters, links, accounts, inventory, catch_up, limits, forget)
 for command in (*_WORK, *_RECORDS):
     cli.add_command(command)

@@ -58,6 +58,7 @@ class Run:
     results: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
+    is_reduced: bool = False  # what it learned is forgotten
     again: bool = False  # the source changed while it was under way: it goes round once more
 
     def is_leased(self, now: datetime) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import case, func, not_, select
 
 from crmsync.store.rows import Rows
-from crmsync.store.tables import deliveries
+from crmsync.store.tables import deliveries, facts
 
 CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
+# In front of a source, as names of facts: how many of its rows were deleted, and how many of those were healed.
+GONE, GONE_HEALED = "gone.", "gone_healed."
 
 
 class Deliveries(Rows):
@@ -55,11 +58,19 @@ class Deliveries(Rows):
         """For each source that catch-up looks at: how many changes it saw, and how many of them it had to start."""
         healed = func.count(case((deliveries.c.is_healed, 1)))
         query = select(deliveries.c.source, func.count(), healed).where(deliveries.c.source.startswith(CATCH_UP))
-        rows = self._connection.execute(query.group_by(deliveries.c.source))
-        return {source.removeprefix(CATCH_UP): (seen, started) for source, seen, started in rows}
+        rows = self._connection.execute(query.group_by(deliveries.c.source)).all()
+        seen = Counter({source: count for source, count, _ in rows}) + self._gone(GONE)
+        started = Counter({source: count for source, _, count in rows}) + self._gone(GONE_HEALED)
+        sources = [source for source in seen if source.startswith(CATCH_UP)]
+        return {source.removeprefix(CATCH_UP): (seen[source], started[source]) for source in sources}
 
     def counts(self) -> dict[str, int]:
         """How many deliveries were ever received from each source."""
-        came = not_(deliveries.c.source.startswith(CATCH_UP))
-        query = select(deliveries.c.source, func.count()).where(came).group_by(deliveries.c.source)
-        return dict(self._connection.execute(query).all())
+        query = select(deliveries.c.source, func.count()).group_by(deliveries.c.source)
+        total = Counter(dict(self._connection.execute(query).all())) + self._gone(GONE)
+        return {source: count for source, count in total.items() if not source.startswith(CATCH_UP)}
+
+    def _gone(self, beginning: str) -> Counter[str]:
+        query = select(facts.c.name, facts.c.value).where(facts.c.name.startswith(beginning, autoescape=True))
+        rows = self._connection.execute(query)
+        return Counter({name.removeprefix(beginning): int(value) for name, value in rows})

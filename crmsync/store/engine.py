@@ -110,6 +110,12 @@ class Store:
         with self.begin(durable=False) as uow:
             uow.touch()
 
+    def wipe(self) -> None:
+        """Leave nothing of what was deleted in SQLite's log; PostgreSQL's vacuum does so by itself."""
+        if self.is_sqlite:
+            with faults.translated(), self.engine.connect() as connection:
+                sqlite.empty_log(connection)
+
     def close(self) -> None:
         self.is_closed = True
         self.engine.dispose()

@@ -192,6 +192,7 @@ class Runs(Rows):
                 results={},
                 answers={},
                 progress={},
+                is_reduced=False,
                 again=False,
                 attempts=0,
                 starts=0,

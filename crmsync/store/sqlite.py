@@ -101,6 +101,7 @@ def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, too
     cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     cursor.close()
 
@@ -157,3 +158,8 @@ def try_to_write(connection: Connection) -> None:
             raise
     finally:
         raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+
+
+def empty_log(connection: Connection) -> None:
+    raw: Any = connection.connection.driver_connection
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

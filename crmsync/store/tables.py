@@ -72,6 +72,7 @@ class Amount(TypeDecorator[Decimal]):
 
 
 _ID = String(32)
+_IS_OVER = "status IN ('done', 'discarded') AND NOT is_reduced"
 
 # The inbox: what each webhook announced, written before it is acknowledged, and what catch-up saw. No body is kept.
 deliveries = Table(
@@ -114,7 +115,9 @@ runs = Table(
     Column("progress", JSON, nullable=False, default=dict, server_default="{}"),  # of the step that is under way
     Column("again", Boolean, nullable=False, default=False, server_default=false()),  # the source changed meanwhile
     UniqueConstraint("flow", "subject_key"),  # stops a second run for one deal
+    Column("is_reduced", Boolean, nullable=False, default=False, server_default=false()),  # to what must stay of it
     Index("ix_runs_status_due_at", "status", "due_at"),
+    Index("ix_runs_over", "updated_at", postgresql_where=text(_IS_OVER), sqlite_where=text(_IS_OVER)),
 )
 
 # What happened to a run, in order: for people, never read by the flow.

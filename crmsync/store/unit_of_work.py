@@ -18,6 +18,7 @@ from crmsync.store.ledger import Ledger
 from crmsync.store.links import Links, Locks
 from crmsync.store.products import Products
 from crmsync.store.refusals import Refusals
+from crmsync.store.retention import Retention
 from crmsync.store.runs import Runs
 from crmsync.store.tokens import Tokens
 
@@ -80,6 +81,10 @@ class UnitOfWork:
     @cached_property
     def products(self) -> Products:
         return Products(self.connection, self.now)
+
+    @cached_property
+    def retention(self) -> Retention:
+        return Retention(self.connection, self.now)
 
     @cached_property
     def breakers(self) -> Breakers:

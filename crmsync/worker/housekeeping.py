@@ -18,7 +18,7 @@ from crmsync.celery import HOUSEKEEPING, app
 from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
-from crmsync.worker import dead_letters, queues, stranded, waking, watch
+from crmsync.worker import dead_letters, queues, retention, stranded, waking, watch
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.neighbours import Neighbours
 
@@ -68,6 +68,7 @@ def sweep_now(using: Services) -> None:
         sign=partial(_sign, using, watch.SWEEP),
         watch=partial(watch.look, using),
         deliver=partial(_deliver, using),
+        prune=partial(retention.prune, using),
     )
 
 

@@ -1,0 +1,92 @@
+"""`crmsync forget`: removes what is known of one customer, and says what stays and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.failures import FAILED
+from crmsync.cli.process import open_services
+
+if TYPE_CHECKING:
+    from crmsync.services import Services
+
+WHY = {
+    "links": "which customer this is in the other systems, by numbers only: else a second one would be made",
+    "ledger rows": "the numbers and amounts of documents: else they could be made twice",
+}
+
+
+@click.command
+@click.argument("account")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def forget(account: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove what crmsync knows of the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
+
+    Names, e-mail and postal addresses, tax numbers, histories, dead letters and alerts of deals that are over go.
+    Document numbers and amounts stay. A deal that is under way, or waits for a person, keeps what it needs: settle it
+    first. The CRM, the ERP and the books keep their own records.
+    """
+    services = open_services()
+    if not (yes or dry_run):
+        click.confirm(f"Remove what is known of {account}?", abort=True, err=True)
+    found = _forgotten(services, account, dry_run=dry_run)
+    if as_json:
+        screen.print_json(found)
+    else:
+        _print(found, dry_run=dry_run)
+    if found["under_way"]:
+        raise SystemExit(FAILED)
+
+
+class _DryRunError(Exception):
+    """Ends the transaction without its writes."""
+
+
+def _forgotten(services: Services, account: str, *, dry_run: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        with services.store.begin() as uow:
+            key = _key_of(uow, account)
+            found = {"account": key, "removed": uow.retention.forget(key) if key else {}}
+            found |= {"stays": uow.retention.kept(key), "under_way": uow.retention.under_way(key)}
+            if dry_run:
+                raise _DryRunError
+    except _DryRunError:
+        return found
+    services.store.wipe()
+    return found
+
+
+def _key_of(uow: Any, account: str) -> str:
+    """Raises: click.UsageError for a link that nobody has."""
+    from crmsync.worker.dead_letters import LINK_NAMES
+
+    name, _, number = account.partition("=")
+    if not number:
+        return str(uow.retention.full_key(account))
+    if name.upper() not in LINK_NAMES:
+        raise click.UsageError(f"ACCOUNT is the CRM's id, or one of {', '.join(f'{each}=…' for each in LINK_NAMES)}.")
+    key = uow.retention.account_of(LINK_NAMES[name.upper()], number)
+    if key is None:
+        raise click.UsageError(f"No customer is linked to {number} there.")
+    return str(key)
+
+
+def _print(found: dict[str, Any], *, dry_run: bool) -> None:
+    out = screen.console()
+    counts = {name: str(count) for name, count in found["removed"].items() if count}
+    verb = "Would be removed or reduced" if dry_run else "Removed or reduced"
+    out.print(f"{verb} of {found['account']}:" if counts else f"Nothing of {found['account']} is left to remove.")
+    if counts:
+        out.print(screen.pairs(counts))
+    for name, count in found["stays"].items():
+        if count:
+            out.print(f"{count} {name} stay: {WHY[name]}.")
+    if found["under_way"]:
+        out.print(f"{screen.plural(len(found['under_way']), 'run')} not over: settle and repeat.", style="bold red")
+        out.print(", ".join(found["under_way"]))

@@ -1,0 +1,161 @@
+"""Takes from the tables what is over and old, a few rows at a time; and all that is known of one customer.
+
+What guards against doing something twice stays: the ledger, the links, one row for each deal. It is reduced to keys,
+numbers and amounts. What is under way or waits for a person is never touched.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, update
+
+from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.references import customer_reference
+from crmsync.domain.retention import reduced
+from crmsync.domain.runs import RunStatus
+from crmsync.store.deliveries import GONE, GONE_HEALED
+from crmsync.store.facts import Facts
+from crmsync.store.rows import Rows
+from crmsync.store.tables import alerts, dead_letters, deliveries, history, ledger, links, locks, products, runs
+
+OVER = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
+_SETTLED = (LetterStatus.REPLAYED.value, LetterStatus.DISCARDED.value)
+_ACCOUNT = runs.c.results["fetch_deal"]["customer"]["key"].as_string()
+_INVOICED_DEAL = runs.c.results["read_invoice"]["deal"].as_string()
+SHORT_ID_LENGTH = 15  # a Salesforce id without its three check characters
+
+
+class Retention(Rows):
+    def reduce_runs(self, before: datetime, *, limit: int) -> int:
+        """Runs that came to their end *before* lose what they learned of persons, and their history."""
+        is_due = and_(runs.c.status.in_(OVER), not_(runs.c.is_reduced), runs.c.updated_at < before)
+        rows = self._connection.execute(_REDUCIBLE.where(is_due).limit(limit)).all()
+        self._reduce(rows)
+        return len(rows)
+
+    def drop_runs(self, before: datetime, *, flows: Collection[str], limit: int) -> int:
+        """Reduced runs of *flows* that look at their source again whenever it changes: a new one would do the same."""
+        has_documents = exists().where(ledger.c.run_id == runs.c.id)
+        is_over = and_(runs.c.status.in_(OVER), runs.c.is_reduced, runs.c.updated_at < before)
+        return self._drop(runs, and_(is_over, runs.c.flow.in_(flows), not_(has_documents)), limit)
+
+    def drop_deliveries(self, before: datetime, *, limit: int) -> int:
+        """The counts of what came stay."""
+        chosen = select(deliveries.c.id).where(deliveries.c.received_at < before).limit(limit)
+        return self._count_dropped(delete(deliveries).where(deliveries.c.id.in_(chosen)))
+
+    def drop_alerts(self, before: datetime, *, limit: int) -> int:
+        """Alerts of which people know all, and that nothing has happened under since."""
+        is_over = and_(alerts.c.told >= alerts.c.occurrences, alerts.c.updated_at < before)
+        return self._drop(alerts, is_over, limit)
+
+    def drop_products(self, before: datetime, *, limit: int) -> int:
+        return self._drop(products, and_(not_(products.c.is_active), products.c.seen_at < before), limit)
+
+    def drop_locks(self, before: datetime, *, limit: int) -> int:
+        return self._drop(locks, locks.c.until < before, limit)
+
+    def _drop(self, table: Any, condition: ColumnElement[bool], limit: int) -> int:
+        (key,) = table.primary_key.columns
+        chosen = select(key).where(condition).limit(limit)
+        return self._connection.execute(delete(table).where(key.in_(chosen))).rowcount
+
+    def _count_dropped(self, statement: Delete) -> int:
+        rows = self._connection.execute(statement.returning(deliveries.c.source, deliveries.c.is_healed)).all()
+        facts = Facts(self._connection, self._now)
+        for source, count in Counter(row.source for row in rows).items():
+            facts.count(f"{GONE}{source}", count)
+        for source, count in Counter(row.source for row in rows if row.is_healed).items():
+            facts.count(f"{GONE_HEALED}{source}", count)
+        return len(rows)
+
+    def _reduce(self, rows: Sequence[Any]) -> dict[str, int]:
+        """Returns how many rows of each kind were reduced or deleted."""
+        ids = [row.id for row in rows if self._reduce_run(row)]
+        of_runs = (
+            ("history lines", delete(history).where(history.c.run_id.in_(ids))),
+            ("dead letters", delete(dead_letters).where(dead_letters.c.run_id.in_(ids), _is_settled())),
+        )
+        counts = {name: self._connection.execute(statement).rowcount for name, statement in of_runs}
+        return {"runs": len(ids), **counts, "customers": self._unname(ledger.c.run_id.in_(ids))}
+
+    def _reduce_run(self, row: Any) -> bool:
+        """False if it is at work again."""
+        same = (runs.c.id == row.id, runs.c.updated_at == row.updated_at, runs.c.status.in_(OVER))
+        less = {"results": reduced(row.results), "title": "", "answers": {}, "progress": {}, "is_reduced": True}
+        return self._connection.execute(update(runs).where(*same).values(**less)).rowcount == 1
+
+    def _unname(self, condition: ColumnElement[bool]) -> int:
+        """The ledger keeps the keys of customers that we made or adopted, and not their names."""
+        named = select(ledger.c.id, ledger.c.document).where(
+            condition, ledger.c.kind == "customer", ledger.c.document.is_not(None)
+        )
+        rows = [row for row in self._connection.execute(named) if row.document and row.document.get("name")]
+        for row in rows:
+            nameless = {**row.document, "name": ""}
+            self._connection.execute(update(ledger).where(ledger.c.id == row.id).values(document=nameless))
+        return len(rows)
+
+    # -- one customer
+
+    def account_of(self, connection: str, key: str) -> str | None:
+        """The CRM's key of the customer that is linked to *key* there."""
+        query = select(links.c.crm_key).where(links.c.connection == connection, links.c.key == key)
+        return self._connection.execute(query).scalar()
+
+    def full_key(self, account: str) -> str:
+        """*account*, with the check characters of a Salesforce id that came without."""
+        if len(account) != SHORT_ID_LENGTH:
+            return account
+        of_runs = select(_ACCOUNT).where(_ACCOUNT.startswith(account, autoescape=True)).limit(1)
+        of_links = select(links.c.crm_key).where(links.c.crm_key.startswith(account, autoescape=True)).limit(1)
+        found = self._connection.execute(of_runs).scalar() or self._connection.execute(of_links).scalar()
+        return str(found or account)
+
+    def forget(self, account: str) -> dict[str, int]:
+        """All that is known of a customer in work that is over. Returns how many rows of each kind were concerned."""
+        rows = [row for row in self._of_account(account) if row.status in OVER]
+        deals = [row.subject_key for row in rows]
+        derived = self._connection.execute(_REDUCIBLE.where(_INVOICED_DEAL.in_(deals), runs.c.status.in_(OVER))).all()
+        counts = self._reduce([*rows, *derived])
+        counts["customers"] += self._unname(ledger.c.reference == customer_reference(account))
+        counts["deliveries"] = self._count_dropped(delete(deliveries).where(deliveries.c.subject_key.in_(deals)))
+        counts["alerts"] = self._forget_alerts({*deals, *(row.subject_key for row in derived)})
+        return counts
+
+    def under_way(self, account: str) -> list[str]:
+        """The runs of the customer that are not over: they need what they know."""
+        return [row.id for row in self._of_account(account) if row.status not in OVER]
+
+    def kept(self, account: str) -> Mapping[str, int]:
+        """What stays of a customer, so that nothing is made twice: documents by number and amount, and links."""
+        ids = [row.id for row in self._of_account(account)]
+        count = select(func.count())
+        of_links = count.select_from(links).where(links.c.crm_key == account)
+        of_ledger = count.select_from(ledger).where(
+            or_(ledger.c.run_id.in_(ids), ledger.c.reference == customer_reference(account))
+        )
+        return {
+            "links": self._connection.execute(of_links).scalar_one(),
+            "ledger rows": self._connection.execute(of_ledger).scalar_one(),
+        }
+
+    def _of_account(self, account: str) -> Sequence[Any]:
+        return self._connection.execute(_REDUCIBLE.where(account == _ACCOUNT)).all()
+
+    def _forget_alerts(self, subjects: set[str]) -> int:
+        rows = self._connection.execute(select(alerts.c.id, alerts.c.content)).all()
+        told = [row.id for row in rows if subjects & {str(value) for _, value in row.content.get("facts", ())}]
+        self._connection.execute(delete(alerts).where(alerts.c.id.in_(told)))
+        return len(told)
+
+
+_REDUCIBLE = select(runs.c.id, runs.c.status, runs.c.subject_key, runs.c.results, runs.c.updated_at)
+
+
+def _is_settled() -> ColumnElement[bool]:
+    return dead_letters.c.status.in_(_SETTLED)
