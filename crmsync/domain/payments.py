@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -134,7 +134,8 @@ class InvoiceChange:
 
 @dataclass(frozen=True, slots=True)
 class PaymentChange:
-    """A row of the list of payments."""
+    """A row of the list of payments. Where that tells the day only, it changed between *changed_since* and the end."""
 
     key: str
     changed_at: datetime
+    changed_since: datetime | None = field(default=None, compare=False)

@@ -68,6 +68,7 @@ class Sighting:
     title: str = ""
     amount: Money | None = None
     has_webhook: bool = True  # whether the vendor should have announced it
+    is_missed: bool = True  # False: it may have been announced or read since, and is looked at again to be sure
 
     @property
     def source(self) -> str:
@@ -101,7 +102,7 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
     looked = healed = missed = 0
     for page in seen(using, since, until) if since < until else ():
         started = heal(using, page, correlation_id=attempt.run.correlation_id)
-        missed += started if any(each.has_webhook and each.verdict is Verdict.START for each in page) else 0
+        missed += started if any(map(_is_missed, page)) else 0
         healed += started
         looked += len(page)
         attempt.record_progress(doing="looking", seen=looked, healed=healed)
@@ -113,6 +114,11 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
         _watch_for_silence(using, uow, role, missed, timedelta(seconds=behaviour.silence_seconds))
     attempt.describe(title=f"Looked at {looked:,} changes, started {healed:,}")
     return {"seen": looked, "healed": healed, "until": until.isoformat()}
+
+
+def _is_missed(sighting: Sighting) -> bool:
+    """Whether a webhook should have come, and certainly did not."""
+    return sighting.has_webhook and sighting.is_missed and sighting.verdict is Verdict.START
 
 
 def _go_on_from(attempt: Attempt, flow: Flow, changed_at: datetime) -> None:
@@ -164,9 +170,9 @@ def _count(uow: UnitOfWork, sightings: Sequence[Sighting]) -> None:
 
 
 def _start(using: Services, uow: UnitOfWork, sighting: Sighting, correlation_id: str) -> Awake | None:
-    """The run to ring, if nobody has started it for this change."""
+    """The run to ring, if nobody has started it for this change. What may have been announced counts as received."""
     change = f"{sighting.key}:{sighting.changed_at.isoformat()}"
-    if not uow.deliveries.add(sighting.source, sighting.key, event_key=change, is_healed=True):
+    if not uow.deliveries.add(sighting.source, sighting.key, event_key=change, is_healed=sighting.is_missed):
         return None
     queued_for = using.settings.behaviour.queued_for
     return waking.wake(uow, sighting.flow, sighting.key, correlation_id=correlation_id, queued_for=queued_for)
@@ -229,7 +235,10 @@ def _payment_seen(uow: UnitOfWork, payment: PaymentChange) -> Sighting:
     announced_at = uow.deliveries.last_received_at(ROLES["payments"], payment.key)
     is_announced = announced_at is not None and announced_at >= payment.changed_at - EARLY
     found = Verdict.HAS_RUN if is_announced else Verdict.START
-    return Sighting(payment_to_invoices.FLOW, payment.key, payment.changed_at, found)
+    may_be_announced = (
+        announced_at is not None and announced_at >= (payment.changed_since or payment.changed_at) - EARLY
+    )
+    return Sighting(payment_to_invoices.FLOW, payment.key, payment.changed_at, found, is_missed=not may_be_announced)
 
 
 def _invoice_seen(uow: UnitOfWork, invoice: InvoiceChange) -> list[Sighting]:
@@ -246,8 +255,16 @@ def _invoice_seen(uow: UnitOfWork, invoice: InvoiceChange) -> list[Sighting]:
             Verdict.START,
             run.title if run else "",
             has_webhook=False,  # credit notes and write-offs are announced by none
+            is_missed=not _may_be_told(uow, invoice),
         )
     ]
+
+
+def _may_be_told(uow: UnitOfWork, invoice: InvoiceChange) -> bool:
+    """Whether it was read at about the time of its change, so that two clocks can't tell which came first."""
+    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice.key)
+    read = run.results.get("read_invoice") if run else None
+    return read is not None and datetime.fromisoformat(read["read_at"]) > invoice.changed_at - CLOCKS
 
 
 def _is_told(uow: UnitOfWork, invoice: InvoiceChange) -> bool:

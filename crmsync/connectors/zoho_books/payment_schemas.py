@@ -56,6 +56,9 @@ def read_day(value: Any) -> date | None:
         return None
 
 
+LONGEST_DAY = timedelta(hours=50)  # from where it begins first to where it ends last
+
+
 def end_of(day: date | None) -> datetime | None:
     """When *day* is over everywhere: the row does not tell the organization's zone.
 
@@ -100,10 +103,14 @@ class PaymentAnswer(Answer):
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """A row of the list of payments; *changed_at* is None where the row tells no time at all."""
+    """A row of the list of payments; *changed_at* is None where the row tells no time at all.
+
+    *changed_since*: the row tells the day only, which begins then where days begin first.
+    """
 
     key: str
     changed_at: datetime | None
+    changed_since: datetime | None = None
 
 
 class PaymentRowAnswer(Answer):
@@ -116,8 +123,10 @@ class PaymentRowAnswer(Answer):
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> PaymentRow:
-        changed_at = data["last_modified_time"] or data["created_time"] or end_of(data["day"])
-        return PaymentRow(data["payment_id"], changed_at)
+        told_at, day_ends_at = data["last_modified_time"] or data["created_time"], end_of(data["day"])
+        if told_at or not day_ends_at:
+            return PaymentRow(data["payment_id"], told_at)
+        return PaymentRow(data["payment_id"], day_ends_at, day_ends_at - LONGEST_DAY)
 
 
 # Invoices

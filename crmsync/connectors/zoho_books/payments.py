@@ -73,7 +73,9 @@ class PaymentReader:
         for page in self._payment_pages():
             rows = [_payment_row(row) for row in page.rows]
             yield from (
-                PaymentChange(row.key, row.changed_at) for row in rows if row.changed_at and row.changed_at >= since
+                PaymentChange(row.key, row.changed_at, row.changed_since)
+                for row in rows
+                if row.changed_at and row.changed_at >= since
             )
             if progress.is_enough(page.sort_column, [row.changed_at for row in rows if row.changed_at]):
                 return

@@ -1,0 +1,99 @@
+"""Cases from the field: figures about the workers' work are true, and add up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from crmsync.domain.payments import InvoiceChange, PaymentChange
+from crmsync.flows import catch_up, invoice_to_deal
+from crmsync.services import ROLES, Services
+from crmsync.store.tables import runs as runs_table
+from crmsync.web import queries
+from tests.fakes import FakeClock
+from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
+
+__all__ = ["books", "crm", "rung", "went_live"]
+
+KEYS = [str(number) for number in range(1, 6)]
+
+
+def figures(services: Services) -> dict[str, tuple[int, int, int]]:
+    """For each flow what catch-up expected, had received, and healed."""
+    with services.store.read() as uow:
+        rows = queries.catch_up_rows(uow)
+    assert all(row.expected == row.received + row.healed for row in rows)
+    return {row.flow: (row.expected, row.received, row.healed) for row in rows}
+
+
+def announced(services: Services) -> None:
+    with services.store.begin() as uow:
+        for key in KEYS:
+            uow.deliveries.add(ROLES["payments"], key)
+
+
+def read_now(services: Services, key: str) -> None:
+    """The invoice's run has read it at this moment."""
+    with services.store.begin() as uow:
+        run_id, _ = invoice_to_deal.FLOW.open_run(uow, key, correlation_id="c")
+        results = {"read_invoice": {"read_at": uow.now.isoformat()}}
+        changed = runs_table.update().where(runs_table.c.id == run_id)
+        uow.connection.execute(changed.values(status="done", results=results))
+
+
+@pytest.mark.parametrize("seconds", [-2, 0, 1, 59])
+def test_P12__payments_whose_webhooks_came_are_not_counted_as_healed(
+    services: Services, books: Books, clock: FakeClock, seconds: float
+) -> None:
+    announced(services)
+    changes: list[InvoiceChange] = []
+    for key in KEYS:
+        our_invoice(services, key)
+        changes.append(invoice(key, clock, ago=0))
+    books.payments = [PaymentChange(key, clock.now) for key in KEYS]
+    books.invoices = changes
+    clock.advance(seconds)
+    for key in KEYS:
+        read_now(services, key)
+    clock.advance(1200)
+    for _ in range(3):
+        look(services, catch_up.PAYMENTS)
+
+    assert figures(services)["payment_to_invoices"] == (5, 5, 0)
+    assert figures(services).get("invoice_to_deal", (0, 0, 0))[2] == 0
+
+
+def test_P12__payments_of_which_the_books_tell_the_day_only_are_not_counted_as_healed(
+    services: Services, books: Books, clock: FakeClock, rung: list[str]
+) -> None:
+    announced(services)
+    day_ends_at = clock.now + timedelta(hours=12)
+    books.payments = [PaymentChange(key, day_ends_at, day_ends_at - timedelta(hours=50)) for key in KEYS]
+    clock.advance(24 * 3600)
+    look(services, catch_up.PAYMENTS)
+
+    assert figures(services)["payment_to_invoices"] == (5, 5, 0)
+    assert len(rung) == 5, "they are looked at all the same: they may have changed later that day"
+
+
+def test_P12__what_nobody_announced_is_healed(services: Services, books: Books, clock: FakeClock) -> None:
+    books.payments = [PaymentChange(key, clock.now) for key in KEYS]
+    our_invoice(services, "7")
+    books.invoices = [invoice("7", clock, ago=0)]
+    clock.advance(1200)
+    look(services, catch_up.PAYMENTS)
+
+    assert figures(services) == {"payment_to_invoices": (5, 0, 5), "invoice_to_deal": (1, 0, 1)}
+
+
+def test_P12__a_payment_that_changed_long_after_its_webhook_is_healed(
+    services: Services, books: Books, clock: FakeClock
+) -> None:
+    announced(services)
+    clock.advance(3600)
+    books.payments = [PaymentChange("1", clock.now)]
+    clock.advance(1200)
+    look(services, catch_up.PAYMENTS)
+
+    assert figures(services)["payment_to_invoices"] == (1, 0, 1)
