@@ -11,7 +11,9 @@ Vendor facts              value                                   source        
     remarks on a success  header sap-message                      SAP help, Gateway 2.0 SP12                  2026-11-20
     roles of a customer   FLCU00 finance, FLCU01 sales            ilia-inovaflow/s4hana-create-record-skills  2026-11-20
     throttle              429 + Retry-After; no official figure   easihub.com, thread 6750                    2026-11-20
-    codes of locks        vary; a tenant's own: SAP_LOCK_CODES    none found                                  2026-11-20
+    locks                 400 with a code: MC/601, V2/468,        SAP KBA 3645227 and public clients          2026-11-28
+                          VL/045; a tenant's own: SAP_LOCK_CODES
+    CSRF token elsewhere  some gateways give it at $metadata only SAP/cloud-sdk-js#2430                       2026-11-28
     token lifetime        3600 seconds, configurable              from memory; expires_in decides             2026-11-20
     stock                 SAP_COM_0164, read-only                 OpenAPI API_MATERIAL_STOCK_SRV 1.1.0        2026-11-20
     quantities of stock   Decimal(31,14); key of eleven fields    OpenAPI API_MATERIAL_STOCK_SRV 1.1.0        2026-11-20

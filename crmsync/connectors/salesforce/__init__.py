@@ -41,6 +41,12 @@ Vendor facts               value                              source            
     quota, used / allowed  header Sforce-Limit-Info           salesforce_app_limits_platform_api             2026-11-20
     errors                 an array of message, errorCode,    api-rest/guide/errorcodes.md                   2026-11-20
                            fields; some 5xx and 431 are HTML  airbyte#20703
+    edge                   406 empty, 420, 200 or 404 with a  airbyte#36885, salto#5675, jsforce#1520,       2026-11-28
+                           page, 302: all pass                restforce#860
+    lock inside a trigger  CANNOT_INSERT_UPDATE_ACTIVATE_     dlrs#1241, #847                                2026-11-28
+                           ENTITY, its code in the text
+    org that has moved     301, 307, a page, URL_NOT_RESET:   restforce#939; the token answer names the new  2026-11-28
+                           sign in again                      instance_url
     ids                    15 characters with case, or 18     unverified; test pair in ids.py                2026-11-20
                            with a checksum of the case
     outbound messages      SOAP, 1 to 100 notifications, no   sforce_api_om_outboundmessaging_notifications  2026-11-20

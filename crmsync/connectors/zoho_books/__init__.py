@@ -21,6 +21,11 @@ Vendor facts               value                             source             
                            token, then "Access Denied"
     errors under HTTP 200  any `code` but 0 is an error      https://www.zoho.com/books/api/v3/errors/       2026-11-20
     code 57                a dead token, or a missing scope  observed by others, 2026-09-01                  2026-11-20
+    codes of the account   103001 plan over, 9017 and 6041   public clients                                  2026-11-28
+                           no such organization, 14 a token
+                           of another data centre
+    api_domain             of the token answer: the data     Zoho Accounts, OAuth pages                      2026-11-28
+                           centre that the token is for
     mail by default        POST …/email without a body       invoices.yml                                    2026-11-20
     free text lines        accepted, although invoices.yml   unverified                                      2026-11-20
                            requires item_id: ZOHO_ITEM_LOOKUP
