@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from crmsync.domain.kept import known
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -30,7 +32,7 @@ class Customer:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Customer:
-        return cls(**{**value, "address": Address(**value["address"])})
+        return cls(**{**known(cls, value), "address": Address(**known(Address, value["address"]))})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

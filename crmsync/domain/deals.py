@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync.domain.customers import Customer
+from crmsync.domain.kept import known
 from crmsync.domain.money import Money
 from crmsync.errors import InvalidDealError
 
@@ -54,7 +55,7 @@ class Deal:
     def from_json(cls, value: Mapping[str, Any]) -> Deal:
         return cls(
             **{
-                **value,
+                **known(cls, value),
                 "amount": Money.from_json(value["amount"]),
                 "customer": Customer.from_json(value["customer"]),
                 "lines": tuple(_line_from_json(line) for line in value["lines"]),
@@ -64,7 +65,7 @@ class Deal:
 
 def _line_from_json(value: Mapping[str, str]) -> DealLine:
     numbers = {name: Decimal(value[name]) for name in ("quantity", "unit_price", "total")}
-    return DealLine(**{**value, **numbers})  # type: ignore[arg-type]
+    return DealLine(**{**known(DealLine, value), **numbers})
 
 
 def check(deal: Deal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from crmsync.celery import app as celery
 from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
+from crmsync.domain.deals import Deal
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import AmountMismatchError, BugError, CrmsyncError, InvalidDealError, VendorUnavailableError
 from crmsync.flows import catch_up
@@ -31,6 +33,7 @@ from crmsync.worker import dead_letters, housekeeping, queues, waking, watch
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
+from tests import builders
 from tests.fakes import FakeClock, FakeMessenger
 from tests.system import RedisServer, System, big_sandbox, database, until
 
@@ -597,3 +600,14 @@ def test_O15__a_sweep_in_the_future_counts_as_none(
     with ahead(clock):
         housekeeping.sweep()
     assert watch.needs_sweep(services)
+
+
+def test_O13__what_a_newer_release_learned_is_read_by_an_older_one() -> None:
+    made = builders.deal()
+    kept = json.loads(json.dumps(made.to_json()))
+    kept["requested_on"] = "2026-11-20"
+    kept["customer"] |= {"score": 7}
+    kept["customer"]["address"] |= {"floor": "3"}
+    kept["lines"][0] |= {"tax": {"code": "A1"}}
+
+    assert Deal.from_json(kept) == made

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.flows import catch_up, invoice_to_deal
@@ -12,10 +17,13 @@ from crmsync.services import ROLES, Services
 from crmsync.store.tables import runs as runs_table
 from crmsync.web import queries
 from tests.fakes import FakeClock
+from tests.field.test_broker_commands import message
 from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
+from tests.system import System, big_sandbox, database, until
 
 __all__ = ["books", "crm", "rung", "went_live"]
 
+LOGIN = ("operator", "a password of Flower")
 KEYS = [str(number) for number in range(1, 6)]
 
 
@@ -97,3 +105,55 @@ def test_P12__a_payment_that_changed_long_after_its_webhook_is_healed(
     look(services, catch_up.PAYMENTS)
 
     assert figures(services)["payment_to_invoices"] == (1, 0, 1)
+
+
+# P11: Flower beside workers whose messages come doubled, wait, and find nothing to do
+
+
+def tasks(system: System) -> dict[str, dict[str, Any]]:
+    url = f"http://127.0.0.1:{system.flower_port}/api/tasks"
+    answer = requests.get(url, params={"limit": 5000}, auth=LOGIN, timeout=10)
+    found: dict[str, dict[str, Any]] = answer.json()
+    return {each: task for each, task in found.items() if task["name"].startswith("order_to_invoice")}
+
+
+def is_heard(system: System) -> bool:
+    """Flower switches the workers' events on; what ran before it did so is not shown."""
+    url = f"http://127.0.0.1:{system.flower_port}/api/tasks"
+    try:
+        return "housekeeping.sweep" in requests.get(url, auth=LOGIN, timeout=10).text
+    except requests.RequestException:
+        return False
+
+
+def test_P11__no_task_runs_for_ever_in_flower(tmp_path: Path) -> None:
+    with (
+        big_sandbox() as sandbox,
+        database(tmp_path) as url,
+        System(tmp_path, sandbox, database_url=url, FLOWER_BASIC_AUTH=":".join(LOGIN)) as system,
+    ):
+        system.start("web", "worker", "beat", "flower")
+        until(lambda: is_heard(system), what="Flower hears of tasks")
+        sandbox.faults.add("sap", "error", "create_order", status=503, times=2)
+        deals = system.sandbox.deals.bulk(6, 2)
+        system.close_all(deals)
+        for message in doubled([system.run_of(deal).id for deal in deals]):
+            with system.redis() as client:
+                client.lpush("crm", message)
+        system.wait_for("done", *deals)
+
+        until(lambda: system.queue_length("crm") == 0, what="every message is taken")
+        ended = {"SUCCESS", "FAILURE", "REVOKED"}
+        until(
+            lambda: len(tasks(system)) > 12 and {task["state"] for task in tasks(system).values()} <= ended,
+            patience_seconds=30,
+            what="Flower shows every task as ended",
+        )
+
+
+def doubled(run_ids: list[str]) -> list[str]:
+    """A second message for the first step of each run, as kombu writes it."""
+    return [
+        json.dumps(message(body=base64.b64encode(json.dumps([[run_id], {}, {"chain": None}]).encode()).decode()))
+        for run_id in run_ids
+    ]
