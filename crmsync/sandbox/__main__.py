@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crmsync.sandbox import Sandbox
 
-LOAD = {"zoho_per_minute": 10**9, "zoho_per_day": 10**9, "zoho_concurrent": 10**6, "salesforce_daily_calls": 10**9}
+LOAD = {"zoho_per_minute": 10**6, "zoho_per_day": 10**9, "zoho_concurrent": 10**4, "salesforce_daily_calls": 10**9}
 
 
 def options() -> argparse.ArgumentParser:
