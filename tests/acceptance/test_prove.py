@@ -20,6 +20,8 @@ PLACES = (
     "order_to_invoice.match_erp_customer:reserved",
     "order_to_invoice.create_order:sent",
     "order_to_invoice.create_invoice:stored",
+    "order_to_invoice.create_invoice:cut",
+    "order_to_invoice.create_order:trickling",
 )
 
 
@@ -58,12 +60,26 @@ def _processes_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
-def test_killed_workers_lose_and_double_nothing(tmp_path: Path, environment: Mapping[str, str]) -> None:
+def test_killed_workers_and_broken_answers_lose_and_double_nothing(
+    tmp_path: Path, environment: Mapping[str, str]
+) -> None:
     html, report = tmp_path / "matrix.html", tmp_path / "matrix.json"
     places = [word for place in PLACES for word in ("--case", place)]
 
     done = subprocess.run(
-        _command("--only", "kill", *places, "--html", str(html), "--json", str(report)),
+        _command(
+            "--only",
+            "kill",
+            "--only",
+            "cut-answers",
+            "--only",
+            "trickling-answers",
+            *places,
+            "--html",
+            str(html),
+            "--json",
+            str(report),
+        ),
         env=environment,
         capture_output=True,
         text=True,
@@ -74,7 +90,7 @@ def test_killed_workers_lose_and_double_nothing(tmp_path: Path, environment: Map
     assert done.returncode == 0, done.stdout + done.stderr
     cases = json.loads(report.read_text())["cases"]
     assert [f"{case['step']}:{case['boundary']}" for case in cases] == [*PLACES, ":"]
-    assert [case["strikes"] for case in cases] == [1, 1, 1, 0]
+    assert [case["strikes"] for case in cases] == [*[1] * len(PLACES), 0]
     assert not any(case["lost"] + case["doubled"] + case["stuck"] for case in cases)
     assert "0 lost, 0 twice, 0 stuck." in html.read_text()
     assert list((tmp_path / "tmp").iterdir()) == []

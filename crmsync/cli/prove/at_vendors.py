@@ -9,9 +9,10 @@ from random import Random
 from typing import Any
 
 from crmsync.cli.prove.plan import CREATES, Case, operation_of
-from crmsync.cli.prove.scene import DEALS, STRIKE_SECONDS, Scene, Tools, several_times
-from crmsync.cli.prove.stage import CALL_SECONDS, SETTLE_SECONDS, until
+from crmsync.cli.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools, several_times
+from crmsync.cli.prove.stage import CALL_SECONDS, SETTLE_SECONDS, WORKERS, until
 from crmsync.cli.prove.subjects import STAMP_SECONDS
+from crmsync.cli.prove.verdict import Expected
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.oddities import ODDITIES
 from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
@@ -21,6 +22,8 @@ from crmsync.sandbox.wire import PLACES
 # again, see docs/reliability.md.
 SLOW_SECONDS = CALL_SECONDS + 0.5 * (CALL_SECONDS + SETTLE_SECONDS)
 ALERT_SECONDS = 45.0
+MOVES = 5
+STREAM_SECONDS = 10.0
 LAG_SECONDS = 0.8 * SETTLE_SECONDS
 SYSTEMS = ("salesforce", "sap", "zoho")
 
@@ -85,7 +88,7 @@ def _each_vendor(tools: Tools, case: Case) -> Scene:
     with tools.subjects.stream(DEALS) as scene.expected:
         hits = [{**spoilt(case.fault, system, tools.random), "system": system} for system in SYSTEMS]
         made = [faults.add(**details, rate=0.1) for details in hits]
-        tools.watch.wait(scene.expected, 20.0)
+        tools.stage.sleep(STREAM_SECONDS)
         scene.broken()
     scene.strikes = sum(fault.hits for fault in made)
     faults.clear()
@@ -116,16 +119,28 @@ def _fail_sign_ins(tools: Tools, ways: Sequence[str | None]) -> None:
 
 
 def org_moves(tools: Tools, _case: Case) -> Scene:
-    """The org moves again and again; what it leaves behind answers in another way each time."""
-    ways = list(OLD_ADDRESSES)
-    tools.random.shuffle(ways)
-    left = iter(ways)
-    return several_times(tools, lambda: tools.stage.sandbox.move_org(next(left)), times=len(ways), pause_seconds=1.0)
+    """The org moves while deals come, and what it leaves behind answers in another way each time.
+
+    The workers begin anew before the next move, with the address that they have kept: no org moves twice in a minute,
+    and a process asks for a new one only now and then.
+    """
+    scene, stage, deals = Scene(), tools.stage, list[Expected]()
+    for old in tools.random.sample(sorted(OLD_ADDRESSES), MOVES):
+        with tools.subjects.stream(FEW) as expected:
+            stage.sleep(0.5)
+            stage.sandbox.move_org(old)
+            scene.broken()
+        deals += expected
+        tools.settle(expected)
+        for name in WORKERS:
+            stage.kill(name)
+    scene.expected = deals
+    return scene
 
 
 def lists_late(tools: Tools, _case: Case) -> Scene:
     """Every list is late, just within the settle time, while the answers to half of all creates are lost."""
-    scene, sandbox = Scene(moves_stock=True), tools.stage.sandbox
+    scene, sandbox = Scene(), tools.stage.sandbox
     _let_lists_lag(sandbox, LAG_SECONDS)
     try:
         with tools.subjects.stream(DEALS) as scene.expected:
@@ -133,7 +148,7 @@ def lists_late(tools: Tools, _case: Case) -> Scene:
             missed, more = tools.subjects.new_deal()
             tools.subjects.win(missed, more, webhook=False)
             tools.subjects.wake("catch_up_deals")  # its stamp is older than its commit: it is not seen yet
-            tools.watch.wait(scene.expected, 20.0)
+            tools.stage.sleep(STREAM_SECONDS)
         sandbox.faults.clear()
         tools.stage.sleep(LAG_SECONDS + STAMP_SECONDS)
         tools.subjects.wake("catch_up_deals")
