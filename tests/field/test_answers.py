@@ -30,6 +30,7 @@ from crmsync.services import Services
 from crmsync.settings import SalesforceSettings, Settings
 from crmsync.store.tables import alerts
 from tests.builders import private_pem
+from tests.field import vendors
 from tests.field.certificates import Authority
 from tests.field.raw_server import (
     CLOSE,
@@ -556,3 +557,15 @@ def test_salesforce_hears_which_client_calls(salesforce: SalesforceSettings) -> 
 
     assert server.requests[0].headers["sforce-call-options"] == "client=crmsync"
     assert server.requests[0].headers["user-agent"] == f"crmsync/{__version__}"
+
+
+@pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("connect", [vendors.salesforce, vendors.sap, vendors.zoho])
+def test_T1__the_doctor_says_what_is_wrong_whatever_the_system_answers(
+    connect: Callable[[str], Any], script: Script
+) -> None:
+    with RawServer(script) as server:
+        checks = connect(server.url).check()
+
+    assert not checks[-1].is_ok
+    assert all(check.detail for check in checks if not check.is_ok)
