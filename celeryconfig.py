@@ -18,6 +18,7 @@ def _queue(name: str) -> Queue:
 
 _address = _settings.broker_address or Address(ensure_running(_settings.home).url)
 broker_url, broker_use_ssl = _address.kombu()
+broker_read_url = broker_write_url = broker_url  # Celery prefers CELERY_BROKER_URL as it is written to broker_url
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker waits for its broker for ever
 broker_pool_limit = 10

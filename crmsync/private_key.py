@@ -58,6 +58,8 @@ def normal_pem(text: str) -> str:
     found = _BLOCK.search(text)
     if found is None:
         _refuse(text, _OTHERS)
+        if text.startswith(("/", "~", ".")) or text.endswith((".pem", ".key", ".der", ".p12", ".pfx")):
+            raise UnusableKeyError("looks like a path: give that in SF_PRIVATE_KEY_FILE")
         raise UnusableKeyError("expected a PEM private key, which begins with -----BEGIN PRIVATE KEY-----")
     body = _BREAKS.sub("", found[2])
     lines = [body[start : start + 64] for start in range(0, len(body), 64)]

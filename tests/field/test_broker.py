@@ -179,6 +179,18 @@ def test_O1__celery_itself_refuses_and_accepts(home: Path, authority: Authority,
     assert accepted.returncode == 0, accepted.stderr
 
 
+def test_O1__celery_reads_its_own_variable_no_other_way(home: Path, authority: Authority, tmp_path: Path) -> None:
+    """Celery would take CELERY_BROKER_URL from the environment, parameters and all."""
+    code = (
+        "from crmsync.celery import app; c = app.connection_for_write();"
+        "print(app.connection_for_read().ssl == c.ssl, c.ssl['cert_reqs'].name, c.ssl['ca_certs'], c.hostname)"
+    )
+    url = f"amqps://u:p@rabbit.example//?ssl_ca_certs={authority.path}"
+    asked = shell("python", "-c", code, cwd=tmp_path, CELERY_BROKER_URL=url)
+
+    assert asked.stdout == f"True CERT_REQUIRED {authority.path} rabbit.example\n", asked.stderr
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "broker.example"], ids=["the right host", "another host"])
 @pytest.mark.parametrize("trusted", [True, False], ids=["known authority", "unknown authority"])
 def test_O1__a_rabbit_over_tls_is_held_to_the_same(host: str, trusted: bool, authority: Authority, home: Path) -> None:
