@@ -28,9 +28,10 @@ def shell_command(command: list[str]) -> str:
     return command[2].replace("$$", "$").removeprefix("exec ")
 
 
-def constraint_names() -> set[str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return {canonical(line.partition("==")[0]) for line in lines if line}
+def locked(name: str) -> dict[str, str]:
+    """What a lock file holds: each package, and what stands behind its name."""
+    entries = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
+    return {canonical(entry.partition("==")[0]): entry for entry in entries}
 
 
 def canonical(name: str) -> str:
@@ -106,9 +107,47 @@ def test_the_celery_configuration_is_part_of_the_package():
 
 
 def test_every_dependency_is_pinned_for_the_image_and_for_ci():
-    wanted = {canonical(Requirement(text).name) for text in requires("crmsync") or []}
+    wanted = [Requirement(text) for text in requires("crmsync") or []]
+    for_image = {canonical(each.name) for each in wanted if "extra" not in str(each.marker)}
 
-    assert wanted <= constraint_names()
+    assert for_image <= set(locked("requirements.lock"))
+    assert {canonical(each.name) for each in wanted} <= set(locked("requirements-test.lock"))
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-test.lock"])
+def test_every_pinned_package_has_a_hash(name):
+    """So that no file of another's making is installed, whatever an index says."""
+    assert [package for package, entry in locked(name).items() if "--hash=sha256:" not in entry] == []
+
+
+def test_the_image_holds_versions_that_were_tested():
+    tested = {package: entry.split()[0] for package, entry in locked("requirements-test.lock").items()}
+
+    assert {
+        package: entry.split()[0] for package, entry in locked("requirements.lock").items()
+    }.items() <= tested.items()
+
+
+def test_the_image_installs_what_is_locked_and_nothing_else():
+    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if "pip install" in line]
+
+    assert all(
+        "--require-hashes" in line or {"--no-deps", "--no-build-isolation"} <= set(line.split()) for line in lines
+    )
+
+
+@pytest.mark.parametrize("name", [*PROCFILE])
+def test_a_container_can_write_its_state_only_and_has_no_privileges(name):
+    service = COMPOSE["services"][name]
+
+    assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])
+    assert (service.get("cap_add"), service["security_opt"]) == (None, ["no-new-privileges:true"])
+    assert re.search(r"^USER [1-9]\d*$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_no_container_has_more_privileges_than_it_starts_with():
+    for service in COMPOSE["services"].values():
+        assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
 
 
 def test_every_dependency_has_its_line_in_the_decisions():
