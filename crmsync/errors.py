@@ -144,6 +144,8 @@ class WaitsForOtherRunError(NotNowError):
 class ProcessFaultError(NotNowError):
     """The machine that crmsync runs on lacks something; the runs wait until it is there."""
 
+    is_definite = False  # it may come after the call that it belongs to
+
     def __init__(
         self,
         message: str | None = None,

@@ -64,7 +64,7 @@ def give_up(error: CrmsyncError, status: int) -> NoReturn:
 def prepare_worker() -> None:
     """A worker that finds its database down begins all the same: its runs wait. What no waiting mends ends it."""
     try:
-        prepared()
+        prepared().store.close()  # a forked child must not find its parent's connections
     except StoreUnavailableError as error:
         logger.error("%s %s", error, error.advice, extra={"action": "store_unavailable"})
     except CrmsyncError as error:

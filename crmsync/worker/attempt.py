@@ -22,6 +22,7 @@ from crmsync.errors import (
     LockedByOtherRunError,
     OutcomeSettlingError,
     OutcomeUnknownError,
+    ProcessFaultError,
 )
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
@@ -152,7 +153,8 @@ class Attempt:
         behaviour = self.services.settings.behaviour
         # Where the vendor itself answered, nothing of the call is under way any more; behind a gateway that gave up,
         # or where no answer came, it may still be at it.
-        has_answered = error.code is not None and error.code not in GATEWAY_CODES
+        is_vendors = error.code is not None and not isinstance(error, ProcessFaultError)
+        has_answered = is_vendors and error.code not in GATEWAY_CODES
         under_way = 0.0 if has_answered else behaviour.call_seconds
         with self.services.store.begin(durable=False) as uow:
             if error.is_definite:

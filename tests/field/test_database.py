@@ -310,6 +310,42 @@ def test_O11__a_file_that_turns_read_only_is_an_outage_until_it_can_be_written(
     store.close()
 
 
+def test_O11__a_full_disk_is_an_outage_until_there_is_room(
+    tmp_path: Path, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'crmsync.db'}", pool_size=1)
+    schema.migrate(store)
+    client = receiver(store)
+    with store.read() as uow:
+        raw = uow.connection.connection.driver_connection
+        (pages,) = raw.execute("PRAGMA page_count").fetchone()
+    raw.execute(f"PRAGMA max_page_count = {pages}")
+
+    while_full = [post_deal(client, number) for number in range(300)]
+    raw.execute("PRAGMA max_page_count = 1000000")
+
+    assert set(while_full) == {200, 503}
+    assert post_deal(client, while_full.index(503)) == 200
+    store.close()
+
+
+def test_O11__a_damaged_file_is_an_outage_with_a_sentence(
+    tmp_path: Path, receiver: Callable[[Store], FlaskClient]
+) -> None:
+    path = tmp_path / "crmsync.db"
+    store = Store(f"sqlite:///{path}")
+    schema.migrate(store)
+    store.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    client = receiver(store)
+
+    assert post_deal(client) == 503
+    with pytest.raises(StoreUnavailableError, match="damaged"):
+        schema.current(store)
+    store.close()
+
+
 def test_O11__a_database_file_that_was_replaced_or_deleted_takes_no_webhook_with_it(
     tmp_path: Path, receiver: Callable[[Store], FlaskClient]
 ) -> None:
@@ -387,7 +423,7 @@ def test_O17__sqlite_waits_for_the_disk_where_it_was_promised(tmp_path: Path) ->
     store.close()
 
 
-@pytest.mark.parametrize("state", ["26000", "42P05", "08P01", "25P01", "0A000", "53300", "57P03", "55P03", "40001"])
+@pytest.mark.parametrize("state", "53100 26000 42P05 08P01 25P01 0A000 53300 57P03 55P03 40001".split())
 def test_O17__an_error_of_a_pooler_or_an_outage_is_known_by_its_sqlstate(state: str) -> None:
     error = psycopg.errors.lookup(state)("words of the server")
 
