@@ -427,7 +427,7 @@ def test_T8__a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch, stat
             careful.call("make order", "POST", "https://books.example/", json={})
         careful.session.close()
 
-    assert proxy.requests[0].line == "CONNECT books.example:443 HTTP/1.0"
+    assert proxy.requests[0].line.rpartition("/")[0] == "CONNECT books.example:443 HTTP"  # 1.0 before Python 3.13
     assert caught.value.is_definite
     assert "pass-word" not in str(caught.value)
 
