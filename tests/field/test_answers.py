@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -432,9 +433,14 @@ def test_T8__a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch, stat
     assert "pass-word" not in str(caught.value)
 
 
-def test_T8__a_proxy_that_trickles_ends_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "through TLS"])
+def test_T8__a_proxy_that_trickles_ends_on_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_encrypted: bool
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.path))
     quick = client(call_seconds=SECONDS)
-    with RawServer(TRICKLES["a first line"]) as proxy:
+    with RawServer(TRICKLES["a first line"], tls=authority.server() if is_encrypted else None) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         error = ends_in_time(lambda: quick.call("make order", "POST", "https://books.example/", json={}))
     quick.session.close()
@@ -569,3 +575,23 @@ def test_T1__the_doctor_says_what_is_wrong_whatever_the_system_answers(
 
     assert not checks[-1].is_ok
     assert all(check.detail for check in checks if not check.is_ok)
+
+
+def test_T4__there_is_no_second_way_out() -> None:
+    """Whoever calls a system by another way than the transport has none of its guards."""
+    package = Path(transport.__file__).parents[1]
+    opens = re.compile(
+        r"import urlopen|urllib\.request|requests\.(get|post|put|request)\(|http\.client import HTTP\w*Con"
+    )
+    others = {"cli/processes.py"}  # asks a receiver on this machine whether it is ready
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if opens.search(path.read_text()) and "sandbox" not in path.parts
+    }
+    sessions = {
+        str(path.relative_to(package)) for path in package.rglob("*.py") if "requests.Session(" in path.read_text()
+    }
+
+    assert found - others == set()
+    assert sessions == {"connectors/transport.py"}
