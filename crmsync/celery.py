@@ -69,6 +69,7 @@ def _prepare_worker(conf: Any, **_: Any) -> None:
     import_module("crmsync.worker.bulkhead").install()
     prepare_worker()
     import_module("crmsync.worker.intake").install(conf)
+    import_module("crmsync.worker.events").install()
     settings = Settings.from_env()
     _refuse_other_accounts(settings)
     _arm(settings.failpoints)

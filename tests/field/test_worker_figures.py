@@ -114,7 +114,7 @@ def tasks(system: System) -> dict[str, dict[str, Any]]:
     url = f"http://127.0.0.1:{system.flower_port}/api/tasks"
     answer = requests.get(url, params={"limit": 5000}, auth=LOGIN, timeout=10)
     found: dict[str, dict[str, Any]] = answer.json()
-    return {each: task for each, task in found.items() if task["name"].startswith("order_to_invoice")}
+    return {each: task for each, task in found.items() if str(task["name"]).startswith("order_to_invoice")}
 
 
 def is_heard(system: System) -> bool:
