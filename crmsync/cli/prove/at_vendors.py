@@ -96,7 +96,7 @@ def _each_vendor(tools: Tools, case: Case) -> Scene:
 
 
 def tokens_expired(tools: Tools, _case: Case) -> Scene:
-    return several_times(tools, tools.stage.sandbox.expire_tokens, times=6, pause_seconds=0.4)
+    return several_times(tools, tools.stage.expire_tokens, times=6, pause_seconds=0.4)
 
 
 def sign_ins_failing(tools: Tools, _case: Case) -> Scene:
@@ -112,7 +112,7 @@ def sign_ins_failing(tools: Tools, _case: Case) -> Scene:
 
 def _fail_sign_ins(tools: Tools, ways: Sequence[str | None]) -> None:
     sandbox = tools.stage.sandbox
-    sandbox.expire_tokens()
+    tools.stage.expire_tokens()
     for system, way in zip(SYSTEMS, ways, strict=True):
         if way:
             sandbox.faults.play(f"{system}-{way}", times=1, **SHORTER.get(way, {}))

@@ -17,6 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy import update
+
 from crmsync.cli.demo.logs import Logs
 from crmsync.cli.processes import COMMANDS, free_ports, specs
 from crmsync.cli.prove.broker import Broker, broker
@@ -26,6 +28,7 @@ from crmsync.cli.prove.slack import Slack
 from crmsync.sandbox import Sandbox
 from crmsync.settings import Settings
 from crmsync.store import Store
+from crmsync.store.tables import tokens
 from crmsync.supervisor import ProcessSpec, Supervisor
 
 LEASE_SECONDS = 3.0
@@ -194,6 +197,12 @@ class Stage:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         return True
+
+    def expire_tokens(self) -> None:
+        """End every token; as if the last time was long ago, for vendors give but a few in ten minutes."""
+        with self.store.begin() as uow:
+            uow.connection.execute(update(tokens).values(renewals=[]))
+        self.sandbox.expire_tokens()
 
     @contextmanager
     def files_limited(self) -> Iterator[None]:
