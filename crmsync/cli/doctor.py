@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @click.command
 @click.option("--send-test-alert", is_flag=True, help="Send a test message to Slack.")
+@click.option("--security", "is_security", is_flag=True, help="Check the hardening list of SECURITY.md instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(*, send_test_alert: bool, as_json: bool) -> None:
+def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
     """Check the configuration, the store, the broker, each system and Slack; exit status 1 if anything fails."""
     findings: list[Finding] = []
-    for finding in _findings(send_test_alert=send_test_alert):
+    for finding in _findings(send_test_alert=send_test_alert, is_security=is_security):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -36,14 +37,16 @@ def doctor(*, send_test_alert: bool, as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-def _findings(*, send_test_alert: bool) -> Iterable[Finding]:
+def _findings(*, send_test_alert: bool, is_security: bool) -> Iterable[Finding]:
     """One by one, so that a person sees how far it is."""
-    from crmsync.cli import checks
+    from crmsync.cli import checks, hardening
 
     try:
         settings = Settings.from_env()
     except ConfigurationError as error:
         return checks.of_configuration(error)
+    if is_security:
+        return hardening.all_of(settings)
     return checks.all_of(settings, send_test_alert=send_test_alert)
 
 

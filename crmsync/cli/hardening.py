@@ -1,0 +1,196 @@
+"""What `crmsync doctor --security` looks at: the hardening list of SECURITY.md, as far as this process can see it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
+
+from crmsync import files
+from crmsync.broker_address import Address
+from crmsync.cli.checks import Finding
+from crmsync.environment import THIS_MACHINE, Secret
+from crmsync.errors import CrmsyncError
+from crmsync.settings import Settings
+
+AREA = "Security"
+LONG_ENOUGH = 24  # characters: what a generator gives, and nobody thinks up
+# What the sandbox, examples and tired people use.
+PUBLIC_WORDS = ("sandbox", "changeme", "change-me", "password", "secret", "crmsync", "123456")
+
+Check = Callable[[Settings], Iterator[tuple[str, str]]]
+"""Yields what is looked at, and what to do about it; "" where nothing is to be done."""
+
+
+def all_of(settings: Settings) -> Iterator[Finding]:
+    for check in CHECKS:
+        for name, advice in check(settings):
+            yield Finding(AREA, name, not advice, advice)
+
+
+def _user(settings: Settings) -> Iterator[tuple[str, str]]:
+    is_root = os.geteuid() == 0
+    yield (
+        "runs without root",
+        "run crmsync as a user of its own: root can read and change everything" if is_root else "",
+    )
+
+
+def _files(settings: Settings) -> Iterator[tuple[str, str]]:
+    paths = [settings.home, *files.exposed(settings.home)[:10]]
+    open_to = [(path, files.open_to_others(path)) for path in paths]
+    advice = "; ".join(f"others may {may} {path}: chmod go= {path}" for path, may in open_to if may)
+    yield "state directory is its owner's alone", advice
+
+
+def _own_key(settings: Settings) -> Iterator[tuple[str, str]]:
+    advice = "the key lies beside the database that it protects: keep it elsewhere, and set CRMSYNC_SECRET_KEY_FILE"
+    yield "secret key is set", "" if settings.secret_key else advice
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, secret in _known(settings).items():
+        yield f"{name} can't be guessed", _weakness(secret)
+
+
+def _known(settings: Settings) -> dict[str, Secret]:
+    """The secrets that we, and not a vendor, made up."""
+    crm, books = settings.salesforce, settings.zoho_books
+    found = {
+        "CRMSYNC_SECRET_KEY": settings.secret_key,
+        "CRMSYNC_TOWER_PASSWORD": settings.tower_password,
+        "CRMSYNC_METRICS_TOKEN": settings.metrics_token,
+        "FLOWER_BASIC_AUTH": settings.flower.basic_auth,
+        "SF_WEBHOOK_SECRET": crm.webhook_secret if crm else None,
+        "ZOHO_WEBHOOK_SECRET": books.webhook_secret if books else None,
+    }
+    return {name: secret for name, secret in found.items() if secret is not None and not secret.is_withheld}
+
+
+def _weakness(secret: Secret) -> str:
+    value = secret.reveal()
+    if any(known.lower() in value.lower() for known in PUBLIC_WORDS):
+        return "it is one that everybody knows: make another with `openssl rand -hex 24`"
+    if len(value) < LONG_ENOUGH or len(set(value)) < 8:
+        return f"less than {LONG_ENOUGH} different enough characters: make another with `openssl rand -hex 24`"
+    return ""
+
+
+def _separate(settings: Settings) -> Iterator[tuple[str, str]]:
+    values = [secret.reveal() for secret in _known(settings).values()]
+    advice = "one secret opens several doors: give each its own" if len(set(values)) < len(values) else ""
+    yield "secrets are different", advice
+    crm = settings.salesforce
+    if crm and crm.webhook_secret and {"bearer", "token"} & set(crm.webhook_forms):
+        shares = [
+            form
+            for form, own in (("bearer", crm.webhook_bearer), ("token", crm.webhook_token))
+            if form in crm.webhook_forms and not own
+        ]
+        names = " and ".join(f"SF_WEBHOOK_{form.upper()}" for form in shares)
+        advice = f"SF_WEBHOOK_SECRET opens {' and '.join(shares)}: set {names}, or leave them out of SF_WEBHOOK_FORMS"
+        yield "each form of webhook has a secret of its own", advice if shares else ""
+
+
+def _broker(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, address in (("REDIS_URL", settings.redis_address), ("CELERY_BROKER_URL", settings.broker_address)):
+        if address:
+            yield f"{name} is encrypted and asks for a password", _broker_advice(address)
+
+
+def _broker_advice(address: Address) -> str:
+    parts = urlsplit(address.url)
+    if parts.scheme in ("unix", "redis+socket"):
+        return ""
+    lacking = []
+    if not address.is_tls and parts.hostname not in THIS_MACHINE:
+        lacking.append("use rediss:// or amqps://: whoever is between can read and change it")
+    if not parts.password:
+        lacking.append("give the server a password and a user of its own for crmsync")
+    return "; ".join(lacking)
+
+
+def _database(settings: Settings) -> Iterator[tuple[str, str]]:
+    parts = urlsplit(settings.database_url)
+    if parts.scheme.startswith("sqlite") or not parts.hostname or parts.hostname in THIS_MACHINE:
+        return
+    mode = parse_qs(parts.query).get("sslmode", ["prefer"])[0]
+    advice = f"sslmode is {mode}: add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL"
+    yield "the database's certificate is checked", "" if mode == "verify-full" else advice
+
+
+def _systems(settings: Settings) -> Iterator[tuple[str, str]]:
+    crm, erp, books = settings.salesforce, settings.sap, settings.zoho_books
+    urls = {
+        "SF_LOGIN_URL": crm.login_url if crm else "",
+        "SAP_BASE_URL": erp.base_url if erp else "",
+        "SAP_TOKEN_URL": erp.token_url if erp and erp.auth == "oauth2" else "",
+        "ZOHO_ACCOUNTS_URL": books.accounts_url if books else "",
+        "ZOHO_API_URL": books.api_url if books else "",
+        "SLACK_API_URL": settings.slack.api_url,
+    }
+    clear = [
+        name for name, url in urls.items() if url.startswith("http:") and urlsplit(url).hostname not in THIS_MACHINE
+    ]
+    advice = f"{', '.join(clear)}: credentials travel in the clear; remove CRMSYNC_ALLOW_HTTP"
+    yield "systems are reached by https", advice if clear else ""
+
+
+def _doors(settings: Settings) -> Iterator[tuple[str, str]]:
+    is_public = settings.host not in THIS_MACHINE
+    apart = bool(settings.admin_port)
+    advice = "set CRMSYNC_ADMIN_PORT, and publish PORT only"
+    yield "private pages are apart from the doors", "" if apart or not is_public else advice
+    is_https = settings.public_url.startswith("https:")
+    front = "put a proxy with TLS in front (docker-compose.yml has one) and set CRMSYNC_PUBLIC_URL to its https address"
+    yield "doors are behind TLS", "" if is_https or not is_public else front
+
+
+def _flower(settings: Settings) -> Iterator[tuple[str, str]]:
+    is_local = settings.flower.address in THIS_MACHINE
+    advice = f"FLOWER_ADDRESS is {settings.flower.address}: leave it to this machine, and reach it by a tunnel"
+    yield "Flower is not published", "" if is_local else advice
+
+
+def _retention(settings: Settings) -> Iterator[tuple[str, str]]:
+    days = settings.behaviour.keep_days
+    yield "personal data ends", "" if days else "CRMSYNC_KEEP_DAYS=0 keeps names and addresses for ever"
+
+
+def _diagnosis(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "no test switch is on", "unset CRMSYNC_FAILPOINTS: it kills workers" if settings.failpoints else ""
+    yield "the log is not at DEBUG", "CRMSYNC_LOG_LEVEL=INFO" if settings.log_level == "DEBUG" else ""
+
+
+def _schema(settings: Settings) -> Iterator[tuple[str, str]]:
+    from crmsync.store import Store, schema
+
+    if settings.has_default_store and not (settings.home / "crmsync.db").exists():
+        return
+    store = Store(settings.database_url)
+    try:
+        found = schema.current(store)
+    except CrmsyncError as error:
+        yield "the database has the tables of this release", str(error)
+        return
+    finally:
+        store.close()
+    advice = f"it is at {found}, this release is at {schema.HEAD}: run `crmsync migrate`, or install the newer release"
+    yield "the database has the tables of this release", "" if found == schema.HEAD else advice
+
+
+CHECKS: tuple[Check, ...] = (
+    _user,
+    _files,
+    _own_key,
+    _secrets,
+    _separate,
+    _broker,
+    _database,
+    _systems,
+    _doors,
+    _flower,
+    _retention,
+    _diagnosis,
+    _schema,
+)
