@@ -85,7 +85,10 @@ def open_engine(url: str, *, pool_size: int, pool_seconds: float) -> Engine:
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> BoundedConnection:
     # Prepared statements belong to a session, and a pooler in transaction mode gives the next one to somebody else.
-    return BoundedConnection.connect(*arguments, **{**_CONNECT, **options, "prepare_threshold": None})
+    # Where there is none, DATABASE_URL may ask for them.
+    asked = options.pop("prepare_threshold", None)
+    prepared = {"prepare_threshold": int(asked) if asked else None}
+    return BoundedConnection.connect(*arguments, **{**_CONNECT, **options, **prepared})
 
 
 def _begin(connection: Connection) -> None:

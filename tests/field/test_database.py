@@ -377,6 +377,21 @@ def test_O11__a_file_that_is_no_database_is_an_outage_with_a_sentence(tmp_path: 
 
 
 @postgres
+def test_O17__statements_are_prepared_only_where_the_address_asks_for_it(database_url: str) -> None:
+    def threshold(url: str) -> int | None:
+        store = Store(url)
+        with store.read() as uow:
+            raw = uow.connection.connection.driver_connection
+        store.close()
+        return raw.prepare_threshold  # type: ignore[union-attr]
+
+    asking = make_url(database_url).update_query_dict({"prepare_threshold": "5"})
+
+    assert threshold(database_url) is None
+    assert threshold(asking.render_as_string(hide_password=False)) == 5
+
+
+@postgres
 def test_O17__nothing_is_left_in_a_session(own_database: str) -> None:
     store = Store(own_database, pool_size=1)
     schema.migrate(store)
