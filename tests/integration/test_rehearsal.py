@@ -17,6 +17,7 @@ from tests.system import System, big_sandbox, database, until
 
 PERSON = {"BillingStreet": "12 Harbour Road", "BillingCity": "Springfield", "BillingCountry": "United States"}
 EMAIL = "ida.berg@example.com"
+_BY_ITSELF = ("seen.", "retention.")
 SECRETS = ("bearer", "oauthtoken", "csrf", "cookie")
 
 Record = list[tuple[str, str, Any]]
@@ -84,8 +85,8 @@ def state_of(system: System) -> Any:
     tables = (runs, ledger, links, locks, history, dead_letters)
     with system.store.read() as uow:
         rows = {table.name: uow.connection.execute(table.select()).all() for table in tables}
-        # The workers beside us say all the time that they are alive.
-        known = [fact for fact in uow.connection.execute(facts.select()) if not fact.name.startswith("seen.")]
+        # The workers beside us write by themselves that they are alive, and when they last looked after the store.
+        known = [each for each in uow.connection.execute(facts.select()) if not each.name.startswith(_BY_ITSELF)]
     return system.sandbox.ledger(), rows, known
 
 
