@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -611,3 +612,40 @@ def test_O13__what_a_newer_release_learned_is_read_by_an_older_one() -> None:
     kept["lines"][0] |= {"tax": {"code": "A1"}}
 
     assert Deal.from_json(kept) == made
+
+
+def test_T3__a_slack_that_hangs_stops_no_sweep(services: Services, messenger: FakeMessenger, broker: list[str]) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def tell(content: Mapping[str, Any], **options: Any) -> str:
+        hangs.set()
+        assert goes_on.wait(30)
+        return ""
+
+    messenger.tell = tell  # type: ignore[method-assign]
+    with services.store.begin() as uow:
+        uow.alerts.add("good", ALERT)
+    delivering = threading.Thread(target=housekeeping.deliver_alerts)
+    delivering.start()
+    assert hangs.wait(30)
+
+    with services.store.begin() as uow:
+        uow.alerts.add("another", ALERT)
+    [run_id] = runs_of(services, 1)
+    housekeeping.sweep_now(services)
+    assert broker == [run_id]
+    with services.store.read() as uow:
+        assert uow.facts.get(watch.SWEEP)
+    goes_on.set()
+    delivering.join()
+
+
+@pytest.mark.parametrize("kind", ["worker", "prefork"])
+def test_T3__a_worker_with_a_bulkhead_ends_cleanly(tmp_path: Path, kind: str) -> None:
+    with big_sandbox() as sandbox, database(tmp_path) as url, System(tmp_path, sandbox, database_url=url) as system:
+        system.start("web", kind, "beat")
+        deal = system.sandbox.deals.create("Last Ltd", email="last@example.com")
+        system.close(deal.id)
+        system.wait_for("done", deal)
+        assert system.terminate(kind) == 0
+        assert "Traceback" not in system.log()
