@@ -29,7 +29,7 @@ from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
 if TYPE_CHECKING:
-    from crmsync.alerts.slack import Messenger
+    from crmsync.alerts.messenger import Messenger
 
 # Which connection fills which role. Moving a company from one ERP to another changes a line here, not a flow.
 ROLES: Mapping[str, str] = {
@@ -106,7 +106,7 @@ class Services:
         """Who takes alerts to people; the processes that tell nobody do without Slack's library."""
         if self._messenger is not None:
             return self._messenger
-        from crmsync.alerts.slack import messenger_of
+        from crmsync.alerts.messenger import messenger_of
 
         return messenger_of(self.settings.slack)
 

@@ -207,52 +207,10 @@ def as_text(content: Mapping[str, Any], occurrences: int) -> str:
     """One line, for the log; escape() it for Slack's notifications."""
     facts = ", ".join(f"{name.lower()} {value}" for name, value in content["facts"])
     told = f"{facts}. {content['cause']}" if facts else content["cause"]
-    return f"{_headline(content, occurrences)}: {told} Next: {content['command']}"
+    return f"{headline(content, occurrences)}: {told} Next: {content['command']}"
 
 
-def as_message(content: Mapping[str, Any], occurrences: int) -> dict[str, Any]:
-    """What Slack's API takes. Nothing in it is looked at for links, mentions or markup, and no page is fetched."""
-    return {
-        "text": escape(visible(as_text(content, occurrences))),
-        "blocks": as_blocks(content, occurrences),
-        "mrkdwn": False,
-        "parse": "none",
-        "link_names": False,
-        "unfurl_links": False,
-        "unfurl_media": False,
-    }
-
-
-def as_blocks(content: Mapping[str, Any], occurrences: int) -> Sequence[dict[str, Any]]:
-    """Slack's Block Kit. What strangers may have written is plain text, where nothing is markup or becomes a link."""
-    fields = [_plain(f"{name}\n{visible(str(value))}", 2000) for name, value in content["facts"]]
-    return [
-        {"type": "header", "text": _plain(visible(_headline(content, occurrences)), 150)},
-        *([{"type": "section", "fields": fields[:10]}] if fields else []),
-        {"type": "section", "text": _plain(f"Cause\n{visible(content['cause'], keep=chr(10))}", 2900)},
-        *([{"type": "section", "text": _mrkdwn(visible(content["advice"]))}] if content["advice"] else []),
-        {"type": "section", "text": _mrkdwn(f"```{visible(content['command']).replace('`', chr(39))}```")},
-    ]
-
-
-def _headline(content: Mapping[str, Any], occurrences: int) -> str:
-    headline = str(content["headline"])
-    return headline if occurrences == 1 else f"{headline} ({occurrences} times; the latest)"
-
-
-def _plain(text: str, longest: int) -> dict[str, Any]:
-    return {"type": "plain_text", "text": escape(text)[:longest], "emoji": False}
-
-
-def _mrkdwn(text: str) -> dict[str, str]:
-    """Our own words, in which an address may become a link."""
-    return {"type": "mrkdwn", "text": escape(text)[:2900]}
-
-
-def escape(text: str) -> str:
-    """Slack's three characters.
-
-    >>> escape("A & B <Ltd>")
-    'A &amp; B &lt;Ltd&gt;'
-    """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def headline(content: Mapping[str, Any], occurrences: int) -> str:
+    """The first line, with how often it happened."""
+    first = str(content["headline"])
+    return first if occurrences == 1 else f"{first} ({occurrences} times; the latest)"

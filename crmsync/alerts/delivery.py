@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from crmsync.errors import RetryableError
 
 if TYPE_CHECKING:
-    from crmsync.alerts.slack import Messenger
+    from crmsync.alerts.messenger import Messenger
 
 logger = logging.getLogger(__name__)
 

@@ -1,45 +1,23 @@
-"""Slack, by an incoming webhook or as a bot; without either, the log."""
+"""Alerts in Slack, by an incoming webhook or as a bot."""
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 
-from crmsync.alerts.content import as_message, as_text
+from crmsync.alerts.blocks import as_message
 from crmsync.connectors.http import Reply, encode, foreign_answer, reply_of, retry_after_seconds
-from crmsync.connectors.transport import exchange, new_session
+from crmsync.connectors.transport import exchange
 from crmsync.errors import RetryableError, UnexpectedAnswerError, VendorUnavailableError
-from crmsync.settings import Secret, SlackSettings
-
-logger = logging.getLogger(__name__)
+from crmsync.settings import Secret
 
 TIMEOUT_SECONDS = 10.0  # for all of an exchange
 SLACK = "Slack"
 
 _WORD = re.compile(r"[a-z_]{1,60}")
-
-
-class Messenger(Protocol):
-    update_seconds: float
-    """How long to wait before a running count is told again."""
-
-    def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        """Deliver an alert, or update the message of that id; returns the message's id, "" if it has none.
-
-        Raises: RetryableError.
-        """
-
-
-def messenger_of(settings: SlackSettings) -> Messenger:
-    if settings.bot_token is not None:
-        return SlackBot(new_session(), settings.api_url, settings.bot_token, settings.channel)
-    if settings.webhook_url is not None:
-        return SlackWebhook(new_session(), settings.webhook_url)
-    return LogMessenger()
 
 
 class SlackBot:
@@ -85,16 +63,6 @@ class SlackWebhook:
         reply = _post(self._session, self._url.reveal(), as_message(content, occurrences), {})
         if reply.status != 200 or "html" in reply.headers.get("Content-Type", "").lower():
             raise _error(reply)
-        return ""
-
-
-class LogMessenger:
-    """Where no Slack is configured: the log, beside the control tower."""
-
-    update_seconds = 300.0
-
-    def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        logger.error("ALERT %s", as_text(content, occurrences), extra={"action": "alert"})
         return ""
 
 

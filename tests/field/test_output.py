@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from crmsync import log
-from crmsync.alerts.content import as_message, dead_letter_alert, escape, stock_digest
+from crmsync.alerts.blocks import as_message, escape
+from crmsync.alerts.content import dead_letter_alert, stock_digest
 from crmsync.cli import failures, screen
 from crmsync.cli.main import cli
 from crmsync.domain.dead_letters import DeadLetter, LetterKind

@@ -10,7 +10,7 @@ import pytest
 
 from crmsync import __version__, errors
 from crmsync.alerts import slack
-from crmsync.alerts.slack import Messenger, messenger_of
+from crmsync.alerts.messenger import Messenger, messenger_of
 from crmsync.settings import Secret, SlackSettings
 from tests.field.certificates import Authority
 from tests.field.raw_server import CLOSE, SILENCE, RawServer, Script, answer, html, redirect, trickled, unpacks_to

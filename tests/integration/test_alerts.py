@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from crmsync.alerts.delivery import deliver
-from crmsync.alerts.slack import Messenger, messenger_of
+from crmsync.alerts.messenger import Messenger, messenger_of
 from crmsync.errors import CrmsyncError, RejectedError, VendorUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.services import Services

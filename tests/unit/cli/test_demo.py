@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 import pytest
 from rich.console import Console
 
-from crmsync.alerts.content import as_blocks, as_text
+from crmsync.alerts.blocks import as_blocks
+from crmsync.alerts.content import as_text
 from crmsync.cli.demo import cast
 from crmsync.cli.demo.audit import Account
 from crmsync.cli.demo.logs import Logs

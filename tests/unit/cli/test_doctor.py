@@ -7,7 +7,7 @@ import json
 import pytest
 
 from crmsync import broker
-from crmsync.alerts.slack import LogMessenger
+from crmsync.alerts.messenger import LogMessenger
 from crmsync.cli import checks
 from crmsync.connectors.base import Check
 from crmsync.errors import VendorUnavailableError
@@ -120,7 +120,7 @@ class Deaf(LogMessenger):
 
 def test_no_message_is_sent_to_slack_unasked(run_cli, systems, monkeypatch):
     monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.slack.example/1")
-    monkeypatch.setattr("crmsync.alerts.slack.messenger_of", lambda _: Deaf())
+    monkeypatch.setattr("crmsync.alerts.messenger.messenger_of", lambda _: Deaf())
 
     assert run_cli("doctor").exit_code == 0
     result = run_cli("doctor", "--send-test-alert")
