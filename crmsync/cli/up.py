@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.child import in_a_child
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
@@ -17,17 +19,22 @@ from crmsync.settings import Settings
 def up() -> None:
     """Run the receiver, the worker, beat and Flower, and Redis where none is configured."""
     from crmsync.cli.processes import specs
-    from crmsync.services import refuse_other_accounts
     from crmsync.supervisor import Supervisor
 
     settings = checked(os.environ)
     refuse_taken_port(settings)
-    refuse_other_accounts(settings)
+    in_a_child(partial(_refuse_other_accounts, settings))
     no_flower = why_no_flower(settings)
     made = [spec for spec in specs(settings) if not (no_flower and spec.name == "flower")]
     supervisor = Supervisor(made, env=os.environ, cwd=Path.cwd())
     screen.console().print(screen.pairs(_facts(settings, no_flower)))
     raise SystemExit(supervisor.run())
+
+
+def _refuse_other_accounts(settings: Settings) -> None:
+    from crmsync.services import refuse_other_accounts
+
+    refuse_other_accounts(settings)
 
 
 def checked(env: Mapping[str, str]) -> Settings:

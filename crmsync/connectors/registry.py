@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from crmsync.connectors.auth import TokenStore
-from crmsync.connectors.base import Connector
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.redis_link import Link
 from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # who asks only what is configured does without requests and redis
+    from crmsync.connectors.auth import TokenStore
+    from crmsync.connectors.base import Connector
+    from crmsync.connectors.redis_link import Link
     from crmsync.connectors.shared_budget import SharedBudget
 
 # connection → (package, where its settings are, the variable whose absence means that it is not configured)
@@ -38,7 +38,7 @@ def connect(connection: str, settings: Settings, *, token_store: TokenStore, bud
     package, vendor_settings = _configured(connection, settings)
     module = import_module(package)  # only what is configured costs memory
     connector = module.connect(vendor_settings, token_store=token_store, behaviour=settings.behaviour, budget=budget)
-    return cast(Connector, connector)
+    return cast("Connector", connector)
 
 
 def claims(settings: Settings) -> Mapping[str, Claim]:

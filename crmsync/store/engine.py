@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection, RootTransaction, event
@@ -13,7 +14,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 
 from crmsync.errors import StoreUnavailableError
-from crmsync.store import faults, postgresql, sqlite
+from crmsync.store import faults, sqlite
 from crmsync.store.unit_of_work import UnitOfWork
 
 POOL_SIZE = 5  # a transaction lasts for milliseconds: the threads of a process take turns
@@ -34,7 +35,8 @@ class Store:
         self.clock = clock
         self.is_closed = False  # for threads that write now and then
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._kind: Any = sqlite if self.is_sqlite else postgresql
+        # By name: PostgreSQL's driver costs 6 MB for each process.
+        self._kind: Any = import_module(f"crmsync.store.{'sqlite' if self.is_sqlite else 'postgresql'}")
         self.engine = self._kind.open_engine(url, pool_size=pool_size, pool_seconds=POOL_SECONDS)
         event.listen(self.engine, "handle_error", _give_up_broken)
         self._writer = threading.Lock()
@@ -54,7 +56,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """A transaction that only reads, and never waits for a writer."""
-        with self.connected(sqlite.READ if self.is_sqlite else postgresql.QUICK) as connection:
+        with self.connected(self._kind.READ) as connection:
             yield UnitOfWork(connection, self.clock())
 
     @contextmanager

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -174,6 +173,12 @@ def _fault_of(error: BaseException) -> Fault | None:
     """None: the statement is wrong."""
     if isinstance(error, sqlite3.Error):
         return _fault_of_sqlite(error)
+    return _fault_of_postgresql(error)
+
+
+def _fault_of_postgresql(error: BaseException) -> Fault | None:
+    import psycopg  # 6 MB for each process, which SQLite spares
+
     if not isinstance(error, psycopg.Error):
         return None
     state = error.sqlstate

@@ -46,6 +46,7 @@ SET LOCAL idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}"""
 
 DURABLE = _BEGIN.format(commit="on")
 QUICK = _BEGIN.format(commit="off")
+READ = QUICK
 # A migration may take as long as it takes, but waits for nobody who sits on a table.
 UNHURRIED = f"""BEGIN; SET LOCAL synchronous_commit = on;
 SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {LOCK_SECONDS * 10_000}"""

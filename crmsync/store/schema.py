@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from crmsync.errors import ConfigurationError
 from crmsync.files import FILE
-from crmsync.store import postgresql, sqlite
+from crmsync.store import sqlite
 from crmsync.store.engine import Store
 
 HEAD = "0010"  # the newest migration: a test compares it with the folder
@@ -77,6 +77,8 @@ def migrate(store: Store) -> None:
 @contextmanager
 def _alone(store: Store) -> Iterator[Connection]:
     if not store.is_sqlite:
+        from crmsync.store import postgresql
+
         with store.connected(postgresql.UNHURRIED) as connection:
             # Until the transaction ends: a lock of the session would stay behind in a pooler.
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
