@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from crmsync.environment import Reader
 from crmsync.needs import WITHHELD
+from crmsync.plain import visible
 
 CA_VARIABLE = "CRMSYNC_BROKER_CA_FILE"
 QUEUE_ARGUMENTS = {"x-queue-type": "classic"}
@@ -23,6 +24,15 @@ QUEUE_ARGUMENTS = {"x-queue-type": "classic"}
 
 _TLS_SCHEMES = ("rediss", "amqps")
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SOCKETS = ("unix", "redis+socket")
+_SECONDS = ("socket_timeout", "socket_connect_timeout", "health_check_interval")
+# Each is one that all clients of such an address know, or that is kept from those who do not.
+_OPTIONS = {
+    "amqp": ("heartbeat", "connect_timeout", "login_method"),
+    "amqps": ("heartbeat", "connect_timeout", "login_method"),
+    "redis+socket": ("virtual_host",),
+}
+_REDIS_OPTIONS = ("db", *_SECONDS)
 _ENCODED = "in a user name or password, @ : / ? # and % are written %40 %3A %2F %3F %23 and %25"
 
 
@@ -53,7 +63,7 @@ class Address:
 
     def kombu(self) -> tuple[str, dict[str, Any] | bool]:
         """The address as kombu, Celery and Flower write it, and what `broker_use_ssl` has to be."""
-        url = self.url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+        url = self.url if self.is_rabbit else _without_options(self.url)
         if not self.is_tls:
             return url, False
         return url, self._amqp_tls() if self.is_rabbit else self._redis_tls()
@@ -83,6 +93,21 @@ def address_of(url: str, ca_file: str = "") -> Address:
     return Address(f"{base}?{rest}" if rest else base, files)
 
 
+def _without_options(url: str) -> str:
+    """A Redis's address as kombu takes it: that ends at an option it does not know, and knows the database only.
+
+    >>> _without_options("redis://cache:6379?socket_timeout=5&db=3"), _without_options("unix:///run/r.sock?db=1")
+    ('redis://cache:6379/3', 'redis+socket:///run/r.sock?virtual_host=1')
+    """
+    base, _, query = url.partition("?")
+    options = dict(parse_qsl(query))
+    database = options.get("db") or options.get("virtual_host")
+    if urlsplit(url).scheme in _SOCKETS:
+        base = base.replace("unix://", "redis+socket://", 1)
+        return f"{base}?virtual_host={database}" if database else base
+    return urlsplit(base)._replace(path=f"/{database}").geturl() if database else base
+
+
 def read_url(reader: Reader, name: str, schemes: tuple[str, ...]) -> str:
     """The address in *name*; what is wrong with it is remembered by *reader*."""
     url = reader.secret_text(name)
@@ -104,7 +129,7 @@ def _problem(url: str, schemes: tuple[str, ...]) -> str:
     scheme = url.partition(":")[0].lower()
     if scheme not in schemes or "://" not in url:
         return f"expected an address starting with one of {', '.join(f'{each}://' for each in schemes)}"
-    return _problem_of_parts(url) or _problem_of_tls(url)
+    return _problem_of_parts(url) or _problem_of_tls(url) or _problem_of_options(url)
 
 
 def _problem_of_parts(url: str) -> str:
@@ -116,7 +141,7 @@ def _problem_of_parts(url: str) -> str:
         is_whole = False
     if not is_whole or "#" in url or "@" in url.partition("://")[2].partition("@")[2] or _host_is_lost(url):
         return f"can't be read: {_ENCODED}"
-    if parts.scheme in ("unix", "redis+socket"):
+    if parts.scheme in _SOCKETS:
         return "" if parts.path.strip("/") else "names no socket: expected unix:///path/of/redis.sock"
     if not parts.hostname:
         return "names no host"
@@ -144,6 +169,19 @@ def _problem_of_tls(url: str) -> str:
             return f"{name} is not supported; {', '.join(_TLS_FILES)} are"
     files = [query[name] for name in _TLS_FILES if name in query]
     return next((f"{path} {problem}" for path in files if (problem := _problem_of_file(path))), "")
+
+
+def _problem_of_options(url: str) -> str:
+    parts = urlsplit(url)
+    known = _OPTIONS.get(parts.scheme, _REDIS_OPTIONS)
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in (*known, *_TLS_FILES, "ssl_cert_reqs", "ssl_check_hostname"):
+            return f"the option {visible(name)} is not supported; {', '.join(known)} are"
+        if name in ("db", "virtual_host") and not re.fullmatch(r"[0-9]{1,5}", value):
+            return f"the option {name} must be a number"
+        if name in (*_SECONDS, "heartbeat", "connect_timeout") and not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", value):
+            return f"the option {name} must be a number of seconds"
+    return ""
 
 
 def _problem_of_file(path: str) -> str:

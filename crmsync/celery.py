@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -41,7 +43,16 @@ def _celery_command() -> str:
     return context.info_name or ""
 
 
+def _ignore_foreign_flower_config() -> None:
+    """Flower runs a flowerconfig.py of the current folder, which may be another project's; --conf names one."""
+    if "flower.command" in sys.modules:
+        from tornado.options import options
+
+        options.conf = os.environ.get("FLOWER_CONF", os.devnull)
+
+
 files.keep_private()  # whatever part of Celery this process is
+_ignore_foreign_flower_config()
 
 app = Celery("crmsync")
 app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed

@@ -249,7 +249,7 @@ def _require_server() -> ServerBinary:
 
 
 def _script(action: str, binary: Path, home: Path) -> list[str]:
-    return [sys.executable, "-m", "crmsync.embedded", action, str(binary), str(home.resolve())]
+    return [sys.executable, "-P", "-m", "crmsync.embedded", action, str(binary), str(home.resolve())]
 
 
 def _arguments(home: Path) -> list[str]:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from crmsync.broker_address import Address, address_of, read_ca_file, read_url
+from crmsync.database_address import problem_of
 from crmsync.environment import Reader, Secret, instant_of
 from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
@@ -252,8 +253,12 @@ def _default_store(home: Path) -> str:
 def _database_url(reader: Reader, home: Path) -> str:
     url = reader.secret_text("DATABASE_URL") or _default_store(home)
     url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
-    if url != WITHHELD and not re.match(r"(sqlite|postgresql\+psycopg)://", url):
-        reader.problems.setdefault("DATABASE_URL", "expected sqlite:///… or postgresql://…")
+    if url == WITHHELD or url == _default_store(home):
+        return url
+    is_known = re.match(r"(sqlite|postgresql\+psycopg)://", url)
+    problem = problem_of(url) if is_known else "expected sqlite:///… or postgresql://…"
+    if problem:
+        reader.problems.setdefault("DATABASE_URL", problem)
     return url
 
 

@@ -51,6 +51,10 @@ _CERTIFICATE = Fault(
     "The certificate of the database was not accepted.", "Check sslrootcert and sslmode in DATABASE_URL."
 )
 _NO_HOST = Fault("The host of the database is unknown.", "Correct the host in DATABASE_URL.")
+_OPTION = Fault(
+    "An option of the database's address has a value that PostgreSQL does not know.",
+    "Correct what follows the ? in DATABASE_URL, such as sslmode.",
+)
 _NOBODY = Fault("Nobody listens at the address of the database.", "Start it, or correct host and port in DATABASE_URL.")
 _SILENT = Fault("The database does not answer.", "Check that it runs and that the network to it is open.")
 _SLOW = Fault("The database took too long.", "Look at its load and at who holds locks in it.")
@@ -125,6 +129,7 @@ _BY_WORDS: Sequence[tuple[str, str, Fault]] = (
     (r"read-only|read.write.*not (found|available)", "25006", _READ_ONLY),
     (r"does not support SSL", "", _NO_SSL),
     (r"certificate", "", _CERTIFICATE),
+    (r"invalid \S+ value|invalid connection option|bad value for", "", _OPTION),
     (r"resolve host|translate host|name or service not known|name resolution", "", _NO_HOST),
     (r"connection refused|no such file or directory", "08001", _NOBODY),
     (r"too many open files", "", _FILES),

@@ -8,6 +8,7 @@ The kernel closes the pipe however the supervisor ends.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import suppress
 from threading import Lock, Thread
@@ -80,6 +81,7 @@ def _start_shell() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={"PATH": os.defpath},  # it needs no secret, and lives as long as all of them
         cwd="/",
         start_new_session=True,
     )

@@ -21,6 +21,7 @@ from crmsync.errors import ConfigurationError
 from crmsync.sandbox import Sandbox
 from crmsync.settings import Settings
 from crmsync.supervisor import Supervisor
+from crmsync.supervisor.guardian import Guardian
 from tests.builders import private_pem
 from tests.system import BIN, ROOT, free_port, until
 
@@ -241,6 +242,15 @@ def own_line(home: Path, *options: str, **env: str) -> subprocess.CompletedProce
 
 
 @acceptance
+def test_P13__a_flowerconfig_of_another_project_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "flowerconfig.py").write_text("raise SystemExit('foreign')")
+    (tmp_path / "ours.py").write_text("raise SystemExit('named')")
+
+    assert "foreign" not in own_line(tmp_path, FLOWER_BASIC_AUTH="operator").stderr
+    assert "named" in own_line(tmp_path, "--conf=ours.py", FLOWER_BASIC_AUTH="operator:geheim").stderr
+
+
+@acceptance
 @pytest.mark.parametrize(
     ("options", "env"),
     [
@@ -300,6 +310,27 @@ def test_O8__crmsync_up_starts_the_work_while_the_port_of_flower_is_taken(tmp_pa
         finally:
             started.end()
     assert "flower " not in started.log.read_text().replace("Flower", "")
+
+
+@needs_proc
+def test_O9__the_guardian_of_crmsync_up_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAP_CLIENT_SECRET", "geheim")
+    guardian = Guardian()
+    try:
+        assert b"geheim" not in Path(f"/proc/{guardian.pid}/environ").read_bytes()
+    finally:
+        guardian.close()
+
+
+def test_P13__the_redis_of_crmsync_up_runs_no_module_of_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "crmsync").mkdir()
+    (tmp_path / "crmsync" / "__init__.py").write_text("raise SystemExit('foreign')")
+
+    ended = subprocess.run(
+        embedded._script("none", Path("x"), tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "KeyError: 'none'" in ended.stderr  # it is our own module that was run
 
 
 def test_O9__the_redis_of_a_plain_celery_command_gets_no_secret(

@@ -20,8 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from kombu import Connection
+from redis import Redis
 
 from crmsync import needs
+from crmsync.broker_address import address_of
 from crmsync.cli.main import cli
 from crmsync.environment import Reader
 from crmsync.errors import ConfigurationError
@@ -357,6 +360,87 @@ def test_O18__an_address_that_leads_nowhere_is_refused(address: str, problem: st
 )
 def test_O18__addresses_that_are_right_are_accepted(address: str) -> None:
     assert problems({"REDIS_URL": address}) == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("postgresql://crm:p@ss@db/crmsync", "%40"),
+        ("postgresql://crm:p@ss/w#rd@db/crmsync", "%40"),
+        ("postgresql://crm:geheim@db:port/crmsync", "a port from 1 to 65535"),
+        ("postgresql://crm:geheim@db:70000/crmsync", "a port from 1 to 65535"),
+        ("postgresql://crm:geheim@one:5432,two:5432/crmsync", "?host=a:5432&host=b:5432"),
+        ("postgresql://crm@db/crmsync?ssl=true", "no option of PostgreSQL"),
+        ("postgresql://crm@db/crmsync?prepare_threshold=often", "must be a number"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("sqlite://crmsync.db", "third slash"),
+        ("sqlite:///crmsync.db?pool=5", "is not supported"),
+        ("mysql://db/crmsync", "expected sqlite:///… or postgresql://…"),
+    ],
+)
+def test_O18__an_address_of_a_database_that_leads_nowhere_is_refused(address: str, problem: str) -> None:
+    found = problems({"DATABASE_URL": address})
+
+    assert set(found) == {"DATABASE_URL"}
+    assert problem in found["DATABASE_URL"]
+    assert "geheim" not in found["DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://crm:p%40w%2F%23@db:5432/crmsync?sslmode=verify-full&sslrootcert=system&prepare_threshold=5",
+        "postgresql://crm:p#w/x:y@db/crmsync",
+        "postgres://",
+        "postgresql:///crmsync?host=/run/postgresql",
+        "postgresql:///crmsync?host=one:5432&host=two:5432&target_session_attrs=read-write",
+        "postgresql://crm@server:geheim@[::1]:5432/crmsync?options=-csearch_path%3Dcrm",
+        "sqlite:////var/lib/crmsync/crmsync.db",
+        "sqlite:///crmsync.db?timeout=5",
+    ],
+)
+def test_O18__addresses_of_databases_that_are_right_are_accepted(address: str) -> None:
+    assert problems({"DATABASE_URL": address}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "problem"),
+    [
+        ("REDIS_URL", "redis://cache/0?nonsense=1", "nonsense is not supported"),
+        ("REDIS_URL", "redis://cache?db=one", "db must be a number"),
+        ("REDIS_URL", "redis://cache?socket_timeout=long", "must be a number of seconds"),
+        ("CELERY_BROKER_URL", "redis+socket:///run/redis.sock?db=1", "virtual_host are"),
+        ("CELERY_BROKER_URL", "amqp://rabbit//?db=1", "heartbeat"),
+        ("CELERY_BROKER_URL", "amqps://rabbit//?heartbeat=often", "must be a number of seconds"),
+    ],
+)
+def test_O18__an_option_that_a_client_of_the_broker_would_choke_on_is_refused(
+    name: str, address: str, problem: str
+) -> None:
+    assert problem in problems({name: address})[name]
+
+
+@pytest.mark.parametrize(
+    ("address", "database"),
+    [
+        ("redis://cache/0?db=3&health_check_interval=5", 3),
+        ("redis://:p%40w@cache:6380/2?socket_timeout=5", 2),
+        ("redis://cache", 0),
+        ("unix:///run/redis.sock?db=4", 4),
+        ("unix:///run/redis.sock?socket_timeout=1&db=4", 4),
+        ("rediss://cache/0?ssl_certfile=/dev/null&db=5", 5),
+    ],
+)
+def test_O1__every_client_uses_the_same_database_of_an_address(address: str, database: int) -> None:
+    ours, options = address_of(address).redis_py()
+    url, _ = address_of(address).kombu()
+
+    assert Redis.from_url(ours, **options).connection_pool.connection_kwargs.get("db", 0) == database
+    with Connection(url) as connection:  # raises for an option that it does not know
+        in_words = url.partition("virtual_host=")[2] or connection.virtual_host.strip("/")  # the former of a socket
+        assert int(in_words or 0) == database
+        assert connection.password in (None, "p@w")
 
 
 def test_settings_are_read_without_the_library_of_keys() -> None:
