@@ -7,7 +7,7 @@ again: that would cost each deal a call. This flow finds it within a minute.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from crmsync.alerts.content import changed_order_alert
@@ -32,6 +32,7 @@ FLOW = Flow(
 )
 AT_ONCE = 40  # order numbers in one query: its address stays well under 2,000 characters
 OVERLAP = timedelta(minutes=5)  # each order is looked at several times: one may be lost some seconds after its answer
+FIRST_LOOK = timedelta(days=1)  # how far back it reaches; and the one after a clock that was ahead
 CHECKPOINT = "compare_orders.until"
 
 
@@ -57,8 +58,7 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
     using = attempt.services
     until = attempt.started_at - timedelta(seconds=using.settings.behaviour.settle_seconds)
     with using.store.read() as uow:
-        checkpoint = uow.facts.get(CHECKPOINT)
-        since = datetime.fromisoformat(checkpoint) if checkpoint else attempt.started_at
+        since = uow.facts.instant(CHECKPOINT) or attempt.started_at - FIRST_LOOK
         return uow.ledger.orders_between(ROLES["orders"], since - OVERLAP, until)
 
 

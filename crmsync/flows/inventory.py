@@ -95,10 +95,10 @@ def write_levels(attempt: Attempt) -> Mapping[str, Any]:
 def _since(attempt: Attempt) -> datetime | None:
     """From when on the catalogue's changes are unknown to us; None: read all of it."""
     with attempt.services.store.read() as uow:
-        whole_at, read_at = uow.facts.get("catalogue.whole_at"), uow.facts.get("catalogue.read_at")
-    if not whole_at or not read_at or attempt.started_at - datetime.fromisoformat(whole_at) >= WHOLE_EVERY:
+        whole_at, read_at = uow.facts.instant("catalogue.whole_at"), uow.facts.instant("catalogue.read_at")
+    if not whole_at or not read_at or attempt.started_at - whole_at >= WHOLE_EVERY:
         return None
-    return datetime.fromisoformat(read_at) - OVERLAP
+    return read_at - OVERLAP
 
 
 def _refuse_nothing(attempt: Attempt, uow: UnitOfWork, totals: Mapping[str, Total]) -> None:

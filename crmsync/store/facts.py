@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime, timedelta
+
 from sqlalchemy import BigInteger, Text, cast, or_, select, update
 
-from crmsync.store.rows import Rows
+from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import facts
 
 
 class Facts(Rows):
     def get(self, name: str) -> str | None:
         return self._connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+
+    def instant(self, name: str, *, longest_ahead: timedelta = timedelta(0)) -> datetime | None:
+        """The instant that is kept; None where there is none, or none that a clock that is right could have written:
+        it lies further ahead than it could.
+        """
+        with suppress(ValueError):
+            kept = datetime.fromisoformat(self.get(name) or "")
+            return kept if kept <= self._now + longest_ahead + CLOCKS else None
+        return None
 
     def set_once(self, name: str, value: str) -> str:
         """Keep the first value ever given; returns it."""

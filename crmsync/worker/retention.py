@@ -26,8 +26,8 @@ def prune(using: Services) -> None:
     """Reduce or delete what came to its end more than CRMSYNC_KEEP_DAYS ago, as far as a second goes."""
     with using.store.read() as uow:
         before = forgotten_before(uow.now, using.settings.behaviour.keep_days)
-        next_at = uow.facts.get(_NEXT)
-    if before is None or (next_at is not None and datetime.fromisoformat(next_at) > using.store.clock()):
+        next_at = uow.facts.instant(_NEXT, longest_ahead=PAUSE)
+    if before is None or (next_at is not None and next_at > using.store.clock()):
         return
     ends_at = time.monotonic() + SECONDS
     for duty in _duties():

@@ -122,6 +122,18 @@ def test_O4__what_a_step_learned_of_persons_is_gone_after_the_set_number_of_days
         assert uow.deliveries.last_received_at("salesforce") is None
 
 
+def test_O15__a_clock_that_was_ahead_puts_off_no_retention(services: Services, clock: FakeClock) -> None:
+    clock.advance(3000 * DAY)
+    retention.prune(services)
+    clock.advance(-3000 * DAY)
+    work_through(services.store, "006A")
+    clock.advance(91 * DAY)
+
+    retention.prune(services)
+
+    assert told(services.store) == []
+
+
 @pytest.mark.parametrize("state", ["active", "stopped"])
 def test_O4__what_is_under_way_or_waits_for_a_person_keeps_what_it_needs(
     services: Services, clock: FakeClock, state: str

@@ -23,9 +23,10 @@ from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.domain.deals import Deal
+from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import AmountMismatchError, BugError, CrmsyncError, InvalidDealError, VendorUnavailableError
-from crmsync.flows import catch_up
+from crmsync.flows import catch_up, compare_orders, inventory
 from crmsync.services import Services
 from crmsync.store.tables import dead_letters as dead_letters_table
 from crmsync.store.tables import runs as runs_table
@@ -41,6 +42,7 @@ from tests.system import RedisServer, System, big_sandbox, database, until
 SAP = "SAP S/4HANA"
 HOUR = 3600.0
 
+ORDER = EntryKey("s4hana", "order", "SF-006A")
 ALERT = {"headline": "It is told", "facts": [], "cause": "", "advice": "", "command": ""}
 
 _FLOW = Flow("watched", subject="deal", steps=("order", "bill"), rereads=())
@@ -329,6 +331,28 @@ def test_O15__catch_up_looks_a_day_back_after_a_wrong_clock(services: Services, 
 
     since, until = catch_up._window(services, catch_up.DEALS, clock.now)
     assert since <= clock.now - timedelta(days=1) < until
+
+
+def test_O15__stock_and_orders_are_read_again_after_a_wrong_clock(services: Services, clock: FakeClock) -> None:
+    for ahead in (timedelta(hours=1), timedelta(days=3000)):
+        with services.store.begin() as uow:
+            for name in ("catalogue.whole_at", "catalogue.read_at", compare_orders.CHECKPOINT):
+                uow.facts.set(name, (clock.now + ahead).isoformat())
+            uow.ledger.reserve(ORDER, "r", certain_at=clock.now)
+            uow.ledger.confirmed(ORDER, {"key": "1", "number": "4711"})
+        clock.advance(HOUR / 4)
+        attempt = Attempt(get(services, runs_of(services, 1)[0]), services, clock.now)
+
+        assert inventory._since(attempt) is None, "the whole catalogue"
+        assert [entry.key for entry in compare_orders._made(attempt)] == [ORDER]
+
+
+def test_O15__what_is_kept_of_an_instant_and_can_not_be_read_is_none(services: Services, clock: FakeClock) -> None:
+    with services.store.begin() as uow:
+        for kept in ("", "yesterday", (clock.now + timedelta(minutes=6)).isoformat()):
+            uow.facts.set("at", kept)
+            assert uow.facts.instant("at") is None
+        assert uow.facts.instant("at", longest_ahead=timedelta(minutes=2)) == clock.now + timedelta(minutes=6)
 
 
 class Ticks(Scheduler):
