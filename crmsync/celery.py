@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 from celery import Celery
+from celery.app import utils
 from celery.local import PromiseProxy
 from celery.signals import celeryd_init, import_modules, setup_logging, task_postrun, worker_process_init
 from celery.states import SUCCESS
@@ -53,6 +55,9 @@ def _ignore_foreign_flower_config() -> None:
 
 files.keep_private()  # whatever part of Celery this process is
 _ignore_foreign_flower_config()
+
+# What `celery report`, `celery inspect conf` and Flower show; Celery itself hides broker_url only.
+utils.HIDDEN_SETTINGS = re.compile(f"{utils.HIDDEN_SETTINGS.pattern}|BROKER_(READ|WRITE)_URL", re.IGNORECASE)
 
 app = Celery("crmsync")
 app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed

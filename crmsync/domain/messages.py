@@ -6,11 +6,13 @@ Nothing of one that is not is quoted: it may hold anything.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 LONGEST_ID = 255
+LONGEST_COUNTDOWN = timedelta(minutes=15)  # a worker keeps what comes later in its memory; ours wait for a minute
+HOUSEKEEPING = "housekeeping."
 
 
 def envelope_fault(envelope: Any) -> str:
@@ -40,10 +42,10 @@ def _is_packed(body: Any, encoding: Any) -> bool:
         return False
 
 
-def fault(headers: Any, payload: Any) -> str:
+def fault(headers: Any, payload: Any, now: datetime | None = None) -> str:
     """What is wrong with a message; "" if nothing is.
 
-    >>> fault({"task": "a.b", "id": "1"}, [["r"], {}, {"chain": [{"task": "a.c"}]}])
+    >>> fault({"task": "a.b", "id": "1"}, [["r"], {}, {"chain": [{"task": "a.c", "args": ["r"]}]}])
     ''
     >>> fault({"task": "a.b", "id": "1"}, {"task": "a.b"})
     'its body is not of the shape that tasks have'
@@ -52,9 +54,13 @@ def fault(headers: Any, payload: Any) -> str:
         return "it names no task"
     if not all(_is_instant(headers.get(name)) for name in ("eta", "expires")):
         return "its times can't be read"
+    if not _is_near(headers.get("eta"), now or datetime.now(UTC)):
+        return "it asks to be kept for long"
+    if not isinstance(headers.get("shadow"), str | None):
+        return "its name can't be read"
     if not _is_count(headers.get("retries")) or not _are_limits(headers.get("timelimit")):
         return "its counts can't be read"
-    return "" if _is_body(payload) else "its body is not of the shape that tasks have"
+    return "" if _is_body(headers["task"], payload) else "its body is not of the shape that tasks have"
 
 
 def _is_id(value: Any) -> bool:
@@ -70,6 +76,13 @@ def _is_instant(value: Any) -> bool:
         return False
 
 
+def _is_near(eta: str | None, now: datetime) -> bool:
+    if eta is None:
+        return True
+    asked = datetime.fromisoformat(eta)
+    return (asked if asked.tzinfo else asked.replace(tzinfo=UTC)) <= now + LONGEST_COUNTDOWN
+
+
 def _is_count(value: Any) -> bool:
     return value is None or (isinstance(value, int) and 0 <= value < 1_000_000)
 
@@ -82,16 +95,33 @@ def _is_limit(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and value >= 0)
 
 
-def _is_body(payload: Any) -> bool:
-    """A step takes the id of a run, a duty of housekeeping nothing."""
+def chained(payload: Any) -> Sequence[str]:
+    """The tasks that shall follow, by name, of a message without a fault."""
+    return [each["task"] for each in (payload[2] or {}).get("chain") or ()]
+
+
+def _is_body(task: str, payload: Any) -> bool:
+    """A step takes the id of a run, and other steps follow; a duty of housekeeping takes nothing."""
     if not isinstance(payload, list | tuple) or len(payload) != 3:
         return False
     args, options, embedded = payload
-    is_call = isinstance(args, list) and len(args) <= 1 and all(map(_is_id, args)) and options == {}
-    return is_call and (embedded is None or (isinstance(embedded, Mapping) and _is_chain(embedded.get("chain"))))
+    return _are_args(task, args) and options == {} and (embedded is None or _is_embedded(embedded))
 
 
-def _is_chain(chain: Any) -> bool:
-    if chain is None:
-        return True
-    return isinstance(chain, list) and all(isinstance(each, Mapping) and _is_id(each.get("task")) for each in chain)
+def _are_args(task: str, args: Any) -> bool:
+    count = 0 if task.startswith(HOUSEKEEPING) else 1
+    return isinstance(args, list) and len(args) == count and all(map(_is_id, args))
+
+
+def _is_embedded(embedded: Any) -> bool:
+    """Only a chain: what else Celery could do after a task, crmsync's messages never ask for."""
+    if not isinstance(embedded, Mapping) or any(embedded.get(name) for name in ("callbacks", "errbacks", "chord")):
+        return False
+    chain = embedded.get("chain")
+    return chain is None or (isinstance(chain, list) and all(map(_is_link, chain)))
+
+
+def _is_link(link: Any) -> bool:
+    if not isinstance(link, Mapping) or not _is_id(link.get("task")) or not _are_args(link["task"], link.get("args")):
+        return False
+    return not any(link.get(name) for name in ("kwargs", "options", "subtask_type", "chord_size"))

@@ -11,8 +11,8 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 
+from crmsync import files
 from crmsync.errors import ConfigurationError
-from crmsync.files import FILE
 from crmsync.store import sqlite
 from crmsync.store.engine import Store
 
@@ -84,8 +84,10 @@ def _alone(store: Store) -> Iterator[Connection]:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
             yield connection
         return
-    lock = os.open(f"{make_url(store.url).database or 'memory'}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE)
+    lock_file = f"{make_url(store.url).database or 'memory'}.lock"
+    lock = os.open(lock_file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, files.FILE)
     try:
+        files.take_from_others(Path(lock_file))  # an earlier release let others read it
         fcntl.flock(lock, fcntl.LOCK_EX)
         with store.connected(sqlite.DURABLE) as connection:
             yield connection

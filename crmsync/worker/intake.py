@@ -15,8 +15,10 @@ from celery.worker import consumer as celery_consumer
 from celery.worker.control import Panel
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
+from redis import ResponseError
 
-from crmsync.domain.messages import envelope_fault, fault
+from crmsync.celery import app
+from crmsync.domain.messages import chained, envelope_fault, fault
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class Channel(redis_transport.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _dropped("it is not JSON")
 
 
@@ -37,6 +39,10 @@ class Transport(redis_transport.Transport):
     """Hands on what has the form of kombu's messages."""
 
     Channel = Channel
+
+    # What Redis refuses (it is read-only, full, or holds something else under a queue's name) does not end the worker:
+    # it connects again until Redis does not refuse it any more.
+    connection_errors = (*redis_transport.Transport.connection_errors, ResponseError)
 
     def _deliver(self, message: Any, queue: str) -> None:
         problem = envelope_fault(message)
@@ -54,7 +60,7 @@ class Consumer(celery_consumer.Consumer):
 
         def on_message(message: Any) -> Any:
             try:
-                problem = _fault(message)
+                problem = _fault(message) or _unknown(message)
                 if not problem:
                     return handle(message)
             except self.connection_errors:
@@ -83,6 +89,13 @@ def _fault(message: Any) -> str:
     except Exception as error:
         return f"its body can't be read ({type(error).__name__})"
     return fault(message.headers, payload)
+
+
+def _unknown(message: Any) -> str:
+    """A chain that this release can't send on is sent by the sweeper, with the steps that it has."""
+    names = (message.headers["task"], *chained(message.payload))
+    is_ours = all(name in app.tasks and not name.startswith("celery.") for name in names)
+    return "" if is_ours else "this release has no such task"
 
 
 def _dropped(problem: str) -> None:

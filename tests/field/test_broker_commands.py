@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +20,7 @@ from crmsync.domain.dead_letters import DeadLetter
 from crmsync.services import Services
 from crmsync.store import Store, schema
 from crmsync.worker.neighbours import CAUSE, Neighbours
-from tests.system import RedisServer, System, big_sandbox, database, until
+from tests.system import BIN, RedisServer, System, big_sandbox, database, until
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,21 @@ def message(**changes: Any) -> dict[str, Any]:
     return made
 
 
+def body(*parts: Any) -> str:
+    return base64.b64encode(json.dumps(parts).encode()).decode()
+
+
+def embedding(**embedded: Any) -> dict[str, Any]:
+    """A message that asks for something after its task."""
+    return message(body=body(["0" * 32], {}, embedded))
+
+
+def next_step(**changes: Any) -> dict[str, Any]:
+    return {"task": "order_to_invoice.create_order", "args": ["0" * 32], "kwargs": {}, "options": {}} | changes
+
+
+TOO_DEEP = "[" * 100_000 + "]" * 100_000
+
 MALFORMED: dict[str, Any] = {
     "not json": "not json",
     "not text": b"\xff\xfe\x00",
@@ -91,9 +108,19 @@ MALFORMED: dict[str, Any] = {
     "properties that are a list": message(properties=[1]),
     "a delivery tag that is a list": message(properties__delivery_tag=[1]),
     "no delivery info": message(properties__delivery_info=None),
-    "a chain of numbers": message(
-        body=base64.b64encode(json.dumps([["0" * 32], {}, {"chain": [1, 2]}]).encode()).decode()
-    ),
+    "an eta of another century": message(headers__eta="2126-01-01T00:00:00+00:00"),
+    "a name that is an object": message(headers__shadow={"a": 1}),
+    "a step of no run": message(body=body([], {}, {})),
+    "a task of Celery's own": message(headers__task="celery.chunks"),
+    "a chain of numbers": embedding(chain=[1, 2]),
+    "a chain of nobody's tasks": embedding(chain=[next_step(task="of_another_release.step")]),
+    "a chain without a run": embedding(chain=[next_step(args=5)]),
+    "a chain with options": embedding(chain=[next_step(options={"countdown": "soon"})]),
+    "callbacks of numbers": embedding(callbacks=[5]),
+    "errbacks of numbers": embedding(errbacks=5),
+    "a chord": embedding(chord={"task": "housekeeping.sweep"}),
+    "too deep an envelope": TOO_DEEP,
+    "too deep a body": message(body=base64.b64encode(TOO_DEEP.encode()).decode()),
 }
 
 
@@ -110,6 +137,9 @@ def test_O2__the_worker_outlives_every_malformed_message(system: System, queue: 
     system.wait_for("done", deal, patience_seconds=30)
     assert worker.poll() is None
     assert "Unrecoverable" not in system.log()
+    assert "raised outside body" not in system.log()
+    with system.redis() as client:
+        until(lambda: client.hlen("unacked") == 0, patience_seconds=20, what="none takes the place of another for ever")
     assert "Connection to broker lost" not in system.log()
 
 
@@ -195,6 +225,49 @@ def test_O2__a_message_that_says_it_is_a_dead_letter_replays_none(system: System
         client.lpush("crm", json.dumps(forged))
     until(lambda: "asked for a replay" in system.log(), patience_seconds=20, what="the message is refused")
     assert system.letters() == [letter]
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[tuple[System, Any]]:
+    with RedisServer() as server, big_sandbox() as sandbox:
+        server.start()
+        with System(tmp_path, sandbox, redis_url=server.url) as system, system.redis() as client:
+            yield system.start("web", "worker"), client
+
+
+def test_O2__a_worker_outlives_a_redis_that_refuses(own_broker: tuple[System, Any]) -> None:
+    system, client = own_broker
+    ended: dict[str, int | None] = {}
+    until(lambda: client.scard("_kombu.binding.crm"), what="the worker listens")
+
+    def refuses(name: str) -> None:
+        until(lambda: "Connection to broker lost" in system.log(), patience_seconds=20, what=name)
+        ended[name] = system.processes["worker"].poll()
+        for log in system.home.glob("worker*.log"):
+            log.write_text("")
+
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    refuses("read-only, as after a failover")
+    client.execute_command("REPLICAOF", "NO", "ONE")
+    client.delete("crm")
+    client.set("crm", "no list")
+    refuses("something else under a queue's name")
+    client.delete("crm")
+
+    deal = system.sandbox.deals.create("Refused Ltd", email="refused@example.com")
+    system.close(deal.id)
+    system.wait_for("done", deal, patience_seconds=40)
+    assert set(ended.values()) == {None}
+
+
+@pytest.mark.parametrize("address", ["redis://crm:geheim@127.0.0.1:1/0", "amqp://crm:geheim@127.0.0.1:1/v"])
+def test_O8__what_celery_shows_of_its_settings_holds_no_password(address: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "CRMSYNC_HOME": str(tmp_path), "CELERY_BROKER_URL": address}
+    done = subprocess.run(
+        [str(BIN / "celery"), "-A", "crmsync", "report"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert "broker_read_url" in done.stdout, done.stderr
+    assert "geheim" not in done.stdout
 
 
 def test_O21__a_message_for_an_unknown_run_is_not_dropped_without_a_word(system: System) -> None:
