@@ -66,7 +66,7 @@ __all__ = [
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
-UNAUTHORIZED = 401
+UNAUTHORIZED, INTERNAL_ERROR = 401, 500
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -184,12 +184,16 @@ class VendorClient:
         try:
             return sign_in()
         except errors.AuthenticationError as error:
-            refused = of_account(error)
-            self._account_refused(refused, "")
-            raise refused from None
+            raise self.refused(error) from None
         except (errors.VendorUnavailableError, errors.CertificateError) as error:
             self._budget.signed_out(error)
             raise
+
+    def refused(self, error: errors.AuthenticationError) -> errors.AccountRefusedError:
+        """*error*, as one of the account: from now on all calls wait."""
+        refused = of_account(error)
+        self._account_refused(refused, "")
+        return refused
 
     def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
         self._budget.account_refused(operation, " ".join(filter(None, (str(error), error.advice))))
@@ -225,7 +229,9 @@ class VendorClient:
         error = self._error(call.operation, reply)
         is_refused = reply.status == UNAUTHORIZED or isinstance(error, errors.AccountRefusedError)
         learn = self._budget.unsettled if is_refused else self._budget.learn
-        learn(reply.headers, reply.status)
+        # Some outages are told under 400 or 200.
+        is_outage = isinstance(error, errors.VendorUnavailableError)
+        learn(reply.headers, max(reply.status, INTERNAL_ERROR) if is_outage else reply.status)
         return reply, error
 
     def _exchange(self, call: Call, address: str, credentials: Mapping[str, str]) -> Reply:

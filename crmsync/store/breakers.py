@@ -42,7 +42,7 @@ class Breakers(Rows):
         known: dict[str, Any] = {"failures": breakers.c.failures + 1, "system": system}
         if reason:
             known |= {"reason": reason[:_REASON_LENGTH], "operations": before.with_refused(operation)[:_REASON_LENGTH]}
-        elif not before.is_open or before.failures + 1 >= threshold:
+        elif not before.is_open or (before.operations and before.failures + 1 >= threshold):
             known |= {"reason": "", "operations": ""}
         mine = breakers.c.connection == connection
         self._connection.execute(update(breakers).where(mine).values(**known))

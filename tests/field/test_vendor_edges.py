@@ -13,7 +13,7 @@ from crmsync.connectors import renewals
 from crmsync.connectors.grants import access_token
 from crmsync.connectors.http import Renewal
 from crmsync.connectors.s4hana import csrf
-from crmsync.connectors.salesforce.api import trusted
+from crmsync.connectors.salesforce.addresses import trusted
 from crmsync.domain.documents import Document, OrderRequest
 from tests.builders import customer, deal
 from tests.field.raw_server import RawServer, Script, answer, html, redirect
@@ -297,7 +297,7 @@ def test_T9__a_token_goes_to_no_host_but_salesforces(new: str) -> None:
         write_back(salesforce(before.url, authorizer=Moved(before.url, new)))
 
     assert len(before.requests) == 1
-    with pytest.raises(errors.ConfigurationError, match="sends no credentials"):
+    with pytest.raises(errors.AccountRefusedError, match="sends no credentials"):
         trusted(new, "https://login.salesforce.com")
 
 

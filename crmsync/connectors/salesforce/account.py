@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.domain.accounts import Claim
 from crmsync.settings import SalesforceSettings
 

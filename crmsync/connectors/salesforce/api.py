@@ -9,35 +9,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from crmsync.connectors.http import Authorizer, ReadLines, Reply, VendorClient, speaks_csv
-from crmsync.connectors.salesforce.causes import MOVED
+from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
 from crmsync.domain.tokens import AccessToken
-from crmsync.errors import (
-    CertificateError,
-    ConfigurationError,
-    CrmsyncError,
-    UnexpectedAnswerError,
-    VendorUnavailableError,
-)
+from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, UnexpectedAnswerError
 
-SYSTEM = "Salesforce"
-
-_ADDRESS = re.compile(r"(https?)://([A-Za-z0-9.-]{1,253}|\[::1\])(?::\d{1,5})?")
-_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
-# Where organizations live: production, sandboxes, government, and the operator in China
-# (help.salesforce.com, "My Domain URL Formats").
-_SALESFORCE_HOSTS = (
-    "salesforce.com",
-    "force.com",
-    "salesforce.mil",
-    "cloudforce.com",
-    "database.com",
-    "sfcrmproducts.cn",
-)
-_MOVED_STATUS = re.compile(r"HTTP (3\d\d|40[0-9]|410|421)")
-ASK_AGAIN_SECONDS = 300.0
+ASK_AGAIN_SECONDS = 300.0  # where the organization may have moved
+ASK_SOON_SECONDS = 10.0  # where it surely has: the sign-in may name the old address for a while
+PATIENCE_SECONDS = 120.0  # after which a person must hear of it
 _CSV = "text/csv"
 _NEXT_PAGE = re.compile(r"/services/data/v\d{1,3}\.\d/query/[A-Za-z0-9_~%.-]{1,500}")
 
@@ -75,16 +55,25 @@ class SalesforceApi:
         self._extra_hosts = extra_hosts
         self._trusted = ""
         self._asked_at = float("-inf")
+        self._lost_since: float | None = None  # when an address was first given up of which no other was named
         self._lock = threading.Lock()
 
     def instance(self) -> str:
         """The organization's address, signing in where no token is at hand.
 
-        Raises: ConfigurationError for an address to which no credentials may be sent.
+        Raises: AccountRefusedError for an address to which no credentials may be sent; then all calls wait.
         """
-        address = self._client.signed_in(self._authorizer.token).instance_url
-        if address != self._trusted:
-            self._trusted = trusted(address, self._login_url, self._extra_hosts)
+        return self._client.signed_in(self._address)
+
+    def _address(self) -> str:
+        """That of the token at hand; one that is not to be trusted may be of yesterday, so it is asked for anew."""
+        address = self._authorizer.token().instance_url
+        if address == self._trusted:
+            return address
+        if not is_trusted(address, self._login_url, self._extra_hosts) and self._may_ask(ASK_SOON_SECONDS):
+            self._authorizer.renew(self._authorizer.headers())
+            address = self._authorizer.token().instance_url
+        self._trusted = trusted(address, self._login_url, self._extra_hosts)
         return address
 
     def account(self) -> str:
@@ -116,29 +105,65 @@ class SalesforceApi:
             return f"{self.instance()}{path}"
 
         try:
-            return self._client.call(operation, method, url, **options)
+            reply = self._client.call(operation, method, url, **options)
         except CrmsyncError as error:
-            if not may_have_moved(error) or not self._has_moved(address):
+            if not may_have_moved(error):
                 raise
-        return self._client.call(operation, method, url, **options)
+            self._follow(error, address)
+            reply = self._client.call(operation, method, url, **options)
+        self._lost_since = None
+        return reply
 
-    def _has_moved(self, address: str) -> bool:
-        """Whether a new sign-in names another address than *address*; in vain at most once in five minutes."""
+    def _follow(self, error: CrmsyncError, address: str) -> None:
+        """Sign in anew, for the address that the organization has instead of *address*.
+
+        Raises: *error* where it has none; where it surely has, and the sign-in does not name it yet, NotNowError, and
+        AccountRefusedError after a while.
+        """
+        is_certain = has_moved(error)
+        if self._has_moved(address, ASK_SOON_SECONDS if is_certain else ASK_AGAIN_SECONDS):
+            self._lost_since = None
+        elif is_certain:
+            raise self._not_yet()
+        else:
+            raise error
+
+    def _has_moved(self, address: str, seconds: float) -> bool:
+        """Whether a new sign-in names another address than *address*; asked in vain at most once in *seconds*.
+
+        Past the breaker: what this finds out is why nobody answers.
+        """
         try:
-            if self.instance() == address and self._may_ask():
-                self._client.signed_in(lambda: self._authorizer.renew(self._authorizer.headers()))
-            has_moved = self.instance() != address
+            if self._address() == address and self._may_ask(seconds):
+                self._authorizer.renew(self._authorizer.headers())
+            is_elsewhere = self._address() != address
         except CrmsyncError:
             return False  # the call's own failure says more
-        if has_moved:
+        if is_elsewhere:
             self._asked_at = float("-inf")
-        return has_moved
+        return is_elsewhere
 
-    def _may_ask(self) -> bool:
+    def _may_ask(self, seconds: float) -> bool:
         with self._lock:
-            is_due = time.monotonic() - self._asked_at > ASK_AGAIN_SECONDS
+            is_due = time.monotonic() - self._asked_at > seconds
             self._asked_at = time.monotonic() if is_due else self._asked_at
             return is_due
+
+    def _not_yet(self) -> CrmsyncError:
+        now = time.monotonic()
+        self._lost_since = self._lost_since or now
+        if now - self._lost_since < PATIENCE_SECONDS:
+            what = "The organization has another address in Salesforce by now, and the sign-in does not name it yet."
+            return NotNowError(what, wait_seconds=ASK_SOON_SECONDS, system=SYSTEM)
+        return self._client.refused(
+            AccountRefusedError(
+                "The organization has another address in Salesforce by now, but the sign-in still names the old one.",
+                system=SYSTEM,
+                operation="token",
+                advice="Set SF_LOGIN_URL to its present My Domain or to https://login.salesforce.com, restart, then "
+                "run `crmsync doctor`.",
+            )
+        )
 
     def query(self, operation: str, soql: str) -> Iterator[Any]:
         """Every row that *soql* finds."""
@@ -174,49 +199,6 @@ class SalesforceApi:
 
     def _query(self, operation: str, soql: str) -> Any:
         return self._send(operation, "GET", f"{self._data}/query", params={"q": soql}).body
-
-
-def may_have_moved(error: CrmsyncError) -> bool:
-    """Whether a failure at an address may mean that the organization has another one by now.
-
-    That is said by Salesforce, by a redirect or a page without it, or nobody answers at the address any more.
-    """
-    if isinstance(error, CertificateError) or error.code == MOVED:
-        return True
-    is_silent = error.code is None
-    return isinstance(error, VendorUnavailableError) and (is_silent or bool(_MOVED_STATUS.fullmatch(error.code or "")))
-
-
-def trusted(address: str, login_url: str, extra_hosts: Collection[str] = ()) -> str:
-    """*address*, if the token may be sent there: https to a host of Salesforce, of the sign-in, or of *extra_hosts*.
-
-    In the clear only on this machine, or on the sign-in's host: that settings.py has let the sign-in be in the clear is
-    the user's will (CRMSYNC_ALLOW_HTTP).
-
-    >>> trusted("https://acme.my.salesforce.com", "https://login.salesforce.com")
-    'https://acme.my.salesforce.com'
-    """
-    found = _ADDRESS.fullmatch(address)
-    if found:
-        scheme, host = found[1], found[2].lower()
-        login = urlsplit(login_url)
-        is_ours = host == login.hostname or _is_below(host, (*_SALESFORCE_HOSTS, *extra_hosts))
-        if host in _THIS_MACHINE or (
-            is_ours if scheme == "https" else login.scheme == "http" and host == login.hostname
-        ):
-            return address
-    raise ConfigurationError(
-        "Salesforce names an address for its API to which crmsync sends no credentials: it must start with https:// "
-        "and be Salesforce's own.",
-        system=SYSTEM,
-        operation="token",
-        field_errors={"instance_url": "is no address of Salesforce that starts with https://"},
-        advice="Check SF_LOGIN_URL; a host of your own goes into SF_EXTRA_HOSTS. Then run `crmsync doctor`.",
-    )
-
-
-def _is_below(host: str, domains: Collection[str]) -> bool:
-    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
 def unexpected(operation: str, field: str, problem: str) -> UnexpectedAnswerError:

@@ -13,7 +13,8 @@ from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import VendorClient, new_session
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi, TokenAuthorizer
+from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.api import SalesforceApi, TokenAuthorizer
 from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
 from crmsync.connectors.salesforce.deals import DealReader

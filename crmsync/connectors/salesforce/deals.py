@@ -8,7 +8,8 @@ from typing import Any
 from marshmallow import Schema
 
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi
+from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.domain.deals import Deal
 from crmsync.errors import PermanentError, RecordNotFoundError
 from crmsync.settings import SalesforceSettings

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from crmsync.connectors.base import Check
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.api import SYSTEM, SalesforceApi
+from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
 from crmsync.settings import SalesforceSettings
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from crmsync.connectors.budget import NOTHING, Announcement, Quota
-from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.settings import SalesforceSettings
 
 CONNECTION = "salesforce"

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
-from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.ids import BULK_JOB_PREFIX, full_id
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
 from crmsync.domain.catch_up import WonDeal

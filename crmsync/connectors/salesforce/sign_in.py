@@ -15,7 +15,7 @@ from crmsync import errors
 from crmsync.connectors.grants import jwt_bearer
 from crmsync.connectors.http import Failure
 from crmsync.connectors.salesforce.account import told_by
-from crmsync.connectors.salesforce.api import SYSTEM
+from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import SalesforceSettings
 

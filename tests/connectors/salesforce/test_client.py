@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from crmsync.connectors.salesforce import connect
-from crmsync.connectors.salesforce.api import trusted
+from crmsync.connectors.salesforce.addresses import trusted
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import check
 from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import (
+    AccountRefusedError,
     ConfigurationError,
     InvalidDealError,
     PermanentError,
@@ -434,7 +435,7 @@ class TestAddress:
         ],
     )
     def test_the_token_does_not_go_to(self, address: str, login_url: str) -> None:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(AccountRefusedError):
             trusted(address, login_url)
 
     def test_nothing_is_sent_to_an_address_in_the_clear(
@@ -442,7 +443,7 @@ class TestAddress:
     ) -> None:
         authorizer.instance_url = "http://acme.my.salesforce.com"
 
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(AccountRefusedError):
             crm().fetch_deal(DEAL)
 
         assert not salesforce.calls
