@@ -14,8 +14,9 @@ from redis import Redis
 from crmsync import failpoints, log
 from crmsync.alerts.content import account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
-from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.auth import FreshTokens
+from crmsync.connectors.base import Catalogue, Check, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
+from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, claims, connect, is_configured
 from crmsync.domain.breaker import Breaker
@@ -61,6 +62,7 @@ class Services:
         self.settings = settings
         self.store = store
         self._messenger = messenger
+        self._is_handed_in = connectors is not None
         self._connect = connectors or self._connect_configured
         self._connected: dict[str, Connector] = {}
         self.link = redis_link(settings)
@@ -174,10 +176,33 @@ class Services:
         return self.accounts.unconfirmed()
 
     def _connect_configured(self, connection: str) -> Connector:
-        budget = budget_of(connection, self.settings, self.link)
-        breaker = SharedBreaker(connection, budget.quota.system, self._breakers())
-        guarded = GuardedBudget(budget, breaker, met=partial(self.accounts.met, connection))
+        guarded = self._guarded(connection, self._breakers())
+        if self.accounts.has_new_credentials(connection):
+            self._breakers().look_now(connection)
         return connect(connection, self.settings, token_store=self._tokens(), budget=guarded)
+
+    def examine(self, connection: str) -> list[Check]:
+        """What `crmsync doctor` finds: with a sign-in of its own, past the breaker. Where all is well, that closes.
+
+        Raises: as connector().
+        """
+        connector = self.connector(connection)
+        if not self._is_handed_in:
+            connector = connect(
+                connection,
+                self.settings,
+                token_store=FreshTokens(self._tokens()),
+                budget=self._guarded(connection, NeverOpen()),
+            )
+        checks = connector.check()
+        if all(check.is_ok for check in checks):
+            self._breakers().found_well(connection, connector.system)
+        return checks
+
+    def _guarded(self, connection: str, breakers: BreakerStore) -> GuardedBudget:
+        budget = budget_of(connection, self.settings, self.link)
+        breaker = SharedBreaker(connection, budget.quota.system, breakers)
+        return GuardedBudget(budget, breaker, met=partial(self.accounts.met, connection))
 
     def _breakers(self) -> BreakerWatch:
         pasteable = self.settings.pasteable

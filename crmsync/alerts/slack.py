@@ -18,6 +18,19 @@ TIMEOUT_SECONDS = 10.0  # for all of an exchange
 SLACK = "Slack"
 
 _WORD = re.compile(r"[a-z_]{1,60}")
+# Why a message can't be updated any more: it was deleted or is too old, its channel is gone, another bot wrote it.
+_GONE = frozenset(
+    {
+        "message_not_found",
+        "cant_update_message",
+        "edit_window_closed",
+        "channel_not_found",
+        "is_inactive",
+        "is_archived",
+        "not_in_channel",
+        "no_permission",
+    }
+)
 
 
 class SlackBot:
@@ -32,12 +45,23 @@ class SlackBot:
         self._channel = channel
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        channel, _, stamp = message_id.partition(":")
-        if stamp:
-            answer = self._call("chat.update", {"channel": channel, "ts": stamp, **as_message(content, occurrences)})
-        else:
-            answer = self._call("chat.postMessage", {"channel": self._channel, **as_message(content, occurrences)})
+        message = as_message(content, occurrences)
+        answer = self._updated(message_id, message) or self._call(
+            "chat.postMessage", {"channel": self._channel, **message}
+        )
         return f"{answer.get('channel')}:{answer.get('ts')}"
+
+    def _updated(self, message_id: str, message: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """None where there is no such message, or it can't be updated any more: then it is posted anew."""
+        channel, _, stamp = message_id.partition(":")
+        if not stamp:
+            return None
+        try:
+            return self._call("chat.update", {"channel": channel, "ts": stamp, **message})
+        except VendorUnavailableError as error:
+            if error.code not in _GONE:
+                raise
+            return None
 
     def _call(self, method: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
@@ -85,5 +109,6 @@ def _error(reply: Reply, word: str = "") -> RetryableError:
         f"Slack answered {word if _WORD.fullmatch(word) else reply.status}.",
         system=SLACK,
         operation="alert",
+        code=word if _WORD.fullmatch(word) else None,
         retry_after_seconds=retry_after_seconds(reply.headers),
     )

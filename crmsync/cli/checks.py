@@ -170,13 +170,12 @@ def _systems(services: Services) -> Iterator[Finding]:
 
     for connection in connections():
         try:
-            connector = services.connector(connection)
+            system, checks = services.connector(connection).system, services.examine(connection)
         except CrmsyncError as error:
             yield _failed(connection, "configuration", error)
             continue
-        for check in connector.check():
-            name = check.name.removeprefix(f"{connector.system}: ")
-            yield Finding(connector.system, name, check.is_ok, check.detail)
+        for check in checks:
+            yield Finding(system, check.name.removeprefix(f"{system}: "), check.is_ok, check.detail)
 
 
 def _slack(settings: Settings, services: Services | None, *, send_test_alert: bool) -> Iterator[Finding]:

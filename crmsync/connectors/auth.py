@@ -46,6 +46,25 @@ class TokenStore(Protocol):
         """
 
 
+class FreshTokens:
+    """A store whose token is fetched anew the first time it is needed: what the kept one says may be of yesterday."""
+
+    def __init__(self, store: TokenStore) -> None:
+        self._store = store
+        self._fetched: set[str] = set()
+
+    def read(self, connection: str) -> AccessToken | None:
+        return self._store.read(connection) if connection in self._fetched else None
+
+    def renew(self, connection: str, *, stale: str | None, fetch: Fetch, limit: RenewalLimit | None) -> AccessToken:
+        if connection not in self._fetched:
+            kept = self._store.read(connection)
+            stale = kept.value if kept else None
+        token = self._store.renew(connection, stale=stale, fetch=fetch, limit=limit)
+        self._fetched.add(connection)
+        return token
+
+
 class SharedToken:
     """The authorizer of a vendor whose token is shared; *scheme* is the word before it in the header."""
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from crmsync.connectors.budget import Budget
 from crmsync.domain.breaker import Breaker
@@ -29,7 +29,14 @@ class BreakerStore(Protocol):
     def take_probe(self, connection: str, *, seconds: float) -> bool: ...
 
     def failed(
-        self, connection: str, system: str, *, is_probe: bool, reason: str = "", operation: str = ""
+        self,
+        connection: str,
+        system: str,
+        *,
+        is_probe: bool,
+        reason: str = "",
+        operation: str = "",
+        least_hold_seconds: float = 0.0,
     ) -> None: ...
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None: ...
@@ -70,7 +77,7 @@ class SharedBreaker:
     def _not_now(self, known: Breaker) -> NotNowError:
         why = known.reason or f"{self._system} does not answer"
         return NotNowError(
-            f"{why.rstrip('.')}; crmsync looks again soon.",
+            f"{why.rstrip('.')}; crmsync looks again by itself.",
             wait_seconds=self._store.wait_seconds(known) + random.uniform(0.5, 1) * SPREAD_SECONDS,
             system=self._system,
         )
@@ -82,14 +89,21 @@ class SharedBreaker:
                 self._store.succeeded(self._connection, self._system, operation=operation)
             self._forget()
 
-    def failed(self, *, is_probe: bool, reason: str = "", operation: str = "") -> None:
+    def failed(self, *, is_probe: bool, reason: str = "", operation: str = "", least_hold_seconds: float = 0.0) -> None:
         """The system did not answer, or answered with an internal error. Never raises.
 
         *reason*: it refuses the account, so nobody needs to try again: the breaker opens at once, for this *operation*
         or, without one, for all.
         """
         with suppress(StoreUnavailableError):
-            self._store.failed(self._connection, self._system, is_probe=is_probe, reason=reason, operation=operation)
+            self._store.failed(
+                self._connection,
+                self._system,
+                is_probe=is_probe,
+                reason=reason,
+                operation=operation,
+                least_hold_seconds=least_hold_seconds,
+            )
         self._forget()
 
     def _current(self) -> Breaker:
@@ -102,6 +116,25 @@ class SharedBreaker:
     def _forget(self) -> None:
         with self._lock:
             self._read_at = 0.0
+
+
+class NeverOpen:
+    """For who looks whatever the breaker says, and neither opens nor closes it."""
+
+    def read(self, connection: str) -> Breaker:
+        return Breaker(connection)
+
+    def wait_seconds(self, breaker: Breaker) -> float:
+        return 0.0
+
+    def take_probe(self, connection: str, *, seconds: float) -> bool:
+        return True
+
+    def failed(self, connection: str, system: str, **facts: Any) -> None:
+        pass
+
+    def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
+        pass
 
 
 class GuardedBudget:
@@ -160,8 +193,9 @@ class GuardedBudget:
         is_certain = isinstance(error, CertificateError) or self._sign_ins_lost >= SIGN_INS_LOST_MAX
         self._breaker.failed(is_probe=self._here.looked(), reason=f"Signing in fails: {error}" if is_certain else "")
 
-    def account_refused(self, operation: str, reason: str) -> None:
-        self._breaker.failed(is_probe=self._here.looked(), reason=reason, operation=operation)
+    def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
+        is_probe = self._here.looked()
+        self._breaker.failed(is_probe=is_probe, reason=reason, operation=operation, least_hold_seconds=hold_seconds)
 
     def refused(self, retry_after_seconds: float | None) -> None:
         self._budget.refused(retry_after_seconds)

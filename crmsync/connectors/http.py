@@ -126,7 +126,9 @@ class VendorClient:
         headers: Mapping[str, str] | None = None,
         budget: Budget = UNLIMITED,
         speaks: Speaks = speaks_anything,
+        refused_hold_seconds: float = 0.0,
     ) -> None:
+        """After a sign-in that was refused nobody tries another for *refused_hold_seconds*: it may lock the user."""
         self.system = system
         self.session = session
         self._authorizer = authorizer
@@ -135,6 +137,7 @@ class VendorClient:
         self._headers = dict(headers or {})
         self._budget = budget
         self._speaks = speaks
+        self._refused_hold_seconds = refused_hold_seconds
         self._renewals: defaultdict[str, Renewals] = defaultdict(Renewals)
 
     def call(
@@ -196,7 +199,10 @@ class VendorClient:
         return refused
 
     def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
-        self._budget.account_refused(operation, " ".join(filter(None, (str(error), error.advice))))
+        hold = 0.0 if operation else self._refused_hold_seconds
+        seldom = f"crmsync looks once in {hold / 60:.0f} minutes, lest the user be locked." if hold else ""
+        reason = " ".join(filter(None, (str(error), error.advice, seldom)))
+        self._budget.account_refused(operation, reason, hold_seconds=hold)
 
     def _signed(self, call: Call, scope: str) -> Answer:
         """The answer to *call*, with credentials that were renewed where they had ended."""

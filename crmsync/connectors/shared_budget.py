@@ -115,7 +115,7 @@ class SharedBudget:
     def unsettled(self, headers: Mapping[str, str], status: int) -> None:
         self.learn(headers, status)
 
-    def account_refused(self, operation: str, reason: str) -> None:
+    def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
         pass
 
     def signed_out(self, error: CrmsyncError) -> None:

@@ -16,6 +16,7 @@ from datetime import datetime
 
 FIRST_HOLD_SECONDS = 15.0
 LONGEST_HOLD_SECONDS = 300.0  # a hold that lasts longer was written by a wrong clock, and counts as over
+PASSWORD_HOLD_SECONDS = 1800.0  # save where a system locks a user whose password was wrong a few times
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         return self.opened_at is not None
+
+    @property
+    def longest_hold_seconds(self) -> float:
+        return PASSWORD_HOLD_SECONDS if self.reason else LONGEST_HOLD_SECONDS
 
     def holds(self, operation: str) -> bool:
         """Whether it is open for this *operation*; "" is the sign-in, which belongs to all of them.
@@ -64,7 +69,7 @@ class Breaker:
         if not self.is_open or self.retry_at is None:
             return 0.0
         left = (self.retry_at - now).total_seconds()
-        return left if 0 < left <= LONGEST_HOLD_SECONDS else 0.0
+        return left if 0 < left <= self.longest_hold_seconds else 0.0
 
 
 def hold_seconds(probes: int) -> float:

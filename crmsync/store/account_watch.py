@@ -43,6 +43,12 @@ class AccountWatch:
             known = uow.accounts.all()
         return {each for each in told if each in known and known[each].credentials != self.mark(each)}
 
+    def has_new_credentials(self, connection: str) -> bool:
+        """Whether no call has been taken with the present ones yet."""
+        with self._store.read() as uow:
+            known = uow.accounts.get(connection)
+        return known is None or known.credentials != self.mark(connection)
+
     def mark(self, connection: str) -> str:
         """The fingerprint of the credentials. A token is kept with it, and never used with other credentials."""
         return self._marks[connection]

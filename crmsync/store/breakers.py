@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 
-from crmsync.domain.breaker import LONGEST_HOLD_SECONDS, Breaker, hold_seconds
+from crmsync.domain.breaker import Breaker, hold_seconds
+from crmsync.domain.runs import RunStatus
 from crmsync.store.rows import Rows
-from crmsync.store.tables import breakers
+from crmsync.store.tables import breakers, history, runs
 
 _REASON_LENGTH = 300
 
@@ -30,7 +31,15 @@ class Breakers(Rows):
         return Breaker(**row._mapping) if row is not None else None
 
     def failed(
-        self, connection: str, *, system: str, threshold: int, is_probe: bool, reason: str = "", operation: str = ""
+        self,
+        connection: str,
+        *,
+        system: str,
+        threshold: int,
+        is_probe: bool,
+        reason: str = "",
+        operation: str = "",
+        least_hold_seconds: float = 0.0,
     ) -> bool:
         """Count a failure. True if people don't know of it: the breaker opens, or has a *reason* now.
 
@@ -48,23 +57,23 @@ class Breakers(Rows):
         self._connection.execute(update(breakers).where(mine).values(**known))
         if before.is_open:
             if is_probe:
-                self._hold(connection, before.probes + 1)
+                self._hold(connection, before.probes + 1, least_hold_seconds)
             return bool(reason and not before.reason)
         if before.failures + 1 < threshold and not reason:
             return False
         opens = update(breakers).where(mine, breakers.c.opened_at.is_(None)).values(opened_at=self._now)
         is_first = self._connection.execute(opens).rowcount == 1
-        self._hold(connection, 0)
+        self._hold(connection, 0, least_hold_seconds)
         return is_first
 
-    def _hold(self, connection: str, probes: int) -> None:
-        retry_at = self._now + timedelta(seconds=hold_seconds(probes))
+    def _hold(self, connection: str, probes: int, least_seconds: float) -> None:
+        retry_at = self._now + timedelta(seconds=max(least_seconds, hold_seconds(probes)))
         statement = update(breakers).where(breakers.c.connection == connection)
         self._connection.execute(statement.values(retry_at=retry_at, probes=probes))
 
     def probe(self, connection: str, *, seconds: float) -> bool:
         """Take the right to look whether the system answers; nobody else may for *seconds*."""
-        longest = timedelta(seconds=LONGEST_HOLD_SECONDS)
+        longest = timedelta(seconds=self.get(connection).longest_hold_seconds)
         is_due = or_(breakers.c.retry_at <= self._now, breakers.c.retry_at > self._now + longest)
         statement = (
             update(breakers)
@@ -72,6 +81,21 @@ class Breakers(Rows):
             .values(retry_at=self._now + timedelta(seconds=seconds))
         )
         return self._connection.execute(statement).rowcount == 1
+
+    def look_now(self, connection: str) -> None:
+        """Whoever comes next may look whether the system answers."""
+        statement = update(breakers).where(breakers.c.connection == connection, breakers.c.opened_at.is_not(None))
+        self._connection.execute(statement.values(retry_at=self._now, probes=0))
+
+    def wake_waiting(self) -> int:
+        """Let the runs that wait for any system, which cost them no attempt, come back now. Returns how many."""
+        newest = select(func.max(history.c.id)).where(history.c.run_id == runs.c.id).scalar_subquery()
+        last = history.alias()
+        is_waiting = exists().where(last.c.id == newest, last.c.event == "waiting")
+        statement = update(runs).where(
+            runs.c.status == RunStatus.ACTIVE.value, runs.c.lease_until.is_(None), runs.c.due_at > self._now, is_waiting
+        )
+        return self._connection.execute(statement.values(due_at=self._now, queued_until=None)).rowcount
 
     def succeeded(self, connection: str, operation: str = "") -> Breaker | None:
         """Forget the failures. Returns the breaker as it was, if it was open and is not any more.

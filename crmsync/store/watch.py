@@ -7,6 +7,7 @@ from typing import Any
 
 from crmsync.domain.breaker import Breaker
 from crmsync.store.engine import Store
+from crmsync.store.unit_of_work import UnitOfWork
 
 Tell = Callable[[str, Breaker], Mapping[str, Any]]
 
@@ -31,8 +32,18 @@ class BreakerWatch:
         with self._store.begin(durable=False) as uow:
             return uow.breakers.probe(connection, seconds=seconds)
 
-    def failed(self, connection: str, system: str, *, is_probe: bool, reason: str = "", operation: str = "") -> None:
+    def failed(
+        self,
+        connection: str,
+        system: str,
+        *,
+        is_probe: bool,
+        reason: str = "",
+        operation: str = "",
+        least_hold_seconds: float = 0.0,
+    ) -> None:
         facts: dict[str, Any] = {"system": system, "is_probe": is_probe, "reason": reason, "operation": operation}
+        facts["least_hold_seconds"] = least_hold_seconds
         with self._store.begin() as uow:
             if uow.breakers.failed(connection, threshold=self._threshold, **facts):
                 breaker = uow.breakers.get(connection)
@@ -42,7 +53,23 @@ class BreakerWatch:
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
         with self._store.begin() as uow:
-            was_open = uow.breakers.succeeded(connection, operation)
-            if was_open:
-                uow.alerts.close(f"breaker:{connection}")
-                uow.alerts.add_once(f"closed:{connection}:{was_open.opened_at}", self._closed(system, was_open))
+            self._tell_closed(uow, connection, system, uow.breakers.succeeded(connection, operation))
+
+    def found_well(self, connection: str, system: str) -> None:
+        """Somebody has looked past the breaker, and all is well: the runs that wait go on at once."""
+        with self._store.begin() as uow:
+            if not uow.breakers.get(connection).is_open:
+                return
+            uow.breakers.look_now(connection)
+            if not uow.breakers.get(connection).operations:  # nobody has tried those
+                self._tell_closed(uow, connection, system, uow.breakers.succeeded(connection))
+            uow.breakers.wake_waiting()
+
+    def look_now(self, connection: str) -> None:
+        with self._store.begin() as uow:
+            uow.breakers.look_now(connection)
+
+    def _tell_closed(self, uow: UnitOfWork, connection: str, system: str, was_open: Breaker | None) -> None:
+        if was_open is not None:
+            uow.alerts.close(f"breaker:{connection}")
+            uow.alerts.add_once(f"closed:{connection}:{was_open.opened_at}", self._closed(system, was_open))

@@ -537,6 +537,32 @@ def test_T13__a_stream_that_is_cut_is_an_outage_and_no_list_of_refused_rows(
             crm.bulk_rejections("750xx0000000001AAA:5", lambda: None)
 
 
+@pytest.mark.parametrize("size", [0.4, 0.5], ids=["in a row", "between rows"])
+@pytest.mark.parametrize("name", ["failedResults", "unprocessedrecords"])
+def test_T13__fewer_rows_than_the_job_has_counted_are_no_whole_list(
+    salesforce: SalesforceSettings, name: str, size: float
+) -> None:
+    """An answer that ends with its connection has no length that tells."""
+    lines = b"".join(refused_rows(4)).splitlines(keepends=True)
+    whole = b"".join(lines)
+    content = b"".join(lines[:3]) if size == 0.5 else whole[: len(b"".join(lines[:3])) + 20]
+    failed, processed = (4, 4) if name == "failedResults" else (0, 0)
+    job = {"id": "750xx0000000001AAA", "state": "JobComplete"}
+    job |= {"numberRecordsProcessed": processed, "numberRecordsFailed": failed}
+    with RawServer() as server:
+        server.at("/services/data/v68.0/jobs", answer(json.dumps(job).encode()))
+        head = b"HTTP/1.0 200 OK\r\nContent-Type: text/csv\r\nConnection: close\r\n\r\n"
+        path = f"/services/data/v68.0/jobs/ingest/750xx0000000001AAA/{name}"
+
+        def cut(peer: Peer) -> None:
+            peer.send(head + content)
+            peer.close()
+
+        server.at(path, cut)
+        with pytest.raises(errors.VendorUnavailableError, match=f"in the middle of {name}"):
+            bulk_writer(salesforce, server.url).bulk_rejections("750xx0000000001AAA:4", lambda: None)
+
+
 @pytest.fixture
 def salesforce() -> SalesforceSettings:
     env = {

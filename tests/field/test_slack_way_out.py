@@ -108,3 +108,24 @@ def test_what_slack_refuses_is_named_by_its_word() -> None:
         pytest.raises(errors.VendorUnavailableError, match="Slack answered channel_not_found"),
     ):
         tell(bot(server))
+
+
+@pytest.mark.parametrize(
+    "word", ["message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_archived"]
+)
+def test_T1__a_message_that_cannot_be_updated_any_more_is_posted_anew(word: str) -> None:
+    refused = answer(b'{"ok": false, "error": "%s"}' % word.encode())
+    with RawServer(answer(TOLD)) as server:
+        server.at("/api/chat.update", refused)
+        assert bot(server).tell(ALERT, occurrences=7, message_id="C0:9.9") == "C1:171.1"
+
+    assert [request.path for request in server.requests] == ["/api/chat.update", "/api/chat.postMessage"]
+
+
+@pytest.mark.parametrize("word", ["ratelimited", "internal_error", "invalid_auth"])
+def test_T1__what_passes_does_not_post_a_message_twice(word: str) -> None:
+    refused = answer(b'{"ok": false, "error": "%s"}' % word.encode())
+    with RawServer(refused) as server, pytest.raises(errors.RetryableError, match=word):
+        bot(server).tell(ALERT, occurrences=7, message_id="C0:9.9")
+
+    assert [request.path for request in server.requests] == ["/api/chat.update"]

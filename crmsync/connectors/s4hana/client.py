@@ -21,6 +21,7 @@ from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchem
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, StockReader
+from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
 from crmsync.domain.customers import Customer, CustomerMatch
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.stock import StockRow
@@ -204,6 +205,7 @@ def _client(
         headers={"Accept": "application/json", "Accept-Language": settings.language},
         budget=budget,
         speaks=spoken,
+        refused_hold_seconds=PASSWORD_HOLD_SECONDS,
     )
 
 

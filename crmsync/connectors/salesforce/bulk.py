@@ -100,10 +100,13 @@ class BulkJobs:
 
     def _refused(self, job: Job, answer: Mapping[str, Any], keep_alive: KeepAlive) -> Iterator[Rejection]:
         """What an answer leaves open is asked for: a row that is thought to be written is not written again."""
-        if answer["failed"] != 0:
-            yield from self._results(job, "failedResults", ("Id", "sf__Error"), self._failed, keep_alive)
-        if answer["processed"] != job.rows:
-            yield from self._results(job, "unprocessedrecords", ("Id",), _unprocessed, keep_alive)
+        failed, processed = answer["failed"], answer["processed"]
+        if failed != 0:
+            yield from self._results(job, "failedResults", ("Id", "sf__Error"), self._failed, failed or 0, keep_alive)
+        if processed != job.rows:
+            # Whether the failed count as processed is unverified, so this is the least that there are.
+            least = 0 if processed is None else job.rows - processed - (failed or 0)
+            yield from self._results(job, "unprocessedrecords", ("Id",), _unprocessed, least, keep_alive)
 
     def _results(
         self,
@@ -111,18 +114,26 @@ class BulkJobs:
         name: str,
         columns: Sequence[str],
         rejection: Callable[[Mapping[str, str]], Rejection],
+        least: int,
         keep_alive: KeepAlive,
     ) -> list[Rejection]:
-        """A line at a time: each comes with a sentence of Salesforce, or with a trigger's whole text."""
+        """A line at a time: each comes with a sentence of Salesforce, or with a trigger's whole text.
 
-        def read(lines: Iterator[str]) -> list[Rejection]:
+        Raises: VendorUnavailableError for fewer than *least*: an answer without a length ends wherever it is cut.
+        """
+        found: list[Rejection] = []
+
+        def read(lines: Iterator[str]) -> None:
             try:
-                return [rejection(row) for row in bulk_csv.rows(lines, columns)]
+                found.extend(map(rejection, bulk_csv.rows(lines, columns)))
             except ValueError as error:
-                raise unexpected(_RESULTS, name, "is no CSV with the columns of the job") from error
+                if not found or len(found) >= least:
+                    raise unexpected(_RESULTS, name, "is no CSV with the columns of the job") from error
 
         keep_alive()
-        found: list[Rejection] = self._api.read_csv(_RESULTS, f"{job.path}/{name}", read)
+        self._api.read_csv(_RESULTS, f"{job.path}/{name}", read)
+        if len(found) < least:
+            raise _cut(name)
         return found
 
     def _failed(self, row: Mapping[str, str]) -> Rejection:
@@ -171,6 +182,10 @@ def _csv(fields: Sequence[str], levels: Sequence[StockLevel]) -> str:
 
 def _unprocessed(row: Mapping[str, str]) -> Rejection:
     return Rejection(row["Id"], NOT_PROCESSED)
+
+
+def _cut(name: str) -> VendorUnavailableError:
+    return VendorUnavailableError(f"Salesforce broke off in the middle of {name}.", system=SYSTEM, operation=_RESULTS)
 
 
 def _lost(message: str) -> VendorUnavailableError:

@@ -38,6 +38,7 @@ def systems(monkeypatch):
 
     def use(*found):
         monkeypatch.setattr(Services, "connector", lambda *_: FakeSystem(*found))
+        monkeypatch.setattr(Services, "examine", lambda *_: FakeSystem(*found).check())
 
     use(Check("sign-in", True))
     return use
