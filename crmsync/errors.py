@@ -47,7 +47,7 @@ No message may hold a secret, a person, an address or a vendor's raw text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class CrmsyncError(Exception):
@@ -322,6 +322,17 @@ class WrongTypeError(WebhookError):
 
     status_code = 415
     reason = "type"
+
+
+class WrongMethodError(WebhookError):
+    """The door is called by another method."""
+
+    status_code = 405
+    reason = "method"
+
+    def __init__(self, methods: Sequence[str]) -> None:
+        super().__init__(f"Set the webhook to {methods[0]}: this address is for senders, not for browsers.")
+        self.methods = methods
 
 
 class NotStoredError(WebhookError):

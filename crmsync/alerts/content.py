@@ -110,16 +110,17 @@ _DOORS = {
     "zoho_payment": "Zoho Books, payment",
 }
 _REASONS = {
-    "missing": "nothing proves the call",
-    "format": "the proof has another form",
-    "mismatch": "the proof does not fit",
+    "missing": "no signature or secret was sent",
+    "format": "the signature or secret has the wrong form",
+    "mismatch": "the signature or secret is wrong",
     "stale": "signed more than five minutes ago",
-    "organization": "another organisation",
-    "closed": "no secret is set, or this form is switched off",
+    "organization": "sent by another organisation",
+    "closed": "no secret is set here, or this form is switched off",
     "malformed": "the body can't be read",
     "too_large": "the body is too large",
-    "type": "the body has another type or encoding",
-    "left_out": "a notification without a deal",
+    "type": "the body has the wrong type or encoding",
+    "method": "the wrong HTTP method; POST is right",
+    "left_out": "a notification without a deal was left out",
     "not_stored": "the database did not answer",
 }
 
@@ -136,8 +137,8 @@ def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> di
         "facts": [[refusal_name(door, reason), f"{count:,} until now"] for door, reason, count in totals][:10],
         "cause": "Calls at a door of the receiver were refused. Either a sender is not set up as crmsync is, or "
         "somebody else calls.",
-        "advice": "Compare the secret, the form of the body and the organisation at the sender with crmsync's "
-        "variables; the log has each reason. What was announced is not lost: catch-up finds it, later.",
+        "advice": "Look each reason up under “Refused webhooks” in docs/runbook.md, and correct the sender; the log "
+        "has the last ones. What was announced is not lost: catch-up finds it, later.",
         "command": command,
     }
 

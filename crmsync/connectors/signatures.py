@@ -36,6 +36,18 @@ def same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
+def as_sent(value: str) -> str:
+    """A header's text. The server reads headers as Latin-1; nearly all senders write UTF-8.
+
+    >>> as_sent("vÃ¶llig geheim"), as_sent("völlig geheim")
+    ('völlig geheim', 'völlig geheim')
+    """
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
 def is_one_of(given: str, expected: Sequence[str]) -> bool:
     return any([same(given, each) for each in expected])  # a list: each is compared
 

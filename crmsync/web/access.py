@@ -5,11 +5,13 @@ from __future__ import annotations
 import hmac
 import logging
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask.sansio.app import App
+from werkzeug.datastructures import Authorization
 
 from crmsync.passwords import SECRET_KEY_FILE, TOWER_USER, kept, tower_password
 from crmsync.settings import Settings
+from crmsync.web.sparing import Sparing
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ HEADERS = {
 def guard(app: App, settings: Settings) -> None:
     """Give *app* the tower's password, and the key that signs the cookie of a form."""
     app.extensions["crmsync_tower_password"] = tower_password(settings)
+    app.extensions["crmsync_wrong_passwords"] = Sparing()
     app.secret_key = _session_key(settings)
     app.config.update(
         SESSION_COOKIE_NAME="crmsync_tower",
@@ -35,7 +38,7 @@ def guard(app: App, settings: Settings) -> None:
 
 def is_operator(app: Flask) -> bool:
     """True if the request carries the user and password; takes as long for a near miss as for a far one."""
-    given, password = request.authorization, app.extensions["crmsync_tower_password"]
+    given, password = _given(), app.extensions["crmsync_tower_password"]
     if given is None or given.type != "basic":
         return False
     is_user = _equal(given.username or "", TOWER_USER)
@@ -44,17 +47,24 @@ def is_operator(app: Flask) -> bool:
 
 def may_read_figures(app: Flask) -> bool:
     """The operator, or a scraper with the token that is set for it."""
-    token, given = app.extensions["crmsync"].settings.metrics_token, request.authorization
+    token, given = app.extensions["crmsync"].settings.metrics_token, _given()
     if token is not None and given is not None and given.type == "bearer":
         return _equal(given.token or "", token.reveal())
     return is_operator(app)
 
 
 def ask_for_password() -> Response:
-    if request.authorization is not None:
+    if "Authorization" in request.headers and current_app.extensions["crmsync_wrong_passwords"].allows():
         logger.warning("wrong password", extra={"action": "tower_refused", "client": request.remote_addr})
     text = "User crmsync; password: CRMSYNC_TOWER_PASSWORD, else the file tower.password in the state directory.\n"
     return Response(text, 401, {"WWW-Authenticate": 'Basic realm="crmsync", charset="UTF-8"'}, mimetype="text/plain")
+
+
+def _given() -> Authorization | None:
+    try:
+        return request.authorization
+    except ValueError:  # bytes beyond ASCII where base64 is due
+        return None
 
 
 def harden(response: Response) -> Response:

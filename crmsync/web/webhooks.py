@@ -1,7 +1,7 @@
 """The doors: a webhook is verified, stored together with its run, and only then acknowledged.
 
-200 durable, also if seen before   401 not authentic   400 malformed   413 too large   415 wrong type
-503 can't be stored: send it again
+200 durable, also if seen before   401 not authentic   400 malformed   405 another method   413 too large
+415 wrong type   503 can't be stored: send it again
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from crmsync import log
 from crmsync.connectors.salesforce import webhooks as salesforce
 from crmsync.connectors.zoho_books import webhooks as zoho_books
 from crmsync.domain.webhooks import WebhookEvent
-from crmsync.errors import BodyTooLargeError, NotStoredError, StoreUnavailableError, WebhookError, WrongTypeError
+from crmsync.errors import (
+    BodyTooLargeError,
+    NotStoredError,
+    StoreUnavailableError,
+    WebhookError,
+    WrongMethodError,
+    WrongTypeError,
+)
 from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.settings import WebhookKeys
 from crmsync.store import UnitOfWork
@@ -37,11 +44,13 @@ RETRY_AFTER_SECONDS = 30
 
 _SALESFORCE_DOORS = ("salesforce_json", "salesforce_outbound")
 _XML = frozenset({"text/xml", "application/xml", "application/soap+xml"})
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # each gets an answer that its sender can use
 
 
-@blueprint.post("/webhook/salesforce/deal-closed")
+@blueprint.route("/webhook/salesforce/deal-closed", methods=_METHODS)
 def deal_closed() -> Response:
     """A deal was closed: JSON, or an Outbound Message with up to 100 deals."""
+    _require_method("POST")
     settings = services_of_app().settings.salesforce
     keys = settings.webhook_keys if settings else WebhookKeys()
     if request.mimetype in _XML:
@@ -64,12 +73,13 @@ def _outbound_message(keys: WebhookKeys, organization_id: str) -> Response:
     return Response(salesforce.ack(True), mimetype="text/xml")
 
 
-@blueprint.route("/webhook/zoho/payment", methods=["POST", "PUT", "DELETE"])
+@blueprint.route("/webhook/zoho/payment", methods=_METHODS)
 def payment() -> Response:
     """A payment was recorded. It is kept; what was paid is read from the books, never from here.
 
     The method is a choice of whoever sets the webhook up, and says nothing.
     """
+    _require_method("POST", "PUT", "DELETE")
     body, pairs = _body(), list(request.args.items(multi=True))
     settings = services_of_app().settings.zoho_books
     zoho_books.verify(
@@ -89,6 +99,11 @@ def payment() -> Response:
         _ring([(payment_to_invoices.FLOW, awake)])
         logger.info("payment accepted", extra={"action": "accepted"})
     return jsonify(status="accepted")
+
+
+def _require_method(*methods: str) -> None:
+    if request.method not in methods:
+        raise WrongMethodError(methods)
 
 
 def _body() -> bytes:
@@ -153,6 +168,8 @@ def _refuse(error: WebhookError) -> Response:
     response.status_code = error.status_code
     if error.status_code == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, WrongMethodError):
+        response.headers["Allow"] = ", ".join(error.methods)
     return response
 
 

@@ -30,6 +30,7 @@ from crmsync import broker
 from crmsync.connectors.base import Connector
 from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError, StoreUnavailableError
 from crmsync.flows import payment_to_invoices
+from crmsync.log import redact
 from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
 from crmsync.store import tables
@@ -290,6 +291,51 @@ def test_D5__a_standard_message_is_known_by_its_id_and_its_deal(
     assert count(services, tables.runs) == count(services, tables.deliveries) == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_D3__a_secret_beyond_ascii_is_known_again_in_each_form(
+    services: Services, clock: FakeClock, encoding: str
+) -> None:
+    secret = "völlig geheim 12"
+    client = client_with(services, SF_WEBHOOK_SECRET=secret, ZOHO_WEBHOOK_SECRET=secret)
+    bearer = f"Bearer {secret}".encode(encoding).decode("latin-1")  # bytes, as WSGI has them
+    message_id = "msg_é"
+    headers = standard(BODY, clock.now.timestamp(), key=secret.encode(), message_id=message_id)
+    headers["webhook-id"] = message_id.encode().decode("latin-1")
+
+    answers = [
+        post_json(client, BODY, {"Content-Type": "application/json", "Authorization": bearer}),
+        post_json(client, BODY, headers),
+        post_json(client, BODY, signed(BODY, secret)),
+        post_soap(client, envelope(notification(1)), token=secret),
+        post_payment(client, PAYMENT, secret=secret),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 5
+
+
+ODD = [b"Basic \xff\xfe", b"Basic \xe9:x", b"\xff", b"Basic", b"Basic ////", b"Bearer \xff\xfe", b"Basic w7w6/w=="]
+
+
+@pytest.mark.parametrize("given", ODD)
+@pytest.mark.parametrize("path", ["/", "/metrics", "/runs", DOOR])
+def test_D3__credentials_that_are_none_are_refused_and_no_fault_of_ours(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str, given: bytes
+) -> None:
+    headers = {"Authorization": given.decode("latin-1"), "Content-Type": "application/json"}
+
+    answer = client.open(path, method="POST" if path == DOOR else "GET", data=BODY, headers=headers)
+
+    assert answer.status_code == 401
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_D3__a_guesser_at_the_control_tower_fills_no_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(50):
+        client.get("/metrics", headers={"Authorization": f"Bearer guess{number}"})
+
+    assert len([record for record in caplog.records if getattr(record, "action", "") == "tower_refused"]) == 20
+
+
 # -- D6: one bad member
 
 BAD_MEMBERS = {
@@ -321,7 +367,21 @@ def test_D6__one_bad_member_is_left_out_and_the_others_run(
     assert any("left out" in record.message for record in caplog.records)
 
 
-@pytest.mark.parametrize("bad", BAD_MEMBERS.values(), ids=BAD_MEMBERS.keys())
+@pytest.mark.parametrize("count", [1, 100])
+def test_D6__a_message_of_records_that_are_gone_is_acknowledged(
+    services: Services, client: FlaskClient, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    """Refused, it would be repeated for a day and say the same."""
+    with caplog.at_level(logging.WARNING):
+        answer = post_soap(client, envelope(*[NIL] * count))
+
+    assert (answer.status_code, is_ack(answer)) == (200, True)
+    assert subjects(services) == set()
+    assert any("the record is gone" in record.message for record in caplog.records)
+    assert post_soap(client, envelope(NIL), token="a guess").status_code == 401
+
+
+@pytest.mark.parametrize("bad", [bad for bad in BAD_MEMBERS.values() if "xsi:nil" not in bad])
 def test_D6__a_message_of_bad_members_only_is_refused(services: Services, client: FlaskClient, bad: str) -> None:
     answer = post_soap(client, envelope(bad, bad))
 
@@ -401,6 +461,24 @@ def test_D8__a_payment_is_read_however_it_is_written(
 
     assert answer.status_code == 200, answer.get_json()
     assert subjects(services) == {"460000000042059"}
+
+
+@pytest.mark.parametrize("path", [DOOR, ZOHO_DOOR])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "HEAD"])
+@pytest.mark.parametrize("apart", ["", "9999"])
+def test_D8__a_method_that_is_not_taken_is_refused_with_the_one_to_set(
+    services: Services, path: str, method: str, apart: str
+) -> None:
+    client = client_with(services, CRMSYNC_ADMIN_PORT=apart)
+
+    answer = client.open(path, method=method, data=BODY, headers=signed(BODY))
+
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+    assert method == "HEAD" or "Set the webhook to POST" in answer.get_json()["message"]
+    assert subjects(services) == set()
+    assert client.put(DOOR, data=BODY, headers=signed(BODY)).status_code == 405
+    assert client.options(path).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -716,6 +794,19 @@ def test_P6__the_answer_says_what_was_wrong_and_nothing_of_a_secret(
     assert near == far, "no guess is nearer than another"
     for secret in (SECRET, ZOHO_SECRET):
         assert secret not in caplog.text + json.dumps(sorted(told))
+
+
+def test_P6__what_the_log_says_of_a_refusal_can_be_read(
+    client: FlaskClient, clock: FakeClock, refusals: Refusals, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The masking of secrets must not take words out of our own sentences."""
+    with caplog.at_level(logging.WARNING):
+        refuse_twelve(client, clock)
+        post_json(client, BODY, {"Content-Type": "application/json", "Authorization": "Bearer another secret"})
+
+    lines = [record.getMessage() for record in caplog.records if getattr(record, "action", "") == "refused"]
+    assert len(lines) == 13
+    assert [redact(line) for line in lines] == lines
 
 
 def test_P6__a_flood_writes_a_bounded_number_of_lines_and_rows(

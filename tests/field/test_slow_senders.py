@@ -22,6 +22,8 @@ from crmsync.settings import Settings
 from crmsync.web.server import worker
 from crmsync.web.server.peers import Peers
 from crmsync.web.server.worker import Front
+from crmsync.web.sparing import Sparing
+from tests.fakes import FakeClock
 from tests.field.receiver import KINDS, PASSWORD, Receiver, SlowPeer, exchange, slow_peers
 from tests.integration.test_webhooks import signed
 from tests.system import until
@@ -146,7 +148,36 @@ def test_D1__headers_are_limited_in_number_and_in_size(receiver: Receiver) -> No
 
     assert exchange(receiver.port, HEAD + many + b"\r\n").startswith(b"HTTP/1.1 431 ")
     assert b"200 OK" not in exchange(receiver.port, HEAD + large + b"\r\n")
-    assert receiver.ask("GET", "/healthz") == 200
+    assert exchange(receiver.port, HEAD + large[:40_000] + b"\r\n\r\n").startswith(b"HTTP/1.1 431 ")
+    assert exchange(receiver.port, b"GET /" + large[:40_000] + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize("digits", [12, 25, 4_200, 6_000])
+def test_D7__a_length_of_any_number_of_digits_is_answered(receiver: Receiver, digits: int) -> None:
+    request_bytes = HEAD + b"Content-Length: " + b"9" * digits + b"\r\n\r\n"
+
+    assert exchange(receiver.port, request_bytes).startswith(b"HTTP/1.1 413 ")
+
+
+def test_D1__malformed_requests_fill_no_log(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver:
+        for _ in range(150):
+            assert exchange(receiver.port, b"\x16\x03\x01\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        lines = [line for line in receiver.log.read_text().splitlines() if "Malformed HTTP" in line]
+
+    assert 1 <= len(lines) < 100, "twenty a minute for each of two processes"
+    assert all("127.0.0.1" in line for line in lines), "who it was is said"
+
+
+def test_D1__lines_that_strangers_cause_are_twenty_a_minute() -> None:
+    clock = FakeClock()
+    sparing = Sparing(lambda: clock.now.timestamp())
+
+    assert [sparing.allows() for _ in range(50)] == [True] * 20 + [False] * 30
+    clock.advance(59)
+    assert not sparing.allows()
+    clock.advance(1)
+    assert sparing.allows()
 
 
 # -- the front alone, with applications that take their time
@@ -197,7 +228,7 @@ def test_D1__who_does_not_take_his_answer_holds_no_thread_and_is_given_up() -> N
         lazy = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
         for peer in lazy:
             peer.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert get(port).endswith(b"small")
+        until(lambda: get(port).endswith(b"small"), patience_seconds=20, what="somebody else is answered")
         until(lambda: len(front.peers) == 0, patience_seconds=20, what="all of them are given up")
         for peer in lazy:
             peer.close()
@@ -217,7 +248,7 @@ def test_D1__bodies_under_way_take_a_bounded_amount_of_memory(monkeypatch: pytes
             peers.append(socket.create_connection(("127.0.0.1", port)))
             peers[-1].sendall(half)
             until(lambda number=number: front.peers._held_bytes >= min(number + 1, 3) * 300_000, patience_seconds=20)
-        assert len(front.peers) == 3
+        until(lambda: len(front.peers) == 3, patience_seconds=20, what="the older ones are dropped")
         peers[-1].sendall(b"x" * 300_000)
         assert b"\r\n\r\n600000" in peers[-1].recv(1000), "the newest is served"
         for peer in peers:

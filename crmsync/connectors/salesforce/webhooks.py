@@ -51,7 +51,7 @@ _ACK = (
 def verify_json(headers: Mapping[str, str], body: bytes, keys: WebhookKeys, now: datetime) -> str:
     """Raise SignatureError unless one form of proof among *headers* fits. The message's id, "" where it has none."""
     _require_open(keys)
-    lower = {name.lower(): value for name, value in headers.items()}
+    lower = {name.lower(): signatures.as_sent(value) for name, value in headers.items()}
     problem: SignatureError | None = None
     for form in (_standard, _signed, _bearer):
         try:
@@ -93,8 +93,8 @@ def _bearer(headers: Mapping[str, str], body: bytes, keys: WebhookKeys, now: dat
     _require_form("bearer", keys.bearer)
     scheme, _, bearer = given.partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
-        raise SignatureError("Authorization must be Bearer and the secret.", reason="format")
-    signatures.require_secret(bearer.strip(), keys.bearer, what="The bearer secret")
+        raise SignatureError('Authorization must be "Bearer", a blank and the secret.', reason="format")
+    signatures.require_secret(bearer.strip(), keys.bearer, what="The secret in Authorization")
     return ""
 
 
@@ -182,7 +182,8 @@ def parse_outbound(body: bytes) -> OutboundMessage:
     """The organization and the events of an envelope that verify_token() has let in; nothing else in it is read.
 
     A notification that names no deal spoils no other: Salesforce sends it without data where the record is gone.
-    Raises: MalformedWebhookError, also for any DTD or entity, and where no notification names a deal.
+    A message of such notifications only is let in as well: sent again, it would say the same.
+    Raises: MalformedWebhookError, also for any DTD or entity, and where none names a deal for another reason.
     """
     envelope = _xml(body)
     if envelope.tag != f"{_SOAP}Envelope":
@@ -193,7 +194,7 @@ def parse_outbound(body: bytes) -> OutboundMessage:
         raise MalformedWebhookError(field_errors={"Notification": f"there must be 1 to {NOTIFICATIONS_MAX}"})
     organization_id = _id(message, _OUTBOUND, "OrganizationId", ORGANIZATION_PREFIX)
     events, refused = _events(notifications)
-    if not events:
+    if not events and not all(map(_is_gone, notifications)):
         raise refused[0]
     return OutboundMessage(organization_id, tuple(events), tuple(str(error) for error in refused))
 
@@ -217,10 +218,19 @@ def ack(is_accepted: bool) -> str:
 def _event(notification: Element) -> WebhookEvent:
     """Its key holds the deal too: what was said of one deal is no repetition of what is said of another."""
     record = _only(notification, _OUTBOUND, "sObject")
-    if record.get(_NIL, "").strip() in ("true", "1"):
+    if _is_nil(record):
         raise MalformedWebhookError(field_errors={"sObject": "has no data: the record is gone"})
     deal = _id(record, _SOBJECT, "Id", OPPORTUNITY_PREFIX, name="sObject.Id")
     return WebhookEvent(deal, f"{_id(notification, _OUTBOUND, 'Id', name='Notification.Id')}:{deal}")
+
+
+def _is_gone(notification: Element) -> bool:
+    record = notification.find(f"{_OUTBOUND}sObject")
+    return record is not None and _is_nil(record)
+
+
+def _is_nil(record: Element) -> bool:
+    return record.get(_NIL, "").strip() in ("true", "1")
 
 
 def _xml(body: bytes) -> Element:

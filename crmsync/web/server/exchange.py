@@ -15,6 +15,7 @@ from tornado import httputil
 logger = logging.getLogger(__name__)
 
 HEADERS_MAX = 100
+HEADER_BYTES_MAX = 32 * 1024
 DISCARDED_MAX = 16 * 1024 * 1024  # of a body that is too large: read and thrown away, so that its sender gets an answer
 
 Environ = dict[str, Any]
@@ -52,10 +53,9 @@ class Request(httputil.HTTPMessageDelegate):
     def headers_received(self, start_line: Any, headers: httputil.HTTPHeaders) -> None:
         self.start_line, self.headers = start_line, headers
         self._turn.began()
-        length = headers.get("Content-Length", "")
-        if len(list(headers.get_all())) > HEADERS_MAX:
+        if _is_too_much(start_line.path, headers):
             self._refuse(431, "Request Header Fields Too Large")
-        elif length.isdecimal() and int(length) > DISCARDED_MAX:
+        elif _is_too_long(headers.get("Content-Length", "")):
             self._refuse(413, "Content Too Large")
 
     def data_received(self, chunk: bytes) -> None:
@@ -79,6 +79,21 @@ class Request(httputil.HTTPMessageDelegate):
         if not self._is_refused:
             self._is_refused = True
             send(self.connection, (f"{status} {reason}", [], b""), is_last=True)
+
+
+def _is_too_much(target: str, headers: httputil.HTTPHeaders) -> bool:
+    pairs = list(headers.get_all())
+    size = len(target) + sum(len(name) + len(value) for name, value in pairs)
+    return len(pairs) > HEADERS_MAX or size > HEADER_BYTES_MAX
+
+
+def _is_too_long(length: str) -> bool:
+    """Python reads no number of thousands of digits.
+
+    >>> _is_too_long("16777216"), _is_too_long("16777217"), _is_too_long("9" * 5000), _is_too_long("5, 5")
+    (False, True, True, False)
+    """
+    return length.isdecimal() and (len(length) > 20 or int(length) > DISCARDED_MAX)
 
 
 def environ_of(request: Request, *, address: tuple[str, str], port: int) -> Environ:

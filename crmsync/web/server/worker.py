@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
@@ -17,12 +19,12 @@ from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnec
 from tornado.iostream import IOStream
 
 from crmsync.settings import Settings
-from crmsync.web.server.exchange import Answer, Application, Request, answer_of, environ_of, send
+from crmsync.web.server.exchange import HEADER_BYTES_MAX, Answer, Application, Request, answer_of, environ_of, send
 from crmsync.web.server.peers import Peers
+from crmsync.web.sparing import Sparing
 
 TICK_SECONDS = 0.25
 GRACE_SECONDS = 1.0  # for requests that are on their way when the worker is told to stop
-HEADER_BYTES_MAX = 32 * 1024
 BODIES_BYTES_MAX = 64 * 1024 * 1024  # of all requests that are arriving, together
 CONNECTIONS_MAX = 1000
 FILES_WANTED = 2048
@@ -36,6 +38,7 @@ class BufferingWorker(Worker):
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        logging.getLogger("tornado.general").addFilter(Sparing())  # whatever is malformed makes a line
         front = Front(self.wsgi, Settings.from_env(), threads=self.cfg.threads)
         front.listen([each.sock for each in self.sockets])
         while self.alive and self.ppid == os.getppid():
@@ -54,8 +57,9 @@ class Front:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
+        # Twice the limit of a header: up to there its sender gets an answer, beyond it is cut off.
         # Header and body have no limit of time of their own: Peers has one for both. See Request for the size.
-        self._protocol = HTTP1ConnectionParameters(max_header_size=HEADER_BYTES_MAX, max_body_size=1 << 40)
+        self._protocol = HTTP1ConnectionParameters(max_header_size=2 * HEADER_BYTES_MAX, max_body_size=1 << 40)
         self.peers = Peers(
             seconds=settings.behaviour.request_seconds,
             limit=connections_max(),
@@ -82,13 +86,15 @@ class Front:
             return
         connection.setblocking(False)
         stream = IOStream(connection, max_buffer_size=1 << 20, read_chunk_size=1 << 16)
-        HTTP1ServerConnection(stream, self._protocol).start_serving(Connected(self, stream, address, listening))
+        connected = Connected(self, stream, address, listening)
+        HTTP1ServerConnection(stream, self._protocol, connected.client).start_serving(connected)
 
     def work(self, request: Request, environ: dict[str, Any], done: Callable[[Request, Answer], None]) -> None:
         self.working += 1
 
         def ended(future: Future[Answer]) -> None:
-            self._loop.call_soon_threadsafe(self._ended, request, future.result(), done)
+            with suppress(RuntimeError):  # a quick stop has ended the loop
+                self._loop.call_soon_threadsafe(self._ended, request, future.result(), done)
 
         self._threads.submit(answer_of, self._application, environ).add_done_callback(ended)
 
@@ -121,6 +127,7 @@ class Connected(httputil.HTTPServerConnectionDelegate):
         is_internet = isinstance(address, tuple)
         self._address = (str(address[0]), str(address[1])) if is_internet else ("127.0.0.1", "0")
         self._port = int(listening.getsockname()[1]) if is_internet else 0
+        self.client = self._address[0]
         self._peer = front.peers.add(stream.close)
         self._is_first = True
 
