@@ -17,6 +17,7 @@ from crmsync import errors
 from crmsync.connectors.faults import proxy_refusal
 from crmsync.connectors.transport import text
 
+DIGITS_MAX = 25
 LONGEST_WAIT_SECONDS = 7 * 86_400.0  # a vendor that asks for more is not believed
 
 
@@ -193,6 +194,17 @@ def _encode_decimal(value: Any) -> int | float:
     return number
 
 
+def is_reasonable(number: Decimal) -> bool:
+    """Whether a number may be an amount or a quantity; one of a million digits would fill the memory when it is shown.
+
+    >>> [is_reasonable(Decimal(number)) for number in ("99.995", "-1E+7", "1E+400000000", "1E-999", "NaN")]
+    [True, True, False, False, False]
+    """
+    if not number.is_finite():
+        return False
+    return abs(number.adjusted()) < DIGITS_MAX and abs(int(number.as_tuple().exponent)) < 2 * DIGITS_MAX
+
+
 def reply_of(response: requests.Response, body: bytes) -> Reply:
     readable = text(response, body)
     return Reply(response.status_code, response.headers, _parsed(readable), readable)
@@ -201,6 +213,22 @@ def reply_of(response: requests.Response, body: bytes) -> Reply:
 def _parsed(text: str) -> Any:
     """None for what is no JSON, or is none that a program can hold."""
     try:
-        return jsonlib.loads(text, parse_float=Decimal)
+        body = jsonlib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
+        return _storable(body) if "\\u" in text else body
     except (ValueError, ArithmeticError, RecursionError):
         return None
+
+
+def _storable(value: Any) -> Any:
+    """*value* without what no database takes as text: NUL, and halves of characters.
+
+    >>> _storable({"a\\0": ["x\\0y", "\\ud800", Decimal(1)]})
+    {'a': ['xy', '?', Decimal('1')]}
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    return value

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPResponse
 from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -86,10 +88,24 @@ class TlsSocket(ssl.SSLSocket):
         return super().send(*args)
 
 
+class _Response(HTTPResponse):
+    """Skips what servers send before the answer: the library knows 100 alone, and would take 103 for the answer.
+
+    Then the answer itself would stay in the connection, and be read as that to the next call.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            raise BadStatusLine("101, which nobody has asked for")
+        return version, HTTPStatus.CONTINUE if 100 <= status < 200 else status, reason
+
+
 class _Connection(HTTPConnection):
     """Begins every exchange by telling its socket when that must be over."""
 
     sock: Any
+    response_class = _Response
 
     def connect(self) -> None:
         try:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from crmsync import errors
 from crmsync.connectors.http import Failure, Reply
+from crmsync.connectors.s4hana.xml_errors import error_in_xml
 
 SYSTEM = "SAP S/4HANA"
 TOKEN_HEADER = "x-csrf-token"  # noqa: S105 - the name of a header
@@ -69,7 +70,8 @@ def speaks(reply: Reply) -> bool:
     (True, True, False)
     """
     if reply.status >= 400:
-        return (isinstance(reply.body, Mapping) and "error" in reply.body) or reply.status in _TOLD_BY_STATUS
+        is_own = isinstance(reply.body, Mapping) and "error" in reply.body
+        return is_own or reply.status in _TOLD_BY_STATUS or bool(error_in_xml(reply.text))
     body = reply.body
     # Right after a create it is SAP that has answered, whatever it means: whether it can be read is for others to say.
     is_own = isinstance(body, dict) and (not body or "d" in body or reply.status == CREATED)
@@ -97,7 +99,7 @@ def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
         return Failure(error=StaleTokenError, message=StaleTokenError.__doc__)
     if reply.status == 401:  # usually an HTML page
         return _SIGNED_OUT
-    error = _error(reply.body)
+    error = _error(reply.body) or error_in_xml(reply.text)
     entries = [error, *_faults(error)]
     words = _words(entries)
     lock = next((code for each in entries if (code := _code(each)) in LOCK_CODES or code in lock_codes), "")

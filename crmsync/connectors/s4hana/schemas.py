@@ -13,6 +13,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, post_load
 
 from crmsync import errors
+from crmsync.connectors.answers import is_reasonable
 from crmsync.connectors.s4hana.errors import SYSTEM
 from crmsync.connectors.s4hana.odata import Row, plain, trimmed
 
@@ -76,7 +77,7 @@ class Number(SapField):
             number = Decimal(str(value))
         except InvalidOperation:
             return None
-        return number if number.is_finite() else None
+        return number if is_reasonable(number) else None
 
 
 class Flag(SapField):

@@ -84,7 +84,7 @@ def _refusal(message: str, advice: str, error: type[errors.CrmsyncError] | None 
 # The first that fits. Sources: forcedotcom/sfdx-core; help.salesforce.com, remoteaccess_oauth_jwt_flow.
 _REFUSALS: tuple[tuple[str, Failure], ...] = (
     (
-        r"audience",
+        r"audience|\baud\b",
         _refusal(
             "it does not accept the audience of the assertion.",
             "Set SF_AUDIENCE to https://login.salesforce.com, for a sandbox to https://test.salesforce.com.",
@@ -92,7 +92,7 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
         ),
     ),
     (
-        r"has ?n.t approved|not approved|admin approved|app_access|blocked",
+        r"has ?n.{1,6}t approved|not approved|admin approved|app_access|blocked",
         _refusal(
             "the integration user has not been approved for the app.",
             "Open the app's policies in Salesforce, choose `Admin approved users are pre-authorized`, and assign the "
@@ -100,21 +100,21 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
         ),
     ),
     (
-        r"expired|not yet valid|issued in the future|within .*time",
-        _refusal(
-            "the assertion is outside of its time.",
-            "Set the clock of this machine right (NTP): Salesforce allows a few minutes of difference.",
-        ),
-    ),
-    (
-        r"inactive.org|org.*inactive|organization",
+        r"inactive.org|\borg\b.*(inactive|locked|closed)|organization|trial",
         _refusal("the organization is not active.", "Ask Salesforce, or whoever looks after the organization."),
     ),
     (
-        r"inactive|frozen|locked|disabled|deactivated",
+        r"inactive|frozen|locked|disabled|deactivated|password",
         _refusal(
             "the integration user is not active.",
             "Activate, unlock or unfreeze the user of SF_USERNAME in Salesforce.",
+        ),
+    ),
+    (
+        r"expired|\bexp\b|not yet valid|issued in the future|within .*time",
+        _refusal(
+            "the assertion is outside of its time.",
+            "Set the clock of this machine right (NTP): Salesforce allows a few minutes of difference.",
         ),
     ),
     (
@@ -133,7 +133,7 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
         ),
     ),
     (
-        r"assertion|signature",
+        r"assertion|signature|\buser|signed|certificate|authentication failure",
         _refusal(
             "it does not accept the assertion's signature or user.",
             "Upload the certificate that belongs to SF_PRIVATE_KEY to the app, and check SF_USERNAME and SF_CLIENT_ID.",

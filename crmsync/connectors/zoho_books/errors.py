@@ -65,9 +65,12 @@ _TABLE: Mapping[tuple[int, int], Failure] = {
         message="Zoho Books has a customer or vendor of this name already.",
         advice="Replay with `--link BOOKS=<contact id>` if it is this customer; else rename one of the two.",
     ),
-    (429, 44): Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls in this minute."),
-    (429, 45): Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls today."),
-    (429, 1070): Failure(error=errors.RateLimitedError, message="Zoho Books is handling too many calls at once."),
+}
+# How many calls it allows, under whatever status.
+_LIMITS: Mapping[int, Failure] = {
+    44: Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls in this minute."),
+    45: Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls today."),
+    1070: Failure(error=errors.RateLimitedError, message="Zoho Books is handling too many calls at once."),
 }
 # What concerns the organization and no record, under whatever status.
 _ACCOUNT: Mapping[int, Failure] = {
@@ -113,7 +116,10 @@ def _code(body: Any) -> int | None:
 
 def _failure(reply: Reply, code: int) -> Failure:
     known = (
-        _ACCOUNT.get(code) or _TABLE.get((reply.status, code)) or (_UNDER_200.get(code) if reply.status < 300 else None)
+        _ACCOUNT.get(code)
+        or _LIMITS.get(code)
+        or _TABLE.get((reply.status, code))
+        or (_UNDER_200.get(code) if reply.status < 300 else None)
     )
     known = known or (_NO_ADDRESS if reply.status == NOT_FOUND else Failure())
     return replace(known, code=str(code), retry_after_seconds=_wait(reply.headers, code), words=_words(reply.body))

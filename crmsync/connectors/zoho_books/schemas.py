@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, post_load
 
+from crmsync.connectors.answers import is_reasonable
 from crmsync.connectors.zoho_books.api import SYSTEM
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
@@ -53,10 +54,16 @@ class Key(fields.Field[str]):
 
 
 class Amount(fields.Decimal):
-    """A JSON number or a string; "" where there is none."""
+    """A JSON number or a string; "" where there is none. What no currency needs (1e999) is no amount."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         return None if value == "" else super()._deserialize(value, attr, data, **kwargs)
+
+    def _validated(self, value: Any) -> Decimal:
+        number = super()._validated(value)
+        if not is_reasonable(number):
+            raise self.make_error("too_large")
+        return number
 
 
 class Answer(Schema):
