@@ -37,6 +37,10 @@ _MEANT = {
 class FriendlyGroup(click.Group):
     """A group whose commands may raise any CrmsyncError."""
 
+    def make_context(self, *words: Any, **options: Any) -> click.Context:
+        screen.survive_any_encoding()  # before --help is printed
+        return super().make_context(*words, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from crmsync import files
+from crmsync import files, needs
 from crmsync.broker_address import Address
 from crmsync.cli.checks import Finding
 from crmsync.environment import THIS_MACHINE, Secret
@@ -43,6 +44,16 @@ def _files(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "state directory is its owner's alone", advice
 
 
+def _secret_files(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Those that an orchestrator mounts are seen by the container alone, and are often 0444."""
+    named = [os.environ.get(f"{name}_FILE", "").strip() for name in sorted(needs.SECRETS)]
+    paths = [Path(path).expanduser() for path in named if path and not path.startswith(("/run/secrets/", "/var/run/"))]
+    advice = "; ".join(
+        f"others may {may} {path}: chmod go= {path}" for path in paths if (may := files.open_to_others(path))
+    )
+    yield "files with secrets are their owner's alone", advice
+
+
 def _own_key(settings: Settings) -> Iterator[tuple[str, str]]:
     advice = "the key lies beside the database that it protects: keep it elsewhere, and set CRMSYNC_SECRET_KEY_FILE"
     yield "secret key is set", "" if settings.secret_key else advice
@@ -61,10 +72,16 @@ def _known(settings: Settings) -> dict[str, Secret]:
         "CRMSYNC_TOWER_PASSWORD": settings.tower_password,
         "CRMSYNC_METRICS_TOKEN": settings.metrics_token,
         "FLOWER_BASIC_AUTH": settings.flower.basic_auth,
-        "SF_WEBHOOK_SECRET": crm.webhook_secret if crm else None,
-        "ZOHO_WEBHOOK_SECRET": books.webhook_secret if books else None,
+        **(_in_turn("SF_WEBHOOK_SECRET", crm.webhook_secret, crm.webhook_secret_previous) if crm else {}),
+        **(_in_turn("SF_WEBHOOK_BEARER", *crm.webhook_bearer) if crm else {}),
+        **(_in_turn("SF_WEBHOOK_TOKEN", *crm.webhook_token) if crm else {}),
+        **(_in_turn("ZOHO_WEBHOOK_SECRET", books.webhook_secret, books.webhook_secret_previous) if books else {}),
     }
     return {name: secret for name, secret in found.items() if secret is not None and not secret.is_withheld}
+
+
+def _in_turn(name: str, now: Secret | None = None, before: Secret | None = None) -> dict[str, Secret | None]:
+    return {name: now, f"{name}_PREVIOUS": before}
 
 
 def _weakness(secret: Secret) -> str:
@@ -105,16 +122,23 @@ def _broker_advice(address: Address) -> str:
     lacking = []
     if not address.is_tls and parts.hostname not in THIS_MACHINE:
         lacking.append("use rediss:// or amqps://: whoever is between can read and change it")
-    if not parts.password:
+    if parts.password in (None, "", "guest"):
         lacking.append("give the server a password and a user of its own for crmsync")
     return "; ".join(lacking)
 
 
+def _is_here(host: str) -> bool:
+    """A socket, or an address of this machine, with or without its port."""
+    return not host or host.startswith(("/", "@")) or bool({host, host.rpartition(":")[0]} & {*THIS_MACHINE})
+
+
 def _database(settings: Settings) -> Iterator[tuple[str, str]]:
     parts = urlsplit(settings.database_url)
-    if parts.scheme.startswith("sqlite") or not parts.hostname or parts.hostname in THIS_MACHINE:
+    options = parse_qs(parts.query)
+    hosts = options.get("host") or [parts.hostname or ""]
+    if parts.scheme.startswith("sqlite") or all(map(_is_here, hosts)):
         return
-    mode = parse_qs(parts.query).get("sslmode", ["prefer"])[0]
+    mode = options.get("sslmode", [os.environ.get("PGSSLMODE", "prefer")])[0]
     advice = f"sslmode is {mode}: add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL"
     yield "the database's certificate is checked", "" if mode == "verify-full" else advice
 
@@ -128,6 +152,7 @@ def _systems(settings: Settings) -> Iterator[tuple[str, str]]:
         "ZOHO_ACCOUNTS_URL": books.accounts_url if books else "",
         "ZOHO_API_URL": books.api_url if books else "",
         "SLACK_API_URL": settings.slack.api_url,
+        "SLACK_WEBHOOK_URL": _url_of(settings.slack.webhook_url),
     }
     clear = [
         name for name, url in urls.items() if url.startswith("http:") and urlsplit(url).hostname not in THIS_MACHINE
@@ -136,14 +161,22 @@ def _systems(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "systems are reached by https", advice if clear else ""
 
 
+def _url_of(secret: Secret | None) -> str:
+    return "" if secret is None or secret.is_withheld else secret.reveal()
+
+
 def _doors(settings: Settings) -> Iterator[tuple[str, str]]:
-    is_public = settings.host not in THIS_MACHINE
+    # A proxy of this machine makes the doors public as well.
+    is_public = bool({settings.host, urlsplit(settings.public_url).hostname or settings.host} - {*THIS_MACHINE})
     apart = bool(settings.admin_port)
     advice = "set CRMSYNC_ADMIN_PORT, and publish PORT only"
     yield "private pages are apart from the doors", "" if apart or not is_public else advice
     is_https = settings.public_url.startswith("https:")
     front = "put a proxy with TLS in front (docker-compose.yml has one) and set CRMSYNC_PUBLIC_URL to its https address"
     yield "doors are behind TLS", "" if is_https or not is_public else front
+    anybody = [str(network) for network in settings.trusted_proxies if network.prefixlen == 0]
+    advice = f"CRMSYNC_TRUSTED_PROXIES={' '.join(anybody)} believes anybody: name the addresses of your proxies"
+    yield "only proxies of yours are believed", advice if anybody else ""
 
 
 def _flower(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -182,6 +215,7 @@ def _schema(settings: Settings) -> Iterator[tuple[str, str]]:
 CHECKS: tuple[Check, ...] = (
     _user,
     _files,
+    _secret_files,
     _own_key,
     _secrets,
     _separate,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 180  # a file or a pipe has no edge: nothing is cut or folded
 
 STYLES = {"done": "green", "stopped": "red", "waiting": "yellow", "retry": "yellow", "replayed": "cyan"}
+
+
+def survive_any_encoding() -> None:
+    """Where a locale has no ✓ or …, another sign stands for it; the command goes on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def console(*, stderr: bool = False) -> Console:

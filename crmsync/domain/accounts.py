@@ -76,7 +76,7 @@ def refused_at_start(claims: Mapping[str, Claim], known: Mapping[str, Account]) 
     return ConfigurationError(
         "The environment and the store belong to different accounts.",
         field_errors=mixed,
-        advice=_advice(" or ".join(mixed)),
+        advice=_advice(*mixed),
     )
 
 
@@ -84,8 +84,9 @@ def _sentence(system: str, known: str, met: str) -> str:
     return f"This store belongs to {system} {known}, but the credentials are those of {met or 'an unknown account'}."
 
 
-def _advice(connection: str) -> str:
+def _advice(*connections: str) -> str:
+    commands = " and ".join(f"`crmsync accounts adopt {connection}`" for connection in connections)
     return (
         "Restore the previous credentials, or start with a new store (another CRMSYNC_HOME or DATABASE_URL). "
-        f"If it is the same company's account under a new address: `crmsync accounts adopt {connection}`."
+        f"If it is the same company's account under a new address: {commands}."
     )

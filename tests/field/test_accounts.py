@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from crmsync.celery import _refuse_other_accounts
 from crmsync.cli.main import cli
+from crmsync.domain.accounts import Account, Claim, refused_at_start
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import (
     AuthenticationError,
@@ -212,6 +213,16 @@ def test_P1__a_token_is_never_used_with_other_credentials(test_org: Sandbox, sta
     with pytest.raises(AuthenticationError):
         work(services)
     assert not services.connector(connection).check()[0].is_ok
+
+
+def test_P1__each_command_that_is_advised_can_be_pasted() -> None:
+    told = refused_at_start(
+        {name: Claim(name, "new", ()) for name in ("s4hana", "zoho_books")},
+        {name: Account(name, "old", "", datetime.now(UTC)) for name in ("s4hana", "zoho_books")},
+    )
+
+    assert told is not None
+    assert "`crmsync accounts adopt s4hana` and `crmsync accounts adopt zoho_books`" in (told.advice or "")
 
 
 def test_P1__a_person_may_say_that_it_is_the_same_account(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 import unicodedata
 from dataclasses import fields
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,3 +191,15 @@ def test_O5__product_codes_in_a_digest_are_strangers_words_too() -> None:
     )
     assert len(digest["cause"].splitlines()) == 3
     assert unseen(digest["cause"]) == []
+
+
+@pytest.mark.parametrize("words", [("--help",), ("runs", "--help"), ("config",), ("up",)])
+def test_O5__a_locale_without_our_signs_ends_no_command(words: tuple[str, ...], tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "CRMSYNC_HOME": str(tmp_path), "PYTHONIOENCODING": "latin-1"}
+
+    words = ("-c", "from crmsync.cli.main import cli; cli()", *words)
+    ended = subprocess.run([sys.executable, *words], env=env, capture_output=True, check=False)
+
+    assert b"Traceback" not in ended.stderr
+    assert ended.returncode in (0, 2)
+    assert ended.stdout + ended.stderr

@@ -69,6 +69,22 @@ def test_an_installation_that_is_hardened_needs_nothing(home: Path) -> None:
         ({"CRMSYNC_LOG_LEVEL": "DEBUG"}, "the log is not at DEBUG", "INFO"),
         ({"CRMSYNC_FAILPOINTS": "/tmp"}, "no test switch is on", "kills workers"),
         (
+            {"CRMSYNC_PUBLIC_URL": "http://crm.example.com", "CRMSYNC_ALLOW_HTTP": "true"},
+            "doors are behind TLS",
+            "https address",
+        ),
+        ({"CRMSYNC_TRUSTED_PROXIES": "10.0.0.1, 0.0.0.0/0"}, "only proxies of yours are believed", "0.0.0.0/0"),
+        (
+            {"CELERY_BROKER_URL": "amqps://guest:guest@rabbit.example.com//"},
+            "CELERY_BROKER_URL is encrypted and asks for a password",
+            "a user of its own",
+        ),
+        (
+            {"SLACK_WEBHOOK_URL": "http://proxy.example.com/x", "CRMSYNC_ALLOW_HTTP": "true"},
+            "systems are reached by https",
+            "SLACK_WEBHOOK_URL",
+        ),
+        (
             {"SLACK_API_URL": "http://proxy.example.com/api", "CRMSYNC_ALLOW_HTTP": "true"},
             "systems are reached by https",
             "SLACK_API_URL",
@@ -87,6 +103,48 @@ def test_a_database_whose_certificate_is_not_checked_is_named() -> None:
 
     assert next(advice for _, advice in hardening._database(settings)).startswith("sslmode is prefer")
     assert [advice for _, advice in hardening._database(checked)] == [""]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [
+        ("postgresql:///crmsync?host=db.example.com", True),
+        ("postgresql://127.0.0.1/crmsync?host=db.example.com:5432&host=127.0.0.1:5432", True),
+        ("postgresql:///crmsync?host=/run/postgresql", False),
+        ("postgresql:///crmsync?host=127.0.0.1:5432", False),
+        ("postgresql://[::1]:5432/crmsync", False),
+        ("postgresql:///crmsync", False),
+    ],
+)
+def test_a_host_of_the_database_is_found_wherever_it_is_written(home: Path, url: str, is_told: bool) -> None:
+    settings = Settings.from_env({"CRMSYNC_HOME": str(home), "DATABASE_URL": url})
+
+    assert bool([advice for _, advice in hardening._database(settings) if advice]) == is_told
+
+
+def test_each_secret_of_a_door_is_looked_at(home: Path) -> None:
+    doors = {"SF_WEBHOOK_SECRET": GOOD, "SF_WEBHOOK_BEARER": GOOD, "SF_WEBHOOK_TOKEN": "a" * 30}
+    before = {
+        "SF_WEBHOOK_BEARER_PREVIOUS": "sandbox-of-before",
+        "ZOHO_WEBHOOK_SECRET": OTHER,
+        "ZOHO_WEBHOOK_SECRET_PREVIOUS": "b" * 30,
+    }
+    found = advice(home, **doors, **before, **SYSTEMS, **key(home))
+
+    weak = {"SF_WEBHOOK_TOKEN", "SF_WEBHOOK_BEARER_PREVIOUS", "ZOHO_WEBHOOK_SECRET_PREVIOUS"}
+    assert {name.split()[0] for name in found if "guessed" in name} == weak
+    assert "its own" in found["secrets are different"]
+
+
+def test_a_file_with_a_secret_that_others_may_read_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = home.parent / "sap.secret"
+    path.write_text(GOOD)
+    path.chmod(0o640)
+    monkeypatch.setenv("SAP_CLIENT_SECRET_FILE", str(path))
+
+    assert f"chmod go= {path}" in advice(home)["files with secrets are their owner's alone"]
+    path.chmod(0o600)
+    assert "files with secrets are their owner's alone" not in advice(home)
 
 
 def test_root_and_files_of_others_are_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
