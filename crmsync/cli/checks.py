@@ -54,8 +54,9 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     services = None
     try:
         services = open_services(settings, creates=True)
+        services.store.check_writable()
         yield Finding(
-            "Store", services.store.engine.dialect.name, True, "it answers and has the tables of this release"
+            "Store", services.store.engine.dialect.name, True, "it can be written and has the tables of this release"
         )
         yield from tls_of(services.store)
         yield from _room(services)

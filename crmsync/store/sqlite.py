@@ -144,19 +144,25 @@ def _took_write_lock(connection: sqlite3.Connection) -> bool:
 
 
 def try_to_write(connection: Connection) -> None:
-    """Begin a transaction that writes, and end it. Somebody else's shows as well that one can.
+    """Write a row that means nothing: only what reaches the disk shows that it is not full. Where somebody else is
+    writing just now, that shows as well that one can.
 
     Raises: sqlite3.OperationalError.
     """
     raw: Any = connection.connection.driver_connection
+    raw.execute(f"PRAGMA synchronous={QUICK}")
+    connection.info["synchronous"] = QUICK
     raw.execute("PRAGMA busy_timeout=0")
     try:
         raw.execute(_WRITE)
-        raw.execute("ROLLBACK")
+        raw.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('probe', '')")
+        raw.execute("COMMIT")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
     finally:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
         raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 

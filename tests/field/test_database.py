@@ -329,6 +329,31 @@ def test_O11__a_full_disk_is_an_outage_until_there_is_room(
     store.close()
 
 
+ON_A_DISK_WITHOUT_ROOM = """
+import resource, sys
+from crmsync.errors import StoreUnavailableError
+from crmsync.store import Store, schema
+
+store = Store(f"sqlite:///{sys.argv[1]}")
+schema.migrate(store)
+store.check_writable()
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    store.check_writable()
+except StoreUnavailableError:
+    print("can't be written")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.check_writable()
+print("can be written")
+"""
+
+
+def test_O11__readiness_and_the_doctor_see_that_nothing_more_reaches_the_disk(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ON_A_DISK_WITHOUT_ROOM, str(tmp_path / "crmsync.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["can't be written", "can be written"], done.stderr
+
+
 def test_O11__a_damaged_file_is_an_outage_with_a_sentence(
     tmp_path: Path, receiver: Callable[[Store], FlaskClient]
 ) -> None:
