@@ -66,8 +66,8 @@ def _key_of(uow: Any, account: str) -> str:
     """Raises: click.UsageError for a link that nobody has."""
     from crmsync.worker.dead_letters import LINK_NAMES
 
-    name, _, number = account.partition("=")
-    if not number:
+    name, is_link, number = account.partition("=")
+    if not is_link:
         return str(uow.retention.full_key(account))
     if name.upper() not in LINK_NAMES:
         raise click.UsageError(f"ACCOUNT is the CRM's id, or one of {', '.join(f'{each}=…' for each in LINK_NAMES)}.")
@@ -80,6 +80,9 @@ def _key_of(uow: Any, account: str) -> str:
 def _print(found: dict[str, Any], *, dry_run: bool) -> None:
     out = screen.console()
     counts = {name: str(count) for name, count in found["removed"].items() if count}
+    if not (counts or found["under_way"] or any(found["stays"].values())):
+        out.print(f"Nothing is known of {found['account']}.")
+        return
     verb = "Would be removed or reduced" if dry_run else "Removed or reduced"
     out.print(f"{verb} of {found['account']}:" if counts else f"Nothing of {found['account']} is left to remove.")
     if counts:

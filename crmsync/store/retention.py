@@ -81,7 +81,8 @@ class Retention(Rows):
             ("dead letters", delete(dead_letters).where(dead_letters.c.run_id.in_(ids), _is_settled())),
         )
         counts = {name: self._connection.execute(statement).rowcount for name, statement in of_runs}
-        return {"runs": len(ids), **counts, "customers": self._unname(ledger.c.run_id.in_(ids))}
+        news = sum(not row.is_reduced for row in rows if row.id in ids)
+        return {"runs": news, **counts, "customers": self._unname(ledger.c.run_id.in_(ids))}
 
     def _reduce_run(self, row: Any) -> bool:
         """False if it is at work again."""
@@ -154,7 +155,7 @@ class Retention(Rows):
         return len(told)
 
 
-_REDUCIBLE = select(runs.c.id, runs.c.status, runs.c.subject_key, runs.c.results, runs.c.updated_at)
+_REDUCIBLE = select(runs.c.id, runs.c.status, runs.c.subject_key, runs.c.results, runs.c.updated_at, runs.c.is_reduced)
 
 
 def _is_settled() -> ColumnElement[bool]:

@@ -309,5 +309,15 @@ def test_O4__a_deal_that_is_under_way_is_named_and_not_broken(of_command: Servic
 
 
 def test_O4__a_customer_that_nobody_knows_is_no_error(of_command: Services) -> None:
-    assert "Nothing of 001nobody" in forget("001nobody", "--yes").stdout
-    assert "No customer is linked" in forget("ERP=77", "--yes").stderr
+    assert "Nothing is known of 001nobody" in forget("001nobody", "--yes").stdout
+    for link in ("ERP=77", "ERP="):
+        assert "No customer is linked" in forget(link, "--yes").stderr
+
+
+def test_O4__forgetting_again_finds_nothing_and_says_so(of_command: Services) -> None:
+    work_through(of_command.store, "006A")
+    forget(ACCOUNT, "--yes")
+
+    again = forget(ACCOUNT, "--yes")
+
+    assert (again.exit_code, again.stdout.splitlines()[0]) == (0, f"Nothing of {ACCOUNT} is left to remove.")
