@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, request
 from flask.sansio.app import App
 from werkzeug.datastructures import Authorization
 
+from crmsync.connectors.signatures import as_sent
 from crmsync.passwords import SECRET_KEY_FILE, TOWER_USER, kept, tower_password
 from crmsync.settings import Settings
 from crmsync.web.sparing import Sparing
@@ -49,7 +50,7 @@ def may_read_figures(app: Flask) -> bool:
     """The operator, or a scraper with the token that is set for it."""
     token, given = app.extensions["crmsync"].settings.metrics_token, _given()
     if token is not None and given is not None and given.type == "bearer":
-        return _equal(given.token or "", token.reveal())
+        return _equal(as_sent(given.token or ""), token.reveal())
     return is_operator(app)
 
 

@@ -313,6 +313,17 @@ def test_D3__a_secret_beyond_ascii_is_known_again_in_each_form(
     assert [answer.status_code for answer in answers] == [200] * 5
 
 
+@pytest.mark.parametrize("token", ["a token of plain letters", "völlig geheim 12"])
+def test_D2__a_scraper_reads_the_figures_with_its_token(services: Services, token: str) -> None:
+    client = client_with(services, CRMSYNC_METRICS_TOKEN=token)
+
+    def status(given: str) -> int:
+        headers = {"Authorization": f"Bearer {given}".encode().decode("latin-1")}
+        return client.get("/metrics", headers=headers).status_code
+
+    assert (status(token), status(token[:-1]), status("")) == (200, 401, 401)
+
+
 ODD = [b"Basic \xff\xfe", b"Basic \xe9:x", b"\xff", b"Basic", b"Basic ////", b"Bearer \xff\xfe", b"Basic w7w6/w=="]
 
 
@@ -327,6 +338,22 @@ def test_D3__credentials_that_are_none_are_refused_and_no_fault_of_ours(
 
     assert answer.status_code == 401
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("path", ["/runs?text=a%00b", "/stock?text=%00", "/runs/%00", "/runs?status=%00"])
+def test_O20__an_address_that_no_database_takes_is_refused(client: FlaskClient, path: str) -> None:
+    assert client.get(path, headers=OPERATOR).status_code == 400
+    assert client.get(path).status_code == 401
+
+
+@pytest.mark.parametrize("number", ["0", "2147483647", "2147483648", "9" * 19, "9" * 40])
+@pytest.mark.parametrize("button", ["replay", "discard"])
+def test_O20__a_dead_letter_of_any_number_is_answered(client: FlaskClient, number: str, button: str) -> None:
+    client.get("/dead-letters", headers=OPERATOR)
+    with client.session_transaction() as session:
+        form = {"token": session["token"], "confirm": "yes"}
+
+    assert client.post(f"/dead-letters/{number}/{button}", data=form, headers=OPERATOR).status_code in (303, 404)
 
 
 def test_D3__a_guesser_at_the_control_tower_fills_no_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -44,6 +44,8 @@ def _prepare(state: BlueprintSetupState) -> None:
 def _admit() -> Response | None:
     if not access.is_operator(current_app):
         return access.ask_for_password()
+    if "\0" in request.path + "".join(request.args.values()):
+        abort(400, "An address holds no null character.")  # PostgreSQL takes none
     if request.method == "POST" and not _has_token():
         abort(403, "This form is out of date. Go back, reload the page and try again.")
     return None
@@ -106,14 +108,14 @@ def alerts() -> str:
         return _page("alerts", uow, alerts=queries.alerts(uow), slack_is_on=slack.is_on)
 
 
-@blueprint.post("/dead-letters/<int:letter_id>/replay")
+@blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
 def replay(letter_id: int) -> BaseResponse:
     answers = read_answers(request.form)
     letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_operator())
     return _done(letter, f"is replayed, from step “{words.label(letter.step)}” on; what is done is not repeated.")
 
 
-@blueprint.post("/dead-letters/<int:letter_id>/discard")
+@blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/discard")
 def discard(letter_id: int) -> BaseResponse:
     require_confirmation(request.form)
     letter = dead_letters.discard(services_of_app(), letter_id, by=_operator())
