@@ -26,7 +26,20 @@ HARMLESS = frozenset({"enable_events", "disable_events", "heartbeat"})
 
 
 class Channel(redis_transport.Channel):
-    """Outlives what is no JSON; kombu would let it end the worker."""
+    """Outlives what is no JSON, which kombu would let end the worker; and asks the broker through one client."""
+
+    _shared: Any = None
+
+    def conn_or_acquire(self, client: Any = None) -> Any:
+        """Kombu makes three clients for each task, and making them costs more than what is asked of them."""
+        return super().conn_or_acquire(client or self._client_of_pool())
+
+    def _client_of_pool(self) -> Any:
+        """Its commands take a connection each, so threads may share it. A new pool (after a fork) has a new one."""
+        shared = self._shared
+        if shared is None or shared.connection_pool is not self.pool:
+            shared = self._shared = self._create_client()
+        return shared
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
