@@ -300,8 +300,15 @@ def services() -> Services:
                 settings = Settings.from_env()
                 log.configure(settings.log_style, settings.log_level)
                 _services = Services.from_settings(settings)
-                whereabouts.remember(settings.home, settings.database_url)
+                remember_addresses(settings)
     return _services
+
+
+def remember_addresses(settings: Settings) -> None:
+    """For commands that are pasted into a shell without them."""
+    broker = settings.broker_url or settings.redis_url
+    whereabouts.remember(settings.home, settings.database_url)
+    whereabouts.remember_broker(settings.home, log.without_password(broker) if broker else whereabouts.OWN_BROKER)
 
 
 def use(replacement: Services | None) -> Any:

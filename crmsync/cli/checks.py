@@ -49,15 +49,18 @@ def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
 
 
 def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
+    from crmsync.store import whereabouts
+
     yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
     yield from _home(settings)
     services = None
+    is_there = whereabouts.exists(settings.database_url)
     try:
         services = open_services(settings, creates=True)
         services.store.check_writable()
-        yield Finding(
-            "Store", services.store.engine.dialect.name, True, "it can be written and has the tables of this release"
-        )
+        found = "it can be written and has the tables of this release"
+        made = f"there was none at {whereabouts.address_of(settings.database_url)}: an empty one was made now"
+        yield Finding("Store", services.store.engine.dialect.name, True, found if is_there else made)
         yield from tls_of(services.store)
         yield from _room(services)
     except CrmsyncError as error:

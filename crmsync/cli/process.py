@@ -26,6 +26,7 @@ def open_services(settings: Settings | None = None, *, check_accounts: bool = Tr
     from crmsync.services import Services
 
     settings = _with_the_right_store(settings or Settings.from_env())
+    _say_which_broker(settings)
     try:
         _look_at(settings, creates=creates)
         made = Services.from_settings(settings, check_accounts=check_accounts)
@@ -56,6 +57,20 @@ def _with_the_right_store(settings: Settings) -> Settings:
         "This shell does not say which database to ask.",
         field_errors={"DATABASE_URL": f"is not set here; the processes of {settings.home} use {used}"},
         advice="Set it, with its password, as it is set for them.",
+    )
+
+
+def _say_which_broker(settings: Settings) -> None:
+    """A shell that lacks REDIS_URL rings at a server where nobody listens. Nothing is lost by that, only time."""
+    from crmsync.store import whereabouts
+
+    used = whereabouts.remembered(settings.home, whereabouts.BROKER)
+    if used in ("", whereabouts.OWN_BROKER) or settings.redis_url or settings.broker_url:
+        return
+    wait = settings.behaviour.queued_for.total_seconds() + settings.behaviour.sweep_seconds
+    screen.console(stderr=True).print(
+        f"Note: REDIS_URL is not set here; the processes of {settings.home} use {used}. What you start here may begin "
+        f"only after {wait:g} s, when they look by themselves. Set it as it is set for them."
     )
 
 

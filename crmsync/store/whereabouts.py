@@ -1,6 +1,7 @@
-"""Which database an installation uses: its processes write it down in the state directory, without any password.
+"""Which database and broker an installation uses: its processes write that into its state directory.
 
-A command that is pasted into another shell, one that lacks DATABASE_URL, then asks the right database or says which.
+No password is written. A command that is pasted into another shell, one that lacks DATABASE_URL or REDIS_URL, then
+asks the right server or says which.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from sqlalchemy.engine import make_url
 from crmsync.files import FILE, make_private_folder
 
 NAME = "database.address"
+BROKER = "broker.address"
+OWN_BROKER = "the server of the state directory"
 _SECRET_WORDS = ("pass", "pwd", "secret", "token")
 
 
@@ -29,17 +32,26 @@ def address_of(url: str) -> str:
 
 def remember(home: Path, url: str) -> None:
     """Best effort: a state directory may be read-only."""
-    if remembered(home) != (address := address_of(url)):
+    _write(home, NAME, address_of(url))
+
+
+def remember_broker(home: Path, address: str) -> None:
+    """*address* as it may be shown."""
+    _write(home, BROKER, address)
+
+
+def _write(home: Path, name: str, address: str) -> None:
+    if remembered(home, name) != address:
         with suppress(OSError):
             make_private_folder(home)
-            (home / NAME).write_text(f"{address}\n")
-            (home / NAME).chmod(FILE)
+            (home / name).write_text(f"{address}\n")
+            (home / name).chmod(FILE)
 
 
-def remembered(home: Path) -> str:
+def remembered(home: Path, name: str = NAME) -> str:
     """The address that the processes of *home* used last; "" if none ever ran."""
     try:
-        return (home / NAME).read_text().strip()
+        return (home / name).read_text().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -20,6 +20,7 @@ from crmsync.cli.main import cli
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.embedded import ensure_running
 from crmsync.errors import RejectedError
+from crmsync.services import remember_addresses
 from crmsync.settings import Settings
 from crmsync.store import Store, schema, whereabouts
 from tests.builders import DEAL_KEY, private_pem
@@ -280,3 +281,28 @@ def test_P9__never_existed_and_is_settled_are_two_sentences(store_of_shell: Stor
     assert settled.exit_code == unknown.exit_code == 1
     assert "settled, because it was given up" in settled.output.replace("\n", " ")
     assert "There is no dead letter 4711: this store never had one" in unknown.output.replace("\n", " ")
+
+
+def test_P9__a_shell_without_the_address_of_the_broker_is_told(tmp_path: Path) -> None:
+    home = {"CRMSYNC_HOME": str(tmp_path), "COLUMNS": "400"}
+    assert CliRunner(env=home).invoke(cli, ["migrate"]).exit_code == 0
+    remember_addresses(Settings.from_env({**home, "REDIS_URL": "redis://:geheim@cache:6379/2"}))
+
+    def told(**env: str) -> str:
+        result = CliRunner(env={**home, "REDIS_URL": "", "CELERY_BROKER_URL": "", **env}).invoke(cli, ["runs"])
+        assert result.exit_code == 0
+        return result.stderr
+
+    assert "use redis://:***@cache:6379/2" in told()
+    assert told(REDIS_URL="redis://cache/2") == ""
+    remember_addresses(Settings.from_env(home))
+    assert told() == ""
+
+
+def test_P9__doctor_says_that_it_made_a_store_where_there_was_none(tmp_path: Path) -> None:
+    env = {"CRMSYNC_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path / 'elsewhere.db'}", "COLUMNS": "400"}
+
+    first, second = (CliRunner(env={**env, "REDIS_URL": "redis://127.0.0.1:1/0"}).invoke(cli, ["doctor"]) for _ in "12")
+
+    assert "there was none at sqlite:" in first.output
+    assert "there was none" not in second.output
