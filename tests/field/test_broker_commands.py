@@ -151,6 +151,8 @@ def remote(system: System) -> Iterator[Any]:
     password, path = pool.get("password") or "", pool.get("path")
     url = f"redis+socket://:{password}@{path}" if path else system.environment["REDIS_URL"]
     with Celery("stranger", broker=url) as app:
+        # A worker that is ready opens its mailbox a moment later.
+        until(lambda: app.control.inspect(timeout=2, limit=1).ping(), patience_seconds=30, what="the worker hears")
         yield app.control
 
 
