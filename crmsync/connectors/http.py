@@ -5,6 +5,7 @@ It never retries (the worker does), never sleeps, and no error text holds a vend
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.calls import Address, Call, ReadLines, call_of
 from crmsync.connectors.lease import deadline, extend_deadline, is_in_step, lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, Write, is_rehearsed, rehearsal, write_of
-from crmsync.connectors.renewals import Renewals
+from crmsync.connectors.renewals import Renewals, Worth
 from crmsync.connectors.transport import content, exchange, lines, new_session
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
@@ -66,6 +67,7 @@ __all__ = [
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
+AGAIN_SECONDS, CHANCE_SECONDS = 5.0, 60.0  # a new token that is refused is no chance if the next one is refused as well
 UNAUTHORIZED, INTERNAL_ERROR = 401, 500
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -139,6 +141,7 @@ class VendorClient:
         self._speaks = speaks
         self._refused_hold_seconds = refused_hold_seconds
         self._renewals: defaultdict[str, Renewals] = defaultdict(Renewals)
+        self._first_refused_at = -math.inf  # a new token, by a call; as time.monotonic() counts
 
     def call(
         self,
@@ -168,15 +171,33 @@ class VendorClient:
         if is_rehearsed() and method not in READS:
             write = write_of(operation, method, call.address, params=params, headers=call.headers, body=call.body)
             raise WouldWriteError(write)
+        self._await_second_try()
         self._budget.admit(operation)
         reply, error = self._signed(call, scope)
         if isinstance(error, errors.AccountRefusedError):
+            if reply.status == UNAUTHORIZED:
+                self._try_twice()
             self._account_refused(error, "" if reply.status == UNAUTHORIZED else operation)
         if isinstance(error, errors.RateLimitedError):
             self._budget.refused(error.retry_after_seconds)
         if error is not None:
             raise error
         return reply
+
+    def _try_twice(self) -> None:
+        """Raises: NotNowError in a step, once in a while: a new token may end on its way. A password does not."""
+        if is_in_step() and not self._refused_hold_seconds:
+            if time.monotonic() - self._first_refused_at > CHANCE_SECONDS:
+                self._first_refused_at = time.monotonic()
+            self._await_second_try()  # all that were under way together count as one
+
+    def _await_second_try(self) -> None:
+        """Raises: NotNowError right after a new token was refused for the first time."""
+        left = self._first_refused_at + AGAIN_SECONDS - time.monotonic()
+        if left > 0 and is_in_step():
+            raise errors.NotNowError(
+                f"{self.system} has just refused a new token.", wait_seconds=left, system=self.system
+            )
 
     def signed_in(self, sign_in: Callable[[], T]) -> T:
         """What *sign_in* brings, which may ask the vendor for a token.
@@ -213,7 +234,7 @@ class VendorClient:
         if not _is_unauthorized(answer):
             return answer
         again = partial(self._renewed, call, self._authorizer, credentials, answer)
-        return self._renewals[scope].answer(answer, time.monotonic(), again, _is_unauthorized)
+        return self._renewals[scope].answer(answer, time.monotonic(), again, _worth)
 
     def _renewed(self, call: Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer) -> Answer:
         for _ in range(RENEWALS_MAX):
@@ -269,6 +290,13 @@ class VendorClient:
 
 def _is_unauthorized(answer: Answer) -> bool:
     return answer[0].status == UNAUTHORIZED
+
+
+def _worth(answer: Answer) -> Worth:
+    """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
+    if not _is_unauthorized(answer):
+        return Worth.HELPED
+    return Worth.UNKNOWN if isinstance(answer[1], errors.AccountRefusedError) else Worth.NOTHING
 
 
 def of_account(error: errors.AuthenticationError) -> errors.AccountRefusedError:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 from typing import TypeVar
 
 from crmsync.connectors.lease import is_in_step
@@ -20,6 +21,14 @@ FRUITLESS_SECONDS = 600.0
 T = TypeVar("T")
 
 
+class Worth(Enum):
+    """What a new token was worth to the call that was refused."""
+
+    HELPED = auto()
+    NOTHING = auto()  # another one won't help either
+    UNKNOWN = auto()
+
+
 class Renewals:
     """What is known of one scope of calls, in this process."""
 
@@ -28,7 +37,7 @@ class Renewals:
         self._fruitless_until = 0.0
         self._helped_at = 0.0
 
-    def answer(self, refused: T, since: float, repeat: Callable[[], T], is_refused: Callable[[T], bool]) -> T:
+    def answer(self, refused: T, since: float, repeat: Callable[[], T], worth: Callable[[T], Worth]) -> T:
         """What *repeat*, which renews the token and calls again, brings; *refused*, where that is known to be in vain.
 
         *since* is when the call was refused first, as time.monotonic() counts.
@@ -37,7 +46,7 @@ class Renewals:
             if time.monotonic() < self._fruitless_until:
                 return refused
             if self._helped_at < since:  # nobody has shown yet that a new token helps
-                return self._noted(repeat(), is_refused)
+                return self._noted(repeat(), worth)
         return repeat()
 
     @contextmanager
@@ -50,9 +59,10 @@ class Renewals:
         finally:
             self._lock.release()
 
-    def _noted(self, answer: T, is_refused: Callable[[T], bool]) -> T:
-        if is_refused(answer):
+    def _noted(self, answer: T, worth: Callable[[T], Worth]) -> T:
+        found = worth(answer)
+        if found is Worth.NOTHING:
             self._fruitless_until = time.monotonic() + FRUITLESS_SECONDS
-        else:
+        elif found is Worth.HELPED:
             self._helped_at = time.monotonic()
         return answer

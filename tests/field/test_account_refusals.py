@@ -12,6 +12,7 @@ from celery.exceptions import Ignore
 from sqlalchemy import select
 
 from crmsync.connectors import breaker as breaker_module
+from crmsync.connectors import http
 from crmsync.connectors.auth import FreshTokens
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
@@ -80,6 +81,11 @@ def runs_of(services: Services, count: int) -> list[str]:
 def runs(services: Services, run_ids: list[str]) -> list[Run]:
     with services.store.read() as uow:
         return [found for run_id in run_ids if (found := uow.runs.get(run_id))]
+
+
+@pytest.fixture(autouse=True)
+def second_tries_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "AGAIN_SECONDS", 0.0)
 
 
 def work(services: Services, clock: FakeClock, run_ids: list[str], seconds: int) -> None:
@@ -172,6 +178,26 @@ def test_V4__an_account_that_is_refused_costs_one_alert_and_its_runs_wait(
 
     assert {run.status for run in runs(services, run_ids)} == {RunStatus.DONE}
     assert [headline for headline, _ in told(services)][1:] == [f"{SYSTEMS[connection]} answers again"]
+
+
+def test_V4__a_new_token_that_ends_on_its_way_is_tried_once_more(
+    services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever signs in with the same user may end the tokens of others: that is no refusal of the account."""
+    run_ids = runs_of(services, 6)
+    monkeypatch.setattr(http, "AGAIN_SECONDS", 600.0)
+    with RawServer(salesforce_refusal("INVALID_SESSION_ID", "…", status=UNAUTHORIZED)) as server:
+        _call[:] = [caller("salesforce", server.url, guarded(services, "salesforce"))]
+        work(services, clock, run_ids, HALF_AN_HOUR)
+        assert len(server.requests) <= 2
+        assert told(services) == []
+
+        monkeypatch.setattr(http, "AGAIN_SECONDS", 0.0)
+        server.at("/", OK_WRITE)
+        work(services, clock, run_ids, HALF_AN_HOUR)
+
+    assert {run.status for run in runs(services, run_ids)} == {RunStatus.DONE}
+    assert told(services) == []
 
 
 def test_V4__a_sign_in_that_is_refused_is_looked_at_by_one(services: Services, clock: FakeClock) -> None:

@@ -205,7 +205,7 @@ def _client(
         headers={"Accept": "application/json", "Accept-Language": settings.language},
         budget=budget,
         speaks=spoken,
-        refused_hold_seconds=PASSWORD_HOLD_SECONDS,
+        refused_hold_seconds=PASSWORD_HOLD_SECONDS if settings.auth == "basic" else 0.0,
     )
 
 
