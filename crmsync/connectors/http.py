@@ -142,6 +142,7 @@ class VendorClient:
         self._refused_hold_seconds = refused_hold_seconds
         self._renewals: defaultdict[str, Renewals] = defaultdict(Renewals)
         self._first_refused_at = -math.inf  # a new token, by a call; as time.monotonic() counts
+        self._good_read: Call | None = None  # the latest that a token was good for
 
     def call(
         self,
@@ -174,9 +175,9 @@ class VendorClient:
         self._await_second_try()
         self._budget.admit(operation)
         reply, error = self._signed(call, scope)
+        if reply.status == UNAUTHORIZED and not self._renewals[scope].is_fruitless:
+            self._try_twice()
         if isinstance(error, errors.AccountRefusedError):
-            if reply.status == UNAUTHORIZED:
-                self._try_twice()
             self._account_refused(error, "" if reply.status == UNAUTHORIZED else operation)
         if isinstance(error, errors.RateLimitedError):
             self._budget.refused(error.retry_after_seconds)
@@ -185,11 +186,20 @@ class VendorClient:
         return reply
 
     def _try_twice(self) -> None:
-        """Raises: NotNowError in a step, once in a while: a new token may end on its way. A password does not."""
-        if is_in_step() and not self._refused_hold_seconds:
+        """Raises: NotNowError where it may be chance that a new token was refused."""
+        if self._may_be_chance():
             if time.monotonic() - self._first_refused_at > CHANCE_SECONDS:
                 self._first_refused_at = time.monotonic()
-            self._await_second_try()  # all that were under way together count as one
+            self._await_second_try()
+
+    def _may_be_chance(self) -> bool:
+        """Whether a step should try once more: a new token may have ended on its way. A password does not.
+
+        Calls that were under way together count as one.
+        """
+        since = time.monotonic() - self._first_refused_at
+        is_first = since > CHANCE_SECONDS or since < AGAIN_SECONDS
+        return is_first and is_in_step() and not self._refused_hold_seconds
 
     def _await_second_try(self) -> None:
         """Raises: NotNowError right after a new token was refused for the first time."""
@@ -234,9 +244,11 @@ class VendorClient:
         if not _is_unauthorized(answer):
             return answer
         again = partial(self._renewed, call, self._authorizer, credentials, answer)
-        return self._renewals[scope].answer(answer, time.monotonic(), again, _worth)
+        return self._renewals[scope].answer(answer, time.monotonic(), again)
 
-    def _renewed(self, call: Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer) -> Answer:
+    def _renewed(
+        self, call: Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer
+    ) -> tuple[Answer, Worth]:
         for _ in range(RENEWALS_MAX):
             renewal = self.signed_in(partial(authorizer.renew, credentials))
             if not renewal:
@@ -245,7 +257,19 @@ class VendorClient:
             answer = self._send(call, credentials)
             if renewal is not Renewal.ADOPTED or not _is_unauthorized(answer):
                 break
-        return answer
+        return answer, self._worth(answer, credentials)
+
+    def _worth(self, answer: Answer, credentials: Mapping[str, str]) -> Worth:
+        """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
+        if not _is_unauthorized(answer):
+            return Worth.HELPED
+        if isinstance(answer[1], errors.AccountRefusedError):
+            return Worth.UNKNOWN
+        if self._good_read is not None:  # some vendors have one code for a token that is dead and for one that may not
+            is_alive = not _is_unauthorized(self._send(self._good_read, credentials))
+        else:
+            is_alive = not self._may_be_chance()
+        return Worth.NOTHING if is_alive else Worth.UNKNOWN
 
     def _send(self, call: Call, credentials: Mapping[str, str]) -> Answer:
         address = call.address
@@ -259,6 +283,8 @@ class VendorClient:
         # Some outages are told under 400 or 200.
         is_outage = isinstance(error, errors.VendorUnavailableError)
         learn(reply.headers, max(reply.status, INTERNAL_ERROR) if is_outage else reply.status)
+        if error is None and call.method in READS and call.read is None:
+            self._good_read = call
         return reply, error
 
     def _exchange(self, call: Call, address: str, credentials: Mapping[str, str]) -> Reply:
@@ -290,13 +316,6 @@ class VendorClient:
 
 def _is_unauthorized(answer: Answer) -> bool:
     return answer[0].status == UNAUTHORIZED
-
-
-def _worth(answer: Answer) -> Worth:
-    """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
-    if not _is_unauthorized(answer):
-        return Worth.HELPED
-    return Worth.UNKNOWN if isinstance(answer[1], errors.AccountRefusedError) else Worth.NOTHING
 
 
 def of_account(error: errors.AuthenticationError) -> errors.AccountRefusedError:

@@ -37,17 +37,22 @@ class Renewals:
         self._fruitless_until = 0.0
         self._helped_at = 0.0
 
-    def answer(self, refused: T, since: float, repeat: Callable[[], T], worth: Callable[[T], Worth]) -> T:
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether it is known that a new token does not help."""
+        return time.monotonic() < self._fruitless_until
+
+    def answer(self, refused: T, since: float, repeat: Callable[[], tuple[T, Worth]]) -> T:
         """What *repeat*, which renews the token and calls again, brings; *refused*, where that is known to be in vain.
 
         *since* is when the call was refused first, as time.monotonic() counts.
         """
         with self._alone():
-            if time.monotonic() < self._fruitless_until:
+            if self.is_fruitless:
                 return refused
             if self._helped_at < since:  # nobody has shown yet that a new token helps
-                return self._noted(repeat(), worth)
-        return repeat()
+                return self._noted(*repeat())
+        return repeat()[0]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -59,10 +64,9 @@ class Renewals:
         finally:
             self._lock.release()
 
-    def _noted(self, answer: T, worth: Callable[[T], Worth]) -> T:
-        found = worth(answer)
-        if found is Worth.NOTHING:
+    def _noted(self, answer: T, worth: Worth) -> T:
+        if worth is Worth.NOTHING:
             self._fruitless_until = time.monotonic() + FRUITLESS_SECONDS
-        elif found is Worth.HELPED:
+        elif worth is Worth.HELPED:
             self._helped_at = time.monotonic()
         return answer

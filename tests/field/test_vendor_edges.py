@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from crmsync import errors
-from crmsync.connectors import renewals
+from crmsync.connectors import http, renewals
 from crmsync.connectors.grants import access_token
 from crmsync.connectors.http import Renewal
+from crmsync.connectors.lease import deadline
 from crmsync.connectors.s4hana import csrf
 from crmsync.connectors.salesforce.addresses import trusted
 from crmsync.domain.documents import Document, OrderRequest
@@ -367,6 +369,25 @@ def test_T10__other_scopes_keep_their_renewal_and_a_dead_token_is_still_renewed(
             assert books.read_invoice("46").number == "INV-1"
 
     assert sign_in.renewals == 3
+
+
+def test_T10__a_new_token_that_is_dead_itself_is_not_taken_for_a_missing_permission(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Zoho has one code for both; a read that was allowed before tells the two apart."""
+    monkeypatch.setattr(http, "AGAIN_SECONDS", 60.0)
+    dead = zoho_answer(57, "401 Unauthorized")
+    with RawServer() as server, deadline(time.monotonic() + 600):
+        server.at(f"{BOOKS}/customerpayments", dead)
+        server.at(f"{BOOKS}/invoices", INVOICE, dead, INVOICE)
+        books = zoho(server.url, authorizer=Signed(server.url))
+        books.read_invoice("46")
+
+        with pytest.raises(errors.NotNowError, match="new token"):
+            books.read_payment("1")
+        monkeypatch.setattr(http, "AGAIN_SECONDS", 0.0)
+        with pytest.raises(errors.AuthenticationError, match="permission"):
+            books.read_payment("1")
 
 
 def test_T10__it_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
