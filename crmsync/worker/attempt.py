@@ -26,6 +26,7 @@ from crmsync.errors import (
 )
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
+from crmsync.worker import stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ class Attempt:
             return entry.document
         if move is Move.SEND:
             return None
-        looked_at = self.services.store.clock()  # what shows up while the answer is on its way was not in it
+        # Before it: what shows up while the answer is on its way was not in it.
+        looked_at, began_at = self.services.store.clock(), stopwatch.now()
         found = find()
         if len(found) > 1:
             raise OutcomeUnknownError(
@@ -126,6 +128,7 @@ class Attempt:
             logger.info("adopted a document whose answer was lost", extra={"action": "adopted", "kind": entry.key.kind})
             return found[0]
         wait = seconds_until_certain(entry, looked_at)
+        wait = stopwatch.seconds_left(entry, wait, self._longest_outcome().total_seconds(), began_at)
         if wait > 0:
             raise OutcomeSettlingError(wait_seconds=wait + 0.1, system=entry.key.connection)
         return None
@@ -188,8 +191,11 @@ class Attempt:
 
         A call ends before the lease does, and starts anywhere within it: signing in may come first.
         """
+        return now + self._longest_outcome()
+
+    def _longest_outcome(self) -> timedelta:
         behaviour = self.services.settings.behaviour
-        return now + timedelta(seconds=behaviour.lease_seconds + behaviour.settle_seconds)
+        return timedelta(seconds=behaviour.lease_seconds + behaviour.settle_seconds)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from crmsync.domain.ledger import EntryKey
 from crmsync.errors import (
@@ -17,6 +20,8 @@ from crmsync.errors import (
     VendorUnavailableError,
 )
 from crmsync.services import Services
+from crmsync.store.tables import ledger
+from crmsync.worker import stopwatch
 from crmsync.worker.attempt import Attempt
 from tests.fakes import FakeClock, FakeVendor
 
@@ -97,6 +102,31 @@ def test_a_document_that_does_not_show_up_is_made_again_only_when_that_is_certai
     assert vendor.documents == []
 
     clock.advance(6)
+    assert create(attempt(services), vendor) == {"number": "1"}
+
+
+def test_what_a_clock_that_was_ahead_promised_is_waited_for_by_the_stopwatch(
+    services: Services, vendor: FakeVendor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O15: an hour is not waited for, and nothing is sent before a call that is under way must be over."""
+    vendor.fails_with(VendorUnavailableError())
+    first = attempt(services)
+    with pytest.raises(VendorUnavailableError):
+        create(first, vendor)
+    end(first)
+    with services.store.begin() as uow:
+        uow.connection.execute(update(ledger).values(certain_at=clock.now + timedelta(hours=1)))
+
+    for passed_seconds in (0, FORGOTTEN_SECONDS - 5):
+        monkeypatch.setattr(stopwatch, "now", partial(float, passed_seconds))
+        looking = attempt(services)
+        with pytest.raises(OutcomeSettlingError) as settling:
+            create(looking, vendor)
+        end(looking)
+        assert settling.value.wait_seconds == pytest.approx(FORGOTTEN_SECONDS - passed_seconds + 0.1)
+    assert vendor.documents == []
+
+    monkeypatch.setattr(stopwatch, "now", partial(float, FORGOTTEN_SECONDS))
     assert create(attempt(services), vendor) == {"number": "1"}
 
 
