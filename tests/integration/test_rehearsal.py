@@ -17,7 +17,7 @@ from tests.system import System, big_sandbox, database, until
 
 PERSON = {"BillingStreet": "12 Harbour Road", "BillingCity": "Springfield", "BillingCountry": "United States"}
 EMAIL = "ida.berg@example.com"
-_BY_ITSELF = ("seen.", "retention.")
+_BY_ITSELF = ("seen.", "retention.", "store.id")
 SECRETS = ("bearer", "oauthtoken", "csrf", "cookie")
 
 Record = list[tuple[str, str, Any]]
