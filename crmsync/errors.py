@@ -37,6 +37,7 @@
     └── WebhookError                  answered at the door, never queued (status_code)
         ├── MalformedWebhookError 400
         ├── SignatureError        401
+        ├── WrongMethodError      405
         ├── BodyTooLargeError     413
         ├── WrongTypeError        415
         └── NotStoredError        503
@@ -325,13 +326,14 @@ class WrongTypeError(WebhookError):
 
 
 class WrongMethodError(WebhookError):
-    """The door is called by another method."""
+    """This address is for senders that use another method."""
 
     status_code = 405
     reason = "method"
 
-    def __init__(self, methods: Sequence[str]) -> None:
-        super().__init__(f"Set the webhook to {methods[0]}: this address is for senders, not for browsers.")
+    def __init__(self, message: str | None = None, *, methods: Sequence[str] = ()) -> None:
+        wanted = f"Set the webhook to {methods[0]}: this address is for senders, not for browsers." if methods else None
+        super().__init__(message or wanted)
         self.methods = methods
 
 

@@ -103,7 +103,7 @@ def payment() -> Response:
 
 def _require_method(*methods: str) -> None:
     if request.method not in methods:
-        raise WrongMethodError(methods)
+        raise WrongMethodError(methods=methods)
 
 
 def _body() -> bytes:
