@@ -26,8 +26,8 @@ def test_a_module_says_in_one_sentence_what_it_is_for(path: Path) -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    """The command line and the embedded server hand it on to processes; oauthlib knows only a variable."""
-    may = {"crmsync/settings.py", "crmsync/connectors/auth.py"}
+    """The command line and the embedded server hand it on to processes; oauthlib and Flower know only a variable."""
+    may = {"crmsync/settings.py", "crmsync/connectors/auth.py", "crmsync/celery.py"}
     handing_on = {name_of(path) for path in (PACKAGE / "cli").rglob("*.py")} | {"crmsync/embedded.py"}
     readers = {name_of(path) for path in MODULES if re.search(r"os\.(environ|getenv)", path.read_text())}
 
