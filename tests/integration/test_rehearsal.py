@@ -84,10 +84,11 @@ def state_of(system: System) -> Any:
     """What no dry run may touch: all that exists at the vendors, and the rows of runs and of what they made."""
     tables = (runs, ledger, links, locks, history, dead_letters)
     with system.store.read() as uow:
-        rows = {table.name: uow.connection.execute(table.select()).all() for table in tables}
+        # PostgreSQL lists what was written last at the end.
+        rows = {table.name: sorted(uow.connection.execute(table.select()), key=str) for table in tables}
         # The workers beside us write by themselves that they are alive, and when they last looked after the store.
         known = [each for each in uow.connection.execute(facts.select()) if not each.name.startswith(_BY_ITSELF)]
-    return system.sandbox.ledger(), rows, known
+    return system.sandbox.ledger(), rows, sorted(known, key=str)
 
 
 def dry_run(system: System, letter_id: int, *options: str) -> Any:
