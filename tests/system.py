@@ -67,6 +67,10 @@ def until(condition: Callable[[], Value], *, patience_seconds: float = PATIENCE_
     return value
 
 
+# Without beat a worker looks itself whether a period has begun: then other flows would call and write meanwhile.
+NO_PERIODS = dict.fromkeys(("CRMSYNC_INVENTORY_SECONDS", "CRMSYNC_CATCH_UP_SECONDS", "CRMSYNC_COMPARE_SECONDS"), "0")
+
+
 def big_sandbox(**settings: Any) -> Sandbox:
     """A sandbox whose vendors do not limit how much is asked of them."""
     return Sandbox(**{"zoho_per_minute": 10**6, "zoho_per_day": 10**7, "zoho_concurrent": 1000, **settings})

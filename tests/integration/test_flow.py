@@ -22,7 +22,7 @@ from crmsync.sandbox import Sandbox
 from crmsync.sandbox.deals import Deal
 from crmsync.sandbox.sap import orders as sap_orders
 from crmsync.store.tables import alerts
-from tests.system import System, big_sandbox, database, until
+from tests.system import NO_PERIODS, System, big_sandbox, database, until
 
 OPERATIONS = {
     "salesforce": ("query", "update_deal"),
@@ -43,7 +43,11 @@ Customer = Callable[[], str]
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("flow")
-    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url) as system:
+    with (
+        big_sandbox() as sandbox,
+        database(home) as url,
+        System(home, sandbox, database_url=url, **NO_PERIODS) as system,
+    ):
         yield system.start("web", "worker", "beat")
 
 

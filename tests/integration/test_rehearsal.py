@@ -13,7 +13,7 @@ from crmsync.domain.ledger import EntryState
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.deals import Deal
 from crmsync.store.tables import dead_letters, facts, history, ledger, links, locks, runs
-from tests.system import System, big_sandbox, database, until
+from tests.system import NO_PERIODS, System, big_sandbox, database, until
 
 PERSON = {"BillingStreet": "12 Harbour Road", "BillingCity": "Springfield", "BillingCountry": "United States"}
 EMAIL = "ida.berg@example.com"
@@ -26,9 +26,11 @@ Record = list[tuple[str, str, Any]]
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("rehearsal")
-    # Without beat the worker looks itself whether a period has begun: then other flows would write meanwhile.
-    never = dict.fromkeys(("CRMSYNC_INVENTORY_SECONDS", "CRMSYNC_CATCH_UP_SECONDS", "CRMSYNC_COMPARE_SECONDS"), "0")
-    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url, **never) as system:
+    with (
+        big_sandbox() as sandbox,
+        database(home) as url,
+        System(home, sandbox, database_url=url, **NO_PERIODS) as system,
+    ):
         yield system.start("web", "worker")
 
 
