@@ -5,7 +5,6 @@ It never retries (the worker does), never sleeps, and no error text holds a vend
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.calls import Address, Call, ReadLines, call_of
 from crmsync.connectors.lease import deadline, extend_deadline, is_in_step, lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, Write, is_rehearsed, rehearsal, write_of
-from crmsync.connectors.renewals import Renewals, Worth
+from crmsync.connectors.renewals import Renewals, SecondTry, Worth
 from crmsync.connectors.transport import content, exchange, lines, new_session
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
@@ -67,7 +66,6 @@ __all__ = [
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
-AGAIN_SECONDS, CHANCE_SECONDS = 5.0, 60.0  # a new token that is refused is no chance if the next one is refused as well
 UNAUTHORIZED, INTERNAL_ERROR = 401, 500
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -141,8 +139,8 @@ class VendorClient:
         self._speaks = speaks
         self._refused_hold_seconds = refused_hold_seconds
         self._renewals: defaultdict[str, Renewals] = defaultdict(Renewals)
-        self._first_refused_at = -math.inf  # a new token, by a call; as time.monotonic() counts
-        self._good_read: Call | None = None  # the latest that a token was good for
+        self._second_try = SecondTry(system, is_for_password=bool(refused_hold_seconds))
+        self._good_reads: dict[str, Call] = {}  # the latest of each scope that a token was good for
 
     def call(
         self,
@@ -172,42 +170,20 @@ class VendorClient:
         if is_rehearsed() and method not in READS:
             write = write_of(operation, method, call.address, params=params, headers=call.headers, body=call.body)
             raise WouldWriteError(write)
-        self._await_second_try()
+        self._second_try.await_it()
         self._budget.admit(operation)
         reply, error = self._signed(call, scope)
         if reply.status == UNAUTHORIZED and not self._renewals[scope].is_fruitless:
-            self._try_twice()
+            self._second_try.ask_for_it()
         if isinstance(error, errors.AccountRefusedError):
             self._account_refused(error, "" if reply.status == UNAUTHORIZED else operation)
         if isinstance(error, errors.RateLimitedError):
             self._budget.refused(error.retry_after_seconds)
         if error is not None:
             raise error
+        if method in READS and read is None:
+            self._good_reads[scope] = call
         return reply
-
-    def _try_twice(self) -> None:
-        """Raises: NotNowError where it may be chance that a new token was refused."""
-        if self._may_be_chance():
-            if time.monotonic() - self._first_refused_at > CHANCE_SECONDS:
-                self._first_refused_at = time.monotonic()
-            self._await_second_try()
-
-    def _may_be_chance(self) -> bool:
-        """Whether a step should try once more: a new token may have ended on its way. A password does not.
-
-        Calls that were under way together count as one.
-        """
-        since = time.monotonic() - self._first_refused_at
-        is_first = since > CHANCE_SECONDS or since < AGAIN_SECONDS
-        return is_first and is_in_step() and not self._refused_hold_seconds
-
-    def _await_second_try(self) -> None:
-        """Raises: NotNowError right after a new token was refused for the first time."""
-        left = self._first_refused_at + AGAIN_SECONDS - time.monotonic()
-        if left > 0 and is_in_step():
-            raise errors.NotNowError(
-                f"{self.system} has just refused a new token.", wait_seconds=left, system=self.system
-            )
 
     def signed_in(self, sign_in: Callable[[], T]) -> T:
         """What *sign_in* brings, which may ask the vendor for a token.
@@ -243,11 +219,11 @@ class VendorClient:
         answer = self._send(call, credentials)
         if not _is_unauthorized(answer):
             return answer
-        again = partial(self._renewed, call, self._authorizer, credentials, answer)
+        again = partial(self._renewed, call, scope, self._authorizer, credentials, answer)
         return self._renewals[scope].answer(answer, time.monotonic(), again)
 
     def _renewed(
-        self, call: Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer
+        self, call: Call, scope: str, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer
     ) -> tuple[Answer, Worth]:
         for _ in range(RENEWALS_MAX):
             renewal = self.signed_in(partial(authorizer.renew, credentials))
@@ -257,19 +233,21 @@ class VendorClient:
             answer = self._send(call, credentials)
             if renewal is not Renewal.ADOPTED or not _is_unauthorized(answer):
                 break
-        return answer, self._worth(answer, credentials)
+        return answer, self._worth(answer, scope, credentials)
 
-    def _worth(self, answer: Answer, credentials: Mapping[str, str]) -> Worth:
+    def _worth(self, answer: Answer, scope: str, credentials: Mapping[str, str]) -> Worth:
         """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
         if not _is_unauthorized(answer):
             return Worth.HELPED
         if isinstance(answer[1], errors.AccountRefusedError):
             return Worth.UNKNOWN
-        if self._good_read is not None:  # some vendors have one code for a token that is dead and for one that may not
-            is_alive = not _is_unauthorized(self._send(self._good_read, credentials))
-        else:
-            is_alive = not self._may_be_chance()
-        return Worth.NOTHING if is_alive else Worth.UNKNOWN
+        may_be_dead = self._second_try.is_open and not self._is_good_elsewhere(scope, credentials)
+        return Worth.UNKNOWN if may_be_dead else Worth.NOTHING
+
+    def _is_good_elsewhere(self, scope: str, credentials: Mapping[str, str]) -> bool:
+        """Whether another read is allowed: some vendors have one code for a dead token and one without the scope."""
+        other = next((call for name, call in self._good_reads.items() if name != scope), None)
+        return other is not None and not _is_unauthorized(self._send(other, credentials))
 
     def _send(self, call: Call, credentials: Mapping[str, str]) -> Answer:
         address = call.address
@@ -283,8 +261,6 @@ class VendorClient:
         # Some outages are told under 400 or 200.
         is_outage = isinstance(error, errors.VendorUnavailableError)
         learn(reply.headers, max(reply.status, INTERNAL_ERROR) if is_outage else reply.status)
-        if error is None and call.method in READS and call.read is None:
-            self._good_read = call
         return reply, error
 
     def _exchange(self, call: Call, address: str, credentials: Mapping[str, str]) -> Reply:

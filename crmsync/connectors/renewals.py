@@ -6,6 +6,7 @@ the threads that meet a 401 at once one tries, and the others hear what came of 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from crmsync.connectors.lease import is_in_step
 from crmsync.errors import NotNowError
 
 FRUITLESS_SECONDS = 600.0
+AGAIN_SECONDS, CHANCE_SECONDS = 5.0, 60.0  # a new token that is refused is no chance if the next one is refused as well
 
 T = TypeVar("T")
 
@@ -70,3 +72,35 @@ class Renewals:
         elif worth is Worth.HELPED:
             self._helped_at = time.monotonic()
         return answer
+
+
+class SecondTry:
+    """Of a connection, in this process: a new token that is refused may have ended on its way, so steps try once more.
+
+    Calls that were under way together count as one. A password does not end on its way.
+    """
+
+    def __init__(self, system: str, *, is_for_password: bool) -> None:
+        self._system = system
+        self._is_for_password = is_for_password
+        self._first_refused_at = -math.inf
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a refusal may be chance."""
+        since = time.monotonic() - self._first_refused_at
+        is_first = since > CHANCE_SECONDS or since < AGAIN_SECONDS
+        return is_first and is_in_step() and not self._is_for_password
+
+    def ask_for_it(self) -> None:
+        """A new token was refused. Raises: NotNowError where that may be chance."""
+        if self.is_open:
+            if time.monotonic() - self._first_refused_at > CHANCE_SECONDS:
+                self._first_refused_at = time.monotonic()
+            self.await_it()
+
+    def await_it(self) -> None:
+        """Raises: NotNowError in a step, until it is time for the second try."""
+        left = self._first_refused_at + AGAIN_SECONDS - time.monotonic()
+        if left > 0 and is_in_step():
+            raise NotNowError(f"{self._system} has just refused a new token.", wait_seconds=left, system=self._system)

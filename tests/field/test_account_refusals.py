@@ -12,7 +12,7 @@ from celery.exceptions import Ignore
 from sqlalchemy import select
 
 from crmsync.connectors import breaker as breaker_module
-from crmsync.connectors import http
+from crmsync.connectors import renewals
 from crmsync.connectors.auth import FreshTokens
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
@@ -85,7 +85,7 @@ def runs(services: Services, run_ids: list[str]) -> list[Run]:
 
 @pytest.fixture(autouse=True)
 def second_tries_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(renewals, "AGAIN_SECONDS", 0.0)
 
 
 def work(services: Services, clock: FakeClock, run_ids: list[str], seconds: int) -> None:
@@ -185,14 +185,14 @@ def test_V4__a_new_token_that_ends_on_its_way_is_tried_once_more(
 ) -> None:
     """Whoever signs in with the same user may end the tokens of others: that is no refusal of the account."""
     run_ids = runs_of(services, 6)
-    monkeypatch.setattr(http, "AGAIN_SECONDS", 600.0)
+    monkeypatch.setattr(renewals, "AGAIN_SECONDS", 600.0)
     with RawServer(salesforce_refusal("INVALID_SESSION_ID", "…", status=UNAUTHORIZED)) as server:
         _call[:] = [caller("salesforce", server.url, guarded(services, "salesforce"))]
         work(services, clock, run_ids, HALF_AN_HOUR)
         assert len(server.requests) <= 2
         assert told(services) == []
 
-        monkeypatch.setattr(http, "AGAIN_SECONDS", 0.0)
+        monkeypatch.setattr(renewals, "AGAIN_SECONDS", 0.0)
         server.at("/", OK_WRITE)
         work(services, clock, run_ids, HALF_AN_HOUR)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from crmsync import errors
-from crmsync.connectors import http, renewals
+from crmsync.connectors import renewals
 from crmsync.connectors.grants import access_token
 from crmsync.connectors.http import Renewal
 from crmsync.connectors.lease import deadline
@@ -375,7 +375,7 @@ def test_T10__a_new_token_that_is_dead_itself_is_not_taken_for_a_missing_permiss
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Zoho has one code for both; a read that was allowed before tells the two apart."""
-    monkeypatch.setattr(http, "AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(renewals, "AGAIN_SECONDS", 60.0)
     dead = zoho_answer(57, "401 Unauthorized")
     with RawServer() as server, deadline(time.monotonic() + 600):
         server.at(f"{BOOKS}/customerpayments", dead)
@@ -385,9 +385,24 @@ def test_T10__a_new_token_that_is_dead_itself_is_not_taken_for_a_missing_permiss
 
         with pytest.raises(errors.NotNowError, match="new token"):
             books.read_payment("1")
-        monkeypatch.setattr(http, "AGAIN_SECONDS", 0.0)
+        monkeypatch.setattr(renewals, "AGAIN_SECONDS", 0.0)
         with pytest.raises(errors.AuthenticationError, match="permission"):
             books.read_payment("1")
+
+
+def test_T10__a_scope_that_was_taken_away_costs_steps_two_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was allowed before in the same scope proves nothing."""
+    monkeypatch.setattr(renewals, "AGAIN_SECONDS", 0.0)
+    with RawServer() as server, deadline(time.monotonic() + 600):
+        sign_in = Signed(server.url)
+        books = zoho(server.url, authorizer=sign_in)
+        server.at(f"{BOOKS}/invoices", INVOICE, zoho_answer(57, "401 Unauthorized"))
+        books.read_invoice("46")
+        for _ in range(6):
+            with pytest.raises(errors.AuthenticationError, match="permission"):
+                books.read_invoice("46")
+
+    assert sign_in.renewals == 2
 
 
 def test_T10__it_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
