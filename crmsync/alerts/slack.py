@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from crmsync.alerts.blocks import as_message
-from crmsync.connectors.http import Reply, encode, foreign_answer, reply_of, retry_after_seconds
+from crmsync.connectors.answers import Reply, encode, foreign_answer, reply_of, retry_after_seconds
 from crmsync.connectors.transport import exchange
 from crmsync.errors import RetryableError, UnexpectedAnswerError, VendorUnavailableError
 from crmsync.settings import Secret

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from crmsync.connectors.http import Write
+    from crmsync.connectors.rehearsal import Write
     from crmsync.domain.runs import Run
     from crmsync.store import UnitOfWork
 

@@ -16,7 +16,8 @@ from typing import Protocol
 import requests
 from requests.auth import HTTPBasicAuth
 
-from crmsync.connectors.http import Renewal, is_in_step
+from crmsync.connectors.http import Renewal
+from crmsync.connectors.lease import is_in_step
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import AuthenticationError, NotNowError, OtherAccountError, RetryableError
 from crmsync.settings import Secret

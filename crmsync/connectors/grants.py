@@ -18,7 +18,8 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from crmsync import errors
-from crmsync.connectors.http import Failure, Reply, foreign_answer, reply_of, retry_after_seconds, seconds_of_sign_in
+from crmsync.connectors.answers import Failure, Reply, foreign_answer, reply_of, retry_after_seconds
+from crmsync.connectors.http import seconds_of_sign_in
 from crmsync.connectors.transport import Session, exchange, new_session
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Secret

@@ -21,48 +21,19 @@ from crmsync.connectors.answers import (
     Failure,
     Reply,
     Speaks,
-    encode,
     error_of,
     foreign_answer,
     is_foreign,
     reply_of,
-    retry_after_seconds,
     speaks_anything,
-    speaks_csv,
-    speaks_json,
 )
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.calls import Address, Call, ReadLines, call_of
-from crmsync.connectors.lease import deadline, extend_deadline, is_in_step, lease_ends_at
-from crmsync.connectors.rehearsal import WouldWriteError, Write, is_rehearsed, rehearsal, write_of
+from crmsync.connectors.lease import lease_ends_at
+from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.renewals import Renewals, SecondTry, Worth
-from crmsync.connectors.transport import content, exchange, lines, new_session
+from crmsync.connectors.transport import content, exchange, lines
 from crmsync.log import CORRELATION_HEADER, correlation_id
-
-# What a vendor's package needs of a client stands here, wherever it lives.
-__all__ = [
-    "Explain",
-    "Failure",
-    "ReadLines",
-    "Reply",
-    "Speaks",
-    "VendorClient",
-    "WouldWriteError",
-    "Write",
-    "deadline",
-    "encode",
-    "error_of",
-    "extend_deadline",
-    "foreign_answer",
-    "is_in_step",
-    "new_session",
-    "rehearsal",
-    "reply_of",
-    "retry_after_seconds",
-    "speaks_anything",
-    "speaks_csv",
-    "speaks_json",
-]
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync import failpoints
-from crmsync.connectors.http import extend_deadline
+from crmsync.connectors.lease import extend_deadline
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, seconds_until_certain
 from crmsync.domain.runs import Run
 from crmsync.errors import (

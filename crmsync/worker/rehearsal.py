@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from crmsync.celery import app
 from crmsync.connectors.base import Deals
-from crmsync.connectors.http import WouldWriteError, Write, rehearsal
+from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes, changes_since
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.domain.deals import Deal

@@ -22,7 +22,7 @@ from celery.exceptions import Ignore
 from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
 from crmsync.connectors.budget import background
-from crmsync.connectors.http import deadline
+from crmsync.connectors.lease import deadline
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Message, Retry, RetryPolicy, Run, next_try, unclaimed
 from crmsync.errors import (
     BugError,

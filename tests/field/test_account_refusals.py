@@ -13,11 +13,12 @@ from sqlalchemy import select
 
 from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors import renewals
+from crmsync.connectors.answers import Reply
 from crmsync.connectors.auth import FreshTokens
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.grants import token_refused
-from crmsync.connectors.http import Renewal, Reply
+from crmsync.connectors.http import Renewal
 from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.zoho_books.errors import explain_sign_in
 from crmsync.domain.runs import Run, RunStatus

@@ -20,8 +20,10 @@ from crmsync.connectors.auth import SharedToken
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.grants import client_credentials, jwt_bearer, refresh_token
-from crmsync.connectors.http import VendorClient, deadline, new_session, seconds_of_sign_in
+from crmsync.connectors.http import VendorClient, seconds_of_sign_in
+from crmsync.connectors.lease import deadline
 from crmsync.connectors.salesforce.sign_in import signer_in
+from crmsync.connectors.transport import new_session
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
 from crmsync.settings import SalesforceSettings, Secret, Settings

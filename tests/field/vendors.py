@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from crmsync.connectors import s4hana
 from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.http import Renewal, new_session
+from crmsync.connectors.http import Renewal
 from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import ZohoBooks
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Settings

@@ -12,7 +12,8 @@ from sqlalchemy import select
 from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.http import VendorClient, new_session
+from crmsync.connectors.http import VendorClient
+from crmsync.connectors.transport import new_session
 from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
 from crmsync.services import Services
 from crmsync.store.tables import alerts

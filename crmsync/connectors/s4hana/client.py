@@ -9,10 +9,11 @@ import requests
 
 from crmsync import errors
 from crmsync.connectors import auth
+from crmsync.connectors.answers import Explain, Speaks, speaks_anything
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import client_credentials
-from crmsync.connectors.http import Authorizer, Explain, Speaks, VendorClient, new_session, speaks_anything
+from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import Tokens
 from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome, speaks
@@ -21,6 +22,7 @@ from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchem
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, StockReader
+from crmsync.connectors.transport import new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
 from crmsync.domain.customers import Customer, CustomerMatch
 from crmsync.domain.documents import Document, OrderRequest

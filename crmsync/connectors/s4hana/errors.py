@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from crmsync import errors
-from crmsync.connectors.http import Failure, Reply
+from crmsync.connectors.answers import Failure, Reply
 from crmsync.connectors.s4hana.xml_errors import error_in_xml
 
 SYSTEM = "SAP S/4HANA"

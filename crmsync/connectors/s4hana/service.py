@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.http import Reply, VendorClient
+from crmsync.connectors.answers import Reply
+from crmsync.connectors.http import VendorClient
 from crmsync.connectors.s4hana import odata
 from crmsync.connectors.s4hana.csrf import Tokens
 from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks

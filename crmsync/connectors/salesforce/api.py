@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from crmsync.connectors.http import Authorizer, ReadLines, Reply, VendorClient, speaks_csv
+from crmsync.connectors.answers import Reply, speaks_csv
+from crmsync.connectors.calls import ReadLines
+from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, UnexpectedAnswerError

@@ -11,7 +11,7 @@ import requests
 from crmsync.connectors.auth import SharedToken, TokenStore
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.http import VendorClient, new_session
+from crmsync.connectors.http import VendorClient
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi, TokenAuthorizer
@@ -23,6 +23,7 @@ from crmsync.connectors.salesforce.errors import explainer, speaks
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.won_deals import WonDealReader
+from crmsync.connectors.transport import new_session
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.deals import Deal
 from crmsync.domain.payments import PaymentFigures

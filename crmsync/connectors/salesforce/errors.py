@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.http import Explain, Failure, Reply
+from crmsync.connectors.answers import Explain, Failure, Reply
 from crmsync.connectors.salesforce.causes import PROBLEMS, RETIRED, TABLE, cause
 
 DAILY_QUOTA_WAIT_SECONDS = 900.0  # the quota counts the last 24 hours: some of it returns all the time

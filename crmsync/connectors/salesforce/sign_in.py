@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crmsync import errors
+from crmsync.connectors.answers import Failure
 from crmsync.connectors.grants import jwt_bearer
-from crmsync.connectors.http import Failure
 from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.domain.tokens import AccessToken

@@ -13,7 +13,8 @@ from crmsync.connectors.auth import SharedToken, TokenStore
 from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import refresh_token
-from crmsync.connectors.http import Authorizer, VendorClient, new_session
+from crmsync.connectors.http import Authorizer, VendorClient
+from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.doctor import examine

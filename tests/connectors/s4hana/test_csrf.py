@@ -13,7 +13,7 @@ import requests
 import responses
 
 from crmsync import errors
-from crmsync.connectors import http
+from crmsync.connectors.lease import deadline
 from crmsync.domain.documents import Document, OrderRequest
 from tests.builders import customer, deal
 
@@ -193,7 +193,7 @@ def test_a_failed_fetch_means_that_nothing_was_sent(
 
 
 def test_a_lease_too_short_for_the_fetch_sends_nothing(sap: Sap, build: Build) -> None:
-    with http.deadline(time.monotonic() + 1), pytest.raises(errors.NotNowError) as caught:
+    with deadline(time.monotonic() + 1), pytest.raises(errors.NotNowError) as caught:
         build().create_order(REQUEST)
 
     assert caught.value.is_definite

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import responses
 
-from crmsync.connectors.http import new_session
 from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.transport import new_session
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Behaviour, SalesforceSettings, Secret, Settings
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import responses
 
-from crmsync.connectors.http import new_session
+from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import ZohoBooks
 from crmsync.domain.customers import Address, Customer
 from crmsync.settings import Behaviour, Secret, Settings, ZohoBooksSettings

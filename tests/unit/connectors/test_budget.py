@@ -12,8 +12,9 @@ import responses
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from crmsync.connectors import budget
+from crmsync.connectors.answers import Failure, Reply
 from crmsync.connectors.budget import Announcement, Quota, Unlimited, Window
-from crmsync.connectors.http import Failure, Reply, VendorClient
+from crmsync.connectors.http import VendorClient
 from crmsync.connectors.redis_link import REST_SECONDS, Link, NoRedisError
 from crmsync.connectors.s4hana import connect as connect_s4hana
 from crmsync.connectors.salesforce import quota as salesforce

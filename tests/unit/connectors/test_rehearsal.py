@@ -9,7 +9,9 @@ import pytest
 import requests
 import responses
 
-from crmsync.connectors.http import VendorClient, WouldWriteError, deadline, rehearsal
+from crmsync.connectors.http import VendorClient
+from crmsync.connectors.lease import deadline
+from crmsync.connectors.rehearsal import WouldWriteError, rehearsal
 
 URL = "https://books.test/books/v3/invoices"
 SECRETS = {"Authorization": "Bearer s3cret", "x-csrf-token": "s3cret", "Cookie": "SAP=s3cret"}
