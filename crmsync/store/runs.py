@@ -66,8 +66,6 @@ _STOP = _FENCED.values(
 )
 _NOTE = history.insert()
 _GET = select(runs).where(runs.c.id == bindparam("run_id"))
-# Without what the steps learned: that is large, and holds persons.
-_SUMMARY = [column for column in runs.c if column.name not in ("results", "answers")]
 
 
 class Runs(Rows):
@@ -400,16 +398,6 @@ class Runs(Rows):
         released = select(func.max(runs.c.updated_at)).where(active, runs.c.due_at > runs.c.updated_at)
         found = [self._connection.execute(query).scalar() for query in (ended, released)]
         return max((each for each in found if each is not None), default=None)
-
-    def summaries(self, *, limit: int, status: str = "", text: str = "") -> Sequence[Row[Any]]:
-        """The newest runs, as lists show them; *text* is part of the deal's id, its company or its name."""
-        query = select(*_SUMMARY).order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
-        if status:
-            query = query.where(runs.c.status == status)
-        if text:
-            contains = [column.icontains(text, autoescape=True) for column in (runs.c.subject_key, runs.c.title)]
-            query = query.where(or_(*contains))
-        return self._connection.execute(query).all()
 
     def _write(self, statement: Any, run: Run, values: Mapping[str, Any]) -> bool:
         parameters = {"run_id": run.id, "held_fence": run.fence, **values}
