@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -19,76 +20,40 @@ from crmsync.store.links import Links, Locks
 from crmsync.store.products import Products
 from crmsync.store.refusals import Refusals
 from crmsync.store.retention import Retention
+from crmsync.store.rows import Rows
 from crmsync.store.runs import Runs
 from crmsync.store.tokens import Tokens
+
+_Group = TypeVar("_Group", bound=Rows)
+
+
+def _of_this(kind: type[_Group]) -> cached_property[_Group]:
+    """A group of rows in the transaction; made when it is first asked for, for few transactions ask for many."""
+    return cached_property(lambda uow: kind(uow.connection, uow.now))
 
 
 class UnitOfWork:
     """*now* is one instant for all of the transaction."""
 
+    runs = _of_this(Runs)
+    deliveries = _of_this(Deliveries)
+    ledger = _of_this(Ledger)
+    links = _of_this(Links)
+    locks = _of_this(Locks)
+    dead_letters = _of_this(DeadLetters)
+    alerts = _of_this(Alerts)
+    accounts = _of_this(Accounts)
+    tokens = _of_this(Tokens)
+    facts = _of_this(Facts)
+    refusals = _of_this(Refusals)
+    applications = _of_this(Applications)
+    products = _of_this(Products)
+    retention = _of_this(Retention)
+    breakers = _of_this(Breakers)
+
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
-
-    @cached_property
-    def runs(self) -> Runs:
-        return Runs(self.connection, self.now)
-
-    @cached_property
-    def deliveries(self) -> Deliveries:
-        return Deliveries(self.connection, self.now)
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        return Ledger(self.connection, self.now)
-
-    @cached_property
-    def links(self) -> Links:
-        return Links(self.connection, self.now)
-
-    @cached_property
-    def locks(self) -> Locks:
-        return Locks(self.connection, self.now)
-
-    @cached_property
-    def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.connection, self.now)
-
-    @cached_property
-    def alerts(self) -> Alerts:
-        return Alerts(self.connection, self.now)
-
-    @cached_property
-    def accounts(self) -> Accounts:
-        return Accounts(self.connection, self.now)
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        return Tokens(self.connection, self.now)
-
-    @cached_property
-    def facts(self) -> Facts:
-        return Facts(self.connection, self.now)
-
-    @cached_property
-    def refusals(self) -> Refusals:
-        return Refusals(self.connection, self.now)
-
-    @cached_property
-    def applications(self) -> Applications:
-        return Applications(self.connection, self.now)
-
-    @cached_property
-    def products(self) -> Products:
-        return Products(self.connection, self.now)
-
-    @cached_property
-    def retention(self) -> Retention:
-        return Retention(self.connection, self.now)
-
-    @cached_property
-    def breakers(self) -> Breakers:
-        return Breakers(self.connection, self.now)
 
     def ping(self) -> None:
         self.connection.execute(text("SELECT 1"))
