@@ -13,6 +13,7 @@ from typing import Any
 from crmsync.alerts.content import watch_alert
 from crmsync.connectors.redis_link import NoRedisError
 from crmsync.services import Services
+from crmsync.worker import watch
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +36,12 @@ class Neighbours:
             others = using.link.ask(lambda redis: self._others(redis, store_id(using)))
         except NoRedisError:
             return
-        with using.store.read() as uow:
-            is_told = uow.alerts.is_open(CAUSE)
         if others:
             logger.warning(
                 "another installation uses this Redis: give each its own database (REDIS_URL ends in /0, /1 and so on)",
                 extra={"action": "broker_shared", "installations": others + 1},
             )
-        if bool(others) != is_told:
-            self._tell(using, bool(others))
+        watch.tell(using, {CAUSE: _alert(using) if others else None})
 
     def _others(self, redis: Any, mine: str) -> int:
         seconds, microseconds = redis.time()
@@ -58,18 +56,14 @@ class Neighbours:
             *_, count, score = pipe.execute()
         return int(count) - (score > self._since)
 
-    def _tell(self, using: Services, is_shared: bool) -> None:
-        with using.store.begin() as uow:
-            if not is_shared:
-                uow.alerts.close(CAUSE)
-                return
-            content = watch_alert(
-                "Another installation uses this Redis",
-                cause="The workers of two installations take each other's messages. Nothing is lost, but all is late.",
-                advice="Give each its own Redis, or its own database there: REDIS_URL ends in /0, /1 and so on.",
-                command=using.settings.pasteable("crmsync config"),
-            )
-            uow.alerts.add_once(CAUSE, content)
+
+def _alert(using: Services) -> watch.Content:
+    return watch_alert(
+        "Another installation uses this Redis",
+        cause="The workers of two installations take each other's messages. Nothing is lost, but all is late.",
+        advice="Give each its own Redis, or its own database there: REDIS_URL ends in /0, /1 and so on.",
+        command=using.settings.pasteable("crmsync config"),
+    )
 
 
 def store_id(using: Services) -> str:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _started = time.monotonic()
 
+Content = Mapping[str, Any]  # of an alert
+
 WORKER, SWEEP, BEAT = "seen.worker", "seen.sweep", "seen.beat"
 
 
@@ -69,6 +71,12 @@ def look(using: Services) -> bool:
     """Open or close the alerts about crmsync's own work. Returns whether there was news."""
     with using.store.read() as uow:
         found = _troubles(uow, using.settings)
+    return tell(using, found)
+
+
+def tell(using: Services, found: Mapping[str, Content | None]) -> bool:
+    """Open the alert of each cause that has a content, close that of each other. Returns whether there was news."""
+    with using.store.read() as uow:
         news = [cause for cause, content in found.items() if uow.alerts.is_open(cause) != bool(content)]
     if not news:
         return False
@@ -82,41 +90,38 @@ def look(using: Services) -> bool:
     return True
 
 
-def _troubles(uow: UnitOfWork, settings: Settings) -> Mapping[str, Mapping[str, Any] | None]:
+def _troubles(uow: UnitOfWork, settings: Settings) -> Mapping[str, Content | None]:
     """The content of each alert, by its cause; None where there is nothing to tell."""
     signs, longest = signs_of(uow), patience(settings.behaviour.sweep_seconds)
     idle = nobody_takes_runs(signs, uow.now, longest)
     # Where no worker is left, nobody sweeps and nobody hears beat: that is one trouble, and not three.
     sweeps, beat = (not idle and is_late(sign, uow.now, longest) for sign in (signs.sweep_at, signs.beat_at))
-    return {
-        "watch:workers": _idle_alert(idle, settings) if idle else None,
-        "watch:sweeps": _sweep_alert(settings) if sweeps else None,
-        "watch:beat": _beat_alert(settings) if beat and not sweeps else None,
-    }
+    is_so = {"watch:workers": bool(idle), "watch:sweeps": sweeps, "watch:beat": beat and not sweeps}
+    return {cause: _alert(cause, settings, why=idle) if is_true else None for cause, is_true in is_so.items()}
 
 
-def _idle_alert(reason: str, settings: Settings) -> Mapping[str, Any]:
-    return watch_alert(
+def _alert(cause: str, settings: Settings, *, why: str) -> Content:
+    headline, told, advice, command = _ALERTS[cause]
+    return watch_alert(headline, cause=told.format(why=why), advice=advice, command=settings.pasteable(command))
+
+
+_ALERTS = {  # headline, cause, advice, command
+    "watch:workers": (
         "Nobody takes runs",
-        cause=f"Webhooks are accepted and stored, but {reason}. Nothing is lost.",
-        advice="Look at the workers' logs and start them again; the runs go on by themselves.",
-        command=settings.pasteable("celery -A crmsync inspect ping"),
-    )
-
-
-def _sweep_alert(settings: Settings) -> Mapping[str, Any]:
-    return watch_alert(
+        "Webhooks are accepted and stored, but {why}. Nothing is lost.",
+        "Look at the workers' logs and start them again; the runs go on by themselves.",
+        "celery -A crmsync inspect ping",
+    ),
+    "watch:sweeps": (
         "Nobody looks for due runs",
-        cause="No sweep has ended for some periods, so retries and alerts come late. Nothing is lost.",
-        advice="Look at the logs of beat and of the workers; check that the clocks of the hosts agree.",
-        command=settings.pasteable("crmsync doctor"),
-    )
-
-
-def _beat_alert(settings: Settings) -> Mapping[str, Any]:
-    return watch_alert(
+        "No sweep has ended for some periods, so retries and alerts come late. Nothing is lost.",
+        "Look at the logs of beat and of the workers; check that the clocks of the hosts agree.",
+        "crmsync doctor",
+    ),
+    "watch:beat": (
         "Beat does not run",
-        cause="The workers look for due runs and start inventory and catch-up without it.",
-        advice="Start `celery -A crmsync beat` again, and see why it ended.",
-        command=settings.pasteable("crmsync doctor"),
-    )
+        "The workers look for due runs and start inventory and catch-up without it.",
+        "Start `celery -A crmsync beat` again, and see why it ended.",
+        "crmsync doctor",
+    ),
+}
