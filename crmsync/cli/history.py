@@ -76,11 +76,12 @@ def documents_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    found = entry.document or {}
+    from crmsync.domain.ledger import number_of
+
     return {
         "system": entry.key.connection,
         "kind": entry.key.kind,
-        "number": found.get("number") or found.get("invoice") or found.get("key") or "",
+        "number": number_of(entry.document or {}),
         "reference": entry.key.reference,
         "generation": entry.key.generation,
         "state": entry.state.value,

@@ -53,6 +53,11 @@ class Move(StrEnum):
     PROBE = "probe"  # it may exist: look
 
 
+def number_of(document: Mapping[str, Any]) -> str:
+    """What people call it: by its number, a mail by that of its invoice, a customer by its key."""
+    return str(document.get("number") or document.get("invoice") or document.get("key") or "")
+
+
 def next_move(entry: Entry | None) -> Move:
     if entry is None or entry.state is EntryState.INTENT:
         return Move.SEND

@@ -19,8 +19,10 @@ from crmsync.domain.dead_letters import LetterKind
 from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.store import Store, UnitOfWork
-from crmsync.web import access, queries, refusals_of_app, services_of_app
+from crmsync.web import access, refusals_of_app, services_of_app
 from crmsync.web.kept import Kept
+from crmsync.web.pages.flows import catch_up_rows
+from crmsync.web.pages.stock import stock_line
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -135,7 +137,7 @@ def _of_catch_up(uow: UnitOfWork) -> Iterator[Metric]:
         "Changes that catch-up saw at a source (expected): announced to us (received), or started by it (healed).",
         labels=["source", "outcome"],
     )
-    for row in queries.catch_up_rows(uow):
+    for row in catch_up_rows(uow):
         for outcome in ("expected", "received", "healed"):
             changes.add_metric([row.flow, outcome], getattr(row, outcome))
     yield changes
@@ -147,7 +149,7 @@ def _of_catch_up(uow: UnitOfWork) -> Iterator[Metric]:
 
 def _of_stock(uow: UnitOfWork) -> Iterator[Metric]:
     """Nothing before the first inventory."""
-    stock = queries.stock_line(uow)
+    stock = stock_line(uow)
     states = {state: count for state, count in stock.counts.items() if stock.counts["active"]}
     text = "Active products, and those that are low, not in the ERP, or refused by the CRM."
     yield _gauge("crmsync_products", text, ("state",), _by_one(states))

@@ -20,7 +20,7 @@ from crmsync.domain.changes import Change, are_grave, changes, changes_since
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
-from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, seconds_until_certain
+from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, number_of, seconds_until_certain
 from crmsync.domain.runs import Run
 from crmsync.errors import BadDataError, CrmsyncError, NotNowError, OutcomeSettlingError, ReviewNeededError
 from crmsync.services import ROLES, Services
@@ -248,7 +248,7 @@ class RehearsedAttempt(Attempt):
             self.notes.append(f"It is not there yet; if it is not in {wait:.0f} s either, it is asked for again.")
             return None
         if found is not None:
-            self.notes.append(f"{entry.key.kind.capitalize()} {_number(found)} exists: it is taken, not made again.")
+            self.notes.append(f"{entry.key.kind.capitalize()} {number_of(found)} exists: it is taken, not made again.")
         elif move is Move.PROBE:
             self.notes.append("It is not there: it is asked for again.")
         return found
@@ -256,10 +256,6 @@ class RehearsedAttempt(Attempt):
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         yield
-
-
-def _number(document: Found) -> str:
-    return str(document.get("number") or document.get("invoice") or document.get("key") or "")
 
 
 # -- services that change nothing

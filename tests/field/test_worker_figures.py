@@ -15,7 +15,7 @@ from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.flows import catch_up, invoice_to_deal
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import runs as runs_table
-from crmsync.web import queries
+from crmsync.web.pages.flows import catch_up_rows
 from tests.fakes import FakeClock
 from tests.field.test_broker_commands import message
 from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
@@ -30,7 +30,7 @@ KEYS = [str(number) for number in range(1, 6)]
 def figures(services: Services) -> dict[str, tuple[int, int, int]]:
     """For each flow what catch-up expected, had received, and healed."""
     with services.store.read() as uow:
-        rows = queries.catch_up_rows(uow)
+        rows = catch_up_rows(uow)
     assert all(row.expected == row.received + row.healed for row in rows)
     return {row.flow: (row.expected, row.received, row.healed) for row in rows}
 

@@ -19,7 +19,13 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
-from crmsync.web import access, queries, refusals_of_app, services_of_app
+from crmsync.web import access, refusals_of_app, services_of_app
+from crmsync.web.pages.flows import background, flow_names, subject_of
+from crmsync.web.pages.overview import overview_page
+from crmsync.web.pages.run import run_page
+from crmsync.web.pages.runs import run_rows
+from crmsync.web.pages.stock import stock_page
+from crmsync.web.pages.troubles import alert_rows, letters_page
 from crmsync.web.tower import words
 from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation
 from crmsync.worker import dead_letters
@@ -37,7 +43,7 @@ def _prepare(state: BlueprintSetupState) -> None:
     access.guard(state.app, state.app.extensions["crmsync"].settings)
     for function in words.FILTERS:
         state.app.add_template_filter(function)
-    state.app.add_template_filter(queries.subject_of, "subject")
+    state.app.add_template_filter(subject_of, "subject")
 
 
 @blueprint.before_request
@@ -58,7 +64,7 @@ blueprint.after_request(access.harden)
 def overview() -> str:
     refusals_of_app().flush()  # what this process has refused shall be on the page
     with _reading() as uow:
-        return _page("overview", uow, overview=queries.overview(uow, FLOWS.values()))
+        return _page("overview", uow, overview=overview_page(uow, FLOWS.values()))
 
 
 @blueprint.get("/runs")
@@ -70,16 +76,16 @@ def runs() -> str:
     if flow not in FLOWS:
         flow = ""
     with _reading() as uow:
-        hidden = () if flow or text else queries.background()
-        rows = queries.runs(uow, status=status, text=text, flow=flow, without=hidden)
+        hidden = () if flow or text else background()
+        rows = run_rows(uow, status=status, text=text, flow=flow, without=hidden)
         chosen = {"status": status, "text": text, "flow": flow}
-        return _page("runs", uow, runs=rows, **chosen, statuses=list(RunStatus), flows=queries.flow_names())
+        return _page("runs", uow, runs=rows, **chosen, statuses=list(RunStatus), flows=flow_names())
 
 
 @blueprint.get("/runs/<run_id>")
 def run(run_id: str) -> str:
     with _reading() as uow:
-        found = queries.run_page(uow, run_id, FLOWS, services_of_app().settings)
+        found = run_page(uow, run_id, FLOWS, services_of_app().settings)
         if found is None:
             abort(404, "There is no run of this id.")
         words = services_of_app().words_of(uow, found.letter.letter.id) if found.letter else ""
@@ -89,7 +95,7 @@ def run(run_id: str) -> str:
 @blueprint.get("/dead-letters")
 def letters() -> str:
     with _reading() as uow:
-        page = queries.letters_page(uow, services_of_app().settings)
+        page = letters_page(uow, services_of_app().settings)
         return _page("letters", uow, page=page, links=LINK_NAMES, linked_flow=order_to_invoice.FLOW.name)
 
 
@@ -98,14 +104,14 @@ def stock() -> str:
     text = request.args.get("text", "").strip()[:100]
     threshold = services_of_app().settings.behaviour.low_stock_threshold
     with _reading() as uow:
-        return _page("stock", uow, page=queries.stock_page(uow, text=text), text=text, threshold=threshold)
+        return _page("stock", uow, page=stock_page(uow, text=text), text=text, threshold=threshold)
 
 
 @blueprint.get("/alerts")
 def alerts() -> str:
     slack = services_of_app().settings.slack
     with _reading() as uow:
-        return _page("alerts", uow, alerts=queries.alerts(uow), slack_is_on=slack.is_on)
+        return _page("alerts", uow, alerts=alert_rows(uow), slack_is_on=slack.is_on)
 
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")

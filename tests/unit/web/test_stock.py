@@ -13,7 +13,8 @@ from crmsync.domain.runs import Run
 from crmsync.domain.stock import Product, Rejection, StockLevel
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
-from crmsync.web import queries
+from crmsync.web.pages import run as run_module
+from crmsync.web.pages import stock as stock_module
 from crmsync.worker.flow import FLOWS
 from tests.fakes import FakeClock
 from tests.unit.web.test_metrics import scrape
@@ -141,7 +142,7 @@ def test_products_are_found_by_a_part_of_their_code(operator: FlaskClient) -> No
 
 @pytest.mark.usefixtures("products")
 def test_lists_end_at_a_number_and_say_so(operator: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "PRODUCTS_SHOWN", 1)
+    monkeypatch.setattr(stock_module, "PRODUCTS_SHOWN", 1)
 
     page = words(operator.get("/stock"))
 
@@ -310,7 +311,7 @@ def test_attempts_of_earlier_rounds_are_not_counted(
 def test_a_long_history_is_cut(
     operator: FlaskClient, services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "LINES_SHOWN", 3)
+    monkeypatch.setattr(run_module, "LINES_SHOWN", 3)
     for _ in range(2):
         run = take_stock(services, clock)
 

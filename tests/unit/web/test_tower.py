@@ -18,7 +18,8 @@ from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import AmbiguousMatchError, AmountMismatchError, InvalidDealError, VendorUnavailableError
 from crmsync.services import Services
-from crmsync.web import queries
+from crmsync.web.pages import troubles
+from crmsync.web.pages.run import run_page
 from crmsync.web.tower.words import plural
 from crmsync.worker.flow import FLOWS
 from tests.builders import DEAL_KEY
@@ -198,7 +199,7 @@ def test_a_finished_run_has_all_steps_done(services: Services, a_run: Any) -> No
     run = a_run(done=7)
 
     with services.store.read() as uow:
-        page = queries.run_page(uow, run.id, FLOWS, services.settings)
+        page = run_page(uow, run.id, FLOWS, services.settings)
 
     assert page is not None
     assert [step.state for step in page.steps] == ["done"] * 7
@@ -240,7 +241,7 @@ def test_a_dead_letter_says_why_and_what_next(operator: FlaskClient, a_letter: A
 def test_letters_beyond_one_page_are_counted(
     operator: FlaskClient, a_letter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "LETTERS_SHOWN", 1)
+    monkeypatch.setattr(troubles, "LETTERS_SHOWN", 1)
     first = a_letter(VendorUnavailableError(), key="006xx0000012ab1AAA")
     second = a_letter(VendorUnavailableError(), key="006xx0000012ab2AAA")
 
@@ -471,7 +472,7 @@ def test_a_run_of_an_unknown_flow_is_shown_all_the_same(services: Services, a_ru
     run = a_run(done=2)
 
     with services.store.read() as uow:
-        page = queries.run_page(uow, run.id, {}, services.settings)
+        page = run_page(uow, run.id, {}, services.settings)
 
     assert page is not None
     assert [step.name for step in page.steps] == [STEPS[2]]

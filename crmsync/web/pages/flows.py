@@ -1,0 +1,109 @@
+"""The flows as people see them: in what order, how many runs stand where, and which look after which."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from crmsync.domain.runs import RunStatus
+from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.store import UnitOfWork
+from crmsync.web.pages.history import last_done
+from crmsync.worker.flow import FLOWS, Flow
+
+STATES = ("running", "waiting", "stopped", "done", "discarded")
+
+# Which flow looks for what another flow should have started.
+_LOOKS = {
+    order_to_invoice.FLOW: catch_up.DEALS,
+    payment_to_invoices.FLOW: catch_up.PAYMENTS,
+    invoice_to_deal.FLOW: catch_up.PAYMENTS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepTally:
+    """How many runs stand at one step of a flow."""
+
+    name: str
+    states: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTally:
+    name: str
+    states: Mapping[str, int]
+    steps: Sequence[StepTally]
+    due_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpRow:
+    """What catch-up saw at one source: how many changes, and how many of them no webhook had told."""
+
+    flow: str
+    expected: int
+    healed: int
+    looked_at: datetime | None
+
+    @property
+    def received(self) -> int:
+        return self.expected - self.healed
+
+
+def in_order(flows: Iterable[Flow]) -> list[Flow]:
+    """As things happen: a deal, its payment, what the payment means for the invoice; then others."""
+    order = list(_LOOKS)
+    shown = [flow for flow in flows if not flow.is_background]
+    return sorted(shown, key=lambda flow: order.index(flow) if flow in order else len(order))
+
+
+def flow_names() -> list[str]:
+    return [*(flow.name for flow in in_order(FLOWS.values())), *background()]
+
+
+def background() -> list[str]:
+    """Flows that look at everything, again and again, in one run each."""
+    return [flow.name for flow in FLOWS.values() if flow.is_background]
+
+
+def subject_of(flow: str) -> str:
+    """What the flow's runs are for: "deal"; its own name, where this release does not have it any more."""
+    return FLOWS[flow].subject if flow in FLOWS else flow
+
+
+def flow_tally(flow: Flow, tally: Sequence[Row[Any]], due_since: datetime | None) -> FlowTally:
+    steps: dict[str, Counter[str]] = {step: Counter() for step in flow.steps}
+    for row in tally:
+        if row.flow == flow.name:
+            steps.setdefault(row.step, Counter()).update(_states(row))
+    total = sum(steps.values(), Counter[str]())
+    return FlowTally(
+        flow.name,
+        {state: total[state] for state in STATES},
+        [StepTally(name, {state: count[state] for state in STATES}) for name, count in steps.items()],
+        due_since,
+    )
+
+
+def _states(row: Row[Any]) -> dict[str, int]:
+    """An active run is running while a worker holds it, else it waits for its turn or its time."""
+    if row.status != RunStatus.ACTIVE:
+        return {row.status: row.standing}
+    return {"running": row.leased, "waiting": row.standing - row.leased}
+
+
+def catch_up_rows(uow: UnitOfWork) -> list[CatchUpRow]:
+    """One for each flow that catch-up may start, from its beginning on."""
+    counts = uow.deliveries.healed_counts()
+    looked_at = {look: done.at for look in set(_LOOKS.values()) if (done := last_done(uow, look))}
+    return [
+        CatchUpRow(flow.name, *counts.get(flow.name, (0, 0)), looked_at.get(look))
+        for flow, look in _LOOKS.items()
+        if flow.name in counts or look in looked_at
+    ]

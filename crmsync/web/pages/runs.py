@@ -1,0 +1,93 @@
+"""Runs in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row, or_, select
+
+from crmsync.domain.money import Money
+from crmsync.domain.runs import Run, RunStatus
+from crmsync.store import UnitOfWork
+from crmsync.store import tables as t
+from crmsync.web.pages.flows import subject_of
+
+RUNS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run in a list."""
+
+    id: str
+    flow: str
+    subject: str
+    key: str
+    title: str
+    money: str
+    state: str
+    step: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def subject_name(self) -> str:
+        """'Payment 46000000012345'; a flow's only run needs no key."""
+        name = self.subject[:1].upper() + self.subject[1:]
+        return name if self.key == self.flow else f"{name} {self.key}"
+
+    @property
+    def name(self) -> str:
+        return self.title or self.subject_name
+
+
+def run_rows(
+    uow: UnitOfWork,
+    *,
+    limit: int = RUNS_SHOWN,
+    status: str = "",
+    text: str = "",
+    flow: str = "",
+    without: Collection[str] = (),
+) -> list[RunRow]:
+    """The newest runs, of *flow* only or of all but those *without*; *text* is part of a key or a title."""
+    shown = [column for column in t.runs.c if column.name not in ("results", "answers")]  # those hold persons
+    query = select(*shown).order_by(t.runs.c.created_at.desc(), t.runs.c.id).limit(limit)
+    query = query.where(t.runs.c.flow.not_in(without))
+    if flow:
+        query = query.where(t.runs.c.flow == flow)
+    if status:
+        query = query.where(t.runs.c.status == status)
+    if text:
+        contains = [column.icontains(text, autoescape=True) for column in (t.runs.c.subject_key, t.runs.c.title)]
+        query = query.where(or_(*contains))
+    return [run_row(row, uow.now) for row in uow.connection.execute(query)]
+
+
+def run_row(run: Run | Row[Any], now: datetime) -> RunRow:
+    return RunRow(
+        id=run.id,
+        flow=run.flow,
+        subject=subject_of(run.flow),
+        key=run.subject_key,
+        title=run.title,
+        money=_money(run.amount, run.currency),
+        state=_state(run, now),
+        step=run.step,
+        created_at=run.created_at,
+        updated_at=run.updated_at,
+    )
+
+
+def _state(run: Run | Row[Any], now: datetime) -> str:
+    if run.status != RunStatus.ACTIVE:
+        return str(run.status)
+    return "running" if run.lease_until is not None and run.lease_until > now else "waiting"
+
+
+def _money(amount: Decimal | None, currency: str) -> str:
+    return str(Money(amount, currency)).strip() if amount is not None else ""

@@ -1,0 +1,85 @@
+"""What has gone wrong: the dead letters that wait for a person, and the alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from crmsync.domain.dead_letters import DeadLetter
+from crmsync.settings import Settings
+from crmsync.store import UnitOfWork
+
+LETTERS_SHOWN = 100
+ALERTS_SHOWN = 50
+REPLAY = "celery -A crmsync dead-letters replay"
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A dead letter that waits."""
+
+    letter: DeadLetter
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class LettersPage:
+    """*count* letters wait; *waiting* are those that the page has room for."""
+
+    waiting: Sequence[LetterRow]
+    count: int
+    command_for_all: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    id: int
+    headline: str
+    facts: Sequence[tuple[str, str]]
+    cause: str
+    advice: str
+    command: str
+    occurrences: int
+    told: int
+    opened_at: datetime
+    updated_at: datetime
+    is_open: bool
+
+
+def letters_page(uow: UnitOfWork, settings: Settings) -> LettersPage:
+    """The letters that have waited longest, each with the command that replays it."""
+    oldest = uow.dead_letters.oldest_waiting(limit=LETTERS_SHOWN)
+    return LettersPage(
+        waiting=[letter_row(letter, settings) for letter in oldest],
+        count=uow.dead_letters.waiting_count(),
+        command_for_all=settings.pasteable(f"{REPLAY} --all --yes"),
+    )
+
+
+def letter_row(letter: DeadLetter, settings: Settings) -> LetterRow:
+    return LetterRow(letter, settings.pasteable(f"{REPLAY} {letter.id}"))
+
+
+def alert_rows(uow: UnitOfWork, *, limit: int = ALERTS_SHOWN) -> list[AlertRow]:
+    return [_alert_row(row) for row in uow.alerts.newest(limit=limit)]
+
+
+def _alert_row(row: Row[Any]) -> AlertRow:
+    content: Mapping[str, Any] = row.content
+    return AlertRow(
+        id=row.id,
+        headline=content.get("headline", ""),
+        facts=[(name, value) for name, value in content.get("facts", ())],
+        cause=content.get("cause", ""),
+        advice=content.get("advice", ""),
+        command=content.get("command", ""),
+        occurrences=row.occurrences,
+        told=row.told,
+        opened_at=row.opened_at,
+        updated_at=row.updated_at,
+        is_open=row.closed_at is None,
+    )
