@@ -13,6 +13,9 @@ _JSON = {"Content-Type": "application/json"}
 Address = str | Callable[[], str]
 """Where a call goes; a function where a new token may bring another address."""
 
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
+"""What a call says beside its credentials; a function where another session brings other ones."""
+
 ReadLines = Callable[[Iterator[str]], Any]
 """Reads an answer of any size; an error of errors.py that it raises is the call's."""
 
@@ -26,13 +29,19 @@ class Call:
     url: Address
     params: Mapping[str, str] | None
     body: Any
-    headers: Mapping[str, str]
+    is_json: bool
+    own_headers: Headers
     speaks: Speaks
     read: ReadLines | None
 
     @property
     def address(self) -> str:
         return self.url if isinstance(self.url, str) else self.url()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        own = self.own_headers() if callable(self.own_headers) else self.own_headers
+        return {**_JSON, **own} if self.is_json else own
 
 
 def call_of(
@@ -42,10 +51,9 @@ def call_of(
     params: Mapping[str, str] | None,
     json: Any,
     data: Any,
-    headers: Mapping[str, str] | None,
+    headers: Headers | None,
     speaks: Speaks,
     read: ReadLines | None,
 ) -> Call:
-    if json is None:
-        return Call(operation, method, url, params, data, headers or {}, speaks, read)
-    return Call(operation, method, url, params, encode(json), {**_JSON, **(headers or {})}, speaks, read)
+    body = data if json is None else encode(json)
+    return Call(operation, method, url, params, body, json is not None, headers or {}, speaks, read)

@@ -28,7 +28,7 @@ from crmsync.connectors.answers import (
     speaks_anything,
 )
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.calls import Address, Call, ReadLines, call_of
+from crmsync.connectors.calls import Address, Call, Headers, ReadLines, call_of
 from crmsync.connectors.lease import lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.renewals import Renewals, SecondTry, Worth
@@ -122,7 +122,7 @@ class VendorClient:
         params: Mapping[str, str] | None = None,
         json: Any = None,
         data: Any = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         speaks: Speaks | None = None,
         read: ReadLines | None = None,
         scope: str = "",
@@ -221,9 +221,9 @@ class VendorClient:
         return other is not None and not _is_unauthorized(self._send(other, credentials))
 
     def _send(self, call: Call, credentials: Mapping[str, str]) -> Answer:
-        address = call.address
+        address, headers = call.address, {**self._headers, **call.headers, **credentials}
         with self._budget.call(call.operation):
-            reply = self._exchange(call, address, credentials)
+            reply = self._exchange(call, address, headers)
             if is_foreign(reply, call.speaks):
                 raise foreign_answer(self.system, call.operation, reply)
         error = self._error(call.operation, reply)
@@ -234,14 +234,14 @@ class VendorClient:
         learn(reply.headers, max(reply.status, INTERNAL_ERROR) if is_outage else reply.status)
         return reply, error
 
-    def _exchange(self, call: Call, address: str, credentials: Mapping[str, str]) -> Reply:
+    def _exchange(self, call: Call, address: str, headers: Mapping[str, str]) -> Reply:
         with exchange(self.system, call.operation, seconds=self._seconds(call)):
             response = self.session.request(
                 call.method,
                 address,
                 params=call.params,
                 data=call.body,
-                headers={**self._headers, **call.headers, **credentials, **_correlation()},
+                headers={**headers, **_correlation()},
                 stream=True,
             )
             with response:

@@ -15,7 +15,7 @@ from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import client_credentials
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.s4hana import orders, partners
-from crmsync.connectors.s4hana.csrf import Tokens
+from crmsync.connectors.s4hana.csrf import SessionAuthorizer, Tokens
 from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome, speaks
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
@@ -183,8 +183,10 @@ def connect(
 ) -> S4Hana:
     """The connector of one system, with the two sessions it needs: one keeps cookies, for the CSRF tokens."""
     address = Address(settings.base_url, settings.sap_client)
-    client = partial(_client, settings, _authorizer(settings, token_store), behaviour.call_seconds, budget)
+    authorizer = SessionAuthorizer(_authorizer(settings, token_store))
+    client = partial(_client, settings, authorizer, behaviour.call_seconds, budget)
     tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, speaks_anything), address)
+    authorizer.tokens = tokens
     explained = partial(explain, lock_codes=settings.lock_codes)
     return S4Hana(settings, ServiceClient(client(new_session(), explained, speaks), tokens, address))
 

@@ -1,14 +1,17 @@
 """CSRF tokens: every write carries one, together with the cookies of the session that it was given in.
 
 A token and its cookies are kept as one value, so that no thread can send the one with the other of a later session.
-Reads send the cookies too: SAP limits the number of open sessions, so all calls of a process share one.
+Reads send the cookies too: SAP limits the number of open sessions, so all calls of a process share one. A session ends
+without a word: its node goes down, a gateway's sign-in runs out, and from then on whoever sends these cookies meets a
+log-in page, a refusal or silence. So where a call fails in that way the session is left, and the next call begins anew.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +19,7 @@ import requests
 from requests.cookies import get_cookie_header
 
 from crmsync import errors
-from crmsync.connectors.http import VendorClient
+from crmsync.connectors.http import Authorizer, Renewal, VendorClient
 from crmsync.connectors.s4hana.errors import FORBIDDEN, NOT_ALLOWED, SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
 from crmsync.connectors.s4hana.odata import Address
 
@@ -46,7 +49,32 @@ class Tokens:
         self._address = address
         self._tokens: dict[str, Token] = {}
         self._lock = threading.Lock()
+        self._began_at = 0.0
         self.cookies: Mapping[str, str] = {}
+
+    @contextmanager
+    def in_session(self) -> Iterator[None]:
+        """Calls inside the block belong to the session; an outage may be its end, so it is left then."""
+        try:
+            yield
+        except errors.CrmsyncError as error:
+            if error.is_outage:
+                self.leave()
+            raise
+
+    def cookie_headers(self) -> Mapping[str, str]:
+        return self.cookies
+
+    def leave_if_old(self) -> bool:
+        """Leave a session in which a refusal may mean no more than its end; whether there was one."""
+        return time.monotonic() - self._began_at > YOUNG_SECONDS and self.leave()
+
+    def leave(self) -> bool:
+        """Whether there was a session."""
+        was_in_one, self.cookies = bool(self.cookies), {}
+        self._tokens.clear()
+        self._http.session.cookies.clear()
+        return was_in_one
 
     def of(self, service: str) -> Token:
         return self._tokens.get(service) or self.renewed(service, stale=None)
@@ -79,14 +107,30 @@ class Tokens:
             raise _no_token(error) from None
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> Token:
-        reply = self._http.call(_OPERATION, "GET", url, headers={**_FETCH, **headers})
-        self.cookies = self._cookies_for(url)
+        with self.in_session():
+            reply = self._http.call(_OPERATION, "GET", url, headers={**_FETCH, **headers})
+        self.cookies, self._began_at = self._cookies_for(url), time.monotonic()
         return Token({TOKEN_HEADER: reply.headers[TOKEN_HEADER], **self.cookies})
 
     def _cookies_for(self, url: str) -> Mapping[str, str]:
         """Every cookie of the session, whatever its name: names vary by system and client."""
         header = get_cookie_header(self._http.session.cookies, requests.Request("GET", url).prepare())
         return {"Cookie": header} if header else {}
+
+
+class SessionAuthorizer:
+    """*credentials*, which are not what was refused where a session is over: that is left, and the call repeated."""
+
+    def __init__(self, credentials: Authorizer) -> None:
+        self._credentials = credentials
+        self.tokens: Tokens | None = None  # which need a client, and that an authorizer
+
+    def headers(self) -> Mapping[str, str]:
+        return self._credentials.headers()
+
+    def renew(self, stale: Mapping[str, str]) -> Renewal:
+        has_left = self.tokens is not None and self.tokens.leave()
+        return self._credentials.renew(stale) or (Renewal.FETCHED if has_left else Renewal.NOTHING)
 
 
 def _is_redirected(error: errors.CrmsyncError) -> bool:

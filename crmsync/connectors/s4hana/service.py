@@ -132,19 +132,33 @@ class ServiceClient:
         return page
 
     def _get(self, operation: str, url: str) -> Reply:
-        return self._http.call(operation, "GET", url, headers=self._tokens.cookies)
+        with self._tokens.in_session():
+            try:
+                return self._http.call(operation, "GET", url, headers=self._tokens.cookie_headers)
+            except errors.AuthenticationError as error:
+                if isinstance(error, errors.AccountRefusedError) or not self._tokens.leave_if_old():
+                    raise
+                return self._http.call(operation, "GET", url, headers=self._tokens.cookie_headers)
 
     def _post(self, operation: str, service: str, url: str, body: Mapping[str, Any]) -> Reply:
         """One write; a token that is stale, or may be, is renewed once, for the vendor has done nothing then."""
         token = self._tokens.of(service)
-        try:
-            return self._http.call(operation, "POST", url, json=body, headers=token.headers)
-        except errors.AuthenticationError as error:
-            is_about_token = isinstance(error, StaleTokenError) or token.may_be_stale
-            if isinstance(error, errors.AccountRefusedError) or not is_about_token:
-                raise
-            token = self._tokens.renewed(service, stale=token)
-            return self._http.call(operation, "POST", url, json=body, headers=token.headers)
+
+        def headers() -> Mapping[str, str]:
+            nonlocal token
+            token = self._tokens.of(service)
+            return token.headers
+
+        with self._tokens.in_session():
+            try:
+                return self._http.call(operation, "POST", url, json=body, headers=headers)
+            except errors.AuthenticationError as error:
+                is_about_token = isinstance(error, StaleTokenError) or token.may_be_stale
+                if isinstance(error, errors.AccountRefusedError) or not is_about_token:
+                    raise
+                self._tokens.leave_if_old()
+                self._tokens.renewed(service, stale=token)
+                return self._http.call(operation, "POST", url, json=body, headers=headers)
 
     def _single(self, operation: str, reply: Reply) -> Row:
         row = odata.single(reply.body)
