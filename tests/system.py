@@ -318,7 +318,7 @@ class System:
     def history(self, deal: Deal) -> list[tuple[str, str]]:
         """(step, event) of the deal's run, in order."""
         with self.store.read() as uow:
-            return [(row.step, row.event) for row in uow.runs.history(self.run_of(deal).id)]
+            return [(row.step, row.event) for row in uow.history.of_run(self.run_of(deal).id)]
 
     def letters(self) -> list[DeadLetter]:
         with self.store.read() as uow:

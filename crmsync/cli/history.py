@@ -66,7 +66,7 @@ def steps_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
             "seconds": round((row.at - row.started_at).total_seconds(), 3) if row.started_at else None,
             "detail": row.detail,
         }
-        for row in uow.runs.history(run_id)[-LINES_SHOWN:]
+        for row in uow.history.of_run(run_id)[-LINES_SHOWN:]
     ]
 
 

@@ -195,7 +195,7 @@ def _waiting(using: Services, run: Run) -> str:
     if not run.status.is_active or run.is_leased(now) or run.due_at <= now:
         return ""
     with using.store.read() as uow:
-        said = [line.detail for line in uow.runs.history(run.id)[-1:] if line.event in ("waiting", "retry")]
+        said = [line.detail for line in uow.history.of_run(run.id)[-1:] if line.event in ("waiting", "retry")]
     return " ".join([*said, f"Goes on at {run.due_at:%H:%M:%S} UTC."])
 
 
@@ -303,7 +303,7 @@ def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[st
 
 def _last_done(uow: UnitOfWork, run: Run) -> Any:
     """The line of the run's history that ended it last."""
-    lines = reversed(uow.runs.history(run.id))
+    lines = reversed(uow.history.of_run(run.id))
     return next((line for line in lines if (line.step, line.event) == (FLOW.steps[-1], "done")), None)
 
 

@@ -210,7 +210,7 @@ def _is_corrected(uow: UnitOfWork, run_id: str, changed_at: datetime) -> bool:
     letter = uow.dead_letters.of_run(run_id)
     if letter is None or (letter.kind, letter.status) != (LetterKind.DATA, LetterStatus.WAITING):
         return False
-    read_at = uow.runs.last_stopped_attempt_at(run_id)
+    read_at = uow.history.last_stopped_attempt_at(run_id)
     return read_at is not None and changed_at > read_at
 
 

@@ -106,4 +106,4 @@ def _tell(attempt: Attempt, system: str, run: Run | None, order: Document, probl
     with using.store.begin() as uow:
         is_news = uow.alerts.add_once(f"order:{ROLES['orders']}:{order.key}", content)
         if is_news and run is not None:
-            uow.runs.note(run, "changed", detail=f"The order {order.number} {problem}.")
+            uow.history.note(run, "changed", detail=f"The order {order.number} {problem}.")

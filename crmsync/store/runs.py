@@ -1,4 +1,4 @@
-"""Runs: who executes them, how far they are, when they are due."""
+"""Runs: who executes them, how far they are, and how many stand where."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, case, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, false, func, or_, select, update
 
-from crmsync.domain.runs import CLOCK_SLACK, LONG_WAIT_SECONDS, Run, RunStatus
-from crmsync.store.rows import CLOCKS, Rows
-from crmsync.store.tables import history, runs
+from crmsync.domain.runs import CLOCK_SLACK, Run, RunStatus
+from crmsync.store.rows import Rows
+from crmsync.store.tables import runs
 
 _ACTIVE = RunStatus.ACTIVE.value
 
 
-def _is_free(now: Any) -> ColumnElement[bool]:
+def is_free(now: Any) -> ColumnElement[bool]:
+    """Whether no worker holds the run."""
     return or_(runs.c.lease_until.is_(None), runs.c.lease_until <= now)
 
 
@@ -29,7 +30,7 @@ _CLAIM = (
         runs.c.step == bindparam("at_step"),
         runs.c.status == _ACTIVE,
         runs.c.due_at <= bindparam("soon"),
-        _is_free(bindparam("now")),
+        is_free(bindparam("now")),
     )
     .values(
         lease_until=bindparam("until"),
@@ -42,29 +43,28 @@ _CLAIM = (
     .returning(*runs.c)
 )
 _FENCED = update(runs).where(runs.c.id == bindparam("run_id"), runs.c.fence == bindparam("held_fence"))
+_STEP_ENDS: dict[str, Any] = {"lease_until": None, "attempts": 0, "starts": 0, "progress": {}}
+
+
+def _new(*columns: str) -> dict[str, Any]:
+    return {name: bindparam(f"new_{name}") for name in columns}
+
+
 _FINISH = _FENCED.values(
-    {
-        name: bindparam(f"new_{name}")
-        for name in ("step", "status", "results", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
-    }
-    | {"lease_until": None, "attempts": 0, "starts": 0, "progress": {}}
+    _new("step", "status", "results", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
+    | _STEP_ENDS
 )
 _FINISH_LAST = _FINISH.where(runs.c.again.is_(False))
 _GO_ROUND = _FENCED.where(runs.c.again.is_(True)).values(
-    {name: bindparam(f"new_{name}") for name in ("step", "queued_until", "due_at", "updated_at")}
-    | {"lease_until": None, "attempts": 0, "starts": 0, "progress": {}, "results": {}, "again": False}
+    _new("step", "queued_until", "due_at", "updated_at") | _STEP_ENDS | {"results": {}, "again": False}
 )
 _RENEW = _FENCED.values(lease_until=bindparam("until"))
 _PROGRESS = _FENCED.values(lease_until=bindparam("until"), progress=bindparam("new_progress"))
-_RELEASE = _FENCED.values(
-    {name: bindparam(f"new_{name}") for name in ("due_at", "queued_until", "attempts", "updated_at")}
-    | {"lease_until": None, "starts": 0}
-)
+_RELEASE = _FENCED.values(_new("due_at", "queued_until", "attempts", "updated_at") | {"lease_until": None, "starts": 0})
 _STOP = _FENCED.values(
-    {name: bindparam(f"new_{name}") for name in ("title", "amount", "currency", "updated_at")}
+    _new("title", "amount", "currency", "updated_at")
     | {"status": RunStatus.STOPPED.value, "lease_until": None, "starts": 0}
 )
-_NOTE = history.insert()
 _GET = select(runs).where(runs.c.id == bindparam("run_id"))
 
 
@@ -87,13 +87,6 @@ class Runs(Rows):
             "updated_at": self._now,
             "due_at": self._now,
             "queued_until": queued_until,
-            "fence": 0,
-            "attempts": 0,
-            "starts": 0,
-            "title": "",
-            "currency": "",
-            "results": {},
-            "answers": {},
         }
         if self._insert_once(runs, values):
             return run_id, True
@@ -165,9 +158,7 @@ class Runs(Rows):
                 "new_step": next_step or run.step,
                 "new_status": _ACTIVE if next_step else RunStatus.DONE.value,
                 "new_results": {**run.results, run.step: dict(result)},
-                "new_title": run.title if title is None else title[:200],
-                "new_amount": run.amount if amount is None else amount,
-                "new_currency": run.currency if currency is None else currency,
+                **_described(run, title, amount, currency),
                 "new_queued_until": queued_until,
                 "new_due_at": self._now,
                 "new_updated_at": self._now,
@@ -181,27 +172,9 @@ class Runs(Rows):
 
     def wake(self, run_id: str, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
         """Make a run that is over active again, from its first step on. False if it is not over."""
-        statement = (
-            update(runs)
-            .where(runs.c.id == run_id, runs.c.status.in_((RunStatus.DONE.value, RunStatus.DISCARDED.value)))
-            .values(
-                status=_ACTIVE,
-                step=first_step,
-                results={},
-                answers={},
-                progress={},
-                is_reduced=False,
-                again=False,
-                attempts=0,
-                starts=0,
-                fence=runs.c.fence + 1,
-                lease_until=None,
-                due_at=due_at or self._now,
-                queued_until=queued_until,
-                updated_at=self._now,
-            )
-        )
-        return self._connection.execute(statement).rowcount == 1
+        forgotten = {"results": {}, "answers": {}, "progress": {}, "is_reduced": False, "again": False}
+        over = (RunStatus.DONE, RunStatus.DISCARDED)
+        return self._begin_again(run_id, over, due_at, step=first_step, queued_until=queued_until, **forgotten)
 
     def look_again(self, run_id: str) -> bool:
         """Let an active run begin again when it comes to its end. False if it is not active."""
@@ -232,12 +205,7 @@ class Runs(Rows):
         return self._write(
             _STOP,
             run,
-            {
-                "new_title": run.title if title is None else title[:200],
-                "new_amount": run.amount if amount is None else amount,
-                "new_currency": run.currency if currency is None else currency,
-                "new_updated_at": self._now,
-            },
+            {**_described(run, title, amount, currency), "new_updated_at": self._now},
         )
 
     def reopen(
@@ -250,24 +218,16 @@ class Runs(Rows):
         due_at: datetime | None = None,
     ) -> bool:
         """Make a stopped run active again at *step*, due now or at *due_at*. Whoever still held it is overtaken."""
-        statement = (
-            update(runs)
-            .where(runs.c.id == run_id, runs.c.status == RunStatus.STOPPED.value)
-            .values(
-                status=_ACTIVE,
-                step=step,
-                results=dict(results),
-                answers=dict(answers),
-                attempts=0,
-                starts=0,
-                fence=runs.c.fence + 1,
-                lease_until=None,
-                due_at=due_at or self._now,
-                queued_until=None,
-                updated_at=self._now,
-            )
-        )
-        return self._connection.execute(statement).rowcount == 1
+        learned = {"results": dict(results), "answers": dict(answers)}
+        return self._begin_again(run_id, (RunStatus.STOPPED,), due_at, step=step, queued_until=None, **learned)
+
+    def _begin_again(
+        self, run_id: str, only_from: Collection[RunStatus], due_at: datetime | None, **values: Any
+    ) -> bool:
+        statement = update(runs).where(runs.c.id == run_id, runs.c.status.in_([each.value for each in only_from]))
+        fresh = {"status": _ACTIVE, "attempts": 0, "starts": 0, "lease_until": None, "fence": runs.c.fence + 1}
+        at = {"due_at": due_at or self._now, "updated_at": self._now}
+        return self._connection.execute(statement.values(**fresh, **at, **values)).rowcount == 1
 
     def discard(self, run_id: str) -> bool:
         statement = (
@@ -281,81 +241,11 @@ class Runs(Rows):
         """A message for the run was sent (or, None, could not be)."""
         self._connection.execute(update(runs).where(runs.c.id == run_id).values(queued_until=until))
 
-    def claim_due(self, *, limit: int, queued_until: datetime) -> list[Run]:
-        """Runs that are due, free, and that no message is on its way for; they count as queued from here on.
-
-        One that can't be read must not keep the others: it comes without a flow.
-        """
-        is_due = and_(
-            runs.c.status == _ACTIVE,
-            runs.c.due_at <= self._now,
-            or_(runs.c.queued_until.is_(None), runs.c.queued_until <= self._now),
-            _is_free(self._now),
-        )
-        batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(limit)
-        # The condition stands twice: PostgreSQL checks only the outer one again after it has waited for a row.
-        statement = update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until)
-        ids = list(self._connection.execute(statement.returning(runs.c.id)).scalars())
-        return [self._readable(run_id) for run_id in ids]
-
-    def set_right(self, *, lease_seconds: float, queued_for: timedelta) -> int:
-        """Take back what a clock that was ahead promised: due times, leases and messages of hours to come.
-
-        A run that was written in the future is due now; a lease or a message is worth no more than one of now. Returns
-        how many were set right.
-        """
-        active, longest = runs.c.status == _ACTIVE, timedelta(seconds=lease_seconds)
-        message = timedelta(seconds=LONG_WAIT_SECONDS) + queued_for
-        written = update(runs).where(active, runs.c.updated_at > self._now + CLOCKS)
-        leased = update(runs).where(active, self._is_unreal(runs.c.lease_until, lease_seconds))
-        queued = update(runs).where(active, self._is_unreal(runs.c.queued_until, message.total_seconds()))
-        statements = (
-            leased.values(lease_until=self._now + longest),
-            queued.values(queued_until=None),
-            written.values(due_at=self._now, queued_until=None, updated_at=self._now),
-        )
-        return sum(self._connection.execute(statement).rowcount for statement in statements)
-
-    def postpone(self, run_ids: Collection[str], *, seconds: float) -> None:
-        """Let runs that nobody can continue be due again later."""
-        later = self._now + timedelta(seconds=seconds)
-        self._connection.execute(
-            update(runs).where(runs.c.id.in_(run_ids), runs.c.status == _ACTIVE).values(due_at=later, queued_until=None)
-        )
-
-    def _readable(self, run_id: str) -> Run:
-        try:
-            found = self.get(run_id)
-        except (ValueError, TypeError):
-            found = None
-        return found or Run(run_id, "", "", RunStatus.ACTIVE, "", "", self._now, self._now, self._now)
-
-    def note(self, run: Run, event: str, *, started_at: datetime | None = None, detail: str = "") -> None:
-        """Add a line to the run's history."""
-        self._connection.execute(
-            _NOTE,
-            {
-                "run_id": run.id,
-                "step": run.step,
-                "event": event,
-                "at": self._now,
-                "started_at": started_at,
-                "detail": detail[:500],
-            },
-        )
-
-    def last_stopped_attempt_at(self, run_id: str) -> datetime | None:
-        """When the attempt began that stopped the run last."""
-        of_run = (history.c.run_id == run_id, history.c.event == "stopped")
-        query = select(history.c.started_at).where(*of_run).order_by(history.c.id.desc()).limit(1)
-        return self._connection.execute(query).scalar()
-
-    def forget_history(self, run_id: str, *, before: datetime) -> None:
-        """Drop old lines of a run that repeats for ever."""
-        self._connection.execute(history.delete().where(history.c.run_id == run_id, history.c.at < before))
-
-    def history(self, run_id: str) -> Sequence[Row[Any]]:
-        return self._connection.execute(select(history).where(history.c.run_id == run_id).order_by(history.c.id)).all()
+    def newest(self, *, limit: int, status: str | None = None) -> list[Run]:
+        query = select(runs).order_by(runs.c.created_at.desc()).limit(limit)
+        return [
+            run_of(row) for row in self._connection.execute(query.where(runs.c.status == status) if status else query)
+        ]
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many runs stand in each (flow, status)."""
@@ -364,17 +254,6 @@ class Runs(Rows):
         )
         return {(flow, status): count for flow, status, count in rows}
 
-    def newest(self, *, limit: int, status: str | None = None) -> list[Run]:
-        query = select(runs).order_by(runs.c.created_at.desc()).limit(limit)
-        return [
-            run_of(row) for row in self._connection.execute(query.where(runs.c.status == status) if status else query)
-        ]
-
-    def due_count(self) -> int:
-        """How many runs could go on now, whether a message is on its way for them or not."""
-        is_due = and_(runs.c.status == _ACTIVE, runs.c.due_at <= self._now, _is_free(self._now))
-        return self._connection.execute(select(func.count()).select_from(runs).where(is_due)).scalar_one()
-
     def tally(self) -> Sequence[Row[Any]]:
         """How many runs stand where (flow, status, step, count), and how many of them a worker holds (leased)."""
         is_leased = case((runs.c.lease_until > self._now, 1))
@@ -382,26 +261,18 @@ class Runs(Rows):
         query = select(*place, func.count().label("standing"), func.count(is_leased).label("leased"))
         return self._connection.execute(query.group_by(*place)).all()
 
-    def due_since(self) -> dict[str, datetime]:
-        """For each flow, since when its longest-waiting run could have gone on and nobody has taken it."""
-        is_waiting = and_(runs.c.status == _ACTIVE, runs.c.due_at <= self._now, _is_free(self._now))
-        query = select(runs.c.flow, func.min(runs.c.due_at)).where(is_waiting).group_by(runs.c.flow)
-        return dict(self._connection.execute(query).all())
-
-    def taken_at(self) -> datetime | None:
-        """When a worker last took a run; now, where one holds a run."""
-        active = runs.c.status == _ACTIVE
-        if self._connection.execute(select(runs.c.id).where(active, runs.c.lease_until > self._now).limit(1)).first():
-            return self._now
-        ended = select(history.c.at).where(history.c.started_at.is_not(None)).order_by(history.c.id.desc()).limit(1)
-        # Who waits for a quota or a lock leaves no line in the history, but a due time after its last change.
-        released = select(func.max(runs.c.updated_at)).where(active, runs.c.due_at > runs.c.updated_at)
-        found = [self._connection.execute(query).scalar() for query in (ended, released)]
-        return max((each for each in found if each is not None), default=None)
-
     def _write(self, statement: Any, run: Run, values: Mapping[str, Any]) -> bool:
         parameters = {"run_id": run.id, "held_fence": run.fence, **values}
         return self._connection.execute(statement, parameters).rowcount == 1
+
+
+def _described(run: Run, title: str | None, amount: Decimal | None, currency: str | None) -> dict[str, Any]:
+    """What people shall see of the run from now on; None leaves it as it is."""
+    return {
+        "new_title": run.title if title is None else title[:200],
+        "new_amount": run.amount if amount is None else amount,
+        "new_currency": run.currency if currency is None else currency,
+    }
 
 
 def run_of(row: Row[Any]) -> Run:

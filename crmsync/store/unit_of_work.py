@@ -14,7 +14,9 @@ from crmsync.store.applications import Applications
 from crmsync.store.breakers import Breakers
 from crmsync.store.dead_letters import DeadLetters
 from crmsync.store.deliveries import Deliveries
+from crmsync.store.due import Due
 from crmsync.store.facts import Facts
+from crmsync.store.history import History
 from crmsync.store.ledger import Ledger
 from crmsync.store.links import Links, Locks
 from crmsync.store.products import Products
@@ -36,6 +38,8 @@ class UnitOfWork:
     """*now* is one instant for all of the transaction."""
 
     runs = _of_this(Runs)
+    due = _of_this(Due)
+    history = _of_this(History)
     deliveries = _of_this(Deliveries)
     ledger = _of_this(Ledger)
     links = _of_this(Links)

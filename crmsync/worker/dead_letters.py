@@ -46,7 +46,7 @@ def bury(attempt: Attempt, error: CrmsyncError) -> bool:
         attempt.record_confirmed(uow)
         if not uow.runs.stop(attempt.run, title=attempt.title, amount=attempt.amount, currency=attempt.currency):
             return False
-        uow.runs.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))
+        uow.history.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))
         letter, is_news = uow.dead_letters.add(attempt.run, error, sealed_words=_sealed_words(attempt, error))
         if is_news:
             command = attempt.services.settings.pasteable(f"celery -A crmsync dead-letters replay {letter.id}")
@@ -91,7 +91,7 @@ def _reopen(
     uow.runs.reopen(
         run.id, step=step, results=results, answers=answers.added_to(run.answers, letter.step), due_at=due_at
     )
-    uow.runs.note(run, "replayed", detail=f"by {by}")
+    uow.history.note(run, "replayed", detail=f"by {by}")
     return results
 
 
@@ -142,7 +142,7 @@ def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:
         run = uow.runs.get(letter.run_id)
         uow.runs.discard(letter.run_id)
         if run is not None:
-            uow.runs.note(run, "discarded", detail=f"by {by}")
+            uow.history.note(run, "discarded", detail=f"by {by}")
     return letter
 
 

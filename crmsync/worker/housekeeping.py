@@ -99,14 +99,14 @@ def _deliver(using: Services) -> None:
 def _set_right(using: Services) -> None:
     behaviour = using.settings.behaviour
     with using.store.begin(durable=False) as uow:
-        count = uow.runs.set_right(lease_seconds=behaviour.lease_seconds, queued_for=behaviour.queued_for)
+        count = uow.due.set_right(lease_seconds=behaviour.lease_seconds, queued_for=behaviour.queued_for)
     if count:
         logger.warning("a clock was wrong: %d instants of runs are set right", count, extra={"action": "clock_wrong"})
 
 
 def _bring_back(using: Services) -> None:
     with using.store.read() as uow:
-        due = uow.runs.due_count()
+        due = uow.due.count()
     # Where as many messages wait as runs are due, they are on their way: more would only multiply them.
     if queues.backlog() < max(BATCH, due):
         enqueue_due(using.store, using.settings.behaviour.queued_for)
@@ -115,7 +115,7 @@ def _bring_back(using: Services) -> None:
 def enqueue_due(store: Store, queued_for: timedelta) -> int:
     """Send a chain for each due run; returns how many."""
     with store.begin(durable=False) as uow:
-        due = uow.runs.claim_due(limit=BATCH, queued_until=uow.now + queued_for)
+        due = uow.due.claim(limit=BATCH, queued_until=uow.now + queued_for)
     helpless = [run for run in due if not _ring(run)]
     stranded.put_aside(store, helpless)
     sent = len(due) - len(helpless)

@@ -33,7 +33,7 @@ def put_aside(store: Store, runs: Collection[Run]) -> None:
         over = [run_id for run_id in told.difference(run.id for run in runs) if _goes_on(uow, run_id)]
     if runs or over:
         with store.begin() as uow:
-            uow.runs.postpone([run.id for run in runs], seconds=AGAIN_SECONDS)
+            uow.due.postpone([run.id for run in runs], seconds=AGAIN_SECONDS)
             for run in news:
                 uow.alerts.add_once(f"{CAUSE}{run.id}", _alert(run))
                 logger.error("a run can't go on", extra={"action": "stranded", "run": run.id})

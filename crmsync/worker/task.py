@@ -206,7 +206,7 @@ class StepTask(Task):
             if not is_ours and not undone:
                 goes_round = self._go_round(uow, run, pause, queued_until)
             if is_ours or goes_round:
-                uow.runs.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
+                uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
             if is_ours and not undone:
                 uow.dead_letters.run_is_done(run.id)
         failpoints.hit("stored", self.name)
@@ -249,7 +249,7 @@ class StepTask(Task):
                 queued_for=None if is_long else attempt.services.settings.behaviour.queued_for,
             )
             if is_ours and not isinstance(error, _UNREMARKABLE):
-                uow.runs.note(attempt.run, event, started_at=attempt.started_at, detail=str(error))
+                uow.history.note(attempt.run, event, started_at=attempt.started_at, detail=str(error))
             if isinstance(error, ProcessFaultError):
                 process_faults.tell(uow, attempt.services, error)
         logger.info(

@@ -75,7 +75,7 @@ def start_period(
     if run is not None and run.status.is_active:
         return None
     if run is not None:
-        uow.runs.forget_history(run.id, before=uow.now - REMEMBERED)
+        uow.history.forget(run.id, before=uow.now - REMEMBERED)
     return wake(uow, flow, flow.name, correlation_id=correlation_id, queued_for=queued_for)
 
 

@@ -31,8 +31,8 @@ def sign(uow: UnitOfWork, name: str) -> None:
 
 def signs_of(uow: UnitOfWork) -> Signs:
     worker, sweep, beat = (_seen(uow, name) for name in (WORKER, SWEEP, BEAT))
-    due_since = min(uow.runs.due_since().values(), default=None)
-    return Signs(worker, uow.runs.taken_at() if due_since else None, due_since, sweep, beat)
+    due_since = min(uow.due.since().values(), default=None)
+    return Signs(worker, uow.due.taken_at() if due_since else None, due_since, sweep, beat)
 
 
 def _seen(uow: UnitOfWork, name: str) -> datetime | None:

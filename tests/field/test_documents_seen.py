@@ -192,7 +192,7 @@ def test_V5__a_warning_that_holds_nothing_back_is_only_noted(system: System) -> 
     deal = won(system, code="V1/555", body={"DeliveryBlockReason": ""})
     system.wait_for("done", deal)
     with system.store.read() as uow:
-        noted = [row.detail for row in uow.runs.history(system.run_of(deal).id) if row.step == "create_order"]
+        noted = [row.detail for row in uow.history.of_run(system.run_of(deal).id) if row.step == "create_order"]
     assert any("V1/555" in detail for detail in noted)
 
 
@@ -277,4 +277,4 @@ def test_V6__many_orders_are_read_in_one_query_and_nobody_is_told_of_good_ones(s
 def looked(system: System) -> int:
     with system.store.read() as uow:
         run = uow.runs.of_subject("compare_orders", "compare_orders")
-        return sum(row.event == "done" for row in uow.runs.history(run.id)) if run else 0
+        return sum(row.event == "done" for row in uow.history.of_run(run.id)) if run else 0

@@ -637,7 +637,7 @@ def books(services: Services, clock: FakeClock) -> Books:
 def sweep(services: Services) -> None:
     """What the sweeper brings back is worked on at once."""
     with services.store.begin() as uow:
-        due = uow.runs.claim_due(limit=10, queued_until=uow.now + timedelta(seconds=30))
+        due = uow.due.claim(limit=10, queued_until=uow.now + timedelta(seconds=30))
     for run in due:
         with suppress(Ignore):
             payment_to_invoices.find_invoices.execute(run.id)

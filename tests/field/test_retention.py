@@ -76,7 +76,7 @@ def work_through(store: Store, subject: str, *, until: str = "") -> str:
             uow.runs.finish_step(
                 run, LEARNED[step], next_step=following, queued_until=uow.now, title="Acme Ltd – 200 sensors"
             )
-            uow.runs.note(run, "done")
+            uow.history.note(run, "done")
     return run_id
 
 
@@ -117,7 +117,7 @@ def test_O4__what_a_step_learned_of_persons_is_gone_after_the_set_number_of_days
     assert run.results["create_invoice"] == LEARNED["create_invoice"], "numbers and amounts stay"
     assert run.results["fetch_deal"]["customer"] == {"key": ACCOUNT}
     with services.store.read() as uow:
-        assert uow.runs.history(run_id) == []
+        assert uow.history.of_run(run_id) == []
         assert uow.deliveries.counts() == {"salesforce": 1}, "how many there were is still known"
         assert uow.deliveries.last_received_at("salesforce") is None
 
@@ -149,7 +149,7 @@ def test_O4__what_is_under_way_or_waits_for_a_person_keeps_what_it_needs(
     assert run is not None
     assert Deal.from_json(run.results["fetch_deal"]).customer == PERSON
     with services.store.read() as uow:
-        assert len(uow.runs.history(run_id)) == 4
+        assert len(uow.history.of_run(run_id)) == 4
         assert len(uow.dead_letters.list()) == (state == "stopped")
 
 

@@ -162,7 +162,7 @@ def test_P7__they_reach_no_log_no_alert_and_no_history(
 
     with services.store.read() as uow:
         told = [row.content for row in uow.connection.execute(select(alerts))]
-        history = [row.detail for row in uow.runs.history(run_id)]
+        history = [row.detail for row in uow.history.of_run(run_id)]
     assert told
     assert history
     assert not [place for place in (caplog.text, str(told), str(history), str(messenger.told)) if "blocked" in place]

@@ -227,7 +227,7 @@ def test_a_corrected_deal_goes_on_although_its_second_webhook_never_came(
         held = uow.runs.claim(run.id, "fetch_deal", lease_seconds=60)
         assert held is not None
         uow.runs.stop(held, title=None, amount=None, currency=None)
-        uow.runs.note(held, "stopped", started_at=uow.now)
+        uow.history.note(held, "stopped", started_at=uow.now)
         uow.dead_letters.add(held, InvalidDealError(field_errors={"Amount": "?"}))
     crm.won = [won("006A", clock, ago=1200)]
     look(services)

@@ -479,7 +479,7 @@ def test_a_refusal_tells_people_what_they_need_and_nobody_who_the_customer_is(
 
 def details_of(system: System, deal: Deal) -> list[str]:
     with system.store.read() as uow:
-        return [row.detail for row in uow.runs.history(system.run_of(deal).id)]
+        return [row.detail for row in uow.history.of_run(system.run_of(deal).id)]
 
 
 def alert_about(system: System, deal: Deal) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_the_sweeper_takes_a_due_run_once(store: Store) -> None:
 
     def sweep() -> list[str]:
         with store.begin() as uow:
-            return [run.id for run in uow.runs.claim_due(limit=10, queued_until=uow.now + timedelta(seconds=60))]
+            return [run.id for run in uow.due.claim(limit=10, queued_until=uow.now + timedelta(seconds=60))]
 
     swept = in_parallel(4, sweep)
 
@@ -153,7 +153,7 @@ def test_the_sweeper_leaves_a_run_alone_that_is(store: Store, state: str) -> Non
             uow.runs.stop(run, title="", amount=None, currency="")
 
     with store.begin() as uow:
-        assert uow.runs.claim_due(limit=10, queued_until=uow.now) == []
+        assert uow.due.claim(limit=10, queued_until=uow.now) == []
 
 
 def test_one_intent_for_one_document(store: Store) -> None:

@@ -541,4 +541,4 @@ def test_without_its_broker_the_receiver_stores_and_the_sweeper_starts(
 
     until(lambda: run_of(services).queued_until is None, what="the sweeper may take the run at once")
     with services.store.begin() as uow:
-        assert [run.id for run in uow.runs.claim_due(limit=10, queued_until=clock.now)] == [run_of(services).id]
+        assert [run.id for run in uow.due.claim(limit=10, queued_until=clock.now)] == [run_of(services).id]

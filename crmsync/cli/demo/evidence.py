@@ -132,7 +132,7 @@ class Evidence:
         """The failed attempts so far, oldest first."""
         with self._store.read() as uow:
             run = uow.runs.of_subject(FLOW, deal.id)
-            rows = [row for row in uow.runs.history(run.id) if row.event in ("retry", "stopped")] if run else []
+            rows = [row for row in uow.history.of_run(run.id) if row.event in ("retry", "stopped")] if run else []
         if run is None:
             return []
         next_tries = [*(row.started_at for row in rows[1:]), run.due_at]

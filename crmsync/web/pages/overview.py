@@ -32,7 +32,7 @@ class Overview:
 
 
 def overview_page(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
-    due_since = uow.runs.due_since()
+    due_since = uow.due.since()
     tally = uow.runs.tally()
     return Overview(
         flows=[flow_tally(flow, tally, due_since.get(flow.name)) for flow in in_order(flows)],

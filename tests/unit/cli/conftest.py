@@ -57,7 +57,7 @@ def bury(store: Store) -> Bury:
                 _finish(uow, uow.runs.claim(run_id, first, lease_seconds=60), step)
             run = uow.runs.claim(run_id, step, lease_seconds=60)
             uow.runs.stop(run, title=None, amount=None, currency=None)
-            uow.runs.note(run, "stopped", started_at=uow.now, detail=str(error))
+            uow.history.note(run, "stopped", started_at=uow.now, detail=str(error))
             return uow.dead_letters.add(run, error)[0].id
 
     return make
@@ -73,4 +73,4 @@ def _finish(uow: Any, run: Any, next_step: str) -> None:
         amount=Decimal("47000.00"),
         currency="USD",
     )
-    uow.runs.note(run, "done", started_at=uow.now)
+    uow.history.note(run, "done", started_at=uow.now)

@@ -199,7 +199,7 @@ def test_replay_lets_the_run_go_on_and_says_who_did_it(run_letters, bury, store,
     assert (status_of(store, letter_id), run.status) == (LetterStatus.REPLAYING, RunStatus.ACTIVE)
     assert (broker.rung, broker.drawn) == ([run.id], 1)
     with store.read() as uow:
-        assert uow.runs.history(run.id)[-1].detail == "by ida"
+        assert uow.history.of_run(run.id)[-1].detail == "by ida"
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_passing_fault_is_waited_out(run_cli, using, house, monkeypatch, store
 
     assert result.exit_code == 0
     with store.read() as uow:
-        events = [line.event for line in uow.runs.history(run_of(store).id)]
+        events = [line.event for line in uow.history.of_run(run_of(store).id)]
     assert events == ["retry", "done", "done", "done"]
 
 

@@ -209,7 +209,7 @@ def test_a_long_history_is_cut(run_cli, store):
     run_id = open_run(store, "inventory", "inventory", step="read_catalogue")
     with store.begin() as uow:
         for number in range(120):
-            uow.runs.note(uow.runs.get(run_id), "done", detail=f"line {number}")
+            uow.history.note(uow.runs.get(run_id), "done", detail=f"line {number}")
 
     steps = json.loads(run_cli("runs", "show", "inventory", "--json").output)["steps"]
 

@@ -140,7 +140,7 @@ def _finish(services: Services, clock: FakeClock, run_id: str, position: int, co
             amount=Decimal("47000.00"),
             currency="USD",
         )
-        uow.runs.note(run, "done", started_at=started_at)
+        uow.history.note(run, "done", started_at=started_at)
 
 
 def _standing(services: Services, run_id: str, *, leased: bool) -> Run:
@@ -161,7 +161,7 @@ def a_letter(services: Services, a_run: Seed, clock: FakeClock) -> Bury:
         run = a_run(leased=True, **of_run)
         with services.store.begin() as uow:
             uow.runs.stop(run, title=None, amount=None, currency=None)
-            uow.runs.note(run, "stopped", started_at=uow.now - timedelta(seconds=1), detail=str(error))
+            uow.history.note(run, "stopped", started_at=uow.now - timedelta(seconds=1), detail=str(error))
             letter, _ = uow.dead_letters.add(run, error)
             uow.alerts.add(error.cause, {"headline": "A deal is stuck", "facts": [], "cause": str(error)})
         return letter

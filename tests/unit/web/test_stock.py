@@ -88,7 +88,7 @@ def _do(
         uow.runs.finish_step(
             run, result, next_step=following[0] if following else None, queued_until=uow.now, title=title
         )
-        uow.runs.note(run, "done", started_at=started_at, detail="" if following else remark)
+        uow.history.note(run, "done", started_at=started_at, detail="" if following else remark)
 
 
 def take_stock(services: Services, clock: FakeClock) -> Run:

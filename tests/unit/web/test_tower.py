@@ -187,7 +187,7 @@ def test_a_run_counts_its_attempts(operator: FlaskClient, a_run: Any, services: 
     run = a_run(done=2, leased=True)
     with services.store.begin() as uow:
         for detail in ("SAP is busy.", "SAP is still busy."):
-            uow.runs.note(run, "retry", started_at=uow.now - timedelta(seconds=3), detail=detail)
+            uow.history.note(run, "retry", started_at=uow.now - timedelta(seconds=3), detail=detail)
 
     page = words(operator.get(f"/runs/{run.id}"))
 
@@ -349,7 +349,7 @@ def test_replay_lets_the_run_go_on(operator: FlaskClient, a_letter: Any, service
     assert f"Dead letter {letter.id} (Acme Ltd – 200 sensors) is replayed" in said
     assert rung == [letter.run_id]
     with services.store.read() as uow:
-        run, history = uow.runs.get(letter.run_id), uow.runs.history(letter.run_id)
+        run, history = uow.runs.get(letter.run_id), uow.history.of_run(letter.run_id)
         assert uow.dead_letters.get(letter.id).status is LetterStatus.REPLAYING  # type: ignore[union-attr]
     assert run is not None
     assert run.status is RunStatus.ACTIVE
@@ -399,7 +399,7 @@ def test_discard_gives_the_run_up(operator: FlaskClient, a_letter: Any, services
     assert answer.status_code == 303
     assert f"Dead letter {letter.id} (Acme Ltd – 200 sensors) was discarded" in words(operator.get("/dead-letters"))
     with services.store.read() as uow:
-        run, history = uow.runs.get(letter.run_id), uow.runs.history(letter.run_id)
+        run, history = uow.runs.get(letter.run_id), uow.history.of_run(letter.run_id)
     assert run is not None
     assert run.status is RunStatus.DISCARDED
     assert (history[-1].event, history[-1].detail) == ("discarded", "by crmsync, in the control tower")

@@ -1,0 +1,85 @@
+"""The runs that are due: which are to be brought back, since when they wait, and whether anybody takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from crmsync.domain.runs import LONG_WAIT_SECONDS, Run, RunStatus
+from crmsync.store.rows import CLOCKS, Rows
+from crmsync.store.runs import Runs, is_free
+from crmsync.store.tables import history, runs
+
+_ACTIVE = RunStatus.ACTIVE.value
+
+
+class Due(Rows):
+    def claim(self, *, limit: int, queued_until: datetime) -> list[Run]:
+        """Runs that are due, free, and that no message is on its way for; they count as queued from here on.
+
+        One that can't be read must not keep the others: it comes without a flow.
+        """
+        is_due = and_(self._is_due(), or_(runs.c.queued_until.is_(None), runs.c.queued_until <= self._now))
+        batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(limit)
+        # The condition stands twice: PostgreSQL checks only the outer one again after it has waited for a row.
+        statement = update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until)
+        ids = list(self._connection.execute(statement.returning(runs.c.id)).scalars())
+        return [self._readable(run_id) for run_id in ids]
+
+    def set_right(self, *, lease_seconds: float, queued_for: timedelta) -> int:
+        """Take back what a clock that was ahead promised: due times, leases and messages of hours to come.
+
+        A run that was written in the future is due now; a lease or a message is worth no more than one of now. Returns
+        how many were set right.
+        """
+        active, longest = runs.c.status == _ACTIVE, timedelta(seconds=lease_seconds)
+        message = timedelta(seconds=LONG_WAIT_SECONDS) + queued_for
+        written = update(runs).where(active, runs.c.updated_at > self._now + CLOCKS)
+        leased = update(runs).where(active, self._is_unreal(runs.c.lease_until, lease_seconds))
+        queued = update(runs).where(active, self._is_unreal(runs.c.queued_until, message.total_seconds()))
+        statements = (
+            leased.values(lease_until=self._now + longest),
+            queued.values(queued_until=None),
+            written.values(due_at=self._now, queued_until=None, updated_at=self._now),
+        )
+        return sum(self._connection.execute(statement).rowcount for statement in statements)
+
+    def postpone(self, run_ids: Collection[str], *, seconds: float) -> None:
+        """Let runs that nobody can continue be due again later."""
+        later = self._now + timedelta(seconds=seconds)
+        self._connection.execute(
+            update(runs).where(runs.c.id.in_(run_ids), runs.c.status == _ACTIVE).values(due_at=later, queued_until=None)
+        )
+
+    def count(self) -> int:
+        """How many runs could go on now, whether a message is on its way for them or not."""
+        query = select(func.count()).select_from(runs).where(self._is_due())
+        return self._connection.execute(query).scalar_one()
+
+    def since(self) -> dict[str, datetime]:
+        """For each flow, since when its longest-waiting run could have gone on and nobody has taken it."""
+        query = select(runs.c.flow, func.min(runs.c.due_at)).where(self._is_due()).group_by(runs.c.flow)
+        return dict(self._connection.execute(query).all())
+
+    def taken_at(self) -> datetime | None:
+        """When a worker last took a run; now, where one holds a run."""
+        active = runs.c.status == _ACTIVE
+        if self._connection.execute(select(runs.c.id).where(active, runs.c.lease_until > self._now).limit(1)).first():
+            return self._now
+        ended = select(history.c.at).where(history.c.started_at.is_not(None)).order_by(history.c.id.desc()).limit(1)
+        # Who waits for a quota or a lock leaves no line in the history, but a due time after its last change.
+        released = select(func.max(runs.c.updated_at)).where(active, runs.c.due_at > runs.c.updated_at)
+        found = [self._connection.execute(query).scalar() for query in (ended, released)]
+        return max((each for each in found if each is not None), default=None)
+
+    def _is_due(self) -> ColumnElement[bool]:
+        return and_(runs.c.status == _ACTIVE, runs.c.due_at <= self._now, is_free(self._now))
+
+    def _readable(self, run_id: str) -> Run:
+        try:
+            found = Runs(self._connection, self._now).get(run_id)
+        except (ValueError, TypeError):
+            found = None
+        return found or Run(run_id, "", "", RunStatus.ACTIVE, "", "", self._now, self._now, self._now)

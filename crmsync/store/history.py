@@ -1,0 +1,44 @@
+"""What happened to the runs, line by line: for people, and for how a run went on; no line holds a person's data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from crmsync.domain.runs import Run
+from crmsync.store.rows import Rows
+from crmsync.store.tables import history
+
+_NOTE = history.insert()  # built once: it runs for every step of every deal
+
+
+class History(Rows):
+    def note(self, run: Run, event: str, *, started_at: datetime | None = None, detail: str = "") -> None:
+        """Add a line to the run's history."""
+        self._connection.execute(
+            _NOTE,
+            {
+                "run_id": run.id,
+                "step": run.step,
+                "event": event,
+                "at": self._now,
+                "started_at": started_at,
+                "detail": detail[:500],
+            },
+        )
+
+    def last_stopped_attempt_at(self, run_id: str) -> datetime | None:
+        """When the attempt began that stopped the run last."""
+        of_run = (history.c.run_id == run_id, history.c.event == "stopped")
+        query = select(history.c.started_at).where(*of_run).order_by(history.c.id.desc()).limit(1)
+        return self._connection.execute(query).scalar()
+
+    def forget(self, run_id: str, *, before: datetime) -> None:
+        """Drop old lines of a run that repeats for ever."""
+        self._connection.execute(history.delete().where(history.c.run_id == run_id, history.c.at < before))
+
+    def of_run(self, run_id: str) -> Sequence[Row[Any]]:
+        return self._connection.execute(select(history).where(history.c.run_id == run_id).order_by(history.c.id)).all()
