@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
+from crmsync.connectors.s4hana.errors import remarks
 from crmsync.domain.dead_letters import LetterKind
-from crmsync.domain.documents import Document
+from crmsync.domain.documents import Document, OrderRequest
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.sandbox.deals import Deal
 from crmsync.services import Services
 from crmsync.store import Store
 from crmsync.worker.attempt import Attempt
-from tests.builders import NOW, run
+from tests.builders import NOW, deal, run
+from tests.field.raw_server import RawServer, answer
+from tests.field.vendors import ORDERS, csrf_token, sap
 from tests.system import System, big_sandbox, database, until
 
 TOTAL = Decimal("47000.00")
@@ -164,7 +169,7 @@ def test_V5__an_incomplete_order_reaches_a_person_before_the_customer_gets_a_bil
 
 def test_V5__an_order_that_was_released_goes_on_without_being_accepted(system: System) -> None:
     """A block stands at the order, so it is read again; only what SAP never tells again must be accepted."""
-    deal = won(system, code="V1/555")
+    deal = won(system, code="V1/399")
     system.wait_for("stopped", deal)
     with system.sandbox.sap.lock:
         order = order_of(system, deal)
@@ -183,17 +188,56 @@ BLOCKS = {
 
 @pytest.mark.parametrize(("block", "word"), BLOCKS.values(), ids=BLOCKS)
 def test_V5__each_thing_that_holds_an_order_back_is_named(system: System, block: dict[str, str], word: str) -> None:
-    deal = won(system, code="V1/555", body=block)
+    deal = won(system, code="V1/399", body=block)
     system.wait_for("stopped", deal)
     assert word in system.letter_of(deal).cause
 
 
 def test_V5__a_warning_that_holds_nothing_back_is_only_noted(system: System) -> None:
-    deal = won(system, code="V1/555", body={"DeliveryBlockReason": ""})
+    deal = won(system, code="V1/399", body={"DeliveryBlockReason": ""})
     system.wait_for("done", deal)
     with system.store.read() as uow:
         noted = [row.detail for row in uow.history.of_run(system.run_of(deal).id) if row.step == "create_order"]
-    assert any("V1/555" in detail for detail in noted)
+    assert any("V1/399" in detail for detail in noted)
+
+
+# what one message says, another way: SAP's own forms, and what proxies make of them
+NOTE = {"code": "V1/399", "message": "Date is in the past", "severity": "warning", "details": []}
+LEFT_OUT = {"code": "SLS_LORD/009", "message": "Dokument ist unvollständig", "severity": "warning", "details": []}
+ONE = json.dumps(LEFT_OUT)
+HEADERS = {
+    "as it is": ONE,
+    "in the words of the application below": ONE.replace("SLS_LORD/009", "V1/555"),
+    "in UTF-8": json.dumps(LEFT_OUT, ensure_ascii=False).encode().decode("latin-1"),
+    "encoded": quote(ONE),
+    "encoded as a form": quote_plus(ONE),
+    "encoded twice": quote(quote(ONE)),
+    "a list": json.dumps([NOTE, LEFT_OUT]),
+    "two headers in one": f"{json.dumps(NOTE)}, {ONE}",
+    "in the details": json.dumps({**NOTE, "severity": "info", "details": [LEFT_OUT]}),
+    "in the details of a detail": json.dumps({**NOTE, "details": [{**NOTE, "details": [LEFT_OUT]}]}),
+    "in details that were XML": json.dumps({**NOTE, "details": {"results": [LEFT_OUT]}}),
+    "a severity in capitals": ONE.replace("warning", "Warning"),
+    "a severity of one letter": ONE.replace("warning", "W"),
+    "no severity": json.dumps({"code": "SLS_LORD/009"}),
+    "cut": json.dumps({**LEFT_OUT, "details": [NOTE]})[:-30],
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_V5__an_incomplete_order_is_seen_in_every_form_of_the_message(header: str) -> None:
+    with RawServer(csrf_token()) as server:
+        made = json.dumps({"d": {"SalesOrder": "4711"}}).encode()
+        server.at(ORDERS, answer(made, "201 Created", (f"sap-message: {header}",)))
+        order = sap(server.url).create_order(OrderRequest("SF-1", "17100001", deal()))
+
+    assert order.is_incomplete
+    assert {"SLS_LORD/009", "V1/555"} & set(order.remarks)
+
+
+@pytest.mark.parametrize("severity", ["info", "success", "I"])
+def test_V5__information_that_comes_with_an_order_holds_nothing_back(severity: str) -> None:
+    assert remarks({"sap-message": json.dumps({**NOTE, "severity": severity})}) == []
 
 
 @pytest.mark.parametrize(("policy", "is_told"), [("alert", True), ("note", False)])

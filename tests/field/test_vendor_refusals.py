@@ -144,6 +144,34 @@ def test_V3__each_refusal_says_its_cause_and_its_cure(code: str, said: tuple[str
 # -- V2: SAP's locks
 
 GENERIC = "/IWBEP/CX_MGW_BUSI_EXCEPTION"
+INNER_LOCK = {"code": "MC/601", "message": "…"}
+LOCK_SENTENCES = [
+    "Sales document 4711 is currently being processed by ALEE",
+    "Object is already being edited by you",
+    "Der Auftrag 4711 wird gerade von ALEE bearbeitet",
+    "Das Objekt ist durch den Benutzer ALEE gesperrt",
+    "Le client 4711 est en cours de traitement par l'utilisateur ALEE",
+    "L'objet est verrouillé par l'utilisateur ALEE",
+    "El cliente 4711 está siendo tratado por el usuario ALEE",
+    "Objeto bloqueado por otro usuario",
+    "Il cliente 4711 è bloccato dall'utente ALEE",
+    "O cliente 4711 está sendo processado pelo usuário ALEE",
+    "Klant 4711 is geblokkeerd door gebruiker ALEE",
+]
+NO_LOCK_SENTENCES = [
+    "Customer 4711 is blocked by credit management",
+    "User ALEE has no authorization to process order type OR",
+    "Kunde 4711 ist gesperrt",
+    "Order type OR is locked for order entry",
+    "Enter the date by which the order is processed",
+]
+
+
+def sap_error(inner: Any, **more: Any) -> bytes:
+    error = {"code": GENERIC, "message": {"lang": "en", "value": "…"}, "innererror": inner, **more}
+    return json_answer({"error": error}, "400 Bad Request")
+
+
 LOCKS = {
     "MC/601": sap_refusal("MC/601", "Object requested is currently locked by user ALEE"),
     "V2/468": sap_refusal("V2/468", "…"),
@@ -157,10 +185,23 @@ LOCKS = {
     "by another user": sap_refusal("R11/123", "Business partner 4711 is locked by another user"),
     "a code of the tenant": sap_refusal("Z1/001", "…"),
     "another code of the tenant": sap_refusal("Z1/002", "…"),
+    "a code of the tenant that was written shortly": sap_refusal("Z1/003", "…"),
+    "a code without its slash": sap_refusal("MC601", "…"),
+    "a code as people write it": sap_refusal("MC 601", "…"),
+    **{
+        f"inside, of severity {severity!r}": sap_error({"errordetails": [{**INNER_LOCK, "severity": severity}]})
+        for severity in ("Error", "E", "abort", "warning", "info", "")
+    },
+    "inside, of no severity": sap_error({"errordetails": [INNER_LOCK]}),
+    "inside details that were XML": sap_error({"errordetails": {"errordetail": [INNER_LOCK]}}),
+    "the only detail": sap_error({"errordetails": INNER_LOCK}),
+    "inside details of another version": sap_error({}, details=[INNER_LOCK]),
+    **{f"an unknown code: {text}": sap_refusal("ZZ/001", text) for text in LOCK_SENTENCES},
 }
 NO_LOCKS = {
     "blocked": sap_refusal("V1/382", "Sold-to party 17100001 is blocked for sales area 1010 10 00"),
     "unknown": sap_refusal("ZZ/001", "Enter a plant"),
+    **{text: sap_refusal("ZZ/001", text) for text in NO_LOCK_SENTENCES},
 }
 
 
@@ -175,7 +216,7 @@ def order_refused_with(refusal: bytes, **env: str) -> errors.CrmsyncError:
 
 @pytest.mark.parametrize("refusal", LOCKS.values(), ids=LOCKS)
 def test_V2__a_lock_of_sap_is_tried_again(refusal: bytes) -> None:
-    error = order_refused_with(refusal, SAP_LOCK_CODES="Z1/001,Z1/002")
+    error = order_refused_with(refusal, SAP_LOCK_CODES="Z1/001,Z1/002,Z1003")
 
     assert type(error) is errors.ConcurrentUpdateError
     assert error.is_definite
@@ -216,6 +257,14 @@ def test_V2__so_do_the_other_lists(name: str, text: str) -> None:
 def test_V2__what_is_no_code_is_named_with_its_variable() -> None:
     with pytest.raises(ConfigurationError, match="SAP_LOCK_CODES"):
         Settings.from_env({**ENV, "SAP_LOCK_CODES": "MC/601 (locked)"})
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found"])
+def test_V4__a_service_that_sap_does_not_offer_is_no_fault_of_a_deal(status: str) -> None:
+    error = order_refused_with(sap_refusal("/IWFND/MED/170", "No service found", status=status))
+
+    assert type(error) is errors.AccountRefusedError
+    assert "communication scenario" in (error.advice or "")
 
 
 # -- V7: zeros before a number, pages inside an answer

@@ -16,7 +16,16 @@ from crmsync.connectors.grants import client_credentials
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import SessionAuthorizer, Tokens
-from crmsync.connectors.s4hana.errors import SIGNED_OUT, SYSTEM, explain, explain_token_fetch, outcome, speaks
+from crmsync.connectors.s4hana.errors import (
+    NO_SERVICE,
+    SIGNED_OUT,
+    SYSTEM,
+    explain,
+    explain_token_fetch,
+    outcome,
+    speaks,
+)
+from crmsync.connectors.s4hana.messages import code_of
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
@@ -187,7 +196,7 @@ def connect(
     client = partial(_client, settings, authorizer, behaviour.call_seconds, budget)
     tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, speaks_anything), address)
     authorizer.tokens = tokens
-    explained = partial(explain, lock_codes=settings.lock_codes)
+    explained = partial(explain, lock_codes={code_of(code) for code in settings.lock_codes})
     return S4Hana(settings, ServiceClient(client(new_session(), explained, speaks), tokens, address))
 
 
@@ -241,7 +250,7 @@ def _detail(error: errors.CrmsyncError | None) -> str:
 
 def _is_hopeless(error: errors.CrmsyncError) -> bool:
     is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
-    return is_signed_out or error.is_outage
+    return is_signed_out or (error.is_outage and error.code != NO_SERVICE)
 
 
 def _match(partner: Partner, matched_by: str) -> CustomerMatch:

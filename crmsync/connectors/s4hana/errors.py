@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 from crmsync import errors
 from crmsync.connectors.answers import Failure, Reply
+from crmsync.connectors.s4hana.messages import Message, in_error, in_header
 from crmsync.connectors.s4hana.xml_errors import error_in_xml
 
 SYSTEM = "SAP S/4HANA"
@@ -35,22 +35,32 @@ _SIGNED_OUT = Failure(
 )
 NOT_ALLOWED = f"{SYSTEM} does not let the communication user do this; check its communication arrangements."
 _LOCKED = f"A record in {SYSTEM} is locked by somebody who works on it."
-_CODE = re.compile(r"[\w/.~-]{1,60}")
-_FIELD = re.compile(r"[A-Za-z]\w{0,59}")
 # Messages of the lock handler, and of documents, material masters and their values that somebody has open
 # (SAP KBA 3645227 and public clients; the texts of classes MC, V2, VL and M3).
 LOCK_CODES = frozenset({"MC/601", "MC/602", "V2/468", "VL/045", "M3/024", "M3/897"})
-# Applications have classes of their own for it, so their English or German sentence counts as well: that somebody holds
-# the record. To be wrong costs three more tries, to miss it a person's time.
-_SOMEBODY = re.compile(
-    r"\b(locked|blocked|held|being processed|currently (processed|edited|changed|maintained))"
-    r" by (the )?(user|another|you)\b"
-    r"|\b(gesperrt|bearbeitet|blockiert) (durch|von)\b"
-    r"|\b(durch|von) (den |einem )?(anderen )?(Be|A)nutzer\b.*\b(gesperrt|bearbeitet)",
+# Applications have classes of their own for it, so their sentence counts as well: that somebody holds the record. It is
+# in the language of SAP_LANGUAGE. To be wrong costs three more tries, to miss it a person's time.
+_HELD = re.compile(
+    r"\b(un)?lock|\bheld\b|\bblocked\b|\b(being|currently|already) (processed|edited|changed|maintained|used)\b"
+    r"|gesperrt|blockiert|bearbeitet|in bearbeitung|verrouill|bloqu|en cours de|(trat|proces|process|modific)ad[oa]"
+    r"|blocc|elabora|geblokk|verwerk|bewerk|zablok|przetwarz",
     re.IGNORECASE,
 )
-_GENERIC = "/IWBEP/"  # codes of the gateway, which say less than those of the application
-_LOUD = ("warning", "error")
+_BY_SOMEBODY = re.compile(
+    r"\b(by|durch|von|par|por|pel[oa]|da|dall|door|przez)\W{1,2}"
+    r"((the|another|den|dem|einem|einen|anderen|el|la|l|un|otro|altro|de|een|andere|innego)\W{1,2}){0,2}"
+    r"((user|you|benutzern?|anwendern?|utilisateur|usuari[oa]|usu[aá]ri[oa]|utilizador|utente|gebruiker"
+    r"|u[zż]ytkownika)\b|(?-i:[A-Z][A-Z0-9_]{2,11}\b))",
+    re.IGNORECASE,
+)
+_GENERIC = ("/IWBEP/", "SY/")  # codes of the gateway, which say less than those of the application
+NO_SERVICE = "/IWFND/MED/170"
+_SERVICE_IS_OFF = Failure(
+    NO_SERVICE,
+    error=errors.AccountRefusedError,
+    message=f"{SYSTEM} does not offer a service that crmsync needs.",
+    advice="Activate its communication scenario (`crmsync doctor` tells which service it is); the runs then go on.",
+)
 
 
 class StaleTokenError(errors.AuthenticationError):
@@ -99,15 +109,17 @@ def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
         return Failure(error=StaleTokenError, message=StaleTokenError.__doc__)
     if reply.status == 401:  # usually an HTML page
         return _SIGNED_OUT
-    error = _error(reply.body) or error_in_xml(reply.text)
-    entries = [error, *_faults(error)]
-    words = _words(entries)
-    lock = next((code for each in entries if (code := _code(each)) in LOCK_CODES or code in lock_codes), "")
-    code = lock or _most_exact(entries)
-    if reply.status < 500 and (lock or _SOMEBODY.search(words)):
+    found = in_error(_error(reply.body) or error_in_xml(reply.text))
+    faults = [message for message in found if message.is_fault]
+    words = _words(faults)
+    lock = next((message.code for message in found if message.code in LOCK_CODES or message.code in lock_codes), "")
+    code = lock or _most_exact(faults)
+    if reply.status < 500 and (lock or any(_is_lock(message.text) for message in found)):
         return Failure(code, error=errors.ConcurrentUpdateError, message=_LOCKED, words=words)
+    if code == NO_SERVICE:
+        return replace(_SERVICE_IS_OFF, words=words)
     sentence = NOT_ALLOWED if reply.status == FORBIDDEN else _SENTENCES.get(code)
-    return Failure(code, field_errors=_field_errors(error), message=sentence, words=words)
+    return Failure(code, field_errors=_field_errors(faults), message=sentence, words=words)
 
 
 def explain_token_fetch(reply: Reply) -> Failure | None:
@@ -127,24 +139,13 @@ def is_stale_token(reply: Reply) -> bool:
 
 
 def remarks(headers: Mapping[str, str]) -> list[str]:
-    """The codes of warnings in the `sap-message` header of a success; the header may be URL-encoded.
+    """The codes of all that is more than information in the `sap-message` header of a success.
 
-    >>> remarks({"sap-message": '{"code":"V1/555","severity":"warning","details":[{"code":"V4/2","severity":"info"}]}'})
-    ['V1/555']
+    >>> remarks({"sap-message": '{"code":"V1/399","severity":"warning","details":[{"code":"V4/2","severity":"info"}]}'})
+    ['V1/399']
     """
-    message = _header_json(headers.get("sap-message", ""))
-    entries = [message, *_mappings(message.get("details"))]
-    return [code for entry in entries if entry.get("severity") in _LOUD and (code := _code(entry))]
-
-
-def _header_json(text: str) -> Mapping[str, Any]:
-    for form in (text, unquote(text)):
-        try:
-            value = json.loads(form)
-        except ValueError:
-            continue
-        return value if isinstance(value, Mapping) else {}
-    return {}
+    found = in_header(headers.get("sap-message", ""))
+    return list(dict.fromkeys(message.code for message in found if message.code and message.is_loud))
 
 
 def _error(body: Any) -> Mapping[str, Any]:
@@ -152,39 +153,24 @@ def _error(body: Any) -> Mapping[str, Any]:
     return error if isinstance(error, Mapping) else {}
 
 
-def _faults(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The error details of severity `error`; others are remarks on the way."""
-    inner = error.get("innererror")
-    details = _mappings(inner.get("errordetails")) if isinstance(inner, Mapping) else []
-    return [detail for detail in details if detail.get("severity") == "error"]
+def _is_lock(text: str) -> bool:
+    """
+    >>> _is_lock("Customer 4711 is currently being processed by user ALEE"), _is_lock("Blocked for sales area 1010")
+    (True, False)
+    """
+    return bool(_HELD.search(text) and _BY_SOMEBODY.search(text))
 
 
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
-
-
-def _most_exact(entries: list[Mapping[str, Any]]) -> str:
-    codes = [code for entry in entries if (code := _code(entry))]
+def _most_exact(faults: list[Message]) -> str:
+    codes = [message.code for message in faults if message.code]
     return next((code for code in codes if not code.startswith(_GENERIC)), codes[0] if codes else "")
 
 
-def _words(entries: list[Mapping[str, Any]]) -> str:
+def _words(faults: list[Message]) -> str:
     """What SAP itself says, each sentence once."""
-    texts = (
-        message.get("value") if isinstance(message := entry.get("message"), Mapping) else message for entry in entries
-    )
-    return "\n".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
+    return "\n".join(dict.fromkeys(message.text for message in faults if message.text))
 
 
-def _code(entry: Mapping[str, Any]) -> str:
-    code = entry.get("code")
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
-
-
-def _field_errors(error: Mapping[str, Any]) -> dict[str, str]:
+def _field_errors(faults: list[Message]) -> dict[str, str]:
     """The first field that SAP names; the last detail is often a generic one without any."""
-    for fault in _faults(error):
-        field = str(fault.get("target") or fault.get("propertyref") or "").rsplit("/", maxsplit=1)[-1]
-        if _FIELD.fullmatch(field):
-            return {field: "refused"}
-    return {}
+    return next(({message.field: "refused"} for message in faults if message.field), {})

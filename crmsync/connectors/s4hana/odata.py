@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 SERVICE_ROOT = "/sap/opu/odata/sap"
 NUMBER_LENGTH = 10  # of partners, customers, addresses and documents
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d+)?\)/")
 _QUERY_SAFE = "$'(),:/"
 
 Row = Mapping[str, Any]
@@ -106,30 +102,6 @@ def plain(number: Decimal) -> str:
     ('12.50', '200')
     """
     return format(number, "f")
-
-
-def date_json(day: date) -> str:
-    """A day in a body: UTC midnight in milliseconds.
-
-    >>> date_json(date(2026, 11, 20))
-    '/Date(1795132800000)/'
-    """
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return f"/Date({(midnight - _EPOCH) // timedelta(milliseconds=1)})/"
-
-
-def instant(text: str | None) -> datetime | None:
-    """What `/Date(ms)/` or `/Date(ms+offset)/` says, in UTC; None for the empty dates of ABAP.
-
-    The offset is for display: the milliseconds are UTC already.
-
-    >>> instant("/Date(1795169472388+0000)/").isoformat()
-    '2026-11-20T10:11:12.388000+00:00'
-    >>> instant(None), instant("0000-00-00")
-    (None, None)
-    """
-    found = _DATE.fullmatch(text or "")
-    return _EPOCH + timedelta(milliseconds=int(found[1])) if found else None
 
 
 def trimmed(key: str) -> str:

@@ -17,7 +17,9 @@ from crmsync.settings import SapSettings
 PURCHASE_ORDER = "PurchaseOrderByCustomer"
 ASSIGNMENT = "AssignmentReference"
 REJECTED = "C"  # every item of the order is rejected: SAP's way to void it
-INCOMPLETE = frozenset({"SLS_LORD/009"})  # a warning that comes with a success; no field of the order says it later
+# "The document is not yet complete", from the two applications that make orders: a warning that comes with a success.
+# No field of the order says it later.
+INCOMPLETE = frozenset({"SLS_LORD/009", "V1/555"})
 CREDIT_REFUSED = ("B", "C")  # not passed, not passed in part; A: passed, D: released by a person
 
 _LENGTHS = {PURCHASE_ORDER: 35, ASSIGNMENT: 18}

@@ -82,15 +82,17 @@ class Changes:
         response = formatted(request, {"d": shown}, 201)
         response.headers |= {"Location": self._reader.uri(draft.entity, row)} | etag_header(row)
         message = self._warning(draft)
-        return with_message(response, message) if message else response
+        return with_message(response, *message) if message else response
 
-    def _warning(self, draft: Draft) -> str:
-        """The text of the `sap-message` header, for orders that are incomplete or hold a material that warns."""
+    def _warning(self, draft: Draft) -> tuple[str, str] | None:
+        """The `sap-message` header, text and code, for orders that are incomplete or hold a material that warns."""
         if draft.entity.name != "A_SalesOrder":
-            return ""
+            return None
         materials = {item.row["Material"] for item in draft.under("to_Item")}
         warned = sorted(materials & set(self._profile.warn_materials))
-        return f"Material {warned[0]} will be discontinued" if warned else "" if materials else "Document is incomplete"
+        if warned:
+            return f"Material {warned[0]} will be discontinued", "SANDBOX/101"
+        return None if materials else ("The sales document is not yet complete: edit data", "V1/555")
 
     def update(self, request: Request, address: Address) -> Response:
         needs_json(request)

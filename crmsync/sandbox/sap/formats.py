@@ -46,7 +46,7 @@ def bare(shown: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def with_message(response: Response, text: str, code: str = "V1/555") -> Response:
+def with_message(response: Response, text: str, code: str) -> Response:
     message = {"code": code, "message": text, "severity": "warning", "target": "", "details": []}
     response.headers["sap-message"] = quote(json.dumps(message), safe=' {}":,[]/')
     return response

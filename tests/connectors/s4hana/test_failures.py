@@ -151,7 +151,7 @@ STRANGE: dict[str, Any] = {
     "code with words": {"error": {"code": "Ann Lee is locked"}},
     "code is a number": {"error": {"code": 42}},
     "error is a text": {"error": "Ann Lee"},
-    "details are a map": {"error": {"innererror": {"errordetails": {"code": "X/1"}}}},
+    "details are a map": {"error": {"innererror": {"errordetails": {"details": {"code": "X/1"}}}}},
     "details hold texts": {"error": {"innererror": {"errordetails": ["Ann Lee"]}}},
     "target with words": {
         "error": {"innererror": {"errordetails": [{"severity": "error", "target": "Ann Lee", "code": None}]}}

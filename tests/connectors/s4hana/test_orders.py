@@ -220,5 +220,5 @@ def test_or_by_the_assignment(sap: Sap, build: Build, fixture: LoadFixture) -> N
 def test_a_missing_service_is_not_a_missing_order(sap: Sap, build: Build) -> None:
     sap.answers("GET", ORDER_SET, {"error": {"code": "/IWFND/MED/170"}}, status=404)
 
-    with pytest.raises(errors.RecordNotFoundError):
+    with pytest.raises(errors.AccountRefusedError):
         build().find_orders(REFERENCE)
