@@ -1,17 +1,21 @@
 """Which account of a vendor a connection belongs to: what is remembered of one account is never used with another.
 
 Tokens, links, the ledger, checkpoints, products and payments of a store belong to the account that each connection met
-first: an organization id for Salesforce, host and client for SAP, organization and data center for Zoho.
+first: an organization id for Salesforce, address and client for SAP, organization and data center for Zoho.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from crmsync.errors import ConfigurationError, OtherAccountError
 from crmsync.settings import Secret
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,18 @@ class Refusal:
 
     def error(self) -> OtherAccountError:
         return OtherAccountError(self.sentence, system=self.system, advice=self.advice)
+
+
+def place_of(url: str) -> str:
+    """Which system an address leads to, however it is written. The path counts: a gateway has many behind one host.
+
+    >>> place_of("https://user:password@S4.example.com.:443/"), place_of("https://gateway.example.com:8443/s4-test")
+    ('s4.example.com', 'gateway.example.com:8443/s4-test')
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{f'[{host}]' if ':' in host else host}{port}{re.sub('/+', '/', parts.path).rstrip('/')}"
 
 
 def refusal(connection: str, claim: Claim, known: Account | None, told: str) -> Refusal | None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from crmsync.celery import _refuse_other_accounts
 from crmsync.cli.main import cli
+from crmsync.connectors.registry import claims
 from crmsync.domain.accounts import Account, Claim, refused_at_start
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import (
@@ -118,6 +119,31 @@ def test_P1__a_store_that_meets_another_account_says_so_and_stops(
     work(start(test_org))
     with pytest.raises(SystemExit, match=r"(?s)belong to different accounts.*This store belongs to .* the credentials"):
         start(test_org, **move)
+
+
+def test_P1__a_system_behind_another_path_of_one_gateway_is_another_account(test_org: Sandbox, start: Start) -> None:
+    work(start(test_org))
+    with pytest.raises(SystemExit, match="s4-production"):
+        start(test_org, SAP_BASE_URL=f"{test_org.sap.url}/s4-production")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://S4.Example.com",
+        "https://s4.example.com/",
+        "https://s4.example.com:443",
+        "https://s4.example.com.",
+        "https://somebody:a-password@s4.example.com",
+    ],
+)
+def test_P1__an_address_that_is_written_in_another_way_is_the_same_account(test_org: Sandbox, address: str) -> None:
+    def identities(url: str) -> list[str]:
+        environment = {**test_org.environment(), "SAP_BASE_URL": url, "ZOHO_ACCOUNTS_URL": url}
+        return [claim.identity for claim in claims(Settings.from_env(environment)).values()]
+
+    assert identities(address) == identities("https://s4.example.com")
+    assert "password" not in str(identities(address)), "what is shown to people holds no password"
 
 
 def test_P1__a_process_that_asks_no_system_is_refused_as_well(test_org: Sandbox, start: Start) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from crmsync.connectors.zoho_books.api import SYSTEM
-from crmsync.domain.accounts import Claim
+from crmsync.domain.accounts import Claim, place_of
 from crmsync.settings import ZohoBooksSettings
 
 
 def claim(settings: ZohoBooksSettings) -> Claim:
     """A token is for a user, who may be in several organizations: the environment names the one."""
-    host = urlsplit(settings.accounts_url).netloc.lower()
     signs_in_with = (settings.accounts_url, settings.client_id, settings.client_secret, settings.refresh_token)
-    return Claim(SYSTEM, f"organization {settings.organization_id} at {host}", signs_in_with)
+    return Claim(SYSTEM, f"organization {settings.organization_id} at {place_of(settings.accounts_url)}", signs_in_with)
