@@ -48,6 +48,16 @@ NESTED_LOCKS = {
     "an access rule": ("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", f"first error: UNABLE_TO_LOCK_ROW, {LOCKED}"),
     "the sentence without the code": ("FIELD_CUSTOM_VALIDATION_EXCEPTION", LOCKED),
     "the sentence of the pages": ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Record Currently Unavailable: The record …"),
+    "a sentence in German": ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Kein exklusiver Zugriff auf diesen Datensatz"),
+    "a sentence in French": (
+        "CANNOT_EXECUTE_FLOW_TRIGGER",
+        "impossible d'obtenir un accès exclusif à cet enregistrement",
+    ),
+    "German around the code": (
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        "Erster Fehler: UNABLE_TO_LOCK_ROW, gesperrt: []",
+    ),
+    "a code that is unknown": ("ENTITY_SAVE_ERROR", "first error: UNABLE_TO_LOCK_ROW, …"),
 }
 
 
@@ -64,6 +74,57 @@ def test_V1__a_lock_inside_an_automation_is_a_lock(code: str, text: str) -> None
     assert type(error) is errors.ConcurrentUpdateError
     assert error.is_definite
     assert (error.code, "001xx" in str(error)) == ("UNABLE_TO_LOCK_ROW", False)
+
+
+def item(code: str, text: str = "…", **more: Any) -> dict[str, Any]:
+    return {"message": text, "errorCode": code, **more}
+
+
+WRAPPED = item("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "OppTrigger: data changed")
+RULE = item("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Discount")
+MISSING = item("REQUIRED_FIELD_MISSING", fields=["Region__c"])
+# several errors in one answer → the class and the code of the one that decides
+SEVERAL: dict[str, tuple[list[dict[str, Any]], type[errors.CrmsyncError], str]] = {
+    "a rule and a lock": ([RULE, item("UNABLE_TO_LOCK_ROW")], errors.ConcurrentUpdateError, "UNABLE_TO_LOCK_ROW"),
+    "an automation and a lock": (
+        [WRAPPED, item("UNABLE_TO_LOCK_ROW")],
+        errors.ConcurrentUpdateError,
+        "UNABLE_TO_LOCK_ROW",
+    ),
+    "an automation and its cause": ([WRAPPED, RULE], errors.RejectedError, "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+    "rolled back and why": (
+        [item("ALL_OR_NONE_OPERATION_ROLLED_BACK"), MISSING],
+        errors.RejectedError,
+        "REQUIRED_FIELD_MISSING",
+    ),
+    "a rule and the organization": ([RULE, item("TRIAL_EXPIRED")], errors.AccountRefusedError, "TRIAL_EXPIRED"),
+    "two rules": ([RULE, item("STRING_TOO_LONG")], errors.RejectedError, "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+}
+
+
+@pytest.mark.parametrize(("items", "error", "code"), SEVERAL.values(), ids=SEVERAL)
+def test_V1__of_several_errors_the_one_that_tells_most_decides(
+    items: list[dict[str, Any]], error: type[errors.CrmsyncError], code: str
+) -> None:
+    found = write_back_refused_with(json_answer(items, "400 Bad Request"))
+
+    assert (type(found), found.code) == (error, code)
+    assert ("Region__c" in found.field_errors) == (MISSING in items)
+
+
+def test_V1__storage_that_is_full_is_the_organizations_wherever_it_is_met() -> None:
+    text = f"T: execution of AfterUpdate caused by: {ROW.format('STORAGE_LIMIT_EXCEEDED')}".replace(LOCKED, "full")
+    found = write_back_refused_with(salesforce_refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text))
+
+    assert (type(found), found.code) == (errors.AccountRefusedError, "STORAGE_LIMIT_EXCEEDED")
+
+
+def test_V1__a_quota_that_an_automation_met_is_waited_for() -> None:
+    text = "T: caused by: first error: REQUEST_LIMIT_EXCEEDED, TotalRequests Limit exceeded.: []"
+    found = write_back_refused_with(salesforce_refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text))
+
+    assert type(found) is errors.RateLimitedError
+    assert found.retry_after_seconds == 900
 
 
 @pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG"])

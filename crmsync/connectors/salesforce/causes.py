@@ -37,6 +37,9 @@ MISUNDERSTOOD = Failure(
 )
 BUSY = Failure(error=errors.VendorUnavailableError, message="Salesforce could not finish the call in time.")
 _LOCKED = Failure(error=errors.ConcurrentUpdateError, message="Another change holds the record in Salesforce.")
+_QUOTA = Failure(
+    error=errors.RateLimitedError, message="Salesforce allows no more of this for now.", retry_after_seconds=900.0
+)
 _NO_RECORD = Failure(
     error=errors.RecordNotFoundError, message="The record does not exist in Salesforce, or crmsync may not see it."
 )
@@ -145,9 +148,8 @@ TABLE: Mapping[str, Failure] = {
     "TXN_SECURITY_METERING_ERROR": BUSY,
     "UNKNOWN_EXCEPTION": BUSY,
     "INVALID_QUERY_LOCATOR": BUSY,  # the cursor is gone: the next attempt reads from the first page
-    "EXCEEDED_QUOTA": Failure(
-        error=errors.RateLimitedError, message="Salesforce allows no more of this for now.", retry_after_seconds=900.0
-    ),
+    "EXCEEDED_QUOTA": _QUOTA,
+    "REQUEST_LIMIT_EXCEEDED": _QUOTA,  # how long it lasts is told by a header: see errors.py
     # what somebody must correct
     "NOT_FOUND": _NO_RECORD,
     "ENTITY_IS_DELETED": _NO_RECORD,
@@ -221,9 +223,15 @@ _PASSING = (errors.ConcurrentUpdateError, errors.VendorUnavailableError, errors.
 _RELATED_CODE = "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"
 _INSIDE: Mapping[str, str] = dict.fromkeys(("INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY"), _RELATED_CODE)
 
+_OF_THE_ORGANIZATION = frozenset({"STORAGE_LIMIT_EXCEEDED"})  # wherever it stands: no record is at fault
+
 _NAMED = re.compile(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b")
-# What Salesforce says of a lock where a trigger passes the sentence on without its code.
-_LOCK_SENTENCES = ("unable to obtain exclusive access", "record currently unavailable")
+# What Salesforce says of a lock, in the user's language, where a trigger passes the sentence on without its code.
+_LOCK_SENTENCE = re.compile(
+    r"record currently unavailable|exclusive access|exklusive[nr]? zugriff|accès exclusif|acceso exclusivo"
+    r"|acesso exclusivo|accesso esclusivo|exclusieve toegang",
+    re.IGNORECASE,
+)
 
 
 def passes(code: str) -> bool:
@@ -233,23 +241,36 @@ def passes(code: str) -> bool:
 
 
 def cause(code: str, text: str) -> str:
-    """The code that *code* stands for: where that only wraps others, the innermost one that its text names.
+    """The code that *code* stands for: where that only wraps others, or is unknown, the innermost that its text names.
 
     >>> cause("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: caused by: first error: UNABLE_TO_LOCK_ROW, unable to …: []")
     'UNABLE_TO_LOCK_ROW'
     >>> cause("STRING_TOO_LONG", "UNABLE_TO_LOCK_ROW is too long")
     'STRING_TOO_LONG'
     """
-    if code not in WRAPPERS and code != RULE:
+    if code not in WRAPPERS and code != RULE and (code in TABLE or code in PROBLEMS):
         return code
-    if any(sentence in text.lower() for sentence in _LOCK_SENTENCES):
+    if _LOCK_SENTENCE.search(text):
         return LOCK
     named = [_INSIDE.get(each, each) for each in _NAMED.findall(text)]
     return next((each for each in reversed(named) if _explains(each, code)), code)
 
 
+def weight(code: str) -> int:
+    """Which of several errors decides: the organization's, then one that passes, then a cause; least where it happened.
+
+    >>> codes = ("CANNOT_EXECUTE_FLOW_TRIGGER", "STRING_TOO_LONG", "UNABLE_TO_LOCK_ROW", "API_DISABLED_FOR_ORG")
+    >>> [weight(code) for code in codes]
+    [0, 1, 2, 3]
+    """
+    error = TABLE.get(code, Failure()).error
+    if error is not None and issubclass(error, errors.AccountRefusedError):
+        return 3
+    return 2 if passes(code) else int(code not in WRAPPERS)
+
+
 def _explains(inner: str, outer: str) -> bool:
-    if passes(inner):
+    if passes(inner) or inner in _OF_THE_ORGANIZATION:
         return True
     is_refusal = inner in PROBLEMS or TABLE.get(inner, Failure()).error is errors.RejectedError
     return outer != RULE and is_refusal and (inner not in WRAPPERS or inner == _RELATED_CODE)

@@ -14,7 +14,7 @@ from typing import Any
 
 from crmsync import errors
 from crmsync.connectors.answers import Explain, Failure, Reply
-from crmsync.connectors.salesforce.causes import PROBLEMS, RETIRED, TABLE, cause
+from crmsync.connectors.salesforce.causes import PROBLEMS, RETIRED, TABLE, cause, weight
 
 DAILY_QUOTA_WAIT_SECONDS = 900.0  # the quota counts the last 24 hours: some of it returns all the time
 CONCURRENCY_WAIT_SECONDS = 30.0  # a call counts once it has lasted for 20 seconds
@@ -86,20 +86,20 @@ def _failure(asked: Mapping[str, str], reply: Reply, problems: list[_Problem]) -
 def _by_code(asked: Mapping[str, str], reply: Reply, problems: list[_Problem]) -> Failure:
     code = _code(problems)
     if code == "INVALID_FIELD":
-        return _unknown_field(asked, problems[0].text)
+        return _unknown_field(asked, _deciding(problems).text)
     if code == "REQUEST_LIMIT_EXCEEDED":
         return _limit_exceeded(reply.headers)
     return replace(TABLE.get(code, Failure()), code=code, field_errors=_field_errors(problems))
 
 
 def refusal(row_errors: Any) -> str:
-    """Why a row of a collection was refused, by the first of its errors. Their code has a key of its own.
+    """Why a row of a collection was refused, by the error that decides. Their code has a key of its own.
 
     >>> refusal([{"statusCode": "NUMBER_OUTSIDE_VALID_RANGE", "message": "…", "fields": ["Stock__c"]}])
     'NUMBER_OUTSIDE_VALID_RANGE: Stock__c is outside of the valid range'
     """
-    problem = next(_problems(row_errors, "statusCode"), None)
-    return _reason(problem.code, problem.fields) if problem else _reason("", ())
+    problem = _deciding(list(_problems(row_errors, "statusCode")))
+    return _reason(problem.code, problem.fields)
 
 
 def bulk_refusal(text: str, ours: Collection[str]) -> str:
@@ -136,8 +136,13 @@ def _names(fields: Any) -> Iterator[str]:
             yield field
 
 
+def _deciding(problems: list[_Problem]) -> _Problem:
+    """The first of those that tell most."""
+    return max(problems, key=lambda problem: weight(problem.code), default=_Problem("", (), ""))
+
+
 def _code(problems: list[_Problem]) -> str:
-    return problems[0].code if problems else ""
+    return _deciding(problems).code
 
 
 def _field_errors(problems: list[_Problem]) -> dict[str, str]:
