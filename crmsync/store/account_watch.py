@@ -45,9 +45,7 @@ class AccountWatch:
 
     def has_new_credentials(self, connection: str) -> bool:
         """Whether no call has been taken with the present ones yet."""
-        with self._store.read() as uow:
-            known = uow.accounts.get(connection)
-        return known is None or known.credentials != self.mark(connection)
+        return not self._seen(connection)
 
     def mark(self, connection: str) -> str:
         """The fingerprint of the credentials. A token is kept with it, and never used with other credentials."""
@@ -65,11 +63,21 @@ class AccountWatch:
             raise found.error()
 
     def met(self, connection: str) -> None:
-        """The system has taken a call, so the account that the environment names exists and is ours."""
-        identity = self._claims[connection].identity
-        if connection not in self._met and identity:
-            self._meet(connection, "")
+        """The system has taken a call, so the account exists and is ours.
+
+        The environment names it, or it is the one that these credentials were seen to belong to.
+        """
+        if connection in self._met:
+            return
+        identity = self._claims[connection].identity or self._seen(connection)
+        if identity:
+            self._meet(connection, identity)
             self._met.add(connection)
+
+    def _seen(self, connection: str) -> str:
+        with self._store.read() as uow:
+            known = uow.accounts.get(connection)
+        return known.identity if known is not None and known.credentials == self.mark(connection) else ""
 
     def signed_in(self, connection: str, told: str) -> None:
         """A sign-in has *told* whose account it is. Raises: OtherAccountError: then the token must not be used."""

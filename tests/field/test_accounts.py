@@ -191,6 +191,20 @@ def kept_token(services: Services) -> AccessToken | None:
     return services._tokens().read("salesforce")
 
 
+@pytest.mark.parametrize("named", ["", TEST_ORG])
+def test_P1__the_alert_ends_when_the_credentials_of_before_come_back(
+    test_org: Sandbox, production: Sandbox, start: Start, named: str
+) -> None:
+    """Although the token of before is still good, so that nobody signs in."""
+    services = start(test_org, SF_ORGANIZATION_ID=named)
+    work(services)
+    with pytest.raises(SystemExit):
+        start(test_org, **crm_of(production))
+    assert alerts(services) == ["Salesforce is another account now"]
+    work(start(test_org, SF_ORGANIZATION_ID=named))
+    assert alerts(services) == []
+
+
 def test_P1__no_system_is_worked_with_before_changed_credentials_are_confirmed(
     test_org: Sandbox, production: Sandbox, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
