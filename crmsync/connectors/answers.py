@@ -76,7 +76,6 @@ see is_foreign(), and never comes to Explain.
 # The status alone says what these mean, whoever answers: sign in (again), come back later, the call is too large.
 _PLAIN_STATUS = frozenset({401, 408, 413, 414, 425, 429, 431})
 _PROXY_REFUSED = 407
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EMPTY_STATUS = frozenset({204, 205})
 
 
@@ -93,11 +92,6 @@ def speaks_json(reply: Reply) -> bool:
     return isinstance(reply.body, dict | list) or (reply.status in _EMPTY_STATUS and not reply.text.strip())
 
 
-def speaks_csv(reply: Reply) -> bool:
-    """For answers that are read line by line, of which only the head is known: a page of HTML is not ours."""
-    return "html" not in reply.headers.get("Content-Type", "").lower()
-
-
 def is_foreign(reply: Reply, speaks: Speaks) -> bool:
     """Whether somebody else than the application has answered, so that the call's outcome is unknown.
 
@@ -107,7 +101,7 @@ def is_foreign(reply: Reply, speaks: Speaks) -> bool:
     >>> [is_foreign(Reply(status, {}, text="<html>"), speaks_json) for status in (200, 302, 404, 420, 401, 429, 503)]
     [True, True, True, True, False, False, False]
     """
-    if reply.status in _REDIRECTS or reply.status == _PROXY_REFUSED:
+    if 300 <= reply.status < 400 or reply.status == _PROXY_REFUSED:
         return True
     return reply.status not in _PLAIN_STATUS and reply.status < 500 and not speaks(reply)
 

@@ -22,11 +22,12 @@ from sqlalchemy import select
 
 from crmsync import __version__, errors
 from crmsync.connectors import transport
-from crmsync.connectors.answers import speaks_csv, speaks_json
+from crmsync.connectors.answers import speaks_json
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.http import Renewal, VendorClient
 from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.salesforce.errors import speaks_csv
 from crmsync.connectors.transport import new_session
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services

@@ -133,6 +133,13 @@ EDGE = {
     "JSON of somebody else": json_answer({"message": "no Route matched with those values"}, "404 Not Found"),
     "JSON of somebody else under 200": json_answer({"status": "maintenance"}),
     "JSON that says nothing": json_answer(None),
+    "an empty object": json_answer({}),
+    "an empty list": json_answer([]),
+    "an empty object, accepted": json_answer({}, "202 Accepted"),
+    "a guard's word": json_answer({"success": False, "errors": [{"code": 1020}]}),
+    "an incident": json_answer({"id": "7", "state": "open", "status": "down", "url": "https://status.example.com"}),
+    "a list of somebody else": json_answer([{"id": "7", "status": "down"}]),
+    "a choice": json_answer({"records": [], "done": True, "d": {"results": []}}, "300 Multiple Choices"),
     "JSON of somebody else in a list": json_answer([{"error": "down"}], "400 Bad Request"),
     "half of an answer": answer(b'[{"errorCode": "NOT_FOUND"', "404 Not Found"),
     "401 with a page": html("401 Unauthorized"),
@@ -154,6 +161,14 @@ def test_T6__what_the_edge_answers_passes_and_proves_nothing(edge: bytes, call: 
 
     assert not caught.value.is_definite
     assert caught.value.is_outage
+
+
+@pytest.mark.parametrize("name", ["Salesforce query", "Zoho read", "Zoho mail"])
+def test_T6__no_content_is_no_answer_to_who_asks_for_some(name: str) -> None:
+    with RawServer(answer(b"", "204 No Content")) as server, pytest.raises(errors.VendorUnavailableError) as caught:
+        CALLS[name](server.url)
+
+    assert not caught.value.is_definite
 
 
 def test_T6__a_404_of_the_application_is_its_own() -> None:

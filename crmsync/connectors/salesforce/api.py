@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from crmsync.connectors.answers import Reply, speaks_csv
+from crmsync.connectors.answers import Reply, Speaks
 from crmsync.connectors.calls import ReadLines
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
+from crmsync.connectors.salesforce.errors import speaks_csv, speaks_nothing, speaks_with
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, UnexpectedAnswerError
 
@@ -21,6 +22,7 @@ ASK_AGAIN_SECONDS = 300.0  # where the organization may have moved
 ASK_SOON_SECONDS = 10.0  # where it surely has: the sign-in may name the old address for a while
 PATIENCE_SECONDS = 120.0  # after which a person must hear of it
 _CSV = "text/csv"
+_SPEAKS_ROWS = speaks_with("records")
 _NEXT_PAGE = re.compile(r"/services/data/v\d{1,3}\.\d/query/[A-Za-z0-9_~%.-]{1,500}")
 
 
@@ -82,13 +84,17 @@ class SalesforceApi:
         """Whose account the token is, as its answer told."""
         return self._authorizer.token().account
 
-    def call(self, operation: str, method: str, path: str, *, json: Any = None) -> Any:
-        """The parsed body of a success, or None where there is none; *path* is below /services/data/v…"""
-        return self._send(operation, method, f"{self._data}{path}", json=json).body
+    def call(self, operation: str, method: str, path: str, *, speaks: Speaks, json: Any = None) -> Any:
+        """The parsed body of a success; *path* is below /services/data/v…"""
+        return self._send(operation, method, f"{self._data}{path}", speaks=speaks, json=json).body
+
+    def write(self, operation: str, path: str, values: Mapping[str, Any]) -> None:
+        """Set fields of the record at *path*."""
+        self._send(operation, "PATCH", f"{self._data}{path}", speaks=speaks_nothing, json=values)
 
     def upload_csv(self, operation: str, path: str, text: str) -> None:
         headers = {"Content-Type": f"{_CSV}; charset=UTF-8"}
-        self._send(operation, "PUT", f"{self._data}{path}", data=text.encode(), headers=headers)
+        self._send(operation, "PUT", f"{self._data}{path}", speaks=speaks_nothing, data=text.encode(), headers=headers)
 
     def read_csv(self, operation: str, path: str, read: ReadLines) -> Any:
         """What *read* makes of the lines; whether they have the right columns is for it to say."""
@@ -96,7 +102,7 @@ class SalesforceApi:
         reply = self._send(operation, "GET", f"{self._data}{path}", headers=headers, speaks=speaks_csv, read=read)
         return reply.body
 
-    def _send(self, operation: str, method: str, path: str, **options: Any) -> Reply:
+    def _send(self, operation: str, method: str, path: str, *, speaks: Speaks, **options: Any) -> Reply:
         """One call to the organization's address; where that has moved, once more at the new one.
 
         Whatever we write there may be written twice: an update of fields, a part of a job that is not closed yet.
@@ -107,12 +113,12 @@ class SalesforceApi:
             return f"{self.instance()}{path}"
 
         try:
-            reply = self._client.call(operation, method, url, **options)
+            reply = self._client.call(operation, method, url, speaks=speaks, **options)
         except CrmsyncError as error:
             if not may_have_moved(error):
                 raise
             self._follow(error, address)
-            reply = self._client.call(operation, method, url, **options)
+            reply = self._client.call(operation, method, url, speaks=speaks, **options)
         self._lost_since = None
         return reply
 
@@ -197,10 +203,10 @@ class SalesforceApi:
             if path in seen:
                 raise unexpected(operation, "nextRecordsUrl", "the same page came twice")
             seen.add(path)
-            page = self._send(operation, "GET", path).body
+            page = self._send(operation, "GET", path, speaks=_SPEAKS_ROWS).body
 
     def _query(self, operation: str, soql: str) -> Any:
-        return self._send(operation, "GET", f"{self._data}/query", params={"q": soql}).body
+        return self._send(operation, "GET", f"{self._data}/query", speaks=_SPEAKS_ROWS, params={"q": soql}).body
 
 
 def unexpected(operation: str, field: str, problem: str) -> UnexpectedAnswerError:

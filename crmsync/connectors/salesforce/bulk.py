@@ -15,7 +15,7 @@ from crmsync.connectors.base import JOB_LOST, KeepAlive
 from crmsync.connectors.salesforce import bulk_csv, schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi, unexpected
-from crmsync.connectors.salesforce.errors import bulk_refusal
+from crmsync.connectors.salesforce.errors import bulk_refusal, speaks_with
 from crmsync.domain.stock import Rejection, StockLevel
 from crmsync.errors import RecordNotFoundError, VendorUnavailableError
 from crmsync.settings import SalesforceSettings
@@ -30,6 +30,7 @@ _UPLOAD = "upload stock"
 _CLOSE = "close bulk job"
 _LOOK = "read bulk job"
 _RESULTS = "read bulk results"
+_SPEAKS_JOB = speaks_with("id", "state")
 
 _AT_WORK = ("Open", "UploadComplete", "InProgress")
 _GIVEN_UP = ("Failed", "Aborted")
@@ -79,20 +80,23 @@ class BulkJobs:
     def _start(self, levels: Sequence[StockLevel], keep_alive: KeepAlive) -> Job:
         keep_alive()
         opened = schemas.load(
-            schemas.JOB_OPENED, self._api.call(_OPEN, "POST", "/jobs/ingest", json=_JOB), operation=_OPEN
+            schemas.JOB_OPENED,
+            self._api.call(_OPEN, "POST", "/jobs/ingest", speaks=_SPEAKS_JOB, json=_JOB),
+            operation=_OPEN,
         )
         job = Job(opened["id"], len(levels))
         keep_alive()
         self._api.upload_csv(_UPLOAD, f"{job.path}/batches", _csv(self._fields, levels))
         keep_alive()
-        self._api.call(_CLOSE, "PATCH", job.path, json={"state": "UploadComplete"})
+        self._api.call(_CLOSE, "PATCH", job.path, speaks=_SPEAKS_JOB, json={"state": "UploadComplete"})
         return job
 
     def _rejections(self, jobs: Sequence[Job], keep_alive: KeepAlive) -> list[Rejection] | None:
         looks = []
         for job in jobs:
             keep_alive()
-            answer = schemas.load(schemas.JOB, self._api.call(_LOOK, "GET", job.path), operation=_LOOK)
+            found = self._api.call(_LOOK, "GET", job.path, speaks=_SPEAKS_JOB)
+            answer = schemas.load(schemas.JOB, found, operation=_LOOK)
             if not is_complete(answer["state"]):
                 return None
             looks.append((job, answer))

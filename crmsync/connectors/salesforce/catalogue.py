@@ -9,7 +9,7 @@ from typing import Any
 from crmsync.connectors.base import KeepAlive
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi, unexpected
-from crmsync.connectors.salesforce.errors import refusal
+from crmsync.connectors.salesforce.errors import refusal, speaks_results
 from crmsync.domain.stock import Product, Rejection, StockLevel
 from crmsync.settings import SalesforceSettings
 
@@ -46,7 +46,7 @@ class ProductCatalogue:
     def _write(self, levels: Sequence[StockLevel]) -> list[Rejection]:
         records = self._body.dump(levels, many=True)
         body = {"allOrNone": False, "records": [{"attributes": {"type": soql.PRODUCT}, **each} for each in records]}
-        answer = self._api.call(_WRITE, "PATCH", "/composite/sobjects", json=body)
+        answer = self._api.call(_WRITE, "PATCH", "/composite/sobjects", speaks=speaks_results, json=body)
         return rejections_of(levels, schemas.load(schemas.ROW_RESULTS, answer, operation=_WRITE))
 
 

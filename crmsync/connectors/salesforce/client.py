@@ -19,7 +19,7 @@ from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
 from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
-from crmsync.connectors.salesforce.errors import explainer, speaks
+from crmsync.connectors.salesforce.errors import explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.won_deals import WonDealReader
@@ -64,7 +64,6 @@ class Salesforce:
             session=session,
             authorizer=authorizer,
             explain=explainer(soql.uncertain_fields(settings)),
-            speaks=speaks,
             call_seconds=behaviour.call_seconds,
             headers={"Accept": "application/json", "Sforce-Call-Options": f"client={CLIENT}"},
             budget=budget,
@@ -124,7 +123,7 @@ class Salesforce:
 
     def update_fields(self, object_name: str, record_id: str, values: Mapping[str, Any], *, operation: str) -> None:
         """Set *values*, by field name, on the record; the same call twice changes nothing."""
-        self._api.call(operation, "PATCH", f"/sobjects/{object_name}/{record_id}", json=values)
+        self._api.write(operation, f"/sobjects/{object_name}/{record_id}", values)
 
 
 def _opportunity_id(key: str) -> str:

@@ -8,6 +8,7 @@ from crmsync.connectors.base import Check
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
+from crmsync.connectors.salesforce.errors import speaks_with
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
 from crmsync.settings import SalesforceSettings
 
@@ -86,7 +87,7 @@ def _of_deals(settings: SalesforceSettings) -> Mapping[str, str]:
 
 def _writable(api: SalesforceApi, object_name: str, own: Mapping[str, str]) -> str:
     operation = f"describe {object_name}"
-    answer = api.call(operation, "GET", f"/sobjects/{object_name}/describe")
+    answer = api.call(operation, "GET", f"/sobjects/{object_name}/describe", speaks=speaks_with("fields"))
     description = schemas.load(schemas.DESCRIBE, answer, operation=operation)
     is_updateable = {field["name"]: field["is_updateable"] for field in description["described"]}
     return " ".join(_field_problems(object_name, own, is_updateable))

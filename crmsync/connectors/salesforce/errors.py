@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.answers import Explain, Failure, Reply
+from crmsync.connectors.answers import Explain, Failure, Reply, Speaks
 from crmsync.connectors.salesforce.causes import PROBLEMS, RETIRED, TABLE, cause, weight
 
 DAILY_QUOTA_WAIT_SECONDS = 900.0  # the quota counts the last 24 hours: some of it returns all the time
@@ -22,8 +22,6 @@ CONCURRENCY_WAIT_SECONDS = 30.0  # a call counts once it has lasted for 20 secon
 _GONE = 410
 _UNAUTHORIZED = 401
 _WRITTEN = (201, 204)
-# What stands in each object that we are answered: pages of rows, descriptions, records, jobs and versions.
-_OWN = frozenset({"records", "nextRecordsUrl", "done", "fields", "id", "Id", "success", "state", "sobjects", "url"})
 _PAGE = Failure(
     error=errors.VendorUnavailableError, message="Something before Salesforce refused the call, also with a new token."
 )
@@ -46,20 +44,50 @@ class _Problem:
     text: str
 
 
-def speaks(reply: Reply) -> bool:
-    """Salesforce's own answer: JSON, whose items have a code where it is an error; nothing where a write needs none.
+def speaks_with(*names: str) -> Speaks:
+    """Salesforce's own answer to a call: an object that has these *names*; JSON with a code where it is an error.
 
-    >>> speaks(Reply(404, {}, [{"errorCode": "NOT_FOUND"}])), speaks(Reply(404, {}, {"message": "no route"}))
+    Each call says what it is answered: any object at all is what gateways give as well, and a write that they have
+    answered is not done.
+
+    >>> rows = speaks_with("records")
+    >>> [rows(Reply(200, {}, body)) for body in ({"records": []}, {}, [], {"success": False})]
+    [True, False, False, False]
+    >>> rows(Reply(404, {}, [{"errorCode": "NOT_FOUND"}])), rows(Reply(404, {}, {"message": "no route"}))
     (True, False)
-    >>> speaks(Reply(204, {})), speaks(Reply(406, {})), speaks(Reply(200, {}, {"status": "maintenance"}))
-    (True, False, False)
+    """
+    return lambda reply: _is_own_error(reply) if reply.status >= 400 else _has(reply.body, names)
+
+
+def speaks_results(reply: Reply) -> bool:
+    """What became of each row, in a list."""
+    if reply.status >= 400:
+        return _is_own_error(reply)
+    return isinstance(reply.body, list) and all(_has(result, ("success",)) for result in reply.body)
+
+
+def speaks_nothing(reply: Reply) -> bool:
+    """What a write of fields or a part of a job is answered.
+
+    >>> [speaks_nothing(reply) for reply in (Reply(204, {}), Reply(200, {}, {}, "{}"), Reply(204, {}, text="<html>"))]
+    [True, False, False]
     """
     if reply.status >= 400:
-        return reply.status == _GONE or any(_problems(reply.body, "errorCode"))
-    if reply.status in _WRITTEN and not reply.text.strip():
-        return True
-    body = reply.body
-    return isinstance(body, list) or (isinstance(body, dict) and (not body or not _OWN.isdisjoint(body)))
+        return _is_own_error(reply)
+    return reply.status in _WRITTEN and not reply.text.strip()
+
+
+def speaks_csv(reply: Reply) -> bool:
+    """An answer that is read line by line, of which only the head is known."""
+    return _is_own_error(reply) if reply.status >= 400 else "csv" in reply.headers.get("Content-Type", "").lower()
+
+
+def _is_own_error(reply: Reply) -> bool:
+    return reply.status == _GONE or any(_problems(reply.body, "errorCode"))
+
+
+def _has(value: Any, names: Iterable[str]) -> bool:
+    return isinstance(value, dict) and all(name in value for name in names)
 
 
 def explainer(asked: Iterable[str]) -> Explain:

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from crmsync.connectors.http import VendorClient
-from crmsync.connectors.zoho_books.errors import NO_CONTENT
+from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks_list
 from crmsync.errors import UnexpectedAnswerError
 
 SYSTEM = "Zoho Books"
@@ -84,6 +84,7 @@ class BooksApi:
             "GET",
             f"{self._base}{path}",
             params={**self._organization, **params, "per_page": str(PAGE_SIZE_MAX)},
+            speaks=speaks_list,
             scope=_scope(path),
         )
         if reply.status == NO_CONTENT:

@@ -86,12 +86,17 @@ _WAITS: Mapping[int, tuple[float, float]] = {44: (60.0, 60.0), 45: (3600.0, 86_4
 
 
 def speaks(reply: Reply) -> bool:
-    """Zoho's own answer: JSON with a code, or no content.
+    """Zoho's own answer: JSON with a code.
 
     >>> speaks(Reply(404, {}, {"code": 1002})), speaks(Reply(404, {}, {"message": "no route"})), speaks(Reply(204, {}))
-    (True, False, True)
+    (True, False, False)
     """
-    return reply.status == NO_CONTENT or _code(reply.body) is not None
+    return _code(reply.body) is not None
+
+
+def speaks_list(reply: Reply) -> bool:
+    """An empty list may be no content."""
+    return reply.status == NO_CONTENT or speaks(reply)
 
 
 def explain(reply: Reply) -> Failure | None:
