@@ -27,7 +27,8 @@ class Payment:
 class Settlement:
     """How far an invoice is settled, in its own currency.
 
-    *paid* is what payments brought, all together; credits and write-offs lower the balance but are no payment.
+    *paid* is what payments brought, all together; what was credited, written off, or *withheld* as tax by the customer
+    lowers the balance but is no payment.
     *paid_on* is the day of the last payment, None where there is none or the answer does not tell.
     """
 
@@ -41,6 +42,13 @@ class Settlement:
     is_void: bool = False
     written_off: Decimal = _NOTHING
     credited: Decimal = _NOTHING
+    withheld: Decimal = _NOTHING
+
+    @property
+    def otherwise(self) -> Decimal:
+        """What lowers the balance and is none of these: a retainer, an early-payment discount."""
+        explained = self.balance.amount + self.paid.amount + self.credited + self.written_off + self.withheld
+        return max(_NOTHING, Money(self.total.amount - explained, self.total.currency).rounded().amount)
 
     @property
     def is_paid(self) -> bool:
@@ -98,17 +106,22 @@ def extraordinary(settlement: Settlement | None) -> str:
     'Credited'
     >>> extraordinary(Settlement("1", "INV-1", "", usd(100), usd(0), usd("99.99"), written_off=Decimal("0.01")))
     '99.99 USD paid, 0.01 USD written off'
+    >>> extraordinary(Settlement("1", "INV-1", "", usd(100), usd(0), usd(90), withheld=Decimal(10)))
+    '90.00 USD paid, 10.00 USD withheld as tax'
+    >>> extraordinary(Settlement("1", "INV-1", "", usd(100), usd(0), usd(0)))
+    'Settled otherwise'
     """
     if settlement is None or settlement.is_void:
         return "Invoice deleted" if settlement is None else "Invoice void"
-    if not settlement.credited and not settlement.written_off:
-        return ""
-    amounts = {
-        "paid": settlement.paid.amount,
+    unpaid = {
         "credited": settlement.credited,
+        "withheld as tax": settlement.withheld,
         "written off": settlement.written_off,
-        "open": settlement.balance.amount,
+        "settled otherwise": settlement.otherwise,
     }
+    if not any(unpaid.values()):
+        return ""
+    amounts = {"paid": settlement.paid.amount, **unpaid, "open": settlement.balance.amount}
     said = {word: amount for word, amount in amounts.items() if amount > 0}
     if len(said) == 1:
         return next(iter(said)).capitalize()

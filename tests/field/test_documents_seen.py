@@ -14,6 +14,7 @@ import pytest
 from crmsync.connectors.s4hana.errors import remarks
 from crmsync.domain.dead_letters import LetterKind
 from crmsync.domain.documents import Document, OrderRequest
+from crmsync.domain.payments import figures
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.sandbox.deals import Deal
 from crmsync.services import Services
@@ -21,7 +22,7 @@ from crmsync.store import Store
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW, deal, run
 from tests.field.raw_server import RawServer, answer
-from tests.field.vendors import ORDERS, csrf_token, sap
+from tests.field.vendors import ORDERS, csrf_token, json_answer, sap, zoho
 from tests.system import System, big_sandbox, database, until
 
 TOTAL = Decimal("47000.00")
@@ -105,6 +106,24 @@ MONEY: dict[str, tuple[dict[str, Decimal], tuple[bool, Decimal, str]]] = {
         {"credits_applied": Decimal(7000)},
         (False, Decimal(0), "7,000.00 USD credited, 40,000.00 USD open"),
     ),
+    "tax withheld, the rest paid": (
+        {"paid": TOTAL - 4700, "tax_amount_withheld": Decimal(4700)},
+        (True, TOTAL - 4700, "42,300.00 USD paid, 4,700.00 USD withheld as tax"),
+    ),
+    "all of it at once": (
+        {
+            "paid": Decimal(30000),
+            "credits_applied": Decimal(7000),
+            "tax_amount_withheld": Decimal(4700),
+            "write_off_amount": CENT,
+        },
+        (
+            False,
+            Decimal(30000),
+            "30,000.00 USD paid, 7,000.00 USD credited, 4,700.00 USD withheld as tax, 0.01 USD written off, "
+            "5,299.99 USD open",
+        ),
+    ),
     "paid": ({"paid": TOTAL}, (True, TOTAL, "Synced")),
 }
 
@@ -127,6 +146,38 @@ def test_V8__a_credit_that_was_taken_back_is_no_longer_told(system: System, bill
 def test_V8__a_void_invoice_is_called_void(system: System, billed: Deal) -> None:
     system.sandbox.invoices.void(system.documents(billed)[1][0]["number"])
     says(system, billed, received=False, amount=Decimal(0), status="Invoice void")
+
+
+# what an answer tells, and what the deal is told: money that came in ways which the answer has no field for
+OTHERWISE: dict[str, tuple[dict[str, Any], tuple[bool, str, str]]] = {
+    "a retainer for all": ({"payment_made": 0, "balance": 0}, (False, "0", "Settled otherwise")),
+    "a retainer for a part": (
+        {"payment_made": 60, "balance": 0},
+        (True, "60", "60.00 USD paid, 40.00 USD settled otherwise"),
+    ),
+    "a retainer, and more to pay": (
+        {"payment_made": 0, "balance": 75},
+        (False, "0", "25.00 USD settled otherwise, 75.00 USD open"),
+    ),
+    "tax without the amount of payments": (
+        {"tax_amount_withheld": "10.00", "balance": "0.00"},
+        (True, "90", "90.00 USD paid, 10.00 USD withheld as tax"),
+    ),
+    "less than a cent": ({"payment_made": "99.996", "balance": 0}, (True, "100.00", "")),
+    "paid too much": ({"payment_made": 120, "balance": 0}, (True, "120", "")),
+    "void after a payment": ({"payment_made": 60, "balance": 0, "status": "void"}, (False, "0", "Invoice void")),
+}
+
+
+@pytest.mark.parametrize(("told", "says"), OTHERWISE.values(), ids=OTHERWISE)
+def test_V8__what_was_settled_in_another_way_is_not_called_nothing(
+    told: dict[str, Any], says: tuple[bool, str, str]
+) -> None:
+    invoice = {"invoice_id": "46", "invoice_number": "INV-1", "currency_code": "USD", "total": 100, **told}
+    with RawServer(json_answer({"code": 0, "invoice": {"last_payment_date": "2026-11-20", **invoice}})) as server:
+        found = figures(zoho(server.url).read_settlement("46"))
+
+    assert (found.is_received, found.amount.amount, found.status) == (says[0], Decimal(says[1]), says[2])
 
 
 # -- V5: an order that was made, but can't be delivered or billed

@@ -243,6 +243,21 @@ def test_an_invoice_is_covered_by_a_credit_note_or_written_off(sandbox: Sandbox,
     assert books.read(cents)["balance"] == 100
 
 
+def test_what_a_customer_withholds_as_tax_settles_an_invoice(sandbox: Sandbox, books: BooksClient) -> None:
+    made = books.invoice()
+    part = {"invoice_id": made["invoice_id"], "amount_applied": 90, "tax_amount_withheld": 10}
+    body = {"customer_id": made["customer_id"], "payment_mode": "banktransfer", "amount": 90, "date": "2026-11-20"}
+    too_much = {**body, "invoices": [{**part, "tax_amount_withheld": 11}]}
+    assert books.call("POST", "/customerpayments", json=too_much).json()["code"] == 24017
+    payment = books.call("POST", "/customerpayments", json={**body, "invoices": [part]}).json()["payment"]
+    assert payment["invoices"][0]["tax_amount_withheld"] == 10
+    shown = books.read(made)
+    told = (shown["status"], shown["balance"], shown["payment_made"], shown["tax_amount_withheld"])
+    assert told == ("paid", 0, 90, 10)
+    assert books.call("DELETE", f"/customerpayments/{payment['payment_id']}").status_code == 200
+    assert (books.read(made)["balance"], books.read(made)["tax_amount_withheld"]) == (100, 0)
+
+
 def test_documents_are_credited_through_the_control_api(sandbox: Sandbox, books: BooksClient) -> None:
     made = books.invoice()
     url = f"{sandbox.control_url}/control/invoices/{made['invoice_number']}"

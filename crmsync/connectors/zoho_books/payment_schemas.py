@@ -155,6 +155,7 @@ class SettlementAnswer(Answer):
     payment_made = Amount(load_default=None, allow_none=True)
     credits_applied = Amount(load_default=None, allow_none=True)
     write_off_amount = Amount(load_default=None, allow_none=True)
+    tax_amount_withheld = Amount(load_default=None, allow_none=True)
     last_payment_date = Day(load_default=None, allow_none=True)
 
     @post_load
@@ -171,17 +172,18 @@ class SettlementAnswer(Answer):
             is_void=is_void(data["status"]),
             written_off=data["write_off_amount"] or _NOTHING,
             credited=data["credits_applied"] or _NOTHING,
+            withheld=data["tax_amount_withheld"] or _NOTHING,
         )
 
 
 def paid_of(data: dict[str, Any]) -> Decimal:
-    """What payments brought: as the answer says, else what neither the balance nor credits nor write-offs explain."""
+    """What payments brought: as the answer says, else what nothing else that it tells explains."""
     if data["payment_made"] is not None:
         return Decimal(data["payment_made"])
     if is_void(data["status"]):
         return _NOTHING
-    explained = (data["balance"], data["credits_applied"] or _NOTHING, data["write_off_amount"] or _NOTHING)
-    return max(_NOTHING, data["total"] - sum(explained, _NOTHING))
+    no_payments = (data[name] or _NOTHING for name in ("credits_applied", "write_off_amount", "tax_amount_withheld"))
+    return max(_NOTHING, data["total"] - data["balance"] - sum(no_payments, _NOTHING))
 
 
 def is_void(status: str | None) -> bool:

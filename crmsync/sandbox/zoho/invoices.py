@@ -62,7 +62,8 @@ class Invoices:
         """Add an invoice; with `send=true` it is mailed at once. Two equal reference numbers are no error."""
         contact = self._customer(body)
         doc: Doc = {"_custom": {}, "status": "draft", "is_emailed": False, "payment_made": ZERO}
-        doc |= {"credits_applied": ZERO, "write_off_amount": ZERO, **dict.fromkeys(TEXTS, "")}
+        doc |= {"credits_applied": ZERO, "write_off_amount": ZERO, "tax_amount_withheld": ZERO}
+        doc |= dict.fromkeys(TEXTS, "")
         self._fill(doc, body, contact, custom or {})
         recipients = self._recipients(contact, body) if query.get("send") == "true" else []
         doc["invoice_number"] = self._number(body, query)
@@ -146,8 +147,8 @@ class Invoices:
         return doc
 
     def settle(self, doc: Doc) -> None:
-        """Work out balance and status from what was paid and credited."""
-        paid = doc["payment_made"] + doc["credits_applied"] + doc["write_off_amount"]
+        """Work out balance and status from what was paid, withheld and credited."""
+        paid = doc["payment_made"] + doc["tax_amount_withheld"] + doc["credits_applied"] + doc["write_off_amount"]
         doc["balance"] = doc["total"] - paid
         if doc["status"] == "void" or (doc["status"] == "draft" and not paid):
             return

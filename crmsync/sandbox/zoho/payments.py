@@ -14,6 +14,8 @@ from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.invoices import Invoices
 from crmsync.sandbox.zoho.lists import Listing
 
+Parts = dict[str, Decimal]  # of a payment: invoice id → amount
+
 ZERO = Decimal(0)
 MODES = ("check", "cash", "creditcard", "banktransfer", "bankremittance", "autotransaction", "others")
 ROW = (
@@ -49,13 +51,14 @@ class Payments:
 
     def create(self, body: Doc, custom: dict[str, str] | None = None) -> Doc:
         contact = self._contacts.get(str(body.get("customer_id", "")))
-        doc: Doc = {"_custom": {}, "_applied": {}, "_part_ids": {}, "amount_refunded": ZERO, "_refunds": []}
+        doc: Doc = {"_custom": {}, "_applied": {}, "_withheld": {}, "_part_ids": {}, "_refunds": []}
+        doc["amount_refunded"] = ZERO
         doc |= {"customer_id": contact["contact_id"], "customer_name": contact["contact_name"]}
         doc |= {"email": contact["email"], "currency_code": contact["currency_code"]}
         self._fill(doc, body, custom or {})
         doc |= {"payment_id": self._books.new_id(), "payment_number": str(next(self._numbers)), **self._books.stamps()}
         self.docs[doc["payment_id"]] = doc
-        self._apply(doc["_applied"], 1)
+        self._apply(doc, 1)
         self._books.note("created", "payment", doc["payment_id"], doc["reference_number"], amount=str(doc["amount"]))
         return doc
 
@@ -76,41 +79,52 @@ class Payments:
             raise invalid("exchange_rate")
         doc["account_id"] = text(body, "account_id", 50, doc.get("account_id", ""))
         if "invoices" in body:
-            doc["_applied"] = self._applied(doc, body["invoices"])
+            doc["_applied"], doc["_withheld"] = self._applied(doc, body["invoices"])
         if sum(doc["_applied"].values(), doc["amount_refunded"]) > doc["amount"]:
             raise ZohoError(24016, "The amount applied is more than the payment.")
         doc["_custom"] |= self.fields.read(body.get("custom_fields", [])) | custom
         others = (one for one in self.docs.values() if one["payment_id"] != doc.get("payment_id"))
         self.fields.check_unique(doc["_custom"], others)
 
-    def _applied(self, doc: Doc, entries: Any) -> dict[str, Decimal]:
-        """Invoice id → amount. Raises ZohoError for more than a balance, a void invoice or another customer's."""
+    def _applied(self, doc: Doc, entries: Any) -> tuple[Parts, Parts]:
+        """Invoice id → amount, and the same for what the customer withheld as tax.
+
+        Raises ZohoError for more than a balance, a void invoice or another customer's.
+        """
         if not isinstance(entries, list):
             raise invalid("invoices")
-        applied: dict[str, Decimal] = {}
+        applied: Parts = {}
+        withheld: Parts = {}
         for entry in entries:
             if not isinstance(entry, dict):
                 raise invalid("invoices")
             invoice, amount = self._invoices.get(str(entry.get("invoice_id", ""))), number(entry, "amount_applied")
-            if invoice["customer_id"] != doc["customer_id"] or invoice["status"] == "void" or amount <= 0:
+            tax, key = number(entry, "tax_amount_withheld", ZERO), invoice["invoice_id"]
+            if invoice["customer_id"] != doc["customer_id"] or invoice["status"] == "void" or amount <= 0 or tax < 0:
                 raise ZohoError(24018, "The payment cannot be applied to this invoice.")
-            held = self.docs[doc["payment_id"]]["_applied"] if "payment_id" in doc else {}
-            applied[invoice["invoice_id"]] = amount = amount + applied.get(invoice["invoice_id"], ZERO)
-            if amount > invoice["balance"] + held.get(invoice["invoice_id"], ZERO):
+            applied[key], withheld[key] = amount + applied.get(key, ZERO), tax + withheld.get(key, ZERO)
+            before = self.docs[doc["payment_id"]] if "payment_id" in doc else {"_applied": {}, "_withheld": {}}
+            held = before["_applied"].get(key, ZERO) + before["_withheld"].get(key, ZERO)
+            if applied[key] + withheld[key] > invoice["balance"] + held:
                 raise ZohoError(24017, "The amount applied is more than the balance of the invoice.")
-        return applied
+        return applied, withheld
 
-    def _apply(self, applied: dict[str, Decimal], sign: int) -> None:
-        """Add to (or with -1 take from) what the invoices have been paid; a paid draft counts as sent."""
-        for invoice_id, amount in applied.items():
-            invoice = self._invoices.docs.get(invoice_id)
-            if invoice is None or invoice["status"] == "void":
-                continue
-            invoice["payment_made"] += sign * amount
-            invoice["status"] = "sent" if invoice["status"] == "draft" else invoice["status"]
-            invoice["last_payment_date"] = self._last_day(invoice_id)
-            self._invoices.settle(invoice)
-            self._books.touch(invoice)
+    def _apply(self, doc: Doc, sign: int) -> None:
+        """Add to (or with -1 take from) what the invoices have been paid."""
+        for invoice_id, amount in doc["_applied"].items():
+            self._apply_to(invoice_id, sign * amount, sign * doc["_withheld"].get(invoice_id, ZERO))
+
+    def _apply_to(self, invoice_id: str, amount: Decimal, withheld: Decimal) -> None:
+        """A paid draft counts as sent."""
+        invoice = self._invoices.docs.get(invoice_id)
+        if invoice is None or invoice["status"] == "void":
+            return
+        invoice["payment_made"] += amount
+        invoice["tax_amount_withheld"] += withheld
+        invoice["status"] = "sent" if invoice["status"] == "draft" else invoice["status"]
+        invoice["last_payment_date"] = self._last_day(invoice_id)
+        self._invoices.settle(invoice)
+        self._books.touch(invoice)
 
     def _last_day(self, invoice_id: str) -> str:
         return max((str(self.docs[key]["date"]) for key in self.ids_of(invoice_id)), default="")
@@ -118,9 +132,9 @@ class Payments:
     def update(self, doc: Doc, body: Doc) -> Doc:
         changed = {**doc, "_custom": dict(doc["_custom"])}
         self._fill(changed, body, {})
-        self._apply(doc["_applied"], -1)
+        self._apply(doc, -1)
         doc.update(changed)
-        self._apply(doc["_applied"], 1)
+        self._apply(doc, 1)
         self._changed(doc)
         return doc
 
@@ -129,7 +143,7 @@ class Payments:
         if doc["_refunds"]:
             raise ZohoError(24019, "Payments with refunds cannot be deleted.")
         del self.docs[doc["payment_id"]]
-        self._apply(doc["_applied"], -1)
+        self._apply(doc, -1)
         self._books.note("deleted", "payment", doc["payment_id"], doc["reference_number"])
 
     def detach(self, invoice: Doc) -> None:
@@ -137,7 +151,7 @@ class Payments:
         for key in self.ids_of(invoice["invoice_id"]):
             del self.docs[key]["_applied"][invoice["invoice_id"]]
             self._changed(self.docs[key])
-        invoice |= {"payment_made": ZERO, "credits_applied": ZERO, "last_payment_date": ""}
+        invoice |= {"payment_made": ZERO, "tax_amount_withheld": ZERO, "credits_applied": ZERO, "last_payment_date": ""}
         self._invoices.settle(invoice)
 
     def refund(self, doc: Doc, body: Doc) -> Doc:
@@ -175,7 +189,8 @@ class Payments:
         for key in self.ids_of(invoice["invoice_id"]):
             doc = self.docs[key]
             if self._part_id(doc, invoice["invoice_id"]) == part_id:
-                self._apply({invoice["invoice_id"]: doc["_applied"].pop(invoice["invoice_id"])}, -1)
+                amount = doc["_applied"].pop(invoice["invoice_id"])
+                self._apply_to(invoice["invoice_id"], -amount, -doc["_withheld"].pop(invoice["invoice_id"], ZERO))
                 return self._changed(doc)
         raise missing("Payment")
 
@@ -218,7 +233,8 @@ class Payments:
     def _part(self, doc: Doc, invoice_id: str, amount: Decimal) -> Doc:
         invoice = self._invoices.docs.get(invoice_id, {})
         shown = {name: invoice.get(name, "") for name in ("invoice_number", "date")}
-        shown |= {"invoice_id": invoice_id, "amount_applied": amount, "tax_amount_withheld": 0}
+        shown |= {"invoice_id": invoice_id, "amount_applied": amount}
+        shown["tax_amount_withheld"] = doc["_withheld"].get(invoice_id, ZERO)
         shown["invoice_payment_id"] = self._part_id(doc, invoice_id)
         return shown | {"invoice_amount": invoice.get("total", 0), "balance_amount": invoice.get("balance", 0)}
 
