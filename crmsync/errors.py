@@ -337,6 +337,13 @@ class WrongMethodError(WebhookError):
         self.methods = methods
 
 
+class NoDoorError(WebhookError):
+    """There is no door at this address: they are /webhook/salesforce/deal-closed and /webhook/zoho/payment."""
+
+    status_code = 404
+    reason = "address"
+
+
 class NotStoredError(WebhookError):
     """The webhook can't be stored now; send it again."""
 

@@ -108,6 +108,7 @@ _DOORS = {
     "salesforce_json": "Salesforce, JSON",
     "salesforce_outbound": "Salesforce, Outbound Message",
     "zoho_payment": "Zoho Books, payment",
+    "unknown": "no door",
 }
 _REASONS = {
     "missing": "no signature or secret was sent",
@@ -120,6 +121,7 @@ _REASONS = {
     "too_large": "the body is too large",
     "type": "the body has the wrong type or encoding",
     "method": "the wrong HTTP method; POST is right",
+    "address": "another address below /webhook",
     "left_out": "a notification without a deal was left out",
     "not_stored": "the database did not answer",
 }

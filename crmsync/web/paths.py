@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from flask import Flask, abort, request
+from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import NotFound
 
 from crmsync.settings import Settings
+from crmsync.web import access
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
@@ -33,17 +35,22 @@ def is_public_port(settings: Settings) -> bool:
     return bool(settings.admin_port) and request.environ.get("SERVER_PORT") != str(settings.admin_port)
 
 
-def _keep_apart(admin_port: str) -> None:
-    """Health is told on both ports; a door is on the public one only, and everything else on the private one."""
+def _keep_apart(admin_port: str) -> Response | None:
+    """Health is told on both ports; a door is on the public one only, and everything else on the private one.
+
+    What is on the other port is answered like what is nowhere: a stranger need not know which pages there are.
+    """
     is_private_port, is_door = request.environ.get("SERVER_PORT") == admin_port, request.blueprint == "webhooks"
     if request.blueprint != "health" and is_door == is_private_port:
-        abort(404)
+        return access.harden(cast(Response, NotFound().get_response(request.environ)))
+    return None
 
 
 class Mounted:
     """Takes the path in front off, whether the proxy has left it there or not; links then begin with it.
 
-    It is that of CRMSYNC_PUBLIC_URL, or what a trusted proxy says in X-Forwarded-Prefix.
+    It is that of CRMSYNC_PUBLIC_URL, or what a trusted proxy says in X-Forwarded-Prefix. A slash too many counts as
+    one: a redirect to the right address would go to the host that the caller names, by http.
     """
 
     def __init__(
@@ -56,7 +63,7 @@ class Mounted:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         told = environ.get("HTTP_X_FORWARDED_PREFIX", "").rstrip("/") if self._is_from_proxy(environ) else ""
         prefix = told if _PREFIX.fullmatch(told) else self._path
-        path = environ.get("PATH_INFO", "")
+        path = environ["PATH_INFO"] = re.sub("/+", "/", environ.get("PATH_INFO", "")) or "/"
         environ["SCRIPT_NAME"] = prefix
         if prefix and (path == prefix or path.startswith(f"{prefix}/")):
             environ["PATH_INFO"] = path[len(prefix) :] or "/"
@@ -67,7 +74,8 @@ class Mounted:
             address = ip_address(environ.get("REMOTE_ADDR", ""))
         except ValueError:
             return False
-        return any(address in network for network in self._trusted)
+        known_as = getattr(address, "ipv4_mapped", None) or address  # as IPv6 writes a peer that speaks IPv4
+        return any(known_as in network for network in self._trusted)
 
 
 class _SessionHere(SecureCookieSessionInterface):

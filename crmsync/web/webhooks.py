@@ -1,7 +1,7 @@
 """The doors: a webhook is verified, stored together with its run, and only then acknowledged.
 
-200 durable, also if seen before   401 not authentic   400 malformed   405 another method   413 too large
-415 wrong type   503 can't be stored: send it again
+200 durable, also if seen before   401 not authentic   400 malformed   404 another address   405 another method
+413 too large   415 wrong type   503 can't be stored: send it again
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from crmsync.connectors.zoho_books import webhooks as zoho_books
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import (
     BodyTooLargeError,
+    NoDoorError,
     NotStoredError,
     StoreUnavailableError,
     WebhookError,
@@ -44,6 +45,7 @@ RETRY_AFTER_SECONDS = 30
 
 _SALESFORCE_DOORS = ("salesforce_json", "salesforce_outbound")
 _XML = frozenset({"text/xml", "application/xml", "application/soap+xml"})
+_OTHER_DOORS = {"webhooks.payment": "zoho_payment", "webhooks.no_door": "unknown"}
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # each gets an answer that its sender can use
 
 
@@ -101,6 +103,13 @@ def payment() -> Response:
     return jsonify(status="accepted")
 
 
+@blueprint.route("/webhook/", methods=_METHODS, strict_slashes=False)
+@blueprint.route("/webhook/<path:_address>", methods=_METHODS)
+def no_door(_address: str = "") -> Response:
+    """A sender whose address is misspelt announces nothing, so people have to hear of it."""
+    raise NoDoorError
+
+
 def _require_method(*methods: str) -> None:
     if request.method not in methods:
         raise WrongMethodError(methods=methods)
@@ -154,7 +163,7 @@ def _ring(awake: Sequence[tuple[Flow, Awake | None]]) -> None:
 
 def _note(reason: str, detail: str) -> None:
     is_message = request.mimetype in _XML
-    door = "zoho_payment" if request.endpoint == "webhooks.payment" else _SALESFORCE_DOORS[is_message]
+    door = _OTHER_DOORS.get(request.endpoint or "", _SALESFORCE_DOORS[is_message])
     refusals_of_app().note(door, reason, detail, client=request.remote_addr)
 
 

@@ -896,6 +896,18 @@ def test_P6__a_receiver_writes_down_by_itself(
     until(written, patience_seconds=10, what="the refusal is in the store")
 
 
+@pytest.mark.parametrize("address", ["/webhook/zoho/payments", "/webhook/zoho/payment/", "/webhook/", "/webhook"])
+def test_P6__a_misspelt_address_is_counted_and_answered_like_a_wrong_secret(
+    client: FlaskClient, refusals: Refusals, address: str
+) -> None:
+    answer = client.post(address, data=PAYMENT, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 404
+    assert ZOHO_DOOR in answer.get_json()["message"]
+    assert figures_of(client) == {("unknown", "address"): 1}
+    assert "no door: another address below /webhook" in client.get("/", headers=OPERATOR).text
+
+
 def test_P6__a_member_left_out_is_counted_and_alerts_nobody(
     services: Services, client: FlaskClient, refusals: Refusals
 ) -> None:

@@ -161,6 +161,18 @@ def test_O20__only_a_trusted_proxy_is_believed(services: Services) -> None:
     assert first_link("172.16.0.0/12", "172.20.0.3")
     assert not first_link("172.16.0.0/12", "127.0.0.1")
     assert not first_link("172.16.0.0/12", "no address")
+    assert first_link("172.16.0.0/12", "::ffff:172.20.0.3"), "a peer of IPv4 at a socket of IPv6"
+    assert not first_link("172.16.0.0/12", "::ffff:203.0.113.9")
+
+
+@pytest.mark.parametrize("path", ["/webhook//salesforce/deal-closed", "/webhook/salesforce//deal-closed", "//runs", ""])
+def test_O20__a_slash_too_many_leads_to_no_other_address(services: Services, path: str) -> None:
+    """A redirect would carry the token of the address to the host that the caller names, and by http."""
+    client = client_of(services, CRMSYNC_PUBLIC_URL=OUTSIDE + PREFIX)
+    for place in (path, PREFIX + path):
+        answer = client.get(f"{DOOR}?token=secret", environ_overrides={"PATH_INFO": place}, headers=OPERATOR)
+        assert answer.status_code == (405 if "webhook" in path else 200)
+        assert "Location" not in answer.headers
 
 
 # -- public and private pages apart
@@ -181,6 +193,16 @@ def test_D2__private_pages_are_on_their_own_port_only(apart: FlaskClient, path: 
         assert private.status_code == 200
     if not path.startswith("/static"):
         assert apart.get(path, base_url=PRIVATE).status_code == 401, "and ask who it is"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PROPFIND"])
+def test_D2__a_stranger_can_not_tell_a_private_page_from_none(apart: FlaskClient, method: str) -> None:
+    def seen(path: str) -> tuple[str, object, str]:
+        answer = apart.open(path, method=method, base_url=PUBLIC, headers=OPERATOR)
+        return answer.status, dict(answer.headers), answer.text
+
+    pages = ("/", "/runs", "/runs/1", "/dead-letters/1/replay", "/metrics", "/static/tower.css")
+    assert {repr(seen(path)) for path in pages} == {repr(seen("/nothing-is-here"))}
 
 
 def test_D2__doors_are_on_the_public_port_only(services: Services, apart: FlaskClient) -> None:
