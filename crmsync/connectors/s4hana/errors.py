@@ -84,7 +84,7 @@ def speaks(reply: Reply) -> bool:
         return is_own or reply.status in _TOLD_BY_STATUS or bool(error_in_xml(reply.text))
     body = reply.body
     # Right after a create it is SAP that has answered, whatever it means: whether it can be read is for others to say.
-    return isinstance(body, dict) and ("d" in body or reply.status == CREATED)
+    return (isinstance(body, dict) and "d" in body) or (isinstance(body, dict | list) and reply.status == CREATED)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from crmsync.connectors.answers import Reply, Speaks
 from crmsync.connectors.calls import ReadLines
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
-from crmsync.connectors.salesforce.errors import speaks_csv, speaks_nothing, speaks_with
+from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_with
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, UnexpectedAnswerError
 
@@ -90,11 +90,11 @@ class SalesforceApi:
 
     def write(self, operation: str, path: str, values: Mapping[str, Any]) -> None:
         """Set fields of the record at *path*."""
-        self._send(operation, "PATCH", f"{self._data}{path}", speaks=speaks_nothing, json=values)
+        self._send(operation, "PATCH", f"{self._data}{path}", speaks=speaks_done, json=values)
 
     def upload_csv(self, operation: str, path: str, text: str) -> None:
         headers = {"Content-Type": f"{_CSV}; charset=UTF-8"}
-        self._send(operation, "PUT", f"{self._data}{path}", speaks=speaks_nothing, data=text.encode(), headers=headers)
+        self._send(operation, "PUT", f"{self._data}{path}", speaks=speaks_done, data=text.encode(), headers=headers)
 
     def read_csv(self, operation: str, path: str, read: ReadLines) -> Any:
         """What *read* makes of the lines; whether they have the right columns is for it to say."""

@@ -30,7 +30,7 @@ _UPLOAD = "upload stock"
 _CLOSE = "close bulk job"
 _LOOK = "read bulk job"
 _RESULTS = "read bulk results"
-_SPEAKS_JOB = speaks_with("id", "state")
+_SPEAKS_OPENED, _SPEAKS_JOB = speaks_with("id"), speaks_with("state")
 
 _AT_WORK = ("Open", "UploadComplete", "InProgress")
 _GIVEN_UP = ("Failed", "Aborted")
@@ -81,7 +81,7 @@ class BulkJobs:
         keep_alive()
         opened = schemas.load(
             schemas.JOB_OPENED,
-            self._api.call(_OPEN, "POST", "/jobs/ingest", speaks=_SPEAKS_JOB, json=_JOB),
+            self._api.call(_OPEN, "POST", "/jobs/ingest", speaks=_SPEAKS_OPENED, json=_JOB),
             operation=_OPEN,
         )
         job = Job(opened["id"], len(levels))

@@ -63,23 +63,27 @@ def speaks_results(reply: Reply) -> bool:
     """What became of each row, in a list."""
     if reply.status >= 400:
         return _is_own_error(reply)
-    return isinstance(reply.body, list) and all(_has(result, ("success",)) for result in reply.body)
+    return isinstance(reply.body, list) and any(_has(result, ("success",)) for result in reply.body)
 
 
-def speaks_nothing(reply: Reply) -> bool:
-    """What a write of fields or a part of a job is answered.
+def speaks_done(reply: Reply) -> bool:
+    """What a write of fields or a part of a job is answered: nothing, or that it is done.
 
-    >>> [speaks_nothing(reply) for reply in (Reply(204, {}), Reply(200, {}, {}, "{}"), Reply(204, {}, text="<html>"))]
+    >>> [speaks_done(reply) for reply in (Reply(204, {}), Reply(200, {}, {}, "{}"), Reply(204, {}, text="<html>"))]
     [True, False, False]
     """
     if reply.status >= 400:
         return _is_own_error(reply)
-    return reply.status in _WRITTEN and not reply.text.strip()
+    is_told = isinstance(reply.body, dict) and reply.body.get("success") is True
+    return is_told or (reply.status in _WRITTEN and not reply.text.strip())
 
 
 def speaks_csv(reply: Reply) -> bool:
-    """An answer that is read line by line, of which only the head is known."""
-    return _is_own_error(reply) if reply.status >= 400 else "csv" in reply.headers.get("Content-Type", "").lower()
+    """An answer that is read line by line, of which only the head is known: a page or an object is no list of rows."""
+    if reply.status >= 400:
+        return _is_own_error(reply)
+    content_type = reply.headers.get("Content-Type", "").lower()
+    return "html" not in content_type and "json" not in content_type
 
 
 def _is_own_error(reply: Reply) -> bool:

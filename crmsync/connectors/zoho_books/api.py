@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from crmsync.connectors.http import VendorClient
-from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks_list
+from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks, speaks_list
 from crmsync.errors import UnexpectedAnswerError
 
 SYSTEM = "Zoho Books"
@@ -41,8 +41,9 @@ class BooksApi:
         params: Mapping[str, str] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        is_list: bool = False,
     ) -> Any:
-        """The parsed body of a success, or None where there is none."""
+        """The parsed body of a success; None where *is_list* and it is empty."""
         return self._client.call(
             operation,
             method,
@@ -50,6 +51,7 @@ class BooksApi:
             params={**self._organization, **(params or {})},
             json=json,
             headers=headers,
+            speaks=speaks_list if is_list else speaks,
             scope=_scope(path),
         ).body
 

@@ -90,7 +90,7 @@ def _currency_problem(base: str, assumed: str) -> str:
 
 
 def _readable(api: BooksApi, kind: str) -> str:
-    api.call(f"list {kind}", "GET", f"/{kind}", params={"page": "1", "per_page": "1"})
+    api.call(f"list {kind}", "GET", f"/{kind}", params={"page": "1", "per_page": "1"}, is_list=True)
     return ""
 
 

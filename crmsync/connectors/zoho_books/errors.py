@@ -95,7 +95,7 @@ def speaks(reply: Reply) -> bool:
 
 
 def speaks_list(reply: Reply) -> bool:
-    """An empty list may be no content."""
+    """The same, or no content: so may an empty list be answered, and nothing else."""
     return reply.status == NO_CONTENT or speaks(reply)
 
 

@@ -102,7 +102,7 @@ class PaymentReader:
     def _last_paid_on(self, invoice_key: str) -> date | None:
         """The day of the latest payment; None where no row tells one, or the invoice has vanished by now."""
         try:
-            answer = self._api.call(_LIST_RECEIPTS, "GET", f"/invoices/{invoice_key}/payments")
+            answer = self._api.call(_LIST_RECEIPTS, "GET", f"/invoices/{invoice_key}/payments", is_list=True)
         except RecordNotFoundError:
             return None
         days = (_receipt(row) for row in (answer or {}).get("payments") or ())

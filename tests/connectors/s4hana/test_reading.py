@@ -66,7 +66,15 @@ def test_a_page_that_comes_again_ends_in_an_error_not_in_nothing_found(sap: Sap,
         numbers(build())
 
 
-@pytest.mark.parametrize("body", ['{"d": {}}', '{"d": {"results": {}}}', '{"d": {"results": ["4711"]}}', "[]"])
+@pytest.mark.parametrize("body", ["[]", "{}"])
+def test_what_is_not_saps_is_an_outage_and_not_nothing_found(sap: Sap, build: Build, body: str) -> None:
+    sap.answers("GET", ORDER_SET, body=body)
+
+    with pytest.raises(errors.VendorUnavailableError):
+        numbers(build())
+
+
+@pytest.mark.parametrize("body", ['{"d": {}}', '{"d": {"results": {}}}', '{"d": {"results": ["4711"]}}'])
 def test_what_is_no_collection_is_an_error_not_nothing_found(sap: Sap, build: Build, body: str) -> None:
     sap.answers("GET", ORDER_SET, body=body)
 

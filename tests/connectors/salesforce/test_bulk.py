@@ -67,7 +67,7 @@ class TestStart:
         for job_id in (JOB_ID, OTHER_ID):
             salesforce.post(JOBS, json=state(id=job_id))
             salesforce.put(f"{JOBS}/{job_id}/batches", status=201)
-            salesforce.patch(f"{JOBS}/{job_id}", json={})
+            salesforce.patch(f"{JOBS}/{job_id}", json=state(id=job_id, state="UploadComplete"))
 
         key = crm().start_bulk([level(key) for key in reversed(KEYS)], nothing)
 
@@ -75,7 +75,14 @@ class TestStart:
         rows = [str(call.request.body).count("01t") for call in salesforce.calls if call.request.method == "PUT"]
         assert rows == [3, 1]
 
-    @pytest.mark.parametrize("answer", [{}, {"id": "../750"}, {"id": KEYS[0]}, []])
+    @pytest.mark.parametrize("answer", [{}, []])
+    def test_what_opens_a_job_and_is_none(self, crm: Build, salesforce: responses.RequestsMock, answer: Any) -> None:
+        salesforce.post(JOBS, json=answer)
+
+        with pytest.raises(VendorUnavailableError):
+            crm().start_bulk([level(KEYS[0])], nothing)
+
+    @pytest.mark.parametrize("answer", [{"id": "../750"}, {"id": KEYS[0]}])
     def test_a_job_that_has_no_id(self, crm: Build, salesforce: responses.RequestsMock, answer: Any) -> None:
         salesforce.post(JOBS, json=answer)
 
@@ -174,7 +181,13 @@ class TestRejections:
 
         assert not salesforce.calls
 
-    @pytest.mark.parametrize("answer", [{}, {"state": "Resting"}, {"state": "JobComplete", "numberRecordsFailed": "x"}])
+    def test_what_is_no_job(self, crm: Build, salesforce: responses.RequestsMock) -> None:
+        salesforce.get(JOB, json={})
+
+        with pytest.raises(VendorUnavailableError):
+            crm().bulk_rejections(KEY, nothing)
+
+    @pytest.mark.parametrize("answer", [{"state": "Resting"}, {"state": "JobComplete", "numberRecordsFailed": "x"}])
     def test_a_state_that_is_not_documented(
         self, crm: Build, salesforce: responses.RequestsMock, answer: dict[str, Any]
     ) -> None:

@@ -60,7 +60,7 @@ ROWS = [
     (502, "", errors.VendorUnavailableError, False, None),
     (503, body("SERVER_UNAVAILABLE"), errors.VendorUnavailableError, False, None),
     (503, "<html><body>down for maintenance</body></html>", errors.VendorUnavailableError, False, None),
-    (300, '["/services/data/v68.0/sobjects/Opportunity/006"]', errors.UnexpectedAnswerError, False, None),
+    (300, '["/services/data/v68.0/sobjects/Opportunity/006"]', errors.VendorUnavailableError, False, None),
     (302, "", errors.VendorUnavailableError, False, None),
     (200, "<html>", errors.VendorUnavailableError, False, None),
 ]
@@ -223,7 +223,15 @@ def test_no_answer(
     assert caught.value.is_definite is is_definite
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"records": 7, "done": true}'])
+@pytest.mark.parametrize("text", ["[]", "{}"])
+def test_what_is_no_answer_to_a_query(crm: Build, salesforce: responses.RequestsMock, text: str) -> None:
+    salesforce.get(QUERY, body=text)
+
+    with pytest.raises(errors.VendorUnavailableError):
+        crm().fetch_deal(DEAL)
+
+
+@pytest.mark.parametrize("text", ['{"records": 7, "done": true}', '{"records": null}'])
 def test_a_query_that_answers_no_records(crm: Build, salesforce: responses.RequestsMock, text: str) -> None:
     salesforce.get(QUERY, body=text)
 
