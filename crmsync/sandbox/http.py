@@ -140,6 +140,10 @@ class Router:
         pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "/?")
         self._routes.setdefault(method, []).append(Route(method, pattern, handler, operation))
 
+    def methods(self, path: str) -> list[str]:
+        """By which methods *path* may be called."""
+        return [name for name, routes in self._routes.items() if any(one.pattern.fullmatch(path) for one in routes)]
+
     def match(self, request: Request) -> Match | None:
         for route in self._routes.get(request.method, ()):
             found = route.pattern.fullmatch(request.path)

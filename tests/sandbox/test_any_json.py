@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,7 +15,7 @@ from crmsync.sandbox.sap.metadata import entities
 from crmsync.sandbox.server import guarded
 from crmsync.sandbox.vendor import Vendor
 from crmsync.sandbox.zoho.routes import ROUTES
-from tests.sandbox.clients import BooksClient, CrmClient, ErpClient
+from tests.sandbox.clients import AREA, BooksClient, CrmClient, ErpClient, item, order, partner
 
 DEEP = "[" * 900 + "]" * 900
 DEEPER = "[" * 100_000
@@ -229,3 +230,164 @@ def test_a_body_that_is_nested_too_deeply_is_no_json(crm: CrmClient, erp: ErpCli
     assert (answer.status_code, json.loads(answer.text)["error"]["code"]) == (400, "CX_SXML_PARSE_ERROR")
     answer = books.call("POST", "/contacts", data=DEEPER, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, 1038)
+
+
+# one value inside a body that is in order
+
+ODD_VALUES = [
+    *(None, True, -1, 1.5, 10**30, "", "x", "NaN", "1e999", "1E+400000000", "9" * 5000, "²", "x" * 300, "\ud800"),
+    *([], [None], {}, {"a": 1}, "9999-12-31", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"),
+    *("/Date(253402300800000)/", "/Date(-99999999999999999)/"),
+]
+
+
+def variants(body: Any, value: Any) -> Iterator[Any]:
+    """*body* with each of its parts replaced by *value*, one at a time."""
+    yield value
+    parts = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
+    for key, part in list(parts):
+        for other in variants(part, value):
+            changed = body.copy()
+            changed[key] = other
+            yield changed
+
+
+def strange(body: Any) -> list[bytes]:
+    return encoded([json.dumps(one) for value in ODD_VALUES for one in variants(body, value)])
+
+
+def test_salesforce_takes_any_value(sandbox: Sandbox, crm: CrmClient, deal: str) -> None:
+    sandbox.profile.salesforce.daily_calls = 10**9
+    door, root = Door(sandbox.salesforce, dict(crm.session.headers)), "/services/data/v68.0"
+    fields = crm.call("GET", "/sobjects/Opportunity/describe").json()["fields"]
+    record = {field["name"]: "x" for field in fields if field["createable"]}
+    url = f"{root}/sobjects/Account"
+    first = {"method": "POST", "url": url, "referenceId": "a", "body": {"Name": "x"}, "httpHeaders": {"X": "y"}}
+    again = {"method": "PATCH", "url": f"{url}/@{{a.id}}", "referenceId": "b", "body": {"Name": "@{a.errors[0].x}"}}
+    job = {"object": "Product2", "operation": "upsert", "externalIdFieldName": "Id", "lineEnding": "LF"}
+    row = {"attributes": {"type": "Opportunity"}, "id": deal, "Name": "x", "Amount": 5}
+    bodies = {
+        "POST /sobjects/Opportunity": record,
+        f"PATCH /sobjects/Opportunity/{deal}": record,
+        "POST /composite": {"allOrNone": True, "compositeRequest": [first, again]},
+        "PATCH /composite/sobjects": {"allOrNone": True, "records": [row]},
+        "POST /jobs/ingest": {**job, "contentType": "CSV", "columnDelimiter": "COMMA"},
+    }
+    for asked, body in bodies.items():
+        method, path = asked.split()
+        assert door.failures(method, [root + path], strange(body)) == []
+
+
+def test_sap_takes_any_value(sandbox: Sandbox, erp: ErpClient) -> None:
+    number = erp.order()["SalesOrder"]
+    cookies = "; ".join(f"{one.name}={one.value}" for one in erp.session.cookies)
+    door, root = Door(sandbox.sap, {**erp.session.headers, "Cookie": cookies}), "/sap/opu/odata/sap"
+    orders = f"{root}/API_SALES_ORDER_SRV/A_SalesOrder"
+    day = "/Date(1796083200000)/"
+    line = {"RequestedQuantity": "5", "SalesDocumentRjcnReason": "00", "RequestedQuantityUnit": "PC"}
+    bodies: dict[tuple[str, str], Any] = {
+        ("POST", f"{root}/API_BUSINESS_PARTNER/A_BusinessPartner"): partner(),
+        ("POST", f"{root}/API_BUSINESS_PARTNER/A_CustomerSalesArea"): {"Customer": "1", **AREA},
+        ("POST", orders): {**order(erp.customer()), "RequestedDeliveryDate": day, "to_Text": [{"LongText": "x"}]},
+        ("PATCH", f"{orders}('{number}')"): {"DeliveryBlockReason": "01", "SoldToParty": "1", "PricingDate": day},
+        ("PATCH", f"{orders}Item(SalesOrder='{number}',SalesOrderItem='10')"): line,
+        ("POST", f"{orders}('{number}')/to_Item"): item(),
+    }
+    for (method, target), body in bodies.items():
+        assert door.failures(method, [target], strange(body)) == []
+
+
+def test_zoho_takes_any_value(sandbox: Sandbox, books: BooksClient) -> None:
+    customer = books.contact()["contact_id"]
+    invoice = books.invoice(customer)["invoice_id"]
+    paid = sandbox.invoices.pay(invoice, None).payment_id
+    sandbox.profile.zoho.per_minute = sandbox.profile.zoho.per_day = 10**9
+    line = {"name": "x", "rate": 5, "quantity": 2, "discount": "5%", "description": "d", "tax_id": "", "item_id": ""}
+    whom, number = {"customer_id": customer, "date": "2026-01-01"}, {"reference_number": "r"}
+    applied = {"invoice_id": invoice, "amount_applied": 1, "tax_amount_withheld": 0}
+    bill = {**whom, **number, "due_date": "2026-02-01", "payment_terms": 30, "line_items": [line], "adjustment": 1}
+    payment = {**whom, **number, "payment_mode": "cash", "amount": 5, "exchange_rate": 1, "invoices": [applied]}
+    person = {"first_name": "a", "email": "a@b.co", "is_primary_contact": True}
+    contact = {"contact_name": "Q", "payment_terms": 30, "billing_address": {"city": "c"}, "contact_persons": [person]}
+    note = books.call("POST", "/creditnotes", json={**whom, "line_items": [line]}).json()["creditnote"]
+    bodies = {
+        "POST /contacts": contact,
+        f"PUT /contacts/{customer}": contact,
+        "POST /invoices": bill,
+        f"PUT /invoices/{invoice}": bill,
+        f"POST /invoices/{invoice}/email": {"to_mail_ids": ["a@b.co"], "subject": "s"},
+        "POST /customerpayments": payment,
+        f"PUT /customerpayments/{paid}": payment,
+        f"POST /customerpayments/{paid}/refunds": {"amount": 1, "date": "2026-01-01"},
+        "POST /creditnotes": {**whom, "line_items": [line]},
+        f"POST /creditnotes/{note['creditnote_id']}/invoices": {"invoices": [applied]},
+        "POST /items": {"name": "x", "rate": 5, "sku": "s", "tax_id": ""},
+    }
+    door = Door(sandbox.zoho, dict(books.session.headers))
+    for asked, body in bodies.items():
+        method, path = asked.split()
+        target = f"/books/v3{path}?organization_id={books.env['ZOHO_ORGANIZATION_ID']}"
+        assert door.failures(method, [target], strange(body)) == []
+
+
+ODD_TEXTS = ["9" * 5000, "1E+400000000", "NaN", "sNaN", "²", "\0", "%", "((" * 2000, "not " * 3000, ",,", "x/" * 500]
+ODD_TEXTS += ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "LAST_N_DAYS:999999999999", "a b c", "''"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(f"${name}=" for name in "filter orderby top skip skiptoken select expand inlinecount format".split()),
+        "$filter=TotalNetAmount gt ",
+        "$filter=LastChangeDateTime gt datetimeoffset",
+    ],
+)
+def test_sap_takes_any_option(sandbox: Sandbox, erp: ErpClient, option: str) -> None:
+    erp.order()
+    door, root = Door(sandbox.sap, dict(erp.session.headers)), "/sap/opu/odata/sap/API_SALES_ORDER_SRV/A_SalesOrder"
+    targets = [f"{root}?{quote(option + text, safe='$=')}" for text in (*ODD_TEXTS, *(f"'{one}'" for one in ODD_TEXTS))]
+    assert door.failures("GET", targets, [b""]) == []
+
+
+@pytest.mark.parametrize(
+    "soql", ["Amount = {}", "CloseDate > {}", "SystemModstamp > {}", "Name = '{}'", "Id != null LIMIT {}", "{}"]
+)
+def test_salesforce_takes_any_query(sandbox: Sandbox, crm: CrmClient, deal: str, soql: str) -> None:
+    door = Door(sandbox.salesforce, dict(crm.session.headers))
+    asked = (f"SELECT Id FROM Opportunity WHERE {soql.format(text)}" for text in ODD_TEXTS)
+    targets = [f"/services/data/v68.0/query?q={quote(text)}" for text in asked]
+    assert door.failures("GET", targets, [b""]) == []
+
+
+@pytest.mark.parametrize("name", ["page", "per_page", "total", "balance_less_than", "date", "sort_column", "status"])
+def test_zoho_takes_any_filter(sandbox: Sandbox, books: BooksClient, name: str) -> None:
+    books.invoice()
+    door = Door(sandbox.zoho, dict(books.session.headers))
+    root = f"/books/v3/invoices?organization_id={books.env['ZOHO_ORGANIZATION_ID']}"
+    assert door.failures("GET", [f"{root}&{name}={quote(text)}" for text in ODD_TEXTS], [b""]) == []
+
+
+@pytest.mark.parametrize(
+    "csv",
+    [
+        b"",
+        b"\n",
+        b'"',
+        b"Id,Id\na,b\n",
+        b"Id\na,b,c\n",
+        b"\xff\xfe",
+        b"Id;Name\nx;y\n",
+        b"Id,Name\nx," + b"y" * 200_000,
+    ],
+    ids=range(8),
+)
+def test_salesforce_takes_any_csv(sandbox: Sandbox, crm: CrmClient, csv: bytes) -> None:
+    door = Door(sandbox.salesforce, dict(crm.session.headers))
+    made = crm.call("POST", "/jobs/ingest", json={"object": "Product2", "operation": "update"}).json()["id"]
+    job = f"/services/data/v68.0/jobs/ingest/{made}"
+    answers = [
+        door.ask("PUT", f"{job}/batches", csv, "text/csv"),
+        door.ask("PATCH", job, b'{"state":"UploadComplete"}'),
+    ]
+    answers += [door.ask("GET", job + path, b"") for path in ("", "", "/failedResults", "/unprocessedrecords")]
+    assert [one.status for one in answers if one.status == 500] == []

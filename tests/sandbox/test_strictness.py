@@ -62,6 +62,8 @@ NOT_OFFERED = (501, "the sandbox does not offer this")
         "SELECT Id FROM Opportunity WHERE CloseDate > LAST_N_MONTHS:3",
         "SELECT Id FROM Opportunity WHERE StageName INCLUDES ('a')",
         "SELECT Id FROM Account USING SCOPE mine",
+        "SELECT Id FROM Account a WHERE a.Name = 'x'",
+        "SELECT a.Id FROM Account a",
     ],
 )
 def test_soql_that_only_the_stand_in_does_not_know_is_not_refused_as_wrong(crm: CrmClient, soql: str) -> None:
@@ -81,6 +83,7 @@ def test_soql_that_only_the_stand_in_does_not_know_is_not_refused_as_wrong(crm: 
         ("GET", "/tooling/query/?q=x"),
         ("GET", "/ui-api/object-info"),
         ("GET", "/query?explain=x"),
+        ("POST", "/sobjects/Account/001?_HttpMethod=PATCH"),
     ],
 )
 def test_resources_of_salesforce_that_are_not_served_say_so(crm: CrmClient, method: str, path: str) -> None:
@@ -96,6 +99,11 @@ def test_resources_of_salesforce_that_are_not_served_say_so(crm: CrmClient, meth
         "API_SALES_ORDER_SRV/A_SalesOrder?$filter=year(SalesOrderDate) eq 2026",
         "API_SALES_ORDER_SRV/A_SalesOrder?$filter=tolower(SoldToParty) eq 'a'",
         "API_PRODUCT_SRV/A_Product('SENSOR-100')/to_Plant",
+        "API_SALES_ORDER_SRV/A_SalesOrder('1')/TotalNetAmount",
+        "API_SALES_ORDER_SRV/A_SalesOrder('1')/TotalNetAmount/$value",
+        "API_SALES_ORDER_SRV/A_SalesOrder('1')/$links/to_Item",
+        "API_SALES_ORDER_SRV/A_SalesOrder('1')/to_Item(SalesOrder='1',SalesOrderItem='10')",
+        "API_SALES_ORDER_SRV/A_SalesOrder('1')/to_Item/to_PricingElement",
         "../../odata4/sap/api_salesorder/srvd_a2x/sap/salesorder/0001/SalesOrder",
     ],
 )
@@ -118,7 +126,7 @@ def test_what_books_has_and_the_stand_in_has_not_says_so(books: BooksClient, pat
 
 def test_what_no_vendor_knows_is_refused_as_the_vendor_does(crm: CrmClient, erp: ErpClient, books: BooksClient) -> None:
     assert crm.call("GET", "/nothing").json()[0]["errorCode"] == "NOT_FOUND"
-    assert crm.query("SELECT Id FROM Account GRUOP").json()[0]["errorCode"] == "MALFORMED_QUERY"
+    assert crm.query("SELECT Id FORM Account").json()[0]["errorCode"] == "MALFORMED_QUERY"
     assert erp.call("GET", "API_SALES_ORDER_SRV/A_Nothing").status_code == 404
     assert erp.call("GET", "API_SALES_ORDER_SRV/A_SalesOrder?$filter=x(Y) eq 1").status_code == 400
     assert erp.call("GET", "ZMY_SERVICE/A_Nothing").json()["error"]["code"] == "/IWFND/MED/170"
@@ -161,6 +169,50 @@ def test_a_link_that_is_not_selected_is_not_shown(erp: ErpClient) -> None:
 def test_a_selection_of_what_is_not_there_is_refused(sandbox: Sandbox, erp: ErpClient, options: str) -> None:
     number = erp.order()["SalesOrder"]
     assert erp.call("GET", f"API_SALES_ORDER_SRV/A_SalesOrder('{number}')?{options}").status_code in (400, 404)
+
+
+@pytest.mark.parametrize("option", ["$inlinecount=all", "$format=csv", "$top=²", "$orderby=SalesOrder up"])
+def test_an_option_that_means_nothing_is_refused(erp: ErpClient, option: str) -> None:
+    assert erp.call("GET", f"API_SALES_ORDER_SRV/A_SalesOrder?{option}").status_code == 400
+
+
+def test_a_method_in_a_header_is_not_taken_for_a_create(erp: ErpClient) -> None:
+    before = erp.order()
+    headers = {"X-HTTP-Method": "MERGE", "If-Match": "*"}
+    address = f"API_SALES_ORDER_SRV/A_SalesOrder('{before['SalesOrder']}')"
+    assert said(erp.call("POST", address, json={"DeliveryBlockReason": "01"}, headers=headers)) == NOT_OFFERED
+
+
+def test_an_order_is_given_only_to_a_customer_of_its_sales_area(erp: ErpClient) -> None:
+    address, headers = f"API_SALES_ORDER_SRV/A_SalesOrder('{erp.order()['SalesOrder']}')", {"If-Match": "*"}
+    assert erp.call("PATCH", address, json={"SoldToParty": "999"}, headers=headers).status_code == 400
+    assert erp.call("PATCH", address, json={"SoldToParty": erp.customer()}, headers=headers).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/sobjects/Account/001"), ("POST", "/query?q=x"), ("DELETE", "/limits")]
+)
+def test_a_method_that_salesforce_does_not_know_there_is_named(crm: CrmClient, method: str, path: str) -> None:
+    answer = crm.call(method, path)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (405, "METHOD_NOT_ALLOWED")
+
+
+def test_parts_of_a_composite_have_names_of_their_own(crm: CrmClient) -> None:
+    def asked(*names: str) -> int:
+        parts = [{"method": "GET", "url": "/services/data/v68.0/limits", "referenceId": name} for name in names]
+        return crm.call("POST", "/composite", json={"compositeRequest": parts}).status_code
+
+    assert [asked("a", "b"), asked("a", "a"), asked("a b"), asked("")] == [200, 400, 400, 400]
+
+
+@pytest.mark.parametrize("path", ["/composite", "/composite/sobjects", "/jobs/ingest"])
+def test_json_that_is_not_called_so_is_not_taken(crm: CrmClient, path: str) -> None:
+    assert crm.call("POST", path, data="{}", headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_an_order_without_first_or_last_is_malformed(crm: CrmClient) -> None:
+    assert crm.query("SELECT Id FROM Account ORDER BY Name NULLS").json()[0]["errorCode"] == "MALFORMED_QUERY"
+    assert crm.query("SELECT Id FROM Account ORDER BY Name NULLS LAST").status_code == 200
 
 
 # -- accounts, documents and numbers as they may be

@@ -158,8 +158,12 @@ class Salesforce(Vendor):
         return response
 
     def unknown(self, request: Request) -> Response:
-        if UNOFFERED.match(request.path):
+        if UNOFFERED.match(request.path) or "_HttpMethod" in request.query:
             raise NotOffered(f"{request.method} {request.path}")
+        allowed = self.router.methods(request.path)
+        if allowed:
+            message = f"HTTP Method '{request.method}' not allowed. Allowed are {','.join(allowed)}"
+            return SalesforceError("METHOD_NOT_ALLOWED", message, 405).response()
         return SalesforceError("NOT_FOUND", "The requested resource does not exist", 404).response()
 
     def expire_tokens(self) -> None:
@@ -240,6 +244,7 @@ class Salesforce(Vendor):
         return rows.upsert(self.org, request, name, field, value, version)
 
     def _composite(self, request: Request, version: str) -> Response:
+        needs_json(request)
         return answer({"compositeResponse": composite.run(self.org, request.json(), self._sub_request)})
 
     def _sub_request(self, request: Request) -> Response:

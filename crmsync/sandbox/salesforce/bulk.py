@@ -74,6 +74,8 @@ class Bulk:
             raise SalesforceError("INVALIDENTITY", f"Invalid operation {operation}")
         if body.get("contentType", "CSV") != "CSV" or str(body.get("columnDelimiter", "COMMA")) not in DELIMITERS:
             raise SalesforceError("INVALIDJOB", "Unsupported contentType or columnDelimiter")
+        if body.get("lineEnding", "LF") not in ("LF", "CRLF"):
+            raise SalesforceError("INVALIDJOB", "Unsupported lineEnding")
         kind = self._org.object(str(body.get("object")))
         key = kind.find(str(body.get("externalIdFieldName")))
         if operation == "upsert" and (key is None or not (key.external_id or key.name == "Id")):
@@ -99,7 +101,10 @@ class Bulk:
             raise SalesforceError("INVALIDJOBSTATE", "Found multiple contents for job: <" + job.id + ">")
         if len(data) > MAXIMUM_BYTES:
             raise SalesforceError("CLIENTINPUTERROR", "the data is too large", 413)
-        job.data = data.decode("utf-8-sig")
+        try:
+            job.data = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise SalesforceError("CLIENTINPUTERROR", "the data is not UTF-8") from None
 
     def close(self, job_id: str, state: Any) -> Job:
         job = self.get(job_id)
@@ -128,6 +133,8 @@ class Bulk:
     def _problem(self, job: Job) -> str:
         """Why the job fails as a whole: a column that the object does not have."""
         kind = self._org.object(job.object)
+        if not _is_table(job):
+            return "InvalidBatch : Failed to parse CSV : the data does not match its columns"
         unknown = [name for name in _columns(job) if not _is_known(self._org, kind, name)]
         return f"InvalidBatch : Field name not found : {unknown[0]}" if unknown else ""
 
@@ -191,9 +198,18 @@ class Bulk:
             rows = [{"sf__Id": row.get("Id", ""), "sf__Error": text, **row} for row, text in job.failed]
             return _csv(["sf__Id", "sf__Error"], job, rows)
         if which == "unprocessedrecords":
-            waiting = self._rows(job) if job.state in ("Aborted", "Failed") else []
+            waiting = self._rows(job) if job.state in ("Aborted", "Failed") and _is_table(job) else []
             return _csv([], job, waiting)
         raise not_found()
+
+
+def _is_table(job: Job) -> bool:
+    """Whether no row has more cells than the first line."""
+    try:
+        rows = list(csv.reader(io.StringIO(job.data or ""), delimiter=DELIMITERS[job.delimiter]))
+    except csv.Error:
+        return False
+    return all(len(row) <= len(rows[0]) for row in rows)
 
 
 def _columns(job: Job) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from crmsync.sandbox.http import Handler, Request, Response, answer
 from crmsync.sandbox.salesforce.bulk import Bulk
-from crmsync.sandbox.salesforce.errors import SalesforceError, object_of
+from crmsync.sandbox.salesforce.errors import SalesforceError, needs_json, object_of
 
 
 def bulk_routes(bulk: Callable[[], Bulk]) -> list[tuple[str, str, Handler]]:
@@ -15,6 +15,7 @@ def bulk_routes(bulk: Callable[[], Bulk]) -> list[tuple[str, str, Handler]]:
         return answer({"done": True, "records": [one.show(version) for one in bulk().all()]})
 
     def create(request: Request, version: str) -> Response:
+        needs_json(request)
         return answer(bulk().create(object_of(request)).show(version))
 
     def upload(request: Request, version: str, job: str) -> Response:
@@ -24,6 +25,7 @@ def bulk_routes(bulk: Callable[[], Bulk]) -> list[tuple[str, str, Handler]]:
         return Response(201)
 
     def close(request: Request, version: str, job: str) -> Response:
+        needs_json(request)
         return answer(bulk().close(job, object_of(request).get("state")).show(version))
 
     def poll(request: Request, version: str, job: str) -> Response:

@@ -14,6 +14,7 @@ MAXIMUM, SEARCHES = 25, 5
 HALTED = SalesforceError(
     "PROCESSING_HALTED", "The transaction was rolled back since another operation in the same transaction failed."
 )
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 _REFERENCE = re.compile(r"@\{(\w+)\.([\w.\[\]]+)\}")
 Serve = Callable[[Request], Response]
 
@@ -23,8 +24,9 @@ def run(org: Org, body: Any, serve: Serve) -> list[dict[str, Any]]:
     calls = body.get("compositeRequest") if isinstance(body, dict) else None
     if not isinstance(calls, list) or not calls:
         raise SalesforceError("JSON_PARSER_ERROR", "compositeRequest must be an array")
-    if not all(isinstance(call, dict) and _is_text(call, "url", "method", "referenceId") for call in calls):
+    if not all(isinstance(call, dict) and _is_readable(call) for call in calls):
         raise SalesforceError("JSON_PARSER_ERROR", "each subrequest needs url, method and referenceId")
+    _check_references([call["referenceId"] for call in calls])
     searches = [call for call in calls if re.search(r"/query|/composite/sobjects", call["url"])]
     if len(calls) > MAXIMUM or len(searches) > SEARCHES:
         message = f"Limit exceeded: {MAXIMUM} subrequests, of which {SEARCHES} queries or collections"
@@ -39,8 +41,19 @@ def run(org: Org, body: Any, serve: Serve) -> list[dict[str, Any]]:
     return [one if one["httpStatusCode"] >= 400 else _halted(one["referenceId"]) for one in answers]
 
 
-def _is_text(call: dict[str, Any], *names: str) -> bool:
-    return all(isinstance(call.get(name), str) for name in names)
+def _is_readable(call: dict[str, Any]) -> bool:
+    headers = call.get("httpHeaders", {})
+    texts = [call.get(name) for name in ("url", "method", "referenceId")]
+    return isinstance(headers, dict) and all(isinstance(text, str) for text in (*texts, *headers.values()))
+
+
+def _check_references(names: list[str]) -> None:
+    wrong = next((name for name in names if not _NAME.fullmatch(name)), None)
+    if wrong is not None:
+        raise SalesforceError("INVALID_FIELD", f"Provided referenceId is invalid: {wrong}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SalesforceError("INVALID_FIELD", f"Duplicate ReferenceId provided in the request: {twice}")
 
 
 def _answer(call: dict[str, Any], earlier: dict[str, Any], serve: Serve) -> dict[str, Any]:
@@ -48,7 +61,7 @@ def _answer(call: dict[str, Any], earlier: dict[str, Any], serve: Serve) -> dict
         response = serve(_request(call, earlier))
     except SalesforceError as error:
         response = error.response()
-    except LookupError:
+    except (LookupError, TypeError):
         message = f"Invalid reference specified in {call.get('referenceId')}"
         response = SalesforceError("PROCESSING_HALTED", message).response()
     headers = {name: text for name, text in response.headers.items() if name == "Location"}
@@ -69,7 +82,7 @@ def _request(call: dict[str, Any], earlier: dict[str, Any]) -> Request:
     url = _REFERENCE.sub(fill, call["url"])
     text = _REFERENCE.sub(fill, json.dumps(call.get("body"), default=float)) if "body" in call else ""
     headers = {name.lower(): value for name, value in call.get("httpHeaders", {}).items()}
-    target = quote(url, safe="/?&=%'+*:,()@!$;~-._")
+    target = quote(url, safe="/?&=%'+*:,()@!$;~-._", errors="replace")
     return Request(call["method"].upper(), target, {"content-type": "application/json", **headers}, text.encode())
 
 

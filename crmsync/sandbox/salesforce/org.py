@@ -73,7 +73,7 @@ class Org:
         """The record. Raises SalesforceError (404) for a missing, (400) for a malformed id."""
         row = self.peek(name, record_id)
         if row is None:
-            raise not_found("Provided external ID field does not exist or is not accessible: " + record_id)
+            raise not_found("Provided external ID field does not exist or is not accessible: " + str(record_id))
         if row["IsDeleted"]:
             raise SalesforceError("ENTITY_IS_DELETED", "entity is deleted", 404)
         return row

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crmsync.sandbox.http import NotOffered
+from crmsync.sandbox.numbers import whole_of
 from crmsync.sandbox.salesforce.errors import malformed_query
 from crmsync.sandbox.salesforce.tokens import LITERALS, tokens
 
@@ -92,7 +93,10 @@ def names_in(tree: Tree | None) -> set[str]:
 def parse(text: str) -> Query:
     """Read a query. Raises SalesforceError (MALFORMED_QUERY)."""
     parser = _Parser(text)
-    query = parser.query()
+    try:
+        query = parser.query()
+    except RecursionError:
+        raise malformed_query("the query is too complicated") from None
     parser.finish()
     return query
 
@@ -146,6 +150,8 @@ class _Parser:
         selection = self._selection()
         self._expect("from")
         source = self._name()
+        if self._peek()[0] == "word" and self._peek()[1].lower() not in RESERVED | UNOFFERED:
+            raise NotOffered("an alias in SOQL")
         where = self._where() if self._take("where") else None
         order = self._order() if self._take("order") else ()
         limit = self._count() if self._take("limit") else None
@@ -179,9 +185,10 @@ class _Parser:
 
     def _count(self) -> int:
         kind, text = self._next()
-        if kind != "number" or not text.isdigit():
-            raise malformed_query(f"unexpected token: '{text}'")
-        return int(text)
+        number = whole_of(text) if kind == "number" else None
+        if number is None:
+            raise malformed_query(f"unexpected token: '{text[:80]}'")
+        return number
 
     def _where(self) -> Tree:
         """Conditions joined by one word; and and or together need brackets."""
@@ -233,7 +240,7 @@ class _Parser:
         words = {"true": Literal("boolean", True), "false": Literal("boolean", False), "null": Literal("null", None)}
         if kind == "word" and text.lower() in words:
             return words[text.lower()]
-        if kind == "word" and re.fullmatch(r"TODAY|YESTERDAY|TOMORROW|LAST_N_DAYS:\d+", text.upper()):
+        if kind == "word" and re.fullmatch(r"TODAY|YESTERDAY|TOMORROW|LAST_N_DAYS:\d{1,5}", text.upper()):
             return Literal("word", text.upper())
         self._position -= 1
         raise self._unexpected()
@@ -250,5 +257,8 @@ class _Parser:
         descending = self._take("asc", "desc") == "desc"
         nulls_first = True
         if self._take("nulls"):
-            nulls_first = self._take("first", "last") == "first"
+            word = self._take("first", "last")
+            if word is None:
+                raise self._unexpected()
+            nulls_first = word == "first"
         return Order(path, descending, nulls_first)

@@ -2,9 +2,10 @@
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from crmsync.sandbox.numbers import decimal_of
 from crmsync.sandbox.salesforce.errors import SalesforceError
 from crmsync.sandbox.salesforce.ids import full_id
 from crmsync.sandbox.salesforce.schema import READ_ONLY, Field, Object
@@ -94,13 +95,8 @@ def _text(field: Field, value: Any) -> str:
 
 
 def _number(field: Field, value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise _wrong(field, value)
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise _wrong(field, value) from None
-    if not number.is_finite():
+    number = decimal_of(value)
+    if number is None:
         raise _wrong(field, value)
     if abs(number) >= Decimal(10) ** 16:
         message = f"{field.name}: value outside of valid range on numeric field: {value}"
@@ -126,9 +122,9 @@ def _date(field: Field, value: Any) -> date:
 def _instant(field: Field, value: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
-    except (ValueError, TypeError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
         raise _wrong(field, value) from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _reference(org: Any, field: Field, value: Any) -> str:

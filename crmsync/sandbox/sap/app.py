@@ -137,6 +137,8 @@ class Sap(Vendor):
             )
         if rest == "$batch":
             raise NotOffered("$batch")
+        if "x-http-method" in request.headers:
+            raise NotOffered("a method in a header")
         address = parse_path(service, rest)
         acts = {"POST": self.changes.create, "DELETE": self.changes.delete}
         return acts.get(request.method, self.changes.update)(request, address)

@@ -102,6 +102,8 @@ class Changes:
         self._check_etag(request, address.entity, row)
         values = read_update(address.entity, request.json())
         self._check_update(address.entity, values)
+        if "SoldToParty" in values:
+            self._orders.sales_area({**row, **values})
         row.update(values)
         self._touched(address.entity, row)
         self._note("changed", address.entity, row)
@@ -111,7 +113,7 @@ class Changes:
         reason = values.get("SalesDocumentRjcnReason")
         if reason and reason not in REJECTION_REASONS:
             raise refused(f"Reason for rejection {reason} is not defined", "SalesDocumentRjcnReason")
-        if entity.name == "A_SalesOrderItem" and values.get("RequestedQuantity", 1) <= 0:
+        if entity.name == "A_SalesOrderItem" and (values.get("RequestedQuantity", 1) or 0) <= 0:
             raise refused("Enter an order quantity", "RequestedQuantity")
 
     def _touched(self, entity: Entity, row: Row) -> None:

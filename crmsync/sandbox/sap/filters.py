@@ -77,7 +77,10 @@ def tokens(text: str) -> Iterator[Token]:
 def compile_filter(text: str, entity: Entity) -> Test:
     """Turn a `$filter` into a test of rows. Raises ODataError for unknown fields, bad syntax or wrong types."""
     parser = _Parser(list(tokens(text)), entity)
-    test = parser.alternatives()
+    try:
+        test = parser.alternatives()
+    except RecursionError:
+        raise _bad("nested too deeply") from None
     if parser.peek().kind != "end":
         raise _bad(f"unexpected {parser.peek().text!r}")
     return test
@@ -230,8 +233,9 @@ def _typed(text: str) -> Literal:
 def _moment(text: str, kind: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise _bad(f"{text!r} is no {kind}") from None
     if kind == "DateTimeOffset" and moment.tzinfo is None:
         raise _bad(f"{text!r} has no offset")
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return in_utc

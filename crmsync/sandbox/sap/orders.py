@@ -56,10 +56,10 @@ class Orders:
                 raise refused(f"Fill in required field {name}", name)
         if row["SalesOrderType"] not in ORDER_TYPES:
             raise refused(f"Sales document type {row['SalesOrderType']} is not defined", "SalesOrderType", "V1/321")
-        area = self._sales_area(row)
+        area = self.sales_area(row)
         row["TransactionCurrency"] = row.get("TransactionCurrency") or area["Currency"]
 
-    def _sales_area(self, row: Row) -> Row:
+    def sales_area(self, row: Row) -> Row:
         """The customer's sales area for exactly the order's; it must have one, and the sales role."""
         customer = row["SoldToParty"]
         partner = next(iter(self._tables["A_BusinessPartner"].where(("Customer",), (customer,))), None)
@@ -82,7 +82,7 @@ class Orders:
             raise refused(
                 f"Material {material} is not defined for sales org. {header['SalesOrganization']}", "Material"
             )
-        if item.row.get("RequestedQuantity", Decimal(0)) <= 0:
+        if (item.row.get("RequestedQuantity") or 0) <= 0:
             raise refused("Enter an order quantity", "RequestedQuantity")
         unit = item.row.get("RequestedQuantityUnit") or product["BaseUnit"]
         if unit != product["BaseUnit"]:

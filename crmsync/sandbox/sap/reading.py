@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from crmsync.sandbox.http import NotOffered
+from crmsync.sandbox.numbers import whole_of
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.filters import Test, compile_filter
 from crmsync.sandbox.sap.metadata import MATERIALS, Entity, Field, Nav, Row, entities
@@ -18,6 +19,7 @@ from crmsync.sandbox.sap.uri import predicate
 from crmsync.sandbox.sap.values import show
 
 OPTIONS = {"$filter", "$select", "$expand", "$orderby", "$top", "$skip", "$inlinecount", "$format", "$skiptoken"}
+VALUES = {"$inlinecount": ("none", "allpages"), "$format": ("json", "atom", "xml")}
 MOST_KEPT, FEW = 16, 2000
 PARTNERS, PARTNER_DIGITS = ("BusinessPartner", "Customer", "SoldToParty"), 10
 MATERIAL_DIGITS = 18  # a numeric material number fills the 18 places of MATNR; 40 are for long material numbers
@@ -30,14 +32,23 @@ def options_of(target: str) -> Options:
     unknown = [name for name in found if name.startswith("$") and name not in OPTIONS]
     if unknown:
         raise ODataError(f"Invalid system query option specified: {unknown[0]}", "/IWBEP/CM_MGW_RT/175")
+    wrong = [name for name, values in VALUES.items() if found.get(name, values[0]) not in values]
+    if wrong:
+        raise _invalid(found, wrong[0])
     return found
 
 
 def _number(options: Options, name: str, default: int) -> int:
-    text = options.get(name)
-    if text is not None and not text.isdigit():
-        raise ODataError(f"Invalid value {text!r} for {name}", "/IWBEP/CM_MGW_RT/175")
-    return default if text is None else int(text)
+    if name not in options:
+        return default
+    number = whole_of(options[name])
+    if number is None:
+        raise _invalid(options, name)
+    return number
+
+
+def _invalid(options: Options, name: str) -> ODataError:
+    return ODataError(f"Invalid value {options[name][:80]!r} for {name}", "/IWBEP/CM_MGW_RT/175")
 
 
 class Found:
@@ -193,11 +204,12 @@ def _wants_all(options: Options) -> bool:
 
 def _sorted(entity: Entity, rows: list[Row], options: Options) -> list[Row]:
     for part in reversed(options.get("$orderby", "").split(",") if options.get("$orderby") else []):
-        rows = _ordered(entity, rows, *part.split())
+        name, _, direction = part.strip().partition(" ")
+        rows = _ordered(entity, rows, name, direction.strip() or "asc")
     return rows
 
 
-def _ordered(entity: Entity, rows: list[Row], name: str, direction: str = "asc") -> list[Row]:
+def _ordered(entity: Entity, rows: list[Row], name: str, direction: str) -> list[Row]:
     if name not in entity.fields or direction not in ("asc", "desc"):
         raise ODataError(f"Invalid $orderby: property {name!r} not found", "/IWBEP/CM_MGW_RT/175")
     default = entity.fields[name].default

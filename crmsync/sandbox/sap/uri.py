@@ -38,10 +38,20 @@ def parse_path(service: str, path: str) -> Address:
     entity = services()[service].get(name)
     if name in SETS.get(service, ()):
         raise NotOffered(f"{name} of {service}")
-    if entity is None or len(rest) > 1:
-        raise not_found(f"Resource not found for segment '{rest[-1] if entity else name}'")
+    if entity is None:
+        raise not_found(f"Resource not found for segment '{name}'")
+    if keys is not None and rest and _is_unoffered(entity, rest):
+        raise NotOffered(f"{'/'.join(rest)} of {name}")
+    if len(rest) > 1:
+        raise not_found(f"Resource not found for segment '{rest[-1]}'")
     key = None if keys is None else parse_key(entity, keys)
     return Address(entity, key, _nav(entity, key, rest), counting)
+
+
+def _is_unoffered(entity: Entity, rest: list[str]) -> bool:
+    """One property, its plain value, links without what they lead to, one row of many that are linked, and further."""
+    name = rest[0].partition("(")[0]
+    return name in entity.fields or name in ("$value", "$links") or (name in entity.navs and rest != [name])
 
 
 def _split(segment: str) -> tuple[str, str | None]:

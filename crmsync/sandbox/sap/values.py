@@ -2,14 +2,16 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from crmsync.sandbox.numbers import decimal_of
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.metadata import Field
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS_DATE = re.compile(r"/Date\((-?\d+)([+-]\d+)?\)/")
+_HALF = re.compile("[\ud800-\udfff]")  # of a character: XML, which the server thinks in, can't hold it
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
 
 
@@ -27,7 +29,7 @@ def _wrong(field: Field, value: Any) -> ODataError:
 
 
 def _text(field: Field, value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or _HALF.search(value):
         raise _wrong(field, value)
     if field.length and len(value) > field.length:
         message = f"Property '{field.name}' at offset '0' has value longer than {field.length} characters"
@@ -43,19 +45,14 @@ def normal(field: Field, text: str) -> str:
 
 def _decimal(field: Field, value: Any) -> Decimal:
     """Decimals travel as strings; a JSON number is refused by many services."""
-    if not isinstance(value, str):
-        raise _wrong(field, value)
-    try:
-        number = Decimal(value.strip())
-    except InvalidOperation:
-        raise _wrong(field, value) from None
-    if not _fits(field, number):
+    number = decimal_of(value) if isinstance(value, str) else None
+    if number is None or not _fits(field, number):
         raise _wrong(field, value)
     return number
 
 
 def _fits(field: Field, number: Decimal) -> bool:
-    if not number.is_finite() or field.scale is None or field.precision is None:
+    if field.scale is None or field.precision is None:
         return False
     fraction = max(0, -int(number.normalize().as_tuple().exponent))
     return fraction <= field.scale and abs(number) < Decimal(10) ** (field.precision - field.scale)
@@ -71,11 +68,11 @@ def _instant(field: Field, value: Any) -> datetime:
 def parse_instant(text: str) -> datetime | None:
     """Read `/Date(ms)/` or ISO; None for anything else."""
     found = _MS_DATE.fullmatch(text)
-    if found:
-        return EPOCH + timedelta(milliseconds=int(found[1]))
     try:
+        if found:
+            return EPOCH + timedelta(milliseconds=int(found[1]))
         return datetime.fromisoformat(text.rstrip("Z")).replace(tzinfo=UTC) if _ISO.fullmatch(text) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

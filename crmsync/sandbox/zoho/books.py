@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 from typing import Any
 
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.ledger import Ledger
+from crmsync.sandbox.numbers import decimal_of
 from crmsync.sandbox.zoho.errors import ZohoError, invalid
 from crmsync.sandbox.zoho.fields import CustomFields, Doc
 from crmsync.sandbox.zoho.profile import ZohoProfile
@@ -17,6 +18,8 @@ ZONE = timezone(timedelta(hours=-8))
 KINDS = ("contacts", "items", "invoices", "customerpayments", "creditnotes")
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥"}
 NO_DECIMALS = ("JPY",)
+MOST = Decimal(10) ** 15
+_DAY = re.compile(r"(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
 
 class Books:
@@ -89,14 +92,8 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
 
 def number(body: Doc, name: str, default: Decimal | None = None) -> Decimal:
     """A number of a body, given as number or text. Raises ZohoError."""
-    value = body.get(name, default)
-    if isinstance(value, bool) or value is None:
-        raise invalid(name)
-    try:
-        found = Decimal(str(value))
-    except InvalidOperation:
-        raise invalid(name) from None
-    if not found.is_finite():
+    found = decimal_of(body.get(name, default))
+    if found is None or abs(found) >= MOST:
         raise invalid(name)
     return found
 
@@ -104,14 +101,12 @@ def number(body: Doc, name: str, default: Decimal | None = None) -> Decimal:
 def day(body: Doc, name: str, default: date) -> str:
     """A date of a body as text. Raises ZohoError unless it is yyyy-mm-dd."""
     value = body.get(name) or default.isoformat()
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise invalid(name)
     try:
-        return date.fromisoformat(value).isoformat() if re.fullmatch(r"\d{4}-\d\d-\d\d", value) else _no_day(name)
-    except (TypeError, ValueError):
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
         raise invalid(name) from None
-
-
-def _no_day(name: str) -> str:
-    raise invalid(name)
 
 
 def text(body: Doc, name: str, longest: int, default: str = "") -> str:

@@ -5,7 +5,7 @@ from itertools import count
 
 from crmsync.sandbox.zoho.books import Books, day, number, text
 from crmsync.sandbox.zoho.contacts import Contacts
-from crmsync.sandbox.zoho.errors import ZohoError, missing
+from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.invoices import Invoices
 from crmsync.sandbox.zoho.lines import Lines
@@ -56,10 +56,12 @@ class CreditNotes:
 
     def apply(self, doc: Doc, body: Doc) -> None:
         """Credit invoices. Raises ZohoError for more than is left on either side."""
-        parts = [
-            (self._invoices.get(str(one.get("invoice_id"))), number(one, "amount_applied"))
-            for one in body.get("invoices", [])
-        ]
+        entries = body.get("invoices")
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+            raise invalid("invoices")
+        parts = [(self._invoices.get(str(one.get("invoice_id"))), number(one, "amount_applied")) for one in entries]
+        if any(amount <= 0 for _, amount in parts):
+            raise invalid("amount_applied")
         total = sum((amount for _, amount in parts), Decimal(0))
         if doc["status"] != "open" or total > doc["balance"] or any(a > invoice["balance"] for invoice, a in parts):
             raise ZohoError(12011, "The amount applied is more than what is left.")

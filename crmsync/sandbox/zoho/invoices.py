@@ -22,6 +22,7 @@ ROW = (
     *("invoice_id", "invoice_number", "reference_number", "customer_id", "customer_name", "date", "due_date"),
     *("currency_id", "currency_code", "created_time", "last_modified_time", "is_emailed", "exchange_rate"),
 )
+LONGEST_TERMS = 9999  # days; what is less than none stands for the end of a month
 
 
 class Invoices:
@@ -111,7 +112,7 @@ class Invoices:
     def _fill_dates(self, doc: Doc, body: Doc, contact: Doc) -> None:
         doc["date"] = day(body, "date", date.fromisoformat(doc.get("date", self._books.today().isoformat())))
         terms = body.get("payment_terms", doc.get("payment_terms", contact["payment_terms"]))
-        if isinstance(terms, bool) or not isinstance(terms, int):
+        if isinstance(terms, bool) or not isinstance(terms, int) or not -LONGEST_TERMS <= terms <= LONGEST_TERMS:
             raise invalid("payment_terms")
         doc |= {"payment_terms": terms, "payment_terms_label": f"Net {terms}" if terms else "Due on Receipt"}
         doc["due_date"] = day(body, "due_date", date.fromisoformat(doc["date"]) + timedelta(days=terms))

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from crmsync.sandbox.http import Request, Response, answer
+from crmsync.sandbox.numbers import decimal_of, whole_of
 from crmsync.sandbox.zoho.errors import invalid
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.profile import ZohoProfile
@@ -76,10 +77,10 @@ def list_response(
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    if not text.isdigit() or int(text) < 1:
+    number = whole_of(request.query.get(name, str(default)))
+    if not number:
         raise invalid(name)
-    return int(text)
+    return number
 
 
 def _sorted(listing: Listing, request: Request, docs: list[Doc]) -> list[Doc]:
@@ -141,10 +142,10 @@ def _order_test(name: str, end: str, text: str) -> Test:
 def _like(held: Any, text: str, name: str) -> Any:
     if not isinstance(held, Decimal):
         return text
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise invalid(name) from None
+    number = decimal_of(text)
+    if number is None:
+        raise invalid(name)
+    return number
 
 
 def _modified_tests(listing: Listing, query: dict[str, str], profile: ZohoProfile) -> list[Test]:
