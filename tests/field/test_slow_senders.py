@@ -124,6 +124,11 @@ HEAD = b"POST /webhook/salesforce/deal-closed HTTP/1.1\r\nHost: x\r\nContent-Typ
         pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x3\r\n{} \r\n0\r\n\r\n", id="a size with a prefix"),
         pytest.param(HEAD + b"Content-Length : 3\r\n\r\n{} ", id="a blank before the colon"),
         pytest.param(b"POST /webhook/zoho/payment HTTP/9.9\r\nHost: x\r\n\r\n", id="another version"),
+        pytest.param(HEAD + b"Host: y\r\nContent-Length: 3\r\n\r\n{} ", id="two hosts"),
+        pytest.param(
+            HEAD.replace(b"1.1", b"1.0") + b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            id="chunks before there were chunks",
+        ),
         pytest.param(HEAD + b"Bad\x00Name: 1\r\n\r\n", id="a null in a name"),
     ],
 )
@@ -167,6 +172,21 @@ def test_D1__malformed_requests_fill_no_log(tmp_path: Path) -> None:
 
     assert 1 <= len(lines) < 100, "twenty a minute for each of two processes"
     assert all("127.0.0.1" in line for line in lines), "who it was is said"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Authorization: Bearer {}\x01", "Cookie: {}\x00", "Transfer-Encoding: {}", "Content-Length: {}", "{} X: 1"],
+)
+def test_D1__a_malformed_request_is_not_quoted_in_the_log(receiver: Receiver, header: str) -> None:
+    """What a sender sets up wrongly may hold his secret, and a line may be as long as a stranger likes."""
+    begun = len(receiver.log.read_text())
+    secret = "my own secret " + "x" * 20_000
+    assert exchange(receiver.port, HEAD + header.format(secret).encode() + b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+    told = receiver.log.read_text()[begun:]
+    assert "own secret" not in told
+    assert len(told) < 1000
 
 
 def test_D1__lines_that_strangers_cause_are_twenty_a_minute() -> None:

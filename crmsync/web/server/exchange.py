@@ -53,7 +53,9 @@ class Request(httputil.HTTPMessageDelegate):
     def headers_received(self, start_line: Any, headers: httputil.HTTPHeaders) -> None:
         self.start_line, self.headers = start_line, headers
         self._turn.began()
-        if _is_too_much(start_line.path, headers):
+        if _is_ambiguous(start_line, headers):
+            self._refuse(400, "Bad Request")
+        elif _is_too_much(start_line.path, headers):
             self._refuse(431, "Request Header Fields Too Large")
         elif _is_too_long(headers.get("Content-Length", "")):
             self._refuse(413, "Content Too Large")
@@ -79,6 +81,12 @@ class Request(httputil.HTTPMessageDelegate):
         if not self._is_refused:
             self._is_refused = True
             send(self.connection, (f"{status} {reason}", [], b""), is_last=True)
+
+
+def _is_ambiguous(start_line: httputil.RequestStartLine, headers: httputil.HTTPHeaders) -> bool:
+    """What two servers in a row read in two ways, beyond that which Tornado refuses (RFC 9112, 3.2 and 6.1)."""
+    is_chunked_too_early = start_line.version == "HTTP/1.0" and "Transfer-Encoding" in headers
+    return is_chunked_too_early or len(headers.get_list("Host")) > 1
 
 
 def _is_too_much(target: str, headers: httputil.HTTPHeaders) -> bool:

@@ -38,7 +38,7 @@ class BufferingWorker(Worker):
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        logging.getLogger("tornado.general").addFilter(Sparing())  # whatever is malformed makes a line
+        logging.getLogger("tornado.general").addFilter(Unquoted())  # whatever is malformed makes a line
         front = Front(self.wsgi, Settings.from_env(), threads=self.cfg.threads)
         front.listen([each.sock for each in self.sockets])
         while self.alive and self.ppid == os.getppid():
@@ -46,6 +46,16 @@ class BufferingWorker(Worker):
             front.peers.drop_late()
             await asyncio.sleep(TICK_SECONDS)
         await front.close(self.cfg.graceful_timeout, self.notify)
+
+
+class Unquoted(Sparing):
+    """Lines about malformed requests, without what they quote: it may be a secret, and as long as a stranger likes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        *about, reason = record.args if isinstance(record.args, tuple) and record.args else (None,)
+        if isinstance(reason, httputil.HTTPInputError):
+            record.args = (*about, " ".join(str(reason).split()[:2]))  # its first words are always Tornado's own
+        return super().filter(record)
 
 
 class Front:
