@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -148,24 +147,26 @@ def _by_status(status: int) -> type[errors.CrmsyncError]:
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Retry-After as seconds from now; the header may hold seconds or a date.
 
-    >>> retry_after_seconds({"Retry-After": "7"}), retry_after_seconds({}), retry_after_seconds({"Retry-After": "?"})
-    (7.0, None, None)
+    None for what is no wait: the past, of a date by another clock, or an instant that somebody wrote as seconds.
+
+    >>> [retry_after_seconds({"Retry-After": told}) for told in ("7", "1.5", "?", "0", "-5", "1795169472", "inf")]
+    [7.0, 1.5, None, None, None, None, None]
     """
     value = headers.get("Retry-After")
     if value is None:
         return None
     try:
-        return _bounded(float(value))
+        return _believed(float(value))
     except ValueError:
         pass
     try:
-        return _bounded((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        return _believed((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
-def _bounded(seconds: float) -> float | None:
-    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
+def _believed(seconds: float) -> float | None:
+    return seconds if 0 < seconds <= LONGEST_WAIT_SECONDS else None
 
 
 def encode(value: Any) -> bytes:

@@ -29,6 +29,7 @@ from crmsync.connectors.http import Renewal, VendorClient
 from crmsync.connectors.salesforce import Salesforce
 from crmsync.connectors.salesforce.errors import speaks_csv
 from crmsync.connectors.transport import new_session
+from crmsync.domain.runs import RetryPolicy, next_try
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
 from crmsync.settings import SalesforceSettings, Settings
@@ -123,6 +124,32 @@ def test_T6__what_is_not_the_applications_own_answer_is_an_outage(books: VendorC
 def test_T6__an_edge_may_say_when_to_come_back(books: VendorClient) -> None:
     with RawServer(html("420 Enhance Your Calm", ["Retry-After: 17"])) as server:
         assert outage(books, server).retry_after_seconds == 17
+
+
+NO_WAITS = {
+    "at once": "0",
+    "before now": "-5",
+    "a date that is over": "Sun, 06 Nov 1994 08:49:37 GMT",
+    "an instant instead of seconds": "1795169472",
+    "milliseconds": "1795169472000",
+    "for ever": "inf",
+    "a zone beyond all": "Wed, 21 Oct 2026 07:28:00 +99999999999999999999",
+    "an hour beyond all": "Wed, 21 Oct 2026 99999999999:28:00 GMT",
+    "two": "5, 9",
+    "a word": "soon",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("told", NO_WAITS.values(), ids=NO_WAITS)
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_T5__a_wait_that_is_none_neither_hurries_nor_holds_a_run(books: VendorClient, status: str, told: str) -> None:
+    with RawServer(html(status, [f"Retry-After: {told}"])) as server, pytest.raises(errors.RetryableError) as caught:
+        books.call("make order", "POST", f"{server.url}/orders", json={})
+    retry = next_try(caught.value, 0, RetryPolicy())
+
+    assert retry is not None
+    assert 1 <= retry.wait_seconds < 120
 
 
 # T1: faults in the middle of an answer

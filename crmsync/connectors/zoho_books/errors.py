@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -78,6 +79,7 @@ _ACCOUNT: Mapping[int, Failure] = {
     9017: _NO_ORGANIZATION,
     103001: _PLAN_IS_OVER,
 }
+_NUMBER = re.compile(r"[0-9]{1,12}")
 _UNDER_200 = {code: failure for (_, code), failure in _TABLE.items()}
 
 # code → seconds to wait where the answer doesn't say, and the most that it may say. X-Rate-Limit-Reset may speak of
@@ -116,7 +118,7 @@ def explain_sign_in(answer: Mapping[str, Any]) -> Failure | None:
 
 def _code(body: Any) -> int | None:
     value = body.get("code") if isinstance(body, dict) else None
-    return int(value) if isinstance(value, int | str) and str(value).isascii() and str(value).isdecimal() else None
+    return int(value) if isinstance(value, int | str) and _NUMBER.fullmatch(str(value)) else None
 
 
 def _failure(reply: Reply, code: int) -> Failure:
@@ -141,7 +143,7 @@ def _wait(headers: Mapping[str, str], code: int) -> float | None:
     default, longest = _WAITS[code]
     asked = retry_after_seconds(headers)
     asked = _reset(headers) if asked is None else asked
-    return asked if asked is not None and asked <= longest else default
+    return asked if asked is not None and 0 < asked <= longest else default
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:
