@@ -13,7 +13,7 @@ import codecs
 import ssl
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -174,7 +174,10 @@ def lines(response: requests.Response) -> Iterator[str]:
 
 
 def text(response: requests.Response, body: bytes) -> str:
-    """*body* by the character set that the answer names, if that is one."""
+    """*body* in UTF-8, which JSON always is, whatever a gateway calls it; else by the character set that it names."""
+    if b"\0" not in body:  # as UTF-16 has it
+        with suppress(ValueError):
+            return body.decode("utf-8")
     try:
         return body.decode(response.encoding or "utf-8", errors="replace")
     except (LookupError, ValueError):

@@ -72,7 +72,7 @@ def in_header(text: str) -> list[Message]:
     for form in (text, *_decoded(text)):
         try:
             return [_message(entry) for value in _values(form) for entry in _nested(value)]
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return [Message(code) for code in _INSIDE.findall(form)]
 

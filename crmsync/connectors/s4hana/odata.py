@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 SERVICE_ROOT = "/sap/opu/odata/sap"
 NUMBER_LENGTH = 10  # of partners, customers, addresses and documents
+_COUNT = re.compile(r"[0-9]{1,12}")
 _QUERY_SAFE = "$'(),:/"
 
 Row = Mapping[str, Any]
@@ -135,7 +137,7 @@ def page(body: Any) -> Page | None:
         return None
     told = inner if isinstance(inner, Mapping) else {}
     count = str(told.get("__count") or "")
-    return Page(rows, str(told.get("__next") or ""), int(count) if count.isdecimal() else None)
+    return Page(rows, str(told.get("__next") or ""), int(count) if _COUNT.fullmatch(count) else None)
 
 
 def single(body: Any) -> Row | None:

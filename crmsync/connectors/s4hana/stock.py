@@ -48,7 +48,7 @@ _KEY = (
 _QUANTITY = "MatlWrhsStkQtyInMatlBaseUnit"
 _UNIT = "MaterialBaseUnit"
 
-RowKey = tuple[Any, ...]
+RowKey = tuple[str, ...]
 
 
 class StockReader:
@@ -173,7 +173,7 @@ def _any_of(field: str, values: Collection[str]) -> str:
 
 
 def _key(row: Row) -> RowKey:
-    return tuple(row.get(name) for name in _KEY)
+    return tuple(str(row.get(name)) for name in _KEY)
 
 
 def _stock_row(row: Row) -> StockRow:
