@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from crmsync import errors
-from crmsync.connectors.answers import Failure, Reply, foreign_answer, reply_of, retry_after_seconds
+from crmsync.connectors.answers import Failure, Reply, encode, foreign_answer, reply_of, retry_after_seconds
 from crmsync.connectors.http import seconds_of_sign_in
 from crmsync.connectors.transport import Session, exchange, new_session
 from crmsync.domain.tokens import AccessToken
@@ -35,12 +35,17 @@ TOKEN = "token"  # noqa: S105 - the name of the operation
 Explain = Callable[[Mapping[str, Any]], "Failure | None"]
 """What a vendor's words for refused credentials mean; None: nothing more exact is known."""
 
-# What a client, a user or their secret is called wrong by. Every other word may be a passing fault in permanent dress:
-# `unknown_error`, `server_error`, `temporarily_unavailable`, Zoho's `general_error`.
+# What a client, a user or their secret is called wrong by. Every other word may be a passing fault in permanent dress.
+# `unauthorized` is what the service of SAP's BTP says (cloudfoundry/uaa), and `…app_not_found` what Salesforce does.
 _CREDENTIALS = re.compile(
-    r"(invalid|inactive|unauthorized|unsupported|redirect_uri|expired)_\w+|access_denied|.*blocked"
+    r"(invalid|inactive|unauthorized|unsupported|redirect_uri|expired)_\w+|access_denied|unauthorized"
+    r"|.*(blocked|app_not_found|not_admin_approved)|(consent|login|interaction)_required"
 )
-_RATE = re.compile(r"rate.{0,9}(exceeded|limit)|too many", re.IGNORECASE)
+_PASSING = re.compile(r"(unknown|server|general|internal)_error|temporarily_unavailable|slow_down")
+_RATE = re.compile(
+    r"rate.{0,9}(exceeded|limit)|too many|(limit|quota) (is |was |has been )?exceeded|throttl", re.IGNORECASE
+)
+_AGAIN = re.compile(r"retry your request|try again (later|after|in)|temporarily", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z][\w .-]{0,59}")
 _SIGN_IN_AGAIN = "Check the credentials, then run `crmsync doctor`."
 
@@ -122,7 +127,7 @@ def _signing_in(system: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """Reads the answer of a token endpoint before any library does.
+    """Reads the answer of a token endpoint before any library does, which then sees the token and nothing else.
 
     Raises: AuthenticationError for credentials that are wrong; RateLimitedError and VendorUnavailableError, with the
     wait that was asked for.
@@ -139,6 +144,9 @@ class _Answers:
         if token is None:
             raise token_refused(self.system, reply, self.explain)
         self.tokens.append(token)
+        # Of the rest a library may fail at anything: a life that is no number, a scope of another form, `error: null`.
+        response._content = encode({"access_token": token.value, "token_type": "Bearer"})
+        response.encoding = "utf-8"
         return response
 
 
@@ -175,14 +183,15 @@ def token_refused(system: str, reply: Reply, explain: Explain | None = None) -> 
     Zoho answers "Access Denied" with HTTP 400 or 200 when more than ten tokens were asked for in ten minutes.
     """
     answer = reply.body if isinstance(reply.body, Mapping) else {}
-    word, wait = str(answer.get("error") or ""), retry_after_seconds(reply.headers)
+    word, wait = _text(answer, "error"), retry_after_seconds(reply.headers)
     common: dict[str, Any] = {"system": system, "operation": TOKEN, "code": _code(word, reply.status)}
     if is_rate(reply.status, answer):
         usual = ACCESS_DENIED_WAIT_SECONDS if word.lower() == "access denied" else RATE_WAIT_SECONDS
         message = f"{system} gives no more tokens for now."
         return errors.RateLimitedError(message, retry_after_seconds=usual if wait is None else wait, **common)
     failure = (explain and explain(answer)) or Failure()
-    if are_wrong_credentials(reply.status, word) or (failure.error and not word):
+    is_passing = _AGAIN.search(_text(answer, "error_description"))
+    if not is_passing and (are_wrong_credentials(reply.status, word) or (failure.error and not word)):
         message, advice = failure.message or f"{system} refused to sign in.", failure.advice or _SIGN_IN_AGAIN
         return (failure.error or errors.AuthenticationError)(message, advice=advice, **common)
     if not answer and reply.status < 500:
@@ -195,18 +204,26 @@ def is_rate(status: int, answer: Mapping[str, Any]) -> bool:
     >>> is_rate(400, {"error": "invalid_grant", "error_description": "login rate exceeded"}), is_rate(400, {})
     (True, False)
     """
-    told = (str(answer.get(key) or "") for key in ("error", "error_description"))
-    return status == 429 or str(answer.get("error")).lower() == "access denied" or any(map(_RATE.search, told))
+    word, description = _text(answer, "error"), _text(answer, "error_description")
+    return status == 429 or word.lower() == "access denied" or any(map(_RATE.search, (word, description)))
+
+
+def _text(answer: Mapping[str, Any], name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def are_wrong_credentials(status: int, word: str) -> bool:
     """
     >>> [are_wrong_credentials(400, word) for word in ("invalid_client", "invalid_code", "unknown_error", "")]
     [True, True, False, False]
+    >>> [are_wrong_credentials(401, word) for word in ("", "NotAuthenticated", "server_error")]
+    [True, True, False]
     """
     if status >= 500:
         return False
-    return bool(_CREDENTIALS.fullmatch(word.lower())) or (status == 401 and not word)
+    is_refused = status == 401 and not _PASSING.fullmatch(word.lower())
+    return is_refused or bool(_CREDENTIALS.fullmatch(word.lower()))
 
 
 def _code(word: str, status: int) -> str:

@@ -180,6 +180,14 @@ PASSING: dict[str, tuple[Script, float | None]] = {
     "429": (html("429 Too Many Requests", ["Retry-After: 11"]), 11),
     "503": (html("503 Service Unavailable", ["Retry-After: 120"]), 120),
     "500 that blames the client": (told("invalid_client", "", "500 Internal Server Error"), None),
+    "401 that does not blame them": (told("server_error", "", "401 Unauthorized"), None),
+    "slow_down": (told("slow_down"), None),
+    "a refusal that asks for another try": (told("invalid_grant", "Please try again later"), None),
+    "the same in Salesforce's words": (told("invalid_grant", "retry your request"), None),
+    "a limit": (told("invalid_grant", "Request limit exceeded"), 60),
+    "a quota": (told("invalid_request", "Token quota has been exceeded"), 60),
+    "throttled": (told("invalid_client", "The app is throttled"), 60),
+    "an error that is an object": (answer(b'{"error": {"code": 9}}', "400 Bad Request"), None),
     "a list": (answer(b"[]"), None),
     "a token that is none": (answer(b'{"access_token": {"value": 1}}'), None),
     "a token of two lines": (answer(b'{"access_token": "one\\r\\nX-Two: three"}'), None),
@@ -208,6 +216,16 @@ def test_T5__a_passing_fault_of_a_sign_in_is_tried_again(grant: Grant, script: S
         told("unauthorized_client"),
         told("invalid_client_secret", status="200 OK"),
         told("inactive_org"),
+        told("unauthorized", "Bad credentials", "401 Unauthorized"),
+        told("unauthorized", "Name or password mismatch"),
+        told("Unauthorized", "Bad credentials", "401 Unauthorized"),
+        told("NotAuthenticated", "", "401 Unauthorized"),
+        answer(b'{"error": {"code": 401, "message": "no"}}', "401 Unauthorized"),
+        answer(b'{"fault": {"faultstring": "Invalid ApiKey"}}', "401 Unauthorized"),
+        told("app_not_found"),
+        told("OAUTH_EC_APP_NOT_FOUND"),
+        told("user_not_admin_approved"),
+        told("consent_required"),
         html("401 Unauthorized"),
     ],
     ids=lambda script: script[:20].decode() + script[-60:].decode(),
@@ -216,14 +234,29 @@ def test_T5__wrong_credentials_are_called_so(grant: Grant, script: Script) -> No
     assert isinstance(refusal(grant, script), errors.AuthenticationError)
 
 
-@pytest.mark.parametrize("told_seconds", ["soon", "-5", "null", "1e400", '"3600"', "[]"])
-def test_T5__a_life_that_cannot_be_read_spoils_no_token(told_seconds: str) -> None:
-    with RawServer(answer(f'{{"access_token": "good", "expires_in": {told_seconds}}}'.encode())) as server:
-        if told_seconds == "soon":  # no JSON
-            with pytest.raises(errors.VendorUnavailableError):
-                by_jwt(server)
-        else:
-            assert by_jwt(server).value == "good"
+BESIDE_A_TOKEN = [
+    *(f'"expires_in": {told}' for told in ("-5", "null", "1e400", "NaN", '"3600"', '"3600.5"', '"soon"', "[]", "true")),
+    *(f'"scope": {told}' for told in ("null", '"api web"', '["api"]', "7", '{"api": true}')),
+    *('"error": null', '"error": ""', '"error": {}', '"expires_at": {}', '"token_type": 7', '"refresh_token": 7'),
+]
+
+
+@pytest.mark.parametrize("told", BESIDE_A_TOKEN)
+def test_T5__nothing_that_is_told_beside_a_token_spoils_it(grant: Grant, told: str) -> None:
+    with RawServer(answer(f'{{"access_token": "good", {told}}}'.encode())) as server:
+        assert grant(server).value == "good"
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"", b"\n "])
+def test_T5__a_token_is_read_whatever_stands_before_its_answer(grant: Grant, mark: bytes) -> None:
+    with RawServer(answer(mark + GRANTED, content_type="text/html")) as server:
+        assert grant(server).value == "good"
+
+
+def test_T5__what_is_no_json_has_no_token(grant: Grant) -> None:
+    assert isinstance(
+        refusal(grant, answer(b'{"access_token": "good", "expires_in": soon}')), errors.VendorUnavailableError
+    )
 
 
 # T3, and the second try: the token that all share
@@ -453,6 +486,12 @@ CAUSES = {
     "ip restricted": ("this address", "IP ranges"),
     "client identifier invalid": ("does not know the app", "SF_CLIENT_ID"),
     "user is not admin approved to access this app": ("not been approved", "pre-authorized"),
+    "External client app is not installed in this org": ("not installed", "SF_LOGIN_URL"),
+    "app must be installed into org": ("not installed", "SF_LOGIN_URL"),
+    "Cross-org OAuth flows are not supported for this external client app": ("not installed", "SF_LOGIN_URL"),
+    "the requested scope is not allowed": ("lacks a scope", "refresh_token"),
+    "grant type not supported": ("by a JWT", "JWT Bearer Flow"),
+    "JWT bearer flow is not enabled": ("by a JWT", "JWT Bearer Flow"),
 }
 
 

@@ -100,6 +100,21 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
         ),
     ),
     (
+        r"installed|app_not_found|cross-org",
+        _refusal(
+            "the app is not installed in the organization.",
+            "Install or create the app in the organization that SF_LOGIN_URL signs in to, or check SF_LOGIN_URL.",
+        ),
+    ),
+    (
+        r"(\b|_)scope",
+        _refusal("the app lacks a scope.", "Give the app the scopes `api` and `refresh_token`, offline access."),
+    ),
+    (
+        r"grant.type|(flow|jwt)\b.*not (enabled|supported|allowed)",
+        _refusal("the app does not let users sign in by a JWT.", "Enable the app's JWT Bearer Flow in Salesforce."),
+    ),
+    (
         r"inactive.org|\borg\b.*(inactive|locked|closed)|organization|trial",
         _refusal("the organization is not active.", "Ask Salesforce, or whoever looks after the organization."),
     ),
