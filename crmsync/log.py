@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,11 +122,17 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _where(exc_info: Any) -> str:
     """Class and place of an exception, without its text: that may hold data of a person."""
-    error_type, _, traceback = exc_info
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    place = f" at {traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}" if traceback is not None else ""
+    error_type, _, innermost = exc_info
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    place = f" at {innermost.tb_frame.f_code.co_filename}:{innermost.tb_lineno}" if innermost is not None else ""
     return f"{getattr(error_type, '__name__', error_type)}{place}"
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error that nobody foresaw came from, innermost call first: all that may be told of it."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
 def configure(style: str = "json", level: str = "INFO") -> None:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import cast
@@ -197,7 +196,6 @@ def _unexpected(error: Exception) -> Response | HTTPException:
     """What nobody foresaw is no reason for a sender to give up. Its text may hold data, so only its place is kept."""
     if isinstance(error, HTTPException):
         return error
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    place = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    logger.error("unexpected %s at a door", type(error).__name__, extra={"action": "bug", "place": place})
+    facts = {"action": "bug", "place": log.place_of(error)}
+    logger.error("unexpected %s at a door", type(error).__name__, extra=facts)
     return _refuse(NotStoredError())

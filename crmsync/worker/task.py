@@ -9,7 +9,6 @@ message ─▶ claim the run ─▶ body ─▶ finish            the chain goes
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -176,7 +175,8 @@ class StepTask(Task):
             self._fail(attempt, error)
         else:
             # Whatever a step did not foresee is a bug; its text may hold a customer's data, so only its place is kept.
-            _log_place(error)
+            facts = {"action": "bug", "place": log.place_of(error)}
+            logger.error("unexpected %s", type(error).__name__, extra=facts)
             bug = BugError(f"Unexpected {type(error).__name__} in {self.name}.", code=type(error).__name__)
             self._fail(attempt, bug)
 
@@ -265,9 +265,3 @@ def _telling(error: CrmsyncError, retry_in_seconds: float | None) -> CrmsyncErro
     error.retry_in_seconds = retry_in_seconds  # type: ignore[attr-defined]
     error.__cause__, error.__suppress_context__ = None, True
     return error
-
-
-def _log_place(error: BaseException) -> None:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames[-6:]))
-    logger.error("unexpected %s", type(error).__name__, extra={"action": "bug", "place": place})
