@@ -88,19 +88,19 @@ class Behaviour:
     low_stock_threshold: Decimal
     max_body_bytes: int
     workers: int
-    inventory_seconds: int = 3600
-    catch_up_seconds: int = 600
-    catch_up_grace_seconds: int = 120
-    catch_up_overlap_seconds: int = 900
-    silence_seconds: int = 3600
-    reserve_percent: int = 30
-    breaker_failures: int = 20
-    held_orders: str = "review"  # review | alert | note
-    compare_seconds: int = 60
-    look_again_seconds: float = 5.0
-    request_seconds: float = 30.0
-    database_connections: int = 5
-    keep_days: int = 90
+    inventory_seconds: int
+    catch_up_seconds: int
+    catch_up_grace_seconds: int
+    catch_up_overlap_seconds: int
+    silence_seconds: int
+    reserve_percent: int
+    breaker_failures: int
+    held_orders: str  # review | alert | note
+    compare_seconds: int
+    look_again_seconds: float
+    request_seconds: float
+    database_connections: int
+    keep_days: int
 
     @property
     def look_again(self) -> timedelta:
