@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from crmsync.domain.dead_letters import DeadLetter
 from tests.builders import NOW
 
 
@@ -47,6 +46,19 @@ class FakeVendor:
         return list(self.documents[: len(self.documents) - self.hidden])
 
 
+class AnyAccount:
+    """Owners of tokens who ask nothing."""
+
+    def mark(self, connection: str) -> str:
+        return ""
+
+    def admit(self, connection: str) -> None:
+        pass
+
+    def signed_in(self, connection: str, told: str) -> None:
+        pass
+
+
 class FakeMessenger:
     """Keeps what people were told."""
 
@@ -61,11 +73,3 @@ class FakeMessenger:
             raise self.errors.pop(0)
         self.told.append((content, occurrences, message_id))
         return "C1:171.1"
-
-
-class FakeBroker:
-    """What worker/dead_letters.py sends, without a broker."""
-
-    def __init__(self) -> None:
-        self.shown: list[DeadLetter] = []
-        self.sent: list[str] = []

@@ -77,26 +77,13 @@ class Owners(Protocol):
     def signed_in(self, connection: str, told: str) -> None: ...
 
 
-class AnyAccount:
-    """Owners who ask nothing."""
-
-    def mark(self, connection: str) -> str:
-        return ""
-
-    def admit(self, connection: str) -> None:
-        pass
-
-    def signed_in(self, connection: str, told: str) -> None:
-        pass
-
-
 class SharedTokens:
     """The token store of the connectors. A token that other credentials brought, or another account's, is not used."""
 
-    def __init__(self, store: Store, vault: Vault, owners: Owners | None = None) -> None:
+    def __init__(self, store: Store, vault: Vault, owners: Owners) -> None:
         self._store = store
         self._vault = vault
-        self._owners = owners or AnyAccount()
+        self._owners = owners
 
     def read(self, connection: str) -> AccessToken | None:
         with self._store.read() as uow:

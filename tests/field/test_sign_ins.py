@@ -30,6 +30,7 @@ from crmsync.settings import SalesforceSettings, Secret, Settings
 from crmsync.store.tables import alerts
 from crmsync.store.vault import SharedTokens, Vault
 from tests.builders import private_pem
+from tests.fakes import AnyAccount
 from tests.field.certificates import Authority
 from tests.field.raw_server import (
     CLOSE,
@@ -264,7 +265,7 @@ def test_T5__what_is_no_json_has_no_token(grant: Grant) -> None:
 
 @pytest.fixture
 def vault(services: Services, tmp_path: Path) -> SharedTokens:
-    return SharedTokens(services.store, Vault(None, tmp_path))
+    return SharedTokens(services.store, Vault(None, tmp_path), AnyAccount())
 
 
 @contextmanager

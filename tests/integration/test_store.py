@@ -20,6 +20,7 @@ from crmsync.errors import InvalidDealError, RateLimitedError, StoreUnavailableE
 from crmsync.settings import Secret
 from crmsync.store import Store, schema
 from crmsync.store.vault import SharedTokens, Vault
+from tests.fakes import AnyAccount
 
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 
@@ -328,7 +329,7 @@ def test_an_alert_is_open_once_whoever_raises_it_at_the_same_moment(store: Store
 
 @pytest.fixture
 def tokens(store: Store, tmp_path: Path) -> SharedTokens:
-    return SharedTokens(store, Vault(None, tmp_path))
+    return SharedTokens(store, Vault(None, tmp_path), AnyAccount())
 
 
 def a_token(store: Store, value: str) -> AccessToken:
@@ -377,7 +378,10 @@ def test_a_token_at_rest_can_be_read_only_with_the_key(store: Store, tokens: Sha
     assert row is not None
     assert "very secret" not in row.value
     assert (
-        SharedTokens(store, Vault(Secret("another key of thirty-two characters"), tmp_path)).read("zoho_books") is None
+        SharedTokens(store, Vault(Secret("another key of thirty-two characters"), tmp_path), AnyAccount()).read(
+            "zoho_books"
+        )
+        is None
     )
     assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0
 
