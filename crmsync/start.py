@@ -30,19 +30,18 @@ def prepared() -> Services:
     return using
 
 
-def allow_files(needed: int = FILES_NEEDED) -> int:
+def allow_files() -> None:
     """Raise this process's limit of open files as far as it may. Raises: ConfigurationError if that is too little."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    if soft != resource.RLIM_INFINITY and soft < needed:
+    if soft != resource.RLIM_INFINITY and soft < FILES_NEEDED:
         raise ConfigurationError(
-            f"This process may open {soft} files, and needs {needed}.",
+            f"This process may open {soft} files, and needs {FILES_NEEDED}.",
             advice="Raise the limit of open files (ulimit -n, LimitNOFILE= of systemd, or ulimits of the container).",
         )
-    return soft
 
 
 def _warn_of_small_room(using: Services) -> None:

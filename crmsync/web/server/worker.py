@@ -27,7 +27,6 @@ TICK_SECONDS = 0.25
 GRACE_SECONDS = 1.0  # for requests that are on their way when the worker is told to stop
 BODIES_BYTES_MAX = 64 * 1024 * 1024  # of all requests that are arriving, together
 CONNECTIONS_MAX = 1000
-FILES_WANTED = 2048
 FILES_RESERVED = 48  # for the database, the broker, logs
 
 
@@ -173,8 +172,5 @@ class Connected(httputil.HTTPServerConnectionDelegate):
 
 def connections_max() -> int:
     """As many as there are file descriptors for, and not so many that they are a burden."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(8, min(CONNECTIONS_MAX, max(soft, wanted) - FILES_RESERVED))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # as far as start.allow_files() could raise it
+    return CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else max(8, min(CONNECTIONS_MAX, soft - FILES_RESERVED))
