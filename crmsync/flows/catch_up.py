@@ -244,9 +244,12 @@ def _payment_seen(uow: UnitOfWork, payment: PaymentChange) -> Sighting:
 def _invoice_seen(uow: UnitOfWork, invoice: InvoiceChange) -> list[Sighting]:
     """One, or none where the invoice is not ours, or was read since it changed."""
     made = uow.ledger.of_document(ROLES["invoices"], "invoice", invoice.key)
-    if made is None or _is_told(uow, invoice):
+    if made is None:
         return []
-    run = uow.runs.get(made.run_id)
+    told = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice.key)
+    if _is_told(invoice, told):
+        return []
+    run, read_at = uow.runs.get(made.run_id), _read_at(told)
     return [
         Sighting(
             invoice_to_deal.FLOW,
@@ -255,25 +258,24 @@ def _invoice_seen(uow: UnitOfWork, invoice: InvoiceChange) -> list[Sighting]:
             Verdict.START,
             run.title if run else "",
             has_webhook=False,  # credit notes and write-offs are announced by none
-            is_missed=not _may_be_told(uow, invoice),
+            # Read at about the time of its change, it may have been told: two clocks can't say which came first.
+            is_missed=read_at is None or read_at <= invoice.changed_at - CLOCKS,
         )
     ]
 
 
-def _may_be_told(uow: UnitOfWork, invoice: InvoiceChange) -> bool:
-    """Whether it was read at about the time of its change, so that two clocks can't tell which came first."""
-    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice.key)
-    read = run.results.get("read_invoice") if run else None
-    return read is not None and datetime.fromisoformat(read["read_at"]) > invoice.changed_at - CLOCKS
-
-
-def _is_told(uow: UnitOfWork, invoice: InvoiceChange) -> bool:
-    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice.key)
-    read = run.results.get("read_invoice") if run else None
-    if read is None:
-        return invoice.is_untouched and run is None
+def _is_told(invoice: InvoiceChange, told: Run | None) -> bool:
+    """Whether *told*, the run that brings the invoice to its deal, has read it since it changed."""
+    read_at = _read_at(told)
+    if read_at is None:
+        return invoice.is_untouched and told is None
     # Of an equal balance another part may be paid: a payment that bounced and was written off.
-    return datetime.fromisoformat(read["read_at"]) > invoice.changed_at + CLOCKS
+    return read_at > invoice.changed_at + CLOCKS
+
+
+def _read_at(told: Run | None) -> datetime | None:
+    read = told.results.get("read_invoice") if told else None
+    return datetime.fromisoformat(read["read_at"]) if read is not None else None
 
 
 # Silence

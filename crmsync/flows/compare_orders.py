@@ -39,18 +39,15 @@ CHECKPOINT = "compare_orders.until"
 @step(FLOW, queue="background")
 def look_at_orders(attempt: Attempt) -> Mapping[str, Any]:
     """Read the orders made since the last look, and tell people of those that are gone, rejected or changed."""
-    seen = changed = 0
-    made = _made(attempt)
+    made, changed = _made(attempt), 0
     for start in range(0, len(made), AT_ONCE):
-        some = made[start : start + AT_ONCE]
         attempt.keep_alive()
-        changed += _compare(attempt, some)
-        seen += len(some)
+        changed += _compare(attempt, made[start : start + AT_ONCE])
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         uow.facts.set(CHECKPOINT, attempt.started_at.isoformat())
-    attempt.describe(title=f"Looked at {seen:,} orders, {changed:,} are not as they were made")
-    return {"seen": seen, "changed": changed, "until": attempt.started_at.isoformat()}
+    attempt.describe(title=f"Looked at {len(made):,} orders, {changed:,} are not as they were made")
+    return {"seen": len(made), "changed": changed, "until": attempt.started_at.isoformat()}
 
 
 def _made(attempt: Attempt) -> Sequence[Entry]:
