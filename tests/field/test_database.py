@@ -47,9 +47,9 @@ from crmsync.worker import dead_letters, process_faults
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
-from tests.conftest import TEST_DATABASE_URL
 from tests.fakes import FakeClock
 from tests.field.proxy import Proxy
+from tests.system import TEST_DATABASE_URL
 
 SECRET = "a secret of the Salesforce door"
 
