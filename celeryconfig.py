@@ -5,7 +5,7 @@ from __future__ import annotations
 from kombu import Exchange, Queue
 
 from crmsync.broker_address import QUEUE_ARGUMENTS, Address
-from crmsync.embedded import ensure_running
+from crmsync.embedded import embedded_url, ensure_running
 from crmsync.settings import Settings
 
 _settings = Settings.from_env()
@@ -16,7 +16,9 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name), routing_key=name, queue_arguments=QUEUE_ARGUMENTS)
 
 
-_address = _settings.broker_address or Address(ensure_running(_settings.home).url)
+if not _settings.broker_address:
+    ensure_running(_settings.home)
+_address = _settings.broker_address or Address(embedded_url(_settings.home))
 broker_url, broker_use_ssl = _address.kombu()
 broker_read_url = broker_write_url = broker_url  # Celery prefers CELERY_BROKER_URL as it is written to broker_url
 broker_connection_retry_on_startup = True

@@ -66,21 +66,6 @@ class ServerBinary:
         return f"{self.product} {self.version} ({self.origin})"
 
 
-@dataclass(frozen=True)
-class EmbeddedServer:
-    """The running server of one state directory."""
-
-    home: Path
-
-    @property
-    def url(self) -> str:
-        return embedded_url(self.home)
-
-    @property
-    def client_url(self) -> str:
-        return embedded_client_url(self.home)
-
-
 def embedded_url(home: Path) -> str:
     """The server's address as Celery and Flower write it; the same in every process."""
     return f"redis+socket://{socket_path(home)}?virtual_host=0"
@@ -124,7 +109,7 @@ def is_running(home: Path) -> bool:
         return False
 
 
-def ensure_running(home: Path, *, timeout_seconds: float = START_TIMEOUT_SECONDS) -> EmbeddedServer:
+def ensure_running(home: Path, *, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
     """Make this process a user of the server of *home*, which is started if nobody answers.
 
     The server stays at least as long as this process. Idempotent.
@@ -140,7 +125,6 @@ def ensure_running(home: Path, *, timeout_seconds: float = START_TIMEOUT_SECONDS
                 _await(lambda: is_running(home), home, timeout_seconds)
         finally:
             os.close(lock)
-    return EmbeddedServer(home)
 
 
 def command(home: Path) -> list[str]:

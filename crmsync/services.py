@@ -20,7 +20,7 @@ from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, S
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, claims, connect, is_configured
 from crmsync.domain.breaker import Breaker
-from crmsync.embedded import ensure_running
+from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema, whereabouts
@@ -282,7 +282,9 @@ def redis_link(settings: Settings, *, level: int = logging.WARNING) -> Link:
     """
 
     def opening() -> Redis:
-        return redis_client(settings.redis_address or Address(ensure_running(settings.home).client_url))
+        if not settings.redis_address:
+            ensure_running(settings.home)
+        return redis_client(settings.redis_address or Address(embedded_client_url(settings.home)))
 
     return Link(opening, level=level)
 

@@ -78,7 +78,7 @@ def test_O3__a_file_that_is_no_database_keeps_its_permissions(home: Path) -> Non
 
 def test_O3__a_process_and_its_redis_write_nothing_that_others_can_read(home: Path) -> None:
     starts = "import crmsync.web.wsgi, pathlib, sys; pathlib.Path(sys.argv[1], 'made').write_text('by whatever'); "
-    serves = "from crmsync import embedded; embedded.ensure_running(pathlib.Path(sys.argv[1])).url"
+    serves = "from crmsync import embedded; embedded.ensure_running(pathlib.Path(sys.argv[1]))"
 
     subprocess.run(
         [sys.executable, "-c", starts + serves, str(home)],
