@@ -14,10 +14,7 @@ _DECRYPT = "is encrypted: take the password off with `openssl pkey -in key.pem -
 
 # What people give instead of the key, and what they are to do.
 _MISTAKES = (
-    (
-        "BEGIN ENCRYPTED PRIVATE KEY",
-        "is encrypted: take the password off with `openssl pkey -in key.pem -out plain.pem`",
-    ),
+    ("BEGIN ENCRYPTED PRIVATE KEY", _DECRYPT),
     ("4,ENCRYPTED", _DECRYPT),
     ("BEGIN OPENSSH PRIVATE KEY", "is in OpenSSH's form: `ssh-keygen -p -m PEM -f key` turns it into PEM"),
     ("PuTTY-User-Key-File", "is in PuTTY's form: export it as PEM"),
