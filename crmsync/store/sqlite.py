@@ -6,6 +6,8 @@ import os
 import random
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +114,21 @@ def _begin(connection: Connection) -> None:
     if begin == READ:
         connection.exec_driver_sql(READ)
         return
-    raw: Any = connection.connection.driver_connection
-    if connection.info.get("synchronous") != begin:
-        raw.execute(f"PRAGMA synchronous={begin}")
-        connection.info["synchronous"] = begin
-    raw.execute("PRAGMA busy_timeout=0")
-    try:
+    with _impatient(connection, begin) as raw:
         if not _took_write_lock(raw):
             connection.exec_driver_sql(_WRITE)  # fails, in SQLAlchemy's words
+
+
+@contextmanager
+def _impatient(connection: Connection, synchronous: str) -> Iterator[sqlite3.Connection]:
+    """The driver's own connection, which does not wait for another writer meanwhile."""
+    raw: Any = connection.connection.driver_connection
+    if connection.info.get("synchronous") != synchronous:
+        raw.execute(f"PRAGMA synchronous={synchronous}")
+        connection.info["synchronous"] = synchronous
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        yield raw
     finally:
         raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
@@ -149,21 +158,17 @@ def try_to_write(connection: Connection) -> None:
 
     Raises: sqlite3.OperationalError.
     """
-    raw: Any = connection.connection.driver_connection
-    raw.execute(f"PRAGMA synchronous={QUICK}")
-    connection.info["synchronous"] = QUICK
-    raw.execute("PRAGMA busy_timeout=0")
-    try:
-        raw.execute(_WRITE)
-        raw.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('probe', '')")
-        raw.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-    finally:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK")
-        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    with _impatient(connection, QUICK) as raw:
+        try:
+            raw.execute(_WRITE)
+            raw.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('probe', '')")
+            raw.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        finally:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
 
 
 def empty_log(connection: Connection) -> None:
