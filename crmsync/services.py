@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from redis import Redis
 
 from crmsync import failpoints, log
-from crmsync.alerts.content import account_alert, outage_alert, recovery_alert
+from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
 from crmsync.connectors.auth import FreshTokens
 from crmsync.connectors.base import Catalogue, Check, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
@@ -207,11 +207,11 @@ class Services:
     def _breakers(self) -> BreakerWatch:
         pasteable = self.settings.pasteable
 
-        def opened(system: str, breaker: Breaker) -> Mapping[str, Any]:
+        def opened(system: str, breaker: Breaker) -> Content:
             command = pasteable("crmsync doctor")
             return outage_alert(system, failures=breaker.failures, reason=breaker.reason, command=command)
 
-        def closed(system: str, breaker: Breaker) -> Mapping[str, Any]:
+        def closed(system: str, breaker: Breaker) -> Content:
             since = f"{breaker.opened_at:%Y-%m-%d %H:%M} UTC"
             command = pasteable("celery -A crmsync dead-letters replay --error VendorUnavailableError")
             return recovery_alert(system, since=since, command=command)

@@ -10,6 +10,8 @@ from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
 from crmsync.plain import visible
 
+Content = Mapping[str, Any]  # as JSON: headline, facts (name and value), cause, advice, command
+
 _HEADLINES = {
     LetterKind.FAILURE: "{} is stuck",
     LetterKind.DATA: "{} must be corrected",
@@ -25,11 +27,8 @@ _ADVICE = {
 _PASSING_ADVICE = "When the cause is gone, replay it; or wait, for crmsync tries it again by itself."
 
 
-def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> dict[str, Any]:
-    """The content of an alert, as JSON: headline, facts (name and value), cause, advice, command.
-
-    *subject* is what people call what the run was for: "deal".
-    """
+def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> Content:
+    """*subject* is what people call what the run was for: "deal"."""
     named = _NAMED.get(subject, subject[:1].upper() + subject[1:])
     facts = {
         subject[:1].upper() + subject[1:]: letter.subject_key,
@@ -38,13 +37,13 @@ def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> dict
         "System": letter.system,
         "Step": f"{letter.flow}.{letter.step}",
     }
-    return {
-        "headline": _HEADLINES[letter.kind].format(named),
-        "facts": [[name, value] for name, value in facts.items() if value],
-        "cause": visible(letter.cause),
-        "advice": letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind]),
-        "command": command,
-    }
+    return _content(
+        _HEADLINES[letter.kind].format(named),
+        facts,
+        cause=visible(letter.cause),
+        advice=letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind]),
+        command=command,
+    )
 
 
 def stock_digest(
@@ -55,7 +54,7 @@ def stock_digest(
     threshold: Decimal,
     link: str,
     command: str,
-) -> dict[str, Any]:
+) -> Content:
     """What an hour of inventory has to tell: products newly low, newly refused, unknown to the ERP for the first time.
 
     *outcome* has `newly_low`, `lowest` (code and quantity, at most ten), `newly_refused` and `reasons`.
@@ -75,13 +74,13 @@ def stock_digest(
         _list("No such material", list(first_unknown), unknown),
     ]
     headline = f"{_products(outcome['newly_low'])} low on stock" if outcome["newly_low"] else "The stock has news"
-    return {
-        "headline": headline,
-        "facts": [[name, f"{count:,}"] for name, count in facts.items() if count],
-        "cause": "\n".join(filter(None, parts)),
-        "advice": f"All of them: {link}",
-        "command": command,
-    }
+    return _content(
+        headline,
+        {name: f"{count:,}" for name, count in facts.items() if count},
+        cause="\n".join(filter(None, parts)),
+        advice=f"All of them: {link}",
+        command=command,
+    )
 
 
 def _list(title: str, items: Sequence[str], count: int = 0) -> str:
@@ -93,15 +92,15 @@ def _products(count: int) -> str:
     return "1 product is" if count == 1 else f"{count:,} products are"
 
 
-def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> dict[str, Any]:
+def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> Content:
     """Events of *system* reach us by catch-up only; *last_at* is when its last webhook came, "" for never."""
-    return {
-        "headline": f"{system} sends no webhooks",
-        "facts": [["System", system], ["Last webhook", last_at or "never"], ["Found by catch-up", f"{healed:,}"]],
-        "cause": f"{system} has changed, but its webhooks do not arrive. Nothing is lost, but it comes late.",
-        "advice": "Check the automation there that sends them, its address and its secret.",
-        "command": command,
-    }
+    return _content(
+        f"{system} sends no webhooks",
+        {"System": system, "Last webhook": last_at or "never", "Found by catch-up": f"{healed:,}"},
+        cause=f"{system} has changed, but its webhooks do not arrive. Nothing is lost, but it comes late.",
+        advice="Check the automation there that sends them, its address and its secret.",
+        command=command,
+    )
 
 
 _DOORS = {
@@ -132,78 +131,79 @@ def refusal_name(door: str, reason: str) -> str:
     return f"{_DOORS.get(door, door)}: {_REASONS.get(reason, reason)}"
 
 
-def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> dict[str, Any]:
+def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> Content:
     """*totals* are doors, reasons, and how many were refused there for it until now."""
-    return {
-        "headline": "Webhooks are refused",
-        "facts": [[refusal_name(door, reason), f"{count:,} until now"] for door, reason, count in totals][:10],
-        "cause": "Calls at a door of the receiver were refused. Either a sender is not set up as crmsync is, or "
+    return _content(
+        "Webhooks are refused",
+        {refusal_name(door, reason): f"{count:,} until now" for door, reason, count in totals[:10]},
+        cause="Calls at a door of the receiver were refused. Either a sender is not set up as crmsync is, or "
         "somebody else calls.",
-        "advice": "Look each reason up under “Refused webhooks” in docs/runbook.md, and correct the sender; the log "
+        advice="Look each reason up under “Refused webhooks” in docs/runbook.md, and correct the sender; the log "
         "has the last ones. What was announced is not lost: catch-up finds it, later.",
-        "command": command,
-    }
+        command=command,
+    )
 
 
-def outage_alert(system: str, *, failures: int, reason: str = "", command: str) -> dict[str, Any]:
+def outage_alert(system: str, *, failures: int, reason: str = "", command: str) -> Content:
     """*reason*: a sentence that says why the system can't be used, and what to do; "" where it does not answer."""
     held = "crmsync holds the runs that need it and looks from time to time whether it answers again."
-    return {
-        "headline": f"{system} can't be used" if reason else f"{system} does not answer",
-        "facts": [["System", system], ["Failures in a row", f"{failures:,}"]],
-        "cause": f"{reason} {held}".strip(),
-        "advice": "Nothing is lost. Look at the system; you will hear when it answers again.",
-        "command": command,
-    }
+    return _content(
+        f"{system} can't be used" if reason else f"{system} does not answer",
+        {"System": system, "Failures in a row": f"{failures:,}"},
+        cause=f"{reason} {held}".strip(),
+        advice="Nothing is lost. Look at the system; you will hear when it answers again.",
+        command=command,
+    )
 
 
-def recovery_alert(system: str, *, since: str, command: str) -> dict[str, Any]:
-    return {
-        "headline": f"{system} answers again",
-        "facts": [["System", system], ["Did not since", since]],
-        "cause": "The runs that waited for it go on by themselves.",
-        "advice": "So do the dead letters of the outage; a replay does not wait for the next sweep.",
-        "command": command,
-    }
+def recovery_alert(system: str, *, since: str, command: str) -> Content:
+    return _content(
+        f"{system} answers again",
+        {"System": system, "Did not since": since},
+        cause="The runs that waited for it go on by themselves.",
+        advice="So do the dead letters of the outage; a replay does not wait for the next sweep.",
+        command=command,
+    )
 
 
-def held_order_alert(system: str, *, title: str, order: str, holds: str, command: str) -> dict[str, Any]:
-    facts = {"Company": title, "Order": order, "System": system}
-    return {
-        "headline": "An order is held back",
-        "facts": [[name, value] for name, value in facts.items() if value],
-        "cause": f"The order {order} was made, but {holds}. The deal is billed all the same (CRMSYNC_HELD_ORDERS).",
-        "advice": "Complete or release it in that system.",
-        "command": command,
-    }
+def held_order_alert(system: str, *, title: str, order: str, holds: str, command: str) -> Content:
+    return _content(
+        "An order is held back",
+        {"Company": title, "Order": order, "System": system},
+        cause=f"The order {order} was made, but {holds}. The deal is billed all the same (CRMSYNC_HELD_ORDERS).",
+        advice="Complete or release it in that system.",
+        command=command,
+    )
 
 
-def changed_order_alert(
-    system: str, *, deal: str, title: str, order: str, problem: str, command: str
-) -> dict[str, Any]:
-    facts = {"Deal": deal, "Company": title, "Order": order, "System": system}
-    return {
-        "headline": "An order is not as it was made",
-        "facts": [[name, value] for name, value in facts.items() if value],
-        "cause": f"{system} confirmed the order {order}, but it {problem}.",
-        "advice": "Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
-        "command": command,
-    }
+def changed_order_alert(system: str, *, deal: str, title: str, order: str, problem: str, command: str) -> Content:
+    return _content(
+        "An order is not as it was made",
+        {"Deal": deal, "Company": title, "Order": order, "System": system},
+        cause=f"{system} confirmed the order {order}, but it {problem}.",
+        advice="Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
+        command=command,
+    )
 
 
-def account_alert(refusal: Refusal, *, command: str) -> dict[str, Any]:
-    return {
-        "headline": f"{refusal.system} is another account now",
-        "facts": [["System", refusal.system]],
-        "cause": f"{refusal.sentence} Nothing is read or written there until that is settled; its runs wait.",
-        "advice": refusal.advice,
-        "command": command,
-    }
+def account_alert(refusal: Refusal, *, command: str) -> Content:
+    return _content(
+        f"{refusal.system} is another account now",
+        {"System": refusal.system},
+        cause=f"{refusal.sentence} Nothing is read or written there until that is settled; its runs wait.",
+        advice=refusal.advice,
+        command=command,
+    )
 
 
-def watch_alert(headline: str, *, cause: str, advice: str, command: str) -> dict[str, Any]:
+def watch_alert(headline: str, *, cause: str, advice: str, command: str) -> Content:
     """What is wrong with crmsync itself, and not with a run or a system."""
-    return {"headline": headline, "facts": [], "cause": cause, "advice": advice, "command": command}
+    return _content(headline, {}, cause=cause, advice=advice, command=command)
+
+
+def _content(headline: str, facts: Mapping[str, str], *, cause: str, advice: str, command: str) -> Content:
+    known = [[name, value] for name, value in facts.items() if value]
+    return {"headline": headline, "facts": known, "cause": cause, "advice": advice, "command": command}
 
 
 def as_text(content: Mapping[str, Any], occurrences: int) -> str:

@@ -7,9 +7,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from crmsync.alerts.content import refusal_alert
+from crmsync.alerts.content import Content, refusal_alert
 from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.store.refusals import Refused
@@ -69,7 +68,7 @@ class Refusals:
             if any(reason not in QUIET for _, reason in counts):
                 uow.alerts.add(ALERT, self._alert(uow.refusals.totals()))
 
-    def _alert(self, totals: Sequence[Refused]) -> dict[str, Any]:
+    def _alert(self, totals: Sequence[Refused]) -> Content:
         told = [(each.door, each.reason, each.count) for each in totals if each.reason not in QUIET]
         return refusal_alert(told, command=self._settings.pasteable("crmsync doctor"))
 

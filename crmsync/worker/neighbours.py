@@ -10,7 +10,7 @@ import logging
 import uuid
 from typing import Any
 
-from crmsync.alerts.content import watch_alert
+from crmsync.alerts.content import Content, watch_alert
 from crmsync.connectors.redis_link import NoRedisError
 from crmsync.services import Services
 from crmsync.worker import watch
@@ -57,7 +57,7 @@ class Neighbours:
         return int(count) - (score > self._since)
 
 
-def _alert(using: Services) -> watch.Content:
+def _alert(using: Services) -> Content:
     return watch_alert(
         "Another installation uses this Redis",
         cause="The workers of two installations take each other's messages. Nothing is lost, but all is late.",

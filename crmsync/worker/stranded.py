@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
-from crmsync.alerts.content import watch_alert
+from crmsync.alerts.content import Content, watch_alert
 from crmsync.domain.runs import Run
 from crmsync.services import services
 from crmsync.store import Store, UnitOfWork
@@ -49,7 +49,7 @@ def _goes_on(uow: UnitOfWork, run_id: str) -> bool:
     return run is None or not run.status.is_active or is_known(run)
 
 
-def _alert(run: Run) -> Mapping[str, object]:
+def _alert(run: Run) -> Content:
     command = services().settings.pasteable(f"crmsync runs show {run.id}")
     if not run.flow or not isinstance(run.results, Mapping):
         return watch_alert(

@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from crmsync.alerts import delivery
-from crmsync.alerts.content import watch_alert
+from crmsync.alerts.content import Content, watch_alert
 from crmsync.domain.watch import Signs, age, is_late, nobody_takes_runs, patience
 from crmsync.services import Services
 from crmsync.settings import Settings
@@ -18,8 +17,6 @@ from crmsync.store import UnitOfWork
 logger = logging.getLogger(__name__)
 
 _started = time.monotonic()
-
-Content = Mapping[str, Any]  # of an alert
 
 WORKER, SWEEP, BEAT = "seen.worker", "seen.sweep", "seen.beat"
 
