@@ -111,9 +111,20 @@ class ConfigurationError(CrmsyncError):
 class NotNowError(CrmsyncError):
     """The step can't run yet; it comes back by itself."""
 
-    def __init__(self, message: str | None = None, *, wait_seconds: float = 1.0, system: str | None = None) -> None:
-        super().__init__(message, system=system)
-        self.wait_seconds = wait_seconds
+    wait_seconds = 1.0
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        wait_seconds: float | None = None,
+        system: str | None = None,
+        code: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message, system=system, code=code, advice=advice)
+        if wait_seconds is not None:
+            self.wait_seconds = wait_seconds
 
 
 class OutcomeSettlingError(NotNowError):
@@ -131,11 +142,7 @@ class BusyError(NotNowError):
 class OtherAccountError(NotNowError):
     """The credentials belong to another account than everything that the store remembers."""
 
-    def __init__(
-        self, message: str | None = None, *, wait_seconds: float = 300.0, system: str | None = None, advice: str = ""
-    ) -> None:
-        super().__init__(message, wait_seconds=wait_seconds, system=system)
-        self.advice = advice
+    wait_seconds = 300.0
 
 
 class WaitsForOtherRunError(NotNowError):
@@ -146,19 +153,7 @@ class ProcessFaultError(NotNowError):
     """The machine that crmsync runs on lacks something; the runs wait until it is there."""
 
     is_definite = False  # it may come after the call that it belongs to
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        wait_seconds: float = 10.0,
-        system: str | None = None,
-        code: str | None = None,
-        advice: str | None = None,
-    ) -> None:
-        super().__init__(message, wait_seconds=wait_seconds, system=system)
-        self.code = code
-        self.advice = advice
+    wait_seconds = 10.0
 
 
 class StoreUnavailableError(ProcessFaultError):
