@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from crmsync.errors import ConfigurationError
@@ -16,6 +17,8 @@ from crmsync.needs import WITHHELD
 from crmsync.private_key import UnusableKeyError, normal_pem, text_of
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+Value = TypeVar("Value")
+
 _FILE_BYTES_MAX = 65_536
 _QUOTES = ("''", '""', "“”", "‘’", "``")
 
@@ -157,6 +160,15 @@ class Reader:
         """The items of a list, between commas, semicolons or blanks; line breaks, as YAML writes them, are blanks."""
         return [item for item in re.split(r"[\s,;]+", self._written(name)) if item]
 
+    def codes(
+        self, name: str, default: str = "", *, code: str = r"\w{1,4}", example: str = "1010, 1020"
+    ) -> tuple[str, ...]:
+        """A list of which each item is of the form *code*."""
+        found = tuple(self.listed(name) or filter(None, [default]))
+        if not all(re.fullmatch(code, each) for each in found):
+            self.problems[name] = f"expected codes separated by commas or blanks, such as {example}"
+        return found
+
     def required(self, name: str) -> str:
         value = self.raw(name)
         if not value:
@@ -170,6 +182,9 @@ class Reader:
             self.problems.setdefault(name, f"expected a number from {minimum} to {maximum}, such as {default}")
             return Decimal(default)
         return Decimal(default) if value is None else value
+
+    def seconds(self, name: str, default: str, *, minimum: str = "0", maximum: str) -> float:
+        return float(self.number(name, default, minimum=minimum, maximum=maximum))
 
     def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int) -> int:
         text = self.raw(name)
@@ -222,6 +237,28 @@ class Reader:
         if parts.scheme == "http" and parts.hostname not in THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
             return "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
         return ""
+
+
+def read(how: Callable[[Reader], Value]) -> Value:
+    """A field of settings, and *how* it is read. Left out where they are made by hand, it is as if nothing were set."""
+    made: Any = field(default_factory=lambda: how(Reader({})), metadata={"how": how})
+    return cast(Value, made)
+
+
+class _Fields:
+    """The methods of a Reader, each of which declares a field that is read so."""
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        return lambda *args, **options: read(lambda reader: getattr(reader, method)(*args, **options))
+
+
+env = cast(Reader, _Fields())  # to the types, a field is what it will hold
+
+
+def read_into(kind: type[Value], reader: Reader) -> Value:
+    """The settings of *kind*, a dataclass; *reader* remembers what is wrong with them."""
+    declared: Any = fields(cast(Any, kind))
+    return kind(**{each.name: each.metadata["how"](reader) for each in declared})
 
 
 def _split(url: str) -> SplitResult | None:

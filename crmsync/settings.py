@@ -15,7 +15,7 @@ from pathlib import Path
 
 from crmsync.broker_address import Address, address_of, read_ca_file, read_url
 from crmsync.database_address import problem_of
-from crmsync.environment import Reader, Secret, instant_of
+from crmsync.environment import Reader, Secret, env, instant_of, read, read_into
 from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
 from crmsync.system_settings import (
@@ -51,10 +51,10 @@ __all__ = [
 class SlackSettings:
     """Where alerts go: an incoming webhook, or a bot and its channel. Neither: the log and the control tower."""
 
-    webhook_url: Secret | None
-    bot_token: Secret | None
-    channel: str
-    api_url: str
+    webhook_url: Secret | None = env.secret_url("SLACK_WEBHOOK_URL")
+    bot_token: Secret | None = env.optional_secret("SLACK_BOT_TOKEN")
+    channel: str = env.text("SLACK_CHANNEL")
+    api_url: str = read(lambda reader: reader.url("SLACK_API_URL", "https://slack.com/api") + "/")
 
     @property
     def is_on(self) -> bool:
@@ -68,39 +68,41 @@ class SlackSettings:
 
 @dataclass(frozen=True, slots=True)
 class FlowerSettings:
-    address: str
-    port: int
-    basic_auth: Secret | None  # user:password; None: the control tower's
+    basic_auth: Secret | None = read(lambda reader: _logins(reader))  # user:password; None: the control tower's
+    address: str = env.text("FLOWER_ADDRESS", "127.0.0.1")
+    port: int = env.integer("FLOWER_PORT", 5555, minimum=1, maximum=65535)
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    max_retries: int
-    retry_backoff_seconds: float
-    lease_seconds: float
-    sweep_seconds: float
-    settle_seconds: float
-    call_seconds: float
-    max_starts: int
-    payment_terms_days: int
-    send_on_create: bool
-    default_currency: str
-    low_stock_threshold: Decimal
-    max_body_bytes: int
-    workers: int
-    inventory_seconds: int
-    catch_up_seconds: int
-    catch_up_grace_seconds: int
-    catch_up_overlap_seconds: int
-    silence_seconds: int
-    reserve_percent: int
-    breaker_failures: int
-    held_orders: str  # review | alert | note
-    compare_seconds: int
-    look_again_seconds: float
-    request_seconds: float
-    database_connections: int
-    keep_days: int
+    lease_seconds: float = read(lambda reader: float(_lease_seconds(reader)))
+    max_retries: int = env.integer("CRMSYNC_MAX_RETRIES", 3, maximum=20)
+    retry_backoff_seconds: float = env.seconds("CRMSYNC_RETRY_BACKOFF_SECONDS", "2", maximum="3600")
+    sweep_seconds: float = env.seconds("CRMSYNC_SWEEP_SECONDS", "15", minimum="0.5", maximum="3600")
+    settle_seconds: float = env.seconds("CRMSYNC_SETTLE_SECONDS", "30", maximum="86400")
+    call_seconds: float = read(lambda reader: float(_call_seconds(reader)))
+    max_starts: int = env.integer("CRMSYNC_MAX_STARTS", 5, minimum=1, maximum=1000)
+    payment_terms_days: int = env.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650)
+    send_on_create: bool = env.flag("CRMSYNC_SEND_ON_CREATE")
+    default_currency: str = env.text("CRMSYNC_DEFAULT_CURRENCY", pattern="[A-Z]{3}", expected="a code such as USD")
+    low_stock_threshold: Decimal = env.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10", maximum="999999999")
+    max_body_bytes: int = env.integer("CRMSYNC_MAX_BODY_BYTES", 1_048_576, minimum=1024, maximum=104_857_600)
+    workers: int = env.integer("CRMSYNC_WORKERS", 2, minimum=1, maximum=64)
+    inventory_seconds: int = env.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000)
+    catch_up_seconds: int = env.integer("CRMSYNC_CATCH_UP_SECONDS", 600, maximum=2_592_000)
+    catch_up_grace_seconds: int = env.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120, maximum=86_400)
+    catch_up_overlap_seconds: int = env.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900, maximum=2_592_000)
+    silence_seconds: int = env.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000)
+    request_seconds: float = env.seconds("CRMSYNC_REQUEST_SECONDS", "30", minimum="1", maximum="600")
+    look_again_seconds: float = env.seconds("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")
+    held_orders: str = env.text(
+        "CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"
+    )
+    compare_seconds: int = env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000)
+    breaker_failures: int = env.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000)
+    keep_days: int = env.integer("CRMSYNC_KEEP_DAYS", 90, maximum=36_500)
+    database_connections: int = env.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100)
+    reserve_percent: int = env.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95)
 
     @property
     def look_again(self) -> timedelta:
@@ -116,30 +118,35 @@ class Behaviour:
 class Settings:
     """Everything that the environment decides. A vendor that is not configured is None."""
 
-    home: Path
-    database_url: str
-    redis_url: str  # "" means: the embedded server of *home*
-    broker_url: str  # "" means: redis_url
-    broker_ca_file: str
-    secret_key: Secret | None
-    tower_password: Secret | None
-    metrics_token: Secret | None
-    host: str
-    port: int
-    admin_host: str
-    admin_port: int  # 0: the private pages are on the same port as the doors
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
-    public_url: str
-    log_style: str
-    log_level: str
-    failpoints: Path | None  # where `crmsync prove` says what to kill
-    go_live: datetime | None
-    behaviour: Behaviour
-    slack: SlackSettings
-    flower: FlowerSettings
-    salesforce: SalesforceSettings | None
-    sap: SapSettings | None
-    zoho_books: ZohoBooksSettings | None
+    home: Path = read(lambda reader: _home(reader))
+    database_url: str = read(lambda reader: _database_url(reader, _home(reader)))
+    # "" means: the embedded server of *home*; for the broker: redis_url.
+    redis_url: str = read(lambda reader: read_url(reader, "REDIS_URL", ("redis", "rediss", "unix")))
+    broker_url: str = read(
+        lambda reader: read_url(reader, "CELERY_BROKER_URL", ("redis", "rediss", "redis+socket", "amqp", "amqps"))
+    )
+    broker_ca_file: str = read(lambda reader: read_ca_file(reader))
+    secret_key: Secret | None = env.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32)
+    metrics_token: Secret | None = env.optional_secret("CRMSYNC_METRICS_TOKEN", minimum_length=MINIMUM_SECRET_LENGTH)
+    tower_password: Secret | None = env.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH)
+    host: str = env.text("CRMSYNC_HOST", "127.0.0.1")
+    port: int = env.integer("PORT", 8000, minimum=1, maximum=65535)
+    admin_host: str = read(lambda reader: reader.text("CRMSYNC_ADMIN_HOST") or reader.text("CRMSYNC_HOST", "127.0.0.1"))
+    admin_port: int = read(lambda reader: _admin_port(reader))  # 0: the private pages are on the same port as the doors
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = read(
+        lambda reader: _networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1")
+    )
+    public_url: str = env.url("CRMSYNC_PUBLIC_URL")
+    log_style: str = env.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console")
+    log_level: str = env.text("CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR")
+    failpoints: Path | None = env.folder("CRMSYNC_FAILPOINTS")  # where `crmsync prove` says what to kill
+    go_live: datetime | None = env.instant("CRMSYNC_GO_LIVE")
+    behaviour: Behaviour = read(lambda reader: _behaviour(reader))
+    slack: SlackSettings = read(lambda reader: _slack(reader))
+    flower: FlowerSettings = read(lambda reader: read_into(FlowerSettings, reader))
+    salesforce: SalesforceSettings | None = read(lambda reader: read_salesforce(reader))
+    sap: SapSettings | None = read(lambda reader: read_sap(reader))
+    zoho_books: ZohoBooksSettings | None = read(lambda reader: read_zoho_books(reader))
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -193,33 +200,7 @@ def default_home(env: Mapping[str, str]) -> Path:
 
 def _read(reader: Reader) -> Settings:
     reader.flag("CRMSYNC_ALLOW_HTTP")  # checked even where no address asks for it
-    home = _home(reader)
-    return Settings(
-        home=home,
-        database_url=_database_url(reader, home),
-        redis_url=read_url(reader, "REDIS_URL", ("redis", "rediss", "unix")),
-        broker_url=read_url(reader, "CELERY_BROKER_URL", ("redis", "rediss", "redis+socket", "amqp", "amqps")),
-        broker_ca_file=read_ca_file(reader),
-        secret_key=reader.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32),
-        metrics_token=reader.optional_secret("CRMSYNC_METRICS_TOKEN", minimum_length=MINIMUM_SECRET_LENGTH),
-        tower_password=reader.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH),
-        host=reader.text("CRMSYNC_HOST", "127.0.0.1"),
-        port=reader.integer("PORT", 8000, minimum=1, maximum=65535),
-        admin_host=reader.text("CRMSYNC_ADMIN_HOST") or reader.text("CRMSYNC_HOST", "127.0.0.1"),
-        admin_port=_admin_port(reader),
-        trusted_proxies=_networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1"),
-        public_url=reader.url("CRMSYNC_PUBLIC_URL"),
-        log_style=reader.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console"),
-        log_level=reader.text("CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR"),
-        failpoints=reader.folder("CRMSYNC_FAILPOINTS"),
-        go_live=reader.instant("CRMSYNC_GO_LIVE"),
-        behaviour=_behaviour(reader),
-        slack=_slack(reader),
-        flower=_flower(reader),
-        salesforce=read_salesforce(reader),
-        sap=read_sap(reader),
-        zoho_books=read_zoho_books(reader),
-    )
+    return read_into(Settings, reader)
 
 
 def _admin_port(reader: Reader) -> int:
@@ -263,39 +244,7 @@ def _database_url(reader: Reader, home: Path) -> str:
 
 
 def _behaviour(reader: Reader) -> Behaviour:
-    lease_seconds = reader.number("CRMSYNC_LEASE_SECONDS", "60", minimum="1", maximum="3600")
-    # A call must end well within the lease: two fit into one.
-    call_seconds = min(Decimal(25), lease_seconds * Decimal("0.4"))
-    behaviour = Behaviour(
-        max_retries=reader.integer("CRMSYNC_MAX_RETRIES", 3, maximum=20),
-        retry_backoff_seconds=float(reader.number("CRMSYNC_RETRY_BACKOFF_SECONDS", "2", maximum="3600")),
-        lease_seconds=float(lease_seconds),
-        sweep_seconds=float(reader.number("CRMSYNC_SWEEP_SECONDS", "15", minimum="0.5", maximum="3600")),
-        settle_seconds=float(reader.number("CRMSYNC_SETTLE_SECONDS", "30", maximum="86400")),
-        call_seconds=float(reader.number("CRMSYNC_CALL_SECONDS", str(call_seconds), minimum="0.1", maximum="1620")),
-        max_starts=reader.integer("CRMSYNC_MAX_STARTS", 5, minimum=1, maximum=1000),
-        payment_terms_days=reader.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650),
-        send_on_create=reader.flag("CRMSYNC_SEND_ON_CREATE"),
-        default_currency=reader.text("CRMSYNC_DEFAULT_CURRENCY", pattern="[A-Z]{3}", expected="a code such as USD"),
-        low_stock_threshold=reader.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10", maximum="999999999"),
-        max_body_bytes=reader.integer("CRMSYNC_MAX_BODY_BYTES", 1_048_576, minimum=1024, maximum=104_857_600),
-        workers=reader.integer("CRMSYNC_WORKERS", 2, minimum=1, maximum=64),
-        inventory_seconds=reader.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000),
-        catch_up_seconds=reader.integer("CRMSYNC_CATCH_UP_SECONDS", 600, maximum=2_592_000),
-        catch_up_grace_seconds=reader.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120, maximum=86_400),
-        catch_up_overlap_seconds=reader.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900, maximum=2_592_000),
-        silence_seconds=reader.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
-        request_seconds=float(reader.number("CRMSYNC_REQUEST_SECONDS", "30", minimum="1", maximum="600")),
-        look_again_seconds=float(reader.number("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")),
-        held_orders=reader.text(
-            "CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"
-        ),
-        compare_seconds=reader.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000),
-        breaker_failures=reader.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000),
-        keep_days=reader.integer("CRMSYNC_KEEP_DAYS", 90, maximum=36_500),
-        database_connections=reader.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100),
-        reserve_percent=reader.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95),
-    )
+    behaviour = read_into(Behaviour, reader)
     if behaviour.catch_up_overlap_seconds <= behaviour.catch_up_grace_seconds:
         reader.problems["CRMSYNC_CATCH_UP_OVERLAP_SECONDS"] = "must be more than CRMSYNC_CATCH_UP_GRACE_SECONDS"
     if behaviour.call_seconds > 0.45 * behaviour.lease_seconds:
@@ -303,25 +252,26 @@ def _behaviour(reader: Reader) -> Behaviour:
     return behaviour
 
 
+def _lease_seconds(reader: Reader) -> Decimal:
+    return reader.number("CRMSYNC_LEASE_SECONDS", "60", minimum="1", maximum="3600")
+
+
+def _call_seconds(reader: Reader) -> Decimal:
+    """A call must end well within the lease: two fit into one."""
+    default = min(Decimal(25), _lease_seconds(reader) * Decimal("0.4"))
+    return reader.number("CRMSYNC_CALL_SECONDS", str(default), minimum="0.1", maximum="1620")
+
+
 def _slack(reader: Reader) -> SlackSettings:
-    slack = SlackSettings(
-        webhook_url=reader.secret_url("SLACK_WEBHOOK_URL"),
-        bot_token=reader.optional_secret("SLACK_BOT_TOKEN"),
-        channel=reader.text("SLACK_CHANNEL"),
-        api_url=reader.url("SLACK_API_URL", "https://slack.com/api") + "/",
-    )
+    slack = read_into(SlackSettings, reader)
     if slack.bot_token and not slack.channel:
         reader.problems["SLACK_CHANNEL"] = "is missing: SLACK_BOT_TOKEN needs a channel"
     return slack
 
 
-def _flower(reader: Reader) -> FlowerSettings:
+def _logins(reader: Reader) -> Secret | None:
     basic_auth = reader.optional_secret("FLOWER_BASIC_AUTH")
     is_given = basic_auth is not None and not basic_auth.is_withheld
     if basic_auth is not None and is_given and not re.fullmatch(r"[^:,]+:[^,]+(,[^:,]+:[^,]+)*", basic_auth.reveal()):
         reader.problems.setdefault("FLOWER_BASIC_AUTH", "expected user:password, with neither of them empty")
-    return FlowerSettings(
-        address=reader.text("FLOWER_ADDRESS", "127.0.0.1"),
-        port=reader.integer("FLOWER_PORT", 5555, minimum=1, maximum=65535),
-        basic_auth=basic_auth,
-    )
+    return basic_auth
