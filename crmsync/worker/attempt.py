@@ -59,6 +59,11 @@ class Attempt:
         """What people should see of this run: no person's name."""
         self.title, self.amount, self.currency = title, amount, currency
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """As the store takes it; None leaves what people saw before."""
+        return {"title": self.title, "amount": self.amount, "currency": self.currency}
+
     def record_progress(self, **progress: Any) -> None:
         """Show how far a long step is, and keep its lease. Raises: LeaseLostError."""
         seconds = self.services.settings.behaviour.lease_seconds

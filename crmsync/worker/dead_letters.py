@@ -44,7 +44,7 @@ def bury(attempt: Attempt, error: CrmsyncError) -> bool:
     """End the run as a dead letter, tell people, show it on the queue. False if the run is another worker's by now."""
     with attempt.services.store.begin() as uow:
         attempt.record_confirmed(uow)
-        if not uow.runs.stop(attempt.run, title=attempt.title, amount=attempt.amount, currency=attempt.currency):
+        if not uow.runs.stop(attempt.run, **attempt.described):
             return False
         uow.history.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))
         letter, is_news = uow.dead_letters.add(attempt.run, error, sealed_words=_sealed_words(attempt, error))

@@ -187,24 +187,17 @@ class StepTask(Task):
             raise BugError(f"The step was started {limit} times and never came to an end.", code="LostWorker")
 
     def _finish(self, attempt: Attempt, learned: Mapping[str, Any]) -> None:
-        run = attempt.run
+        run, behaviour = attempt.run, attempt.services.settings.behaviour
         undone = self.flow.undone({**run.results, self.step: learned})
-        goes_round = False
-        pause = timedelta(0) if self.flow.is_background else attempt.services.settings.behaviour.look_again
+        pause = timedelta(0) if self.flow.is_background else behaviour.look_again
         with attempt.services.store.begin(durable=False) as uow:
             attempt.record_confirmed(uow)
-            queued_until = uow.now + attempt.services.settings.behaviour.queued_for
+            queued_until = uow.now + behaviour.queued_for
+            next_step = undone[0] if undone else None
             is_ours = uow.runs.finish_step(
-                run,
-                learned,
-                next_step=undone[0] if undone else None,
-                queued_until=queued_until,
-                title=attempt.title,
-                amount=attempt.amount,
-                currency=attempt.currency,
+                run, learned, next_step=next_step, queued_until=queued_until, **attempt.described
             )
-            if not is_ours and not undone:
-                goes_round = self._go_round(uow, run, pause, queued_until)
+            goes_round = not is_ours and not undone and self._go_round(uow, run, pause, queued_until)
             if is_ours or goes_round:
                 uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
             if is_ours and not undone:
