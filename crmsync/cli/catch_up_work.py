@@ -10,15 +10,12 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
-
 from crmsync import log
 from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.flows.catch_up import Seen, Sighting
 from crmsync.services import ROLES, Services
-from crmsync.store.tables import deliveries
 
 LOOK_BACK = timedelta(hours=24)
 CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
@@ -156,10 +153,8 @@ def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
 
 def _is_started(using: Services, sighting: Sighting) -> bool:
     """Whether catch-up has started this very change before; heal() would not start it again."""
-    change = f"{sighting.key}:{sighting.changed_at.isoformat()}"  # as heal() counts it
-    query = select(deliveries.c.id).where(deliveries.c.source == sighting.source, deliveries.c.event_key == change)
     with using.store.read() as uow:
-        return uow.connection.execute(query).first() is not None
+        return uow.deliveries.has(sighting.source, sighting.event_key)
 
 
 def start(using: Services, missed: Sequence[Missed], advance: Advance) -> Iterator[int]:

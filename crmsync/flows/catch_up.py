@@ -75,6 +75,11 @@ class Sighting:
         """The name under which it is counted."""
         return source_of(self.flow)
 
+    @property
+    def event_key(self) -> str:
+        """The name under which this very change is counted: it is started once."""
+        return f"{self.key}:{self.changed_at.isoformat()}"
+
 
 Change = TypeVar("Change")
 Seen = Callable[[Services, datetime, datetime], Iterator[Sequence[Sighting]]]
@@ -171,8 +176,8 @@ def _count(uow: UnitOfWork, sightings: Sequence[Sighting]) -> None:
 
 def _start(using: Services, uow: UnitOfWork, sighting: Sighting, correlation_id: str) -> Awake | None:
     """The run to ring, if nobody has started it for this change. What may have been announced counts as received."""
-    change = f"{sighting.key}:{sighting.changed_at.isoformat()}"
-    if not uow.deliveries.add(sighting.source, sighting.key, event_key=change, is_healed=sighting.is_missed):
+    is_healed, event_key = sighting.is_missed, sighting.event_key
+    if not uow.deliveries.add(sighting.source, sighting.key, event_key=event_key, is_healed=is_healed):
         return None
     queued_for = using.settings.behaviour.queued_for
     return waking.wake(uow, sighting.flow, sighting.key, correlation_id=correlation_id, queued_for=queued_for)

@@ -33,6 +33,10 @@ class Deliveries(Rows):
             },
         )
 
+    def has(self, source: str, event_key: str) -> bool:
+        query = select(deliveries.c.id).where(deliveries.c.source == source, deliveries.c.event_key == event_key)
+        return self._connection.execute(query).first() is not None
+
     def last_received_at(self, source: str, subject_key: str | None = None) -> datetime | None:
         """When *source* sent its last webhook (of *subject_key*)."""
         query = select(deliveries.c.received_at).where(deliveries.c.source == source)
