@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from crmsync.cli import screen
@@ -41,21 +41,6 @@ def deal_of(run: Run) -> str:
     return str(run.results.get("read_invoice", {}).get("deal", ""))
 
 
-def newest(uow: UnitOfWork, *, limit: int, status: str | None, flow: str | None, without: Collection[str]) -> list[Run]:
-    """The newest runs, of *flow* only or of all flows but those *without*."""
-    from sqlalchemy import select
-
-    from crmsync.store.runs import run_of
-    from crmsync.store.tables import runs
-
-    query = select(runs).where(runs.c.flow.not_in(without)).order_by(runs.c.created_at.desc()).limit(limit)
-    if flow:
-        query = query.where(runs.c.flow == flow)
-    if status:
-        query = query.where(runs.c.status == status)
-    return [run_of(row) for row in uow.connection.execute(query)]
-
-
 def steps_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
     """The last lines of the run's history, oldest first; *seconds* is how long the attempt took."""
     return [
@@ -66,7 +51,7 @@ def steps_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
             "seconds": round((row.at - row.started_at).total_seconds(), 3) if row.started_at else None,
             "detail": row.detail,
         }
-        for row in uow.history.of_run(run_id)[-LINES_SHOWN:]
+        for row in uow.history.of_run(run_id, last=LINES_SHOWN)
     ]
 
 

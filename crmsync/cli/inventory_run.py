@@ -27,7 +27,7 @@ from crmsync.services import ROLES, Services
 from crmsync.worker import waking
 
 if TYPE_CHECKING:
-    from crmsync.store import Store, UnitOfWork
+    from crmsync.store import Store
 
 FLOW = inventory.FLOW
 LOOK_SECONDS = 0.2
@@ -195,7 +195,7 @@ def _waiting(using: Services, run: Run) -> str:
     if not run.status.is_active or run.is_leased(now) or run.due_at <= now:
         return ""
     with using.store.read() as uow:
-        said = [line.detail for line in uow.history.of_run(run.id)[-1:] if line.event in ("waiting", "retry")]
+        said = [line.detail for line in uow.history.of_run(run.id, last=1) if line.event in ("waiting", "retry")]
     return " ".join([*said, f"Goes on at {run.due_at:%H:%M:%S} UTC."])
 
 
@@ -290,7 +290,7 @@ def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[st
     """What the store knows of the stock: counts, the *chosen* lists, and the flow's only run."""
     with store.read() as uow:
         run, counts = uow.runs.of_subject(FLOW.name, FLOW.name), uow.products.counts()
-        done = _last_done(uow, run) if run else None
+        done = uow.history.last_end(FLOW.name, FLOW.steps[-1])
         lists = {which: [_item(row) for row in uow.products.listed(which, limit=limit)] for which in chosen}
     return {
         "last_run": None if run is None else outcome_of(run, counts) | {"updated_at": run.updated_at},
@@ -299,12 +299,6 @@ def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[st
         "counts": dict(counts._mapping),
         "lists": lists,
     }
-
-
-def _last_done(uow: UnitOfWork, run: Run) -> Any:
-    """The line of the run's history that ended it last."""
-    lines = reversed(uow.history.of_run(run.id))
-    return next((line for line in lines if (line.step, line.event) == (FLOW.steps[-1], "done")), None)
 
 
 def _item(row: Any) -> Mapping[str, Any]:

@@ -37,7 +37,7 @@ def list_(*, status: str | None, flow: str | None, with_background: bool, limit:
     only = _flow_named(flow) if flow else None
     hidden = () if only or with_background else _background()
     with open_services().store.read() as uow:
-        newest = history.newest(uow, limit=limit, status=status, flow=only, without=hidden)
+        newest = uow.runs.newest(limit=limit, status=status, flow=only, without=hidden)
         found = [_summary(run, uow) for run in newest]
     if as_json:
         screen.print_json(found)

@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 
 from crmsync.domain.runs import Run
 from crmsync.store.rows import Rows
-from crmsync.store.tables import history
+from crmsync.store.tables import history, runs
 
 _NOTE = history.insert()  # built once: it runs for every step of every deal
 
@@ -40,5 +40,19 @@ class History(Rows):
         """Drop old lines of a run that repeats for ever."""
         self._connection.execute(history.delete().where(history.c.run_id == run_id, history.c.at < before))
 
-    def of_run(self, run_id: str) -> Sequence[Row[Any]]:
-        return self._connection.execute(select(history).where(history.c.run_id == run_id).order_by(history.c.id)).all()
+    def of_run(self, run_id: str, *, last: int | None = None) -> Sequence[Row[Any]]:
+        """The lines of the run, or only its *last* ones; oldest first."""
+        query = select(history).where(history.c.run_id == run_id).order_by(history.c.id.desc()).limit(last)
+        return self._connection.execute(query).all()[::-1]
+
+    def last_end(self, flow: str, last_step: str) -> Row[Any] | None:
+        """The line with which the only run of *flow* came to its end the last time."""
+        query = (
+            select(history)
+            .join(runs, runs.c.id == history.c.run_id)
+            .where(runs.c.flow == flow, runs.c.subject_key == flow)
+            .where(history.c.step == last_step, history.c.event == "done")
+            .order_by(history.c.id.desc())
+            .limit(1)
+        )
+        return self._connection.execute(query).first()

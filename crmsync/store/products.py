@@ -152,6 +152,11 @@ class Products(Rows):
         order = (cast(products.c.held_available, Float), products.c.code) if which == "low" else (products.c.code,)
         return self._connection.execute(query.order_by(*order).limit(limit)).all()
 
+    def like(self, text: str, *, limit: int) -> Sequence[Row[Any]]:
+        """Products whose codes contain *text*."""
+        query = select(products).where(products.c.code.icontains(text, autoescape=True))
+        return self._connection.execute(query.order_by(products.c.code).limit(limit)).all()
+
     def _in_chunks(self, statement: Any, parameters: Iterable[Mapping[str, Any]]) -> None:
         waiting = iter(parameters)
         while chunk := list(islice(waiting, CHUNK)):

@@ -241,11 +241,16 @@ class Runs(Rows):
         """A message for the run was sent (or, None, could not be)."""
         self._connection.execute(update(runs).where(runs.c.id == run_id).values(queued_until=until))
 
-    def newest(self, *, limit: int, status: str | None = None) -> list[Run]:
-        query = select(runs).order_by(runs.c.created_at.desc()).limit(limit)
-        return [
-            run_of(row) for row in self._connection.execute(query.where(runs.c.status == status) if status else query)
-        ]
+    def newest(
+        self, *, limit: int, status: str | None = None, flow: str | None = None, without: Collection[str] = ()
+    ) -> list[Run]:
+        """The newest runs, of *flow* only or of all flows but those *without*."""
+        query = select(runs).where(runs.c.flow.not_in(without)).order_by(runs.c.created_at.desc()).limit(limit)
+        if flow:
+            query = query.where(runs.c.flow == flow)
+        if status:
+            query = query.where(runs.c.status == status)
+        return [run_of(row) for row in self._connection.execute(query)]
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many runs stand in each (flow, status)."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from crmsync.store import UnitOfWork
-from crmsync.store import tables as t
 from crmsync.worker.flow import Flow
 
 
@@ -29,13 +28,7 @@ class Event:
         return (self.at - self.started_at).total_seconds() if self.started_at else None
 
 
-def last_lines(uow: UnitOfWork, run_id: str, *, limit: int) -> list[Event]:
-    """The last lines, oldest first."""
-    query = select(t.history).where(t.history.c.run_id == run_id).order_by(t.history.c.id.desc()).limit(limit)
-    return [_event(line) for line in reversed(uow.connection.execute(query).all())]
-
-
-def _event(line: Row[Any]) -> Event:
+def event_of(line: Row[Any]) -> Event:
     return Event(line.step, line.event, line.at, line.started_at, line.detail)
 
 
@@ -49,13 +42,5 @@ def this_round(history: Sequence[Event], last_step: str, *, is_over: bool) -> Se
 
 def last_done(uow: UnitOfWork, flow: Flow) -> Event | None:
     """When the only run of *flow* last came to its end, and what it said then."""
-    query = (
-        select(t.history)
-        .join(t.runs, t.runs.c.id == t.history.c.run_id)
-        .where(t.runs.c.flow == flow.name, t.runs.c.subject_key == flow.name)
-        .where(t.history.c.step == flow.steps[-1], t.history.c.event == "done")
-        .order_by(t.history.c.id.desc())
-        .limit(1)
-    )
-    line = uow.connection.execute(query).first()
-    return _event(line) if line is not None else None
+    line = uow.history.last_end(flow.name, flow.steps[-1])
+    return event_of(line) if line is not None else None

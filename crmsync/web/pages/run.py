@@ -12,7 +12,7 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.flows import invoice_to_deal, order_to_invoice
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
-from crmsync.web.pages.history import Event, last_lines, this_round
+from crmsync.web.pages.history import Event, event_of, this_round
 from crmsync.web.pages.learned import figures, outcome
 from crmsync.web.pages.runs import RunRow, run_row
 from crmsync.web.pages.troubles import LetterRow, letter_row
@@ -75,7 +75,7 @@ def run_page(uow: UnitOfWork, run_id: str, flows: Mapping[str, Flow], settings: 
     run = uow.runs.get(run_id)
     if run is None:
         return None
-    row, history = run_row(run, uow.now), last_lines(uow, run_id, limit=LINES_SHOWN)
+    row, history = run_row(run, uow.now), [event_of(line) for line in uow.history.of_run(run_id, last=LINES_SHOWN)]
     letter = uow.dead_letters.of_run(run_id)
     steps = flows[run.flow].steps if run.flow in flows else (run.step,)
     since_it_began = this_round(history, steps[-1], is_over=not run.status.is_active)

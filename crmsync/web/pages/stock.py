@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from crmsync.flows import inventory
 from crmsync.store import UnitOfWork
-from crmsync.store import tables as t
 from crmsync.web.pages.history import Event, last_done
 from crmsync.web.pages.runs import RunRow, run_row
 
@@ -51,8 +50,8 @@ def stock_page(uow: UnitOfWork, *, text: str = "") -> StockPage:
     names = ("low", "refused", "unknown")
     return StockPage(
         stock=stock_line(uow),
-        lists={name: [_product(row) for row in uow.products.listed(name, limit=PRODUCTS_SHOWN)] for name in names},
-        found=_products_like(uow, text) if text else [],
+        lists={name: _products(uow.products.listed(name, limit=PRODUCTS_SHOWN)) for name in names},
+        found=_products(uow.products.like(text, limit=PRODUCTS_SHOWN)) if text else [],
     )
 
 
@@ -62,11 +61,8 @@ def stock_line(uow: UnitOfWork) -> StockLine:
     return StockLine(counts, done, run_row(run, uow.now) if run else None)
 
 
-def _products_like(uow: UnitOfWork, text: str) -> list[ProductRow]:
-    contains = t.products.c.code.icontains(text, autoescape=True)
-    query = select(t.products).where(contains).order_by(t.products.c.code).limit(PRODUCTS_SHOWN)
-    return [_product(row) for row in uow.connection.execute(query)]
-
-
-def _product(row: Row[Any]) -> ProductRow:
-    return ProductRow(row.code, row.held_available, bool(row.held_low), row.is_known, row.is_active, row.problem)
+def _products(rows: Sequence[Row[Any]]) -> list[ProductRow]:
+    return [
+        ProductRow(row.code, row.held_available, bool(row.held_low), row.is_known, row.is_active, row.problem)
+        for row in rows
+    ]
