@@ -58,6 +58,11 @@ class Due(Rows):
         query = select(func.count()).select_from(runs).where(self._is_due())
         return self._connection.execute(query).scalar_one()
 
+    def oldest(self) -> datetime | None:
+        """Since when the longest-waiting run of all could have gone on. An index tells, however many wait."""
+        query = select(runs.c.due_at).where(self._is_due()).order_by(runs.c.due_at).limit(1)
+        return self._connection.execute(query).scalar()
+
     def since(self) -> dict[str, datetime]:
         """For each flow, since when its longest-waiting run could have gone on and nobody has taken it."""
         query = select(runs.c.flow, func.min(runs.c.due_at)).where(self._is_due()).group_by(runs.c.flow)

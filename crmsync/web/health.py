@@ -87,7 +87,7 @@ def _store(store: Store) -> Check:
 
 
 def _waiting(uow: UnitOfWork) -> Check:
-    oldest = min(uow.due.since().values(), default=uow.now)
+    oldest = uow.due.oldest() or uow.now
     return {
         "dead_letters_waiting": uow.dead_letters.waiting_count(),
         "oldest_due_seconds": round((uow.now - oldest).total_seconds(), 1),

@@ -110,7 +110,7 @@ def queue_names() -> tuple[str, ...]:
 
 def _of_runs(uow: UnitOfWork) -> Iterator[Metric]:
     yield _gauge("crmsync_runs", "Runs by flow and status.", ("flow", "status"), uow.runs.counts())
-    oldest = min(uow.due.since().values(), default=uow.now)
+    oldest = uow.due.oldest() or uow.now
     age = (uow.now - oldest).total_seconds()
     yield GaugeMetricFamily("crmsync_oldest_due_seconds", "How long the longest-waiting run has been due.", age)
 

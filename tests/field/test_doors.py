@@ -944,6 +944,21 @@ def test_D2__figures_are_counted_once_in_some_seconds_however_often_they_are_ask
     assert scrape() == cost
 
 
+def test_D2__readiness_asks_for_the_longest_waiting_run_and_never_goes_through_all(
+    services: Services, client: FlaskClient, clock: FakeClock
+) -> None:
+    for number in (1, 2):
+        body = json.dumps({"opportunityId": deal_id(number)}).encode()
+        assert client.post(DOOR, data=body, headers=signed(body)).status_code == 200
+        clock.advance(30)
+    asked: list[str] = []
+    event.listen(services.store.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+
+    assert client.get("/readyz").get_json()["checks"]["store"]["oldest_due_seconds"] == 60
+    assert any("FROM runs" in each and "LIMIT" in each for each in asked)
+    assert not [each for each in asked if "FROM runs" in each and "GROUP BY" in each]
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
 def test_D2__a_database_that_hangs_holds_one_of_those_who_ask(
     services: Services, client: FlaskClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, path: str
