@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -71,13 +71,21 @@ def _known(settings: Settings) -> dict[str, Secret]:
         "CRMSYNC_SECRET_KEY": settings.secret_key,
         "CRMSYNC_TOWER_PASSWORD": settings.tower_password,
         "CRMSYNC_METRICS_TOKEN": settings.metrics_token,
-        "FLOWER_BASIC_AUTH": settings.flower.basic_auth,
+        **_flower_passwords(settings.flower.basic_auth),
         **(_in_turn("SF_WEBHOOK_SECRET", crm.webhook_secret, crm.webhook_secret_previous) if crm else {}),
         **(_in_turn("SF_WEBHOOK_BEARER", *crm.webhook_bearer) if crm else {}),
         **(_in_turn("SF_WEBHOOK_TOKEN", *crm.webhook_token) if crm else {}),
         **(_in_turn("ZOHO_WEBHOOK_SECRET", books.webhook_secret, books.webhook_secret_previous) if books else {}),
     }
     return {name: secret for name, secret in found.items() if secret is not None and not secret.is_withheld}
+
+
+def _flower_passwords(users: Secret | None) -> dict[str, Secret | None]:
+    """Each user's own: who else has it, and how long it is, is asked of the password and not of `user:password`."""
+    if users is None or users.is_withheld:
+        return {}
+    pairs = (each.partition(":") for each in users.reveal().split(","))
+    return {f"FLOWER_BASIC_AUTH of {user}": Secret(password) for user, _, password in pairs}
 
 
 def _in_turn(name: str, now: Secret | None = None, before: Secret | None = None) -> dict[str, Secret | None]:
@@ -132,11 +140,17 @@ def _is_here(host: str) -> bool:
     return not host or host.startswith(("/", "@")) or bool({host, host.rpartition(":")[0]} & {*THIS_MACHINE})
 
 
+def _hosts(named: str | None, options: Mapping[str, list[str]]) -> list[str]:
+    """Where PostgreSQL's own library connects to: the options of the address win, the environment comes last."""
+    from_environment = os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")
+    hosts = options.get("hostaddr") or options.get("host") or [named or from_environment]
+    return ",".join(hosts).split(",")
+
+
 def _database(settings: Settings) -> Iterator[tuple[str, str]]:
     parts = urlsplit(settings.database_url)
     options = parse_qs(parts.query)
-    hosts = options.get("host") or [parts.hostname or ""]
-    if parts.scheme.startswith("sqlite") or all(map(_is_here, hosts)):
+    if parts.scheme.startswith("sqlite") or all(map(_is_here, _hosts(parts.hostname, options))):
         return
     mode = options.get("sslmode", [os.environ.get("PGSSLMODE", "prefer")])[0]
     advice = f"sslmode is {mode}: add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL"
@@ -174,7 +188,8 @@ def _doors(settings: Settings) -> Iterator[tuple[str, str]]:
     is_https = settings.public_url.startswith("https:")
     front = "put a proxy with TLS in front (docker-compose.yml has one) and set CRMSYNC_PUBLIC_URL to its https address"
     yield "doors are behind TLS", "" if is_https or not is_public else front
-    anybody = [str(network) for network in settings.trusted_proxies if network.prefixlen == 0]
+    # The largest private networks are 10.0.0.0/8 and fc00::/7.
+    anybody = [str(each) for each in settings.trusted_proxies if each.prefixlen < (8 if each.version == 4 else 7)]
     advice = f"CRMSYNC_TRUSTED_PROXIES={' '.join(anybody)} believes anybody: name the addresses of your proxies"
     yield "only proxies of yours are believed", advice if anybody else ""
 

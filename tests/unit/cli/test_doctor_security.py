@@ -13,6 +13,7 @@ from crmsync.settings import Settings
 
 GOOD = "b2f1c07d94e5a8360f7c1d2b9e4a5f60"
 OTHER = "7d90a1c4e3f25b68d0c9a7e1f4b3628c"
+GUESSED_AT_FLOWER = "FLOWER_BASIC_AUTH of administrators-of-it can't be guessed"
 THIRD = "e19c5d03b7a4f6281c0d9e8a3b5f7246"
 SYSTEMS = {
     "SF_CLIENT_ID": "c",
@@ -47,6 +48,8 @@ def test_an_installation_that_is_hardened_needs_nothing(home: Path) -> None:
         "CRMSYNC_HOST": "0.0.0.0",
         "CRMSYNC_ADMIN_PORT": "8001",
         "CRMSYNC_PUBLIC_URL": "https://crm.example.com",
+        "CRMSYNC_TRUSTED_PROXIES": "10.0.0.0/8, fc00::/7",
+        "FLOWER_BASIC_AUTH": f"crmsync:{OTHER[::-1]}",
         "REDIS_URL": f"rediss://crmsync:{THIRD}@redis.example.com/0",
     }
     assert advice(home, **hardened) == {}
@@ -74,6 +77,10 @@ def test_an_installation_that_is_hardened_needs_nothing(home: Path) -> None:
             "https address",
         ),
         ({"CRMSYNC_TRUSTED_PROXIES": "10.0.0.1, 0.0.0.0/0"}, "only proxies of yours are believed", "0.0.0.0/0"),
+        ({"CRMSYNC_TRUSTED_PROXIES": "0.0.0.0/1, 128.0.0.0/1"}, "only proxies of yours are believed", "128.0.0.0/1"),
+        ({"CRMSYNC_TRUSTED_PROXIES": "::/1"}, "only proxies of yours are believed", "::/1"),
+        ({"FLOWER_BASIC_AUTH": "administrators-of-it:short-one"}, GUESSED_AT_FLOWER, "24"),
+        ({"FLOWER_BASIC_AUTH": f"ops:{GOOD}", "CRMSYNC_TOWER_PASSWORD": GOOD}, "secrets are different", "its own"),
         (
             {"CELERY_BROKER_URL": "amqps://guest:guest@rabbit.example.com//"},
             "CELERY_BROKER_URL is encrypted and asks for a password",
@@ -111,6 +118,9 @@ def test_a_database_whose_certificate_is_not_checked_is_named() -> None:
         ("postgresql:///crmsync?host=db.example.com", True),
         ("postgresql://127.0.0.1/crmsync?host=db.example.com:5432&host=127.0.0.1:5432", True),
         ("postgresql:///crmsync?host=/run/postgresql", False),
+        ("postgresql://localhost/crmsync?hostaddr=192.0.2.7", True),
+        ("postgresql:///crmsync?host=localhost,db.example.com", True),
+        ("postgresql:///crmsync?host=localhost,127.0.0.1", False),
         ("postgresql:///crmsync?host=127.0.0.1:5432", False),
         ("postgresql://[::1]:5432/crmsync", False),
         ("postgresql:///crmsync", False),
@@ -120,6 +130,14 @@ def test_a_host_of_the_database_is_found_wherever_it_is_written(home: Path, url:
     settings = Settings.from_env({"CRMSYNC_HOME": str(home), "DATABASE_URL": url})
 
     assert bool([advice for _, advice in hardening._database(settings) if advice]) == is_told
+
+
+@pytest.mark.parametrize("name", ["PGHOST", "PGHOSTADDR"])
+def test_a_host_that_the_environment_names_counts(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "192.0.2.7")
+    settings = Settings.from_env({"CRMSYNC_HOME": str(home), "DATABASE_URL": "postgresql:///crmsync"})
+
+    assert [advice for _, advice in hardening._database(settings) if advice]
 
 
 def test_each_secret_of_a_door_is_looked_at(home: Path) -> None:
