@@ -47,7 +47,7 @@ class UntrustedError(OSError):
 
 def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncError:
     """What an error of a library below means."""
-    chain = list(_causes(error))
+    chain = list(causes(error))
     common: dict[str, Any] = {"system": system, "operation": operation}
     for each in chain:
         if isinstance(each, ssl.SSLCertVerificationError):
@@ -86,7 +86,7 @@ def _certificate_error(system: str, operation: str, number: int) -> errors.Certi
     )
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """*error* and all that it was made of; libraries keep that in various places."""
     found, seen = [error], set[int]()
     while found:

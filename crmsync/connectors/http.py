@@ -32,13 +32,12 @@ from crmsync.connectors.calls import Address, Call, Headers, ReadLines, call_of
 from crmsync.connectors.lease import lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.renewals import Renewals, SecondTry, Worth
-from crmsync.connectors.transport import content, exchange, lines
+from crmsync.connectors.transport import READS, content, exchange, lines
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
 UNAUTHORIZED, INTERNAL_ERROR = 401, 500
-READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def seconds_for(system: str, seconds: float) -> float:

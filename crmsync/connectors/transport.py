@@ -26,11 +26,12 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from crmsync import __version__
-from crmsync.connectors.faults import LIBRARY_ERRORS, BrokenAnswerError, TooLargeError, UntrustedError, fault
-from crmsync.connectors.wire import POOLS, TlsSocket, within
+from crmsync.connectors.faults import LIBRARY_ERRORS, BrokenAnswerError, TooLargeError, UntrustedError, causes, fault
+from crmsync.connectors.wire import POOLS, LeftOpenError, TlsSocket, within
 
 POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
 BODY_BYTES_MAX = 32 * 1024 * 1024
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 LINE_CHARS_MAX = 1024 * 1024
 USER_AGENT = f"crmsync/{__version__}"
 
@@ -70,9 +71,18 @@ class Session(requests.Session):
         self.mount("http://", adapter)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """The answer, never a redirect's; its body within the limit, or unread where `stream` is asked for."""
+        """The answer, never a redirect's; its body within the limit, or unread where `stream` is asked for.
+
+        What only reads is sent once more where it met the end of a connection that was kept open (RFC 9112, 9.3.1).
+        """
         is_stream = kwargs.pop("stream", False)
-        response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
+        options = {**kwargs, "stream": True, "allow_redirects": False}
+        try:
+            response = super().send(request, **options)
+        except requests.ConnectionError as error:
+            if request.method not in READS or not any(isinstance(each, LeftOpenError) for each in causes(error)):
+                raise
+            response = super().send(request, **options)
         if not is_stream:
             with response:
                 response._content = content(response)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPResponse
+from http.client import BadStatusLine, HTTPResponse, RemoteDisconnected
 from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -23,6 +23,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
 CONNECT_SECONDS = 5.0  # for the look-up of the name and the connection; of the exchange's time, not beside it
+
+# Firewalls forget a connection that is still without telling either side, and servers close one just when the next call
+# goes out; the first costs a whole deadline, both leave open whether a write was done. Of servers few wait for less.
+IDLE_SECONDS = 15.0
 
 _ends_at: ContextVar[float] = ContextVar("crmsync_exchange_ends_at")
 
@@ -49,6 +53,10 @@ def _left(ends_at: float) -> float:
 
 class NotConnectedError(NewConnectionError):
     """The connection was never made: no byte of a call has left. Its cause says why."""
+
+
+class LeftOpenError(OSError):
+    """A connection that had served another call had ended when the next one was sent: no byte of an answer has come."""
 
 
 class PlainSocket(socket.socket):
@@ -106,6 +114,12 @@ class _Connection(HTTPConnection):
 
     sock: Any
     response_class = _Response
+    _has_answered = False
+    _called_at = 0.0
+
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._called_at < IDLE_SECONDS and super().is_connected
 
     def connect(self) -> None:
         try:
@@ -119,7 +133,29 @@ class _Connection(HTTPConnection):
             self.connect()
         # A socket of TLS within the TLS of a proxy wraps the one that reads.
         getattr(self.sock, "socket", self.sock).ends_at = _ends_at.get()
-        super().send(data)
+        self._called_at = time.monotonic()
+        with self._told_if_left_open():
+            super().send(data)
+
+    def getresponse(self) -> Any:
+        with self._told_if_left_open():
+            response = super().getresponse()
+        self._has_answered = True
+        return response
+
+    def close(self) -> None:
+        super().close()
+        self._has_answered = False
+
+    @contextmanager
+    def _told_if_left_open(self) -> Iterator[None]:
+        had_answered = self._has_answered
+        try:
+            yield
+        except (RemoteDisconnected, ConnectionResetError) as error:
+            if had_answered:
+                raise LeftOpenError(str(error)) from error
+            raise
 
     def _new_conn(self) -> socket.socket:
         ends_at = min(_ends_at.get(), time.monotonic() + CONNECT_SECONDS)

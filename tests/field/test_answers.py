@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import select
 
 from crmsync import __version__, errors
-from crmsync.connectors import transport
+from crmsync.connectors import transport, wire
 from crmsync.connectors.answers import speaks_json
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
@@ -499,6 +499,49 @@ def test_a_connection_is_used_again_and_says_who_calls(books: VendorClient) -> N
 
     assert server.connected == 1
     assert {request.headers["user-agent"] for request in server.requests} == {f"crmsync/{__version__}"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_T1__a_connection_that_was_idle_is_not_trusted(
+    books: VendorClient, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A firewall may have forgotten it: what is sent over it comes nowhere, and no side hears of that."""
+
+    def is_forgotten_after(peer: Peer) -> None:
+        peer.send(answer(b"[1]"))
+        peer.stall()
+
+    monkeypatch.setattr(wire, "IDLE_SECONDS", -1.0)
+    with RawServer(is_forgotten_after, answer(b"[2]")) as server:
+        books.call("look", "GET", server.url)
+        assert books.call("go on", method, server.url).body == [2]
+
+    assert server.connected == 2
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET], ids=["closed", "reset"])
+def test_T1__a_read_over_a_connection_that_has_just_ended_is_sent_once_more(books: VendorClient, end: Script) -> None:
+    with RawServer(answer(b"[1]"), end, answer(b"[2]")) as server:
+        assert [books.call("look", "GET", server.url).body for _ in range(2)] == [[1], [2]]
+
+    assert (server.connected, len(server.requests)) == (2, 3)
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET], ids=["closed", "reset"])
+def test_T1__a_write_over_it_is_of_unknown_outcome(books: VendorClient, end: Script) -> None:
+    with RawServer(answer(b"[1]"), end, answer(b"[2]")) as server:
+        books.call("look", "GET", server.url)
+        assert not outage(books, server).is_definite
+
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET], ids=["closed", "reset"])
+def test_T1__a_read_that_meets_no_old_connection_is_sent_once(books: VendorClient, end: Script) -> None:
+    with RawServer(end) as server, pytest.raises(errors.VendorUnavailableError):
+        books.call("look", "GET", server.url)
+
+    assert len(server.requests) == 1
 
 
 def test_nothing_goes_out_without_a_deadline() -> None:
