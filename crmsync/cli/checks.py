@@ -77,8 +77,9 @@ def tls_of(store: Store) -> Iterator[Finding]:
         return
     with store.read() as uow:
         driver: Any = uow.connection.connection.driver_connection
-        known = driver.info.get_parameters()
-    host, mode = known.get("host", ""), known.get("sslmode", "prefer")
+        # Not get_parameters(): that asks for a home directory, which not every user of a container has.
+        known = {option.keyword.decode(): (option.val or b"").decode() for option in driver.pgconn.info}
+    host, mode = known.get("host", ""), known.get("sslmode") or "prefer"
     if host and not host.startswith(("/", "@")) and host not in THIS_MACHINE and mode != "verify-full":
         advice = "whoever is between can read and change it; DATABASE_URL with ?sslmode=verify-full&sslrootcert=system"
         yield Finding("Store", f"sslmode is {mode}", True, f"the certificate of {host} is not checked: {advice}")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -378,8 +379,10 @@ class Served:
     """A store over a connection with these parameters."""
 
     def __init__(self, **parameters: str) -> None:
-        self.is_sqlite, self.connection, self.driver_connection, self.info = False, self, self, self
-        self.get_parameters = lambda: parameters
+        self.is_sqlite, self.connection, self.driver_connection, self.pgconn = False, self, self, self
+        self.info = [
+            SimpleNamespace(keyword=name.encode(), val=value.encode() or None) for name, value in parameters.items()
+        ]
 
     @contextmanager
     def read(self) -> Iterator[Any]:
