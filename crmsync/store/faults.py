@@ -64,6 +64,10 @@ _RIGHTS = Fault(
     "GRANT USAGE, CREATE ON SCHEMA public and all rights on its tables to the user of DATABASE_URL.",
 )
 _TABLES = Fault("The tables in the database are not those of this release.", "Run `crmsync migrate`.")
+_NO_SCHEMA = Fault(
+    "The search_path of the database's user names no schema that exists.",
+    "ALTER ROLE … SET search_path = public, or make the schema and GRANT USAGE, CREATE on it.",
+)
 _POOLER = Fault(
     "The pooler before the database mixes sessions within a transaction.",
     "Set its pool mode to transaction or session.",
@@ -94,7 +98,7 @@ _BY_STATE = {
     "28": _LOGIN,
     "28000": _HBA,
     "3D": _NO_DATABASE,
-    "3F": _TABLES,
+    "3F": _NO_SCHEMA,
     "40": _SLOW,
     "42501": _RIGHTS,
     "42P01": _TABLES,

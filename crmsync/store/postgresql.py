@@ -37,6 +37,8 @@ _CONNECT = {
     "tcp_user_timeout": 5000,
     "application_name": "crmsync",
 }
+# Whatever PGCLIENTENCODING or the database's own encoding is: the driver gives no text of SQL_ASCII, only bytes.
+_ENCODING = {"client_encoding": "UTF8"}
 
 _BEGIN = f"""BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL synchronous_commit = {{commit}};
@@ -89,7 +91,7 @@ def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any
     # Where there is none, DATABASE_URL may ask for them.
     asked = options.pop("prepare_threshold", None)
     prepared = {"prepare_threshold": int(asked) if asked else None}
-    return BoundedConnection.connect(*arguments, **{**_CONNECT, **options, **prepared})
+    return BoundedConnection.connect(*arguments, **{**_CONNECT, **options, **prepared, **_ENCODING})
 
 
 def _begin(connection: Connection) -> None:

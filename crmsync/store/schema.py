@@ -61,7 +61,8 @@ def refuse_newer(found: str | None) -> None:
 def migrate(store: Store) -> None:
     """Apply what is missing, in one transaction; several processes may call it at once.
 
-    Raises: ConfigurationError for a schema newer than this release; StoreUnavailableError.
+    Raises: ConfigurationError for a schema newer than this release, or a database that can't hold every name;
+    StoreUnavailableError.
     """
     from alembic import command  # heavy, and needed only here
     from alembic.config import Config
@@ -69,9 +70,22 @@ def migrate(store: Store) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     with _alone(store) as connection:
-        refuse_newer(_current(connection))
+        found = _current(connection)
+        refuse_newer(found)
+        if found is None and not store.is_sqlite:
+            _refuse_other_encodings(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _refuse_other_encodings(connection: Connection) -> None:
+    """A name that the database has no letters for would stop its deal, much later. Raises: ConfigurationError."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"The database stores text as {encoding}, which can't hold every customer's name.",
+            advice="Let DATABASE_URL name another one: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
+        )
 
 
 @contextmanager

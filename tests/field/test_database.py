@@ -29,6 +29,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
+from crmsync.cli.checks import tls_of
 from crmsync.cli.main import cli
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import (
@@ -742,6 +743,64 @@ def test_O18__a_user_who_may_not_make_tables_is_told_so(crowded: str, own_databa
 
     assert "lacks a right" in said
     assert "GRANT" in said
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+@postgres
+def test_O18__a_database_that_can_not_hold_every_name_is_refused_before_it_has_tables(
+    own_database: str, encoding: str
+) -> None:
+    name = make_url(own_database).database
+    administer(
+        f"DROP DATABASE {name}",
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    )
+
+    for command in (("migrate",), ("doctor",)):
+        result = CliRunner().invoke(cli, list(command), env={"DATABASE_URL": own_database, "COLUMNS": "400"})
+        assert f"stores text as {encoding}" in result.output
+        assert "ENCODING 'UTF8'" in result.output
+        assert result.exit_code in (1, 2)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@postgres
+def test_O18__names_are_kept_whatever_encoding_the_surroundings_ask_for(
+    own_database: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as surroundings:
+        surroundings.setenv("PGCLIENTENCODING", encoding)
+        store = Store(own_database, pool_size=1)
+        schema.migrate(store)
+        with store.begin() as uow:
+            uow.facts.set("name", "株式会社 👍")
+        with store.read() as uow:
+            kept = uow.facts.get("name")
+        store.close()
+
+    assert kept == "株式会社 👍"
+
+
+@postgres
+def test_O18__a_search_path_without_a_schema_is_named(own_database: str) -> None:
+    administer(f"ALTER DATABASE {make_url(own_database).database} SET search_path TO ''")
+
+    assert "search_path" in told(own_database, "migrate")
+
+
+@postgres
+def test_O18__the_doctor_needs_no_home_directory(own_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arbitrary id in a container."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    store = Store(make_url(own_database).update_query_dict({"sslmode": "allow"}).render_as_string(False), pool_size=1)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.delenv("HOME", raising=False)
+
+    assert list(tls_of(store)) == []
+    store.close()
 
 
 @pytest.mark.parametrize(
