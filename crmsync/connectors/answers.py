@@ -40,6 +40,7 @@ class Failure:
     error: type[errors.CrmsyncError] | None = None  # where the vendor's code says more than the status
     message: str | None = None  # our own sentence for the vendor's code
     advice: str | None = None  # what a person can do about it; not kept where the worker tries again
+    is_doubtful: bool = False  # an unknown code, which may concern the account: see second_look.py
     words: str = field(default="", repr=False)  # the vendor's own: they go where errors.CrmsyncError.words says
 
 

@@ -32,6 +32,7 @@ from crmsync.connectors.calls import Address, Call, Headers, ReadLines, call_of
 from crmsync.connectors.lease import lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.renewals import Renewals, SecondTry, Worth
+from crmsync.connectors.second_look import SecondLook
 from crmsync.connectors.transport import READS, content, exchange, lines
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
@@ -97,6 +98,7 @@ class VendorClient:
         budget: Budget = UNLIMITED,
         speaks: Speaks = speaks_anything,
         refused_hold_seconds: float = 0.0,
+        second_look: SecondLook | None = None,
     ) -> None:
         """After a sign-in that was refused nobody tries another for *refused_hold_seconds*: it may lock the user."""
         self.system = system
@@ -108,6 +110,7 @@ class VendorClient:
         self._budget = budget
         self._speaks = speaks
         self._refused_hold_seconds = refused_hold_seconds
+        self._second_look = second_look
         self._renewals: defaultdict[str, Renewals] = defaultdict(Renewals)
         self._second_try = SecondTry(system, is_for_password=bool(refused_hold_seconds))
         self._good_reads: dict[str, Call] = {}  # the latest of each scope that a token was good for
@@ -225,7 +228,7 @@ class VendorClient:
             reply = self._exchange(call, address, headers)
             if is_foreign(reply, call.speaks):
                 raise foreign_answer(self.system, call.operation, reply)
-        error = self._error(call.operation, reply)
+        error = self._error(call, reply, credentials)
         is_refused = reply.status == UNAUTHORIZED or isinstance(error, errors.AccountRefusedError)
         learn = self._budget.unsettled if is_refused else self._budget.learn
         # Some outages are told under 400 or 200.
@@ -253,11 +256,24 @@ class VendorClient:
             return seconds
         return STREAM_SECONDS if limit is None else max(seconds, limit - time.monotonic())
 
-    def _error(self, operation: str, reply: Reply) -> errors.CrmsyncError | None:
+    def _error(self, call: Call, reply: Reply, credentials: Mapping[str, str]) -> errors.CrmsyncError | None:
         failure = self._explain(reply)
         if failure is None and reply.status < 400:
             return None
-        return error_of(self.system, operation, reply, failure or Failure())
+        if failure is not None and failure.is_doubtful and self._second_look is not None:
+            failure = self._second_look.judged(failure, partial(self._look, call, credentials))
+        return error_of(self.system, call.operation, reply, failure or Failure())
+
+    def _look(self, call: Call, credentials: Mapping[str, str], url: str) -> Reply | None:
+        """What stands at *url*, read on behalf of *call*; None where that is not to be had now."""
+        look = call_of(call.operation, "GET", url, None, None, None, None, self._speaks, None)
+        try:
+            with self._budget.call(look.operation):
+                reply = self._exchange(look, url, credentials)
+        except errors.CrmsyncError:
+            return None
+        self._budget.unsettled(reply.headers, reply.status)
+        return None if reply.status >= INTERNAL_ERROR or is_foreign(reply, look.speaks) else reply
 
 
 def _is_unauthorized(answer: Answer) -> bool:

@@ -23,7 +23,7 @@ from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.zoho_books.errors import explain_sign_in
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.tokens import AccessToken
-from crmsync.errors import AccountRefusedError, AuthenticationError, CrmsyncError
+from crmsync.errors import AccountRefusedError, AuthenticationError, CrmsyncError, RejectedError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store.tables import alerts
@@ -137,6 +137,16 @@ ACCOUNTS: dict[str, tuple[str, bytes, bytes, str]] = {
     "no such organization": ("zoho_books", zoho_answer(9017), OK_INVOICE, "ZOHO_ORGANIZATION_ID"),
     "no such organization, under 200": ("zoho_books", zoho_answer(9017, "200 OK"), OK_INVOICE, "ZOHO_ORGANIZATION_ID"),
     "not in it": ("zoho_books", zoho_answer(6041), OK_INVOICE, "ZOHO_ORGANIZATION_ID"),
+    **{
+        f"a code that every call meets, under {status}": (
+            "zoho_books",
+            zoho_answer(110042, status),
+            OK_INVOICE,
+            "as a whole",
+        )
+        for status in ("200 OK", "400 Bad Request", UNAUTHORIZED, "403 Forbidden", "422 Unprocessable")
+    },
+    "a token of elsewhere, under 400": ("zoho_books", zoho_answer(14), OK_INVOICE, "data centre"),
     "a token of elsewhere": ("zoho_books", zoho_answer(14, UNAUTHORIZED), OK_INVOICE, "data centre"),
     "no API": ("salesforce", salesforce_refusal("API_DISABLED_FOR_ORG", "…", status="403 No"), OK_WRITE, "API Enabled"),
     "no session": ("salesforce", salesforce_refusal("INVALID_SESSION_ID", "…", status=UNAUTHORIZED), OK_WRITE, "user"),
@@ -275,6 +285,68 @@ def test_V4__a_dead_session_that_is_renewed_does_not_open_anything(services: Ser
         caller("s4hana", server.url, guarded(services, "s4hana"))()
 
     assert told(services) == []
+
+
+def books_refused_with(refusal: bytes, organizations: bytes) -> tuple[list[CrmsyncError], int]:
+    """What two calls were refused with, and how often the list of organizations was read for it."""
+    caught = []
+    with RawServer(refusal) as server:
+        server.at(f"{BOOKS}/organizations", organizations)
+        books = zoho(server.url)
+        for _ in range(2):
+            with pytest.raises(CrmsyncError) as found:
+                books.read_invoice("46")
+            caught.append(found.value)
+        looks = sum("/organizations" in request.path for request in server.requests)
+    return caught, looks
+
+
+OURS = {"organization_id": "10", "is_org_active": True, "user_status": "active"}
+
+
+def listed(*rows: dict[str, Any]) -> bytes:
+    return json_answer({"code": 0, "organizations": list(rows)})
+
+
+ORGANIZATIONS = {
+    "ours is not among them": (listed({**OURS, "organization_id": "11"}), "ZOHO_ORGANIZATION_ID"),
+    "there is none": (listed(), "ZOHO_ORGANIZATION_ID"),
+    "ours is not active": (listed({**OURS, "is_org_active": False}), "Activate"),
+    "our user is not active": (listed({**OURS, "user_status": "inactive"}), "Activate"),
+    "its plan is over": (zoho_answer(103001), "subscription"),
+}
+
+
+@pytest.mark.parametrize(("organizations", "word"), ORGANIZATIONS.values(), ids=ORGANIZATIONS)
+def test_V4__an_unknown_code_is_the_accounts_where_the_organization_is_not_well(
+    organizations: bytes, word: str
+) -> None:
+    caught, _ = books_refused_with(zoho_answer(110042, text="Words"), organizations)
+
+    assert [type(error) for error in caught] == [AccountRefusedError] * 2
+    assert word in (caught[0].advice or "")
+
+
+WELL = {
+    "it is well": (listed(OURS), 1),
+    "it tells little": (listed({"organization_id": 10}), 1),
+    "we may not ask": (zoho_answer(57, UNAUTHORIZED), 1),
+    "nobody answers": (html("502 Bad Gateway"), 2),
+    "somebody else answers": (html("200 OK"), 2),
+}
+
+
+@pytest.mark.parametrize(("organizations", "looks"), WELL.values(), ids=WELL)
+def test_V4__an_unknown_code_is_the_records_where_the_organization_is_well(organizations: bytes, looks: int) -> None:
+    caught, asked = books_refused_with(zoho_answer(110042, text="Words"), organizations)
+
+    assert [(type(error), error.code, error.words) for error in caught] == [(RejectedError, "110042", "Words")] * 2
+    assert asked == looks, "it is believed for a while"
+
+
+@pytest.mark.parametrize("code", [4, 15, 1002, 3062])
+def test_V4__a_known_code_needs_no_second_look(code: int) -> None:
+    assert books_refused_with(zoho_answer(code), listed())[1] == 0
 
 
 @pytest.mark.parametrize("code", [103001, 9017, 6041])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -14,11 +15,12 @@ from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import refresh_token
 from crmsync.connectors.http import Authorizer, VendorClient
+from crmsync.connectors.second_look import SecondLook
 from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.doctor import examine
-from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, speaks
+from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, of_account, speaks
 from crmsync.connectors.zoho_books.lines import LinePolicy, invoice_line
 from crmsync.connectors.zoho_books.lookups import Currencies, Items
 from crmsync.connectors.zoho_books.payments import PaymentReader
@@ -97,6 +99,9 @@ class ZohoBooks:
             call_seconds=behaviour.call_seconds,
             headers={"Accept": "application/json"},
             budget=budget,
+            second_look=SecondLook(
+                f"{settings.api_url}/books/v3/organizations", partial(of_account, settings.organization_id)
+            ),
         )
         self._api_domain = api_domain
         self._api = BooksApi(client, api_url=settings.api_url, organization_id=settings.organization_id)

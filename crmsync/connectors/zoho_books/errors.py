@@ -1,4 +1,4 @@
-"""What an answer of Zoho Books means, decided by HTTP status and code; its texts are localised and never read."""
+"""What an answer of Zoho Books means, decided by its code; its texts are localised and never read."""
 
 from __future__ import annotations
 
@@ -50,23 +50,36 @@ _PAGE = Failure(
     error=errors.VendorUnavailableError, message="Something before Zoho Books refused the call, also with a new token."
 )
 _INTERNAL = Failure(error=errors.VendorUnavailableError, message="Zoho Books reports an internal error.")
-_TABLE: Mapping[tuple[int, int], Failure] = {
-    (401, 14): _NOT_SIGNED_IN,
-    (401, 57): _PERMISSION,
-    (400, 1000): _INTERNAL,
-    (500, 1000): _INTERNAL,
-    (400, 1002): _NO_RECORD,
-    (404, 1002): _NO_RECORD,
+_REFUSES_ALL = Failure(
+    error=errors.AccountRefusedError,
+    message="Zoho Books refuses this organization as a whole: also a call that is about no record.",
+    advice="Sign in there and look at the organization: its subscription, and the user of the refresh token.",
+)
+_INACTIVE = Failure(
+    error=errors.AccountRefusedError,
+    message="The organization, or the user of the refresh token, is not active in Zoho Books.",
+    advice="Activate it there.",
+)
+_INTERNAL_CODE = 1000
+_NOT_ALLOWED = 57
+_NOT_ALLOWED_STATUS = (200, 401, 403)  # elsewhere it may be about the record
+_TABLE: Mapping[int, Failure] = {
+    14: _NOT_SIGNED_IN,
+    _NOT_ALLOWED: _PERMISSION,
+    _INTERNAL_CODE: _INTERNAL,
+    1002: _NO_RECORD,
     # crmsync never chooses a number: the series of the organisation has collided, the next attempt gets the next one.
-    (400, 1001): Failure(
+    1001: Failure(
         error=errors.ConcurrentUpdateError, message="Zoho Books has given the number of this document away already."
     ),
-    (400, 3062): Failure(
+    3062: Failure(
         error=errors.AmbiguousMatchError,
         message="Zoho Books has a customer or vendor of this name already.",
         advice="Replay with `--link BOOKS=<contact id>` if it is this customer; else rename one of the two.",
     ),
 }
+# Of a value in a record, without a sentence of our own.
+_VALUES = frozenset({2, 4, 5, 15, 37, 1038, 4097})
 # How many calls it allows, under whatever status.
 _LIMITS: Mapping[int, Failure] = {
     44: Failure(error=errors.RateLimitedError, message="Zoho Books allows no more calls in this minute."),
@@ -80,7 +93,6 @@ _ACCOUNT: Mapping[int, Failure] = {
     103001: _PLAN_IS_OVER,
 }
 _NUMBER = re.compile(r"[0-9]{1,12}")
-_UNDER_200 = {code: failure for (_, code), failure in _TABLE.items()}
 
 # code → seconds to wait where the answer doesn't say, and the most that it may say. X-Rate-Limit-Reset may speak of
 # the day although only the minute is used up (seen in 2019, documented nowhere).
@@ -121,15 +133,39 @@ def _code(body: Any) -> int | None:
     return int(value) if isinstance(value, int | str) and _NUMBER.fullmatch(str(value)) else None
 
 
+def of_account(organization_id: str, reply: Reply, code: str) -> Failure | None:
+    """What the list of organizations, which concerns no record, says of ours after a call was refused with *code*."""
+    refusal = explain(reply)
+    if refusal is not None:
+        return _refused_as_well(refusal, code)
+    rows = reply.body.get("organizations") if isinstance(reply.body, dict) else None
+    if not isinstance(rows, list):
+        return None
+    own = [row for row in rows if isinstance(row, dict) and str(row.get("organization_id")) == organization_id]
+    if not own:
+        return replace(_NO_ORGANIZATION, code=code)
+    is_active = own[0].get("is_org_active") is not False and own[0].get("user_status", "active") == "active"
+    return None if is_active else replace(_INACTIVE, code=code)
+
+
+def _refused_as_well(refusal: Failure, code: str) -> Failure | None:
+    if refusal.error is errors.AccountRefusedError:
+        return refusal
+    return replace(_REFUSES_ALL, code=code, words=refusal.words) if refusal.code == code else None
+
+
 def _failure(reply: Reply, code: int) -> Failure:
-    known = (
-        _ACCOUNT.get(code)
-        or _LIMITS.get(code)
-        or _TABLE.get((reply.status, code))
-        or (_UNDER_200.get(code) if reply.status < 300 else None)
-    )
-    known = known or (_NO_ADDRESS if reply.status == NOT_FOUND else Failure())
+    known = _ACCOUNT.get(code) or _LIMITS.get(code) or _told(code, reply.status)
+    is_doubtful = known is None and code not in _VALUES and reply.status < 500
+    known = known or (_NO_ADDRESS if reply.status == NOT_FOUND else Failure(is_doubtful=is_doubtful))
     return replace(known, code=str(code), retry_after_seconds=_wait(reply.headers, code), words=_words(reply.body))
+
+
+def _told(code: int, status: int) -> Failure | None:
+    """What a code of _TABLE says under this status."""
+    if code == _NOT_ALLOWED and status not in _NOT_ALLOWED_STATUS:
+        return None
+    return _TABLE.get(code) if status < 500 or code == _INTERNAL_CODE else None
 
 
 def _words(body: Mapping[str, Any]) -> str:
