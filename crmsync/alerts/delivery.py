@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from crmsync.errors import RetryableError
 
 if TYPE_CHECKING:
     from crmsync.alerts.messenger import Messenger
+    from crmsync.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +22,7 @@ LONGEST_ASKED_SECONDS = 3600.0
 _delivering = threading.Lock()
 
 
-class Outbox(Protocol):
-    """What delivery needs of the store."""
-
-    def begin(self) -> AbstractContextManager[Any]: ...
-
-
-def deliver(outbox: Outbox, messenger: Messenger) -> int:
+def deliver(outbox: Store, messenger: Messenger) -> int:
     """Deliver what is due; returns how many. A failure ends the round: the rest is due again later.
 
     One thread of a process at a time: a Slack that hangs holds no second one.
@@ -41,7 +35,7 @@ def deliver(outbox: Outbox, messenger: Messenger) -> int:
         _delivering.release()
 
 
-def _deliver(outbox: Outbox, messenger: Messenger) -> int:
+def _deliver(outbox: Store, messenger: Messenger) -> int:
     for delivered in range(BATCH):
         with outbox.begin() as uow:
             due = uow.alerts.claim_due(limit=1, seconds=CLAIM_SECONDS)
@@ -50,7 +44,7 @@ def _deliver(outbox: Outbox, messenger: Messenger) -> int:
     return BATCH
 
 
-def _told(outbox: Outbox, messenger: Messenger, alert: Any) -> bool:
+def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
     """False, and the alerts wait, if Slack could not be reached. One that can't be told keeps no others."""
     try:
         message_id = messenger.tell(alert.content, occurrences=alert.occurrences, message_id=alert.message_id)
@@ -69,7 +63,7 @@ def _told(outbox: Outbox, messenger: Messenger, alert: Any) -> bool:
     return True
 
 
-def _postpone(outbox: Outbox, alert: Any, error: RetryableError) -> None:
+def _postpone(outbox: Store, alert: Any, error: RetryableError) -> None:
     """Let this alert wait, and with it all that are due: what Slack asks for concerns every message."""
     logger.warning("alerts wait: %s", error, extra={"action": "alert_failed"})
     asked = min(LONGEST_ASKED_SECONDS, error.retry_after_seconds or 0.0)

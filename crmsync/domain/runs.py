@@ -130,13 +130,9 @@ def next_try(
     if attempts >= policy.max_retries:
         return None
     wait = policy.backoff_seconds * 2**attempts * (0.5 + 0.5 * _share(jitter))
-    return Retry(wait if asked is None else max(wait, asked + _spread(jitter)))
+    # Up to a second later, so that two hundred runs don't come back in one instant.
+    return Retry(wait if asked is None else max(wait, asked + _share(jitter)))
 
 
 def _share(jitter: float | None) -> float:
     return random.random() if jitter is None else jitter
-
-
-def _spread(jitter: float | None) -> float:
-    """Up to a second, so that two hundred runs don't come back in one instant."""
-    return _share(jitter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -147,7 +148,5 @@ def is_low(available: Decimal, threshold: Decimal) -> bool:
 
 def by_reason(rejections: Iterable[Rejection]) -> Mapping[str, int]:
     """How many were refused for each reason, most first."""
-    counts: dict[str, int] = {}
-    for rejection in rejections:
-        counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
+    counts = Counter(rejection.reason for rejection in rejections)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

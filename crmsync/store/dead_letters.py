@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select, update
@@ -69,8 +68,15 @@ class DeadLetters(Rows):
         row = self._connection.execute(_QUERY.where(dead_letters.c.run_id == run_id)).first()
         return letter_of(row) if row is not None else None
 
-    def list(self, *, status: LetterStatus | None = LetterStatus.WAITING, error: str | None = None) -> list[DeadLetter]:
-        query = _QUERY.order_by(dead_letters.c.id)
+    def list(
+        self,
+        *,
+        status: LetterStatus | None = LetterStatus.WAITING,
+        error: str | None = None,
+        limit: int | None = None,
+    ) -> list[DeadLetter]:
+        """The letters of that status and that error, oldest first; of all where None is said."""
+        query = _QUERY.order_by(dead_letters.c.id).limit(limit)
         if status is not None:
             query = query.where(dead_letters.c.status == status.value)
         if error is not None:
@@ -85,11 +91,6 @@ class DeadLetters(Rows):
     def waiting_by_kind(self) -> dict[str, int]:
         query = select(dead_letters.c.kind, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
         return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
-
-    def oldest_waiting(self, *, limit: int) -> Sequence[DeadLetter]:
-        """The letters that have waited longest, as many as one page shows."""
-        query = _QUERY.where(dead_letters.c.status == LetterStatus.WAITING.value).order_by(dead_letters.c.id)
-        return [letter_of(row) for row in self._connection.execute(query.limit(limit))]
 
     def move(self, letter_id: int, *, to: LetterStatus, only_from: LetterStatus = LetterStatus.WAITING) -> bool:
         """Change the status, once: False if somebody else did before."""

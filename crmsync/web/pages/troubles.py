@@ -52,7 +52,7 @@ class AlertRow:
 
 def letters_page(uow: UnitOfWork, settings: Settings) -> LettersPage:
     """The letters that have waited longest, each with the command that replays it."""
-    oldest = uow.dead_letters.oldest_waiting(limit=LETTERS_SHOWN)
+    oldest = uow.dead_letters.list(limit=LETTERS_SHOWN)
     return LettersPage(
         waiting=[letter_row(letter, settings) for letter in oldest],
         count=uow.dead_letters.waiting_count(),
