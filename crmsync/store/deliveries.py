@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import case, func, not_, select
 
+from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
-from crmsync.store.tables import deliveries, facts
+from crmsync.store.tables import deliveries
 
 CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
 # In front of a source, as names of facts: how many of its rows were deleted, and how many of those were healed.
@@ -75,6 +76,5 @@ class Deliveries(Rows):
         return {source: count for source, count in total.items() if not source.startswith(CATCH_UP)}
 
     def _gone(self, beginning: str) -> Counter[str]:
-        query = select(facts.c.name, facts.c.value).where(facts.c.name.startswith(beginning, autoescape=True))
-        rows = self._connection.execute(query)
-        return Counter({name.removeprefix(beginning): int(value) for name, value in rows})
+        kept = Facts(self._connection, self._now).under(beginning)
+        return Counter({source: int(count) for source, count in kept.items()})

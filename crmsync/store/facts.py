@@ -15,6 +15,11 @@ class Facts(Rows):
     def get(self, name: str) -> str | None:
         return self._connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
 
+    def under(self, prefix: str) -> dict[str, str]:
+        """The facts whose names begin with *prefix*, by the rest of their names, in order."""
+        query = select(facts.c.name, facts.c.value).where(facts.c.name.startswith(prefix, autoescape=True))
+        return {name.removeprefix(prefix): value for name, value in self._connection.execute(query.order_by("name"))}
+
     def instant(self, name: str, *, longest_ahead: timedelta = timedelta(0)) -> datetime | None:
         """The instant that is kept; None where there is none, or none that a clock that is right could have written:
         it lies further ahead than it could.

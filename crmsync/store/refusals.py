@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-
 from crmsync.store.facts import Facts
-from crmsync.store.tables import facts
 
 _COUNT, _LAST = "refused.", "refused_at."
 
@@ -31,13 +28,8 @@ class Refusals(Facts):
             self.set(f"{_LAST}{door}.{reason}", self._now.isoformat())
 
     def totals(self) -> list[Refused]:
-        counts, lasts = self._under(_COUNT), self._under(_LAST)
+        counts, lasts = self.under(_COUNT), self.under(_LAST)
         return [_refused(name, value, lasts[name]) for name, value in counts.items() if name in lasts]
-
-    def _under(self, prefix: str) -> dict[str, str]:
-        """The facts whose names begin with *prefix*, in the order of the rest of their names."""
-        query = select(facts.c.name, facts.c.value).where(facts.c.name.startswith(prefix, autoescape=True))
-        return {name.removeprefix(prefix): value for name, value in self._connection.execute(query.order_by("name"))}
 
 
 def _refused(name: str, count: str, last_at: str) -> Refused:
