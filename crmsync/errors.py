@@ -37,6 +37,7 @@
     └── WebhookError                  answered at the door, never queued (status_code)
         ├── MalformedWebhookError 400
         ├── SignatureError        401
+        ├── NoDoorError           404
         ├── WrongMethodError      405
         ├── BodyTooLargeError     413
         ├── WrongTypeError        415
