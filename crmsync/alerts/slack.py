@@ -85,9 +85,19 @@ class SlackWebhook:
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
         reply = _post(self._session, self._url.reveal(), as_message(content, occurrences), {})
-        if reply.status != 200 or "html" in reply.headers.get("Content-Type", "").lower():
+        if reply.status != 200 or not _is_taken(reply):
             raise _error(reply)
         return ""
+
+
+def _is_taken(reply: Reply) -> bool:
+    """Slack says `ok`, others that take its webhooks say so in JSON; whoever says something else has not told anybody.
+
+    >>> [_is_taken(Reply(200, {}, body, text)) for body, text in ((None, "ok"), ({"success": True}, "…"), (None, ""))]
+    [True, True, False]
+    """
+    told = reply.body if isinstance(reply.body, Mapping) else {}
+    return reply.text.strip().lower() == "ok" or told.get("ok") is True or told.get("success") is True
 
 
 def _post(session: requests.Session, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:

@@ -49,7 +49,22 @@ def test_an_alert_goes_out_by_the_one_way(make: Any) -> None:
     assert server.requests[0].headers["user-agent"] == f"crmsync/{__version__}"
 
 
+@pytest.mark.parametrize("taken", [b"ok", b"ok\n", b'{"ok": true}', b'{"success": true}'])
+def test_a_webhook_that_takes_an_alert_says_so(taken: bytes) -> None:
+    with RawServer(answer(taken, content_type="text/plain")) as server:
+        tell(webhook(server))
+
+    assert len(server.requests) == 1
+
+
 FAULTS: dict[str, Script] = {
+    "nothing under 200": answer(b""),
+    "an empty object": answer(b"{}"),
+    "a portal's page, as a text": answer(b"<html>Please sign in", content_type="text/plain"),
+    "a page without a name": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+    "a refusal under 200": answer(b'{"error": "down"}'),
+    "no content": answer(b"", "204 No Content"),
+    "accepted for later": answer(b"", "202 Accepted"),
     "cut": answer(TOLD[:9], length=99),
     "closed": CLOSE,
     "a page under 200": html(),
