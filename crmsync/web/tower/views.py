@@ -35,6 +35,7 @@ from crmsync.worker.flow import FLOWS
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("tower", __name__)
 
+FORM_BYTES_MAX = 65_536  # the server cuts a body that is too large, and a form that was cut says something else
 LATE_SECONDS = 60.0  # a run that is due for longer than this has no worker, or too few
 
 
@@ -52,6 +53,7 @@ def _admit() -> Response | None:
         return access.ask_for_password()
     if "\0" in request.path + "".join(request.args.values()):
         abort(400, "An address holds no null character.")  # PostgreSQL takes none
+    request.max_content_length = FORM_BYTES_MAX
     if request.method == "POST" and not _has_token():
         abort(403, "This form is out of date. Go back, reload the page and try again.")
     return None

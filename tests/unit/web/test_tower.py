@@ -414,6 +414,22 @@ def test_discard_needs_the_tick(operator: FlaskClient, a_letter: Any, services: 
     _still_waits(services, letter.id)
 
 
+def test_a_form_that_is_too_large_is_refused_and_never_cut(
+    operator: FlaskClient, a_letter: Any, services: Services, rung: list[str]
+) -> None:
+    """Of a body that is too large, the server hands on one byte more than one may have."""
+    letter = a_letter(VendorUnavailableError())
+    form = f"token={token(operator)}&answer=".ljust(services.settings.behaviour.max_body_bytes + 1, "x")
+
+    answer = operator.post(
+        f"/dead-letters/{letter.id}/replay", data=form, content_type="application/x-www-form-urlencoded"
+    )
+
+    assert answer.status_code == 413
+    assert rung == []
+    _still_waits(services, letter.id)
+
+
 @pytest.mark.parametrize("button", ["replay", "discard"])
 def test_a_letter_that_does_not_wait_is_left_alone(
     operator: FlaskClient, a_letter: Any, rung: list[str], button: str
