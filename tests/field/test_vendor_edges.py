@@ -240,7 +240,15 @@ OLD_ADDRESS: dict[str, tuple[Script, ...]] = {
     "URL_NOT_RESET, 400": (salesforce_refusal("URL_NOT_RESET", "Destination URL not reset"),),
     "URL_NOT_RESET, 404": (salesforce_refusal("URL_NOT_RESET", "…", status="404 Not Found"),),
     "a page, 404": (html("404 Not Found"),),
-    "a page, 410": (html("421 Misdirected Request"),),
+    "a page, 421": (html("421 Misdirected Request"),),
+    "a page, 200": (html(),),
+    "a page, 420": (html("420 Enhance Your Calm"),),
+    "a page, 451": (html("451 Unavailable For Legal Reasons"),),
+    "a page, 503": (html("503 Service Unavailable"),),
+    "a page, 530": (html("530 Site Frozen"),),
+    "an empty page, 200": (answer(b""),),
+    "a page of choices": (answer(b"[]", "300 Multiple Choices"),),
+    "an empty object as a page": (answer(b"{}"),),
 }
 WRITTEN = answer(b"", "204 No Content")
 

@@ -23,7 +23,7 @@ _SALESFORCE_HOSTS = (
     "database.com",
     "sfcrmproducts.cn",
 )
-_MOVED_STATUS = re.compile(r"HTTP (3\d\d|40[0-9]|410|421)")
+_NOT_ITS_OWN = re.compile(r"HTTP \d{3}")
 _SURELY_MOVED = frozenset((MOVED, "HTTP 301", "HTTP 307", "HTTP 308"))
 
 
@@ -35,12 +35,12 @@ def has_moved(error: CrmsyncError) -> bool:
 def may_have_moved(error: CrmsyncError) -> bool:
     """Whether a failure at an address may mean that the organization has another one by now.
 
-    That is said by Salesforce, by a redirect or a page without it, or nobody answers at the address any more.
+    That is said by Salesforce, by whatever answers there in its place, or nobody answers at the address any more.
     """
     if isinstance(error, CertificateError) or error.code == MOVED:
         return True
     is_silent = error.code is None
-    return isinstance(error, VendorUnavailableError) and (is_silent or bool(_MOVED_STATUS.fullmatch(error.code or "")))
+    return isinstance(error, VendorUnavailableError) and (is_silent or bool(_NOT_ITS_OWN.fullmatch(error.code or "")))
 
 
 def trusted(address: str, login_url: str, extra_hosts: Collection[str] = ()) -> str:
