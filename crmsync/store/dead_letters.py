@@ -92,11 +92,11 @@ class DeadLetters(Rows):
         query = select(dead_letters.c.kind, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
         return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
 
-    def move(self, letter_id: int, *, to: LetterStatus, only_from: LetterStatus = LetterStatus.WAITING) -> bool:
-        """Change the status, once: False if somebody else did before."""
+    def move(self, letter_id: int, *, to: LetterStatus) -> bool:
+        """Change the status of a letter that waits, once: False if somebody else did before."""
         statement = (
             update(dead_letters)
-            .where(dead_letters.c.id == letter_id, dead_letters.c.status == only_from.value)
+            .where(dead_letters.c.id == letter_id, dead_letters.c.status == LetterStatus.WAITING.value)
             .values(status=to.value, updated_at=self._now)
         )
         return self._connection.execute(statement).rowcount == 1
