@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from click.testing import CliRunner
@@ -325,12 +326,43 @@ def test_O18__a_redis_that_asks_for_a_password_and_gets_none(tmp_path: Path) -> 
         (b"-MISCONF Redis is configured to save RDB snapshots, but\r\n", "can't write to its disk"),
         (b"-ERR max number of clients reached\r\n", "too many clients"),
         (b"-ERR DB index is out of range\r\n", "no database of that number"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "can't be reached"),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "still reading its data"),
+        (b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL.\r\n", "somebody's script"),
+        (b"-NOREPLICAS Not enough good replicas to write.\r\n", "too few of its replicas"),
+        (b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n", "lost its primary"),
+        (b"-DENIED Redis is running in protected mode because\r\n", "protected mode"),
+        (b"-CLUSTERDOWN Hash slot not served\r\n", "Redis Cluster"),
+        (b"-MOVED 3999 127.0.0.1:6381\r\n", "Redis Cluster"),
+        (b"-ERR SELECT is not allowed in cluster mode\r\n", "Redis Cluster"),
+        (b"-ERR unknown command 'LPUSH'\r\n", "lacks a command"),
+        (b"-ERR max daily request limit exceeded\x1b[2J\r\n", r"refuses: max daily request limit exceeded\x1b[2J"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "can't be reached: what answers there"),
     ],
 )
 def test_O18__a_redis_that_takes_no_messages_says_why(answer: bytes, words: str, tmp_path: Path) -> None:
     with answering(answer) as port:
         assert words in (broker.problem(settings_of(tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0")) or "")
+
+
+@pytest.mark.parametrize("greeting", [b"", b"-ERR max number of clients reached\r\n", b"SSH-2.0-OpenSSH_9\r\n"])
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_O18__what_hangs_up_at_once_is_no_broker_or_has_no_room(scheme: str, greeting: bytes, tmp_path: Path) -> None:
+    """A full Redis, or one in protected mode, says why and closes; whether that is still read is chance."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.sendall(greeting)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"{scheme}://u:p@127.0.0.1:{server.getsockname()[1]}/0"
+        problem = broker.problem(settings_of(tmp_path, CELERY_BROKER_URL=address)) or ""
+        server.shutdown(socket.SHUT_RDWR)
+
+    assert "has it room for one more client" in problem or "too many clients" in problem
 
 
 @contextmanager
@@ -487,6 +519,16 @@ def test_O18__a_refusal_of_rabbitmq_is_one_sentence(address: str, words: str, vh
 
 
 def test_O16__a_rabbit_that_takes_and_never_gives_back_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "_ask", lambda settings, **_: False)
+    """A broker whose memory or disk is nearly full takes a message, and then nothing more of that connection."""
 
-    assert "did not give a message back" in (broker.problem(Settings.from_env({})) or "")
+    class Rabbit(MagicMock):
+        def basic_get(self, *_: Any, **__: Any) -> None:
+            raise TimeoutError
+
+    monkeypatch.setattr(
+        broker, "_rabbit", lambda address: MagicMock(channel=lambda: Rabbit(), close=Rabbit().basic_get)
+    )
+
+    assert "did not give a message back" in (
+        broker.problem(Settings.from_env({"CELERY_BROKER_URL": "amqp://rabbit"})) or ""
+    )

@@ -12,15 +12,16 @@ class Peer:
 
     close: Callable[[], None]
     waiting_since: float | None
-    held_bytes: int = 0  # of a body that has not arrived whole
+    held_bytes: int = 0  # of a body that has not arrived whole; then they count for the application until it is done
     is_idle: bool = False  # it was answered, and nothing of another request was seen
 
 
 class Peers:
     """Every connection of a process. A request has *seconds* to arrive, an answer *seconds* to be taken.
 
-    Beyond *limit* connections, or *bytes_max* of bodies under way, the one that is waited for longest is dropped:
-    who fills the server up with connections loses his own, because nobody else's is waited for that long.
+    Beyond *limit* connections, or *bytes_max* of bodies that arrive or wait to be worked on, the one that is waited
+    for longest is dropped: who fills the server up with connections loses his own, because nobody else's is waited for
+    that long.
     """
 
     def __init__(self, *, seconds: float, limit: int, bytes_max: int, clock: Callable[[], float]) -> None:
@@ -57,10 +58,15 @@ class Peers:
         while self._held_bytes > self._bytes_max and self.drop_slowest(holding=True):
             pass
 
-    def work_for(self, peer: Peer) -> None:
-        """Its request is whole: it is our turn."""
+    def work_for(self, peer: Peer) -> int:
+        """Its request is whole: it is our turn. Returns the size of its body, for done()."""
         peer.waiting_since, peer.is_idle = None, False
-        self._let_go(peer)
+        size, peer.held_bytes = peer.held_bytes, 0
+        return size
+
+    def done(self, size: int) -> None:
+        """A body of *size* is needed no more, whether its sender is still there or not."""
+        self._held_bytes -= size
 
     def drop_late(self) -> int:
         """Close those whose time is over; returns how many."""

@@ -25,7 +25,7 @@ from crmsync.web.sparing import Sparing
 
 TICK_SECONDS = 0.25
 GRACE_SECONDS = 1.0  # for requests that are on their way when the worker is told to stop
-BODIES_BYTES_MAX = 64 * 1024 * 1024  # of all requests that are arriving, together
+BODIES_BYTES_MAX = 64 * 1024 * 1024  # of all requests that are arriving or wait for a thread, together
 CONNECTIONS_MAX = 1000
 FILES_RESERVED = 48  # for the database, the broker, logs
 
@@ -139,6 +139,7 @@ class Connected(httputil.HTTPServerConnectionDelegate):
         self.client = self._address[0]
         self._peer = front.peers.add(stream.close)
         self._is_first = True
+        self._size_at_work = 0
 
     # -- what the protocol tells
 
@@ -161,10 +162,13 @@ class Connected(httputil.HTTPServerConnectionDelegate):
         self._front.peers.hold(self._peer, size)
 
     def arrived(self, request: Request) -> None:
-        self._front.peers.work_for(self._peer)
-        self._front.work(request, environ_of(request, address=self._address, port=self._port), self._answer)
+        self._size_at_work = self._front.peers.work_for(self._peer)
+        environ = environ_of(request, address=self._address, port=self._port)
+        request.body.clear()  # the application has its own
+        self._front.work(request, environ, self._answer)
 
     def _answer(self, request: Request, answer: Answer) -> None:
+        self._front.peers.done(self._size_at_work)
         if not self._stream.closed():
             self._front.peers.wait_for(self._peer)
             send(request.connection, answer, is_last=self._front.is_closing)
