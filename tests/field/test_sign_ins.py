@@ -22,14 +22,16 @@ from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.grants import client_credentials, jwt_bearer, refresh_token
 from crmsync.connectors.http import VendorClient, seconds_of_sign_in
 from crmsync.connectors.lease import deadline
+from crmsync.connectors.s4hana import csrf
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.transport import new_session
+from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
 from crmsync.settings import SalesforceSettings, Secret, Settings
 from crmsync.store.tables import alerts
 from crmsync.store.vault import SharedTokens, Vault
-from tests.builders import private_pem
+from tests.builders import deal, private_pem
 from tests.fakes import AnyAccount
 from tests.field.certificates import Authority
 from tests.field.raw_server import (
@@ -44,6 +46,7 @@ from tests.field.raw_server import (
     trickled,
     unpacks_to,
 )
+from tests.field.vendors import ORDER_SERVICE, ORDERS, csrf_token, json_answer, sap
 
 KEY = private_pem()
 GRANTED = b'{"access_token": "good", "instance_url": "https://acme.my.salesforce.com", "expires_in": 3600}'
@@ -334,6 +337,30 @@ def test_T3__a_token_that_was_refused_is_renewed_by_one_thread_while_the_others_
     kinds = [kind for kind, _ in found]
     assert kinds.count(errors.NotNowError) == 11
     assert max(seconds for kind, seconds in found if kind is errors.NotNowError) < 1.5
+
+
+def test_T3__a_csrf_token_that_trickles_holds_up_only_whoever_fetches_it() -> None:
+    """Otherwise each thread that has an order to make would wait for its turn to wait for SAP."""
+    with RawServer(trickled(csrf_token(), every_seconds=0.2)) as server:
+        erp = sap(server.url, CRMSYNC_CALL_SECONDS="4")
+        found = outcomes(12, lambda: erp.create_order(OrderRequest("SF-1", "17100001", deal())))
+
+    held = [seconds for kind, seconds in found if kind is errors.VendorUnavailableError]
+    others = [seconds for kind, seconds in found if kind is errors.NotNowError]
+    assert (len(held), len(others)) == (1, 11)
+    assert max(others) < min(held)
+    assert len(server.requests) == 1
+
+
+def test_T3__a_csrf_token_that_comes_in_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csrf, "PATIENCE_SECONDS", 30.0)
+    with RawServer() as server:
+        server.at(ORDER_SERVICE, csrf_token())
+        server.at(ORDERS, json_answer({"d": {"SalesOrder": "4711"}}, "201 Created"))
+        erp = sap(server.url)
+        found = outcomes(4, lambda: erp.create_order(OrderRequest("SF-1", "17100001", deal())))
+
+    assert {kind for kind, _ in found} == {Document}
 
 
 def test_T3__a_sign_in_ends_with_the_lease_and_needs_no_longer_one(vault: SharedTokens) -> None:

@@ -20,10 +20,12 @@ from requests.cookies import get_cookie_header
 
 from crmsync import errors
 from crmsync.connectors.http import Authorizer, Renewal, VendorClient
+from crmsync.connectors.lease import is_in_step
 from crmsync.connectors.s4hana.errors import FORBIDDEN, NOT_ALLOWED, SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
 from crmsync.connectors.s4hana.odata import Address
 
 YOUNG_SECONDS = 60.0
+PATIENCE_SECONDS = 0.5  # for a token that another thread fetches: most come sooner
 _OPERATION = "csrf_token"
 _FETCH = {TOKEN_HEADER: "Fetch"}
 
@@ -84,12 +86,22 @@ class Tokens:
 
         Raises: definite errors, for the write that needed the token was not sent.
         """
-        with self._lock:
+        with self._alone():
             current = self._tokens.get(service)
             if current is None or current is stale:
                 with outcome(is_definite=True):
                     current = self._tokens[service] = self._fetch(service)
         return current
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Raises: NotNowError in a step, which comes back: a token that does not come must not hold all threads."""
+        if not self._lock.acquire(timeout=PATIENCE_SECONDS if is_in_step() else -1):
+            raise errors.NotNowError("Another run fetches a CSRF token.", wait_seconds=1, system=SYSTEM)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _fetch(self, service: str) -> Token:
         """From the service's root, or from its metadata where the root gives none, whatever it answers.
