@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -70,8 +70,12 @@ def about(settings: Settings) -> Mapping[str, Any]:
 def _ask(settings: Settings, *, in_redis: Callable[[Any], Answer], in_rabbit: Callable[[Any], Answer]) -> Answer:
     address = settings.broker_address or Address(embedded_client_url(settings.home))
     connect, question = (_rabbit, in_rabbit) if address.is_rabbit else (_redis, in_redis)
-    with closing(connect(address)) as broker:
+    broker = connect(address)
+    try:
         return question(broker)
+    finally:
+        with suppress(*_ERRORS):  # what it said counts, not how it takes leave
+            broker.close()
 
 
 def _redis(address: Address) -> Any:
@@ -98,10 +102,11 @@ def _through_rabbit(rabbit: Any) -> bool:
     """A queue of this connection alone; a broker that is short of room takes the message and hands out none."""
     from amqp import Message
 
-    with rabbit.channel() as channel:
-        name = channel.queue_declare(exclusive=True, arguments=QUEUE_ARGUMENTS).queue
-        channel.basic_publish(Message("trial"), routing_key=name)
-        ends_at = time.monotonic() + TIMEOUT_SECONDS
+    channel = rabbit.channel()
+    name = channel.queue_declare(exclusive=True, arguments=QUEUE_ARGUMENTS).queue
+    channel.basic_publish(Message("trial"), routing_key=name)
+    ends_at = time.monotonic() + TIMEOUT_SECONDS
+    with suppress(TimeoutError):  # it stops listening to who has published
         while time.monotonic() < ends_at:
             if channel.basic_get(name, no_ack=True) is not None:
                 return True

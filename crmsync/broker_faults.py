@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 
+from redis.exceptions import ResponseError
+
 from crmsync.broker_address import CA_VARIABLE
+from crmsync.log import redact
+from crmsync.plain import visible
+
+_WORDS = 120  # of a server whose refusal we do not know
 
 # What servers say: Redis by a word, which redis-py may make into a class, RabbitMQ by a number in brackets.
 _NOT_ALLOWED = "its user may not do what crmsync needs: allow all keys, and the commands of lists, sets and channels"
+_CLUSTER = "it is part of a Redis Cluster, which crmsync can't use: name a server that stands alone"
+_STRANGER = (
+    "it can't be reached: what answers there hangs up, or speaks another language. Is that the broker's port, does it "
+    "admit this machine (protected mode), and has it room for one more client?"
+)
 _ANSWERS: Mapping[str, str] = {
     "WRONGPASS": "it refuses the user or the password",
     "invalid password": "it refuses the password",
@@ -24,6 +36,15 @@ _ANSWERS: Mapping[str, str] = {
     "ReadOnlyError": "it is a replica, which takes no messages: name the primary",
     "OutOfMemoryError": "its memory is full: raise maxmemory, and look what fills it",
     "MISCONF": "it can't write to its disk, so it takes no messages",
+    "NOREPLICAS": "too few of its replicas answer, so it takes no messages",
+    "MasterDownError": "it is a replica that has lost its primary: name the primary",
+    "BusyLoadingError": "it is still reading its data after a start: wait until it has",
+    "busy running a script": "it is busy with somebody's script: wait, or stop that with SCRIPT KILL",
+    "protected mode": "it admits only its own machine (protected mode): give it a password, and the address as well",
+    "unknown command": "it lacks a command that crmsync needs: Redis 6.2 or Valkey, without renamed commands, has all",
+    **dict.fromkeys(("ClusterDownError", "MovedError", "AskError", "CrossSlotError", "cluster mode"), _CLUSTER),
+    **dict.fromkeys(("InvalidResponse", "Connection closed by server", "Connection not ready"), _STRANGER),
+    "connection limit": "it admits no more connections: raise the limit of the user or of the virtual host",
     "(403)": "it refuses the user or the password, or the user may not do what crmsync needs",
     "(530)": "it has no such virtual host, or the user may not use it",
     "(406)": "it has a queue of our name and of another type: delete that queue while no worker runs",
@@ -38,6 +59,9 @@ def sentence(error: BaseException, *, timeout_seconds: float) -> str:
         found = _of_tls(each) or _of_answer(f"{type(each).__name__}: {each}") or _of_socket(each, timeout_seconds)
         if found:
             return found
+    refusal = next((each for each in causes if isinstance(each, ResponseError)), None)
+    if refusal is not None:
+        return f"it refuses: {redact(visible(str(refusal)))[:_WORDS]}"
     return f"it can't be reached ({type(causes[-1]).__name__})"
 
 
@@ -69,6 +93,13 @@ def _of_socket(error: BaseException, timeout_seconds: float) -> str:
         return "nobody listens at its address"
     if isinstance(error, socket.gaierror):
         return "its host has no address: is the name right?"
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return _STRANGER
     if isinstance(error, FileNotFoundError):
         return "there is no such socket"
-    return "this user may not open its socket" if isinstance(error, PermissionError) else ""
+    if isinstance(error, PermissionError):
+        return "this user may not open its socket"
+    # Without a number: py-amqp's, of what is no AMQP. EINVAL: the peer had gone before the socket was set up.
+    if isinstance(error, OSError):
+        return _STRANGER if error.errno in (None, errno.EINVAL) else f"it can't be reached ({error.strerror})"
+    return ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -487,6 +489,102 @@ def test_T8__no_proxy_is_used_for_hosts_that_need_none(monkeypatch: pytest.Monke
         direct.session.close()
 
     assert proxy.requests == []
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://127.0.0.1:1080",
+        "socks5h://127.0.0.1:1080",
+        "ftp://127.0.0.1:21",
+        "http://",
+        "http://me:pass#word@127.0.0.1:3128",
+        "http://me:pass/word@127.0.0.1:3128",
+        "http://proxy.example:port",
+    ],
+)
+def test_T8__a_proxy_that_is_no_address_is_named(
+    books: VendorClient, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(errors.VendorUnavailableError, match=r"variable HTTPS_PROXY .* ALL_PROXY") as caught:
+        books.call("make order", "POST", "https://books.example/", json={})
+
+    assert caught.value.is_definite
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+@pytest.mark.parametrize("made", [refused_port, lambda: "http://no-such-host.invalid:3128"], ids=["closed", "no name"])
+def test_T8__a_proxy_that_cannot_be_reached_is_not_taken_for_the_system(
+    books: VendorClient, monkeypatch: pytest.MonkeyPatch, made: Callable[[], str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", made())
+    with pytest.raises(errors.VendorUnavailableError, match=r"through the proxy .* check HTTPS_PROXY") as caught:
+        books.call("make order", "POST", "https://books.example/", json={})
+
+    assert caught.value.is_definite
+
+
+def test_T8__a_proxy_gets_a_password_of_any_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(answer(b"[7]")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//m%C3%BCller:p%E2%82%AC%40%3A%2F@"))
+        through = client()
+        assert through.call("make order", "POST", "http://books.example/", json={}).body == [7]
+        through.session.close()
+
+    scheme, _, told = proxy.requests[0].headers["proxy-authorization"].partition(" ")
+    assert (scheme, base64.b64decode(told).decode()) == ("Basic", "müller:p€@:/")
+
+
+# Whole answers of servers to the first bytes of a handshake: alerts of TLS, and a server that speaks none.
+HANDSHAKES = {
+    "another version": (b"\x15\x03\x01\x00\x02\x02\x46", "version of TLS"),
+    "nothing in common": (b"\x15\x03\x03\x00\x02\x02\x28", "certificate of the client"),
+    "another name": (b"\x15\x03\x03\x00\x02\x02\x70", "does not know the host"),
+    "no TLS": (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "does not speak TLS"),
+}
+
+
+@pytest.mark.parametrize(("said", "cause"), HANDSHAKES.values(), ids=HANDSHAKES)
+def test_T8__a_handshake_that_fails_says_why(books: VendorClient, said: bytes, cause: str) -> None:
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(said)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(65_536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(errors.CertificateError, match=cause) as caught:
+            books.call("make order", "POST", url, json={})
+        thread.join()
+
+    assert caught.value.is_definite
+
+
+def file_name(common_name: str) -> str:
+    """What OpenSSL looks for in a folder, for an authority that has no other part of a name."""
+    text = common_name.lower().encode()
+    pair = b"\x06\x03\x55\x04\x03" + bytes([0x0C, len(text)]) + text
+    name = bytes([0x31, len(pair) + 2, 0x30, len(pair)]) + pair
+    return hashlib.sha1(name, usedforsecurity=False).digest()[3::-1].hex() + ".0"
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"])
+def test_T8__authorities_may_stand_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
+    authority, folder = Authority(tmp_path, "Private CA"), tmp_path / "authorities"
+    folder.mkdir()
+    (folder / file_name("Private CA")).write_bytes(authority.path.read_bytes())
+    monkeypatch.setenv(variable, str(folder))
+    trusting = client()
+    with RawServer(tls=authority.server()) as server:
+        assert trusting.call("look", "GET", server.url).body == {}
+    trusting.session.close()
 
 
 # The way out as a whole
