@@ -25,7 +25,6 @@ FLOW = Flow(
     "compare_orders",
     subject="comparison of orders",
     steps=("look_at_orders",),
-    rereads=("look_at_orders",),
     repeats=True,
     every=lambda behaviour: behaviour.compare_seconds,
     roles=("orders",),

@@ -22,7 +22,6 @@ FLOW = Flow(
     "inventory",
     subject="inventory",
     steps=("read_catalogue", "read_stock", "write_levels"),
-    rereads=("read_catalogue", "read_stock", "write_levels"),
     repeats=True,
     every=lambda behaviour: behaviour.inventory_seconds,
     roles=("catalogue", "stock"),

@@ -22,7 +22,6 @@ FLOW = Flow(
     "invoice_to_deal",
     subject="invoice",
     steps=("read_invoice", "write_payment"),
-    rereads=("read_invoice", "write_payment"),
     repeats=True,
 )
 

@@ -18,9 +18,7 @@ from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
 from crmsync.worker.waking import Awake
 
-FLOW = Flow(
-    "payment_to_invoices", subject="payment", steps=("find_invoices",), rereads=("find_invoices",), repeats=True
-)
+FLOW = Flow("payment_to_invoices", subject="payment", steps=("find_invoices",), repeats=True)
 
 SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
 PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call

@@ -21,8 +21,9 @@ Every = Callable[[Behaviour], int]
 class Flow:
     """*subject* is what people call what a run is for: "deal".
 
-    *rereads* are the steps that a replay does again: they only read the source. A flow that *repeats* brings its
-    subject to the source's present state as often as that changes; one that does not does its work once.
+    A flow that *repeats* brings its subject to the source's present state as often as that changes; one that does not
+    does its work once. *rereads* are the steps that a replay does again: those that only read the source; of a flow
+    that repeats all of them.
     *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
     configured; such a flow works in the background, with what the others leave of the call budgets.
     """
@@ -33,7 +34,7 @@ class Flow:
         *,
         subject: str,
         steps: Sequence[str],
-        rereads: Sequence[str],
+        rereads: Sequence[str] | None = None,
         repeats: bool = False,
         every: Every | None = None,
         roles: Sequence[str] = (),
@@ -41,6 +42,8 @@ class Flow:
         self.name = name
         self.subject = subject
         self.steps = tuple(steps)
+        if rereads is None:
+            rereads = self.steps if repeats else ()
         self.rereads = frozenset(rereads)
         self.repeats = repeats
         self.every = every
