@@ -84,6 +84,10 @@ def test_soql_that_only_the_stand_in_does_not_know_is_not_refused_as_wrong(crm: 
         ("GET", "/ui-api/object-info"),
         ("GET", "/query?explain=x"),
         ("POST", "/sobjects/Account/001?_HttpMethod=PATCH"),
+        ("GET", "/sobjects/Product2/ProductCode/SENSOR-100"),
+        ("GET", "/sobjects/Account/001/Contacts"),
+        ("GET", "/composite/sobjects/Account?ids=001"),
+        ("GET", "/composite"),
     ],
 )
 def test_resources_of_salesforce_that_are_not_served_say_so(crm: CrmClient, method: str, path: str) -> None:
@@ -181,6 +185,12 @@ def test_a_method_in_a_header_is_not_taken_for_a_create(erp: ErpClient) -> None:
     headers = {"X-HTTP-Method": "MERGE", "If-Match": "*"}
     address = f"API_SALES_ORDER_SRV/A_SalesOrder('{before['SalesOrder']}')"
     assert said(erp.call("POST", address, json={"DeliveryBlockReason": "01"}, headers=headers)) == NOT_OFFERED
+
+
+def test_what_replaces_all_of_an_order_is_not_taken_for_a_change_of_some(erp: ErpClient) -> None:
+    address = f"API_SALES_ORDER_SRV/A_SalesOrder('{erp.order()['SalesOrder']}')"
+    answer = erp.call("PUT", address, json={"DeliveryBlockReason": "01"}, headers={"If-Match": "*"})
+    assert said(answer) == NOT_OFFERED
 
 
 def test_an_order_is_given_only_to_a_customer_of_its_sales_area(erp: ErpClient) -> None:

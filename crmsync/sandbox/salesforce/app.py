@@ -36,7 +36,8 @@ UNOFFERED = re.compile(
     r"/services/(?:Soap|async|apexrest|oauth2/(?:userinfo|introspect|revoke|authorize))|/id/|/services/data/v\d+\.0/"
     r"(?:search|parameterizedSearch|tooling|analytics|chatter|connect|ui-api|process|quickActions|recent|theme|tabs"
     r"|appMenu|event|actions|support|metadata|consent|dedupe|eventSchema|folders|jobs/(?:query|ingest)/?|limits/"
-    r"|composite/(?:batch|tree|graph)|sobjects/?$|sobjects/\w+/?$|sobjects/\w+/(?:updated|deleted|listviews|describe/))"
+    r"|composite/(?:batch|tree|graph)|sobjects/?$|sobjects/\w+/?$|sobjects/\w+/(?:updated|deleted|listviews|describe/)"
+    r"|sobjects/\w+/[^/]+/[^/]+|composite/?$|composite/sobjects)"
 )
 STAMPS = {"systemmodstamp", "lastmodifieddate", "createddate"}
 DEALS = (

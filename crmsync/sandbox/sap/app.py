@@ -139,6 +139,8 @@ class Sap(Vendor):
             raise NotOffered("$batch")
         if "x-http-method" in request.headers:
             raise NotOffered("a method in a header")
+        if request.method == "PUT":
+            raise NotOffered("PUT, which replaces all of an entity")
         address = parse_path(service, rest)
         acts = {"POST": self.changes.create, "DELETE": self.changes.delete}
         return acts.get(request.method, self.changes.update)(request, address)
