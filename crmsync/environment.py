@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -14,12 +13,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
+from crmsync.plain import is_seen
 from crmsync.private_key import UnusableKeyError, normal_pem, text_of
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 Value = TypeVar("Value")
 
 _FILE_BYTES_MAX = 65_536
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z]+://[A-Za-z0-9._:\[\]-]+(?:/[^\s\\?#\x7f-\U0010ffff]*)?")
 _QUOTES = ("''", '""', "“”", "‘’", "``")
 
 
@@ -58,8 +59,10 @@ class Reader:
 
     def raw(self, name: str) -> str:
         value = self._written(name)
-        if any(unicodedata.category(character) in ("Cc", "Cf") for character in value):
-            self.problems[name] = "holds a line break or an invisible character: type it instead of pasting it"
+        if not all(map(is_seen, value)):
+            self.problems[name] = (
+                "holds a line break, an invisible character or one that is no UTF-8: type it instead of pasting it"
+            )
         return value
 
     def any_set(self, *names: str) -> bool:
@@ -70,9 +73,12 @@ class Reader:
         if name not in self.names:
             self.names.append(name)
         value = self._env.get(name, "").strip().removeprefix("\ufeff").strip()
+        self._refuse_quotes(name, value)
+        return value
+
+    def _refuse_quotes(self, name: str, value: str) -> None:
         if len(value) > 1 and value[0] + value[-1] in _QUOTES:
             self.problems[name] = "is written in quotes, and they would be part of the value: leave them out"
-        return value
 
     # -- secrets
 
@@ -144,7 +150,8 @@ class Reader:
         except UnicodeDecodeError:
             self.problems[f"{name}_FILE"] = "is no text: save the file as UTF-8"
             return ""
-        if any(unicodedata.category(character) in ("Cc", "Cf") for character in text):
+        self._refuse_quotes(f"{name}_FILE", text)
+        if not all(map(is_seen, text)):
             self.problems[f"{name}_FILE"] = "expected one line without invisible characters, saved as UTF-8"
         return text
 
@@ -155,6 +162,12 @@ class Reader:
         if value and pattern and not re.fullmatch(pattern, value):
             self.problems.setdefault(name, f"expected {expected or pattern}")
         return value
+
+    def host(self, name: str, default: str) -> str:
+        """What to listen at."""
+        return self.text(
+            name, default, pattern=r"[A-Za-z0-9._:-]+", expected="a host or address, such as 0.0.0.0 or ::"
+        )
 
     def listed(self, name: str) -> list[str]:
         """The items of a list, between commas, semicolons or blanks; line breaks, as YAML writes them, are blanks."""
@@ -234,6 +247,10 @@ class Reader:
         parts = _split(value)
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             return "expected an address starting with https://"
+        if "@" in parts.netloc:
+            return "must hold no user and no password: those have variables of their own"
+        if not _PLAIN_ADDRESS.fullmatch(value):
+            return "expected host and path only, in ASCII, without blanks, ? or # (a host of other letters: xn--…)"
         if parts.scheme == "http" and parts.hostname not in THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
             return "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
         return ""

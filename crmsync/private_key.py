@@ -17,6 +17,7 @@ _MISTAKES = (
     ("BEGIN ENCRYPTED PRIVATE KEY", _DECRYPT),
     ("4,ENCRYPTED", _DECRYPT),
     ("BEGIN OPENSSH PRIVATE KEY", "is in OpenSSH's form: `ssh-keygen -p -m PEM -f key` turns it into PEM"),
+    ("LS0tLS1CRUdJTi", "is a PEM in base64: decode it with `base64 -d`"),
     ("PuTTY-User-Key-File", "is in PuTTY's form: export it as PEM"),
 )
 _OTHERS = (

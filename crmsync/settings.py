@@ -69,7 +69,7 @@ class SlackSettings:
 @dataclass(frozen=True, slots=True)
 class FlowerSettings:
     basic_auth: Secret | None = read(lambda reader: _logins(reader))  # user:password; None: the control tower's
-    address: str = env.text("FLOWER_ADDRESS", "127.0.0.1")
+    address: str = env.host("FLOWER_ADDRESS", "127.0.0.1")
     port: int = env.integer("FLOWER_PORT", 5555, minimum=1, maximum=65535)
 
 
@@ -129,9 +129,11 @@ class Settings:
     secret_key: Secret | None = env.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32)
     metrics_token: Secret | None = env.optional_secret("CRMSYNC_METRICS_TOKEN", minimum_length=MINIMUM_SECRET_LENGTH)
     tower_password: Secret | None = env.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH)
-    host: str = env.text("CRMSYNC_HOST", "127.0.0.1")
+    host: str = env.host("CRMSYNC_HOST", "127.0.0.1")
     port: int = env.integer("PORT", 8000, minimum=1, maximum=65535)
-    admin_host: str = read(lambda reader: reader.text("CRMSYNC_ADMIN_HOST") or reader.text("CRMSYNC_HOST", "127.0.0.1"))
+    admin_host: str = read(
+        lambda reader: reader.host("CRMSYNC_ADMIN_HOST", "") or reader.host("CRMSYNC_HOST", "127.0.0.1")
+    )
     admin_port: int = read(lambda reader: _admin_port(reader))  # 0: the private pages are on the same port as the doors
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = read(
         lambda reader: _networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,7 @@ UNUSABLE: Mapping[str, tuple[Callable[[], str], str]] = {
     "cut off at its end": (lambda: private_pem()[:900], "cut off"),
     "cut off in the middle": (lambda: private_pem()[:300] + private_pem()[700:], "damaged"),
     "base64 without a frame": (lambda: "".join(private_pem().splitlines()[1:-1]), "expected a PEM private key"),
+    "base64 of it": (lambda: b64encode(private_pem().encode()).decode(), "base64 -d"),
     "a path": (lambda: "/etc/crmsync/salesforce.key", "SF_PRIVATE_KEY_FILE"),
     "in quotes": (lambda: f'"{private_pem().strip()}"', "quotes"),
 }
@@ -192,6 +194,8 @@ FILES: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "UTF-16": (lambda path: path.write_bytes("geheim".encode("utf-16")), "UTF-8"),
     "UTF-16 without a mark": (lambda path: path.write_bytes("geheim".encode("utf-16-le")), "UTF-8"),
     "too large": (lambda path: path.write_text("x" * 70_000), "too large"),
+    "in quotes": (lambda path: path.write_text('"correct horse battery"\n'), "quotes"),
+    "a line separator": (lambda path: path.write_text("correct horse\u2028battery"), "one line"),
 }
 
 
@@ -271,11 +275,51 @@ def test_O22__a_value_in_quotes_is_refused_by_variable(name: str, value: str, qu
     assert "quotes" in found[name]
 
 
-@pytest.mark.parametrize("character", ["\u200b", "\u202e", "\x1b", "\n", "\u00ad", "\ufeff"])
+@pytest.mark.parametrize("character", ["\u200b", "\u202e", "\x1b", "\n", "\u00ad", "\ufeff", "\u2028", "\udcff"])
 def test_O22__an_invisible_character_inside_a_value_is_refused(character: str) -> None:
     found = problems({"CRMSYNC_TOWER_PASSWORD": f"correct horse{character}battery"})
 
     assert "invisible" in found["CRMSYNC_TOWER_PASSWORD"]
+
+
+def addresses() -> list[str]:
+    """Every variable that is an address of the web."""
+    reader = Reader(EVERYTHING)
+    _read(reader)
+    asked = {**EVERYTHING, **dict.fromkeys(set(reader.names) - set(EVERYTHING), "ftp://word")}
+    return sorted(name for name, problem in problems(asked).items() if "starting with https" in problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:geheim@host.example",
+        "https://geheim@host.example",
+        "https://host.example/?q=1",
+        "https://host.example/#part",
+        "https://host.example\\@other.example",
+        "https://a b.example",
+        "https://host.example/a b",
+        "https://münchen.example",
+        "https://host.example/ä",
+    ],
+)
+def test_O22__an_address_that_is_more_than_host_and_path_is_refused(text: str) -> None:
+    names = addresses()
+    assert {"CRMSYNC_PUBLIC_URL", "SF_LOGIN_URL", "SLACK_WEBHOOK_URL", "ZOHO_API_URL"} <= set(names)
+
+    for name in names:
+        told = problems({**EVERYTHING, name: text}).get(name, "")
+        assert "host and path only" in told or "no user and no password" in told, name
+        assert "geheim" not in told
+
+
+@pytest.mark.parametrize("name", ["CRMSYNC_HOST", "CRMSYNC_ADMIN_HOST", "FLOWER_ADDRESS"])
+def test_O22__what_is_no_host_to_listen_at_is_refused(name: str) -> None:
+    for text in ("https://h", "[::1]", "a b", "*", "٣"):
+        assert "expected a host" in problems({name: text})[name]
+    for text in ("0.0.0.0", "::1", "localhost"):
+        assert problems({name: text}) == {}
 
 
 ADDRESSES = [
