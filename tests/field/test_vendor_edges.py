@@ -472,6 +472,35 @@ def test_T11__doctor_names_the_two_variables_that_disagree(code: int) -> None:
     assert "scope" not in check.detail
 
 
+ELSEWHERE = {
+    "a page": html("404 Not Found"),
+    "moved": redirect("https://www.zoho.com/"),
+    "no such address": zoho_answer(5, "404 Not Found"),
+    "no such organization": zoho_answer(9017),
+    "malformed, 400": zoho_answer(14),
+    "a refusal with a page": html("401 Unauthorized"),
+}
+
+
+@pytest.mark.parametrize("refusal", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_T11__they_are_named_whatever_answers_at_the_other_one(refusal: bytes) -> None:
+    with RawServer(refusal) as server:
+        [check] = zoho_check(server.url, "https://www.zohoapis.eu")
+
+    assert not check.is_ok
+    assert "ZOHO_ACCOUNTS_URL" in check.detail
+    assert "ZOHO_API_URL=https://www.zohoapis.eu" in check.detail
+
+
+@pytest.mark.parametrize("organizations", [7, "x", {}, None, True, [], [7], [{}]], ids=str)
+def test_T11__the_doctor_reads_any_list_of_organizations(organizations: object) -> None:
+    with RawServer(json_answer({"code": 0, "organizations": organizations})) as server:
+        checks = zoho_check(server.url, "")
+
+    assert not checks[0].is_ok
+    assert checks[0].detail
+
+
 def test_T11__a_token_that_is_of_nowhere_names_them_too() -> None:
     with RawServer(zoho_answer(14, "401 Unauthorized")) as server:
         [check] = zoho_check(server.url, "")

@@ -56,27 +56,30 @@ def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) ->
 def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Callable[[], str]) -> str:
     """What is wrong where the token is of another data centre than the API; "" where that is not the cause.
 
-    There the API calls the token malformed (14), or not allowed (57) as it does for a missing scope.
+    There the API calls the token malformed (14), or not allowed (57) as it does for a missing scope; or whatever stands
+    at the address is no API at all.
     """
-    if error.operation == _SIGN_IN or not isinstance(error, AuthenticationError):
+    if error.operation == _SIGN_IN:
         return ""
     told = api_domain()
     is_other = _DATA_CENTRE.fullmatch(told) is not None and told != settings.api_url
-    if not is_other and error.code != MALFORMED:
-        return ""
     signs_in = f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)"
     if is_other:
+        failure = "" if isinstance(error, AuthenticationError) else f"{error} "
         return (
-            f"The sign-in at {signs_in} is for the data centre {told}, but ZOHO_API_URL is {settings.api_url}: "
-            f"set ZOHO_API_URL={told}, or ZOHO_ACCOUNTS_URL to the other one's."
+            f"{failure}The sign-in at {signs_in} is for the data centre {told}, but ZOHO_API_URL is "
+            f"{settings.api_url}: set ZOHO_API_URL={told}, or ZOHO_ACCOUNTS_URL to the other one's."
         )
+    if error.code != MALFORMED:
+        return ""
     return f"The token of {signs_in} is not valid at {settings.api_url} (ZOHO_API_URL): set both to one data centre."
 
 
 def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> str:
     answer = api.organizations()
-    rows = answer.get("organizations") or [] if isinstance(answer, dict) else []
-    found = [schemas.load(schemas.ORGANIZATION, row, "organizations", operation="list organizations") for row in rows]
+    rows = answer.get("organizations") if isinstance(answer, dict) else None
+    listed = rows if isinstance(rows, list) else []
+    found = [schemas.load(schemas.ORGANIZATION, row, "organizations", operation="list organizations") for row in listed]
     own = next((row for row in found if row["organization_id"] == settings.organization_id), None)
     if own is None:
         return "The user of the refresh token is not in ZOHO_ORGANIZATION_ID."
