@@ -16,9 +16,13 @@ _SHORTEST_NAME = 3  # a shorter one would be found in every other word
 
 _SEPARATOR = r"[ /.-]"
 _PERSONAL = (
-    re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*"),
+    re.compile(r"[\w.+-]+(?:@[\w-]+(?:\.[\w-]+)*|%40[\w-]+(?:\.[\w-]+)+)"),
+    re.compile(r"\beyJ[\w-]{8,}\.[\w.-]+"),  # a signed token
     # IBANs, also in groups of four
     re.compile(r"\b[A-Z]{2}\d{2} ?(?:[A-Z0-9]{4} ?){2,7}[A-Z0-9]{0,4}\b"),
+    re.compile(r"\b[a-z]{2}\d{12,30}\b"),
+    re.compile(r"\b(?:\d{4}[ -]){3}\d{1,4}\b"),  # a card
+    re.compile(r"\b\d{3}-\d{2}-\d{4}\b"),  # a social security number
     # telephone numbers: international ones, those with an area code, those of North America. A number without any
     # separator is one of a record.
     re.compile(rf"(?<![\w.+/-])(?:\+\d|00[1-9]\d{{0,2}}{_SEPARATOR}\d)[\d ()/.-]{{5,}}\d"),
