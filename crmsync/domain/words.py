@@ -46,11 +46,11 @@ def readable(text: str, known: Collection[str] = ()) -> str:
     """
     shown = "\n".join(filter(None, (" ".join(_seen(line).split()) for line in text.splitlines())))
     shown = redact(shown).replace("***@***", MASK)
+    for pattern in _PERSONAL:  # before the names, which are parts of addresses
+        shown = pattern.sub(MASK, shown)
     for name in sorted(known, key=len, reverse=True):
         if len(name) >= _SHORTEST_NAME:
             shown = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", MASK, shown, flags=re.IGNORECASE)
-    for pattern in _PERSONAL:
-        shown = pattern.sub(MASK, shown)
     shown = _TITLED.sub(rf"\1\2 {MASK}", shown)
     return shown if len(shown) <= CHARACTERS_MAX else f"{shown[: CHARACTERS_MAX - 1]}…"
 
