@@ -47,6 +47,8 @@ from tests.integration.test_webhooks import (
     ZOHO_DOOR,
     ZOHO_SECRET,
     Bell,
+    bell,
+    client,
     client_of,
     count,
     deal_id,
@@ -60,6 +62,8 @@ from tests.integration.test_webhooks import (
     signed,
 )
 from tests.system import until
+
+__all__ = ["bell", "client"]
 
 NIL = '<Notification><Id>04l000000000777</Id><sObject xsi:nil="true"/></Notification>'
 FORM = "application/x-www-form-urlencoded"
@@ -75,16 +79,6 @@ def environment(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(metrics, "queue_names", lambda: ("crm",))  # Celery's would start a server
     monkeypatch.setattr(broker, "TIMEOUT_SECONDS", 0.3)
-
-
-@pytest.fixture
-def bell() -> Bell:
-    return Bell()
-
-
-@pytest.fixture
-def client(services: Services, bell: Bell) -> FlaskClient:
-    return client_of(services, bell)
 
 
 def client_with(services: Services, **environment: str) -> FlaskClient:

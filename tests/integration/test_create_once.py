@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from crmsync.domain.ledger import EntryKey
 from crmsync.errors import (
+    CrmsyncError,
     LeaseLostError,
     LockedByOtherRunError,
     OutcomeSettlingError,
@@ -59,6 +60,15 @@ def end(attempt: Attempt) -> None:
         uow.runs.release(attempt.run, wait_seconds=0, attempts=0, queued_for=None)
 
 
+def attempt_ends_in(error: type[CrmsyncError], services: Services, vendor: FakeVendor) -> Any:
+    """A whole attempt that ends in *error*; returns that."""
+    trying = attempt(services)
+    with pytest.raises(error) as raised:
+        create(trying, vendor)
+    end(trying)
+    return raised.value
+
+
 def test_the_happy_path_pays_no_search(services: Services, vendor: FakeVendor) -> None:
     assert create(attempt(services), vendor) == {"number": "1"}
     assert vendor.searches == 0
@@ -75,10 +85,7 @@ def test_what_is_confirmed_is_taken_from_the_ledger(services: Services, vendor: 
 
 def test_a_document_whose_answer_was_lost_is_adopted(services: Services, vendor: FakeVendor) -> None:
     vendor.fails_with(VendorUnavailableError(), after_commit=True)
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
 
     assert create(attempt(services), vendor) == {"number": "1"}
     assert len(vendor.documents) == 1
@@ -88,17 +95,11 @@ def test_a_document_that_does_not_show_up_is_made_again_only_when_that_is_certai
     services: Services, vendor: FakeVendor, clock: FakeClock
 ) -> None:
     vendor.fails_with(VendorUnavailableError())
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
 
     clock.advance(CERTAIN_SECONDS - 5)
-    second = attempt(services)
-    with pytest.raises(OutcomeSettlingError) as settling:
-        create(second, vendor)
-    end(second)
-    assert 5 <= settling.value.wait_seconds < 6
+    settling = attempt_ends_in(OutcomeSettlingError, services, vendor)
+    assert 5 <= settling.wait_seconds < 6
     assert vendor.documents == []
 
     clock.advance(6)
@@ -110,20 +111,14 @@ def test_what_a_clock_that_was_ahead_promised_is_waited_for_by_the_stopwatch(
 ) -> None:
     """O15: an hour is not waited for, and nothing is sent before a call that is under way must be over."""
     vendor.fails_with(VendorUnavailableError())
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
     with services.store.begin() as uow:
         uow.connection.execute(update(ledger).values(certain_at=clock.now + timedelta(hours=1)))
 
     for passed_seconds in (0, FORGOTTEN_SECONDS - 5):
         monkeypatch.setattr(stopwatch, "now", partial(float, passed_seconds))
-        looking = attempt(services)
-        with pytest.raises(OutcomeSettlingError) as settling:
-            create(looking, vendor)
-        end(looking)
-        assert settling.value.wait_seconds == pytest.approx(FORGOTTEN_SECONDS - passed_seconds + 0.1)
+        settling = attempt_ends_in(OutcomeSettlingError, services, vendor)
+        assert settling.wait_seconds == pytest.approx(FORGOTTEN_SECONDS - passed_seconds + 0.1)
     assert vendor.documents == []
 
     monkeypatch.setattr(stopwatch, "now", partial(float, FORGOTTEN_SECONDS))
@@ -135,15 +130,9 @@ def test_a_document_that_the_vendor_lists_late_is_still_adopted(
 ) -> None:
     vendor.fails_with(VendorUnavailableError(), after_commit=True)
     vendor.hidden = 1
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
 
-    second = attempt(services)
-    with pytest.raises(OutcomeSettlingError):
-        create(second, vendor)
-    end(second)
+    attempt_ends_in(OutcomeSettlingError, services, vendor)
     vendor.hidden = 0
     clock.advance(CERTAIN_SECONDS + 1)
 
@@ -155,10 +144,7 @@ def test_an_internal_error_is_settled_from_its_answer_on(
     services: Services, vendor: FakeVendor, clock: FakeClock
 ) -> None:
     vendor.fails_with(VendorUnavailableError(code="HTTP 500"))
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
 
     clock.advance(31)
 
@@ -174,10 +160,7 @@ def test_what_certainly_was_not_made_is_made_at_once(
     services: Services, vendor: FakeVendor, refusal: Exception
 ) -> None:
     vendor.fails_with(refusal)
-    first = attempt(services)
-    with pytest.raises(type(refusal)):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(type(refusal), services, vendor)
 
     assert create(attempt(services), vendor) == {"number": "1"}
     assert vendor.searches == 0
@@ -221,10 +204,7 @@ def test_behind_a_gateway_that_gave_up_the_vendor_may_still_be_at_it(
     services: Services, vendor: FakeVendor, clock: FakeClock, code: str
 ) -> None:
     vendor.fails_with(VendorUnavailableError(code=code))
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
 
     clock.advance(31)
 
@@ -274,10 +254,7 @@ def test_a_late_refusal_says_nothing_of_anothers_send(services: Services, vendor
 def test_two_documents_under_one_reference_need_a_person(services: Services, vendor: FakeVendor) -> None:
     vendor.documents = [{"number": "7"}]
     vendor.fails_with(VendorUnavailableError(), after_commit=True)
-    first = attempt(services)
-    with pytest.raises(VendorUnavailableError):
-        create(first, vendor)
-    end(first)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
 
     with pytest.raises(OutcomeUnknownError, match="2 documents"):
         create(attempt(services), vendor)
