@@ -53,6 +53,12 @@ WITHOUT_TOKEN = {
     "the log-in page": redirect("https://login.example.com/"),
     "no such page": html("404 Not Found"),
     "forbidden": html("403 Forbidden"),
+    "an error": html("500 Internal Server Error"),
+    "a gateway's error": html("502 Bad Gateway"),
+    "what was asked": csrf_token("Fetch"),
+    "no value": csrf_token("null"),
+    "blanks": csrf_token("  "),
+    "a value of another page": json_answer({}, "404 Not Found", "x-csrf-token: other"),
 }
 
 
@@ -68,7 +74,10 @@ def test_T7__a_root_without_a_token_sends_to_the_metadata(root: bytes) -> None:
     assert server.requests[-1].headers["x-csrf-token"] == "t"
 
 
-@pytest.mark.parametrize("anywhere", [html(), redirect("https://login.example.com/"), html("404 Not Found")])
+ANYWHERE = [html(), redirect("https://login.example.com/"), html("404 Not Found"), html("503 Service Unavailable")]
+
+
+@pytest.mark.parametrize("anywhere", ANYWHERE)
 def test_T7__no_token_anywhere_passes_and_nothing_was_sent(anywhere: bytes) -> None:
     with RawServer(anywhere) as server, pytest.raises(errors.VendorUnavailableError) as caught:
         sap(server.url).create_order(REQUEST)

@@ -111,7 +111,7 @@ class Tokens:
         try:
             return self._ask(self._address.url(service), {})
         except (NoTokenHereError, errors.VendorUnavailableError) as error:
-            if not isinstance(error, NoTokenHereError) and not _is_redirected(error):
+            if not isinstance(error, NoTokenHereError) and not _is_answered(error):
                 raise
         try:
             return self._ask(self._address.url(service, "$metadata"), {"Accept": "application/xml"})
@@ -145,8 +145,8 @@ class SessionAuthorizer:
         return self._credentials.renew(stale) or (Renewal.FETCHED if has_left else Renewal.NOTHING)
 
 
-def _is_redirected(error: errors.CrmsyncError) -> bool:
-    return (error.code or "").startswith("HTTP 3")
+def _is_answered(error: errors.CrmsyncError) -> bool:
+    return (error.code or "").startswith("HTTP ")
 
 
 def _no_token(error: NoTokenHereError) -> errors.CrmsyncError:

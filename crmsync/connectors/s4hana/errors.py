@@ -26,6 +26,7 @@ CREATED = 201
 FORBIDDEN = 403
 NOT_IMPLEMENTED = 501
 _TOLD_BY_STATUS = (403, 412, 423, 428)
+_NO_TOKENS = ("", "required", "fetch", "null", "none", "undefined")  # some gateways give back what they were sent
 _FINAL = (401, 408, 429)  # what says the same at every address
 _SIGNED_OUT = Failure(
     SIGNED_OUT,
@@ -124,7 +125,7 @@ def explain(reply: Reply, lock_codes: Collection[str] = ()) -> Failure | None:
 def explain_token_fetch(reply: Reply) -> Failure | None:
     """Whatever answers without a token: it may come from elsewhere."""
     token = str(reply.headers.get(TOKEN_HEADER, "")).lower()
-    if reply.status < 300 and token not in ("", "required"):
+    if reply.status < 300 and token not in _NO_TOKENS:
         return None
     is_final = reply.status in _FINAL or (reply.status >= 500 and reply.status != NOT_IMPLEMENTED)
     return explain(reply) if is_final else Failure(f"HTTP {reply.status}", error=NoTokenHereError)

@@ -148,7 +148,6 @@ def test_a_service_without_a_root_gives_its_token_with_the_metadata(
 
 # how the fetch fails → the error of the write, which was not sent
 FETCH_FAILURES: dict[str, tuple[dict[str, Any], type[errors.CrmsyncError]]] = {
-    "dump": ({"status": 500}, errors.VendorUnavailableError),
     "timeout": ({"body": requests.ReadTimeout()}, errors.VendorUnavailableError),
     "broken": ({"body": requests.ConnectionError()}, errors.VendorUnavailableError),
     "signed out": ({"status": 401, "body": "<html>"}, errors.AuthenticationError),
@@ -157,6 +156,7 @@ FETCH_FAILURES: dict[str, tuple[dict[str, Any], type[errors.CrmsyncError]]] = {
 
 # what both addresses answer → the error of the write, which was not sent
 NOWHERE: dict[str, tuple[dict[str, Any], type[errors.CrmsyncError]]] = {
+    "dump": ({"status": 500}, errors.VendorUnavailableError),
     "forbidden": ({"status": 403}, errors.AuthenticationError),
     "moved": ({"status": 302}, errors.VendorUnavailableError),
     "a page": ({"status": 200, "body": "<html>"}, errors.VendorUnavailableError),
