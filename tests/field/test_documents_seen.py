@@ -244,6 +244,16 @@ def test_V5__each_thing_that_holds_an_order_back_is_named(system: System, block:
     assert word in system.letter_of(deal).cause
 
 
+@pytest.mark.parametrize(
+    ("status", "held"), [("", ()), ("A", ("approval status A",)), ("B", ()), ("C", ("approval status C",))]
+)
+def test_V5__an_order_that_was_approved_is_not_held(status: str, held: tuple[str, ...]) -> None:
+    """SAP leaves the status at the order for ever: awaited, given, refused."""
+    shown = json_answer({"d": {"SalesOrder": "4711", "SalesDocApprovalStatus": status, "TotalCreditCheckStatus": "A"}})
+    with RawServer(shown) as server:
+        assert sap(server.url).read_order("4711").holds == held
+
+
 def test_V5__a_warning_that_holds_nothing_back_is_only_noted(system: System) -> None:
     deal = won(system, code="V1/399", body={"DeliveryBlockReason": ""})
     system.wait_for("done", deal)

@@ -10,6 +10,7 @@ Vendor facts              value                                   source        
     computed totals       may lack in the answer to a create      scribd.com/document/854936119               2026-11-20
     remarks on a success  header sap-message                      SAP help, Gateway 2.0 SP12                  2026-11-20
     incomplete orders     SLS_LORD/009 and V1/555, as warnings    recorded headers; answers of BAPIs          2026-11-29
+    approval of an order  A awaited, B given, C refused           public CDS views of I_SalesOrder            2026-11-29
     roles of a customer   FLCU00 finance, FLCU01 sales            ilia-inovaflow/s4hana-create-record-skills  2026-11-20
     throttle              429 + Retry-After; no official figure   easihub.com, thread 6750                    2026-11-20
     locks                 400 with a code: MC/601, V2/468,        SAP KBA 3645227 and public clients          2026-11-28

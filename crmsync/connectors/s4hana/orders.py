@@ -20,6 +20,7 @@ REJECTED = "C"  # every item of the order is rejected: SAP's way to void it
 # "The document is not yet complete", from the two applications that make orders: a warning that comes with a success.
 # No field of the order says it later.
 INCOMPLETE = frozenset({"SLS_LORD/009", "V1/555"})
+NOT_AWAITED = ("", "B")  # an approval: none is needed, or it was given; A: awaited, C: refused
 CREDIT_REFUSED = ("B", "C")  # not passed, not passed in part; A: passed, D: released by a person
 
 _LENGTHS = {PURCHASE_ORDER: 35, ASSIGNMENT: 18}
@@ -96,7 +97,7 @@ def holds(order: Order) -> tuple[str, ...]:
         f"billing block {order.billing_block}": order.billing_block,
         f"delivery block {order.delivery_block}": order.delivery_block,
         "the credit check was not passed": order.credit in CREDIT_REFUSED,
-        f"approval status {order.approval}": order.approval,
+        f"approval status {order.approval}": order.approval not in NOT_AWAITED,
     }
     return tuple(words for words, is_so in found.items() if is_so)
 
