@@ -10,7 +10,7 @@ from http.client import HTTPException
 from typing import Any
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProxyError
 
 from crmsync import errors
 
@@ -33,8 +33,29 @@ _CERTIFICATE_FAULTS: Mapping[int, str] = {
 }
 
 
+_ASKS_FOR_OURS = "asks for a certificate of the client, and crmsync has none"
+_NOTHING_IN_COMMON = "has no form of TLS in common with crmsync, or asks for a certificate of the client"
+_NO_VERSION = "has no version of TLS in common with crmsync, which needs 1.2 or later"
+_NO_TLS = "does not speak TLS at this address: check the port, and whether it is https:// at all"
+# OpenSSL's names of what ends a handshake before a certificate is looked at.
+_TLS_FAULTS: Mapping[str, str] = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _ASKS_FOR_OURS,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _NOTHING_IN_COMMON,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _NO_VERSION,
+    "UNSUPPORTED_PROTOCOL": _NO_VERSION,
+    "TLSV1_UNRECOGNIZED_NAME": "does not know the host that the settings name",
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+}
+
+
 class BrokenAnswerError(requests.RequestException):
     """An answer came, and ended or went wrong in the middle."""
+
+
+class ProxyAddressError(OSError):
+    """The proxy that this machine is told to use has no address that could be called."""
 
 
 class TooLargeError(requests.RequestException):
@@ -56,9 +77,19 @@ def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncEr
             return errors.CertificateError(str(each), code=CERTIFICATE, **common)
         if refused := _TUNNEL_REFUSED.search(str(each)):
             return proxy_refusal(system, operation, refused[1])
+        if isinstance(each, ProxyAddressError):
+            what = "The variable HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) holds no address of an HTTP proxy"
+            cure = "write http://host:port, and in a password @ : / # % as %40 %3A %2F %23 %25"
+            return errors.VendorUnavailableError(f"{what}: {cure}.", code=PROXY, is_definite=True, **common)
         if isinstance(each, TooLargeError):
             return errors.UnexpectedAnswerError(f"The answer of {system} is larger than crmsync takes.", **common)
     is_unsent = any(isinstance(each, _UNSENT) for each in chain)
+    if is_unsent and any(isinstance(each, ProxyError) for each in chain):
+        what = f"{system} can't be reached through the proxy of this machine"
+        cure = "check HTTPS_PROXY, its host, its port and whether it is http:// or https://"
+        return errors.VendorUnavailableError(f"{what}: {cure}.", code=PROXY, is_definite=True, **common)
+    if told := next((_TLS_FAULTS[name] for each in chain if (name := _reason(each)) in _TLS_FAULTS), ""):
+        return errors.CertificateError(f"{system} {told}.", code=CERTIFICATE, **common)
     return errors.VendorUnavailableError(f"{system} {_what(is_unsent, chain)}.", is_definite=is_unsent, **common)
 
 
@@ -77,6 +108,10 @@ def _what(is_unsent: bool, chain: list[BaseException]) -> str:
         return "can't be reached"
     is_broken = any(isinstance(each, BrokenAnswerError) for each in chain)
     return "broke off in the middle of its answer" if is_broken else "did not answer"
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.reason or "") if isinstance(error, ssl.SSLError) else ""
 
 
 def _certificate_error(system: str, operation: str, number: int) -> errors.CertificateError:

@@ -9,6 +9,7 @@ rule for proxies and certificates; and whatever the libraries below raise become
 
 from __future__ import annotations
 
+import base64
 import codecs
 import ssl
 import zlib
@@ -22,11 +23,20 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url, prepend_scheme_if_needed, select_proxy
+from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from crmsync import __version__
-from crmsync.connectors.faults import LIBRARY_ERRORS, BrokenAnswerError, TooLargeError, UntrustedError, causes, fault
+from crmsync.connectors.faults import (
+    LIBRARY_ERRORS,
+    BrokenAnswerError,
+    ProxyAddressError,
+    TooLargeError,
+    UntrustedError,
+    causes,
+    fault,
+)
 from crmsync.connectors.wire import POOLS, LeftOpenError, TlsSocket, within
 
 POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
@@ -93,10 +103,11 @@ class Session(requests.Session):
         return None
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """The proxy that this machine prescribes for a host, looked up once."""
+        """The proxy that this machine prescribes for a host, looked up once. Raises: ProxyAddressError."""
         host = urlsplit(url).netloc
         if host not in self._routes:
             found = requests.Session().merge_environment_settings(url, {}, None, None, None)
+            _require_usable(select_proxy(url, found["proxies"]))
             self._routes[host] = {"proxies": found["proxies"], "verify": True, "cert": None}
         return {**self._routes[host], "stream": stream}
 
@@ -121,6 +132,12 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = POOLS
         return manager
 
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """With the password in UTF-8: requests would fail at what Latin-1 does not have."""
+        user, password = get_auth_from_url(proxy)
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return {"Proxy-Authorization": f"Basic {basic}"} if user else {}
+
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {"ssl_context": self._trust} if host["scheme"] == "https" else {}
@@ -133,6 +150,19 @@ class _Adapter(HTTPAdapter):
         return _trust(_bundle())
 
 
+def _require_usable(proxy: str | None) -> None:
+    """Raises: ProxyAddressError."""
+    if not proxy:
+        return
+    try:
+        address = parse_url(prepend_scheme_if_needed(proxy, "http"))
+        if address.scheme in ("http", "https") and address.host:
+            return
+    except ValueError:
+        pass
+    raise ProxyAddressError
+
+
 def _bundle() -> str:
     """The file or folder of certificates to trust: as the environment says, else the usual authorities."""
     told = requests.Session().merge_environment_settings("https://any", {}, None, None, None)["verify"]
@@ -141,6 +171,8 @@ def _bundle() -> str:
     paths = ssl.get_default_verify_paths()
     if paths.cafile and paths.cafile != paths.openssl_cafile:  # SSL_CERT_FILE
         return paths.cafile
+    if paths.capath and paths.capath != paths.openssl_capath:  # SSL_CERT_DIR
+        return paths.capath
     return DEFAULT_CA_BUNDLE_PATH
 
 

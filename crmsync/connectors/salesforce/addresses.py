@@ -23,7 +23,7 @@ _SALESFORCE_HOSTS = (
     "database.com",
     "sfcrmproducts.cn",
 )
-_NOT_ITS_OWN = re.compile(r"HTTP \d{3}")
+_NOT_ITS_OWN = re.compile(r"HTTP \d{3}|PROXY( \d{3})?")  # a proxy looks up the name itself
 _SURELY_MOVED = frozenset((MOVED, "HTTP 301", "HTTP 307", "HTTP 308"))
 
 
