@@ -275,6 +275,49 @@ def test_D1__bodies_under_way_take_a_bounded_amount_of_memory(monkeypatch: pytes
             peer.close()
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_D1__bodies_that_wait_for_a_thread_take_a_bounded_amount_of_memory(
+    monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    """As while the database hangs. A sender who has gone leaves his body in the queue."""
+    monkeypatch.setattr(worker, "BODIES_BYTES_MAX", 1_000_000)
+    go_on, calls = threading.Event(), []
+
+    def stuck(environ: Any, start_response: Any) -> list[bytes]:
+        calls.append(environ["CONTENT_LENGTH"])
+        go_on.wait(20)
+        start_response("200 OK", [])
+        return [b"done"]
+
+    with front_of(stuck, threads=1) as (port, front, _):
+        whole = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+        peers = []
+        for number in range(1, 4):
+            peers.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            peers[-1].sendall(whole)
+            until(lambda number=number: front.working == number, patience_seconds=20)
+            if not stays:
+                peers[-1].close()
+        until(lambda: len(front.peers) == (3 if stays else 0), patience_seconds=20)
+        assert all(_is_given_up(port, whole) for _ in range(5))
+        go_on.set()
+        until(lambda: front.working == 0, patience_seconds=20)
+        assert calls == ["300000"] * 3
+        assert front.peers._held_bytes == 0
+        assert get(port).endswith(b"done"), "and who comes now is served"
+        for peer in peers:
+            peer.close()
+
+
+def _is_given_up(port: int, request_bytes: bytes) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+        try:
+            peer.sendall(request_bytes)
+            return peer.recv(1) == b""
+        except ConnectionError:
+            return True
+
+
 def test_D1__a_process_that_is_told_to_stop_answers_what_has_arrived() -> None:
     entered, go_on = threading.Event(), threading.Event()
 
