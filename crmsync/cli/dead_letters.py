@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crmsync.cli.failures import ListingGroup
+from crmsync.cli.failures import NUMBER, ListingGroup
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 
 if TYPE_CHECKING:
     from crmsync.domain.dead_letters import Answers, DeadLetter
     from crmsync.services import Services
 
-_ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=click.IntRange(min=1))
+_ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=NUMBER)
 _error = click.option("--error", metavar="NAME", help="Those that died of this error, such as VendorUnavailableError.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -60,7 +60,7 @@ def _nothing(error: str | None, with_ended: bool) -> str:
 
 
 @dead_letters.command
-@click.argument("letter_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("letter_id", metavar="ID", type=NUMBER)
 @_json
 def show(letter_id: int, *, as_json: bool) -> None:
     """Show everything about one: the steps, the documents, the cause, what to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,6 +14,9 @@ from crmsync.plain import visible
 
 FAILED = 1
 MISCONFIGURED = 2
+
+NUMBER = click.IntRange(1, 2_147_483_647)
+"""Of a record, or how many: what every database can be asked for."""
 
 
 # What people type, and what they mean by it.
@@ -35,7 +39,7 @@ _MEANT = {
 
 
 class FriendlyGroup(click.Group):
-    """A group whose commands may raise any CrmsyncError."""
+    """A group whose commands may raise any CrmsyncError, or find the disk full that they print to."""
 
     def make_context(self, *words: Any, **options: Any) -> click.Context:
         screen.survive_any_encoding()  # before --help is printed
@@ -47,6 +51,15 @@ class FriendlyGroup(click.Group):
         except CrmsyncError as error:
             report(error)
             ctx.exit(status_of(error))
+        except UnicodeEncodeError:
+            raise click.UsageError("An argument holds bytes that are no UTF-8.", ctx) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads on, as after `| head`: click ends in silence
+                raise
+            place = f" ({error.filename})" if error.filename else ""
+            report(CrmsyncError(f"It can't go on: {error.strerror or error}{place}."))
+            screen.give_up_unwritten()
+            ctx.exit(FAILED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
-from crmsync.cli.failures import FAILED
+from crmsync.cli.failures import FAILED, NUMBER
 from crmsync.cli.process import open_services
 from crmsync.domain.runs import RunStatus
 
@@ -102,7 +102,7 @@ def _print_stop(letter: DeadLetter | None, using: Services) -> None:
 @click.option("--low", "which", flag_value="low", help="Only the products that are low.")
 @click.option("--unknown", "which", flag_value="unknown", help="Only those whose code the ERP does not know.")
 @click.option("--refused", "which", flag_value="refused", help="Only those that could not be written.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many of each list.")
+@click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many of each list.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(*, which: str | None, limit: int, as_json: bool) -> None:
     """Show what is known of the stock, and what the last inventory did; no system is asked."""

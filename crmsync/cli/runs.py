@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import history, screen
-from crmsync.cli.failures import ListingGroup
+from crmsync.cli.failures import NUMBER, ListingGroup
 from crmsync.cli.letters import print_words
 from crmsync.cli.process import open_services
 from crmsync.domain.money import Money
@@ -30,7 +30,7 @@ def runs() -> None:
 @click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only these.")
 @click.option("--flow", metavar="NAME", help="Only runs of this flow, such as payment_to_invoices.")
 @click.option("--all", "with_background", is_flag=True, help="Also the runs that look at everything, again and again.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many, newest first.")
+@click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(*, status: str | None, flow: str | None, with_background: bool, limit: int, as_json: bool) -> None:
     """List the newest runs; inventory and catch-up only where they are asked for."""

@@ -79,6 +79,50 @@ def test_P13__what_a_person_would_type_is_answered_with_what_there_is(words: lis
 # -- P13: commands with everything at its default
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("runs", "list", "--limit"),
+        ("inventory", "show", "--limit"),
+        ("dead-letters", "show"),
+        ("dead-letters", "replay"),
+        ("dead-letters", "discard", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_P13__a_number_that_no_database_knows_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    result = CliRunner(env={"CRMSYNC_HOME": str(tmp_path)}).invoke(cli, [*words, "99999999999999999999"])
+
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert "is not in the range" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("runs", "show"), ("dead-letters", "list", "--error"), ("forget", "--dry-run"), ("links", "import")],
+    ids=" ".join,
+)
+def test_P13__an_argument_that_is_no_utf_8_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    env = {"CRMSYNC_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path / 'crmsync.db'}"}
+    assert CliRunner(env=env).invoke(cli, ["migrate"]).exit_code == 0
+
+    result = CliRunner(env=env).invoke(cli, [*words, "\udcff.csv"])
+
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert "no UTF-8" in result.stderr or "No such file" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("words", [["config"], ["config", "--json"], ["doctor", "--security"]], ids=" ".join)
+def test_P13__a_full_disk_behind_the_output_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [BIN / "crmsync", *words], env={"HOME": str(tmp_path)}, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+
+    assert (ended.returncode, ended.stderr) == (1, "✗ It can't go on: No space left on device.\n")
+
+
 def test_P13__limits_as_json_with_default_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Salesforce has no limit on calls at once by default."""
     env = {
