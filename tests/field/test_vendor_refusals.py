@@ -361,6 +361,20 @@ def test_V7__a_customer_whose_number_has_leading_zeros_is_found() -> None:
     assert (match.key, match.name) == ("4711", "Acme Ltd")
 
 
+def test_V7__what_such_a_customer_lacks_is_given_to_the_number_that_sap_shows() -> None:
+    bare = json_answer({"d": {"results": [partner(PADDED, {"results": []}, {"results": []})]}})
+    made = json_answer({"d": {"Customer": PADDED}}, "201 Created")
+    with RawServer(csrf_token()) as server:
+        server.at(PARTNERS, bare)
+        server.at(f"{PARTNERS}('{PADDED}')/to_BusinessPartnerRole", made)
+        server.at(f"{PARTNER_SERVICE}A_CustomerSalesArea", made)
+        match = sap(server.url).adopt_customer(CustomerMatch("4711", "Acme", "e-mail"), customer(), currency="EUR")
+
+    assert match.key == "4711"
+    posts = [request for request in server.requests if request.line.startswith("POST")]
+    assert [PADDED in request.path + request.body.decode() for request in posts] == [True, True]
+
+
 def test_V7__an_address_whose_number_has_leading_zeros_leads_to_its_partner() -> None:
     mail = {"AddressID": "0000026921", "EmailAddress": customer().email}
     with RawServer() as server:

@@ -104,10 +104,10 @@ class S4Hana:
         if partner.is_blocked:
             raise _blocked(partner)
         if not self._has_sales_role(row):
-            self._add_sales_role(partner)
+            self._add_sales_role(str(row["BusinessPartner"]))
         key = partner.customer or self._customer_number("adopt_customer", partner)
         if not self._has_sales_area(row):
-            self._add_sales_area(key, currency)
+            self._add_sales_area(str(row.get("Customer") or key), currency)
         return CustomerMatch(key=key, name=partner.name or match.name, matched_by=match.matched_by)
 
     def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
@@ -155,8 +155,9 @@ class S4Hana:
         for service in (ORDER_SERVICE, PARTNER_SERVICE):
             yield f"get a CSRF token from {service}", partial(self._service.may_write, service)
 
-    def _add_sales_role(self, partner: Partner) -> None:
-        path = f"{entity('A_BusinessPartner', partner.number)}/to_BusinessPartnerRole"
+    def _add_sales_role(self, number: str) -> None:
+        """To the partner of this *number*, with the zeros that SAP shows: not every service converts them."""
+        path = f"{entity('A_BusinessPartner', number)}/to_BusinessPartnerRole"
         self._service.create("add_sales_role", PARTNER_SERVICE, path, partners.role_body(partners.SALES_ROLE))
 
     def _has_sales_role(self, row: Row) -> bool:
