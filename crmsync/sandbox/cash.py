@@ -8,7 +8,7 @@ from typing import Any
 from crmsync.sandbox.post import Answer, post
 from crmsync.sandbox.receiver import Receiver
 from crmsync.sandbox.zoho.app import Zoho
-from crmsync.sandbox.zoho.errors import missing
+from crmsync.sandbox.zoho.errors import invalid, missing
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.webhooks import SIGNATURE, payment_body, sign
 
@@ -128,6 +128,8 @@ class Invoices:
         """Create the payment, and show it; nothing is sent while the books are held."""
         with self.zoho.lock:
             found = {name: find_invoice(self.zoho, name) for name in invoices}
+            if not found:
+                raise invalid("invoices")
             parts = {name: found[name]["balance"] if part is None else part for name, part in invoices.items()}
             total = sum(parts.values(), Decimal(0)) if amount is None else amount
             customer = next(iter(found.values()))["customer_id"]

@@ -58,6 +58,7 @@ true
 {"custom_fields": {}}
 {"invoices": [null]}
 {"invoices": 1}
+{"invoices": {}}
 {"contact_persons": 1}
 {"contact_persons": [null]}
 {"contact_persons": [{"email": {}}]}
