@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from crmsync.celery import _refuse_other_accounts
 from crmsync.cli.main import cli
 from crmsync.connectors.registry import claims
-from crmsync.domain.accounts import Account, Claim, refused_at_start
+from crmsync.domain.accounts import Account, Claim, place_of, refused_at_start
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import (
     AuthenticationError,
@@ -134,7 +134,6 @@ def test_P1__a_system_behind_another_path_of_one_gateway_is_another_account(test
         "https://s4.example.com/",
         "https://s4.example.com:443",
         "https://s4.example.com.",
-        "https://somebody:a-password@s4.example.com",
     ],
 )
 def test_P1__an_address_that_is_written_in_another_way_is_the_same_account(test_org: Sandbox, address: str) -> None:
@@ -143,7 +142,15 @@ def test_P1__an_address_that_is_written_in_another_way_is_the_same_account(test_
         return [claim.identity for claim in claims(Settings.from_env(environment)).values()]
 
     assert identities(address) == identities("https://s4.example.com")
-    assert "password" not in str(identities(address)), "what is shown to people holds no password"
+
+
+@pytest.mark.parametrize("variable", ["SAP_BASE_URL", "ZOHO_ACCOUNTS_URL"])
+def test_P1__an_account_is_not_shown_with_a_password(test_org: Sandbox, variable: str) -> None:
+    address = "https://somebody:a-password@s4.example.com"
+    assert "password" not in place_of(address)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({**test_org.environment(), variable: address})
+    assert "a-password" not in str(caught.value)
 
 
 def test_P1__a_process_that_asks_no_system_is_refused_as_well(test_org: Sandbox, start: Start) -> None:
