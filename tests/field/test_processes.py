@@ -1,4 +1,7 @@
-"""Cases from the field: O7 (Flower is closed and true), O8 (what is optional stops nothing), O9 (who gets what)."""
+"""Cases from the field: O7 (Flower is closed and true), O8 (what is optional stops nothing), O9 (who gets what).
+
+And O14: a receiver on a read-only root.
+"""
 
 from __future__ import annotations
 
@@ -355,3 +358,22 @@ def test_O8__a_process_that_never_starts_does_not_stop_the_others(tmp_path: Path
     ]
     with Supervisor(specs, env=os.environ, cwd=tmp_path, on_line=lambda *line: lines.append(line), grace_seconds=2):
         until(lambda: ("good", "works") in lines, what="the other runs")
+
+
+# -- O14: a container without a writable folder
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no memory that looks like a folder")
+def test_O14__a_receiver_needs_no_folder_for_temporary_files(tmp_path: Path) -> None:
+    """As with a read-only root and nothing mounted at /tmp: each of gunicorn's workers keeps a file as its pulse."""
+    code = (
+        "import tempfile; tempfile.tempdir = '/dev/null/none'\n"
+        "from gunicorn.app.wsgiapp import WSGIApplication; from gunicorn.workers.workertmp import WorkerTmp\n"
+        "WorkerTmp(WSGIApplication(prog='gunicorn').cfg).notify(); print('it beats')"
+    )
+    words = [sys.executable, "-c", code, "crmsync.web.wsgi:app", "--config", "python:crmsync.web.serving"]
+    env = {"CRMSYNC_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    ended = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.stdout == "it beats\n", ended.stderr
