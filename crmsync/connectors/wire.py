@@ -22,7 +22,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
-CONNECT_SECONDS = 5.0  # for the look-up of the name and the connection; of the exchange's time, not beside it
+# Of the exchange's time, not beside it. Where the first of two name servers is down the second is asked after 5 s.
+LOOK_UP_SECONDS, CONNECT_SECONDS = 11.0, 5.0
 
 # Firewalls forget a connection that is still without telling either side, and servers close one just when the next call
 # goes out; the first costs a whole deadline, both leave open whether a write was done. Of servers few wait for less.
@@ -158,8 +159,8 @@ class _Connection(HTTPConnection):
             raise
 
     def _new_conn(self) -> socket.socket:
-        ends_at = min(_ends_at.get(), time.monotonic() + CONNECT_SECONDS)
-        made = _connected(_addresses(self._dns_host, self.port, ends_at), ends_at)
+        addresses = _addresses(self._dns_host, self.port, min(_ends_at.get(), time.monotonic() + LOOK_UP_SECONDS))
+        made = _connected(addresses, min(_ends_at.get(), time.monotonic() + CONNECT_SECONDS))
         for option in self.socket_options or ():
             made.setsockopt(*option)
         made.ends_at = _ends_at.get()

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -355,6 +356,26 @@ def test_T2__a_name_server_that_does_not_answer_holds_nobody(monkeypatch: pytest
     is_over.set()
 
     assert error.is_definite
+
+
+def test_T2__a_name_that_is_found_late_leaves_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first of two name servers is down, each look-up takes five seconds."""
+    patient, find, now = client(call_seconds=30.0), socket.getaddrinfo, 1000.0
+
+    def getaddrinfo(host: Any, *args: Any, **_: Any) -> Any:
+        nonlocal now
+        if host != "books.example":
+            return find(host, *args)
+        if len(args) < 6:  # no flags: a name, and no address
+            now += 5.1
+            return find("127.0.0.1", *args)
+        raise socket.gaierror(socket.EAI_NONAME, "no address")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(wire, "time", SimpleNamespace(monotonic=lambda: now))
+    with RawServer() as server:
+        assert patient.call("look", "GET", f"http://books.example:{server.port}/").body == {}
+    patient.session.close()
 
 
 # T4, T13: sizes
