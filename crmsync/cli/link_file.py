@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,12 +90,21 @@ def read(content: bytes) -> tuple[list[Pair], list[Problem]]:
         return [], [Problem(1, "", "is no CSV file, or UTF-16 without a mark: save the file as CSV UTF-8")]
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
     try:
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            return [], [Problem(1, name, "is no column of the file: the first line names them") for name in missing]
-        return _rows(reader)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        problems = _problems_of_columns(reader.fieldnames)
+        return ([], problems) if problems else _rows(reader)
     except csv.Error as error:
         return [], [Problem(reader.reader.line_num, "", f"can't be read: {error}")]
+
+
+def _problems_of_columns(names: Sequence[str]) -> list[Problem]:
+    """Of two columns of one name the last would count, and nobody would know which that is."""
+    missing = [name for name in COLUMNS if name not in names]
+    repeated = [name for name in COLUMNS if names.count(name) > 1]
+    return [
+        *(Problem(1, name, "is no column of the file: the first line names them") for name in missing),
+        *(Problem(1, name, "names several columns of the file: keep one") for name in repeated),
+    ]
 
 
 def _delimiter(text: str) -> str:

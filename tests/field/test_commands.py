@@ -177,6 +177,21 @@ def test_P13__a_csv_file_of_any_spreadsheet_is_read(delimiter: str, encoding: st
     assert [(pair.crm_key, pair.key) for pair in pairs] == [(ROWS[1][0], "1000123"), (ROWS[1][0], "460000000026049")]
 
 
+def test_P13__blanks_around_the_names_of_columns_do_not_count() -> None:
+    pairs, problems = link_file.read(b"crm_id, erp_customer , books_customer\n001xx000003dgb2AAA, 1000123 ,\n")
+
+    assert problems == []
+    assert [pair.key for pair in pairs] == ["1000123"]
+
+
+def test_P13__two_columns_of_one_name_are_refused() -> None:
+    """The last would count, and link another customer than the first."""
+    pairs, problems = link_file.read(b"crm_id,erp_customer,erp_customer,books_customer\n001xx000003dgb2AAA,1,2,3\n")
+
+    assert pairs == []
+    assert [(each.line, each.field) for each in problems] == [(1, "erp_customer")]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
