@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from crmsync.connectors.budget import Budget
-from crmsync.domain.breaker import Breaker
+from crmsync.domain.breaker import Breaker, FailedCall
 from crmsync.errors import CertificateError, CrmsyncError, NotNowError, StoreUnavailableError, VendorUnavailableError
 
 BELIEVED_SECONDS = 1.0  # how long a process goes by what it last read
@@ -28,16 +28,7 @@ class BreakerStore(Protocol):
 
     def take_probe(self, connection: str, *, seconds: float) -> bool: ...
 
-    def failed(
-        self,
-        connection: str,
-        system: str,
-        *,
-        is_probe: bool,
-        reason: str = "",
-        operation: str = "",
-        least_hold_seconds: float = 0.0,
-    ) -> None: ...
+    def failed(self, connection: str, system: str, call: FailedCall) -> None: ...
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None: ...
 
@@ -89,21 +80,10 @@ class SharedBreaker:
                 self._store.succeeded(self._connection, self._system, operation=operation)
             self._forget()
 
-    def failed(self, *, is_probe: bool, reason: str = "", operation: str = "", least_hold_seconds: float = 0.0) -> None:
-        """The system did not answer, or answered with an internal error. Never raises.
-
-        *reason*: it refuses the account, so nobody needs to try again: the breaker opens at once, for this *operation*
-        or, without one, for all.
-        """
+    def failed(self, call: FailedCall) -> None:
+        """Never raises."""
         with suppress(StoreUnavailableError):
-            self._store.failed(
-                self._connection,
-                self._system,
-                is_probe=is_probe,
-                reason=reason,
-                operation=operation,
-                least_hold_seconds=least_hold_seconds,
-            )
+            self._store.failed(self._connection, self._system, call)
         self._forget()
 
     def _current(self) -> Breaker:
@@ -130,7 +110,7 @@ class NeverOpen:
     def take_probe(self, connection: str, *, seconds: float) -> bool:
         return True
 
-    def failed(self, connection: str, system: str, **facts: Any) -> None:
+    def failed(self, connection: str, system: str, call: FailedCall) -> None:
         pass
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
@@ -169,7 +149,7 @@ class GuardedBudget:
             except (VendorUnavailableError, CertificateError) as error:
                 # A certificate does not mend itself between two calls.
                 reason = str(error) if isinstance(error, CertificateError) else ""
-                self._breaker.failed(is_probe=self._here.looked(), reason=reason)
+                self._breaker.failed(FailedCall(self._here.looked(), reason))
                 raise
             self._sign_ins_lost = 0
 
@@ -179,7 +159,7 @@ class GuardedBudget:
     def learn(self, headers: Mapping[str, str], status: int) -> None:
         self._budget.learn(headers, status)
         if status >= 500:
-            self._breaker.failed(is_probe=self._here.looked())
+            self._breaker.failed(FailedCall(self._here.looked()))
             return
         self._here.looked()
         self._breaker.answered(self._here.operation)
@@ -191,11 +171,11 @@ class GuardedBudget:
         """One thread signs in for all, so lost sign-ins are few, and long: three of them tell as much as many calls."""
         self._sign_ins_lost += 1
         is_certain = isinstance(error, CertificateError) or self._sign_ins_lost >= SIGN_INS_LOST_MAX
-        self._breaker.failed(is_probe=self._here.looked(), reason=f"Signing in fails: {error}" if is_certain else "")
+        reason = f"Signing in fails: {error}" if is_certain else ""
+        self._breaker.failed(FailedCall(self._here.looked(), reason))
 
     def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
-        is_probe = self._here.looked()
-        self._breaker.failed(is_probe=is_probe, reason=reason, operation=operation, least_hold_seconds=hold_seconds)
+        self._breaker.failed(FailedCall(self._here.looked(), reason, operation, hold_seconds))
 
     def refused(self, retry_after_seconds: float | None) -> None:
         self._budget.refused(retry_after_seconds)

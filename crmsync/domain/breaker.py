@@ -72,6 +72,20 @@ class Breaker:
         return left if 0 < left <= self.longest_hold_seconds else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """A call that speaks against its system: no answer, an internal error, or a refusal of the account.
+
+    *reason*: it refuses the account, so nobody needs to try again: the breaker opens at once, for this *operation* or,
+    without one, for all.
+    """
+
+    is_probe: bool
+    reason: str = ""
+    operation: str = ""
+    least_hold_seconds: float = 0.0
+
+
 def hold_seconds(probes: int) -> float:
     """How long an open breaker lets nobody through, after so many probes that failed.
 

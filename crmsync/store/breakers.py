@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import exists, func, or_, select, update
 
-from crmsync.domain.breaker import Breaker, hold_seconds
+from crmsync.domain.breaker import Breaker, FailedCall, hold_seconds
 from crmsync.domain.runs import RunStatus
 from crmsync.store.rows import Rows
 from crmsync.store.tables import breakers, history, runs
@@ -30,40 +30,30 @@ class Breakers(Rows):
         row = self._connection.execute(query).first()
         return Breaker(**row._mapping) if row is not None else None
 
-    def failed(
-        self,
-        connection: str,
-        *,
-        system: str,
-        threshold: int,
-        is_probe: bool,
-        reason: str = "",
-        operation: str = "",
-        least_hold_seconds: float = 0.0,
-    ) -> bool:
-        """Count a failure. True if people don't know of it: the breaker opens, or has a *reason* now.
+    def failed(self, connection: str, call: FailedCall, *, system: str, threshold: int) -> bool:
+        """Count a failure. True if people don't know of it: the breaker opens, or has a reason now.
 
-        With a reason it opens at once, for this *operation* or, without one, for all. A probe that failed makes an
-        open one wait longer; calls that were under way when it opened do not.
+        A probe that failed makes an open one wait longer; calls that were under way when it opened do not.
         """
         self._insert_once(breakers, {"connection": connection, "failures": 0, "probes": 0})
         before = self.get(connection)
         known: dict[str, Any] = {"failures": breakers.c.failures + 1, "system": system}
-        if reason:
-            known |= {"reason": reason[:_REASON_LENGTH], "operations": before.with_refused(operation)[:_REASON_LENGTH]}
+        if call.reason:
+            operations = before.with_refused(call.operation)
+            known |= {"reason": call.reason[:_REASON_LENGTH], "operations": operations[:_REASON_LENGTH]}
         elif not before.is_open or (before.operations and before.failures + 1 >= threshold):
             known |= {"reason": "", "operations": ""}
         mine = breakers.c.connection == connection
         self._connection.execute(update(breakers).where(mine).values(**known))
         if before.is_open:
-            if is_probe:
-                self._hold(connection, before.probes + 1, least_hold_seconds)
-            return bool(reason and not before.reason)
-        if before.failures + 1 < threshold and not reason:
+            if call.is_probe:
+                self._hold(connection, before.probes + 1, call.least_hold_seconds)
+            return bool(call.reason and not before.reason)
+        if before.failures + 1 < threshold and not call.reason:
             return False
         opens = update(breakers).where(mine, breakers.c.opened_at.is_(None)).values(opened_at=self._now)
         is_first = self._connection.execute(opens).rowcount == 1
-        self._hold(connection, 0, least_hold_seconds)
+        self._hold(connection, 0, call.least_hold_seconds)
         return is_first
 
     def _hold(self, connection: str, probes: int, least_seconds: float) -> None:

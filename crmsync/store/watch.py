@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crmsync.domain.breaker import Breaker
+from crmsync.domain.breaker import Breaker, FailedCall
 from crmsync.store.engine import Store
 from crmsync.store.unit_of_work import UnitOfWork
 
@@ -32,22 +32,11 @@ class BreakerWatch:
         with self._store.begin(durable=False) as uow:
             return uow.breakers.probe(connection, seconds=seconds)
 
-    def failed(
-        self,
-        connection: str,
-        system: str,
-        *,
-        is_probe: bool,
-        reason: str = "",
-        operation: str = "",
-        least_hold_seconds: float = 0.0,
-    ) -> None:
-        facts: dict[str, Any] = {"system": system, "is_probe": is_probe, "reason": reason, "operation": operation}
-        facts["least_hold_seconds"] = least_hold_seconds
+    def failed(self, connection: str, system: str, call: FailedCall) -> None:
         with self._store.begin() as uow:
-            if uow.breakers.failed(connection, threshold=self._threshold, **facts):
+            if uow.breakers.failed(connection, call, system=system, threshold=self._threshold):
                 breaker = uow.breakers.get(connection)
-                if reason:  # what was told before is not all of it
+                if call.reason:  # what was told before is not all of it
                     uow.alerts.close(f"breaker:{connection}")
                 uow.alerts.add_once(f"breaker:{connection}", self._opened(system, breaker))
 

@@ -21,6 +21,7 @@ from crmsync.connectors.grants import token_refused
 from crmsync.connectors.http import Renewal
 from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.zoho_books.errors import explain_sign_in
+from crmsync.domain.breaker import FailedCall
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import AccountRefusedError, AuthenticationError, CrmsyncError, RejectedError
@@ -256,7 +257,8 @@ def test_V4__what_is_not_refused_goes_on(services: Services, clock: FakeClock) -
 def test_V4__each_operation_that_is_refused_is_looked_at(services: Services) -> None:
     with services.store.begin() as uow:
         for operation in ("mail", "make"):
-            uow.breakers.failed("b", system="B", threshold=9, is_probe=False, reason="Over.", operation=operation)
+            call = FailedCall(is_probe=False, reason="Over.", operation=operation)
+            uow.breakers.failed("b", call, system="B", threshold=9)
         breaker = uow.breakers.get("b")
         assert [breaker.holds(name) for name in ("mail", "make", "read", "")] == [True, True, False, False]
 
@@ -359,8 +361,8 @@ def test_V4__a_sign_in_that_tells_of_the_account_in_the_codes_of_the_api_is_read
 
 
 def refused_with_a_password(services: Services) -> None:
-    hold: Any = {"is_probe": False, "reason": "Wrong password.", "least_hold_seconds": HALF_AN_HOUR}
-    services._breakers().failed("s4hana", "SAP S/4HANA", **hold)
+    call = FailedCall(is_probe=False, reason="Wrong password.", least_hold_seconds=HALF_AN_HOUR)
+    services._breakers().failed("s4hana", "SAP S/4HANA", call)
 
 
 def waits(services: Services) -> float:

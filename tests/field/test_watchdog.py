@@ -22,6 +22,7 @@ from crmsync.celery import app as celery
 from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
+from crmsync.domain.breaker import FailedCall
 from crmsync.domain.deals import Deal
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
@@ -143,7 +144,7 @@ def test_P10__looks_of_an_open_breaker_use_up_no_run(
     bodies["order"] = sap.make_order
     for _ in range(services.settings.behaviour.breaker_failures):
         with services.store.begin() as uow:
-            uow.breakers.failed("s4hana", system=SAP, threshold=20, is_probe=False)
+            uow.breakers.failed("s4hana", FailedCall(is_probe=False), system=SAP, threshold=20)
     run_ids = runs_of(services, 6)
 
     ends_at = clock.now.timestamp() + 4 * HOUR
@@ -165,7 +166,7 @@ def test_P10__looks_of_an_open_breaker_use_up_no_run(
 def test_P10__calls_under_way_when_the_breaker_opens_use_up_no_run(services: Services, bodies: dict[str, Any]) -> None:
     def opens_meanwhile(attempt: Attempt) -> Mapping[str, Any]:
         with services.store.begin() as uow:
-            uow.breakers.failed("s4hana", system=SAP, threshold=1, is_probe=False)
+            uow.breakers.failed("s4hana", FailedCall(is_probe=False), system=SAP, threshold=1)
         raise VendorUnavailableError(system=SAP)
 
     bodies["order"] = opens_meanwhile
@@ -179,7 +180,7 @@ def test_P10__calls_under_way_when_the_breaker_opens_use_up_no_run(services: Ser
 
 def test_P10__an_outage_of_another_system_does_use_up_attempts(services: Services, bodies: dict[str, Any]) -> None:
     with services.store.begin() as uow:
-        uow.breakers.failed("s4hana", system=SAP, threshold=1, is_probe=False)
+        uow.breakers.failed("s4hana", FailedCall(is_probe=False), system=SAP, threshold=1)
 
     def fail(attempt: Attempt) -> Mapping[str, Any]:
         raise VendorUnavailableError(system="Zoho Books")
@@ -192,7 +193,9 @@ def test_P10__an_outage_of_another_system_does_use_up_attempts(services: Service
 
 def test_P10__a_system_that_refuses_us_as_a_whole_is_given_up_at_once(services: Services) -> None:
     with services.store.begin() as uow:
-        assert uow.breakers.failed("s4hana", system=SAP, threshold=20, is_probe=False, reason="The plan is over.")
+        assert uow.breakers.failed(
+            "s4hana", FailedCall(is_probe=False, reason="The plan is over."), system=SAP, threshold=20
+        )
         assert uow.breakers.get("s4hana").reason == "The plan is over."
         uow.breakers.succeeded("s4hana")
         breaker = uow.breakers.get("s4hana")
@@ -209,7 +212,7 @@ def test_O15__a_breaker_that_a_wrong_clock_opened_is_looked_through_again(
     bodies["order"] = sap.make_order
     clock.advance(HOUR)
     with services.store.begin() as uow:
-        uow.breakers.failed("s4hana", system=SAP, threshold=1, is_probe=False)
+        uow.breakers.failed("s4hana", FailedCall(is_probe=False), system=SAP, threshold=1)
     clock.advance(-HOUR)
     sap.is_down = False
     [run_id] = runs_of(services, 1)
@@ -528,7 +531,7 @@ def test_P10__letters_go_on_at_once_when_their_system_is_seen_to_be_back(
     for run_id in run_ids:
         bury(services, bodies, run_id, VendorUnavailableError(system=SAP))
     with services.store.begin() as uow:
-        uow.breakers.failed("s4hana", system=SAP, threshold=1, is_probe=False)
+        uow.breakers.failed("s4hana", FailedCall(is_probe=False), system=SAP, threshold=1)
     clock.advance(1)
     with services.store.begin() as uow:
         uow.breakers.succeeded("s4hana")
