@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crmsync.connectors.answers import Speaks, encode
+from crmsync.connectors.answers import Speaks
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -22,7 +22,10 @@ ReadLines = Callable[[Iterator[str]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call before its credentials; *body* as it goes over the wire."""
+    """One call before its credentials; *body* as it goes over the wire.
+
+    *scope* names the calls that stand and fall with the same permission.
+    """
 
     operation: str
     method: str
@@ -33,6 +36,7 @@ class Call:
     own_headers: Headers
     speaks: Speaks
     read: ReadLines | None
+    scope: str
 
     @property
     def address(self) -> str:
@@ -42,18 +46,3 @@ class Call:
     def headers(self) -> Mapping[str, str]:
         own = self.own_headers() if callable(self.own_headers) else self.own_headers
         return {**_JSON, **own} if self.is_json else own
-
-
-def call_of(
-    operation: str,
-    method: str,
-    url: Address,
-    params: Mapping[str, str] | None,
-    json: Any,
-    data: Any,
-    headers: Headers | None,
-    speaks: Speaks,
-    read: ReadLines | None,
-) -> Call:
-    body = data if json is None else encode(json)
-    return Call(operation, method, url, params, body, json is not None, headers or {}, speaks, read)

@@ -21,6 +21,7 @@ from crmsync.connectors.answers import (
     Failure,
     Reply,
     Speaks,
+    encode,
     error_of,
     foreign_answer,
     is_foreign,
@@ -28,7 +29,7 @@ from crmsync.connectors.answers import (
     speaks_anything,
 )
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.calls import Address, Call, Headers, ReadLines, call_of
+from crmsync.connectors.calls import Address, Call, Headers, ReadLines
 from crmsync.connectors.lease import lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.renewals import Renewals, SecondTry, Worth
@@ -132,20 +133,20 @@ class VendorClient:
         """Send one call, with one refresh after a 401; *operation* is its stable name in errors and logs.
 
         An answer of any size is handed to *read*, line by line as it comes; what that returns is the reply's body.
-        *scope* names the calls that stand and fall with the same permission; by default each operation does alone.
+        *scope* is that of Call; by default each operation stands alone.
 
         Raises: the errors of errors.py; `is_definite` tells whether the vendor has surely not done it. Where the
         budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
         WouldWriteError.
         """
-        call = call_of(operation, method, url, params, json, data, headers, speaks or self._speaks, read)
-        scope = scope or operation
+        body, is_json = (data, False) if json is None else (encode(json), True)
+        speaks, scope = speaks or self._speaks, scope or operation
+        call = Call(operation, method, url, params, body, is_json, headers or {}, speaks, read, scope)
         if is_rehearsed() and method not in READS:
-            write = write_of(operation, method, call.address, params=params, headers=call.headers, body=call.body)
-            raise WouldWriteError(write)
+            raise WouldWriteError(write_of(call))
         self._second_try.await_it()
         self._budget.admit(operation)
-        reply, error = self._signed(call, scope)
+        reply, error = self._signed(call)
         if reply.status == UNAUTHORIZED and not self._renewals[scope].is_fruitless:
             self._second_try.ask_for_it()
         if isinstance(error, errors.AccountRefusedError):
@@ -184,7 +185,7 @@ class VendorClient:
         reason = " ".join(filter(None, (str(error), error.advice, seldom)))
         self._budget.account_refused(operation, reason, hold_seconds=hold)
 
-    def _signed(self, call: Call, scope: str) -> Answer:
+    def _signed(self, call: Call) -> Answer:
         """The answer to *call*, with credentials that were renewed where they had ended."""
         if self._authorizer is None:
             return self._send(call, {})
@@ -192,11 +193,11 @@ class VendorClient:
         answer = self._send(call, credentials)
         if not _is_unauthorized(answer):
             return answer
-        again = partial(self._renewed, call, scope, self._authorizer, credentials, answer)
-        return self._renewals[scope].answer(answer, time.monotonic(), again)
+        again = partial(self._renewed, call, self._authorizer, credentials, answer)
+        return self._renewals[call.scope].answer(answer, time.monotonic(), again)
 
     def _renewed(
-        self, call: Call, scope: str, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer
+        self, call: Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer
     ) -> tuple[Answer, Worth]:
         for _ in range(RENEWALS_MAX):
             renewal = self.signed_in(partial(authorizer.renew, credentials))
@@ -206,7 +207,7 @@ class VendorClient:
             answer = self._send(call, credentials)
             if renewal is not Renewal.ADOPTED or not _is_unauthorized(answer):
                 break
-        return answer, self._worth(answer, scope, credentials)
+        return answer, self._worth(answer, call.scope, credentials)
 
     def _worth(self, answer: Answer, scope: str, credentials: Mapping[str, str]) -> Worth:
         """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
@@ -266,7 +267,7 @@ class VendorClient:
 
     def _look(self, call: Call, credentials: Mapping[str, str], url: str) -> Reply | None:
         """What stands at *url*, read on behalf of *call*; None where that is not to be had now."""
-        look = call_of(call.operation, "GET", url, None, None, None, None, self._speaks, None)
+        look = Call(call.operation, "GET", url, None, None, False, {}, self._speaks, None, call.scope)
         try:
             with self._budget.call(look.operation):
                 reply = self._exchange(look, url, credentials)

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from crmsync.connectors.calls import Call
 from crmsync.connectors.lease import is_in_step
 
 # Of the headers of a write, those that say what it does; others may hold a CSRF token and its cookies.
@@ -59,13 +60,12 @@ def is_rehearsed() -> bool:
     return _is_rehearsal.get()
 
 
-def write_of(
-    operation: str, method: str, url: str, *, params: Mapping[str, str] | None, headers: Mapping[str, str], body: Any
-) -> Write:
+def write_of(call: Call) -> Write:
     """The call as it would be sent, and as a person can read it."""
-    telling = {name: value for name, value in headers.items() if name.lower() in _TELLING_HEADERS}
-    address = requests.Request(method, url, params=params).prepare().url or url
-    return Write(operation, method, address, telling, _readable(body))
+    telling = {name: value for name, value in call.headers.items() if name.lower() in _TELLING_HEADERS}
+    address = call.address
+    address = requests.Request(call.method, address, params=call.params).prepare().url or address
+    return Write(call.operation, call.method, address, telling, _readable(call.body))
 
 
 def _readable(body: Any) -> Any:
