@@ -78,7 +78,7 @@ class Budget(Protocol):
 
 
 class Unlimited:
-    """The budget where nothing limits."""
+    """The budget where nothing limits, and what every budget does that has nothing to say."""
 
     def admit(self, operation: str = "") -> None:
         pass

@@ -23,10 +23,9 @@ from limits.storage import RedisStorage
 from redis import Redis
 
 from crmsync.connectors import budget as words
-from crmsync.connectors.budget import Announcement, Quota, Window, allowance, is_background, reserve
+from crmsync.connectors.budget import Announcement, Quota, Unlimited, Window, allowance, is_background, reserve
 from crmsync.connectors.redis_link import Link, NoRedisError
 from crmsync.connectors.slots import Slots
-from crmsync.errors import CrmsyncError
 
 PREFIX = "crmsync"
 USAGE_BELIEVED_SECONDS = 900  # an older count says little about a moving window
@@ -61,8 +60,8 @@ class State:
         return max(0, self.allowed - self.used) if self.allowed is not None and self.used is not None else None
 
 
-class SharedBudget:
-    """One connection's budget; see connectors/budget.py for what it promises."""
+class SharedBudget(Unlimited):
+    """One connection's budget: it says nothing to what only a breaker can answer."""
 
     def __init__(
         self,
@@ -93,9 +92,6 @@ class SharedBudget:
 
     # -- around a call
 
-    def admit(self, operation: str = "") -> None:
-        pass
-
     @contextmanager
     def call(self, operation: str) -> Iterator[None]:
         in_background = is_background()
@@ -114,12 +110,6 @@ class SharedBudget:
 
     def unsettled(self, headers: Mapping[str, str], status: int) -> None:
         self.learn(headers, status)
-
-    def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
-        pass
-
-    def signed_out(self, error: CrmsyncError) -> None:
-        pass
 
     def refused(self, retry_after_seconds: float | None) -> None:
         pause = words.pause_seconds(retry_after_seconds)
