@@ -27,6 +27,7 @@ from crmsync.connectors.s4hana.errors import (
 )
 from crmsync.connectors.s4hana.messages import code_of
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
+from crmsync.connectors.s4hana.quota import CONNECTION
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
@@ -39,7 +40,6 @@ from crmsync.domain.stock import StockRow
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Behaviour, SapSettings
 
-CONNECTION = "s4hana"
 ORDER_SERVICE = "API_SALES_ORDER_SRV"
 TOKEN_SECONDS = 3600  # where the token's answer does not say
 

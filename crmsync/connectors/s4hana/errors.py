@@ -72,6 +72,10 @@ class NoTokenHereError(errors.CrmsyncError):
     """SAP S/4HANA gives no CSRF token at this address."""
 
 
+def unexpected(operation: str, what: str) -> errors.UnexpectedAnswerError:
+    return errors.UnexpectedAnswerError(f"{SYSTEM} {what}.", system=SYSTEM, operation=operation)
+
+
 def speaks(reply: Reply) -> bool:
     """SAP's own answer: JSON, with `error` where it is one; or a status of its front end, whose page says no more.
 

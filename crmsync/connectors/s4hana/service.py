@@ -11,7 +11,7 @@ from crmsync.connectors.answers import Reply
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.s4hana import odata
 from crmsync.connectors.s4hana.csrf import Tokens
-from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks
+from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks, unexpected
 from crmsync.connectors.s4hana.odata import Address, Row
 
 PAGE_ROWS = 50
@@ -55,7 +55,7 @@ class ServiceClient:
         url = self._slice(service, entity_set, options, taken, page_rows)
         while url:
             if url in seen or len(seen) >= pages_max:
-                raise self._unexpected(operation, "does not come to the last page")
+                raise unexpected(operation, "does not come to the last page")
             seen.add(url)
             page = self._page(operation, url)
             yield page.rows
@@ -89,7 +89,7 @@ class ServiceClient:
         rows, link, seen = odata.expanded(row, *path), odata.rest_of(row, *path), set[str]()
         while link:
             if link in seen:
-                raise self._unexpected(operation, "does not come to the last page")
+                raise unexpected(operation, "does not come to the last page")
             seen.add(link)
             page = self._page(operation, self._address.next_url(service, link))
             rows, link = [*rows, *page.rows], page.next_link
@@ -128,7 +128,7 @@ class ServiceClient:
     def _page(self, operation: str, url: str) -> odata.Page:
         page = odata.page(self._get(operation, url).body)
         if page is None:
-            raise self._unexpected(operation, "did not answer with a collection")
+            raise unexpected(operation, "did not answer with a collection")
         return page
 
     def _get(self, operation: str, url: str) -> Reply:
@@ -163,8 +163,5 @@ class ServiceClient:
     def _single(self, operation: str, reply: Reply) -> Row:
         row = odata.single(reply.body)
         if row is None:
-            raise self._unexpected(operation, "did not answer with a record")
+            raise unexpected(operation, "did not answer with a record")
         return row
-
-    def _unexpected(self, operation: str, what: str) -> errors.UnexpectedAnswerError:
-        return errors.UnexpectedAnswerError(f"{SYSTEM} {what}.", system=SYSTEM, operation=operation)

@@ -11,9 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
 
-from crmsync import errors
 from crmsync.connectors.base import KeepAlive
-from crmsync.connectors.s4hana.errors import SYSTEM
+from crmsync.connectors.s4hana.errors import unexpected
 from crmsync.connectors.s4hana.odata import Row, equals
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.domain.stock import StockRow, matching
@@ -73,7 +72,7 @@ class StockReader:
         for rows in self._slices(operation):
             keys = [_key(row) for row in rows]
             if keys and keys[0] in firsts:
-                raise _unexpected(operation, "gave a page of its stock twice")
+                raise unexpected(operation, "gave a page of its stock twice")
             firsts.update(keys[:1])
             fresh = (row for row, key in zip(rows, keys, strict=True) if key not in before)
             yield list(self._counting(operation, fresh))
@@ -111,7 +110,7 @@ class StockReader:
                 if self._counts(row):
                     yield _stock_row(row)
             except (KeyError, InvalidOperation) as error:
-                raise _unexpected(operation, "answered with a row of stock that can't be read") from error
+                raise unexpected(operation, "answered with a row of stock that can't be read") from error
 
     def _counts(self, row: Row) -> bool:
         """A row that lacks one of the fields is an error, not stock that is missing."""
@@ -193,7 +192,3 @@ def _decimal(value: Any) -> Decimal:
     if not number.is_finite():
         raise InvalidOperation
     return number
-
-
-def _unexpected(operation: str, what: str) -> errors.UnexpectedAnswerError:
-    return errors.UnexpectedAnswerError(f"{SYSTEM} {what}.", system=SYSTEM, operation=operation)

@@ -21,6 +21,7 @@ from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
 from crmsync.connectors.salesforce.errors import explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
+from crmsync.connectors.salesforce.quota import CONNECTION
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.connectors.transport import new_session
@@ -31,7 +32,6 @@ from crmsync.domain.stock import Product, Rejection, StockLevel
 from crmsync.errors import RecordNotFoundError
 from crmsync.settings import Behaviour, SalesforceSettings
 
-CONNECTION = "salesforce"
 CLIENT = "crmsync"  # as it stands in the usage reports of the organization
 BULK_ABOVE = 2000  # from there on Salesforce advises a job: api_asynch, how_requests_are_processed
 

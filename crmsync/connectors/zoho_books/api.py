@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from crmsync.connectors.answers import Reply
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks, speaks_list
 from crmsync.errors import UnexpectedAnswerError
@@ -44,16 +45,9 @@ class BooksApi:
         is_list: bool = False,
     ) -> Any:
         """The parsed body of a success; None where *is_list* and it is empty."""
-        return self._client.call(
-            operation,
-            method,
-            f"{self._base}{path}",
-            params={**self._organization, **(params or {})},
-            json=json,
-            headers=headers,
-            speaks=speaks_list if is_list else speaks,
-            scope=_scope(path),
-        ).body
+        speaking = speaks_list if is_list else speaks
+        reply = self._send(operation, method, path, params or {}, json=json, headers=headers, speaks=speaking)
+        return reply.body
 
     def organizations(self) -> Any:
         """GET /organizations, the one call that takes no organization."""
@@ -81,20 +75,18 @@ class BooksApi:
             previous = page.rows
 
     def _page(self, operation: str, path: str, keys: tuple[str, str], params: Mapping[str, str]) -> Page:
-        reply = self._client.call(
-            operation,
-            "GET",
-            f"{self._base}{path}",
-            params={**self._organization, **params, "per_page": str(PAGE_SIZE_MAX)},
-            speaks=speaks_list,
-            scope=_scope(path),
-        )
+        params = {**params, "per_page": str(PAGE_SIZE_MAX)}
+        reply = self._send(operation, "GET", path, params, speaks=speaks_list)
         if reply.status == NO_CONTENT:
             return Page([], has_more=False)
         rows = next((reply.body[key] for key in keys if key in reply.body), None)
         if not isinstance(rows, list):
             raise _unexpected(operation, keys[0], "is missing")
         return _page_of(rows, reply.body)
+
+    def _send(self, operation: str, method: str, path: str, params: Mapping[str, str], **options: Any) -> Reply:
+        address, params = f"{self._base}{path}", {**self._organization, **params}
+        return self._client.call(operation, method, address, params=params, scope=_scope(path), **options)
 
 
 def _scope(path: str) -> str:

@@ -24,6 +24,7 @@ from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, of_ac
 from crmsync.connectors.zoho_books.lines import LinePolicy, invoice_line
 from crmsync.connectors.zoho_books.lookups import Currencies, Items
 from crmsync.connectors.zoho_books.payments import PaymentReader
+from crmsync.connectors.zoho_books.quota import CONNECTION
 from crmsync.connectors.zoho_books.schemas import ContactRow
 from crmsync.domain.customers import Customer, CustomerMatch
 from crmsync.domain.deals import Deal
@@ -33,7 +34,6 @@ from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import RejectedError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
-CONNECTION = "zoho_books"
 CANDIDATES_MAX = 10
 TOKEN_SECONDS = 3600
 RENEWAL_LIMIT = RenewalLimit(8, 600)  # Zoho gives ten in ten minutes, then none for the rest of the window

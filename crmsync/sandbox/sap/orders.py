@@ -17,7 +17,6 @@ from crmsync.sandbox.sap.writing import Draft, inherit
 
 ORDER_TYPES = ("OR", "TA", "RE", "CR", "DR")
 REJECTION_REASONS = ("00", "01", "02", "03", "10", "50")
-STATUSES = ("OverallSDProcessStatus", "OverallSDDocumentRejectionSts")
 
 
 def refused(message: str, target: str = "", code: str = "SANDBOX/100") -> ODataError:
