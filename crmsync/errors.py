@@ -96,6 +96,11 @@ class CrmsyncError(Exception):
         return f"{text} [{self.code}]" if self.code else text
 
     @property
+    def with_advice(self) -> str:
+        """What happened, and what a person can do about it."""
+        return " ".join(filter(None, (str(self), self.advice)))
+
+    @property
     def cause(self) -> str:
         """What makes two failures one incident: the class, the system, the vendor's code."""
         return ":".join(part for part in (type(self).__name__, self.system, self.code) if part)

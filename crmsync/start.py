@@ -53,10 +53,9 @@ def _warn_of_small_room(using: Services) -> None:
 
 def give_up(error: CrmsyncError, status: int) -> NoReturn:
     """End this process with one sentence and its cure, for whoever reads its log."""
-    told = " ".join(filter(None, [str(error), error.advice]))
     if not logging.getLogger().handlers:  # it is the environment that is wrong, so no style of the log is known
         log.configure()
-    logger.critical("crmsync can't start: %s", told, extra={"action": "not_started", "error": error.cause})
+    logger.critical("crmsync can't start: %s", error.with_advice, extra={"action": "not_started", "error": error.cause})
     raise SystemExit(status)
 
 

@@ -86,7 +86,7 @@ def tls_of(store: Store) -> Iterator[Finding]:
 
 
 def _failed(area: str, name: str, error: CrmsyncError) -> Finding:
-    return Finding(area, name, False, " ".join(filter(None, [str(error), error.advice])))
+    return Finding(area, name, False, error.with_advice)
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
@@ -180,7 +180,7 @@ def _systems(services: Services) -> Iterator[Finding]:
             yield _failed(connection, "configuration", error)
             continue
         for check in checks:
-            yield Finding(system, check.name.removeprefix(f"{system}: "), check.is_ok, check.detail)
+            yield Finding(system, check.name, check.is_ok, check.detail)
 
 
 def _slack(settings: Settings, services: Services | None, *, send_test_alert: bool) -> Iterator[Finding]:

@@ -182,7 +182,7 @@ class VendorClient:
     def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
         hold = 0.0 if operation else self._refused_hold_seconds
         seldom = f"crmsync looks once in {hold / 60:.0f} minutes, lest the user be locked." if hold else ""
-        reason = " ".join(filter(None, (str(error), error.advice, seldom)))
+        reason = " ".join(filter(None, (error.with_advice, seldom)))
         self._budget.account_refused(operation, reason, hold_seconds=hold)
 
     def _signed(self, call: Call) -> Answer:

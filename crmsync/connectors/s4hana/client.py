@@ -79,7 +79,7 @@ class S4Hana:
         checks = []
         for name, attempt in self._attempts():
             error = _failure(attempt)
-            checks.append(Check(name, is_ok=error is None, detail=_detail(error)))
+            checks.append(Check(name, is_ok=error is None, detail=error.with_advice if error else ""))
             if error is not None and _is_hopeless(error):
                 break
         return checks
@@ -243,10 +243,6 @@ def _failure(attempt: Callable[[], None]) -> errors.CrmsyncError | None:
     except errors.CrmsyncError as error:
         return error
     return None
-
-
-def _detail(error: errors.CrmsyncError | None) -> str:
-    return " ".join(filter(None, (str(error), error.advice))) if error else ""
 
 
 def _is_hopeless(error: errors.CrmsyncError) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from crmsync.connectors.base import Check
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.errors import speaks_with
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
@@ -45,8 +44,8 @@ def _check(name: str, probe: Probe) -> Check:
     try:
         problem = probe()
     except CrmsyncError as error:
-        problem = " ".join(part for part in (str(error), error.advice) if part)
-    return Check(f"{SYSTEM}: {name}", is_ok=not problem, detail=problem)
+        problem = error.with_advice
+    return Check(name, is_ok=not problem, detail=problem)
 
 
 def _sign_in(api: SalesforceApi) -> str:

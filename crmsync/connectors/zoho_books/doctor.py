@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from crmsync.connectors.base import Check
 from crmsync.connectors.zoho_books import schemas
-from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.errors import AuthenticationError, CrmsyncError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
@@ -35,13 +35,13 @@ def _checks(
         except CrmsyncError as error:
             elsewhere = _elsewhere(settings, error, api_domain)
             if elsewhere:
-                yield Check(f"{SYSTEM}: data centre", is_ok=False, detail=elsewhere)
+                yield Check("data centre", is_ok=False, detail=elsewhere)
                 return
-            yield Check(f"{SYSTEM}: {name}", is_ok=False, detail=_detail(error, scope))
+            yield Check(name, is_ok=False, detail=_detail(error, scope))
             if error.operation == _SIGN_IN:
                 return
         else:
-            yield Check(f"{SYSTEM}: {name}", is_ok=not problem, detail=problem)
+            yield Check(name, is_ok=not problem, detail=problem)
 
 
 def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[tuple[str, str, Probe]]:
@@ -100,4 +100,4 @@ def _readable(api: BooksApi, kind: str) -> str:
 def _detail(error: CrmsyncError, scope: str) -> str:
     if type(error) is AuthenticationError:
         return f"{error} Needs the scope {scope}."
-    return " ".join(part for part in (str(error), error.advice) if part)
+    return error.with_advice

@@ -24,9 +24,7 @@ def healthy(salesforce: responses.RequestsMock, fixture: LoadFixture) -> respons
 
 
 def _details(crm: Build, **changes: Any) -> dict[str, str]:
-    return {
-        check.name.removeprefix("Salesforce: "): "" if check.is_ok else check.detail for check in crm(**changes).check()
-    }
+    return {check.name: "" if check.is_ok else check.detail for check in crm(**changes).check()}
 
 
 def test_all_is_well(crm: Build, healthy: responses.RequestsMock) -> None:

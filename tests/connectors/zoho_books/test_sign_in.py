@@ -119,11 +119,11 @@ def test_doctor_signs_in_and_reads_one_thing_per_permission(
     checks = books(item_lookup=True).check()
 
     assert [(check.name, check.is_ok) for check in checks] == [
-        ("Zoho Books: organization", True),
-        ("Zoho Books: contacts", True),
-        ("Zoho Books: invoices", True),
-        ("Zoho Books: customer payments", True),
-        ("Zoho Books: items", True),
+        ("organization", True),
+        ("contacts", True),
+        ("invoices", True),
+        ("customer payments", True),
+        ("items", True),
     ]
     assert zoho.calls[0].request.params == {}
     assert zoho.calls[1].request.params["per_page"] == "1"
