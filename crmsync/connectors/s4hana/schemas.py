@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, post_load
+from marshmallow import Schema, ValidationError, fields, missing, post_load
 
 from crmsync import errors
 from crmsync.connectors.answers import is_reasonable
 from crmsync.connectors.s4hana.errors import SYSTEM
 from crmsync.connectors.s4hana.odata import Row, plain, trimmed
+from crmsync.connectors.schemas import Tolerant
 
 
 class SapField(fields.Field[Any]):
@@ -90,11 +91,6 @@ class Flag(SapField):
         return value in (True, "true", "X")
 
 
-class SapSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-
 @dataclass(frozen=True, slots=True)
 class Partner:
     """A business partner; *customer* is "" until it has a customer role, and may differ from *number*."""
@@ -106,7 +102,7 @@ class Partner:
     is_blocked: bool
 
 
-class PartnerSchema(SapSchema):
+class PartnerSchema(Tolerant):
     """A_BusinessPartner, as read."""
 
     number = Key(data_key="BusinessPartner", required=True)
@@ -120,7 +116,7 @@ class PartnerSchema(SapSchema):
         return Partner(**data)
 
 
-class AddressSchema(SapSchema):
+class AddressSchema(Tolerant):
     """A_BusinessPartnerAddress, as written; the street's overflow goes to lines of their own."""
 
     street = Text(60, "BillingStreet", data_key="StreetName")
@@ -133,14 +129,14 @@ class AddressSchema(SapSchema):
     language = Text(2, data_key="Language")
 
 
-class EmailSchema(SapSchema):
+class EmailSchema(Tolerant):
     """A_AddressEmailAddress."""
 
     email = Text(241, "Email", data_key="EmailAddress")
     address_id = Text(10, data_key="AddressID", load_only=True)
 
 
-class PartnerAddressSchema(SapSchema):
+class PartnerAddressSchema(Tolerant):
     """A_BusinessPartnerAddress, as searched."""
 
     partner = Text(10, data_key="BusinessPartner")
@@ -157,7 +153,7 @@ class TaxNumber:
     long_number: str = ""
 
 
-class TaxNumberSchema(SapSchema):
+class TaxNumberSchema(Tolerant):
     """A_BusinessPartnerTaxNumber."""
 
     partner = Text(10, data_key="BusinessPartner", load_only=True)
@@ -170,7 +166,7 @@ class TaxNumberSchema(SapSchema):
         return TaxNumber(**data)
 
 
-class SalesAreaSchema(SapSchema):
+class SalesAreaSchema(Tolerant):
     """A_CustomerSalesArea: written whole, recognised by its three keys, whose zeros count."""
 
     organization = Text(4, data_key="SalesOrganization")
@@ -182,14 +178,14 @@ class SalesAreaSchema(SapSchema):
     shipping_condition = Text(2, data_key="ShippingCondition", dump_only=True)
 
 
-class PriceSchema(SapSchema):
+class PriceSchema(Tolerant):
     """A_SalesOrderItemPrElement, as written: a price of *rate* for every *per* units."""
 
     rate = Number(24, 9, "UnitPrice", data_key="ConditionRateValue")
     per = Number(5, 0, "Quantity", data_key="ConditionQuantity")
 
 
-class ItemSchema(SapSchema):
+class ItemSchema(Tolerant):
     """A_SalesOrderItem, as written. It has no field for a price."""
 
     product_code = Text(40, "ProductCode", data_key="Material")
@@ -213,7 +209,7 @@ class Order:
     approval: str = ""
 
 
-class OrderSchema(SapSchema):
+class OrderSchema(Tolerant):
     """A_SalesOrder; what of it is written beside the items is in orders.py."""
 
     number = Key(data_key="SalesOrder", required=True)

@@ -2,106 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+from marshmallow import Schema, fields, post_load
 
+from crmsync.connectors import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM
-from crmsync.connectors.salesforce.ids import BULK_JOB_PREFIX, full_id
+from crmsync.connectors.salesforce.field_types import BulkJobId, Id, Instant, Number, Text
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
+from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money
 from crmsync.domain.stock import Product
-from crmsync.errors import ConfigurationError, UnexpectedAnswerError
-from crmsync.settings import SalesforceSettings, instant_of
+from crmsync.errors import ConfigurationError
+from crmsync.settings import SalesforceSettings
 
 Row = Mapping[str, Any]
 """A row as its schema has read it."""
 
 _ZERO = Decimal(0)
-_DIGITS_MAX = 18  # what a number field of Salesforce holds
-_DECIMALS_MAX = 40  # more than any number of it has, and few enough to be written out
+
+load = partial(schemas.load, system=SYSTEM)
 
 
-class Text(fields.String):
-    """Text, "" for null; a number where a customer has made the field one."""
-
-    def __init__(self, data_key: str, *, required: bool = False) -> None:
-        default: dict[str, Any] = {"required": True} if required else {"load_default": ""}
-        super().__init__(data_key=data_key, allow_none=True, pre_load=_text, **default)
-
-
-def _text(value: Any) -> Any:
-    """Before validation: null and numbers become text.
-
-    >>> _text(Decimal("4711.0")), _text(None)
-    ('4711', '')
-    """
-    if value is None:
-        return ""
-    if isinstance(value, Decimal | int) and not isinstance(value, bool):
-        return str(int(value)) if _is_whole(Decimal(value)) else str(value)
-    return value
-
-
-def _is_whole(number: Decimal) -> bool:
-    return number.is_finite() and number.adjusted() < _DIGITS_MAX and number == number.to_integral_value()
-
-
-class Number(fields.Decimal):
-    """A JSON number, or null; without an exponent, which Salesforce writes for large ones (1.0E7)."""
-
-    def __init__(self, data_key: str) -> None:
-        super().__init__(data_key=data_key, load_default=None, allow_none=True)
-
-    def _validated(self, value: Any) -> Decimal:
-        number = super()._validated(value)
-        exponent = number.as_tuple().exponent
-        if number.adjusted() >= _DIGITS_MAX or (isinstance(exponent, int) and exponent < -_DECIMALS_MAX):
-            raise self.make_error("too_large")
-        return Decimal(f"{number:f}")
-
-
-class Instant(fields.Field[datetime]):
-    """A stamp as a query writes it (2026-11-20T09:15:00.000+0000), in UTC."""
-
-    def __init__(self, data_key: str, *, required: bool = False) -> None:
-        default: dict[str, Any] = {"required": True} if required else {"load_default": None, "allow_none": True}
-        super().__init__(data_key=data_key, **default)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        try:
-            return instant_of(str(value))
-        except ValueError as error:
-            raise ValidationError("is no instant") from error
-
-
-class Id(fields.String):
-    prefix = ""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        try:
-            return full_id(str(value), self.prefix)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class BulkJobId(Id):
-    prefix = BULK_JOB_PREFIX
-
-
-class Answer(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-
-class AccountAnswer(Answer):
+class AccountAnswer(Tolerant):
     """A customer as the deal's account shows it: without the person who gets its mails."""
 
     key = Id(data_key="Id", required=True)
@@ -122,7 +52,7 @@ class AccountAnswer(Answer):
         )
 
 
-class DealAnswer(Answer):
+class DealAnswer(Tolerant):
     """An Opportunity; its lines and contact roles stay as they came, for they may have more pages."""
 
     key = Id(data_key="Id", required=True)
@@ -181,11 +111,11 @@ def payment_status_body(settings: SalesforceSettings, status: str) -> dict[str, 
     return {own_fields(settings)["status"]: status} if status else {}
 
 
-class CompanyAnswer(Answer):
+class CompanyAnswer(Tolerant):
     name = Text("Name")
 
 
-class WonDealAnswer(Answer):
+class WonDealAnswer(Tolerant):
     """An Opportunity as a row of the list of won deals."""
 
     key = Id(data_key="Id", required=True)
@@ -205,7 +135,7 @@ def won_deal_answer(settings: SalesforceSettings) -> Schema:
     return WonDealAnswer.from_dict(own)(many=True)
 
 
-class CatalogueAnswer(Answer):
+class CatalogueAnswer(Tolerant):
     """A Product2 as a row of the list of products."""
 
     key = Id(data_key="Id", required=True)
@@ -238,20 +168,20 @@ def level_body(settings: SalesforceSettings) -> Schema:
     return Schema.from_dict(body)()
 
 
-class RowResult(Answer):
+class RowResult(Tolerant):
     """What became of one row of a collection; its errors stay as they came, for errors.py to read."""
 
     is_success = fields.Boolean(data_key="success", required=True)
     errors = fields.Raw(load_default=None, allow_none=True)
 
 
-class JobOpened(Answer):
+class JobOpened(Tolerant):
     """A bulk job that was made."""
 
     id = BulkJobId(required=True)
 
 
-class JobAnswer(Answer):
+class JobAnswer(Tolerant):
     """How far a bulk job is; None where Salesforce does not count."""
 
     state = fields.String(required=True)
@@ -259,12 +189,12 @@ class JobAnswer(Answer):
     failed = fields.Integer(data_key="numberRecordsFailed", load_default=None, allow_none=True)
 
 
-class ProductAnswer(Answer):
+class ProductAnswer(Tolerant):
     code = Text("ProductCode")
     name = Text("Name")
 
 
-class LineAnswer(Answer):
+class LineAnswer(Tolerant):
     """A line of a deal; one without a total costs price × quantity."""
 
     key = Id(data_key="Id", required=True)
@@ -298,13 +228,13 @@ class Contact:
     last_name: str
 
 
-class PersonAnswer(Answer):
+class PersonAnswer(Tolerant):
     email = Text("Email")
     first_name = Text("FirstName")
     last_name = Text("LastName")
 
 
-class ContactRoleAnswer(Answer):
+class ContactRoleAnswer(Tolerant):
     is_primary = fields.Boolean(data_key="IsPrimary", load_default=False, allow_none=True)
     person = fields.Nested(PersonAnswer, data_key="Contact", load_default=None, allow_none=True)
 
@@ -314,14 +244,14 @@ class ContactRoleAnswer(Answer):
         return Contact(is_primary=bool(data["is_primary"]), **person)
 
 
-class FieldAnswer(Answer):
+class FieldAnswer(Tolerant):
     """A field in the description of an object."""
 
     name = fields.String(required=True)
     is_updateable = fields.Boolean(data_key="updateable", required=True)
 
 
-class DescribeAnswer(Answer):
+class DescribeAnswer(Tolerant):
     described = fields.List(fields.Nested(FieldAnswer), data_key="fields", required=True)
 
 
@@ -331,24 +261,6 @@ DESCRIBE = DescribeAnswer()
 ROW_RESULTS = RowResult(many=True)
 JOB_OPENED = JobOpened()
 JOB = JobAnswer()
-
-
-def load(schema: Schema, value: Any, *, operation: str) -> Any:
-    """*value* as *schema* reads it. Raises: UnexpectedAnswerError that names the fields at fault."""
-    try:
-        return schema.load(value)
-    except ValidationError as error:
-        at_fault = dict.fromkeys(_paths("", error.messages), "is missing or can't be read")
-        raise UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors=at_fault) from error
-
-
-def _paths(path: str, messages: Any) -> Iterator[str]:
-    """'Account.Id' for {"Account": {"Id": ["Missing data for required field."]}}."""
-    if not isinstance(messages, dict):
-        yield path or "body"
-        return
-    for name, below in messages.items():
-        yield from _paths(path if name == "_schema" else f"{path}.{name}".lstrip("."), below)
 
 
 def deal_of(row: Mapping[str, Any], lines: Sequence[DealLine], contacts: Sequence[Contact], currency: str) -> Deal:

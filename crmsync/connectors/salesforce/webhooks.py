@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 from crmsync.connectors import bodies, signatures
 from crmsync.connectors.salesforce.ids import (
@@ -25,6 +25,7 @@ from crmsync.connectors.salesforce.ids import (
     ORGANIZATION_PREFIX,
     full_id,
 )
+from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import MalformedWebhookError, SignatureError
 from crmsync.settings import Secret, WebhookKeys
@@ -122,10 +123,7 @@ class DealId(fields.String):
             raise ValidationError(str(error)) from error
 
 
-class DealNotice(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
+class DealNotice(Tolerant):
     opportunityId = DealId(required=True, error_messages=_PROBLEMS)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, pre_load, validate
 
-from crmsync.connectors.zoho_books.schemas import Amount, Answer, Key
+from crmsync.connectors.schemas import Tolerant
+from crmsync.connectors.zoho_books.schemas import Amount, Key
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, Payment, Settlement
 
@@ -84,13 +85,13 @@ class Day(fields.Field[date | None]):
 # Payments
 
 
-class AppliedAnswer(Answer):
+class AppliedAnswer(Tolerant):
     """What a payment is applied to: every invoice that it lists, whatever the amount."""
 
     invoice_id = Key(required=True)
 
 
-class PaymentAnswer(Answer):
+class PaymentAnswer(Tolerant):
     payment_id = Key(required=True)
     day = Day(data_key="date", load_default=None, allow_none=True)
     invoices = fields.List(fields.Nested(AppliedAnswer), load_default=list, allow_none=True)
@@ -113,7 +114,7 @@ class PaymentRow:
     changed_since: datetime | None = None
 
 
-class PaymentRowAnswer(Answer):
+class PaymentRowAnswer(Tolerant):
     """The OpenAPI file promises `date` alone; organizations send the other two as well (community fixtures)."""
 
     payment_id = Key(required=True)
@@ -142,7 +143,7 @@ class RequiredAmount(Amount):
         return amount
 
 
-class SettlementAnswer(Answer):
+class SettlementAnswer(Tolerant):
     """`total` and `balance` are required: a guess would tell the deal that it is paid, or that it is not."""
 
     invoice_id = Key(required=True)
@@ -190,7 +191,7 @@ def is_void(status: str | None) -> bool:
     return (status or "").strip().lower() == _VOID
 
 
-class InvoiceRowAnswer(Answer):
+class InvoiceRowAnswer(Tolerant):
     """A row of the list of invoices; `changed_at` is None where the row has no stamp that can be read."""
 
     invoice_id = Key(required=True)
@@ -213,7 +214,7 @@ def invoice_change(row: dict[str, Any], *, otherwise: datetime) -> InvoiceChange
     )
 
 
-class ReceiptAnswer(Answer):
+class ReceiptAnswer(Tolerant):
     """A row of GET /invoices/{id}/payments. The file says `amount`; payments themselves say `amount_applied`."""
 
     day = Day(data_key="date", load_default=None, allow_none=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, post_load
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load
 
+from crmsync.connectors import schemas
 from crmsync.connectors.answers import is_reasonable
+from crmsync.connectors.schemas import Tolerant
 from crmsync.connectors.zoho_books.api import SYSTEM
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
-from crmsync.errors import UnexpectedAnswerError
 
 CONTACT_NAME_MAX = 100  # what the contact_name filter takes
 COMPANY_NAME_MAX = 200
@@ -22,6 +24,8 @@ EMAIL_MAX = 100
 LINE_NAME_MAX = 100
 LINE_DESCRIPTION_MAX = 2000
 _MAILED = frozenset({"sent", "viewed"})
+
+load = partial(schemas.load, system=SYSTEM)
 
 
 class Text(fields.Field[str]):
@@ -66,11 +70,6 @@ class Amount(fields.Decimal):
         return number
 
 
-class Answer(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-
 class Body(Schema):
     @post_dump
     def _drop_empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -110,7 +109,7 @@ class ContactRow:
     custom_fields: Mapping[str, str]
 
 
-class ContactAnswer(Answer):
+class ContactAnswer(Tolerant):
     contact_id = Key(required=True)
     contact_name = fields.String(load_default="", allow_none=True)
     email = fields.String(load_default="", allow_none=True)
@@ -167,7 +166,7 @@ class InvoiceRow:
     document: Document
 
 
-class InvoiceAnswer(Answer):
+class InvoiceAnswer(Tolerant):
     invoice_id = Key(required=True)
     invoice_number = Key(required=True)
     reference_number = fields.String(load_default="", allow_none=True)
@@ -199,19 +198,19 @@ def _money(amount: Decimal | None, currency: str | None) -> Money | None:
 # Settings
 
 
-class CurrencyAnswer(Answer):
+class CurrencyAnswer(Tolerant):
     currency_id = Key(required=True)
     currency_code = fields.String(required=True)
     is_base_currency = fields.Boolean(load_default=False, allow_none=True)
 
 
-class ItemAnswer(Answer):
+class ItemAnswer(Tolerant):
     item_id = Key(required=True)
     sku = fields.String(load_default="", allow_none=True)
     status = fields.String(load_default="active", allow_none=True)
 
 
-class OrganizationAnswer(Answer):
+class OrganizationAnswer(Tolerant):
     organization_id = Key(required=True)
     currency_code = fields.String(load_default="", allow_none=True)
 
@@ -228,21 +227,3 @@ ORGANIZATION = OrganizationAnswer()
 def read(schema: Schema, body: Any, key: str, *, operation: str) -> Any:
     """The record under *key* of an answer. Raises: UnexpectedAnswerError that names the fields at fault."""
     return load(schema, body.get(key) if isinstance(body, dict) else None, key, operation=operation)
-
-
-def load(schema: Schema, value: Any, key: str, *, operation: str) -> Any:
-    """*value*, the record *key* of an answer or a row of it. Raises: UnexpectedAnswerError, as read()."""
-    try:
-        return schema.load(value)
-    except ValidationError as error:
-        at_fault = dict.fromkeys(_paths(key, error.messages), "is missing or can't be read")
-        raise UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors=at_fault) from error
-
-
-def _paths(path: str, messages: Any) -> Iterator[str]:
-    """'invoice.invoice_id' for {"invoice_id": ["Missing data for required field."]}."""
-    if not isinstance(messages, dict):
-        yield path
-        return
-    for name, below in messages.items():
-        yield from _paths(path if name == "_schema" else f"{path}.{name}", below)

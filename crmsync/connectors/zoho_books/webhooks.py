@@ -16,9 +16,10 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
-from marshmallow import EXCLUDE, Schema, ValidationError, validate
+from marshmallow import ValidationError, validate
 
 from crmsync.connectors import bodies, signatures
+from crmsync.connectors.schemas import Tolerant
 from crmsync.connectors.zoho_books.schemas import Key
 from crmsync.errors import MalformedWebhookError, SignatureError, WrongTypeError
 from crmsync.settings import Secret
@@ -89,10 +90,7 @@ def parse(content_type: str | None, body: bytes, query_pairs: Pairs = ()) -> Pay
     raise WrongTypeError("Set the body of the webhook to JSON (application/json) or to a form of single fields.")
 
 
-class NoticeSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
+class NoticeSchema(Tolerant):
     payment_id = Key(required=True, validate=validate.Regexp(r"[0-9]{1,25}\Z"))
 
 
