@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -97,3 +98,27 @@ def _console() -> Console:
     else:
         console.width = WIDTH
     return console
+
+
+def lines_of(message: dict[str, Any]) -> list[str]:
+    """A message as Slack would show it, without its markup."""
+    return [line for block in message["blocks"] for line in _block(block)]
+
+
+def _block(block: dict[str, Any]) -> list[str]:
+    if "fields" in block:
+        pairs = [_plain(field["text"]).split("\n", 1) for field in block["fields"]]
+        width = max(len(name) for name, _ in pairs)
+        return [f"{name:<{width}}  {value}" for name, value in pairs]
+    return _plain(block["text"]["text"]).splitlines()
+
+
+def _plain(text: str) -> str:
+    """
+    >>> _plain("*Cause*\\nA &amp; B")
+    'Cause\\nA & B'
+    """
+    text = text.replace("```", "").replace("*", "")
+    for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+        text = text.replace(entity, character)
+    return text

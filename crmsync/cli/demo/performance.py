@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
+from crmsync.cli import lab
 from crmsync.cli.demo import audit, cast
 from crmsync.cli.demo.narrator import Narrator
+from crmsync.cli.demo.sightings import NeverHappened
 from crmsync.cli.demo.story import Story
-from crmsync.cli.demo.waiting import NeverHappened
 from crmsync.cli.demo.world import World
 from crmsync.cli.failures import sentence_of
+from crmsync.cli.lab import Interrupted
 from crmsync.errors import CrmsyncError
 
 LOG_LINES = 15
 TELLING = ("web", "worker1")  # whose log explains why a deal did not go on
-
-
-class Interrupted(BaseException):
-    """A signal asks for the end."""
 
 
 def perform(*, once: bool, keep_state: bool) -> bool:
@@ -29,7 +23,7 @@ def perform(*, once: bool, keep_state: bool) -> bool:
     narrator = Narrator()
     with World.in_temporary_state(keep=keep_state, say=narrator.note) as world:
         try:
-            with _signals():
+            with lab.signals():
                 return _play(world, narrator, once=once)
         except (Interrupted, KeyboardInterrupt):
             narrator.note("Interrupted: stopping every process …")
@@ -58,22 +52,6 @@ def _wait_for_signal() -> None:
         threading.Event().wait()
     except (Interrupted, KeyboardInterrupt):
         return
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(signal.Signals(number).name)
 
 
 def _explain(world: World, narrator: Narrator, error: Exception) -> None:

@@ -6,15 +6,33 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from crmsync.cli import lab
 from crmsync.cli.demo.evidence import Evidence, Failure, money
 from crmsync.cli.demo.narrator import Narrator
-from crmsync.cli.demo.waiting import NeverHappened, until
 from crmsync.cli.demo.world import Stopwatch
+from crmsync.cli.lab import Value
 
 if TYPE_CHECKING:
     from crmsync.sandbox.deals import Deal
 
+PATIENCE_SECONDS = 45.0
+
 Row = dict[str, Any]
+
+
+class NeverHappened(Exception):
+    """What the story waited for did not come."""
+
+
+def until(find: Callable[[], Value | None], what: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Value:
+    """The first true value that *find* returns.
+
+    Raises: NeverHappened.
+    """
+    value = lab.until(find, patience_seconds=patience_seconds)
+    if value is None:
+        raise NeverHappened(f"This never happened within {patience_seconds:g} s: {what}.")
+    return value
 
 
 class Sightings:

@@ -7,10 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from crmsync.cli.demo.evidence import Evidence, money
-from crmsync.cli.demo.narrator import Narrator
-from crmsync.cli.demo.sightings import Sightings
-from crmsync.cli.demo.slack import lines_of
-from crmsync.cli.demo.waiting import NeverHappened, until
+from crmsync.cli.demo.narrator import Narrator, lines_of
+from crmsync.cli.demo.sightings import NeverHappened, Sightings, until
 from crmsync.cli.demo.world import SETTLE_SECONDS, Stopwatch, World
 
 if TYPE_CHECKING:

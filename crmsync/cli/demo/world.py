@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from crmsync.cli.demo.logs import Logs
+from crmsync.cli import lab
 from crmsync.cli.demo.narrator import Narrator
-from crmsync.cli.demo.slack import SlackCatcher
+from crmsync.cli.lab import Logs, SlackCatcher
 from crmsync.cli.processes import free_ports, specs
 from crmsync.sandbox import Sandbox
 from crmsync.settings import Settings
@@ -27,11 +25,6 @@ SETTLE_SECONDS = 2
 CURRENCY = "USD"  # of the stand-in org, which has only one
 COMMAND_SECONDS = 60
 WORKER_READY = "ready."
-
-# What the processes may know of the machine: nothing that configures crmsync, and no proxy, as all is on this machine.
-_KEPT = (
-    "PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM TMPDIR TZ NO_COLOR PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH".split()
-)
 
 
 class World:
@@ -48,22 +41,18 @@ class World:
     @classmethod
     @contextmanager
     def in_temporary_state(cls, *, keep: bool, say: Callable[[str], None]) -> Iterator[World]:
-        """A state directory that is removed at the end, unless it is to be kept."""
-        home = Path(tempfile.mkdtemp(prefix="crmsync-demo-"))
-        world = cls(home)
-        try:
-            yield world
-        finally:
-            world.slack.close()
-            if keep:
-                say(f"The state directory is kept: {home}")
-            else:
-                shutil.rmtree(home, ignore_errors=True)
+        """Its state directory is removed at the end, unless it is to be kept."""
+        with lab.state_directory("crmsync-demo-", say if keep else None) as home:
+            world = cls(home)
+            try:
+                yield world
+            finally:
+                world.slack.close()
 
     @contextmanager
     def running(self, narrator: Narrator) -> Iterator[None]:
         """Everything up, and down again at the end."""
-        _forget_proxies()
+        lab.forget_proxies()
         with self.sandbox, self.slack:
             self.sandbox.receiver.base_url = self.url
             with narrator.waiting("starting Redis, receiver, worker, beat and Flower"):
@@ -111,7 +100,7 @@ class World:
     @cached_property
     def env(self) -> Mapping[str, str]:
         """The environment of every process."""
-        return {**_machine(), **self._configuration(), "FLOWER_PORT": str(self.flower_port)}
+        return {**lab.machine_environment(), **self._configuration(), "FLOWER_PORT": str(self.flower_port)}
 
     def _configuration(self) -> dict[str, str]:
         return {
@@ -147,7 +136,7 @@ class World:
         """Really run a command, in a shell that knows nothing but what the command itself says."""
         return subprocess.run(
             ["sh", "-c", self.command(text)],
-            env={**_machine(), "PATH": _path(), "COLUMNS": str(width)},
+            env={**lab.machine_environment(), "PATH": _path(), "COLUMNS": str(width)},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -157,19 +146,9 @@ class World:
         )
 
 
-def _machine() -> dict[str, str]:
-    return {name: os.environ[name] for name in _KEPT if name in os.environ}
-
-
 def _path() -> str:
     """The commands of this installation first."""
     return os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
-
-
-def _forget_proxies() -> None:
-    """This process speaks to nothing but this machine."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]
 
 
 class Stopwatch:

@@ -9,10 +9,11 @@ from decimal import Decimal
 from functools import partial
 
 from crmsync import failpoints
+from crmsync.cli.lab import until
 from crmsync.cli.prove.database import DISK, OUTAGE_SECONDS, PACKETS, READ_ONLY
 from crmsync.cli.prove.plan import Case
 from crmsync.cli.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools, several_times
-from crmsync.cli.prove.stage import WORKERS, until
+from crmsync.cli.prove.stage import WORKERS
 from crmsync.cli.prove.strange import StrangeRows
 
 REPEATS = 5

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping
 
 from crmsync import failpoints
+from crmsync.cli.lab import until
 from crmsync.cli.prove.plan import Case, failpoint_of
 from crmsync.cli.prove.runs import Stand
 from crmsync.cli.prove.scene import STRIKE_SECONDS, Scene, Tools
-from crmsync.cli.prove.stage import LEASE_SECONDS, until
+from crmsync.cli.prove.stage import LEASE_SECONDS
 from crmsync.cli.prove.subjects import Subject
 from crmsync.failpoints import Strike
 

@@ -8,9 +8,10 @@ from itertools import zip_longest
 from random import Random
 from typing import Any
 
+from crmsync.cli.lab import until
 from crmsync.cli.prove.plan import CREATES, Case, operation_of
 from crmsync.cli.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools, several_times
-from crmsync.cli.prove.stage import CALL_SECONDS, SETTLE_SECONDS, WORKERS, until
+from crmsync.cli.prove.stage import CALL_SECONDS, SETTLE_SECONDS, WORKERS
 from crmsync.cli.prove.subjects import STAMP_SECONDS
 from crmsync.cli.prove.verdict import Expected
 from crmsync.sandbox import Sandbox

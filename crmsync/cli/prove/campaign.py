@@ -40,11 +40,11 @@ def known_flows() -> Flows:
     return {name: FLOWS[name].steps for name in names}
 
 
-def run(plan: Plan, teller: Teller, *, keep: Callable[[str], None] | None) -> Iterator[Verdict]:
+def run(plan: Plan, teller: Teller, *, tell_kept: Callable[[str], None] | None) -> Iterator[Verdict]:
     """Verdict after verdict: one round of all cases, or rounds of new seeds until the plan's minutes are over."""
     ends_at = time.monotonic() + 60 * plan.minutes
     for seed in count(plan.seed):
-        with Stage.running(plan, seed=seed, keep=keep) as stage:
+        with Stage.running(plan, seed=seed, tell_kept=tell_kept) as stage:
             yield from _Round(plan, stage, seed).run(teller, ends_at)
         if time.monotonic() >= ends_at:
             return

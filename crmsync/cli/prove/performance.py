@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from crmsync import __version__
+from crmsync.cli import lab
 from crmsync.cli.prove import campaign
 from crmsync.cli.prove.narrator import Narrator
 from crmsync.cli.prove.page import page
@@ -20,10 +18,6 @@ from crmsync.cli.prove.stage import BEHAVIOUR
 from crmsync.cli.prove.verdict import Verdict
 from crmsync.errors import ConfigurationError
 from crmsync.log import without_password
-
-
-class Interrupted(BaseException):
-    """A signal asks for the end."""
 
 
 def perform(plan: Plan, *, html_path: Path | None, json_path: Path | None, keep_state: bool) -> bool:
@@ -36,12 +30,11 @@ def perform(plan: Plan, *, html_path: Path | None, json_path: Path | None, keep_
     narrator.facts(facts)
     is_whole = False
     try:
-        with _signals():
-            keep = (lambda home: narrator.note(f"The state directory is kept: {home}")) if keep_state else None
-            for verdict in campaign.run(plan, narrator, keep=keep):
+        with lab.signals():
+            for verdict in campaign.run(plan, narrator, tell_kept=narrator.note if keep_state else None):
                 verdicts.append(verdict)
             is_whole = True
-    except (Interrupted, KeyboardInterrupt):
+    except (lab.Interrupted, KeyboardInterrupt):
         narrator.note("Interrupted: every process is stopped.")
     narrator.show(verdicts)
     _write(verdicts, facts, html_path=html_path, json_path=json_path)
@@ -81,21 +74,3 @@ def _write(
     if json_path is not None:
         whole = {"facts": facts, "cases": [verdict.to_json() for verdict in verdicts]}
         json_path.write_text(json.dumps(whole, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does; one that comes while it ends changes nothing."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(signal.Signals(number).name)

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from crmsync.cli.prove.stage import Stage, until
+from crmsync.cli.lab import until
+from crmsync.cli.prove.stage import Stage
 from crmsync.cli.prove.verdict import Expected
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import StoreUnavailableError

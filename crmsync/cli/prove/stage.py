@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,16 +13,16 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import update
 
-from crmsync.cli.demo.logs import Logs
+from crmsync.cli import lab
+from crmsync.cli.lab import Logs, SlackCatcher
 from crmsync.cli.processes import COMMANDS, free_ports, specs
 from crmsync.cli.prove.broker import Broker, broker
 from crmsync.cli.prove.database import Database, database
 from crmsync.cli.prove.plan import Plan
-from crmsync.cli.prove.slack import Slack
 from crmsync.sandbox import Sandbox
 from crmsync.settings import Settings
 from crmsync.store import Store
@@ -36,7 +34,6 @@ SETTLE_SECONDS = 1.0
 CALL_SECONDS = 0.4 * LEASE_SECONDS
 RESTART_SECONDS = 0.1
 LATENCY_SECONDS = 0.01
-POLL_SECONDS = 0.03
 WORKERS = ("worker1", "worker2")
 
 # The times of production, shortened alike: retries span as long as 2 + 4 + 8 seconds do there.
@@ -56,8 +53,6 @@ BEHAVIOUR = {
     "CRMSYNC_GO_LIVE": "2020-01-01",
 }
 
-# What the processes may know of the machine: nothing that configures crmsync, and no proxy, as all is on this machine.
-_KEPT = "PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM TMPDIR TZ PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH".split()
 _UNLIMITED: Mapping[str, Any] = {
     "zoho_per_minute": 10**6,
     "zoho_per_day": 10**7,
@@ -65,8 +60,6 @@ _UNLIMITED: Mapping[str, Any] = {
     "zoho_tokens_per_window": 10**6,
     "salesforce_daily_calls": 10**7,
 }
-
-Value = TypeVar("Value")
 
 
 class PromptSupervisor(Supervisor):
@@ -84,7 +77,7 @@ class Stage:
         self.plan = plan
         self.random = random.Random(f"{seed}/stage")
         self.sandbox = Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, **_UNLIMITED)
-        self.slack = Slack()
+        self.slack = SlackCatcher()
         self.logs = Logs(home / "logs")
         self.failpoints = home / "failpoints"
         self.numbers = count(1)
@@ -95,18 +88,11 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def running(cls, plan: Plan, *, seed: int, keep: Callable[[str], None] | None) -> Iterator[Stage]:
-        """Everything up, and nothing left at the end; *keep* is told where the state stays, None: it does not."""
-        _forget_proxies()
-        home = Path(tempfile.mkdtemp(prefix="crmsync-prove-"))
-        try:
-            with ExitStack() as stack:
-                yield cls(plan, home, seed=seed)._enter(stack)
-        finally:
-            if keep is None:
-                shutil.rmtree(home, ignore_errors=True)
-            else:
-                keep(str(home))
+    def running(cls, plan: Plan, *, seed: int, tell_kept: Callable[[str], None] | None) -> Iterator[Stage]:
+        """Everything up, and nothing left at the end."""
+        lab.forget_proxies()
+        with lab.state_directory("crmsync-prove-", tell_kept) as home, ExitStack() as stack:
+            yield cls(plan, home, seed=seed)._enter(stack)
 
     def _enter(self, stack: ExitStack) -> Stage:
         self.failpoints.mkdir()
@@ -164,7 +150,7 @@ class Stage:
     @cached_property
     def env(self) -> Mapping[str, str]:
         """The environment of every process."""
-        return {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **self._configuration()}
+        return {**lab.machine_environment(), **self._configuration()}
 
     def _configuration(self) -> dict[str, str]:
         return {
@@ -234,19 +220,3 @@ def _limit_files(pids: list[int], limit_bytes: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
-
-
-def _forget_proxies() -> None:
-    """This process speaks to nothing but this machine."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]
-
-
-def until(find: Callable[[], Value | None], *, patience_seconds: float) -> Value | None:
-    """The first true value of *find*; None when patience is over."""
-    ends_at = time.monotonic() + patience_seconds
-    while True:
-        value = find()
-        if value or time.monotonic() > ends_at:
-            return value or None
-        time.sleep(POLL_SECONDS)

@@ -16,13 +16,12 @@ from crmsync.alerts.blocks import as_blocks
 from crmsync.alerts.content import as_text
 from crmsync.cli.demo import cast
 from crmsync.cli.demo.audit import Account
-from crmsync.cli.demo.logs import Logs
-from crmsync.cli.demo.narrator import Narrator
+from crmsync.cli.demo.narrator import Narrator, lines_of
 from crmsync.cli.demo.performance import perform
-from crmsync.cli.demo.slack import SlackCatcher, lines_of
+from crmsync.cli.demo.sightings import NeverHappened, until
 from crmsync.cli.demo.story import Story
-from crmsync.cli.demo.waiting import NeverHappened, until
 from crmsync.cli.demo.world import World
+from crmsync.cli.lab import Logs, SlackCatcher
 
 AMOUNT = Decimal("47000")
 
