@@ -59,7 +59,7 @@ class Payments:
     def shown(self, payment_id: str) -> Doc:
         """The payment as the API and the default payload of a webhook show it now."""
         with self.zoho.lock:
-            return self.zoho.payments.show(self.zoho.payments.get(payment_id))
+            return self.zoho.organization.payments.show(self.zoho.organization.payments.get(payment_id))
 
     def send(self, payment: Doc, *, form: str = "json", signature: str | None = None) -> Answer:
         body, content_type = payment_body(payment, form)
@@ -77,25 +77,25 @@ class Payments:
         """Delete a payment; its webhook shows it as it was. Raises ZohoError."""
         with self.zoho.lock:
             before = self.shown(payment_id)
-            self.zoho.payments.delete(self.zoho.payments.get(payment_id))
+            self.zoho.organization.payments.delete(self.zoho.organization.payments.get(payment_id))
         return self.told(before, webhook=webhook, form=form)
 
     def refund(self, payment_id: str, amount: Decimal | None = None, *, webhook: bool = False,
                form: str = "json") -> Paid:  # fmt: skip
         """Give money back: what is not applied, or all of that. Raises ZohoError for more than that."""
         with self.zoho.lock:
-            doc = self.zoho.payments.get(payment_id)
-            given = self.zoho.payments.unused(doc) if amount is None else amount
-            self.zoho.payments.refund(doc, {"amount": str(given)})
+            doc = self.zoho.organization.payments.get(payment_id)
+            given = self.zoho.organization.payments.unused(doc) if amount is None else amount
+            self.zoho.organization.payments.refund(doc, {"amount": str(given)})
         return self.told(self.shown(payment_id), webhook=webhook, form=form)
 
     def update(self, payment_id: str, *, invoices: Mapping[str, Decimal] | None = None, webhook: bool = False,
                form: str = "json", **changes: Any) -> Paid:  # fmt: skip
         """Change a payment as a bookkeeper does: fields of the API, or by `invoices` what it pays. Raises ZohoError."""
         with self.zoho.lock:
-            doc = self.zoho.payments.get(payment_id)
+            doc = self.zoho.organization.payments.get(payment_id)
             parts = {} if invoices is None else {"invoices": applied_to(self.zoho, invoices)}
-            self.zoho.payments.update(doc, {**changes, **parts})
+            self.zoho.organization.payments.update(doc, {**changes, **parts})
         return self.told(self.shown(payment_id), webhook=webhook, form=form)
 
 
@@ -134,15 +134,15 @@ class Invoices:
             total = sum(parts.values(), Decimal(0)) if amount is None else amount
             customer = next(iter(found.values()))["customer_id"]
             body = {"customer_id": customer, "payment_mode": "banktransfer", "amount": str(total), **fields}
-            made = self.zoho.payments.create({**body, "invoices": applied_to(self.zoho, parts)})
-            return self.zoho.payments.show(made)
+            made = self.zoho.organization.payments.create({**body, "invoices": applied_to(self.zoho, parts)})
+            return self.zoho.organization.payments.show(made)
 
     def void(self, invoice: str, *, webhook: bool = False, form: str = "json") -> Voided:
         """Void an invoice: its payments stay with the customer; with `webhook` each of them is announced as changed."""
         with self.zoho.lock:
             doc = find_invoice(self.zoho, invoice)
-            taken_off = tuple(self.zoho.payments.ids_of(doc["invoice_id"]))
-            self.zoho.void(doc)
+            taken_off = tuple(self.zoho.organization.payments.ids_of(doc["invoice_id"]))
+            self.zoho.organization.void(doc)
         answers = [self.payments.announce(key, form=form) for key in taken_off] if webhook else []
         return Voided(doc["invoice_id"], taken_off, tuple(answers))
 
@@ -152,14 +152,14 @@ class Invoices:
             doc = find_invoice(self.zoho, invoice)
             part = doc["balance"] if amount is None else amount
             line = {"name": "Credit", "rate": str(part)}
-            note = self.zoho.creditnotes.create({"customer_id": doc["customer_id"], "line_items": [line]})
-            self.zoho.creditnotes.apply(note, {"invoices": applied_to(self.zoho, {invoice: part})})
+            note = self.zoho.organization.creditnotes.create({"customer_id": doc["customer_id"], "line_items": [line]})
+            self.zoho.organization.creditnotes.apply(note, {"invoices": applied_to(self.zoho, {invoice: part})})
             return str(note["creditnote_id"])
 
     def write_off(self, invoice: str) -> None:
         """Give up what is left to pay of an invoice. Raises ZohoError."""
         with self.zoho.lock:
-            self.zoho.invoices.write_off(find_invoice(self.zoho, invoice))
+            self.zoho.organization.invoices.write_off(find_invoice(self.zoho, invoice))
 
     def announce(self, payment_id: str, *, form: str = "json", signature: str | None = None) -> Answer:
         """Send the webhook of a payment (again); `signature` replaces the right one."""
@@ -168,7 +168,7 @@ class Invoices:
 
 def find_invoice(zoho: Zoho, name: str) -> Doc:
     """An invoice by id or number. Raises ZohoError."""
-    docs = zoho.invoices.docs
+    docs = zoho.organization.invoices.docs
     found = docs.get(name) or next((doc for doc in docs.values() if doc["invoice_number"] == name), None)
     if found is None:
         raise missing("Invoice")

@@ -85,8 +85,8 @@ class Products:
 
     def _add_item(self, code: str, label: str, price: Decimal) -> None:
         with self._zoho.lock:
-            if not any(item["sku"] == code for item in self._zoho.items.docs.values()):
-                self._zoho.items.create({"name": label, "rate": str(price), "sku": code, "unit": "PC"})
+            if not any(item["sku"] == code for item in self._zoho.organization.items.docs.values()):
+                self._zoho.organization.items.create({"name": label, "rate": str(price), "sku": code, "unit": "PC"})
 
     def find(self, code: str) -> str | None:
         with self._salesforce.lock:

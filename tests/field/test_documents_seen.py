@@ -63,10 +63,10 @@ def settle(system: System, deal: Deal, **amounts: Decimal) -> None:
     if paid:
         system.sandbox.invoices.pay(number, paid)
     with books.lock:
-        (doc,) = [doc for doc in books.invoices.docs.values() if doc["invoice_number"] == number]
+        (doc,) = [doc for doc in books.organization.invoices.docs.values() if doc["invoice_number"] == number]
         doc.update(amounts)
-        books.invoices.settle(doc)
-        books.invoices._changed(doc, "changed")
+        books.organization.invoices.settle(doc)
+        books.organization.invoices._changed(doc, "changed")
 
 
 def says(system: System, deal: Deal, *, received: bool, amount: Decimal, status: str) -> None:

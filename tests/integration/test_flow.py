@@ -220,7 +220,7 @@ def test_an_order_of_another_total_stops_before_it_is_invoiced(
 
 def test_a_customer_of_the_same_name_in_the_books_is_for_a_person(system: System, sandbox: Sandbox, name: str) -> None:
     with sandbox.zoho.lock:
-        contact = sandbox.zoho.contacts.create({"contact_name": name})["contact_id"]
+        contact = sandbox.zoho.organization.contacts.create({"contact_name": name})["contact_id"]
     deal = deal_of(sandbox, name)
 
     system.close(deal.id)

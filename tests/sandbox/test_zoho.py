@@ -257,7 +257,7 @@ def test_equal_references_are_no_error(books: BooksClient, sandbox: Sandbox) -> 
 
 
 def test_tax_is_the_lines_the_contacts_or_the_organizations(books: BooksClient, sandbox: Sandbox) -> None:
-    tax = sandbox.zoho.books.add_tax("VAT", Decimal(19))["tax_id"]
+    tax = sandbox.zoho.organization.books.add_tax("VAT", Decimal(19))["tax_id"]
     made = books.invoice(line_items=[{"name": "a", "rate": 100, "tax_id": tax}, {"name": "b", "rate": 100}])
     assert (made["sub_total"], made["tax_total"], made["total"]) == (200, 19, 219)
     taxed = books.contact(contact_name="Taxed", tax_id=tax)

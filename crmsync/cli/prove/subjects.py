@@ -146,7 +146,7 @@ class Subjects:
     def _invoices(self, expected: Expected) -> list[dict[str, Any]]:
         reference, zoho = document_reference(expected.deal), self.stage.sandbox.zoho
         with zoho.lock:
-            return [doc for doc in zoho.invoices.docs.values() if doc["reference_number"] == reference]
+            return [doc for doc in zoho.organization.invoices.docs.values() if doc["reference_number"] == reference]
 
     # -- stock and looks
 

@@ -1,218 +1,215 @@
 """What can be asked of the Books API: method, path, operation, and what answers."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from crmsync.sandbox.http import Request, Response
-from crmsync.sandbox.zoho.bodies import body_of, optional_body, success
+from crmsync.sandbox.http import BadJson, Request, Response, answer
 from crmsync.sandbox.zoho.errors import missing
 from crmsync.sandbox.zoho.fields import Doc, upsert_target
-
-if TYPE_CHECKING:
-    from crmsync.sandbox.zoho.app import Zoho
+from crmsync.sandbox.zoho.organization import Organization
 
 Action = Callable[..., Response]
 Route = tuple[str, str, str, Action]
 
 
-def contact(z: "Zoho", doc: Doc, status: int = 200) -> Response:
-    return success("The contact has been saved." if status == 201 else "success", status, contact=z.contacts.show(doc))
+def body_of(request: Request) -> Doc:
+    """The JSON object of a request, sent as it is or as the form field JSONString. Raises BadJson for plain forms."""
+    inner = request
+    if request.content_type == "application/x-www-form-urlencoded":
+        inner = Request("POST", "", {}, request.form.get("JSONString", "").encode())
+    value = inner.json()
+    if not isinstance(value, dict):
+        raise BadJson("object expected")
+    return value
 
 
-def upsert_contact(z: "Zoho", r: Request) -> Response:
-    doc, custom = upsert_target(r, z.contacts.fields, z.contacts.docs.values())
-    return (
-        contact(z, z.contacts.update(doc, body_of(r)))
-        if doc
-        else contact(z, z.contacts.create(body_of(r), custom), 201)
-    )
+def optional_body(request: Request) -> Doc:
+    return body_of(request) if request.body else {}
 
 
-def contact_by_reference(z: "Zoho", r: Request, key: str) -> Response:
-    found = next((doc for doc in z.contacts.docs.values() if key in doc["_custom"].values()), None)
-    if found is None:
-        raise missing("Contact")
-    return contact(z, found)
+def success(message: str, status: int = 200, **content: Any) -> Response:
+    return answer({"code": 0, "message": message, **content}, status)
 
 
 def act(message: str, work: Callable[..., Any]) -> Action:
     """An action that answers with a message alone."""
 
-    def call(z: "Zoho", r: Request, **arguments: str) -> Response:
-        work(z, r, **arguments)
+    def call(o: Organization, r: Request, **arguments: str) -> Response:
+        work(o, r, **arguments)
         return success(message)
 
     return call
 
 
+@dataclass(frozen=True)
+class Resource:
+    """A kind of documents, with the six calls that Books has for each: list, make, upsert, read, change, delete.
+
+    `noun` names its operations, `field` is what it stands under in answers, and `made` and `deleted` are what the
+    answers to those calls say.
+    """
+
+    path: str
+    noun: str
+    field: str
+    made: str
+    deleted: str
+    module: Callable[[Organization], Any]
+    create: Callable[[Any, Request, dict[str, str]], Doc] = lambda module, r, custom: module.create(body_of(r), custom)
+
+    def routes(self) -> list[Route]:
+        of, one = self.module, f"{self.path}/{{key}}"
+        return [
+            ("GET", self.path, f"find_{self.noun}", lambda o, r: o.listed(r, of(o))),
+            ("POST", self.path, f"create_{self.noun}", lambda o, r: self._create(o, r, {})),
+            ("PUT", self.path, f"create_{self.noun}", self._upsert),
+            ("GET", one, f"get_{self.noun}", lambda o, r, key: self.shown(o, of(o).get(key))),
+            ("PUT", one, f"update_{self.noun}", lambda o, r, key: self._update(o, r, of(o).get(key))),
+            ("DELETE", one, f"delete_{self.noun}", act(self.deleted, lambda o, r, key: of(o).delete(of(o).get(key)))),
+        ]
+
+    def shown(self, o: Organization, doc: Doc, status: int = 200) -> Response:
+        message = self.made if status == 201 else "success"
+        return success(message, status, **{self.field: self.module(o).show(doc)})
+
+    def _create(self, o: Organization, r: Request, custom: dict[str, str]) -> Response:
+        return self.shown(o, self.create(self.module(o), r, custom), 201)
+
+    def _update(self, o: Organization, r: Request, doc: Doc) -> Response:
+        return self.shown(o, self.module(o).update(doc, body_of(r)))
+
+    def _upsert(self, o: Organization, r: Request) -> Response:
+        module = self.module(o)
+        doc, custom = upsert_target(r, module.fields, module.docs.values())
+        return self._update(o, r, doc) if doc else self._create(o, r, custom)
+
+
+CONTACT = Resource("/contacts", noun="customer", field="contact", module=lambda o: o.contacts,
+                   made="The contact has been saved.", deleted="The customer has been deleted.")  # fmt: skip
+ITEM = Resource("/items", noun="item", field="item", module=lambda o: o.items,
+                made="The item has been added.", deleted="The item has been deleted.")  # fmt: skip
+INVOICE = Resource("/invoices", noun="invoice", field="invoice", module=lambda o: o.invoices,
+                   create=lambda module, r, custom: module.create(body_of(r), r.query, custom),
+                   made="The invoice has been created.", deleted="The invoice has been deleted.")  # fmt: skip
+PAYMENT = Resource("/customerpayments", noun="payment", field="payment", module=lambda o: o.payments,
+                   made="The payment from the customer has been recorded",
+                   deleted="The payment has been deleted.")  # fmt: skip
+
+
+def contact_by_reference(o: Organization, r: Request, key: str) -> Response:
+    found = next((doc for doc in o.contacts.docs.values() if key in doc["_custom"].values()), None)
+    if found is None:
+        raise missing("Contact")
+    return CONTACT.shown(o, found)
+
+
 CONTACTS: list[Route] = [
-    ("GET", "/contacts", "find_customer", lambda z, r: z.listed(r, z.contacts)),
-    ("POST", "/contacts", "create_customer", lambda z, r: contact(z, z.contacts.create(body_of(r)), 201)),
-    ("PUT", "/contacts", "create_customer", upsert_contact),
+    *CONTACT.routes(),
     ("POST", "/contacts/contactpersons", "update_customer",
-     lambda z, r: success("The contact person has been added.", 201, contact_person=z.contacts.add_person(body_of(r)))),
+     lambda o, r: success("The contact person has been added.", 201, contact_person=o.contacts.add_person(body_of(r)))),
     ("PUT", "/contacts/contactpersons/{key}", "update_customer",
-     lambda z, r, key: success("success", contact_person=z.contacts.change_person(key, body_of(r)))),
+     lambda o, r, key: success("success", contact_person=o.contacts.change_person(key, body_of(r)))),
     ("DELETE", "/contacts/contactpersons/{key}", "update_customer",
-     act("The contact person has been deleted.", lambda z, r, key: z.contacts.delete_person(key))),
+     act("The contact person has been deleted.", lambda o, r, key: o.contacts.delete_person(key))),
     ("POST", "/contacts/contactpersons/{key}/primary", "update_customer",
-     act("This contact person has been marked as primary.", lambda z, r, key: z.contacts.make_primary(key))),
+     act("This contact person has been marked as primary.", lambda o, r, key: o.contacts.make_primary(key))),
     ("GET", "/contacts/reference/{key}", "find_customer", contact_by_reference),
-    ("GET", "/contacts/{key}", "get_customer", lambda z, r, key: contact(z, z.contacts.get(key))),
-    ("PUT", "/contacts/{key}", "update_customer",
-     lambda z, r, key: contact(z, z.contacts.update(z.contacts.get(key), body_of(r)))),
-    ("DELETE", "/contacts/{key}", "delete_customer",
-     act("The customer has been deleted.", lambda z, r, key: z.contacts.delete(z.contacts.get(key)))),
     ("POST", "/contacts/{key}/active", "update_customer",
-     act("Marked as active.", lambda z, r, key: z.contacts.mark(z.contacts.get(key), "active"))),
+     act("Marked as active.", lambda o, r, key: o.contacts.mark(o.contacts.get(key), "active"))),
     ("POST", "/contacts/{key}/inactive", "update_customer",
-     act("Marked as inactive.", lambda z, r, key: z.contacts.mark(z.contacts.get(key), "inactive"))),
+     act("Marked as inactive.", lambda o, r, key: o.contacts.mark(o.contacts.get(key), "inactive"))),
     ("GET", "/contacts/{key}/contactpersons", "get_customer",
-     lambda z, r, key: success("success", contact_persons=z.contacts.get(key)["persons"])),
+     lambda o, r, key: success("success", contact_persons=o.contacts.get(key)["persons"])),
 ]  # fmt: skip
 
 
-def item(z: "Zoho", doc: Doc, status: int = 200) -> Response:
-    return success("The item has been added." if status == 201 else "success", status, item=z.items.show(doc))
-
-
-def upsert_item(z: "Zoho", r: Request) -> Response:
-    doc, custom = upsert_target(r, z.items.fields, z.items.docs.values())
-    return item(z, z.items.update(doc, body_of(r))) if doc else item(z, z.items.create(body_of(r), custom), 201)
-
-
-def item_details(z: "Zoho", r: Request) -> Response:
+def item_details(o: Organization, r: Request) -> Response:
     keys = r.query.get("item_ids", "").split(",")
-    return success("success", items=[z.items.show(z.items.get(key)) for key in keys])
+    return success("success", items=[o.items.show(o.items.get(key)) for key in keys])
 
 
 ITEMS: list[Route] = [
-    ("GET", "/items", "find_item", lambda z, r: z.listed(r, z.items)),
-    ("POST", "/items", "create_item", lambda z, r: item(z, z.items.create(body_of(r)), 201)),
-    ("PUT", "/items", "create_item", upsert_item),
+    *ITEM.routes(),
     ("GET", "/itemdetails", "get_item", item_details),
-    ("GET", "/items/{key}", "get_item", lambda z, r, key: item(z, z.items.get(key))),
-    ("PUT", "/items/{key}", "update_item", lambda z, r, key: item(z, z.items.update(z.items.get(key), body_of(r)))),
-    ("DELETE", "/items/{key}", "delete_item",
-     act("The item has been deleted.", lambda z, r, key: z.items.delete(z.items.get(key)))),
     ("POST", "/items/{key}/active", "update_item",
-     act("The item has been marked as active.", lambda z, r, key: z.items.mark(z.items.get(key), "active"))),
+     act("The item has been marked as active.", lambda o, r, key: o.items.mark(o.items.get(key), "active"))),
     ("POST", "/items/{key}/inactive", "update_item",
-     act("The item has been marked as inactive.", lambda z, r, key: z.items.mark(z.items.get(key), "inactive"))),
+     act("The item has been marked as inactive.", lambda o, r, key: o.items.mark(o.items.get(key), "inactive"))),
 ]  # fmt: skip
 
 
-def invoice(z: "Zoho", doc: Doc, status: int = 200) -> Response:
-    return success(
-        "The invoice has been created." if status == 201 else "success", status, invoice=z.invoices.show(doc)
-    )
-
-
-def upsert_invoice(z: "Zoho", r: Request) -> Response:
-    doc, custom = upsert_target(r, z.invoices.fields, z.invoices.docs.values())
-    if doc:
-        return invoice(z, z.invoices.update(doc, body_of(r)))
-    return invoice(z, z.invoices.create(body_of(r), r.query, custom), 201)
-
-
-def email_many(z: "Zoho", r: Request) -> None:
+def email_many(o: Organization, r: Request) -> None:
     for key in r.query.get("invoice_ids", "").split(",")[:10]:
-        z.invoices.email(z.invoices.get(key), {})
+        o.invoices.email(o.invoices.get(key), {})
 
 
 INVOICES: list[Route] = [
-    ("GET", "/invoices", "find_invoice", lambda z, r: z.listed(r, z.invoices)),
-    ("POST", "/invoices", "create_invoice", lambda z, r: invoice(z, z.invoices.create(body_of(r), r.query), 201)),
-    ("PUT", "/invoices", "create_invoice", upsert_invoice),
+    *INVOICE.routes(),
     ("POST", "/invoices/email", "send_invoice", act("Mission accomplished! Mails are on their way.", email_many)),
-    ("GET", "/invoices/{key}", "get_invoice", lambda z, r, key: invoice(z, z.invoices.get(key))),
-    ("PUT", "/invoices/{key}", "update_invoice",
-     lambda z, r, key: invoice(z, z.invoices.update(z.invoices.get(key), body_of(r)))),
-    ("DELETE", "/invoices/{key}", "delete_invoice",
-     act("The invoice has been deleted.", lambda z, r, key: z.invoices.delete(z.invoices.get(key)))),
     ("POST", "/invoices/{key}/status/sent", "mark_sent",
-     act("Invoice status has been changed to Sent.", lambda z, r, key: z.invoices.mark(z.invoices.get(key), "sent"))),
+     act("Invoice status has been changed to Sent.", lambda o, r, key: o.invoices.mark(o.invoices.get(key), "sent"))),
     ("POST", "/invoices/{key}/status/draft", "draft_invoice",
-     act("Invoice is a draft again", lambda z, r, key: z.invoices.mark(z.invoices.get(key), "draft"))),
+     act("Invoice is a draft again", lambda o, r, key: o.invoices.mark(o.invoices.get(key), "draft"))),
     ("POST", "/invoices/{key}/status/void", "void_invoice",
-     act("Invoice status has been changed to Void.", lambda z, r, key: z.void(z.invoices.get(key)))),
+     act("Invoice status has been changed to Void.", lambda o, r, key: o.void(o.invoices.get(key)))),
     ("POST", "/invoices/{key}/email", "send_invoice",
-     act("Your invoice has been sent.", lambda z, r, key: z.invoices.email(z.invoices.get(key), optional_body(r)))),
+     act("Your invoice has been sent.", lambda o, r, key: o.invoices.email(o.invoices.get(key), optional_body(r)))),
     ("POST", "/invoices/{key}/writeoff", "update_invoice",
-     act("Invoice amount has been written off.", lambda z, r, key: z.invoices.write_off(z.invoices.get(key)))),
+     act("Invoice amount has been written off.", lambda o, r, key: o.invoices.write_off(o.invoices.get(key)))),
     ("POST", "/invoices/{key}/writeoff/cancel", "update_invoice",
      act("The writeoff done for this invoice has been cancelled.",
-         lambda z, r, key: z.invoices.undo_write_off(z.invoices.get(key)))),
+         lambda o, r, key: o.invoices.undo_write_off(o.invoices.get(key)))),
     ("GET", "/invoices/{key}/payments", "find_payment",
-     lambda z, r, key: success("success", payments=z.payments.of_invoice(z.invoices.get(key)["invoice_id"]))),
+     lambda o, r, key: success("success", payments=o.payments.of_invoice(o.invoices.get(key)["invoice_id"]))),
     ("DELETE", "/invoices/{key}/payments/{part}", "update_payment",
-     act("The payment has been deleted.", lambda z, r, key, part: z.payments.take_off(z.invoices.get(key), part))),
+     act("The payment has been deleted.", lambda o, r, key, part: o.payments.take_off(o.invoices.get(key), part))),
 ]  # fmt: skip
 
 
-def payment(z: "Zoho", doc: Doc, status: int = 200) -> Response:
-    message = "The payment from the customer has been recorded" if status == 201 else "success"
-    return success(message, status, payment=z.payments.show(doc))
-
-
-def upsert_payment(z: "Zoho", r: Request) -> Response:
-    doc, custom = upsert_target(r, z.payments.fields, z.payments.docs.values())
-    return (
-        payment(z, z.payments.update(doc, body_of(r)))
-        if doc
-        else payment(z, z.payments.create(body_of(r), custom), 201)
-    )
-
-
-def delete_payments(z: "Zoho", r: Request) -> None:
+def delete_payments(o: Organization, r: Request) -> None:
     for key in r.query.get("payment_ids", "").split(","):
-        z.payments.delete(z.payments.get(key))
+        o.payments.delete(o.payments.get(key))
 
 
-def refund(z: "Zoho", r: Request, key: str) -> Response:
-    made = z.payments.refund(z.payments.get(key), body_of(r))
+def refund(o: Organization, r: Request, key: str) -> Response:
+    made = o.payments.refund(o.payments.get(key), body_of(r))
     return success("The refund information for this payment has been saved.", 201, payment_refund=made)
 
 
 PAYMENTS: list[Route] = [
-    ("GET", "/customerpayments", "find_payment", lambda z, r: z.listed(r, z.payments)),
-    ("POST", "/customerpayments", "create_payment", lambda z, r: payment(z, z.payments.create(body_of(r)), 201)),
-    ("PUT", "/customerpayments", "create_payment", upsert_payment),
+    *PAYMENT.routes(),
     ("DELETE", "/customerpayments", "delete_payment", act("The payment(s) have been deleted.", delete_payments)),
-    ("GET", "/customerpayments/{key}", "get_payment", lambda z, r, key: payment(z, z.payments.get(key))),
-    ("PUT", "/customerpayments/{key}", "update_payment",
-     lambda z, r, key: payment(z, z.payments.update(z.payments.get(key), body_of(r)))),
-    ("DELETE", "/customerpayments/{key}", "delete_payment",
-     act("The payment has been deleted.", lambda z, r, key: z.payments.delete(z.payments.get(key)))),
     ("POST", "/customerpayments/{key}/refunds", "refund_payment", refund),
     ("GET", "/customerpayments/{key}/refunds", "get_payment",
-     lambda z, r, key: success("success", payment_refunds=z.payments.get(key)["_refunds"])),
+     lambda o, r, key: success("success", payment_refunds=o.payments.get(key)["_refunds"])),
     ("DELETE", "/customerpayments/{key}/refunds/{part}", "refund_payment",
-     act("The refund has been deleted.", lambda z, r, key, part: z.payments.undo_refund(z.payments.get(key), part))),
+     act("The refund has been deleted.", lambda o, r, key, part: o.payments.undo_refund(o.payments.get(key), part))),
 ]  # fmt: skip
 
 
-def creditnote(z: "Zoho", doc: Doc, status: int = 200) -> Response:
-    return success("success", status, creditnote=z.creditnotes.show(doc))
+def creditnote(o: Organization, doc: Doc, status: int = 200) -> Response:
+    return success("success", status, creditnote=o.creditnotes.show(doc))
 
 
 def creditnote_status(status: str) -> Action:
-    return act("Status changed.", lambda z, r, key: z.creditnotes.mark(z.creditnotes.get(key), status))
+    return act("Status changed.", lambda o, r, key: o.creditnotes.mark(o.creditnotes.get(key), status))
 
 
 CREDITNOTES: list[Route] = [
-    ("GET", "/creditnotes", "find_creditnote", lambda z, r: z.listed(r, z.creditnotes)),
-    ("POST", "/creditnotes", "create_creditnote", lambda z, r: creditnote(z, z.creditnotes.create(body_of(r)), 201)),
-    ("GET", "/creditnotes/{key}", "get_creditnote", lambda z, r, key: creditnote(z, z.creditnotes.get(key))),
+    ("GET", "/creditnotes", "find_creditnote", lambda o, r: o.listed(r, o.creditnotes)),
+    ("POST", "/creditnotes", "create_creditnote", lambda o, r: creditnote(o, o.creditnotes.create(body_of(r)), 201)),
+    ("GET", "/creditnotes/{key}", "get_creditnote", lambda o, r, key: creditnote(o, o.creditnotes.get(key))),
     ("POST", "/creditnotes/{key}/status/void", "update_creditnote", creditnote_status("void")),
     ("POST", "/creditnotes/{key}/status/open", "update_creditnote", creditnote_status("open")),
     ("POST", "/creditnotes/{key}/status/draft", "update_creditnote", creditnote_status("draft")),
     ("POST", "/creditnotes/{key}/invoices", "update_creditnote",
-     act("Credits applied.", lambda z, r, key: z.creditnotes.apply(z.creditnotes.get(key), body_of(r)))),
+     act("Credits applied.", lambda o, r, key: o.creditnotes.apply(o.creditnotes.get(key), body_of(r)))),
 ]  # fmt: skip
 SETTINGS: list[Route] = [
-    ("GET", "/organizations", "organizations", lambda z, r: success("success", organizations=[z.organization()])),
-    ("GET", "/settings/currencies", "settings", lambda z, r: success("success", currencies=z.currencies())),
-    ("GET", "/settings/taxes", "settings", lambda z, r: success("success", taxes=z.books.taxes)),
+    ("GET", "/organizations", "organizations", lambda o, r: success("success", organizations=[o.show()])),
+    ("GET", "/settings/currencies", "settings", lambda o, r: success("success", currencies=o.currencies())),
+    ("GET", "/settings/taxes", "settings", lambda o, r: success("success", taxes=o.books.taxes)),
 ]
 ROUTES = [*CONTACTS, *ITEMS, *INVOICES, *PAYMENTS, *CREDITNOTES, *SETTINGS]
+OPERATIONS = ("token", *dict.fromkeys(operation for _, _, operation, _ in ROUTES), "other")
