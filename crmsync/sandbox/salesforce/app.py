@@ -5,15 +5,14 @@ Source: shared fact sheet on Salesforce, sections 1 to 8 and 13.
 
 import re
 from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
 from crmsync.sandbox.http import BadJson, Handler, Naming, NotOffered, Request, Response, answer, html
-from crmsync.sandbox.salesforce import composite, rows
+from crmsync.sandbox.salesforce import bulk, collections, composite, rows
 from crmsync.sandbox.salesforce.bulk import Bulk
-from crmsync.sandbox.salesforce.bulk_routes import bulk_routes
-from crmsync.sandbox.salesforce.collection_routes import collection_routes
 from crmsync.sandbox.salesforce.cursors import Cursors
 from crmsync.sandbox.salesforce.errors import SalesforceError, needs_json
 from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
@@ -96,8 +95,10 @@ class Salesforce(Vendor):
 
     def _route_parts(self) -> None:
         self._add("POST", "/composite", self._composite, "composite")
-        for method, path, handler in [*collection_routes(lambda: self.org), *bulk_routes(lambda: self.bulk)]:
-            self._add(method, path, handler, "bulk" if "/jobs/" in path else "collections")
+        for method, path, act in collections.ROUTES:
+            self._add(method, path, _late(act, lambda: self.org), "collections")
+        for method, path, act in bulk.ROUTES:
+            self._add(method, path, _late(act, lambda: self.bulk), "bulk")
 
     def _add(self, method: str, path: str, handler: Handler, operation: Naming) -> None:
         self.router.add(method, DATA + path, self._guarded(handler), operation)
@@ -286,3 +287,8 @@ class Salesforce(Vendor):
         paid_on = row["Payment_Date__c"]
         written = {name: row[name] for name in DEALS} | {"Payment_Date__c": paid_on.isoformat() if paid_on else None}
         return {**shown, "amount": row["Amount"], "is_won": row["IsWon"], **written}
+
+
+def _late(act: Callable[..., Response], subject: Callable[[], Any]) -> Handler:
+    """Act on what is there when the call comes: a reset makes it anew."""
+    return lambda request, version, **arguments: act(subject(), request, version, **arguments)

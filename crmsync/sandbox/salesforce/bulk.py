@@ -6,12 +6,14 @@ state per poll (InProgress, then JobComplete), so that a client must poll.
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from crmsync.sandbox.clock import Clock
-from crmsync.sandbox.salesforce.errors import SalesforceError, not_found
+from crmsync.sandbox.http import Request, Response, answer
+from crmsync.sandbox.salesforce.errors import SalesforceError, needs_json, not_found, object_of
 from crmsync.sandbox.salesforce.ids import make_id
 from crmsync.sandbox.salesforce.org import Org
 from crmsync.sandbox.salesforce.rows import upserted
@@ -237,3 +239,51 @@ def _csv(first: list[str], job: Job, rows: list[dict[str, str]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().encode()
+
+
+# -- its addresses
+
+
+def _jobs(bulk: Bulk, request: Request, version: str) -> Response:
+    return answer({"done": True, "records": [one.show(version) for one in bulk.all()]})
+
+
+def _create(bulk: Bulk, request: Request, version: str) -> Response:
+    needs_json(request)
+    return answer(bulk.create(object_of(request)).show(version))
+
+
+def _upload(bulk: Bulk, request: Request, version: str, job: str) -> Response:
+    if request.content_type != "text/csv":
+        raise SalesforceError("UNSUPPORTED_MEDIA_TYPE", "Content-Type must be text/csv", 415)
+    bulk.upload(job, request.body)
+    return Response(201)
+
+
+def _close(bulk: Bulk, request: Request, version: str, job: str) -> Response:
+    needs_json(request)
+    return answer(bulk.close(job, object_of(request).get("state")).show(version))
+
+
+def _poll(bulk: Bulk, request: Request, version: str, job: str) -> Response:
+    return answer(bulk.poll(job).show(version))
+
+
+def _delete(bulk: Bulk, request: Request, version: str, job: str) -> Response:
+    bulk.delete(job)
+    return Response(204)
+
+
+def _results(bulk: Bulk, request: Request, version: str, job: str, which: str) -> Response:
+    return Response(200, bulk.results(job, which), {"Content-Type": "text/csv"})
+
+
+ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
+    ("GET", "/jobs/ingest", _jobs),
+    ("POST", "/jobs/ingest", _create),
+    ("PUT", "/jobs/ingest/{job}/batches", _upload),
+    ("PATCH", "/jobs/ingest/{job}", _close),
+    ("GET", "/jobs/ingest/{job}", _poll),
+    ("DELETE", "/jobs/ingest/{job}", _delete),
+    ("GET", "/jobs/ingest/{job}/{which}", _results),
+]

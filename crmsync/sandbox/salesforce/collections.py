@@ -8,7 +8,8 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from crmsync.sandbox.salesforce.errors import SalesforceError, not_found
+from crmsync.sandbox.http import Request, Response, answer
+from crmsync.sandbox.salesforce.errors import SalesforceError, needs_json, not_found
 from crmsync.sandbox.salesforce.org import Org
 from crmsync.sandbox.salesforce.rows import upserted
 
@@ -111,3 +112,39 @@ def deleting(org: Org) -> Action:
         return _success(org.peek(name, record_id)["Id"])  # type: ignore[index]
 
     return act
+
+
+# -- its addresses
+
+
+def _many(org: Org, request: Request, act: Action) -> Response:
+    needs_json(request)
+    records, all_or_none = read_records(request.json())
+    return answer(run(org, records, act, all_or_none=all_or_none))
+
+
+def _create(org: Org, request: Request, version: str) -> Response:
+    return _many(org, request, creating(org))
+
+
+def _update(org: Org, request: Request, version: str) -> Response:
+    return _many(org, request, updating(org))
+
+
+def _upsert(org: Org, request: Request, version: str, name: str, field: str) -> Response:
+    return _many(org, request, upserting(org, name, field, version))
+
+
+def _delete(org: Org, request: Request, version: str) -> Response:
+    ids = request.query.get("ids", "").split(",")
+    if len(ids) > MAXIMUM:
+        raise SalesforceError("EXCEEDED_ID_LIMIT", "record limit reached")
+    return answer(run(org, ids, deleting(org), all_or_none=request.query.get("allOrNone") == "true"))
+
+
+ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
+    ("POST", "/composite/sobjects", _create),
+    ("PATCH", "/composite/sobjects", _update),
+    ("DELETE", "/composite/sobjects", _delete),
+    ("PATCH", "/composite/sobjects/{name}/{field}", _upsert),
+]
