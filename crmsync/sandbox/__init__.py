@@ -10,7 +10,8 @@ with Sandbox() as sandbox:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmsync.sandbox.sandbox import Sandbox, SandboxProfile
+    from crmsync.sandbox.profile import SandboxProfile
+    from crmsync.sandbox.sandbox import Sandbox
 
 __all__ = ["Sandbox", "SandboxProfile"]
 

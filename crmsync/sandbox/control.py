@@ -99,7 +99,7 @@ class Control:
             ("POST", "/locators/expire", lambda body: s.salesforce.cursors.expire()),
             ("POST", "/clock", lambda body: s.clock.advance(float(body["advance_seconds"]))),
             ("POST", "/receiver", lambda body: setattr(s.receiver, "base_url", body["url"])),
-            ("POST", "/settings", self._settings),
+            ("POST", "/settings", lambda body: s.profile.apply(body)),
             *self._product_routes(),
             *self._deal_routes(),
             *self._money_routes(),
@@ -116,11 +116,6 @@ class Control:
             latency.systems[body["system"]] = float(body["seconds"])
         else:
             latency.seconds, latency.systems = float(body["seconds"]), {}
-
-    def _settings(self, body: Body) -> None:
-        from crmsync.sandbox.sandbox import apply_settings
-
-        apply_settings(self._sandbox.profile, body)
 
     def _product(self, body: Body) -> Body:
         numbers: Body = {name: Decimal(str(body[name])) for name in ("price", "stock") if name in body}

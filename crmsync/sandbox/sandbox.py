@@ -1,8 +1,6 @@
 """The sandbox: three vendors' stand-ins and a control API, each on its own port, in one process."""
 
 import threading
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 from crmsync.sandbox.calls import Calls
@@ -14,33 +12,18 @@ from crmsync.sandbox.deals import Deals
 from crmsync.sandbox.faults import FaultBoard
 from crmsync.sandbox.keys import make_key
 from crmsync.sandbox.ledger import Ledger, duplicates
+from crmsync.sandbox.profile import SandboxProfile
 from crmsync.sandbox.receiver import Receiver
 from crmsync.sandbox.salesforce.app import Salesforce
 from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
-from crmsync.sandbox.salesforce.profile import SalesforceProfile
 from crmsync.sandbox.salesforce.webhooks import OutboundMessages
 from crmsync.sandbox.sap.app import Sap
 from crmsync.sandbox.sap.catalogue import stored
-from crmsync.sandbox.sap.profile import SapProfile
 from crmsync.sandbox.server import Server
 from crmsync.sandbox.vendor import Latency, Surroundings, Vendor
 from crmsync.sandbox.zoho.app import Zoho
-from crmsync.sandbox.zoho.profile import ZohoProfile
 
 RETRY_POLL_SECONDS = 0.2
-
-
-@dataclass
-class SandboxProfile:
-    """All settings. `port_base` 0 takes free ports; else control, Salesforce, SAP, Zoho follow from it upwards."""
-
-    port_base: int = 0
-    seed: int = 0
-    latency_seconds: float = 0.0
-    receiver_url: str = "http://127.0.0.1:8000"
-    salesforce: SalesforceProfile = field(default_factory=SalesforceProfile)
-    sap: SapProfile = field(default_factory=SapProfile)
-    zoho: ZohoProfile = field(default_factory=ZohoProfile)
 
 
 class Sandbox:
@@ -49,7 +32,7 @@ class Sandbox:
     def __init__(self, profile: SandboxProfile | None = None, **settings: Any) -> None:
         """Settings are the profile's own, or a vendor's with its name before: `zoho_per_minute=6000`."""
         self.profile = profile or SandboxProfile()
-        apply_settings(self.profile, settings)
+        self.profile.apply(settings)
         self.clock = Clock()
         self.faults = FaultBoard(seed=self.profile.seed)
         self.latency = Latency(self.profile.latency_seconds)
@@ -81,7 +64,7 @@ class Sandbox:
     def vendors(self) -> tuple[Vendor, ...]:
         return self.salesforce, self.sap, self.zoho
 
-    def start(self) -> "Sandbox":
+    def start(self) -> Self:
         apps = {"control": Control(self).serve, **{vendor.name: vendor.serve for vendor in self.vendors}}
         base = self.profile.port_base
         for offset, (name, app) in enumerate(apps.items()):
@@ -106,18 +89,15 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _repeat_messages(self) -> None:
         """Send Outbound Messages again when their wait is over."""
         while not self._stopped.wait(RETRY_POLL_SECONDS):
             if self.outbound.queue:
-                self.outbound.deliver(
-                    self.receiver.deal_url(token=self.profile.salesforce.webhook_secret), due_only=True
-                )
+                url = self.receiver.deal_url(token=self.profile.salesforce.webhook_secret)
+                self.outbound.deliver(url, due_only=True)
 
     @property
     def control_url(self) -> str:
@@ -215,14 +195,3 @@ class Sandbox:
             if system in (None, vendor.name):
                 with vendor.lock:
                     vendor.expire_tokens()
-
-
-def apply_settings(profile: SandboxProfile, settings: dict[str, Any]) -> None:
-    """Set profile fields by name. Raises TypeError for one that does not exist."""
-    for name, value in settings.items():
-        vendor, _, rest = name.partition("_")
-        target = getattr(profile, vendor) if vendor in ("salesforce", "sap", "zoho") else profile
-        attribute = rest if target is not profile else name
-        if not hasattr(target, attribute):
-            raise TypeError(f"Sandbox has no setting {name!r}")
-        setattr(target, attribute, value)
