@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from crmsync.sandbox.post import Answer, post
-from crmsync.sandbox.receiver import Receiver
+from crmsync.sandbox.receiver import Answer, Receiver, post
 from crmsync.sandbox.zoho.app import Zoho
 from crmsync.sandbox.zoho.errors import invalid, missing
 from crmsync.sandbox.zoho.fields import Doc

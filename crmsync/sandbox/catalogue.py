@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from crmsync.sandbox.refusals import refusal_of
 from crmsync.sandbox.salesforce.app import Salesforce
 from crmsync.sandbox.sap.app import Sap
 from crmsync.sandbox.zoho.app import Zoho
@@ -107,7 +106,7 @@ class Products:
         """
         key = self._key(code)
         with self._salesforce.lock:
-            self._salesforce.org.refusals[key] = refusal_of(key, reason, message, fields, times)
+            self._salesforce.org.refuse(key, reason, message, fields, times)
 
     def _key(self, code: str) -> str:
         return "Product2" if code == "*" else self._id(code)

@@ -8,9 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync.sandbox.catalogue import Products
-from crmsync.sandbox.post import Answer
-from crmsync.sandbox.receiver import Receiver
-from crmsync.sandbox.refusals import refusal_of
+from crmsync.sandbox.receiver import Answer, Receiver
 from crmsync.sandbox.salesforce.app import Salesforce
 from crmsync.sandbox.salesforce.webhooks import OutboundMessages, send_json
 
@@ -156,7 +154,7 @@ class Deals:
         """Let Salesforce refuse changes of a deal, as a validation rule or a lock does, always or so many times."""
         with self.salesforce.lock:
             key = str(self.salesforce.org.get("Opportunity", deal_id)["Id"])
-            self.salesforce.org.refusals[key] = refusal_of(key, reason, message, fields, times)
+            self.salesforce.org.refuse(key, reason, message, fields, times)
 
     def accept(self, deal_id: str) -> None:
         """End what `refuse` began."""

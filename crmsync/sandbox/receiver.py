@@ -1,7 +1,10 @@
-"""Where the stand-ins send their webhooks."""
+"""Where the stand-ins send their webhooks, and what is answered there."""
 
+import http.client
 from dataclasses import dataclass
+from urllib.error import HTTPError
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 
 @dataclass
@@ -17,3 +20,24 @@ class Receiver:
 
     def payment_url(self) -> str:
         return f"{self.base_url}/webhook/zoho/payment"
+
+
+@dataclass
+class Answer:
+    """A receiver's answer; status 0 where there was none, with the reason as text."""
+
+    status: int
+    text: str
+
+
+def post(url: str, body: bytes, headers: dict[str, str], *, timeout: float = 10) -> Answer:
+    """POST once, without retry."""
+    request = Request(url, body, headers, method="POST")  # noqa: S310
+    try:
+        with urlopen(request, timeout=timeout) as response:  # noqa: S310
+            return Answer(response.status, response.read().decode(errors="replace"))
+    except HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, str(error))

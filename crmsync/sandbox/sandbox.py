@@ -37,7 +37,6 @@ class Sandbox:
         self.faults = FaultBoard(seed=self.profile.seed)
         self.latency = Latency(self.profile.latency_seconds)
         self.receiver = Receiver(self.profile.receiver_url)
-        self._key = make_key()
         self._history, self._calls = Ledger(self.clock), Calls()
         self._build()
         self._servers: dict[str, Server] = {}
@@ -47,7 +46,7 @@ class Sandbox:
     def _build(self) -> None:
         seed = self.profile.seed
         around = Surroundings(self.clock, self.faults, self._calls, self._history, self.latency, seed)
-        self.salesforce = Salesforce(around, self.profile.salesforce, self._key.public)
+        self.salesforce = Salesforce(around, self.profile.salesforce, make_key())
         self.sap = Sap(around, self.profile.sap)
         self.zoho = Zoho(around, self.profile.zoho)
         self.faults.operations = {vendor.name: vendor.operations for vendor in self.vendors}
@@ -105,35 +104,7 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """The environment variables that point crmsync at these servers."""
-        crm, erp, books = self.profile.salesforce, self.profile.sap, self.profile.zoho
-        currency = {} if crm.multi_currency else {"CRMSYNC_DEFAULT_CURRENCY": crm.currency}
-        return {
-            "SF_LOGIN_URL": self.salesforce.login_url,
-            "SF_CLIENT_ID": crm.client_id,
-            "SF_USERNAME": crm.username,
-            "SF_PRIVATE_KEY": self._key.private_pem,
-            "SF_WEBHOOK_SECRET": crm.webhook_secret,
-            "SF_ORGANIZATION_ID": self.salesforce.organization["Id"],
-            "SAP_BASE_URL": self.sap.url,
-            "SAP_TOKEN_URL": f"{self.sap.url}/sap/bc/sec/oauth2/token",
-            "SAP_CLIENT_ID": erp.user,
-            "SAP_CLIENT_SECRET": erp.password,
-            "SAP_SALES_ORGANIZATION": erp.sales_organization,
-            "SAP_DISTRIBUTION_CHANNEL": erp.distribution_channel,
-            "SAP_DIVISION": erp.division,
-            "SAP_ORDER_TYPE": erp.order_type,
-            "ZOHO_ACCOUNTS_URL": self.zoho.url,
-            "ZOHO_API_URL": self.zoho.url,
-            "ZOHO_CLIENT_ID": books.client_id,
-            "ZOHO_CLIENT_SECRET": books.client_secret,
-            "ZOHO_REFRESH_TOKEN": books.refresh_token,
-            "ZOHO_ORGANIZATION_ID": books.organization_id,
-            "ZOHO_WEBHOOK_SECRET": books.webhook_secret,
-            "ZOHO_CALLS_PER_MINUTE": str(books.per_minute),
-            "ZOHO_CALLS_PER_DAY": str(books.per_day),
-            "ZOHO_CALLS_AT_ONCE": str(books.concurrent),
-            **currency,
-        }
+        return {name: value for vendor in self.vendors for name, value in vendor.environment().items()}
 
     def ledger(self) -> dict[str, Any]:
         """What exists (deals, products, customers, orders, contacts, invoices, payments), what happened, what is twice.

@@ -131,6 +131,10 @@ class Vendor:
         """Last touch on every answer, such as limit headers."""
         return response
 
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point crmsync at this vendor."""
+        raise NotImplementedError
+
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         """What exists now, for the ledger."""
         raise NotImplementedError

@@ -19,7 +19,7 @@ from crmsync.domain.references import document_reference
 
 if TYPE_CHECKING:
     from crmsync.sandbox.deals import Deal
-    from crmsync.sandbox.post import Answer
+    from crmsync.sandbox.receiver import Answer
 
 RESEND_SECONDS = 0.3
 INSIST_SECONDS = 60.0  # then the vendor has given up, and the deal is as good as lost

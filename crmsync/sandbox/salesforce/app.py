@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
 from crmsync.sandbox.http import BadJson, Handler, Naming, NotOffered, Request, Response, answer, html
+from crmsync.sandbox.keys import Key
 from crmsync.sandbox.salesforce import bulk, collections, composite, rows
 from crmsync.sandbox.salesforce.bulk import Bulk
 from crmsync.sandbox.salesforce.cursors import Cursors
@@ -52,10 +53,11 @@ class Salesforce(Vendor):
     name: ClassVar[str] = "salesforce"
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
-    def __init__(self, around: Surroundings, profile: SalesforceProfile, public_key: Any) -> None:
+    def __init__(self, around: Surroundings, profile: SalesforceProfile, key: Key) -> None:
         super().__init__(around)
         self.profile = profile
-        self.oauth = Oauth(self.clock, profile, public_key, self.token)
+        self.key = key
+        self.oauth = Oauth(self.clock, profile, key.public, self.token)
         self.login_url = ""
         self.left: dict[str, str] = {}  # addresses from which the org has moved away, and what they answer now
         self.reset()
@@ -272,6 +274,18 @@ class Salesforce(Vendor):
         code = fault.code or "FIELD_CUSTOM_VALIDATION_EXCEPTION"
         message = fault.message or "A validation rule of the organization refuses this record"
         return SalesforceError(code, message, fault.status or 400).response()
+
+    def environment(self) -> dict[str, str]:
+        profile = self.profile
+        return {
+            "SF_LOGIN_URL": self.login_url,
+            "SF_CLIENT_ID": profile.client_id,
+            "SF_USERNAME": profile.username,
+            "SF_PRIVATE_KEY": self.key.private_pem,
+            "SF_WEBHOOK_SECRET": profile.webhook_secret,
+            "SF_ORGANIZATION_ID": self.organization["Id"],
+            **({} if profile.multi_currency else {"CRMSYNC_DEFAULT_CURRENCY": profile.currency}),
+        }
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         return {

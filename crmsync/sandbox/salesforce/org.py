@@ -1,7 +1,7 @@
 """The org's records in memory: created, changed, deleted, undone, and found by id or by the value of a field."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,13 @@ from crmsync.sandbox.salesforce.ids import full_id, make_id
 from crmsync.sandbox.salesforce.rules import AFTER, BEFORE
 from crmsync.sandbox.salesforce.schema import PREFIXES, Object
 from crmsync.sandbox.salesforce.values import read_body
+
+# The text for a lock of a row is documented (shared fact sheet, section 3), that of an approval lock from memory.
+REFUSAL_TEXTS = {
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": "A validation rule of the organization refuses this record",
+    "ENTITY_IS_LOCKED": "the entity is locked for editing",
+    "UNABLE_TO_LOCK_ROW": "unable to obtain exclusive access to this record or 1 records: {}",
+}
 
 Record = dict[str, Any]
 Note = Callable[[str, str, Record], None]
@@ -46,6 +53,16 @@ class Org:
         self._instant: datetime | None = None
         self.refusals: dict[str, Refusal] = {}
         self.user = self.add("User", {"Name": "Integration User", "IsActive": True})
+
+    def refuse(self, key: str, reason: str, message: str | None, fields: Sequence[str], times: int | None) -> None:
+        """Refuse changes of the record with this id, or of all records of the object with this name.
+
+        Raises ValueError for a code without a known text, which needs its own `message`.
+        """
+        text = message or REFUSAL_TEXTS.get(reason, "").format(key)
+        if not text:
+            raise ValueError(f"{reason} needs a message")
+        self.refusals[key] = Refusal(reason, text, tuple(fields), times)
 
     def object(self, name: str) -> Object:
         found = self.schema.get(name) or next(

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.http import dumps
-from crmsync.sandbox.post import Answer, post
+from crmsync.sandbox.receiver import Answer, post
 from crmsync.sandbox.salesforce.ids import make_id
 from crmsync.sandbox.salesforce.org import Org, Record
 

@@ -180,6 +180,19 @@ class Sap(Vendor):
         error = ODataError(message, fault.code or "V1/042", fault.status or 400)
         return error_response(error, "SANDBOX", self.token(32).upper())
 
+    def environment(self) -> dict[str, str]:
+        profile = self.profile
+        return {
+            "SAP_BASE_URL": self.url,
+            "SAP_TOKEN_URL": f"{self.url}/sap/bc/sec/oauth2/token",
+            "SAP_CLIENT_ID": profile.user,
+            "SAP_CLIENT_SECRET": profile.password,
+            "SAP_SALES_ORGANIZATION": profile.sales_organization,
+            "SAP_DISTRIBUTION_CHANNEL": profile.distribution_channel,
+            "SAP_DIVISION": profile.division,
+            "SAP_ORDER_TYPE": profile.order_type,
+        }
+
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         return {
             "orders": [_order_entry(row, self.orders.items(row)) for row in self.tables["A_SalesOrder"]],

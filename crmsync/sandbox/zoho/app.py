@@ -114,5 +114,20 @@ class Zoho(Vendor):
         body = {"code": int(fault.code or 15), "message": fault.message or "The value is not accepted."}
         return answer(body, fault.status or 400)
 
+    def environment(self) -> dict[str, str]:
+        profile = self.profile
+        return {
+            "ZOHO_ACCOUNTS_URL": self.url,
+            "ZOHO_API_URL": self.url,
+            "ZOHO_CLIENT_ID": profile.client_id,
+            "ZOHO_CLIENT_SECRET": profile.client_secret,
+            "ZOHO_REFRESH_TOKEN": profile.refresh_token,
+            "ZOHO_ORGANIZATION_ID": profile.organization_id,
+            "ZOHO_WEBHOOK_SECRET": profile.webhook_secret,
+            "ZOHO_CALLS_PER_MINUTE": str(profile.per_minute),
+            "ZOHO_CALLS_PER_DAY": str(profile.per_day),
+            "ZOHO_CALLS_AT_ONCE": str(profile.concurrent),
+        }
+
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         return self.organization.documents()

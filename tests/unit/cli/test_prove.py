@@ -47,7 +47,7 @@ from crmsync.failpoints import BOUNDARIES
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.faults import KINDS
 from crmsync.sandbox.oddities import ODDITIES
-from crmsync.sandbox.post import Answer
+from crmsync.sandbox.receiver import Answer
 from crmsync.store import Store, schema
 from crmsync.store.tables import runs
 from tests.builders import NOW
