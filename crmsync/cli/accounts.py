@@ -9,6 +9,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
+from crmsync.cli.options import json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
@@ -27,7 +28,7 @@ def accounts() -> None:
 
 
 @accounts.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """List the account of each connection that crmsync has worked with."""
     with open_services(check_accounts=False).store.read() as uow:
@@ -47,7 +48,7 @@ def _to_json(account: Account) -> dict[str, object]:
 
 @accounts.command
 @click.argument("connection")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def adopt(connection: str, *, yes: bool) -> None:
     """Say that the credentials of CONNECTION are of the same company's account as before, under another address.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.options import confirm, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.errors import CrmsyncError
 from crmsync.settings import instant_of
@@ -25,8 +26,8 @@ _MANY = 50  # a table of 5,000 deals helps nobody; --json has all of them
 @click.command("catch-up")
 @click.option("--since", metavar="DAY|INSTANT", help="From when on (default: a day ago, but not before going live).")
 @click.option("--dry-run", is_flag=True, help="Say what would start, and start nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@yes_option
+@json_option
 def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Start what changed at the CRM and the books, was not announced by a webhook, and has no run.
 
@@ -45,7 +46,7 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> N
         _print(found, using, as_json=as_json)
     started = 0
     if found.missed and not dry_run:
-        _confirm(len(found.missed), yes=yes)
+        confirm(f"Start {screen.plural(len(found.missed), 'run')}?", yes=yes)
         started = _start(using, found.missed, as_json=as_json)
     if as_json:
         screen.print_json(found.to_json() | {"dry_run": dry_run, "started": started})
@@ -62,17 +63,6 @@ def _parsed(text: str) -> datetime:
             f"expected a day or an instant with its zone, such as 2026-11-01 or 2026-11-01T09:00:00Z, found {text!r}.",
             param_hint="--since",
         ) from None
-
-
-def _confirm(count: int, *, yes: bool) -> None:
-    """Raises: click.UsageError where nobody can be asked; click.Abort for a no."""
-    from crmsync.cli import letter_work
-
-    if yes:
-        return
-    if not letter_work.can_ask():
-        raise click.UsageError("Nobody can be asked here: stdin is no terminal. Add --yes to go on without asking.")
-    click.confirm(f"Start {screen.plural(count, 'run')}?", abort=True, err=True)
 
 
 def _start(using: Services, missed: list[Missed], *, as_json: bool) -> int:

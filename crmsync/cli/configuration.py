@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.options import json_option
 from crmsync.log import without_password
 from crmsync.settings import Secret, Settings
 
@@ -16,7 +17,7 @@ VENDORS = ("salesforce", "sap", "zoho_books")
 
 
 @click.command
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def config(*, as_json: bool) -> None:
     """Show the effective configuration, with secrets as ***."""
     values = effective(Settings.from_env())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crmsync.cli.failures import NUMBER, ListingGroup
+from crmsync.cli.options import json_option, yes_option
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 _ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=NUMBER)
 _error = click.option("--error", metavar="NAME", help="Those that died of this error, such as VendorUnavailableError.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("dead-letters", cls=ListingGroup)
@@ -32,7 +31,7 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @_error
 @click.option("--all", "with_ended", is_flag=True, help="Also those that were replayed or discarded.")
-@_json
+@json_option
 def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
     """List what waits, oldest first."""
     from crmsync.cli import letters, screen
@@ -61,7 +60,7 @@ def _nothing(error: str | None, with_ended: bool) -> str:
 
 @dead_letters.command
 @click.argument("letter_id", metavar="ID", type=NUMBER)
-@_json
+@json_option
 def show(letter_id: int, *, as_json: bool) -> None:
     """Show everything about one: the steps, the documents, the cause, what to do."""
     from crmsync.cli import history, letters, screen
@@ -86,12 +85,12 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @_ids
 @_error
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
-@_yes
+@yes_option
 @click.option("--link", "links", metavar="ERP=1000123", multiple=True, help="The customer's number there (or BOOKS=…).")
 @click.option("--accept", is_flag=True, help="Go on although the figures differ.")
 @click.option("--accept-changes", is_flag=True, help="Go on although the deal changed after documents were made.")
 @click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
-@_json
+@json_option
 def replay(
     *, ids: tuple[int, ...], error: str | None, everything: bool, yes: bool, links: tuple[str, ...], accept: bool,
     accept_changes: bool, dry_run: bool, as_json: bool,
@@ -124,8 +123,8 @@ def replay(
 @_ids
 @_error
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
-@_yes
-@_json
+@yes_option
+@json_option
 def discard(*, ids: tuple[int, ...], error: str | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Give runs up: they are never replayed. Documents that exist already stay as they are."""
     from crmsync.cli import letter_work

@@ -9,6 +9,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
+from crmsync.cli.options import json_option
 from crmsync.errors import ConfigurationError
 from crmsync.plain import visible
 from crmsync.settings import Settings
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.command
 @click.option("--send-test-alert", is_flag=True, help="Send a test message to Slack.")
 @click.option("--security", "is_security", is_flag=True, help="Check the hardening list of SECURITY.md instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
     """Check the configuration, the store, the broker, each system and Slack; exit status 1 if anything fails."""
     findings: list[Finding] = []

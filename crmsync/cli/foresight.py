@@ -147,8 +147,7 @@ def changes_table(source: Source) -> Table:
 
 
 def _table(changes: Sequence[Mapping[str, str]]) -> Table:
-    columns = ["field", "before", "after", "concerns"]
-    return screen.table(columns, [[change[name] for name in columns] for change in changes])
+    return screen.records(["field", "before", "after", "concerns"], changes)
 
 
 # -- what comes next
@@ -198,9 +197,8 @@ def show(found: Mapping[str, Any]) -> None:
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:
     amount = str(Money(found["amount"], found["currency"])) if found["amount"] is not None else ""
-    subject = str(found["subject"])
     facts = {
-        subject[:1].upper() + subject[1:]: found["deal"],
+        screen.capital(found["subject"]): found["deal"],
         "Company": found["company"],
         "Amount": amount,
         "Task": found["task"],
@@ -211,8 +209,7 @@ def _facts(found: Mapping[str, Any]) -> dict[str, str]:
 def _show_done(out: Console, done: Sequence[Mapping[str, Any]]) -> None:
     out.print("\nDone, and not repeated", style="bold")
     if done:
-        columns = ["kind", "number", "system", "reference"]
-        out.print(screen.table(columns, [[each[name] for name in columns] for each in done]))
+        out.print(screen.records(["kind", "number", "system", "reference"], done))
     else:
         out.print("  Nothing yet.")
 

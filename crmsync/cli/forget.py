@@ -8,6 +8,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
+from crmsync.cli.options import json_option, yes_option
 from crmsync.cli.process import open_services
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ WHY = {
 @click.command
 @click.argument("account")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@yes_option
+@json_option
 def forget(account: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove what crmsync knows of the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
 

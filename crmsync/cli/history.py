@@ -82,8 +82,16 @@ def steps_table(steps: list[dict[str, Any]]) -> Table:
 
 
 def documents_table(documents: list[dict[str, Any]]) -> Table:
-    columns = ["kind", "number", "system", "reference", "state"]
-    return screen.table(columns, [[document[name] for name in columns] for document in documents])
+    return screen.records(["kind", "number", "system", "reference", "state"], documents)
+
+
+def print_tables(tables: Mapping[str, Table]) -> None:
+    """Each under its title; one without rows is left out."""
+    out = screen.console()
+    for title, table in tables.items():
+        if table.row_count:
+            out.print(f"\n{title}", style="bold")
+            out.print(table)
 
 
 def _took(seconds: float | None) -> str:

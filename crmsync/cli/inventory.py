@@ -8,6 +8,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED, NUMBER
+from crmsync.cli.options import json_option
 from crmsync.cli.process import open_services
 from crmsync.domain.runs import RunStatus
 
@@ -27,7 +28,7 @@ def inventory() -> None:
 
 
 @inventory.command
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def run(*, as_json: bool) -> None:
     """Read the catalogue and the stock, and write what changed: now, in this process.
 
@@ -103,7 +104,7 @@ def _print_stop(letter: DeadLetter | None, using: Services) -> None:
 @click.option("--unknown", "which", flag_value="unknown", help="Only those whose code the ERP does not know.")
 @click.option("--refused", "which", flag_value="refused", help="Only those that could not be written.")
 @click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many of each list.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(*, which: str | None, limit: int, as_json: bool) -> None:
     """Show what is known of the stock, and what the last inventory did; no system is asked."""
     from crmsync.cli.inventory_run import known_stock

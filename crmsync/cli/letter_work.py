@@ -14,6 +14,7 @@ from rich.progress import track
 import crmsync.flows  # noqa: F401 - registers the tasks and their queues
 from crmsync.cli import foresight, letters, screen
 from crmsync.cli.failures import FAILED
+from crmsync.cli.options import confirm
 from crmsync.cli.process import open_services, user
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus
 from crmsync.errors import CrmsyncError
@@ -31,11 +32,6 @@ def work(verb: str, *, as_json: bool) -> Iterator[Work]:
     yield made
     if made.failed:
         sys.exit(FAILED)
-
-
-def can_ask() -> bool:
-    """True if a person sits at the other end of stdin."""
-    return sys.stdin.isatty()
 
 
 @dataclass
@@ -116,11 +112,7 @@ class Work:
         out, now = screen.console(stderr=self.as_json), self.services.store.clock()
         out.print(letters.table(chosen, now, width=out.width))
         out.print(plan)
-        if yes:
-            return
-        if not can_ask():
-            raise click.UsageError("Nobody can be asked here: stdin is no terminal. Add --yes to go on without asking.")
-        click.confirm(f"{self.verb.capitalize()} {screen.plural(len(chosen), 'dead letter')}?", abort=True, err=True)
+        confirm(f"{self.verb.capitalize()} {screen.plural(len(chosen), 'dead letter')}?", yes=yes)
 
     def do(self, chosen: Sequence[DeadLetter], act: Callable[[int, str], object]) -> None:
         """Do it to each, then bring the queue up to date and say what came of it."""

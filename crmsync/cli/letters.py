@@ -94,13 +94,9 @@ def print_one(
     out.print(screen.pairs({name: value for name, value in _facts(letter).items() if value}))
     if words:
         print_words(letter, words)
-    for title, rows in (
-        ("What happened", history.steps_table(steps)),
-        ("What was made", history.documents_table(documents)),
-    ):
-        if rows.row_count:
-            out.print(f"\n{title}", style="bold")
-            out.print(rows)
+    history.print_tables(
+        {"What happened": history.steps_table(steps), "What was made": history.documents_table(documents)}
+    )
     out.print("\nWhat to do", style="bold")
     out.print(f"  {advice_for(letter)}")
     if command:
@@ -117,9 +113,8 @@ def print_words(letter: DeadLetter, words: str) -> None:
 
 
 def _facts(letter: DeadLetter) -> dict[str, str]:
-    subject = history.subject_of(letter.flow)
     return {
-        subject[:1].upper() + subject[1:]: letter.subject_key,
+        screen.capital(history.subject_of(letter.flow)): letter.subject_key,
         "Company": letter.title,
         "Amount": letter.money,
         "Task": f"{letter.flow}.{letter.step}",

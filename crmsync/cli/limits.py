@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.options import json_option
 from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
 
@@ -30,7 +31,7 @@ class Usage:
 
 
 @click.command
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def limits(*, as_json: bool) -> None:
     """Show the call budgets: what is allowed, used, kept for orders and payments, and left."""
     settings = Settings.from_env()

@@ -8,6 +8,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED, ListingGroup
+from crmsync.cli.options import json_option
 from crmsync.cli.process import open_services
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def links() -> None:
 
 
 @links.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """List every link, oldest first."""
     columns = ["crm_key", "connection", "key", "origin", "created_at"]
@@ -46,7 +47,7 @@ def list_(*, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--replace", is_flag=True, help="Overwrite links that say something else.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def import_(file: BinaryIO, *, dry_run: bool, replace: bool, as_json: bool) -> None:
     """Link the customers of a CSV file with the columns crm_id, erp_customer, books_customer.
 

@@ -9,6 +9,7 @@ import click
 from crmsync.cli import history, screen
 from crmsync.cli.failures import NUMBER, ListingGroup
 from crmsync.cli.letters import print_words
+from crmsync.cli.options import json_option
 from crmsync.cli.process import open_services
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
@@ -31,7 +32,7 @@ def runs() -> None:
 @click.option("--flow", metavar="NAME", help="Only runs of this flow, such as payment_to_invoices.")
 @click.option("--all", "with_background", is_flag=True, help="Also the runs that look at everything, again and again.")
 @click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many, newest first.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(*, status: str | None, flow: str | None, with_background: bool, limit: int, as_json: bool) -> None:
     """List the newest runs; inventory and catch-up only where they are asked for."""
     only = _flow_named(flow) if flow else None
@@ -49,7 +50,7 @@ def list_(*, status: str | None, flow: str | None, with_background: bool, limit:
 
 @runs.command
 @click.argument("key", metavar="RUN|DEAL|PAYMENT|INVOICE")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(key: str, *, as_json: bool) -> None:
     """Show one run, by its id or by the id of what it is for: its steps, its documents.
 
@@ -145,10 +146,7 @@ def _print(summary: dict[str, Any], steps: list[dict[str, Any]], documents: list
         "Correlation": summary["correlation_id"],
     }
     out.print(screen.pairs({name: value for name, value in shown.items() if value}))
-    for title, table in (("Steps", history.steps_table(steps)), ("Documents", history.documents_table(documents))):
-        if table.row_count:
-            out.print(f"\n{title}", style="bold")
-            out.print(table)
+    history.print_tables({"Steps": history.steps_table(steps), "Documents": history.documents_table(documents)})
     if summary["status"] == RunStatus.STOPPED and summary["dead_letter"]:
         command = f"celery -A crmsync dead-letters show {summary['dead_letter']}"
         out.print(f"\nIt waits for a person: {Settings.from_env().pasteable(command)}")

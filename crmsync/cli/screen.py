@@ -70,6 +70,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return made
 
 
+def records(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Table:
+    """A table of those *columns* of each row that bear its keys' names."""
+    return table(columns, ([row[name] for name in columns] for row in rows))
+
+
 def _safe(text: str) -> str:
     return visible(text, keep="\n\t")
 
@@ -111,6 +116,11 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{max(0, int(seconds))} s"
+
+
+def capital(text: str) -> str:
+    """*text* with a capital to begin with: the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def plural(count: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crmsync.cli import catch_up as command
-from crmsync.cli import catch_up_work, letter_work
+from crmsync.cli import catch_up_work, options
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
@@ -229,7 +229,7 @@ def test_a_person_is_asked(run_cli, using, crm, store, monkeypatch, answer, star
         if not answer:
             raise command.click.Abort
 
-    monkeypatch.setattr(letter_work, "can_ask", lambda: True)
+    monkeypatch.setattr(options, "can_ask", lambda: True)
     monkeypatch.setattr(command.click, "confirm", confirm)
 
     run_cli("catch-up")

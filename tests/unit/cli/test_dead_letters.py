@@ -9,7 +9,7 @@ import sys
 import pytest
 from kombu.exceptions import OperationalError
 
-from crmsync.cli import letter_work
+from crmsync.cli import options
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
@@ -224,7 +224,7 @@ def test_replay_asks_nobody_where_nobody_can_answer(run_letters, bury, store, br
 
 @pytest.mark.parametrize(("answer", "status"), [("y\n", LetterStatus.REPLAYING), ("n\n", LetterStatus.WAITING)])
 def test_replay_says_what_it_will_do_and_asks(run_letters, bury, store, broker, monkeypatch, answer, status):
-    monkeypatch.setattr(letter_work, "can_ask", lambda: True)
+    monkeypatch.setattr(options, "can_ask", lambda: True)
     letter_id = bury()
 
     result = run_letters("replay", "1", answer=answer)
