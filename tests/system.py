@@ -361,3 +361,14 @@ class System:
     def queue_length(self, name: str = "dead_letter") -> int:
         with self.redis() as client:
             return int(client.llen(name))
+
+
+@contextmanager
+def running(home: Path, *processes: str, sandbox: Sandbox | None = None, **environment: str) -> Iterator[System]:
+    """A system of the test's own, with an empty database and the stand-ins; these processes run already."""
+    with (
+        sandbox or big_sandbox() as vendors,
+        database(home) as url,
+        System(home, vendors, database_url=url, **environment) as system,
+    ):
+        yield system.start(*processes)

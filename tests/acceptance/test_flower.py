@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.system import System, big_sandbox, database, until
+from tests.system import System, running, until
 
 pytestmark = pytest.mark.acceptance
 
@@ -19,12 +19,7 @@ LOGIN = ("operator", "a password of Flower")
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("flower")
-    with (
-        big_sandbox() as sandbox,
-        database(home) as url,
-        System(home, sandbox, database_url=url, FLOWER_BASIC_AUTH=":".join(LOGIN)) as system,
-    ):
-        system.start("web", "worker", "beat", "flower")
+    with running(home, "web", "worker", "beat", "flower", FLOWER_BASIC_AUTH=":".join(LOGIN)) as system:
         until(lambda: status(system) == 200, what="Flower answers")
         yield system
 

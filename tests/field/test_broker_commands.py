@@ -20,14 +20,14 @@ from crmsync.domain.dead_letters import DeadLetter
 from crmsync.services import Services
 from crmsync.store import Store, schema
 from crmsync.worker.neighbours import CAUSE, Neighbours
-from tests.system import BIN, RedisServer, System, big_sandbox, database, until
+from tests.system import BIN, RedisServer, System, big_sandbox, running, until
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("broker")
-    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url) as system:
-        yield system.start("web", "worker", "beat")
+    with running(home, "web", "worker", "beat") as system:
+        yield system
 
 
 def message(**changes: Any) -> dict[str, Any]:

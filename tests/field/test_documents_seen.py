@@ -23,7 +23,7 @@ from crmsync.worker.attempt import Attempt
 from tests.builders import NOW, deal, run
 from tests.field.raw_server import RawServer, answer
 from tests.field.vendors import ORDERS, csrf_token, json_answer, sap, zoho
-from tests.system import System, big_sandbox, database, until
+from tests.system import System, running, until
 
 TOTAL = Decimal("47000.00")
 CENT = Decimal("0.01")
@@ -34,8 +34,8 @@ _numbers = iter(range(1, 10_000))
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("documents")
     settings = {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0", "CRMSYNC_COMPARE_SECONDS": "1"}
-    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url, **settings) as made:
-        yield made.start("web", "worker", "beat")
+    with running(home, "web", "worker", "beat", **settings) as made:
+        yield made
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
 from tests import builders
 from tests.fakes import FakeClock, FakeMessenger
-from tests.system import RedisServer, System, big_sandbox, database, until
+from tests.system import RedisServer, System, big_sandbox, running, until
 
 SAP = "SAP S/4HANA"
 HOUR = 3600.0
@@ -227,16 +227,11 @@ def test_O15__a_breaker_that_a_wrong_clock_opened_is_looked_through_again(
 @pytest.mark.parametrize("kind", ["worker", "prefork"])
 def test_T3__sweeps_and_alerts_do_not_wait_behind_work_that_hangs(tmp_path: Path, kind: str) -> None:
     threads = {"worker": 8, "prefork": 4}[kind]
-    with (
-        big_sandbox() as sandbox,
-        database(tmp_path) as url,
-        System(tmp_path, sandbox, database_url=url, CRMSYNC_LEASE_SECONDS="60") as system,
-    ):
-        system.start("web", kind, "beat")
+    with running(tmp_path, "web", kind, "beat", CRMSYNC_LEASE_SECONDS="60") as system:
         first, *deals = system.sandbox.deals.bulk(threads + 5, 2)
         system.close(first.id)
         system.wait_for("done", first)  # signed in everywhere: a sign-in holds one thread only
-        sandbox.faults.add("salesforce", "slow", seconds=20)
+        system.sandbox.faults.add("salesforce", "slow", seconds=20)
         system.close_all(deals)
         until(lambda: leased(system) == threads, what="every thread hangs in a call")
 
@@ -669,8 +664,7 @@ def test_T3__a_slack_that_hangs_stops_no_sweep(services: Services, messenger: Fa
 
 @pytest.mark.parametrize("kind", ["worker", "prefork"])
 def test_T3__a_worker_with_a_bulkhead_ends_cleanly(tmp_path: Path, kind: str) -> None:
-    with big_sandbox() as sandbox, database(tmp_path) as url, System(tmp_path, sandbox, database_url=url) as system:
-        system.start("web", kind, "beat")
+    with running(tmp_path, "web", kind, "beat") as system:
         deal = system.sandbox.deals.create("Last Ltd", email="last@example.com")
         system.close(deal.id)
         system.wait_for("done", deal)

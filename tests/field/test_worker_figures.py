@@ -19,7 +19,7 @@ from crmsync.web.pages.flows import catch_up_rows
 from tests.fakes import FakeClock
 from tests.field.test_broker_commands import message
 from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
-from tests.system import System, big_sandbox, database, until
+from tests.system import System, running, until
 
 __all__ = ["books", "crm", "rung", "went_live"]
 
@@ -127,14 +127,9 @@ def is_heard(system: System) -> bool:
 
 
 def test_P11__no_task_runs_for_ever_in_flower(tmp_path: Path) -> None:
-    with (
-        big_sandbox() as sandbox,
-        database(tmp_path) as url,
-        System(tmp_path, sandbox, database_url=url, FLOWER_BASIC_AUTH=":".join(LOGIN)) as system,
-    ):
-        system.start("web", "worker", "beat", "flower")
+    with running(tmp_path, "web", "worker", "beat", "flower", FLOWER_BASIC_AUTH=":".join(LOGIN)) as system:
         until(lambda: is_heard(system), what="Flower hears of tasks")
-        sandbox.faults.add("sap", "error", "create_order", status=503, times=2)
+        system.sandbox.faults.add("sap", "error", "create_order", status=503, times=2)
         deals = system.sandbox.deals.bulk(6, 2)
         system.close_all(deals)
         for message in doubled([system.run_of(deal).id for deal in deals]):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crmsync.store.tables import deliveries, history
-from tests.system import System, big_sandbox, database, until
+from tests.system import System, running, until
 
 SECONDS = 2
 
@@ -22,8 +22,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         "CRMSYNC_CATCH_UP_SECONDS": "1",  # a beat asks as often as the shortest period, so for each of the others twice
         "CRMSYNC_CATCH_UP_GRACE_SECONDS": "1",
     }
-    with big_sandbox() as sandbox, database(home) as url, System(home, sandbox, database_url=url, **periods) as made:
-        yield made.start("web", "worker", "beat@1", "beat@2")
+    with running(home, "web", "worker", "beat@1", "beat@2", **periods) as made:
+        yield made
 
 
 def rounds(system: System) -> tuple[int, int]:

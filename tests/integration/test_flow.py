@@ -22,7 +22,7 @@ from crmsync.sandbox import Sandbox
 from crmsync.sandbox.deals import Deal
 from crmsync.sandbox.sap import orders as sap_orders
 from crmsync.store.tables import alerts
-from tests.system import NO_PERIODS, System, big_sandbox, database, until
+from tests.system import NO_PERIODS, System, big_sandbox, running, until
 
 OPERATIONS = {
     "salesforce": ("query", "update_deal"),
@@ -43,12 +43,8 @@ Customer = Callable[[], str]
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("flow")
-    with (
-        big_sandbox() as sandbox,
-        database(home) as url,
-        System(home, sandbox, database_url=url, **NO_PERIODS) as system,
-    ):
-        yield system.start("web", "worker", "beat")
+    with running(home, "web", "worker", "beat", **NO_PERIODS) as system:
+        yield system
 
 
 @pytest.fixture
@@ -130,12 +126,9 @@ def test_an_order_whose_answer_lacks_its_total_is_read_once_more(
 
 def test_sending_on_create_saves_a_call(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("send-on-create")
-    with (
-        big_sandbox(zoho_tax_percentage=Decimal(19)) as sandbox,
-        database(home) as url,
-        System(home, sandbox, database_url=url, CRMSYNC_SEND_ON_CREATE="true") as system,
-    ):
-        system.start("web", "worker")
+    with running(
+        home, "web", "worker", sandbox=big_sandbox(zoho_tax_percentage=Decimal(19)), CRMSYNC_SEND_ON_CREATE="true"
+    ) as system:
         known(system, "Acme Ltd")
         deal = deal_of(sandbox, "Acme Ltd")
 
@@ -149,12 +142,9 @@ def test_sending_on_create_saves_a_call(tmp_path_factory: pytest.TempPathFactory
 
 def test_deals_of_a_multi_currency_org_keep_their_currency(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("currencies")
-    with (
-        big_sandbox(salesforce_multi_currency=True) as sandbox,
-        database(home) as url,
-        System(home, sandbox, database_url=url, CRMSYNC_DEFAULT_CURRENCY="") as system,
-    ):
-        system.start("web", "worker")
+    with running(
+        home, "web", "worker", sandbox=big_sandbox(salesforce_multi_currency=True), CRMSYNC_DEFAULT_CURRENCY=""
+    ) as system:
         deals = [
             deal_of(sandbox, f"{currency} Ltd", currency=currency, lines=[{"product": "CABLE-05", "unit_price": price}])
             for currency, price in (("EUR", "12.90"), ("JPY", "1290"), ("USD", "0.01"))

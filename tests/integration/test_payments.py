@@ -17,7 +17,7 @@ import requests
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.deals import Deal
-from tests.system import NO_PERIODS, System, big_sandbox, database, until
+from tests.system import NO_PERIODS, System, running, until
 
 PAID = Decimal("47000.00")
 PART = Decimal("7000.00")
@@ -27,12 +27,8 @@ _numbers = iter(range(1, 10_000))
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("payments")
-    with (
-        big_sandbox() as sandbox,
-        database(home) as url,
-        System(home, sandbox, database_url=url, **NO_PERIODS) as system,
-    ):
-        yield system.start("web", "worker", "beat")
+    with running(home, "web", "worker", "beat", **NO_PERIODS) as system:
+        yield system
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from crmsync.domain.ledger import EntryState
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.deals import Deal
 from crmsync.store.tables import dead_letters, facts, history, ledger, links, locks, runs
-from tests.system import NO_PERIODS, System, big_sandbox, database, until
+from tests.system import NO_PERIODS, System, running, until
 
 PERSON = {"BillingStreet": "12 Harbour Road", "BillingCity": "Springfield", "BillingCountry": "United States"}
 EMAIL = "ida.berg@example.com"
@@ -26,12 +26,8 @@ Record = list[tuple[str, str, Any]]
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("rehearsal")
-    with (
-        big_sandbox() as sandbox,
-        database(home) as url,
-        System(home, sandbox, database_url=url, **NO_PERIODS) as system,
-    ):
-        yield system.start("web", "worker")
+    with running(home, "web", "worker", **NO_PERIODS) as system:
+        yield system
 
 
 @pytest.fixture
