@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crmsync.connectors.http import Renewal
+from crmsync.domain.tokens import AccessToken
 from tests.builders import NOW
 
 
@@ -73,3 +75,22 @@ class FakeMessenger:
             raise self.errors.pop(0)
         self.told.append((content, occurrences, message_id))
         return "C1:171.1"
+
+
+class Signed:
+    """An authorizer whose token, of the account at *instance_url*, can be renewed without end."""
+
+    def __init__(self, instance_url: str = "", *, scheme: str = "Bearer") -> None:
+        self.renewals = 0
+        self.instance_url = instance_url
+        self._scheme = scheme
+
+    def token(self) -> AccessToken:
+        return AccessToken(f"token-{self.renewals}", datetime.now(UTC) + timedelta(hours=1), self.instance_url)
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"{self._scheme} {self.token().value}"}
+
+    def renew(self, stale: Any) -> Renewal:
+        self.renewals += 1
+        return Renewal.FETCHED

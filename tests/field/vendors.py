@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from crmsync.connectors import s4hana
 from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.http import Renewal
 from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.salesforce import Salesforce
 from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import ZohoBooks
-from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Settings
+from tests.builders import private_pem
+from tests.fakes import Signed
 from tests.field.raw_server import answer
 
 DEAL = "006xx0000012abcAAA"
@@ -70,37 +65,13 @@ def sap(url: str, budget: Budget = UNLIMITED, **changes: Any) -> S4Hana:
     return s4hana.connect(settings.sap, token_store=store, behaviour=settings.behaviour, budget=budget)
 
 
-class Signed:
-    """A token of the org at *instance_url* that can be renewed without end."""
-
-    def __init__(self, instance_url: str) -> None:
-        self.renewals = 0
-        self.instance_url = instance_url
-
-    def token(self) -> AccessToken:
-        return AccessToken(f"token-{self.renewals}", datetime.now(UTC) + timedelta(hours=1), self.instance_url)
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token().value}"}
-
-    def renew(self, stale: Any) -> Renewal:
-        self.renewals += 1
-        return Renewal.FETCHED
-
-
-@cache
-def private_key() -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
 def salesforce(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes: Any) -> Salesforce:
     """Signed in at *url*, unless another *authorizer* is given."""
     env = {
         "SF_LOGIN_URL": url,
         "SF_CLIENT_ID": "client",
         "SF_USERNAME": "user",
-        "SF_PRIVATE_KEY": private_key(),
+        "SF_PRIVATE_KEY": private_pem(),
         "CRMSYNC_DEFAULT_CURRENCY": "USD",
     }
     settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,9 +23,7 @@ PARTNERS = f"{HOST}/sap/opu/odata/sap/API_BUSINESS_PARTNER"
 ORDERS = f"{HOST}/sap/opu/odata/sap/API_SALES_ORDER_SRV"
 STOCK = f"{HOST}/sap/opu/odata/sap/API_MATERIAL_STOCK_SRV"
 PRODUCTS = f"{HOST}/sap/opu/odata/sap/API_PRODUCT_SRV"
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "s4hana"
 
-LoadFixture = Callable[[str], Any]
 Build = Callable[..., S4Hana]
 
 
@@ -55,11 +52,6 @@ class Sap(responses.RequestsMock):
             {name: values[0] for name, values in parse_qs(urlsplit(request.url or "").query).items()}
             for request in self.sent
         ]
-
-
-@pytest.fixture
-def fixture() -> LoadFixture:
-    return lambda name: json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 @pytest.fixture

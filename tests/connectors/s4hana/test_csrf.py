@@ -17,7 +17,8 @@ from crmsync.connectors.lease import deadline
 from crmsync.domain.documents import Document, OrderRequest
 from tests.builders import customer, deal
 
-from .conftest import ORDERS, PARTNERS, Build, LoadFixture, Sap
+from ..conftest import LoadFixture
+from .conftest import ORDERS, PARTNERS, Build, Sap
 
 ORDER_SET = f"{ORDERS}/A_SalesOrder"
 PARTNER_SET = f"{PARTNERS}/A_BusinessPartner"

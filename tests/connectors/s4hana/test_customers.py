@@ -10,7 +10,8 @@ from crmsync import errors
 from crmsync.domain.customers import Address, Customer, CustomerMatch
 from tests.builders import customer
 
-from .conftest import PARTNERS, Build, LoadFixture, Sap
+from ..conftest import LoadFixture
+from .conftest import PARTNERS, Build, Sap
 
 PARTNER_SET = f"{PARTNERS}/A_BusinessPartner"
 TAX_SET = f"{PARTNERS}/A_BusinessPartnerTaxNumber"

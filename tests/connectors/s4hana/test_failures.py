@@ -11,7 +11,8 @@ from crmsync import errors
 from crmsync.domain.documents import OrderRequest
 from tests.builders import deal
 
-from .conftest import ORDERS, Build, LoadFixture, Sap
+from ..conftest import LoadFixture
+from .conftest import ORDERS, Build, Sap
 
 ORDER_SET = f"{ORDERS}/A_SalesOrder"
 REQUEST = OrderRequest("SF-006xx0000012abcAAA", "17100001", deal())

@@ -13,7 +13,8 @@ from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.money import Money
 from tests.builders import deal, line
 
-from .conftest import ORDERS, Build, LoadFixture, Sap
+from ..conftest import LoadFixture
+from .conftest import ORDERS, Build, Sap
 
 REFERENCE = "SF-006xx0000012abcAAA"
 ORDER_SET = f"{ORDERS}/A_SalesOrder"

@@ -8,7 +8,8 @@ import pytest
 
 from crmsync import errors
 
-from .conftest import ORDERS, Build, LoadFixture, Sap
+from ..conftest import LoadFixture
+from .conftest import ORDERS, Build, Sap
 
 ORDER_SET = f"{ORDERS}/A_SalesOrder"
 REFERENCE = "SF-006xx0000012abcAAA"

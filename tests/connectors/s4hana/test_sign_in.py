@@ -12,7 +12,8 @@ from crmsync.connectors.s4hana import connect
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Secret, Settings
 
-from .conftest import HOST, ORDERS, PARTNERS, PRODUCTS, STOCK, Build, LoadFixture, Sap, behaviour, settings
+from ..conftest import LoadFixture
+from .conftest import HOST, ORDERS, PARTNERS, PRODUCTS, STOCK, Build, Sap, behaviour, settings
 
 TOKEN_URL = f"{HOST}/sap/bc/sec/oauth2/token"
 ORDER = f"{ORDERS}/A_SalesOrder('4711')"

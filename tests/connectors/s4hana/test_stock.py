@@ -13,8 +13,9 @@ from crmsync.connectors.s4hana import S4Hana
 from crmsync.connectors.s4hana.stock import BATCH_CHARACTERS, BATCH_CODES, conditions
 from crmsync.domain.stock import StockRow
 
+from ..conftest import LoadFixture
 from . import specs
-from .conftest import PRODUCTS, STOCK, Build, LoadFixture, Sap
+from .conftest import PRODUCTS, STOCK, Build, Sap
 
 STOCK_SET = f"{STOCK}/A_MatlStkInAcctMod"
 PRODUCT_SET = f"{PRODUCTS}/A_Product"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,41 +11,19 @@ import responses
 
 from crmsync.connectors.salesforce import Salesforce
 from crmsync.connectors.transport import new_session
-from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Behaviour, SalesforceSettings, Secret, Settings
+from tests.fakes import Signed
+
+from .. import conftest
 
 INSTANCE = "https://acme.my.salesforce.com"
 DATA = f"{INSTANCE}/services/data/v68.0"
 QUERY = f"{DATA}/query"
 DEAL = "006xx0000012abcAAA"
 DEAL_URL = f"{DATA}/sobjects/Opportunity/{DEAL}"
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "salesforce"
+FIXTURES = conftest.FIXTURES / "salesforce"
 
-LoadFixture = Callable[[str], Any]
 Build = Callable[..., Salesforce]
-
-
-class Renewable:
-    """An authorizer whose token can be renewed without end."""
-
-    def __init__(self, instance_url: str = INSTANCE) -> None:
-        self.renewals = 0
-        self.instance_url = instance_url
-
-    def token(self) -> AccessToken:
-        return AccessToken(f"token-{self.renewals}", datetime.now(UTC) + timedelta(hours=1), self.instance_url)
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token().value}"}
-
-    def renew(self, stale: Any) -> bool:
-        self.renewals += 1
-        return True
-
-
-@pytest.fixture
-def fixture() -> LoadFixture:
-    return lambda name: json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 @pytest.fixture
@@ -58,8 +33,8 @@ def salesforce() -> Iterator[responses.RequestsMock]:
 
 
 @pytest.fixture
-def authorizer() -> Renewable:
-    return Renewable()
+def authorizer() -> Signed:
+    return Signed(INSTANCE)
 
 
 @pytest.fixture
@@ -87,7 +62,7 @@ def behaviour() -> Behaviour:
 
 
 @pytest.fixture
-def crm(authorizer: Renewable, settings: SalesforceSettings, behaviour: Behaviour) -> Iterator[Build]:
+def crm(authorizer: Signed, settings: SalesforceSettings, behaviour: Behaviour) -> Iterator[Build]:
     """Builds the connector, with other settings where a test names them."""
     session = new_session()
 

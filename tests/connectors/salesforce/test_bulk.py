@@ -17,7 +17,8 @@ from crmsync.connectors.salesforce import bulk, bulk_csv
 from crmsync.domain.stock import Rejection, StockLevel
 from crmsync.errors import UnexpectedAnswerError, VendorUnavailableError
 
-from .conftest import DATA, FIXTURES, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import DATA, FIXTURES, Build
 from .test_catalogue import KEYS, Calls, level, nothing
 
 JOBS = f"{DATA}/jobs/ingest"

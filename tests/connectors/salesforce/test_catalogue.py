@@ -15,7 +15,8 @@ from crmsync.connectors.salesforce.errors import bulk_refusal, refusal
 from crmsync.domain.stock import Product, Rejection, StockLevel
 from crmsync.errors import PermanentError, UnexpectedAnswerError, VendorUnavailableError
 
-from .conftest import DATA, FIXTURES, INSTANCE, QUERY, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import DATA, FIXTURES, INSTANCE, QUERY, Build
 
 COLLECTION = f"{DATA}/composite/sobjects"
 KEYS = [f"01txx000000000{number}AAA" for number in range(1, 5)]

@@ -32,8 +32,10 @@ from crmsync.errors import (
     VendorUnavailableError,
 )
 from crmsync.settings import Behaviour, SalesforceSettings, Secret
+from tests.fakes import Signed
 
-from .conftest import DEAL, DEAL_URL, INSTANCE, QUERY, Build, LoadFixture, Renewable
+from ..conftest import LoadFixture
+from .conftest import DEAL, DEAL_URL, INSTANCE, QUERY, Build
 
 NEXT = f"{INSTANCE}/services/data/v68.0/query/0r8xx0000000001AAA"
 
@@ -439,7 +441,7 @@ class TestAddress:
             trusted(address, login_url)
 
     def test_nothing_is_sent_to_an_address_in_the_clear(
-        self, crm: Build, salesforce: responses.RequestsMock, authorizer: Renewable
+        self, crm: Build, salesforce: responses.RequestsMock, authorizer: Signed
     ) -> None:
         authorizer.instance_url = "http://acme.my.salesforce.com"
 

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import responses
 
-from .conftest import DATA, QUERY, Build, LoadFixture, Renewable
+from tests.fakes import Signed
+
+from ..conftest import LoadFixture
+from .conftest import DATA, QUERY, Build
 
 DESCRIBE = f"{DATA}/sobjects/Opportunity/describe"
 DESCRIBE_PRODUCT = f"{DATA}/sobjects/Product2/describe"
@@ -112,7 +115,7 @@ def test_every_failure_becomes_a_line(
 
 
 def test_where_the_sign_in_fails_there_is_one_line(
-    crm: Build, salesforce: responses.RequestsMock, authorizer: Renewable
+    crm: Build, salesforce: responses.RequestsMock, authorizer: Signed
 ) -> None:
     authorizer.instance_url = "http://acme.my.salesforce.com"
 

@@ -10,8 +10,10 @@ import requests
 import responses
 
 from crmsync import errors
+from tests.fakes import Signed
 
-from .conftest import DEAL, DEAL_URL, QUERY, Build, LoadFixture, Renewable
+from ..conftest import LoadFixture
+from .conftest import DEAL, DEAL_URL, QUERY, Build
 
 SECRET_WORDS = "Ann Payer ap@obrien.test 001xx000003DGb2"
 
@@ -118,7 +120,7 @@ def test_the_wait_for_a_limit_depends_on_the_quota_and_never_on_a_text(
 
 
 def test_an_ended_session_is_renewed_once_and_the_call_repeated(
-    crm: Build, salesforce: responses.RequestsMock, authorizer: Renewable
+    crm: Build, salesforce: responses.RequestsMock, authorizer: Signed
 ) -> None:
     salesforce.patch(DEAL_URL, status=401, body=body("INVALID_SESSION_ID"))
     salesforce.patch(DEAL_URL, status=204)

@@ -16,7 +16,8 @@ from crmsync.connectors.salesforce.ids import full_id
 from crmsync.connectors.salesforce.soql import quote
 from crmsync.errors import RecordNotFoundError
 
-from .conftest import DEAL, QUERY, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import DEAL, QUERY, Build
 
 _ESCAPED = {"\\": "\\", "'": "'", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

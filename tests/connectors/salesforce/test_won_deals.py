@@ -22,7 +22,8 @@ from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.money import Money
 from crmsync.errors import PermanentError, UnexpectedAnswerError
 
-from .conftest import DEAL, FIXTURES, QUERY, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import DEAL, FIXTURES, QUERY, Build
 
 SINCE = datetime(2026, 11, 20, 9, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 20, 10, tzinfo=UTC)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,34 +14,16 @@ from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import ZohoBooks
 from crmsync.domain.customers import Address, Customer
 from crmsync.settings import Behaviour, Secret, Settings, ZohoBooksSettings
+from tests.fakes import Signed
 
+from .. import conftest
 from . import specs
 
 API = "https://www.zohoapis.test/books/v3"
 NOW = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "zoho_books"
+FIXTURES = conftest.FIXTURES / "zoho_books"
 
-LoadFixture = Callable[[str], Any]
 Build = Callable[..., ZohoBooks]
-
-
-class Renewable:
-    """An authorizer whose token can be renewed without end."""
-
-    def __init__(self) -> None:
-        self.renewals = 0
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Authorization": f"Zoho-oauthtoken token-{self.renewals}"}
-
-    def renew(self, stale: Mapping[str, str]) -> bool:
-        self.renewals += 1
-        return True
-
-
-@pytest.fixture
-def fixture() -> LoadFixture:
-    return lambda name: json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 @pytest.fixture
@@ -56,8 +36,8 @@ def zoho() -> Iterator[responses.RequestsMock]:
 
 
 @pytest.fixture
-def authorizer() -> Renewable:
-    return Renewable()
+def authorizer() -> Signed:
+    return Signed(scheme="Zoho-oauthtoken")
 
 
 @pytest.fixture
@@ -82,7 +62,7 @@ def behaviour() -> Behaviour:
 
 
 @pytest.fixture
-def books(authorizer: Renewable, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[Build]:
+def books(authorizer: Signed, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[Build]:
     """Builds the connector, with other settings where a test names them."""
     session = new_session()
 

@@ -13,7 +13,8 @@ from responses import matchers
 from crmsync.domain.customers import Address, Customer, CustomerMatch
 from crmsync.errors import AmbiguousMatchError, MappingError, RejectedError, UnexpectedAnswerError
 
-from .conftest import API, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import API, Build
 
 REFERENCE = "001XX000003DGB2AAA"
 EMPTY = {"code": 0, "message": "success", "contacts": [], "page_context": {"has_more_page": False}}

@@ -9,9 +9,10 @@ import requests
 import responses
 
 from crmsync import errors
+from tests.fakes import Signed
 
 from .builders import invoice_request, line
-from .conftest import API, Build, Renewable
+from .conftest import API, Build
 
 TEXT = "Raw text of Ann Lee, token 1000.aaaa.bbbb"
 
@@ -152,7 +153,7 @@ def test_redirect_is_no_success_whatever_it_says(zoho: responses.RequestsMock, b
 
 @pytest.mark.parametrize("code", [14, 57])
 def test_dead_token_is_renewed_once(
-    zoho: responses.RequestsMock, books: Build, authorizer: Renewable, fixture: Any, code: int
+    zoho: responses.RequestsMock, books: Build, authorizer: Signed, fixture: Any, code: int
 ) -> None:
     zoho.get(f"{API}/invoices/46", status=401, **body(code))
     zoho.get(f"{API}/invoices/46", json=fixture("invoice__mailed"))
@@ -165,7 +166,7 @@ def test_dead_token_is_renewed_once(
 
 
 def test_missing_permission_costs_one_renewal_and_says_what_to_do(
-    zoho: responses.RequestsMock, books: Build, authorizer: Renewable
+    zoho: responses.RequestsMock, books: Build, authorizer: Signed
 ) -> None:
     zoho.get(f"{API}/invoices/46", status=401, **body(57))
 

@@ -14,8 +14,9 @@ from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
 from crmsync.errors import MappingError, RejectedError, UnexpectedAnswerError, VendorUnavailableError
 
+from ..conftest import LoadFixture
 from .builders import CUSTOMER_KEY, REFERENCE, invoice_request, line
-from .conftest import API, Build, LoadFixture
+from .conftest import API, Build
 
 DRAFT = Document(
     "460000000039129", "INV-00012", Money(Decimal("47020.10"), "USD"), Money(Decimal("55953.92"), "USD"), False, False

@@ -18,7 +18,8 @@ from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
 from crmsync.errors import RecordNotFoundError, RejectedError, UnexpectedAnswerError, VendorUnavailableError
 
-from .conftest import API, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import API, Build
 
 PAYMENT = "460000000042059"
 INVOICE = "460000000039129"

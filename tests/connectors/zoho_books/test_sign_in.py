@@ -15,7 +15,8 @@ from crmsync.connectors.zoho_books import ZohoBooks, connect
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
-from .conftest import API, Build, LoadFixture
+from ..conftest import LoadFixture
+from .conftest import API, Build
 
 TOKEN = "https://accounts.zoho.test/oauth/v2/token"
 NO_ROWS = {"code": 0, "message": "success", "page_context": {"has_more_page": False}}
