@@ -171,9 +171,9 @@ def eviction_of(info: Mapping[str, Any]) -> Finding:
 
 
 def _systems(services: Services) -> Iterator[Finding]:
-    from crmsync.connectors.registry import connections
+    from crmsync.connectors.registry import VENDORS
 
-    for connection in connections():
+    for connection in VENDORS:
         try:
             system, checks = services.connector(connection).system, services.examine(connection)
         except CrmsyncError as error:

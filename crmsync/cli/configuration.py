@@ -10,10 +10,9 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.options import json_option
+from crmsync.connectors.registry import VENDORS
 from crmsync.log import without_password
 from crmsync.settings import Secret, Settings
-
-VENDORS = ("salesforce", "sap", "zoho_books")
 
 
 @click.command
@@ -43,5 +42,5 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _text(name: str, value: Any) -> str:
     if value is None:
-        return "not configured" if name in VENDORS else ""
+        return "not configured" if name in {vendor.settings for vendor in VENDORS.values()} else ""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -60,26 +60,20 @@ def _settings(env: Mapping[str, str]) -> tuple[Settings | None, Mapping[str, str
         return None, error.field_errors
 
 
-# connection → its first variable, and how all of them start
-_VARIABLES = {
-    "salesforce": ("SF_CLIENT_ID", "SF_"),
-    "s4hana": ("SAP_BASE_URL", "SAP_"),
-    "zoho_books": ("ZOHO_CLIENT_ID", "ZOHO_"),
-}
-
-
 def _unconfigured(settings: Settings | None, env: Mapping[str, str]) -> dict[str, str]:
     """Systems of which the environment says nothing."""
-    from crmsync.connectors.registry import is_configured
+    from crmsync.connectors.registry import VENDORS, is_configured
 
     return {
-        variable: f"is missing: {connection} is not configured"
-        for connection, (variable, prefix) in _VARIABLES.items()
-        if not (is_configured(connection, settings) if settings else _is_mentioned(prefix, env))
+        vendor.variable: f"is missing: {connection} is not configured"
+        for connection, vendor in VENDORS.items()
+        if not (is_configured(connection, settings) if settings else _is_mentioned(vendor.variable, env))
     }
 
 
-def _is_mentioned(prefix: str, env: Mapping[str, str]) -> bool:
+def _is_mentioned(variable: str, env: Mapping[str, str]) -> bool:
+    """Whether *variable* or another of its vendor is set."""
+    prefix = f"{variable.partition('_')[0]}_"
     return any(name.startswith(prefix) and value.strip() for name, value in env.items())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.domain.accounts import Claim
@@ -17,58 +17,60 @@ if TYPE_CHECKING:  # who asks only what is configured does without requests and 
     from crmsync.connectors.redis_link import Link
     from crmsync.connectors.shared_budget import SharedBudget
 
-# connection → (package, where its settings are, the variable whose absence means that it is not configured)
-_PACKAGES: Mapping[str, tuple[str, str, str]] = {
-    "salesforce": ("crmsync.connectors.salesforce", "salesforce", "SF_CLIENT_ID"),
-    "s4hana": ("crmsync.connectors.s4hana", "sap", "SAP_BASE_URL"),
-    "zoho_books": ("crmsync.connectors.zoho_books", "zoho_books", "ZOHO_CLIENT_ID"),
+
+class Vendor(NamedTuple):
+    """Under what name a vendor's settings are, and the variable whose absence means that it is not configured."""
+
+    settings: str
+    variable: str
+
+
+VENDORS: Mapping[str, Vendor] = {
+    "salesforce": Vendor("salesforce", "SF_CLIENT_ID"),
+    "s4hana": Vendor("sap", "SAP_BASE_URL"),
+    "zoho_books": Vendor("zoho_books", "ZOHO_CLIENT_ID"),
 }
-
-
-def connections() -> tuple[str, ...]:
-    return tuple(_PACKAGES)
+"""By connection, which is also the name of the package that speaks to it."""
 
 
 def is_configured(connection: str, settings: Settings) -> bool:
-    return getattr(settings, _PACKAGES[connection][1]) is not None
+    return getattr(settings, VENDORS[connection].settings) is not None
 
 
 def connect(connection: str, settings: Settings, *, token_store: TokenStore, budget: Budget = UNLIMITED) -> Connector:
     """Raises: ConfigurationError if the environment says nothing of *connection*."""
-    package, vendor_settings = _configured(connection, settings)
-    module = import_module(package)  # only what is configured costs memory
+    vendor_settings = _settings_of(connection, settings)
+    module = _module(connection)  # only what is configured costs memory
     connector = module.connect(vendor_settings, token_store=token_store, behaviour=settings.behaviour, budget=budget)
     return cast("Connector", connector)
 
 
 def claims(settings: Settings) -> Mapping[str, Claim]:
     """What the environment says of the account of each connection that it configures."""
-    configured = [connection for connection in _PACKAGES if is_configured(connection, settings)]
-    return {connection: _claim(*_configured(connection, settings)) for connection in configured}
-
-
-def _claim(package: str, vendor_settings: Any) -> Claim:
-    claim: Claim = import_module(f"{package}.account").claim(vendor_settings)
-    return claim
+    configured = [connection for connection in VENDORS if is_configured(connection, settings)]
+    return {each: _module(each, ".account").claim(_settings_of(each, settings)) for each in configured}
 
 
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
     """The budget that all processes share through *link*. Raises: ConfigurationError as connect() does."""
     from crmsync.connectors.shared_budget import SharedBudget  # the receiver, which calls nobody, does without
 
-    package, vendor_settings = _configured(connection, settings)
     behaviour = settings.behaviour
     return SharedBudget(
-        import_module(f"{package}.quota").quota(vendor_settings),
+        _module(connection, ".quota").quota(_settings_of(connection, settings)),
         link,
         reserve_percent=behaviour.reserve_percent,
         call_seconds=behaviour.call_seconds,
     )
 
 
-def _configured(connection: str, settings: Settings) -> tuple[str, Any]:
-    package, attribute, variable = _PACKAGES[connection]
-    vendor_settings: Any = getattr(settings, attribute)
-    if vendor_settings is None:
-        raise ConfigurationError(f"{connection} is not configured.", field_errors={variable: "is missing"})
-    return package, vendor_settings
+def _module(connection: str, name: str = "") -> Any:
+    return import_module(f"crmsync.connectors.{connection}{name}")
+
+
+def _settings_of(connection: str, settings: Settings) -> Any:
+    vendor = VENDORS[connection]
+    found = getattr(settings, vendor.settings)
+    if found is None:
+        raise ConfigurationError(f"{connection} is not configured.", field_errors={vendor.variable: "is missing"})
+    return found

@@ -65,7 +65,7 @@ def check_all(services: Services) -> dict[str, Check]:
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
-        **{name: _system(name, settings) for name in registry.connections()},
+        **{name: _system(name, settings) for name in registry.VENDORS},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 
