@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.ledger import Ledger
 from crmsync.sandbox.numbers import decimal_of
-from crmsync.sandbox.zoho.errors import ZohoError, invalid
+from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import CustomFields, Doc
 from crmsync.sandbox.zoho.profile import ZohoProfile
 
@@ -75,6 +75,37 @@ class Books:
         tax = {"tax_id": self.new_id(), "tax_name": name, "tax_percentage": percentage}
         self.taxes.append(tax)
         return tax
+
+
+class Module:
+    """The documents of one kind, and what is alike for all kinds."""
+
+    kind: ClassVar[str]
+    key: ClassVar[str]  # the field that holds a document's id
+    noun: ClassVar[str]  # in refusals
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self.docs = books.docs[self.kind]
+        self.fields = books.fields[self.kind]
+
+    def get(self, key: str) -> Doc:
+        if key not in self.docs:
+            raise missing(self.noun)
+        return self.docs[key]
+
+    def others(self, doc: Doc) -> list[Doc]:
+        """All but this one, which may not have its id yet."""
+        return [one for one in self.docs.values() if one[self.key] != doc.get(self.key)]
+
+    def fill_custom(self, doc: Doc, body: Doc, custom: dict[str, str]) -> None:
+        """Raises ZohoError where a field that prevents duplicates would hold one."""
+        doc["_custom"] |= self.fields.read(body.get("custom_fields", [])) | custom
+        self.fields.check_unique(doc["_custom"], self.others(doc))
+
+    def show(self, doc: Doc) -> Doc:
+        """The document as GET shows it."""
+        return {name: value for name, value in doc.items() if not name.startswith("_")}
 
 
 def stamp(moment: datetime) -> str:

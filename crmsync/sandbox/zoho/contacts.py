@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from crmsync.sandbox.zoho.books import SYMBOLS, Books, first, text
+from crmsync.sandbox.zoho.books import SYMBOLS, Books, Module, first, text
 from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.lists import Listing
@@ -28,13 +28,13 @@ ROW = (
 )
 
 
-class Contacts:
+class Contacts(Module):
     """The contacts of one organisation."""
 
+    kind, key, noun = "contacts", "contact_id", "Contact"
+
     def __init__(self, books: Books) -> None:
-        self._books = books
-        self.docs = books.docs["contacts"]
-        self.fields = books.fields["contacts"]
+        super().__init__(books)
         self.listing = Listing(
             "contacts",
             lambda doc: {name: doc[name] for name in ROW} | self.fields.flat(doc["_custom"]),
@@ -49,11 +49,6 @@ class Contacts:
                 "Status.Crm": lambda doc: bool(doc["zcrm_account_id"]),
             },
         )  # fmt: skip
-
-    def get(self, contact_id: str) -> Doc:
-        if contact_id not in self.docs:
-            raise missing("Contact")
-        return self.docs[contact_id]
 
     def create(self, body: Doc, custom: dict[str, str] | None = None) -> Doc:
         """Add a contact. Raises ZohoError 3062 where the name is taken."""
@@ -93,8 +88,7 @@ class Contacts:
             doc[name] = _address(body[name]) if name in body else doc[name]
         if "contact_persons" in body:
             doc["persons"] = self._persons(body["contact_persons"])
-        doc["_custom"] |= self.fields.read(body.get("custom_fields", [])) | custom
-        self.fields.check_unique(doc["_custom"], (one for one in self.docs.values() if not _same(one, doc)))
+        self.fill_custom(doc, body, custom)
         _show_primary(doc)
 
     def _fill_terms(self, doc: Doc, body: Doc) -> None:
@@ -110,7 +104,7 @@ class Contacts:
             doc["tax_id"] = self._books.tax(body["tax_id"])["tax_id"]
 
     def _free_name(self, doc: Doc, name: str) -> str:
-        if any(one["contact_name"].lower() == name.lower() and not _same(one, doc) for one in self.docs.values()):
+        if any(one["contact_name"].lower() == name.lower() for one in self.others(doc)):
             message = f'The customer "{name}" already exists. Please specify a different name.'
             raise ZohoError(3062, message)
         return name
@@ -185,16 +179,11 @@ class Contacts:
         return next((str(doc["_custom"][name]) for name in self.fields.unique if doc["_custom"].get(name)), None)
 
     def show(self, doc: Doc) -> Doc:
-        """The contact as GET shows it."""
         primary = first(doc["persons"], lambda one: one["is_primary_contact"])
-        shown = {name: value for name, value in doc.items() if not name.startswith("_") and name != "persons"}
-        shown |= {"contact_persons": doc["persons"], "custom_fields": self.fields.show(doc["_custom"])}
+        shown = super().show(doc)
+        shown |= {"contact_persons": shown.pop("persons"), "custom_fields": self.fields.show(doc["_custom"])}
         shown |= {"primary_contact_id": primary["contact_person_id"] if primary else "", "is_taxable": True}
         return shown | {"currency_symbol": SYMBOLS.get(doc["currency_code"], doc["currency_code"])}
-
-
-def _same(one: Doc, other: Doc) -> bool:
-    return one.get("contact_id") == other.get("contact_id")
 
 
 def _show_primary(doc: Doc) -> None:

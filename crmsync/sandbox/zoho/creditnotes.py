@@ -3,21 +3,23 @@
 from decimal import Decimal
 from itertools import count
 
-from crmsync.sandbox.zoho.books import Books, day, number, text
+from crmsync.sandbox.zoho.books import Books, Module, day, number, text
 from crmsync.sandbox.zoho.contacts import Contacts
-from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
+from crmsync.sandbox.zoho.errors import ZohoError, invalid
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.invoices import Invoices
 from crmsync.sandbox.zoho.lines import Lines
 from crmsync.sandbox.zoho.lists import Listing
 
 
-class CreditNotes:
+class CreditNotes(Module):
     """The credit notes of one organisation."""
 
+    kind, key, noun = "creditnotes", "creditnote_id", "Credit note"
+
     def __init__(self, books: Books, contacts: Contacts, invoices: Invoices, lines: Lines) -> None:
-        self._books, self._contacts, self._invoices, self._lines = books, contacts, invoices, lines
-        self.docs = books.docs["creditnotes"]
+        super().__init__(books)
+        self._contacts, self._invoices, self._lines = contacts, invoices, lines
         self._numbers = count(1)
         self.listing = Listing(
             "creditnotes",
@@ -28,11 +30,6 @@ class CreditNotes:
             search=("creditnote_number", "reference_number", "customer_name"),
             sorts=("created_time", "customer_name", "creditnote_number", "total", "balance", "date"),
         )
-
-    def get(self, creditnote_id: str) -> Doc:
-        if creditnote_id not in self.docs:
-            raise missing("Credit note")
-        return self.docs[creditnote_id]
 
     def create(self, body: Doc) -> Doc:
         contact = self._contacts.get(str(body.get("customer_id", "")))
@@ -71,6 +68,3 @@ class CreditNotes:
             self._books.touch(invoice)
         doc["balance"] -= total
         doc["status"] = "open" if doc["balance"] else "closed"
-
-    def show(self, doc: Doc) -> Doc:
-        return {name: value for name, value in doc.items() if not name.startswith("_")}

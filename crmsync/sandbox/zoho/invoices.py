@@ -9,9 +9,9 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from crmsync.sandbox.zoho.books import Books, day, number, text
+from crmsync.sandbox.zoho.books import Books, Module, day, number, text
 from crmsync.sandbox.zoho.contacts import EMAIL, Contacts
-from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
+from crmsync.sandbox.zoho.errors import ZohoError, invalid
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.lines import Lines
 from crmsync.sandbox.zoho.lists import Listing
@@ -25,15 +25,14 @@ ROW = (
 LONGEST_TERMS = 9999  # days; what is less than none stands for the end of a month
 
 
-class Invoices:
+class Invoices(Module):
     """The invoices of one organisation."""
 
+    kind, key, noun = "invoices", "invoice_id", "Invoice"
+
     def __init__(self, books: Books, contacts: Contacts, lines: Lines) -> None:
-        self._books = books
-        self._contacts = contacts
-        self._lines = lines
-        self.docs = books.docs["invoices"]
-        self.fields = books.fields["invoices"]
+        super().__init__(books)
+        self._contacts, self._lines = contacts, lines
         self._numbers = count(1)
         self.listing = Listing(
             "invoices",
@@ -53,11 +52,6 @@ class Invoices:
                 "Status.Unpaid": lambda doc: self.status(doc) in ("sent", "overdue", "partially_paid"),
             },
         )
-
-    def get(self, invoice_id: str) -> Doc:
-        if invoice_id not in self.docs:
-            raise missing("Invoice")
-        return self.docs[invoice_id]
 
     def create(self, body: Doc, query: dict[str, str], custom: dict[str, str] | None = None) -> Doc:
         """Add an invoice; with `send=true` it is mailed at once. Two equal reference numbers are no error."""
@@ -105,9 +99,7 @@ class Invoices:
         self._fill_dates(doc, body, contact)
         self._fill_money(doc, body, contact)
         doc["_persons"] = self._persons(contact, body.get("contact_persons", doc.get("_persons", [])))
-        doc["_custom"] |= self.fields.read(body.get("custom_fields", [])) | custom
-        others = (one for one in self.docs.values() if one["invoice_id"] != doc.get("invoice_id"))
-        self.fields.check_unique(doc["_custom"], others)
+        self.fill_custom(doc, body, custom)
 
     def _fill_dates(self, doc: Doc, body: Doc, contact: Doc) -> None:
         doc["date"] = day(body, "date", date.fromisoformat(doc.get("date", self._books.today().isoformat())))
@@ -228,8 +220,8 @@ class Invoices:
         return shown | {"custom_fields": self.fields.show(doc["_custom"])} | self.fields.flat(doc["_custom"])
 
     def show(self, doc: Doc) -> Doc:
-        """The invoice as GET shows it."""
-        shown = {name: value for name, value in doc.items() if not name.startswith("_") and name != "created_date"}
+        shown = super().show(doc)
+        del shown["created_date"]
         contact = self._contacts.docs.get(doc["customer_id"], {})
         shown |= {"status": self.status(doc), "custom_fields": self.fields.show(doc["_custom"])}
         shown |= {"billing_address": contact.get("billing_address", {}), "contact_persons": doc["_persons"]}

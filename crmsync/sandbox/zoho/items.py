@@ -2,21 +2,21 @@
 
 from decimal import Decimal
 
-from crmsync.sandbox.zoho.books import Books, number, text
-from crmsync.sandbox.zoho.errors import ZohoError, missing
+from crmsync.sandbox.zoho.books import Books, Module, number, text
+from crmsync.sandbox.zoho.errors import ZohoError
 from crmsync.sandbox.zoho.fields import Doc
 from crmsync.sandbox.zoho.lists import Listing
 
 TEXTS = {"name": 100, "sku": 100, "unit": 100, "description": 2000, "product_type": 20}
 
 
-class Items:
+class Items(Module):
     """The items of one organisation."""
 
+    kind, key, noun = "items", "item_id", "Item"
+
     def __init__(self, books: Books) -> None:
-        self._books = books
-        self.docs = books.docs["items"]
-        self.fields = books.fields["items"]
+        super().__init__(books)
         self.listing = Listing(
             "items",
             lambda doc: self.show(doc) | self.fields.flat(doc["_custom"]),
@@ -29,11 +29,6 @@ class Items:
                 "Status.Inactive": lambda doc: doc["status"] == "inactive",
             },
         )
-
-    def get(self, item_id: str) -> Doc:
-        if item_id not in self.docs:
-            raise missing("Item")
-        return self.docs[item_id]
 
     def create(self, body: Doc, custom: dict[str, str] | None = None) -> Doc:
         base: Doc = {"_custom": {}, "status": "active", "tax_id": ""}
@@ -61,13 +56,9 @@ class Items:
         doc |= {"tax_id": tax.get("tax_id", doc["tax_id"]), "tax_name": tax.get("tax_name", "")}
         doc["tax_percentage"] = str(tax.get("tax_percentage", Decimal(0)))
         for name, code in (("name", 1001), ("sku", 1005)):
-            if doc[name] and any(one[name].lower() == doc[name].lower() for one in self._others(doc)):
+            if doc[name] and any(one[name].lower() == doc[name].lower() for one in self.others(doc)):
                 raise ZohoError(code, f'The {name} "{doc[name]}" already exists.')
-        doc["_custom"] |= self.fields.read(body.get("custom_fields", [])) | custom
-        self.fields.check_unique(doc["_custom"], self._others(doc))
-
-    def _others(self, doc: Doc) -> list[Doc]:
-        return [one for one in self.docs.values() if one["item_id"] != doc.get("item_id")]
+        self.fill_custom(doc, body, custom)
 
     def delete(self, doc: Doc) -> None:
         invoices = self._books.docs["invoices"].values()
@@ -80,5 +71,4 @@ class Items:
         self._books.touch(doc)
 
     def show(self, doc: Doc) -> Doc:
-        shown = {name: value for name, value in doc.items() if not name.startswith("_")}
-        return {**shown, "tax_type": "tax", "custom_fields": self.fields.show(doc["_custom"])}
+        return {**super().show(doc), "tax_type": "tax", "custom_fields": self.fields.show(doc["_custom"])}

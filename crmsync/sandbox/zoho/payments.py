@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from crmsync.sandbox.zoho.books import SYMBOLS, Books, day, number, rounded, text
+from crmsync.sandbox.zoho.books import SYMBOLS, Books, Module, day, number, rounded, text
 from crmsync.sandbox.zoho.contacts import Contacts
 from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import Doc
@@ -24,15 +24,14 @@ ROW = (
 )
 
 
-class Payments:
+class Payments(Module):
     """The customer payments of one organisation."""
 
+    kind, key, noun = "customerpayments", "payment_id", "Payment"
+
     def __init__(self, books: Books, contacts: Contacts, invoices: Invoices) -> None:
-        self._books = books
-        self._contacts = contacts
-        self._invoices = invoices
-        self.docs = books.docs["customerpayments"]
-        self.fields = books.fields["customerpayments"]
+        super().__init__(books)
+        self._contacts, self._invoices = contacts, invoices
         self._numbers = count(1)
         self.listing = Listing(
             "customerpayments",
@@ -43,11 +42,6 @@ class Payments:
             sorts=("created_time", "date", "amount", "customer_name", "last_modified_time", "reference_number"),
             statuses={f"PaymentMode.{mode.title()}": _has_mode(mode) for mode in MODES} | {"PaymentMode.All": bool},
         )
-
-    def get(self, payment_id: str) -> Doc:
-        if payment_id not in self.docs:
-            raise missing("Payment")
-        return self.docs[payment_id]
 
     def create(self, body: Doc, custom: dict[str, str] | None = None) -> Doc:
         contact = self._contacts.get(str(body.get("customer_id", "")))
@@ -82,9 +76,7 @@ class Payments:
             doc["_applied"], doc["_withheld"] = self._applied(doc, body["invoices"])
         if sum(doc["_applied"].values(), doc["amount_refunded"]) > doc["amount"]:
             raise ZohoError(24016, "The amount applied is more than the payment.")
-        doc["_custom"] |= self.fields.read(body.get("custom_fields", [])) | custom
-        others = (one for one in self.docs.values() if one["payment_id"] != doc.get("payment_id"))
-        self.fields.check_unique(doc["_custom"], others)
+        self.fill_custom(doc, body, custom)
 
     def _applied(self, doc: Doc, entries: Any) -> tuple[Parts, Parts]:
         """Invoice id → amount, and the same for what the customer withheld as tax.
@@ -224,7 +216,7 @@ class Payments:
 
     def show(self, doc: Doc) -> Doc:
         """The payment as GET and the webhook show it."""
-        shown = {name: value for name, value in doc.items() if not name.startswith("_")}
+        shown = super().show(doc)
         shown |= {"invoices": [self._part(doc, *one) for one in doc["_applied"].items()], "status": "paid"}
         shown["unused_amount"] = self.unused(doc)
         shown["currency_symbol"] = SYMBOLS.get(doc["currency_code"], "")
