@@ -188,6 +188,13 @@ CURES = {
     "LIMIT_EXCEEDED": ("limit", "administrator"),
     "TXN_SECURITY_NO_ACCESS": ("policy", "exempt the integration user from the policy"),
     "ENTITY_IS_LOCKED": ("approval process", ""),
+    "REQUIRED_FIELD_MISSING": ("A field of the record is required", "it then shows the field"),
+    "STRING_TOO_LONG": ("too long", "it then shows the field"),
+    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": ("picklist", "it then shows the field"),
+    "INVALID_EMAIL_ADDRESS": ("no e-mail address", "it then shows the field"),
+    "NUMBER_OUTSIDE_VALID_RANGE": ("valid range", "it then shows the field"),
+    "DUPLICATE_VALUE": ("must be unique", "it then shows the field"),
+    "INVALID_FIELD_FOR_INSERT_UPDATE": ("can't be written", "edit access"),
 }
 
 

@@ -86,7 +86,29 @@ _POLICY = Failure(
     advice="Ask the administrator to exempt the integration user from the policy, then replay.",
 )
 
+PROBLEMS: Mapping[str, str] = {
+    "REQUIRED_FIELD_MISSING": "is required",
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": "is refused by a validation rule of the organization",
+    "FIELD_FILTER_VALIDATION_EXCEPTION": "is refused by a lookup filter of the organization",
+    "STRING_TOO_LONG": "is too long",
+    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": "is not among the values of its picklist",
+    "INVALID_EMAIL_ADDRESS": "is no e-mail address",
+    "NUMBER_OUTSIDE_VALID_RANGE": "is outside of the valid range",
+    "INVALID_FIELD_FOR_INSERT_UPDATE": "can't be written: it is calculated, or the user may only read it",
+    "DUPLICATE_VALUE": "must be unique, and another record has this value",
+}
+_SHOWS = "Open the deal in Salesforce and save it: it then shows the field, or correct the automation that writes it."
+_WRITABLE = "Give the integration user edit access to the fields that crmsync writes; `crmsync doctor` tells which."
+# Where Salesforce does not name the field, as inside an automation.
+_OF_A_FIELD = {
+    code: _refused(
+        f"A field of the record {problem}.", _WRITABLE if code == "INVALID_FIELD_FOR_INSERT_UPDATE" else _SHOWS
+    )
+    for code, problem in PROBLEMS.items()
+}
+
 TABLE: Mapping[str, Failure] = {
+    **_OF_A_FIELD,
     # whose session it is, and whether the organization lets anybody in
     "INVALID_SESSION_ID": _account(
         "Salesforce refused the call, also with a new token.",
@@ -191,18 +213,6 @@ TABLE: Mapping[str, Failure] = {
     "INVALID_ARGUMENT": MISUNDERSTOOD,
 }
 
-PROBLEMS: Mapping[str, str] = {
-    "REQUIRED_FIELD_MISSING": "is required",
-    "FIELD_CUSTOM_VALIDATION_EXCEPTION": "is refused by a validation rule of the organization",
-    "FIELD_FILTER_VALIDATION_EXCEPTION": "is refused by a lookup filter of the organization",
-    "STRING_TOO_LONG": "is too long",
-    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": "is not among the values of its picklist",
-    "INVALID_EMAIL_ADDRESS": "is no e-mail address",
-    "NUMBER_OUTSIDE_VALID_RANGE": "is outside of the valid range",
-    "INVALID_FIELD_FOR_INSERT_UPDATE": "can't be written: it is calculated, or the user may only read it",
-    "DUPLICATE_VALUE": "must be unique, and another record has this value",
-}
-
 # Codes that only say where it happened: another code, the cause, may stand in their text.
 WRAPPERS = frozenset(
     {
@@ -248,7 +258,7 @@ def cause(code: str, text: str) -> str:
     >>> cause("STRING_TOO_LONG", "UNABLE_TO_LOCK_ROW is too long")
     'STRING_TOO_LONG'
     """
-    if code not in WRAPPERS and code != RULE and (code in TABLE or code in PROBLEMS):
+    if code not in WRAPPERS and code != RULE and code in TABLE:
         return code
     if _LOCK_SENTENCE.search(text):
         return LOCK
@@ -272,5 +282,5 @@ def weight(code: str) -> int:
 def _explains(inner: str, outer: str) -> bool:
     if passes(inner) or inner in _OF_THE_ORGANIZATION:
         return True
-    is_refusal = inner in PROBLEMS or TABLE.get(inner, Failure()).error is errors.RejectedError
+    is_refusal = TABLE.get(inner, Failure()).error is errors.RejectedError
     return outer != RULE and is_refusal and (inner not in WRAPPERS or inner == _RELATED_CODE)

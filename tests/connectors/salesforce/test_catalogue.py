@@ -164,12 +164,15 @@ class TestWriteLevels:
     ("errors", "reason"),
     [
         ([{"statusCode": "STRING_TOO_LONG", "fields": ["A__c", "B__c"]}], "STRING_TOO_LONG: A__c is too long; B__c is"),
-        ([{"statusCode": "REQUIRED_FIELD_MISSING"}], "REQUIRED_FIELD_MISSING: The record is required."),
+        ([{"statusCode": "REQUIRED_FIELD_MISSING"}], "REQUIRED_FIELD_MISSING: A field of the record is required."),
         ([{"statusCode": "NEW_CODE", "message": "Ann"}], "NEW_CODE: The record is refused."),
         ([{"statusCode": "INVALID_FIELD", "message": "Ann"}], "INVALID_FIELD: Salesforce lacks a field"),
         ([{"statusCode": "Ann Payer"}], "The record is refused."),
         ([{"errorCode": "STRING_TOO_LONG"}], "The record is refused."),
-        ([{"statusCode": "STRING_TOO_LONG", "fields": ["Ann Payer"]}], "STRING_TOO_LONG: The record is too long."),
+        (
+            [{"statusCode": "STRING_TOO_LONG", "fields": ["Ann Payer"]}],
+            "STRING_TOO_LONG: A field of the record is too long.",
+        ),
         ([], "The record is refused."),
         (None, "The record is refused."),
         ("STRING_TOO_LONG", "The record is refused."),
