@@ -7,7 +7,8 @@
                                        :pause           until when the vendor has told us to keep still
 
 Without Redis nothing is refused but what this process alone has too much under way: the vendor's own limits remain.
-Windows are counted by the clocks of the hosts, which are expected to agree within a second or so.
+Windows are counted by the clocks of the hosts, which are expected to agree within a second or so. What lies further
+ahead was written by a clock that was wrong, and does not count.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from crmsync.connectors.slots import Slots
 PREFIX = "crmsync"
 USAGE_BELIEVED_SECONDS = 900  # an older count says little about a moving window
 ANNOUNCEMENT_KEPT_SECONDS = 3600
+CLOCKS_AGREE_SECONDS = 60.0  # whatever is further ahead was written by a wrong clock
 BOARD_SECONDS = 1.0  # how old the copy of what the others have learned may be
 WRITE_SECONDS = 1.0  # a usage changes with every call, and is written no more often than this
 REWRITE_SECONDS = 600.0  # an announcement that stays the same
@@ -123,7 +125,7 @@ class SharedBudget(Unlimited):
     # -- what the vendor has told
 
     def _raise_if_told_so(self, operation: str, board: Board, *, in_background: bool) -> None:
-        pause = board.pause_until - self._now()
+        pause = self._pause_left(board)
         if pause > 0:
             raise words.told_to_wait(self.quota, operation, min(pause, words.LONGEST_PAUSE_SECONDS))
         if board.usage is None:
@@ -131,6 +133,10 @@ class SharedBudget(Unlimited):
         used, limit = board.usage
         if used >= allowance(limit, self._percent, in_background=in_background):
             raise words.over_usage(self.quota, operation, used, limit, in_background=in_background)
+
+    def _pause_left(self, board: Board) -> float:
+        left = board.pause_until - self._now()
+        return left if 0 < left <= words.LONGEST_PAUSE_SECONDS + CLOCKS_AGREE_SECONDS else 0.0
 
     def _learned(self) -> Board:
         """Read at most once a second: nearly every call costs nothing here."""
@@ -176,20 +182,27 @@ class SharedBudget(Unlimited):
         """One more call in the window. Raises: RateLimitedError if it has no room."""
         allowed = allowance(window.limit, self._percent, in_background=in_background)
         try:
-            if self._link.ask(lambda client: self._add(client, window, allowed)):
-                return
-            wait = self._link.ask(lambda client: self._seconds_until_room(client, window, allowed))
+            wait = self._link.ask(lambda client: self._add(client, window, allowed))
         except NoRedisError:
             return
-        raise words.over_window(self.quota, operation, window, allowed=allowed, wait_seconds=wait)
+        if wait is not None:
+            raise words.over_window(self.quota, operation, window, allowed=allowed, wait_seconds=wait)
 
-    def _add(self, client: Redis, window: Window, allowed: int) -> bool:
-        """By the storage, not the limiter: that one has a key for each limit, and here two limits share a count.
+    def _add(self, client: Redis, window: Window, allowed: int) -> float | None:
+        """Count a call. Returns how long to wait where there is no room.
 
+        By the storage, not the limiter: that one has a key for each limit, and here two limits share a count.
         Adding under the lower limit drops only what the window has left behind: it succeeds when whatever stands
         beyond that limit is too old to count.
         """
-        return self._storage(client).acquire_entry(f"{self._key}:{window.name}", allowed, window.seconds)
+        key, storage = f"{self._key}:{window.name}", self._storage(client)
+        if storage.acquire_entry(key, allowed, window.seconds):
+            return None
+        wait = self._seconds_until_room(client, window, allowed)
+        if wait <= window.seconds + CLOCKS_AGREE_SECONDS:
+            return wait
+        storage.clear(key)  # calls that a wrong clock counted ahead would hold up all others until then
+        return None if storage.acquire_entry(key, allowed, window.seconds) else wait
 
     def _seconds_until_room(self, client: Redis, window: Window, allowed: int) -> float:
         """Until the oldest of the latest *allowed* calls leaves the window."""
@@ -211,7 +224,7 @@ class SharedBudget(Unlimited):
 
     def pause_left_seconds(self) -> float:
         """How long the vendor has told us to keep still. Raises: NoRedisError."""
-        return max(0.0, self._read_board().pause_until - self._now())
+        return self._pause_left(self._read_board())
 
     def _window_state(self, window: Window, board: Board) -> State:
         oldest, used = self._link.ask(

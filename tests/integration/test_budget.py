@@ -122,6 +122,25 @@ def test_the_minute_moves(process: MakeBudget, redis: Redis) -> None:
     use(budget, 10)
 
 
+@pytest.mark.parametrize("ahead_seconds", [3600, 365 * 86_400], ids=["an hour", "a year"])
+@pytest.mark.parametrize("window", ["minute", "day"])
+def test_O15__calls_that_a_wrong_clock_counted_hold_up_nobody_when_it_is_right(
+    process: MakeBudget, redis: Redis, window: str, ahead_seconds: float
+) -> None:
+    """Redis may have had the same clock, so that neither the calls nor their keys end before that time."""
+    in_the_past(redis, window, 4, seconds=5)
+    in_the_past(redis, window, 8, seconds=-ahead_seconds)
+    redis.set("crmsync:zoho_books:10001:pause", time.time() + ahead_seconds + 60)
+    budget = process(**{f"per_{window}": 10})
+
+    with background():
+        use(budget)
+    use(budget, 9)
+
+    assert 0 < (refusal(budget).retry_after_seconds or 0) <= 86_400
+    assert budget.pause_left_seconds() == 0
+
+
 def test_background_work_leaves_the_reserve_to_orders_and_payments(process: MakeBudget) -> None:
     budget = process(per_minute=10)
 
