@@ -64,8 +64,8 @@ def database(url: str, home: Path) -> Database:
     return PostgresqlSchema(url)
 
 
-class SqliteFile:
-    """A file that goes with its folder."""
+class SqliteFile(Database):
+    """A file that goes with its folder; faults that it cannot have leave it as it is."""
 
     cannot: Mapping[str, str] = {
         PACKETS: "SQLite has no connection that could lose packets",
@@ -89,14 +89,6 @@ class SqliteFile:
             connection.execute("ROLLBACK")
         finally:
             connection.close()
-
-    @contextmanager
-    def packets_dropped(self) -> Iterator[None]:
-        yield
-
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        yield
 
     def close(self) -> None:
         """Nothing to do: the folder is removed."""

@@ -4,31 +4,12 @@ from collections.abc import Callable
 
 from crmsync.sandbox.http import Request
 
-OPERATIONS = (
-    "token",
-    "versions",
-    "limits",
-    "query",
-    "describe",
-    "get_deal",
-    "create_deal",
-    "update_deal",
-    "delete_deal",
-    "get_product",
-    "create_product",
-    "update_product",
-    "delete_product",
-    "get_record",
-    "create_record",
-    "update_record",
-    "delete_record",
-    "upsert_record",
-    "collections",
-    "composite",
-    "bulk",
-    "other",
-)
 SUBJECTS = {"opportunity": "deal", "product2": "product"}
+OPERATIONS = (
+    *("token", "versions", "limits", "query", "describe"),
+    *(f"{verb}_{of}" for of in (*SUBJECTS.values(), "record") for verb in ("get", "create", "update", "delete")),
+    *("upsert_record", "collections", "composite", "bulk", "other"),
+)
 
 
 def record_operation(verb: str) -> Callable[[Request, dict[str, str]], str]:
