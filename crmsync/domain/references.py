@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-def document_reference(deal_key: str) -> str:
-    """The reference of a deal's order and invoice.
+def document_reference(deal_key: str, generation: int = 1) -> str:
+    """The reference of a deal's order and invoice; a document made again after a void gets the next generation.
 
-    >>> document_reference("006xx0000012abcAAA")
-    'SF-006xx0000012abcAAA'
+    >>> document_reference("006xx0000012abcAAA"), document_reference("006xx0000012abcAAA", 2)
+    ('SF-006xx0000012abcAAA', 'SF-006xx0000012abcAAA-2')
     """
-    return f"SF-{deal_key}"
+    return f"SF-{deal_key}" if generation == 1 else f"SF-{deal_key}-{generation}"
 
 
 def customer_reference(customer_key: str) -> str:

@@ -25,6 +25,8 @@ CREDIT_REFUSED = ("B", "C")  # not passed, not passed in part; A: passed, D: rel
 
 _LENGTHS = {PURCHASE_ORDER: 35, ASSIGNMENT: 18}
 _PREFIX = "SF-"
+_SALESFORCE_ID = 18  # of which the last three only guard against a loss of case
+_CHECK_CHARACTERS = 3
 _PER_MAX = 99_999  # ConditionQuantity is a Decimal(5,0)
 
 _ORDER = OrderSchema()
@@ -56,15 +58,20 @@ def order_body(request: OrderRequest, settings: SapSettings) -> dict[str, Any]:
 def stored_reference(reference: str, field: str) -> str:
     """*reference* as it fits into *field*.
 
-    AssignmentReference has 18 characters: exactly a Salesforce id.
+    AssignmentReference has 18 characters: exactly a Salesforce id. A later generation takes the place of the
+    id's last three, which repeat what the case of the others says.
 
     >>> stored_reference("SF-006xx0000012abcAAA", "PurchaseOrderByCustomer")
     'SF-006xx0000012abcAAA'
     >>> stored_reference("SF-006xx0000012abcAAA", "AssignmentReference")
     '006xx0000012abcAAA'
+    >>> stored_reference("SF-006xx0000012abcAAA-2", "AssignmentReference")
+    '006xx0000012abc-2'
     """
     limit = _LENGTHS[field]
     stored = reference.removeprefix(_PREFIX) if field == ASSIGNMENT else reference
+    if len(stored) > limit and stored[_SALESFORCE_ID : _SALESFORCE_ID + 1] == "-":
+        stored = stored[: _SALESFORCE_ID - _CHECK_CHARACTERS] + stored[_SALESFORCE_ID:]
     if len(stored) > limit:
         raise misfit("Opportunity.Id", f"as reference has {len(stored)} characters, {field} holds {limit}")
     return stored
