@@ -23,6 +23,8 @@ TIMEOUT_SECONDS = 1.0  # for a connection, and for each answer
 _KEPT_SECONDS = 10  # a trial message that nobody took back is gone after that
 _NO_RETURN = "it did not give a message back that it had taken: is its disk or its memory full?"
 
+# One of each kind that kombu and the call budgets have.
+_KEYS = ("crm", "crm\x06\x163", "unacked", "unacked_index", "unacked_mutex", "_kombu.binding.crm", "crmsync:trial")
 _ERRORS = (OSError, ValueError, RedisError, AMQPError)
 
 Answer = TypeVar("Answer")
@@ -95,7 +97,19 @@ def _through_redis(redis: Any) -> bool:
     redis.lpush(key, text)
     with suppress(RedisError):
         redis.expire(key, _KEPT_SECONDS)
-    return cast(bool, redis.rpop(key) == text)
+    came_back = redis.rpop(key) == text
+    _use_rights(redis)
+    return cast(bool, came_back)
+
+
+def _use_rights(redis: Any) -> None:
+    """Do what workers do besides, and change nothing. Raises: NoPermissionError where an ACL forbids it to them."""
+    redis.exists(*_KEYS)
+    redis.eval("return 1", 0)
+    database = redis.connection_pool.connection_kwargs.get("db") or 0
+    with redis.pubsub(ignore_subscribe_messages=True) as mailbox:
+        mailbox.psubscribe(f"/{database}.celery.pidbox")
+        mailbox.get_message(timeout=TIMEOUT_SECONDS)
 
 
 def _through_rabbit(rabbit: Any) -> bool:

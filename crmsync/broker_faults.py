@@ -16,7 +16,10 @@ from crmsync.plain import visible
 _WORDS = 120  # of a server whose refusal we do not know
 
 # What servers say: Redis by a word, which redis-py may make into a class, RabbitMQ by a number in brackets.
-_NOT_ALLOWED = "its user may not do what crmsync needs: allow all keys, and the commands of lists, sets and channels"
+_NOT_ALLOWED = (
+    "its user may not do what crmsync needs: allow all keys and channels (~* &*), and the commands of lists, sets, "
+    "scripts and channels"
+)
 _CLUSTER = "it is part of a Redis Cluster, which crmsync can't use: name a server that stands alone"
 _STRANGER = (
     "it can't be reached: what answers there hangs up, or speaks another language. Is that the broker's port, does it "

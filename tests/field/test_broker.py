@@ -296,8 +296,11 @@ def test_O18__a_user_without_info_is_enough(home: Path, user: Callable[..., str]
         (("~*", "&*", "+@all"), "wrong", "refuses the user or the password"),
         (("~*", "&*", "+@all", "-lpush"), "right", "may not do what crmsync needs"),
         (("~other*", "&*", "+@all"), "right", "may not do what crmsync needs"),
+        (("~_kombu*", "&*", "+@all"), "right", "may not do what crmsync needs"),
+        (("~*", "resetchannels", "+@all"), "right", "may not do what crmsync needs"),
+        (("~*", "&*", "+@all", "-@scripting"), "right", "may not do what crmsync needs"),
     ],
-    ids=["wrong password", "a command is missing", "keys of others only"],
+    ids=["wrong password", "a command", "keys of others", "keys of kombu alone", "no channel", "no script"],
 )
 def test_O18__a_refusal_of_redis_is_one_sentence(
     rights: tuple[str, ...], password: str, words: str, home: Path, user: Callable[..., str]
