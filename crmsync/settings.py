@@ -223,10 +223,13 @@ def _networks(reader: Reader, name: str, default: str) -> tuple[IPv4Network | IP
 
 def _home(reader: Reader) -> Path:
     try:
-        return Path(reader.raw("CRMSYNC_HOME") or default_home(reader._env)).expanduser().absolute()
+        home = Path(reader.raw("CRMSYNC_HOME") or default_home(reader._env)).expanduser().absolute()
     except (RuntimeError, OSError):  # the latter where the current folder is gone
         reader.problems.setdefault("CRMSYNC_HOME", "must be set to a folder, because this user has no home directory")
         return Path("/nowhere")
+    if re.search("[?%]", str(home)):  # in the address of its database they mean something else
+        reader.problems.setdefault("CRMSYNC_HOME", "must hold no ? and no %: its database would lie elsewhere")
+    return home
 
 
 def _default_store(home: Path) -> str:

@@ -282,6 +282,12 @@ def test_O22__an_invisible_character_inside_a_value_is_refused(character: str) -
     assert "invisible" in found["CRMSYNC_TOWER_PASSWORD"]
 
 
+@pytest.mark.parametrize("home", ["/var/lib/a?b", "%h/state", "/var/lib/c%41d"])
+def test_O22__a_state_directory_whose_database_would_lie_elsewhere_is_refused(home: str) -> None:
+    assert "its database would lie elsewhere" in problems({"CRMSYNC_HOME": home})["CRMSYNC_HOME"]
+    assert problems({"CRMSYNC_HOME": "/var/lib/e f#g/ü/@h:1"}) == {}
+
+
 def addresses() -> list[str]:
     """Every variable that is an address of the web."""
     reader = Reader(EVERYTHING)
