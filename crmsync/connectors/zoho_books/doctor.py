@@ -61,7 +61,10 @@ def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Cal
     """
     if error.operation == _SIGN_IN:
         return ""
-    told = api_domain()
+    try:
+        told = api_domain()
+    except CrmsyncError:  # it takes a sign-in, which may be what failed
+        return ""
     is_other = _DATA_CENTRE.fullmatch(told) is not None and told != settings.api_url
     signs_in = f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)"
     if is_other:
