@@ -130,7 +130,7 @@ def test_sending_on_create_saves_a_call(tmp_path_factory: pytest.TempPathFactory
         home, "web", "worker", sandbox=big_sandbox(zoho_tax_percentage=Decimal(19)), CRMSYNC_SEND_ON_CREATE="true"
     ) as system:
         known(system, "Acme Ltd")
-        deal = deal_of(sandbox, "Acme Ltd")
+        deal = deal_of(system.sandbox, "Acme Ltd")
 
         assert calls_for(system, deal) == {
             "salesforce": {"query": 1, "update_deal": 1},
@@ -145,6 +145,7 @@ def test_deals_of_a_multi_currency_org_keep_their_currency(tmp_path_factory: pyt
     with running(
         home, "web", "worker", sandbox=big_sandbox(salesforce_multi_currency=True), CRMSYNC_DEFAULT_CURRENCY=""
     ) as system:
+        sandbox = system.sandbox
         deals = [
             deal_of(sandbox, f"{currency} Ltd", currency=currency, lines=[{"product": "CABLE-05", "unit_price": price}])
             for currency, price in (("EUR", "12.90"), ("JPY", "1290"), ("USD", "0.01"))
