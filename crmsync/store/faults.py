@@ -130,14 +130,22 @@ _BY_WORDS: Sequence[tuple[str, str, Fault]] = (
     (r"database .* does not exist|no such database", "3D000", _NO_DATABASE),
     (r"permission denied for database", "42501", _RIGHTS),
     (r"starting up|shutting down|not yet accepting|in recovery mode", "57P03", _STARTING),
+    (r"not in hot standby", "", _OPTION),
+    (r"in hot standby mode", "25006", _READ_ONLY),
     (r"read-only|read.write.*not (found|available)", "25006", _READ_ONLY),
     (r"does not support SSL", "", _NO_SSL),
     (r"certificate", "", _CERTIFICATE),
-    (r"invalid \S+ value|invalid connection option|bad value for", "", _OPTION),
+    (
+        r"invalid \S+ value|invalid connection option|bad value for|configuration parameter|definition of service"
+        r"|channel binding",
+        "",
+        _OPTION,
+    ),
     (r"resolve host|translate host|name or service not known|name resolution", "", _NO_HOST),
     (r"connection refused|no such file or directory", "08001", _NOBODY),
     (r"too many open files", "", _FILES),
     (r"timeout expired|timed out|no route|unreachable", "08006", _SILENT),
+    (r"connection (is|was) (closed|lost)|closed the connection|connection reset|broken pipe", "08006", _BROKEN),
     (r"the database file is gone", "", _GONE),
 )
 _BY_SQLITE = {
@@ -193,7 +201,7 @@ def _fault_of_postgresql(error: BaseException) -> Fault | None:
     state = error.sqlstate
     if state is None:
         known = _by_words(str(error))
-        return known[1] if known else _SILENT if isinstance(error, psycopg.OperationalError) else None
+        return known[1] if known else _OTHER if isinstance(error, psycopg.OperationalError) else None
     return _by_state(state)
 
 

@@ -679,6 +679,12 @@ def test_O12__what_a_process_lacks_is_found_at_its_start(
         ("FATAL:  the database system is starting up", "starting or stopping", "Wait"),
         ("connection timeout expired", "does not answer", "network"),
         ("session is read-only", "read-only", "primary"),
+        ("server is in hot standby mode", "read-only", "primary"),
+        ("server is not in hot standby mode", "option", "DATABASE_URL"),
+        ('FATAL:  unrecognized configuration parameter "bogus"', "option", "DATABASE_URL"),
+        ('definition of service "crm" not found', "option", "DATABASE_URL"),
+        ("server closed the connection unexpectedly", "broke", "connects again"),
+        ("FATAL:  a word that nobody foresaw", "refuses to work", "log"),
     ],
 )
 def test_O18__what_a_database_says_while_connecting_is_one_sentence_with_the_cure(
