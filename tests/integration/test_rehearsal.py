@@ -18,6 +18,11 @@ from tests.system import NO_PERIODS, System, running, until
 PERSON = {"BillingStreet": "12 Harbour Road", "BillingCity": "Springfield", "BillingCountry": "United States"}
 EMAIL = "ida.berg@example.com"
 _BY_ITSELF = ("seen.", "retention.", "store.id")
+OF_THE_DEAL = {
+    "salesforce": {"code": "FIELD_CUSTOM_VALIDATION_EXCEPTION"},
+    "sap": {"code": "V1/555", "message": "This sales document is not complete"},
+    "zoho": {"code": "15"},
+}
 SECRETS = ("bearer", "oauthtoken", "csrf", "cookie")
 
 Record = list[tuple[str, str, Any]]
@@ -72,12 +77,17 @@ def _recording(vendor: Any, seen: Record) -> Callable[..., Any]:
 
 
 def stopped(system: System, deal: Deal, vendor: str, operation: str) -> int:
-    """The dead letter of the deal, which *vendor* refused at *operation*; the fault is gone."""
-    system.sandbox.faults.add(vendor, "error", operation, status=403)
+    """The dead letter of the deal, which *vendor* refused at *operation*; the fault is gone.
+
+    A refusal of the deal: a letter about an outage would go on by itself, perhaps in the middle of a dry run.
+    """
+    system.sandbox.faults.add(vendor, "refuse", operation, **OF_THE_DEAL[vendor])
     system.close(deal.id)
     system.wait_for("stopped", deal)
     system.sandbox.faults.clear()
-    return system.letter_of(deal).id
+    letter = system.letter_of(deal)
+    assert not letter.is_passing
+    return letter.id
 
 
 def state_of(system: System) -> Any:
@@ -209,7 +219,7 @@ def test_where_an_answer_was_lost_it_looks_first_and_takes_what_is_there(
     system: System, sandbox: Sandbox, deal: Deal
 ) -> None:
     sandbox.faults.add("sap", "lost", "create_order", times=1)
-    sandbox.faults.add("sap", "error", "find_order", status=403)
+    sandbox.faults.add("sap", "refuse", "find_order", **OF_THE_DEAL["sap"])
     system.close(deal.id)
     system.wait_for("stopped", deal)
     sandbox.faults.clear()
@@ -236,7 +246,7 @@ def test_a_payment_that_could_not_be_written_shows_what_is_written(
     system.close(deal.id)
     system.wait_for("done", deal)
     _, [invoice] = system.documents(deal)
-    sandbox.faults.add("salesforce", "error", "update_deal", status=403)
+    sandbox.faults.add("salesforce", "refuse", "update_deal", **OF_THE_DEAL["salesforce"])
     sandbox.invoices.pay(invoice["number"], webhook=True)
     [letter] = until(lambda: [each for each in system.letters() if each.flow == "invoice_to_deal"], what="it stops")
     sandbox.faults.clear()
