@@ -67,9 +67,16 @@ class Watch:
     def _is_over(self, expected: Sequence[Expected]) -> bool:
         try:
             with self._stage.store.read() as uow:
-                return not self._unended(uow, RunStatus.ACTIVE) and not self._without_run(uow, expected)
+                return not (self._under_way(uow) or self._without_run(uow, expected))
         except StoreUnavailableError:
             return False
+
+    def _under_way(self, uow: UnitOfWork) -> bool:
+        """Whether a run is active, or has stopped of what passes: crmsync lets that go on by itself."""
+        if self._unended(uow, RunStatus.ACTIVE):
+            return True
+        letters = [uow.dead_letters.of_run(run.id) for run in self._unended(uow, RunStatus.STOPPED)]
+        return any(letter is not None and letter.is_passing for letter in letters)
 
     def _unended(self, uow: UnitOfWork, status: RunStatus) -> list[Run]:
         if not any(count for (_, name), count in uow.runs.counts().items() if name == status.value):

@@ -14,7 +14,8 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
@@ -40,9 +41,12 @@ from crmsync.cli.prove.plan import (
     repeat_command,
 )
 from crmsync.cli.prove.proxy import READ_ONLY, SSL_REQUEST, Proxy
+from crmsync.cli.prove.runs import Watch
 from crmsync.cli.prove.scenarios import SCENARIOS
+from crmsync.cli.prove.stage import Stage
 from crmsync.cli.prove.strange import STRANGERS, StrangeRows
 from crmsync.cli.prove.verdict import Expected, Verdict, examine, examine_stock
+from crmsync.errors import CrmsyncError, InvalidDealError, VendorUnavailableError
 from crmsync.failpoints import BOUNDARIES
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.faults import KINDS
@@ -51,6 +55,7 @@ from crmsync.sandbox.receiver import Answer
 from crmsync.store import Store, schema
 from crmsync.store.tables import runs
 from tests.builders import NOW
+from tests.unit.cli.conftest import Bury
 
 # Without those that other tests make for themselves.
 FLOWS = {
@@ -352,6 +357,19 @@ def test_the_clock_of_a_campaign_jumps_and_comes_back(tmp_path: Path) -> None:
     assert clock() - datetime.now(UTC) > timedelta(minutes=59)
     failpoints.set_clock(tmp_path, 0)
     assert clock() - datetime.now(UTC) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_over"),
+    [(InvalidDealError("It has no lines."), True), (VendorUnavailableError("SAP is down."), False)],
+)
+def test_a_campaign_waits_for_what_goes_on_by_itself(
+    store: Store, bury: Bury, error: CrmsyncError, is_over: bool
+) -> None:
+    bury(error=error)
+
+    stage = cast("Stage", SimpleNamespace(store=store))
+    assert Watch(stage).wait([], patience_seconds=0) is is_over
 
 
 def test_rows_of_another_release_come_and_go(tmp_path: Path) -> None:
