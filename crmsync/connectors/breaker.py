@@ -167,6 +167,9 @@ class GuardedBudget:
             with suppress(StoreUnavailableError):
                 self._met()
 
+    def moved(self) -> None:
+        self._here.looks_until = time.monotonic() + PROBE_SECONDS
+
     def signed_out(self, error: CrmsyncError) -> None:
         """One thread signs in for all, so lost sign-ins are few, and long: three of them tell as much as many calls."""
         self._sign_ins_lost += 1

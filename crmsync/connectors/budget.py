@@ -70,6 +70,9 @@ class Budget(Protocol):
         Nobody looks for *hold_seconds* whether it is put right, or for as long as the breaker says.
         """
 
+    def moved(self) -> None:
+        """The system has another address: this thread's next call looks there, whatever is known of the old one."""
+
     def signed_out(self, error: CrmsyncError) -> None:
         """The sign-in for a call has failed by an outage. Never raises."""
 
@@ -93,6 +96,9 @@ class Unlimited:
         pass
 
     def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
+        pass
+
+    def moved(self) -> None:
         pass
 
     def signed_out(self, error: CrmsyncError) -> None:

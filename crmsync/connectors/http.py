@@ -173,6 +173,12 @@ class VendorClient:
             self._budget.signed_out(error)
             raise
 
+    def moved(self) -> None:
+        """The system has another address. What failed at the old one may have opened the breaker, so the next call of
+        this thread goes through it.
+        """
+        self._budget.moved()
+
     def refused(self, error: errors.AuthenticationError) -> errors.AccountRefusedError:
         """*error*, as one of the account: from now on all calls wait."""
         refused = of_account(error)

@@ -13,6 +13,7 @@ from crmsync.connectors import breaker
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.salesforce import api
+from crmsync.domain.breaker import FailedCall
 from crmsync.services import Services
 from crmsync.store.tables import alerts
 from tests.fakes import FakeClock
@@ -72,6 +73,25 @@ def test_T9__an_address_that_is_never_named_is_told_once_and_found_by_who_looks(
         told = [row.content["cause"] for row in uow.connection.execute(select(alerts).order_by(alerts.c.id))]
     assert "SF_LOGIN_URL" in told[0]
     assert len(told) == 2, "and that it answers again"
+
+
+def test_T9__who_finds_the_new_address_looks_there_although_the_breaker_is_open(
+    services: Services, clock: FakeClock
+) -> None:
+    with RawServer(*OLD_ADDRESS["a page, 404"]) as before, RawServer(WRITTEN) as after:
+        watched = SharedBreaker("salesforce", "Salesforce", services._breakers())
+        crm = salesforce(before.url, GuardedBudget(UNLIMITED, watched), Moved(before.url, after.url))
+        for _ in range(services.settings.behaviour.breaker_failures):
+            watched.failed(FailedCall(is_probe=False))
+        with pytest.raises(errors.NotNowError):
+            write_back(crm)
+        clock.advance(60)
+
+        write_back(crm)
+
+    assert len(after.requests) == 1
+    with services.store.read() as uow:
+        assert not [each for each in uow.breakers.all() if each.is_open]
 
 
 def test_T9__an_untrusted_address_belongs_to_the_account_and_is_asked_for_anew() -> None:

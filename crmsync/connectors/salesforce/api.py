@@ -131,6 +131,7 @@ class SalesforceApi:
         is_certain = has_moved(error)
         if self._has_moved(address, ASK_SOON_SECONDS if is_certain else ASK_AGAIN_SECONDS):
             self._lost_since = None
+            self._client.moved()
         elif is_certain:
             raise self._not_yet()
         else:
