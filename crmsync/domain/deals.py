@@ -15,7 +15,7 @@ from crmsync.errors import InvalidDealError
 
 @dataclass(frozen=True, slots=True)
 class DealLine:
-    """One product of a deal. *total* is net: quantity × unit price less the discount."""
+    """One product of a deal. *total* is net: quantity × unit price less the discount, with all the CRM's decimals."""
 
     key: str
     product_code: str
@@ -23,6 +23,10 @@ class DealLine:
     quantity: Decimal
     unit_price: Decimal
     total: Decimal
+
+    def total_in(self, currency: str) -> Money:
+        """What the customer pays for the line: its total, rounded to the currency."""
+        return Money(self.total, currency).rounded()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class Deal:
 
     @property
     def lines_total(self) -> Money:
-        return Money(sum((line.total for line in self.lines), Decimal(0)), self.amount.currency)
+        """The sum of the lines as documents bill them: each is rounded before they are added up."""
+        currency = self.amount.currency
+        return Money(sum((line.total_in(currency).amount for line in self.lines), Decimal(0)), currency)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {
@@ -83,11 +89,22 @@ def _deal_problems(deal: Deal) -> dict[str, str]:
         found["AccountId"] = "the deal has no account"
     if not deal.amount.currency:
         found["CurrencyIsoCode"] = "the deal has no currency; set CRMSYNC_DEFAULT_CURRENCY"
-    if deal.amount.amount <= 0:
-        found["Amount"] = f"must be more than zero, is {deal.amount.amount}"
+    if deal.amount.rounded().amount <= 0:
+        found["Amount"] = f"must be more than zero, is {deal.amount}"
     elif deal.lines and not deal.amount.equals(deal.lines_total):
-        found["Amount"] = f"is {deal.amount}, but the products add up to {deal.lines_total}"
+        found["Amount"] = _difference(deal)
     return found
+
+
+def _difference(deal: Deal) -> str:
+    """Both figures, and where only fractions of the smallest unit make them differ, what to do about those."""
+    both = f"is {deal.amount}, but the products add up to {deal.lines_total}"
+    if not deal.amount.equals(Money(sum((line.total for line in deal.lines), Decimal(0)), deal.amount.currency)):
+        return both
+    return (
+        f"{both} as each is rounded to {deal.amount.currency} on documents: "
+        "give them prices whose totals need no rounding"
+    )
 
 
 def _line_problems(deal: Deal) -> dict[str, str]:
@@ -98,7 +115,13 @@ def _line_problems(deal: Deal) -> dict[str, str]:
         if not line.product_code:
             found[f"OpportunityLineItems[{position}].ProductCode"] = "the product has no code"
         if line.quantity <= 0:
-            found[f"OpportunityLineItems[{position}].Quantity"] = f"must be more than zero, is {line.quantity}"
-        if line.total < 0:
-            found[f"OpportunityLineItems[{position}].TotalPrice"] = f"is negative: {line.total}"
+            found[f"OpportunityLineItems[{position}].Quantity"] = (
+                f"must be more than zero, is {line.quantity:f}: "
+                "take a return out of the deal and credit it in the books"
+            )
+        if line.total_in(deal.amount.currency).amount < 0:
+            found[f"OpportunityLineItems[{position}].TotalPrice"] = (
+                f"is negative, {line.total_in(deal.amount.currency)}: lower the price of the products that it is off, "
+                "or take it out of the deal and credit it in the books"
+            )
     return found

@@ -4,43 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
-from crmsync.domain.deals import Deal, DealLine
-from crmsync.domain.money import Money, decimals_of
+from crmsync.domain.deals import Deal
+from crmsync.domain.money import Money
 from crmsync.errors import AmountMismatchError
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """*rate* for every *per* units, so that a discount which makes the unit price endless stays exact."""
-
-    rate: Decimal
-    per: Decimal
-
-
-def price_of(line: DealLine, currency: str) -> Price:
-    """The net price of a line, exact to the cent.
-
-    >>> from dataclasses import replace
-    >>> line = DealLine("1", "A", "", Decimal(3), Decimal("4"), Decimal("10.00"))
-    >>> price_of(line, "EUR")
-    Price(rate=Decimal('10.00'), per=Decimal('3'))
-    >>> price_of(replace(line, total=Decimal("12.00")), "EUR")
-    Price(rate=Decimal('4.00'), per=Decimal('1'))
-    """
-    unit = Money(line.total / line.quantity, currency).rounded().amount
-    if unit * line.quantity == line.total:
-        return Price(unit, Decimal(1))
-    if line.unit_price * line.quantity == line.total and _digits(line.unit_price) > decimals_of(currency):
-        return Price(line.unit_price, Decimal(1))
-    return Price(line.total, line.quantity)
-
-
-def _digits(number: Decimal) -> int:
-    exponent = number.normalize().as_tuple().exponent
-    return -exponent if isinstance(exponent, int) and exponent < 0 else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,16 @@ class Money:
         return {"amount": str(self.amount), "currency": self.currency}
 
     def rounded(self) -> Money:
-        """To the smallest unit of the currency, half up.
+        """To the smallest unit of the currency, half up; nothing is 0 and never -0.
 
         >>> Money.of("1.005", "EUR").rounded().amount, Money.of("12.5", "JPY").rounded().amount
         (Decimal('1.01'), Decimal('13'))
+        >>> Money.of("-0.001", "EUR").rounded().amount
+        Decimal('0.00')
         """
         unit = Decimal(1).scaleb(-decimals_of(self.currency))
-        return Money(self.amount.quantize(unit, ROUND_HALF_UP), self.currency)
+        amount = self.amount.quantize(unit, ROUND_HALF_UP)
+        return Money(amount if amount else abs(amount), self.currency)
 
     def equals(self, other: Money) -> bool:
         """True if both are the same sum of the same currency, to its smallest unit.

@@ -1,10 +1,15 @@
-"""Numbers as strangers write them: only what a vendor's columns can hold is one."""
+"""Numbers as strangers write them: only what a vendor's columns can hold is one; and how many digits a currency has."""
 
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 LONGEST = 40  # digits before or after the point
+# ISO 4217: a currency that is not named here has two.
+_PLACES = {
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+}
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -31,3 +36,20 @@ def whole_of(text: str) -> int | None:
     [20, 7, None, None, None]
     """
     return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def places(currency: str) -> int:
+    """
+    >>> [places(currency) for currency in ("EUR", "JPY", "KWD")]
+    [2, 0, 3]
+    """
+    return _PLACES.get(currency, 2)
+
+
+def decimals(number: Decimal) -> int:
+    """How many digits after the point count.
+
+    >>> [decimals(Decimal(number)) for number in ("12.50", "0.0125", "1E+3")]
+    [1, 4, 0]
+    """
+    return max(0, -int(number.normalize().as_tuple().exponent))

@@ -1,5 +1,6 @@
 """S/4HANA as the stand-in answers: sign-in, CSRF, business partners, orders, stock."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -155,6 +156,44 @@ def test_an_order_is_priced_by_its_conditions_and_renumbered(erp: ErpClient) -> 
     assert [(row["SalesOrderItem"], row["NetAmount"]) for row in rows] == [("10", "42300.00"), ("20", "38.70")]
 
 
+@pytest.mark.parametrize(
+    ("currency", "rate", "is_taken"),
+    [
+        ("EUR", "0.0125", False),
+        ("EUR", "12.50", True),
+        ("EUR", "12.500", True),
+        ("JPY", "12.5", False),
+        ("JPY", "12.00", True),
+        ("KWD", "12.125", True),
+        ("KWD", "12.1255", False),
+    ],
+)
+def test_a_price_has_no_more_decimals_than_its_currency(
+    erp: ErpClient, currency: str, rate: str, is_taken: bool
+) -> None:
+    body = order(erp.customer(), item("SENSOR-100", "2", price(rate, ConditionCurrency=currency)))
+
+    answer = erp.create_order({**body, "TransactionCurrency": currency})
+
+    if is_taken:
+        assert Decimal(answer.json()["d"]["TotalNetAmount"]) == 2 * Decimal(rate)
+    else:
+        assert (refusal(answer), answer.json()["error"]["code"]) == ("ConditionRateValue", "00/088")
+
+
+def test_nor_has_one_that_is_changed(erp: ErpClient) -> None:
+    made = erp.order()
+    path = f"API_SALES_ORDER_SRV/A_SalesOrderItem(SalesOrder='{made['SalesOrder']}',SalesOrderItem='10')"
+    (row,) = erp.call("GET", f"{path}/to_PricingElement").json()["d"]["results"]
+    key = row["__metadata"]["uri"].partition("API_SALES_ORDER_SRV")[2]
+
+    answer = erp.call(
+        "PATCH", f"API_SALES_ORDER_SRV{key}", json={"ConditionRateValue": "0.0125"}, headers={"If-Match": "*"}
+    )
+
+    assert refusal(answer) == "ConditionRateValue"
+
+
 def test_without_a_price_the_list_price_counts(erp: ErpClient) -> None:
     made = erp.order(to_Item=[{"Material": "SENSOR-200", "RequestedQuantity": "2"}])
     assert made["TotalNetAmount"] == "621.00"
@@ -182,6 +221,7 @@ def test_without_a_price_the_list_price_counts(erp: ErpClient) -> None:
         ({"to_Item": [item("SENSOR-100", "1", price(ConditionRateValue=235))]}, "ConditionRateValue"),
         ({"to_Item": [item("SENSOR-100", "1", price(ConditionCurrency="EUR"))]}, "ConditionCurrency"),
         ({"to_Item": [item("SENSOR-100", "1", price(ConditionAmount="5"))]}, "ConditionAmount"),
+        ({"to_Item": [item("SENSOR-100", "1", price("17.555"))]}, "ConditionRateValue"),
     ],
 )
 def test_a_wrong_order_is_refused_and_nothing_kept(

@@ -160,16 +160,51 @@ def test_contact_persons_sent_replace_those_there(books: BooksClient) -> None:
     assert [one["first_name"] for one in persons] == ["New"]
 
 
+@pytest.mark.parametrize(
+    ("currency", "line", "expected"),
+    [
+        ("USD", {"rate": 0.0125, "quantity": 1000}, (0.01, 1000, 10)),
+        ("USD", {"rate": 17.555, "quantity": 200}, (17.56, 200, 3512)),
+        ("USD", {"rate": 8, "quantity": 2.125}, (8, 2.13, 17.04)),
+        ("USD", {"rate": 3.33, "quantity": 2.5}, (3.33, 2.5, 8.33)),
+        ("JPY", {"rate": 12.5, "quantity": 2}, (13, 2, 26)),
+        ("KWD", {"rate": 1.1255, "quantity": 2}, (1.126, 2, 2.252)),
+        ("EUR", {"rate": 12.5, "quantity": 2}, (13, 2, 26)),
+    ],
+    ids=[
+        "a tiny rate",
+        "half a cent",
+        "a fine quantity",
+        "a fine total",
+        "no decimals",
+        "three decimals",
+        "set to none",
+    ],
+)
+def test_rate_and_quantity_are_rounded_before_they_are_multiplied(
+    books: BooksClient, sandbox: Sandbox, currency: str, line: Json, expected: tuple[float, float, float]
+) -> None:
+    sandbox.profile.zoho.price_precision = {"EUR": 0}
+    listed = books.call("GET", "/settings/currencies").json()["currencies"]
+    (currency_id,) = [one["currency_id"] for one in listed if one["currency_code"] == currency]
+
+    made = books.invoice(books.contact(currency_id=currency_id)["contact_id"], line_items=[{"name": "Sensor", **line}])
+
+    (shown,) = made["line_items"]
+    assert (shown["rate"], shown["quantity"], shown["item_total"]) == expected
+    assert made["sub_total"] == expected[2]
+
+
 def test_an_invoice_lives_from_draft_to_paid(books: BooksClient, sandbox: Sandbox) -> None:
     made = books.invoice(line_items=[{"name": "Sensor", "quantity": 3, "rate": 33.335}])
-    assert (made["status"], made["total"], made["invoice_number"]) == ("draft", 100.01, "INV-000001")
+    assert (made["status"], made["total"], made["invoice_number"]) == ("draft", 100.02, "INV-000001")
     path = f"/invoices/{made['invoice_id']}"
 
     assert code(books.call("POST", f"{path}/email", json={"to_mail_ids": ["ap@fjord.example.com"]})) == (200, 0)
     sent = books.read(made)
     assert (sent["status"], sent["is_emailed"]) == ("sent", True)
     sandbox.invoices.pay(made["invoice_number"], amount=Decimal(40))
-    assert (books.read(made)["status"], books.read(made)["balance"]) == ("partially_paid", 60.01)
+    assert (books.read(made)["status"], books.read(made)["balance"]) == ("partially_paid", 60.02)
     sandbox.invoices.pay(made["invoice_id"])
     assert (books.read(made)["status"], books.read(made)["balance"]) == ("paid", 0)
     assert code(books.call("PUT", path, json={"notes": "x"})) == (400, 1012)

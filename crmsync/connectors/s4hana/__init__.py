@@ -7,6 +7,8 @@ Vendor facts              value                                   source        
     stale CSRF token      403 with x-csrf-token: Required         SAP KBA 3048103                             2026-11-20
     price                 only as a pricing element of the item   $metadata API_SALES_ORDER_SRV               2026-11-20
     condition quantity    Decimal(5,0)                            $metadata API_SALES_ORDER_SRV               2026-11-20
+    condition rate        no more decimals than its currency has: KBA 3450476                                 2026-11-30
+                          else 00/088, though the field has 9
     computed totals       may lack in the answer to a create      scribd.com/document/854936119               2026-11-20
     remarks on a success  header sap-message                      SAP help, Gateway 2.0 SP12                  2026-11-20
     incomplete orders     SLS_LORD/009 and V1/555, as warnings    recorded headers; answers of BAPIs          2026-11-29

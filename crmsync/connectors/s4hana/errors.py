@@ -16,8 +16,12 @@ from crmsync.connectors.s4hana.xml_errors import error_in_xml
 SYSTEM = "SAP S/4HANA"
 TOKEN_HEADER = "x-csrf-token"  # noqa: S105 - the name of a header
 
-# Our sentence for codes whose meaning is published (ilia-inovaflow/s4hana-create-record-skills, 2026-05-12).
+_TOO_FINE = f"{SYSTEM} keeps fewer decimals for this currency than the amount has."
+# Our sentence for codes whose meaning is published (ilia-inovaflow/s4hana-create-record-skills, 2026-05-12; SAP
+# KBA 3450476).
 _SENTENCES = {
+    "00/088": _TOO_FINE,
+    "00088": _TOO_FINE,
     "FSBP_ECC/030": f"{SYSTEM} wants a language for the address; check SAP_LANGUAGE.",
     "CVI_API/003": f"{SYSTEM} wants a currency for the sales area; the deal has none that it knows.",
 }

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from crmsync.connectors.s4hana.schemas import ItemSchema, Order, OrderSchema, PriceSchema, misfit, written
 from crmsync.domain.deals import Deal, DealLine
-from crmsync.domain.documents import Document, OrderRequest, Price, price_of
-from crmsync.domain.money import Money, decimals_of
+from crmsync.domain.documents import Document, OrderRequest
+from crmsync.domain.money import Money
+from crmsync.domain.prices import price_of
 from crmsync.settings import SapSettings
 
 PURCHASE_ORDER = "PurchaseOrderByCustomer"
@@ -123,7 +122,9 @@ def _items(deal: Deal, settings: SapSettings, header: dict[str, Any]) -> list[di
 
 
 def _price(line: DealLine, position: int, currency: str, settings: SapSettings) -> dict[str, Any]:
-    price = whole(price_of(line, currency), currency)
+    price = price_of(line, currency, per_max=_PER_MAX)
+    if price is None:
+        raise misfit(f"OpportunityLineItems[{position}].Quantity", _no_price(line, currency))
     unit = settings.quantity_unit
     return {
         "ConditionType": settings.price_condition_type,
@@ -133,16 +134,8 @@ def _price(line: DealLine, position: int, currency: str, settings: SapSettings) 
     }
 
 
-def whole(price: Price, currency: str) -> Price:
-    """The same price for a whole number of units that SAP can hold, where there is one.
-
-    >>> whole(Price(Decimal("10.01"), Decimal("2.5")), "EUR")
-    Price(rate=Decimal('20.02'), per=Decimal('5'))
-    >>> whole(Price(Decimal("100000.00"), Decimal("300000")), "EUR")
-    Price(rate=Decimal('1.00'), per=Decimal('3'))
-    """
-    if price.per <= _PER_MAX and price.per == price.per.to_integral_value():
-        return price
-    digits = decimals_of(currency)
-    ratio = Fraction(price.rate.scaleb(digits)) / Fraction(price.per)
-    return Price(Decimal(ratio.numerator).scaleb(-digits), Decimal(ratio.denominator))
+def _no_price(line: DealLine, currency: str) -> str:
+    return (
+        f"is {line.quantity:f}, and no price for up to {_PER_MAX:,} units makes exactly {line.total_in(currency)}: "
+        "divide the line into several"
+    )

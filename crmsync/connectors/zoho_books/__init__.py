@@ -29,6 +29,11 @@ Vendor facts               value                             source             
     mail by default        POST …/email without a body       invoices.yml                                    2026-11-20
     free text lines        accepted, although invoices.yml   unverified                                      2026-11-20
                            requires item_id: ZOHO_ITEM_LOOKUP
+    rates                  rounded to the decimals of the    help.zoho.com; currency.yml (price_precision)   2026-11-30
+                           currency, before they are
+                           multiplied
+    quantities             rounded to the decimals of the    zoho.com/books/help/items/item-preferences.html 2026-11-30
+                           preferences, two by default
     invoices by change     GET /invoices?last_modified_time= invoices.yml ("modified after")                 2026-11-20
     payments by change     no filter; sort_column=           customer-payments.yml; the sort is what other   2026-11-20
                            last_modified_time, sort_order=D  connectors send

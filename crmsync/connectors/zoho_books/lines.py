@@ -1,4 +1,8 @@
-"""The lines of an invoice: free text, net, each with exactly the deal's total."""
+"""The lines of an invoice, net, each with exactly the deal's total whatever Zoho Books rounds.
+
+Zoho Books rounds a rate to the decimals of its currency and a quantity to those of its preferences (two by default),
+and then multiplies. A line whose numbers are finer becomes one piece that names its quantity.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from functools import partial
 
 from crmsync.connectors.zoho_books.schemas import Line
 from crmsync.domain.deals import DealLine
-from crmsync.domain.documents import price_of
-from crmsync.domain.money import Money
+from crmsync.domain.money import Money, decimals_of
+from crmsync.domain.prices import price_of
 
+QUANTITY_DECIMALS = 2
+_TOLD_DECIMALS = 6  # a unit price that is longer is a quotient, and tells nobody anything
 _HUNDRED = Decimal(100)
 _PERCENT_UNIT = Decimal("0.01")
 
@@ -25,17 +31,31 @@ class LinePolicy:
 
 def invoice_line(line: DealLine, currency: str, policy: LinePolicy, item_id: str = "") -> Line:
     """The line at its rate; with a discount; or, where no rate is exact, as one piece that names the quantity."""
-    price = price_of(line, currency)
     build = partial(Line, name=line.product_code, item_id=item_id, tax_id=policy.tax_id)
-    if price.per == 1:
-        return build(description=line.description, rate=price.rate, quantity=line.quantity)
-    percent = discount_percent(line, currency) if policy.has_discounts else None
-    if percent is not None:
-        return build(
-            description=line.description, rate=line.unit_price, quantity=line.quantity, discount=f"{_plain(percent)}%"
-        )
-    description = f"{_plain(line.quantity)} × {line.description or line.product_code}"
-    return build(description=description, rate=line.total, quantity=Decimal(1))
+    if _decimals(line.quantity) <= QUANTITY_DECIMALS:
+        price = price_of(line, currency, per_max=1)
+        if price is not None:
+            return build(description=line.description, rate=price.rate, quantity=line.quantity)
+        percent = discount_percent(line, currency) if policy.has_discounts else None
+        if percent is not None:
+            shown = f"{_plain(percent)}%"
+            return build(description=line.description, rate=line.unit_price, quantity=line.quantity, discount=shown)
+    return build(description=as_one_piece(line, currency), rate=line.total_in(currency).amount, quantity=Decimal(1))
+
+
+def as_one_piece(line: DealLine, currency: str) -> str:
+    """The quantity, the price of a unit where that says how the total came about, and what it is.
+
+    >>> as_one_piece(DealLine("1", "A", "Label", Decimal(1000), Decimal("0.0125"), Decimal("12.50")), "USD")
+    '1,000 × 0.0125 USD: Label'
+    >>> as_one_piece(DealLine("1", "A", "", Decimal(3), Decimal(4), Decimal(10)), "USD")
+    '3 × A'
+    """
+    unit, what = line.unit_price, line.description or line.product_code
+    is_whole_story = Money(unit * line.quantity, currency).equals(line.total_in(currency))
+    if is_whole_story and _decimals(unit) <= _TOLD_DECIMALS:
+        return f"{_plain(line.quantity)} × {_plain(unit)} {currency}: {what}"
+    return f"{_plain(line.quantity)} × {what}"
 
 
 def discount_percent(line: DealLine, currency: str) -> Decimal | None:
@@ -46,12 +66,12 @@ def discount_percent(line: DealLine, currency: str) -> Decimal | None:
     >>> discount_percent(DealLine("1", "A", "", Decimal(3), Decimal("1000000"), Decimal("1000000")), "USD") is None
     True
     """
-    full = line.unit_price * line.quantity
-    if not 0 < line.total < full:
+    full, total = line.unit_price * line.quantity, line.total_in(currency).amount
+    if not 0 < total < full or _decimals(line.unit_price) > decimals_of(currency):
         return None
-    percent = ((1 - line.total / full) * _HUNDRED).quantize(_PERCENT_UNIT)
+    percent = ((1 - total / full) * _HUNDRED).quantize(_PERCENT_UNIT)
     off = full * percent / _HUNDRED
-    is_exact = _rounded(full - off, currency) == line.total and _rounded(off, currency) == full - line.total
+    is_exact = _rounded(full - off, currency) == total and _rounded(off, currency) == full - total
     return percent if is_exact else None
 
 
@@ -59,6 +79,10 @@ def _rounded(amount: Decimal, currency: str) -> Decimal:
     return Money(amount, currency).rounded().amount
 
 
+def _decimals(number: Decimal) -> int:
+    return max(0, -int(number.normalize().as_tuple().exponent))
+
+
 def _plain(number: Decimal) -> str:
-    """'200', not '2E+2'."""
-    return f"{number.normalize():f}"
+    """'1,000', not '1E+3'."""
+    return f"{number.normalize():,f}"

@@ -8,7 +8,7 @@ from crmsync.sandbox.sap.catalogue import Catalogue
 from crmsync.sandbox.sap.errors import ODataError, not_found
 from crmsync.sandbox.sap.formats import bare, etag_header, formatted, needs_json, with_message
 from crmsync.sandbox.sap.metadata import NOT_CREATABLE, NOT_DELETABLE, STOCK_SETS, Entity, Row
-from crmsync.sandbox.sap.orders import REJECTION_REASONS, Orders, refused
+from crmsync.sandbox.sap.orders import REJECTION_REASONS, Orders, check_rate, refused
 from crmsync.sandbox.sap.partners import Partners
 from crmsync.sandbox.sap.profile import SapProfile
 from crmsync.sandbox.sap.reading import Reader, etag_of
@@ -101,7 +101,7 @@ class Changes:
         row = self._tables.found(address.entity.name, address.key)
         self._check_etag(request, address.entity, row)
         values = read_update(address.entity, request.json())
-        self._check_update(address.entity, values)
+        self._check_update(address.entity, row, values)
         if "SoldToParty" in values:
             self._orders.sales_area({**row, **values})
         row.update(values)
@@ -109,12 +109,14 @@ class Changes:
         self._note("changed", address.entity, row)
         return Response(204)
 
-    def _check_update(self, entity: Entity, values: Row) -> None:
+    def _check_update(self, entity: Entity, row: Row, values: Row) -> None:
         reason = values.get("SalesDocumentRjcnReason")
         if reason and reason not in REJECTION_REASONS:
             raise refused(f"Reason for rejection {reason} is not defined", "SalesDocumentRjcnReason")
         if entity.name == "A_SalesOrderItem" and (values.get("RequestedQuantity", 1) or 0) <= 0:
             raise refused("Enter an order quantity", "RequestedQuantity")
+        if entity.name == "A_SalesOrderItemPrElement" and "ConditionRateValue" in values:
+            check_rate(row["ConditionType"], values["ConditionRateValue"], row["TransactionCurrency"])
 
     def _touched(self, entity: Entity, row: Row) -> None:
         order = self._tables["A_SalesOrder"].get((row.get("SalesOrder", ""),))

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import count
 
 from crmsync.sandbox.clock import Clock
+from crmsync.sandbox.numbers import decimals, places
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.metadata import Row, entities
 from crmsync.sandbox.sap.pricing import CONDITIONS, amount, net_amount
@@ -192,6 +193,14 @@ def check_element(row: Row, header: Row) -> None:
         raise refused(f"Enter rate {row['ConditionCurrency']}/{currency} for rate type M", "ConditionCurrency")
     if "ConditionQuantity" in row and row["ConditionQuantity"] <= 0:
         raise refused("Enter a pricing quantity", "ConditionQuantity")
+    check_rate(kind, row["ConditionRateValue"], currency)
+
+
+def check_rate(kind: str, rate: Decimal, currency: str) -> None:
+    """An amount may have no more decimals than its currency (KBA 3450476), though the field holds nine."""
+    if CONDITIONS[kind] != "percent" and decimals(rate) > places(currency):
+        digits = "," + "_" * places(currency) if places(currency) else ""
+        raise refused(f"Input must be in the format ___.___.__~{digits}V", "ConditionRateValue", "00/088")
 
 
 def complete_element(row: Row, item: Row, step: int) -> None:

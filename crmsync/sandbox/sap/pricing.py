@@ -2,10 +2,10 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
+from crmsync.sandbox.numbers import places
 from crmsync.sandbox.sap.metadata import Row
 
 CONDITIONS = {"PPR0": "price", "DPR1": "percent", "DRV1": "value"}
-NO_DECIMALS = ("JPY", "KRW", "CLP")
 
 
 def amount(value: Decimal, currency: str) -> Decimal:
@@ -14,8 +14,7 @@ def amount(value: Decimal, currency: str) -> Decimal:
     >>> amount(Decimal("2.345"), "EUR")
     Decimal('2.35')
     """
-    digit = Decimal(1) if currency in NO_DECIMALS else Decimal("0.01")
-    return value.quantize(digit, ROUND_HALF_UP)
+    return value.quantize(Decimal(1).scaleb(-places(currency)), ROUND_HALF_UP)
 
 
 def net_amount(item: Row, elements: list[Row]) -> Decimal:

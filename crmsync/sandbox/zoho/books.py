@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.ledger import Ledger
-from crmsync.sandbox.numbers import decimal_of
+from crmsync.sandbox.numbers import decimal_of, places
 from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import CustomFields, Doc
 from crmsync.sandbox.zoho.profile import ZohoProfile
@@ -17,7 +17,6 @@ from crmsync.sandbox.zoho.profile import ZohoProfile
 ZONE = timezone(timedelta(hours=-8))
 KINDS = ("contacts", "items", "invoices", "customerpayments", "creditnotes")
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥"}
-NO_DECIMALS = ("JPY",)
 MOST = Decimal(10) ** 15
 _DAY = re.compile(r"(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
@@ -64,6 +63,13 @@ class Books:
         if code is None:
             raise invalid("currency_id")
         return code
+
+    def precision(self, currency: str) -> int:
+        """How many decimals the organisation keeps of amounts and rates in a currency."""
+        return self.profile.price_precision.get(currency, places(currency))
+
+    def rounded(self, amount: Decimal, currency: str) -> Decimal:
+        return rounded(amount, self.precision(currency))
 
     def tax(self, tax_id: Any) -> Doc:
         found = next((tax for tax in self.taxes if tax["tax_id"] == str(tax_id)), None)
@@ -113,12 +119,8 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(ZONE).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def places(currency: str) -> int:
-    return 0 if currency in NO_DECIMALS else 2
-
-
-def rounded(amount: Decimal, currency: str) -> Decimal:
-    return amount.quantize(Decimal(1).scaleb(-places(currency)), ROUND_HALF_UP)
+def rounded(amount: Decimal, digits: int) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 def number(body: Doc, name: str, default: Decimal | None = None) -> Decimal:

@@ -225,6 +225,10 @@ class Invoices(Module):
         contact = self._contacts.docs.get(doc["customer_id"], {})
         shown |= {"status": self.status(doc), "custom_fields": self.fields.show(doc["_custom"])}
         shown |= {"billing_address": contact.get("billing_address", {}), "contact_persons": doc["_persons"]}
-        shown |= {"price_precision": 2, "shipping_charge": str(doc["shipping_charge"]), "is_inclusive_tax": False}
+        shown |= {
+            "price_precision": self._books.precision(doc["currency_code"]),
+            "shipping_charge": str(doc["shipping_charge"]),
+            "is_inclusive_tax": False,
+        }
         shown["invoice_url"] = f"https://books.example.com/invoice/{doc['invoice_id']}"
         return shown

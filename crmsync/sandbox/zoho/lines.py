@@ -1,4 +1,9 @@
-"""Line items: quantity times rate, discount, tax, and the sums of a document, in Decimal."""
+"""Line items: quantity times rate, discount, tax, and the sums of a document, in Decimal.
+
+A rate is rounded to the currency's decimals and a quantity to those of the preferences before they are multiplied
+(help.zoho.com, facts sheet; the preference: zoho.com/books/help/items/item-preferences.html, "by default, this rate is
+two"). That halves are rounded up is from memory.
+"""
 
 from decimal import Decimal
 from typing import Any
@@ -32,8 +37,10 @@ class Lines:
         name, description = text(body, "name", 200, item.get("name", "")), text(body, "description", 2000)
         if not name and not description:
             raise ZohoError(4, "Please enter a name or description for the line item.")
-        quantity, rate = number(body, "quantity", Decimal(1)), number(body, "rate", item.get("rate"))
-        total = rounded(quantity * rate - _discount(body, quantity * rate), contact["currency_code"])
+        currency = contact["currency_code"]
+        quantity = rounded(number(body, "quantity", Decimal(1)), self._books.profile.quantity_precision)
+        rate = self._books.rounded(number(body, "rate", item.get("rate")), currency)
+        total = self._books.rounded(quantity * rate - _discount(body, quantity * rate), currency)
         line = {"line_item_id": self._books.new_id(), "item_id": item.get("item_id", ""), "name": name}
         line |= {"description": description, "sku": item.get("sku", ""), "unit": text(body, "unit", 100), "rate": rate}
         line |= {"quantity": quantity, "discount": body.get("discount", 0), "item_total": total}
@@ -52,7 +59,7 @@ class Lines:
         net = sum((line["item_total"] for line in lines), Decimal(0))
         taxes: dict[str, Decimal] = {}
         for line in lines:
-            part = rounded(line["item_total"] * line["tax_percentage"] / 100, currency)
+            part = self._books.rounded(line["item_total"] * line["tax_percentage"] / 100, currency)
             if line["tax_percentage"]:
                 taxes[line["tax_name"]] = taxes.get(line["tax_name"], Decimal(0)) + part
         shown = [{"tax_name": name, "tax_amount": amount} for name, amount in taxes.items()]

@@ -5,7 +5,7 @@ from typing import Any
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.http import Request, Response
 from crmsync.sandbox.ledger import Ledger
-from crmsync.sandbox.zoho.books import SYMBOLS, Books, places
+from crmsync.sandbox.zoho.books import SYMBOLS, Books
 from crmsync.sandbox.zoho.contacts import Contacts
 from crmsync.sandbox.zoho.creditnotes import CreditNotes
 from crmsync.sandbox.zoho.fields import Doc
@@ -48,7 +48,7 @@ class Organization:
             "currency_id": self.books.currency_id(profile.currency),
             "currency_code": profile.currency,
             "currency_symbol": SYMBOLS.get(profile.currency, ""),
-            "price_precision": places(profile.currency),
+            "price_precision": self.books.precision(profile.currency),
             "time_zone": "PST",
             "plan_name": "PREMIUM",
         }
@@ -60,7 +60,7 @@ class Organization:
                 "currency_code": code,
                 "currency_name": code,
                 "currency_symbol": SYMBOLS.get(code, code),
-                "price_precision": places(code),
+                "price_precision": self.books.precision(code),
                 "is_base_currency": code == self._profile.currency,
                 "exchange_rate": 1 if code == self._profile.currency else 0,
             }

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from crmsync.sandbox.zoho.books import SYMBOLS, Books, Module, day, number, rounded, text
+from crmsync.sandbox.zoho.books import SYMBOLS, Books, Module, day, number, text
 from crmsync.sandbox.zoho.contacts import Contacts
 from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import Doc
@@ -61,7 +61,7 @@ class Payments(Module):
         if doc["payment_mode"] not in MODES:
             raise invalid("payment_mode")
         doc["amount"] = number(body, "amount", doc.get("amount"))
-        if doc["amount"] <= 0 or doc["amount"] != rounded(doc["amount"], doc["currency_code"]):
+        if doc["amount"] <= 0 or doc["amount"] != self._books.rounded(doc["amount"], doc["currency_code"]):
             raise ZohoError(24015, "The amount has to be greater than zero.")
         doc["date"] = day(body, "date", self._books.today())
         doc["reference_number"] = text(body, "reference_number", 100, doc.get("reference_number", ""))

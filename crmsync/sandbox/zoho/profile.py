@@ -16,6 +16,9 @@ UNIQUE = {
 class ZohoProfile:
     """`per_minute`, `per_day`, `concurrent` are the vendor's limits; raise them for load tests.
 
+    `price_precision` is how many decimals the organisation keeps of a currency's amounts and rates, where they are not
+    as many as the currency has, and `quantity_precision` how many of quantities: both can be set in Zoho Books.
+
     `lag_seconds` is how long a fresh document stays off the lists, `empty_list` how an empty list is answered ("200" or
     "204"), `modified_filter` whether `last_modified_time` finds what was modified "after" that second, as the OpenAPI
     files say, or "from" it on, `scopes` what a token may (ZohoBooks.contacts.ALL, ZohoBooks.invoices.READ …), as it was
@@ -30,7 +33,9 @@ class ZohoProfile:
     organization_id: str = "10234695"
     webhook_secret: str = "sandboxZohoSecret2026"
     currency: str = "USD"
-    currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "INR", "JPY", "CHF")
+    currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "INR", "JPY", "CHF", "KWD")
+    price_precision: dict[str, int] = field(default_factory=dict)
+    quantity_precision: int = 2
     tax_percentage: Decimal = Decimal(0)
     per_minute: int = 100
     per_day: int = 10_000

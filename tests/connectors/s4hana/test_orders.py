@@ -91,7 +91,7 @@ PRICES = {
     "a discount that divides evenly": ("10", "10.00", "95.00", "9.50", "1"),
     "a discount that does not": ("3", "4.00", "10.00", "10.00", "3"),
     "an exponent": ("2E+2", "235", "47000", "235.00", "1"),
-    "a price finer than the cent": ("1000", "0.0125", "12.50", "0.0125", "1"),
+    "a price finer than the cent": ("1000", "0.0125", "12.50", "12.50", "1000"),
     "half hours": ("2.5", "4.00", "10.01", "20.02", "5"),
     "more units than SAP can price": ("300000", "0.34", "100000.00", "1.00", "3"),
     "nothing": ("1", "5.00", "0.00", "0.00", "1"),
@@ -115,8 +115,8 @@ MISFITS = {
     "product code": ({"product_code": "X" * 41}, {}, "OpportunityLineItems[2].ProductCode"),
     "quantity too fine": ({"quantity": Decimal("0.0001")}, {}, "OpportunityLineItems[2].Quantity"),
     "quantity too large": ({"quantity": Decimal("1E+13")}, {}, "OpportunityLineItems[2].Quantity"),
-    "no whole number of units": (
-        {"quantity": Decimal("100000.001"), "total": Decimal("1000.00")},
+    "no price for a whole number of units": (
+        {"quantity": Decimal("99999999999.999"), "total": Decimal("618033988.75")},
         {},
         "OpportunityLineItems[2].Quantity",
     ),

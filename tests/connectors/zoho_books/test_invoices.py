@@ -46,7 +46,7 @@ def test_invoice_is_created_unsent_with_one_call(
 ) -> None:
     zoho.post(f"{API}/invoices", json=fixture("invoice__created"), status=201)
 
-    made = books().create_invoice(invoice_request(line("200", "235.1005", "47020.10")))
+    made = books().create_invoice(invoice_request(line("200", "235.10", "47020.00")))
 
     assert made == DRAFT
     assert len(zoho.calls) == 1
@@ -59,7 +59,7 @@ def test_invoice_is_created_unsent_with_one_call(
         "payment_terms": 30,
         "is_inclusive_tax": False,
         "line_items": [
-            {"name": "GC1060", "description": "Generator", "rate": Decimal("235.1005"), "quantity": 200},
+            {"name": "GC1060", "description": "Generator", "rate": Decimal("235.1"), "quantity": 200},
         ],
     }
 
@@ -91,6 +91,23 @@ def test_invoice_is_mailed_by_the_create_only_where_asked(
         (line("3", "4", "10", description=""), {"rate": 10, "quantity": 1, "description": "3 × GC1060"}),
         (line("1", "5", "5", code="C" * 120, description="d" * 2100), {"name": "C" * 100, "description": "d" * 2000}),
         (line("4", "5", "0"), {"rate": 0, "quantity": 4}),
+        (
+            line("1000", "0.0125", "12.50"),
+            {"rate": Decimal("12.5"), "quantity": 1, "description": "1,000 × 0.0125 USD: Generator"},
+        ),
+        (
+            line("200", "17.555", "3511.00"),
+            {"rate": 3511, "quantity": 1, "description": "200 × 17.555 USD: Generator"},
+        ),
+        (
+            line("7", "14.285714285714286", "100.000000000000002"),
+            {"rate": 100, "quantity": 1, "description": "7 × Generator"},
+        ),
+        (
+            line("2.125", "8.00", "17.00"),
+            {"rate": 17, "quantity": 1, "description": "2.125 × 8 USD: Generator"},
+        ),
+        (line("0.3", "3.37", "1.011"), {"rate": Decimal("3.37"), "quantity": Decimal("0.3")}),
     ],
     ids=[
         "list price",
@@ -100,6 +117,11 @@ def test_invoice_is_mailed_by_the_create_only_where_asked(
         "one piece without description",
         "too long texts",
         "free of charge",
+        "a rate finer than the cent",
+        "a rate finer than the cent, few",
+        "a quotient",
+        "a quantity finer than Zoho's",
+        "a total that is rounded",
     ],
 )
 def test_line_makes_exactly_the_total_of_the_deal(
@@ -111,7 +133,7 @@ def test_line_makes_exactly_the_total_of_the_deal(
 
     written = sent(zoho)["line_items"][0]
     assert {key: written[key] for key in expected} == expected
-    assert written["rate"] * written["quantity"] == made.total
+    assert Money(Decimal(written["rate"] * written["quantity"]), "USD").rounded() == made.total_in("USD")
 
 
 def test_discount_is_shown_where_the_organization_allows_it(
@@ -132,6 +154,22 @@ def test_discount_is_shown_where_the_organization_allows_it(
         }
     ]
     assert (body["discount_type"], body["is_discount_before_tax"]) == ("item_level", True)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [line("200", "235.105", "41142.50"), line("20.125", "10.00", "100.63")],
+    ids=["a unit price finer than the cent", "a quantity finer than Zoho's"],
+)
+def test_a_discount_is_not_shown_on_numbers_that_zoho_rounds(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture, made: Any
+) -> None:
+    zoho.post(f"{API}/invoices", json=fixture("invoice__created"), status=201)
+
+    books(line_discounts=True).create_invoice(invoice_request(made))
+
+    (written,) = sent(zoho)["line_items"]
+    assert (written["rate"], written["quantity"], "discount" in written) == (made.total, 1, False)
 
 
 def test_every_line_carries_the_configured_tax(
