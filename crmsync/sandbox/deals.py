@@ -70,6 +70,8 @@ class Deals:
                account_fields: dict[str, Any] | None = None) -> Deal:  # fmt: skip
         """Make a deal. A line is `{"product", "quantity", "unit_price"}`; unknown products are added everywhere.
 
+        A line may have a `total_price` instead of its unit price, and a Description, Discount or ServiceDate.
+
         Without `lines`, 200 × SENSOR-100 at 235.00; with an empty list, a deal of the bare `amount`. An account of the
         same name is used again; `email` None makes no contact.
         """
@@ -118,7 +120,8 @@ class Deals:
         product = self.products.find(code) or self.products.add(code, price=price, stock=Decimal(1000))
         entry = self.products.entry(product, price, currency)
         values: dict[str, Any] = {"OpportunityId": deal_id, "PricebookEntryId": entry}
-        values |= {"Quantity": Decimal(str(line.get("quantity", 1))), "UnitPrice": price}
+        values |= {"Quantity": Decimal(str(line.get("quantity", 1)))}
+        values |= {"TotalPrice": Decimal(str(line["total_price"]))} if "total_price" in line else {"UnitPrice": price}
         extra: dict[str, Any] = {
             name: line[name] for name in ("Description", "Discount", "ServiceDate") if name in line
         }

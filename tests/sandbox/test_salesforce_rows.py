@@ -252,3 +252,36 @@ def test_ids_have_the_checksum_of_their_case() -> None:
     assert full_id("00Dxx0000001gER") == "00Dxx0000001gEREAY"
     assert full_id("00Dxx0000001gEREAA") is None
     assert full_id("00Dxx") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ({"quantity": 3, "unit_price": "33.3333333333"}, (33.3333333333, 99.9999999999)),
+        (
+            {"quantity": "0.72222222222222", "total_price": "1300.5617283950617"},
+            (1800.7777777777833, 1300.5617283950617),
+        ),
+        ({"quantity": 3, "total_price": "0.30000000000000004"}, (0.10000000000000002, 0.30000000000000004)),
+        ({"quantity": 7, "total_price": "100"}, (14.285714285714286, 100)),
+        ({"quantity": 2, "unit_price": "235.00", "Discount": "33.333"}, (235, 313.3349)),
+        ({"quantity": "1.5", "unit_price": "33.35"}, (33.35, 50.025)),
+    ],
+)
+def test_prices_keep_all_their_decimals(
+    crm: CrmClient, sandbox: Sandbox, line: dict[str, Any], shown: tuple[float, float]
+) -> None:
+    deal = sandbox.deals.create(lines=[{"product": "CABLE-05", **line}])
+
+    (row,) = crm.records("SELECT UnitPrice, TotalPrice FROM OpportunityLineItem")
+
+    assert (row["UnitPrice"], row["TotalPrice"]) == shown
+    assert crm.records(f"SELECT Amount FROM Opportunity WHERE Id = '{deal.id}'")[0]["Amount"] == shown[1]
+
+
+def test_the_amount_is_the_sum_of_what_is_not_rounded(crm: CrmClient, sandbox: Sandbox) -> None:
+    line = {"product": "CABLE-05", "quantity": 1, "unit_price": "50.005"}
+
+    deal = sandbox.deals.create(lines=[line, line])
+
+    assert crm.records(f"SELECT Amount FROM Opportunity WHERE Id = '{deal.id}'")[0]["Amount"] == 100.01

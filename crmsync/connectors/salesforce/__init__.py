@@ -52,6 +52,8 @@ Vendor facts               value                              source            
     outbound messages      SOAP, 1 to 100 notifications, no   sforce_api_om_outboundmessaging_notifications  2026-11-20
                            signature, repeated for 24 h until
                            Ack true, in no order
+    prices and totals      doubles with all their decimals;   KB 000387302, 000385689                        2026-11-30
+                           the UI alone shows two
     session in them        empty since 2026-02-23             help.salesforce.com, article 005232763         2026-11-20
 
 Turn "Send Outbound Messages" off for the integration user, or each write-back announces its own deal again (harmless).

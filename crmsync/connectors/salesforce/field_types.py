@@ -12,6 +12,8 @@ from crmsync.connectors.salesforce.ids import BULK_JOB_PREFIX, full_id
 from crmsync.settings import instant_of
 
 _DIGITS_MAX = 18  # what a number field of Salesforce holds
+_SURE_DIGITS = 15  # of a double
+_KEPT_DECIMALS = 4  # more than any currency has
 _DECIMALS_MAX = 40  # more than any number of it has, and few enough to be written out
 
 
@@ -52,6 +54,26 @@ class Number(fields.Decimal):
         if number.adjusted() >= _DIGITS_MAX or (isinstance(exponent, int) and exponent < -_DECIMALS_MAX):
             raise self.make_error("too_large")
         return Decimal(f"{number:f}")
+
+
+class Double(Number):
+    """A price or a quantity, which the API works out and keeps as a double, with all its decimals."""
+
+    def _validated(self, value: Any) -> Decimal:
+        return without_noise(super()._validated(value))
+
+
+def without_noise(number: Decimal) -> Decimal:
+    """*number* without what a double can't be sure of, behind its fifteenth digit; no cent of a large sum is touched.
+
+    >>> [str(without_noise(Decimal(text))) for text in ("0.30000000000000004", "50.004999999999995", "47000.0")]
+    ['0.3', '50.005', '47000.0']
+    >>> without_noise(Decimal("12345678901234.565"))
+    Decimal('12345678901234.565')
+    """
+    digits = max(_SURE_DIGITS - 1 - number.adjusted(), _KEPT_DECIMALS)
+    rounded = round(number, digits)
+    return number if rounded == number else Decimal(f"{rounded.normalize():f}")
 
 
 class Instant(fields.Field[datetime]):

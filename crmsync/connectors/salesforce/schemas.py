@@ -12,7 +12,7 @@ from marshmallow import Schema, fields, post_load
 
 from crmsync.connectors import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM
-from crmsync.connectors.salesforce.field_types import BulkJobId, Id, Instant, Number, Text
+from crmsync.connectors.salesforce.field_types import BulkJobId, Double, Id, Instant, Number, Text
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
 from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.catch_up import WonDeal
@@ -59,7 +59,7 @@ class DealAnswer(Tolerant):
     name = Text("Name")
     is_won = fields.Boolean(data_key="IsWon", required=True)
     is_closed = fields.Boolean(data_key="IsClosed", required=True)
-    amount = Number("Amount")
+    amount = Double("Amount")
     currency = Text(CURRENCY)
     closed_on = Text("CloseDate")
     lines = fields.Raw(data_key="OpportunityLineItems", load_default=None, allow_none=True)
@@ -121,7 +121,7 @@ class WonDealAnswer(Tolerant):
     key = Id(data_key="Id", required=True)
     name = Text("Name")
     company = fields.Nested(CompanyAnswer, data_key="Account", load_default=None, allow_none=True)
-    amount = Number("Amount")
+    amount = Double("Amount")
     currency = Text(CURRENCY)
     created_at = Instant("CreatedDate")
     closed_on = fields.Date(data_key="CloseDate", load_default=None, allow_none=True)
@@ -200,9 +200,9 @@ class LineAnswer(Tolerant):
     key = Id(data_key="Id", required=True)
     product = fields.Nested(ProductAnswer, data_key="Product2", load_default=None, allow_none=True)
     description = Text("Description")
-    quantity = Number("Quantity")
+    quantity = Double("Quantity")
     unit_price = Number("UnitPrice")
-    total = Number("TotalPrice")
+    total = Double("TotalPrice")
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> DealLine:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any, Protocol
 
 from crmsync.sandbox.salesforce.errors import SalesforceError
@@ -70,7 +70,7 @@ def _adopt_entry(org: Records, values: Record) -> None:
 
 
 def line_prices(line: Record, *, by_total: bool) -> Record:
-    """The prices of a line; Discount is a percentage.
+    """The prices of a line, none of them rounded; Discount is a percentage.
 
     >>> line_prices({"Quantity": Decimal(3), "UnitPrice": Decimal("1.50")}, by_total=False)["TotalPrice"]
     Decimal('4.50')
@@ -79,16 +79,22 @@ def line_prices(line: Record, *, by_total: bool) -> Record:
     if by_total:
         total = line["TotalPrice"]
         return {
-            "UnitPrice": cents(total / line["Quantity"] / rest),
+            "UnitPrice": double(total / line["Quantity"] / rest),
             "TotalPrice": total,
-            "Subtotal": cents(total / rest),
+            "Subtotal": double(total / rest),
         }
     subtotal = line["Quantity"] * line["UnitPrice"]
-    return {"UnitPrice": line["UnitPrice"], "TotalPrice": cents(subtotal * rest), "Subtotal": cents(subtotal)}
+    return {"UnitPrice": line["UnitPrice"], "TotalPrice": double(subtotal * rest), "Subtotal": double(subtotal)}
 
 
-def cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
+def double(amount: Decimal) -> Decimal:
+    """As the API keeps it: with all decimals, to the precision of a double; the UI alone shows two (KB 000387302).
+
+    >>> double(Decimal("1300.561728395061728395")), double(Decimal("4.50"))
+    (Decimal('1300.5617283950617'), Decimal('4.50'))
+    """
+    kept = Decimal(repr(float(amount)))
+    return amount if kept == amount else kept
 
 
 def after_line(org: Records, row: Record, values: Record | None) -> None:
@@ -99,7 +105,7 @@ def after_line(org: Records, row: Record, values: Record | None) -> None:
     lines = org.children("OpportunityLineItem", "OpportunityId", deal["Id"])
     rolled: Record = {"HasOpportunityLineItem": bool(lines)}
     if lines:
-        rolled["Amount"] = sum((line["TotalPrice"] for line in lines), Decimal(0))
+        rolled["Amount"] = double(sum((line["TotalPrice"] for line in lines), Decimal(0)))
     org.change("Opportunity", deal, rolled)
 
 

@@ -82,6 +82,26 @@ class TestFetchDeal:
         assert deal.lines[0].unit_price == Decimal("47.123456789012345")
         assert deal.lines[0].total == Decimal("9424.69")
 
+    @pytest.mark.parametrize(
+        ("shown", "read"),
+        [
+            ("1300.5617283950617", "1300.56172839506"),
+            ("0.30000000000000004", "0.3"),
+            ("50.004999999999995", "50.005"),
+            ("1.0E7", "10000000"),
+            ("5E-7", "0.0000005"),
+            ("-0.0", "0"),
+            ("90071992547409.93", "90071992547409.93"),
+        ],
+    )
+    def test_totals_are_read_to_the_precision_of_a_double(
+        self, crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture, shown: str, read: str
+    ) -> None:
+        body = json.dumps(fixture("deal__won")).replace('"TotalPrice": 9424.69', f'"TotalPrice": {shown}')
+        salesforce.get(QUERY, body=body)
+
+        assert crm().fetch_deal(DEAL).lines[0].total == Decimal(read)
+
     def test_a_line_without_total_costs_price_times_quantity_and_is_called_by_its_own_text(
         self, crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture
     ) -> None:
