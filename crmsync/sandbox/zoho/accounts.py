@@ -1,4 +1,4 @@
-"""The accounts server: access tokens from a refresh token, ten in ten minutes.
+"""The accounts server: access tokens from a refresh token, ten in ten minutes; a refresh token from a code, once.
 
 Source: shared fact sheet, section 2. Errors come with status 200; the refusal of an eleventh token with 400.
 """
@@ -14,6 +14,7 @@ from crmsync.sandbox.zoho.profile import ZohoProfile
 TOKEN_SECONDS, WINDOW_SECONDS, LIVE_TOKENS = 3600, 600, 30
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
 SETTINGS = ("items", "itemdetails", "organizations", "settings")  # are under the scope `settings`
+BY_CODE = "authorization_code"
 TOO_MANY = {
     "error": "Access Denied",
     "error_description": "You have made too many requests continuously. Please try again after some time.",
@@ -29,6 +30,7 @@ class Accounts:
         self._profile = profile
         self._make_token = make_token
         self._given: deque[float] = deque()
+        self._used_codes: set[str] = set()
         self._live: dict[str, tuple[float, tuple[str, ...]]] = {}  # until when, for what
 
     def grant(self, request: Request, api_domain: str) -> Response:
@@ -43,16 +45,23 @@ class Accounts:
         while len(self._live) > LIVE_TOKENS:
             del self._live[next(iter(self._live))]
         body = {"access_token": token, "api_domain": self._profile.api_domain or api_domain, "token_type": "Bearer"}
+        if fields["grant_type"] == BY_CODE:
+            self._used_codes.add(fields["code"])
+            body |= {"refresh_token": self._profile.refresh_token}
         return answer({**body, "expires_in": TOKEN_SECONDS, "scope": " ".join(self._profile.scopes)})
 
     def _problem(self, fields: dict[str, str]) -> str | None:
-        if fields.get("grant_type") != "refresh_token":
+        if fields.get("grant_type") not in (BY_CODE, "refresh_token"):
             return "unsupported_grant_type"
         if fields.get("client_id") != self._profile.client_id:
             return "invalid_client"
         if fields.get("client_secret") != self._profile.client_secret:
             return "invalid_client_secret"
-        return None if fields.get("refresh_token") == self._profile.refresh_token else "invalid_code"
+        if fields["grant_type"] == BY_CODE:  # it works once
+            is_good = fields.get("code") == self._profile.grant_code and fields["code"] not in self._used_codes
+        else:
+            is_good = fields.get("refresh_token") == self._profile.refresh_token
+        return None if is_good else "invalid_code"
 
     def _is_throttled(self) -> bool:
         now = self._clock.seconds()
@@ -81,6 +90,7 @@ class Accounts:
     def reset(self) -> None:
         self._live.clear()
         self._given.clear()
+        self._used_codes.clear()
 
 
 def _allows(scopes: tuple[str, ...], request: Request) -> bool:

@@ -30,6 +30,7 @@ class ZohoProfile:
     client_id: str = "1000.SANDBOXCLIENT"
     client_secret: str = "sandbox-zoho-secret"
     refresh_token: str = "1000.sandbox.refresh"
+    grant_code: str = "1000.sandbox.code"  # as the API console shows it once
     organization_id: str = "10234695"
     webhook_secret: str = "sandboxZohoSecret2026"
     currency: str = "USD"
