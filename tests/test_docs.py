@@ -21,6 +21,9 @@ OF_OTHERS = {
     "CRMSYNC_WORKER_NAME",
 }
 
+# They look like variables and are none: SAP's scenarios.
+NO_VARIABLES = {"SAP_COM"}
+
 
 def settings_variables() -> set[str]:
     """Every variable that the settings read, whichever vendors are configured."""
@@ -37,6 +40,40 @@ def documented_variables() -> set[str]:
 
 def test_every_variable_is_documented_and_exists() -> None:
     assert documented_variables() - OF_OTHERS == settings_variables()
+
+
+GUIDES = [*sorted((ROOT / "docs" / "setup").glob("*.md")), *sorted((ROOT / "docs").glob("deploy.md"))]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_a_guide_names_only_variables_that_exist(page: Path) -> None:
+    """In its prose as in what its reader pastes; a secret may be in a file."""
+    named = set(re.findall(r"\b((?:CRMSYNC|SF|SAP|ZOHO|SLACK|FLOWER)_[A-Z][A-Z_]+)\b", page.read_text()))
+    variables = {name.removesuffix("_FILE") if name not in documented_variables() else name for name in named}
+
+    assert variables - documented_variables() - NO_VARIABLES == set()
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_a_guide_names_only_commands_that_exist(page: Path) -> None:
+    """In its prose, and in the blocks that its reader pastes."""
+    text = page.read_text()
+    pasted = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    for command in [
+        *re.findall(r"`(crmsync [^`]+)`", text),
+        *re.findall(r"^ *(crmsync [^#\n]+)", pasted, re.MULTILINE),
+    ]:
+        assert _help_of(command.split()[1:]) == 0, command
+
+
+def _help_of(words: list[str]) -> int:
+    """The status of `crmsync …  --help` for the words that are no options or arguments."""
+    from click.testing import CliRunner
+
+    from crmsync.cli.main import cli
+
+    names = [word for word in words if re.fullmatch("[a-z-]+", word) and not word.startswith("-")]
+    return CliRunner().invoke(cli, [*names, "--help"]).exit_code
 
 
 def test_every_error_that_can_bury_a_run_is_in_the_runbook() -> None:
