@@ -17,7 +17,7 @@ from crmsync.settings import instant_of
 
 if TYPE_CHECKING:
     from crmsync.cli.catch_up_work import Found, Missed
-    from crmsync.flows.catch_up import Sighting
+    from crmsync.flows.sightings import Sighting, Started
     from crmsync.services import Services
 
 _MANY = 50  # a table of 5,000 deals helps nobody; --json has all of them
@@ -34,6 +34,7 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> N
     Deals from before going live, and deals that carry an order number, are left alone.
     """
     from crmsync.cli import catch_up_work as work
+    from crmsync.flows.sightings import Started
 
     since_at = _parsed(since) if since else None
     using = open_services(creates=True)
@@ -44,12 +45,14 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> N
         found = work.look(using, start, end, advance)
     if not as_json or not (dry_run or yes):
         _print(found, using, as_json=as_json)
-    started = 0
-    if found.missed and not dry_run:
-        confirm(f"Start {screen.plural(len(found.missed), 'run')}?", yes=yes)
-        started = _start(using, found.missed, as_json=as_json)
+    started = Started()
+    if found.to_start and not dry_run:
+        confirm(f"Start {screen.plural(len(found.to_start), 'run')}?", yes=yes)
+        started = _start(using, found.to_start, as_json=as_json)
+    if not dry_run:
+        work.note_look(using)
     if as_json:
-        screen.print_json(found.to_json() | {"dry_run": dry_run, "started": started})
+        screen.print_json(found.to_json() | {"dry_run": dry_run} | started.to_json())
     elif dry_run:
         screen.console().print("Dry run, nothing was started.")
 
@@ -65,21 +68,23 @@ def _parsed(text: str) -> datetime:
         ) from None
 
 
-def _start(using: Services, missed: list[Missed], *, as_json: bool) -> int:
+def _start(using: Services, to_start: list[Missed], *, as_json: bool) -> Started:
     """Start them page by page; what was started before a fault stays started."""
     from crmsync.cli import catch_up_work as work
+    from crmsync.flows.sightings import Started
 
-    started = 0
+    started = Started()
     out = screen.console(stderr=as_json)
     try:
-        with _progress("starting", as_json=as_json, total=len(missed)) as advance:
-            for count in work.start(using, missed, advance):
+        with _progress("starting", as_json=as_json, total=len(to_start)) as advance:
+            for count in work.start(using, to_start, advance):
                 started += count
     except (CrmsyncError, KeyboardInterrupt):
-        out.print(f"{screen.plural(started, 'run')} started before this; the others were not.")
+        out.print(f"{screen.plural(started.all, 'run')} started before this; the others were not.")
         raise
     if not as_json:
-        out.print(f"✓ {screen.plural(started, 'run')} started. See how they go:")
+        missed = f", {started.healed:,} of them missed" if started.healed < started.all else ""
+        out.print(f"✓ {screen.plural(started.all, 'run')} started{missed}. See how they go:")
         out.print(f"  {using.settings.pasteable('crmsync runs list')}", soft_wrap=True)
     return started
 
@@ -109,25 +114,32 @@ def _print(found: Found, using: Services, *, as_json: bool) -> None:
     out.print(f"Changes since {found.since:%Y-%m-%d %H:%M} UTC.")
     for system in found.not_looked_at:
         out.print(f"{system} is not configured: its changes were not looked at.", style="yellow")
-    if found.missed:
-        out.print(_table(found.missed[:_MANY]))
-        if len(found.missed) > _MANY:
-            out.print(f"… and {len(found.missed) - _MANY} more (--json has all of them)")
-        out.print(f"\n{screen.plural(len(found.missed), 'run')} to start", style="bold")
+    if found.to_start:
+        out.print(_table(found.to_start[:_MANY]))
+        if len(found.to_start) > _MANY:
+            out.print(f"… and {len(found.to_start) - _MANY} more (--json has all of them)")
+        out.print(f"\n{screen.plural(len(found.to_start), 'run')} to start", style="bold")
         out.print(screen.pairs(_sums(found)))
-    else:
+    if not found.missed:
         out.print("✓ Nothing was missed.", style="green")
     if found.left_alone:
         out.print("\nLeft alone", style="bold")
         out.print(screen.pairs({reason: f"{count:,}" for reason, count in found.left_alone.items()}))
 
 
-def _table(missed: Iterable[Missed]) -> Any:
+def _table(to_start: Iterable[Missed]) -> Any:
     rows = [
-        (each.subject, each.sighting.key, each.sighting.title, _amount(each.sighting), ", ".join(each.systems))
-        for each in missed
+        (
+            each.subject,
+            each.sighting.key,
+            each.sighting.title,
+            _amount(each.sighting),
+            ", ".join(each.systems),
+            each.why,
+        )
+        for each in to_start
     ]
-    return screen.table(["for", "id", "company", "amount", "writes to"], rows, right=["amount"])
+    return screen.table(["for", "id", "company", "amount", "writes to", "why"], rows, right=["amount"])
 
 
 def _amount(sighting: Sighting) -> str:
@@ -135,7 +147,12 @@ def _amount(sighting: Sighting) -> str:
 
 
 def _sums(found: Found) -> Mapping[str, str]:
-    sums = {"Amount": ", ".join(str(money) for money in found.totals())}
+    sums = {
+        "Missed": f"{len(found.missed):,}",
+        "Looked at again": f"{len(found.looked_at_again):,}, which may have been announced"
+        * bool(found.looked_at_again),
+    }
+    sums |= {"Amount": ", ".join(str(money) for money in found.totals())}
     sums |= {f"Calls to {system}": f"at least {count:,}" for system, count in found.calls().items()}
     if found.most_calls() > sum(found.calls().values()):
         sums["All calls"] = f"at least {sum(found.calls().values()):,}, up to about {found.most_calls():,}"

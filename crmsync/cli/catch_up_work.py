@@ -14,8 +14,11 @@ from crmsync import log
 from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
-from crmsync.flows.catch_up import Seen, Sighting
+from crmsync.flows.catch_up import Seen
+from crmsync.flows.sightings import Sighting, Started, looked_by_hand
+from crmsync.flows.sightings import start as start_page
 from crmsync.services import ROLES, Services
+from crmsync.worker.flow import Flow
 
 LOOK_BACK = timedelta(hours=24)
 CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
@@ -34,17 +37,28 @@ WRITES_TO: Mapping[str, tuple[str, ...]] = {
     payment_to_invoices.FLOW.name: ("deals",),
     invoice_to_deal.FLOW.name: ("deals",),
 }
-_LOOKS: Sequence[tuple[str, Seen]] = (("deals", catch_up.deals_seen), ("payments", catch_up.payments_seen))
+_LOOKS: Sequence[tuple[Flow, Seen]] = (
+    (catch_up.DEALS, catch_up.deals_seen),
+    (catch_up.PAYMENTS, catch_up.payments_seen),
+)
 
 Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A change that nobody has started. *systems* are those that its run would write to."""
+    """A change that nobody has started. *systems* are those that its run would write to.
+
+    Not *is_certain*: it may have been announced, or read since, and is looked at again to be sure.
+    """
 
     sighting: Sighting
     systems: Sequence[str]
+    is_certain: bool = True
+
+    @property
+    def why(self) -> str:
+        return "missed" if self.is_certain else "to be sure"
 
     @property
     def subject(self) -> str:
@@ -66,19 +80,30 @@ class Missed:
 
 @dataclass
 class Found:
-    """What was seen between two instants. *names* are those of the systems, by role."""
+    """What was seen between two instants. *names* are those of the systems, by role.
+
+    *to_start* is what was missed, and what is only looked at again to be sure.
+    """
 
     since: datetime
     until: datetime
     names: Mapping[str, str]
     not_looked_at: Sequence[str] = ()
-    missed: list[Missed] = field(default_factory=list)
+    to_start: list[Missed] = field(default_factory=list)
     left_alone: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def missed(self) -> list[Missed]:
+        return [each for each in self.to_start if each.is_certain]
+
+    @property
+    def looked_at_again(self) -> list[Missed]:
+        return [each for each in self.to_start if not each.is_certain]
 
     def totals(self) -> list[Money]:
         """The sum of the deals in each currency."""
         sums: dict[str, Decimal] = {}
-        for each in self.missed:
+        for each in self.to_start:
             money = each.sighting.amount
             if money is not None:
                 sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
@@ -87,14 +112,14 @@ class Found:
     def calls(self) -> dict[str, int]:
         """At least so many calls to each system, by its name."""
         count: Counter[str] = Counter()
-        for each in self.missed:
+        for each in self.to_start:
             for role, calls in CALLS[each.sighting.flow.name].items():
                 count[self.names[role]] += calls
         return dict(sorted(count.items()))
 
     def most_calls(self) -> int:
         """About so many in all, where every customer is new on both sides."""
-        flows = [each.sighting.flow.name for each in self.missed]
+        flows = [each.sighting.flow.name for each in self.to_start]
         return sum(MOST_CALLS.get(flow, sum(CALLS[flow].values())) for flow in flows)
 
     def to_json(self) -> dict[str, Any]:
@@ -102,6 +127,7 @@ class Found:
             "since": self.since,
             "until": self.until,
             "missed": [each.to_json() for each in self.missed],
+            "looked_at_again": [each.to_json() for each in self.looked_at_again],
             "totals": {money.currency: money.amount for money in self.totals()},
             "calls": {"at_least": self.calls(), "at_most_about": self.most_calls()},
             "left_alone": dict(self.left_alone),
@@ -120,10 +146,10 @@ def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]
 
 def look(using: Services, since: datetime, until: datetime, advance: Advance) -> Found:
     """Read what changed at each configured source. Raises: ConfigurationError if none is; a vendor's errors."""
-    looks = [(role, seen) for role, seen in _LOOKS if using.has([role])]
+    looks = [(flow, seen) for flow, seen in _LOOKS if using.has(flow.roles)]
     if not looks:
-        using.connector(ROLES[_LOOKS[0][0]])
-    left_out = [ROLES[role] for role, _ in _LOOKS if not using.has([role])]
+        using.connector(ROLES[_LOOKS[0][0].roles[0]])
+    left_out = [ROLES[role] for flow, _ in _LOOKS for role in flow.roles if not using.has([role])]
     found = Found(since, until, _names(using), left_out)
     for _, seen in looks:
         for page in seen(using, since, until) if since < until else ():
@@ -141,6 +167,7 @@ def _names(using: Services) -> dict[str, str]:
 
 
 def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
+    now, grace = using.store.clock(), timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
     for sighting in page:
         if sighting.verdict is not Verdict.START:
             found.left_alone[sighting.verdict.value] += 1
@@ -148,18 +175,26 @@ def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
             found.left_alone[STARTED_ALREADY] += 1
         else:
             systems = [found.names[role] for role in WRITES_TO[sighting.flow.name]]
-            found.missed.append(Missed(sighting, systems))
+            found.to_start.append(Missed(sighting, systems, sighting.is_certainly_missed(now, grace)))
 
 
 def _is_started(using: Services, sighting: Sighting) -> bool:
-    """Whether catch-up has started this very change before; heal() would not start it again."""
+    """Whether catch-up has started this very change before; that would not start it again."""
     with using.store.read() as uow:
         return uow.deliveries.has(sighting.source, sighting.event_key)
 
 
-def start(using: Services, missed: Sequence[Missed], advance: Advance) -> Iterator[int]:
-    """Start them, a page in one transaction; yields how many of each page were started."""
-    correlation_id, waiting = log.new_correlation_id(), iter(missed)
+def start(using: Services, to_start: Sequence[Missed], advance: Advance) -> Iterator[Started]:
+    """Start them, a page in one transaction; yields what was started of each page."""
+    correlation_id, waiting = log.new_correlation_id(), iter(to_start)
     while page := list(islice(waiting, PAGE)):
-        yield catch_up.heal(using, [each.sighting for each in page], correlation_id=correlation_id)
+        yield start_page(using, [each.sighting for each in page], correlation_id=correlation_id)
         advance(len(page))
+
+
+def note_look(using: Services) -> None:
+    """For people who ask when somebody last looked."""
+    with using.store.begin(durable=False) as uow:
+        for flow, _ in _LOOKS:
+            if using.has(flow.roles):
+                looked_by_hand(uow, flow)

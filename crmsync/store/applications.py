@@ -22,6 +22,11 @@ class Applications(Rows):
         query = select(applications.c.invoice_key).where(applications.c.payment_key == payment_key)
         return list(self._connection.execute(query.order_by(applications.c.invoice_key)).scalars())
 
+    def of_invoice(self, invoice_key: str) -> list[str]:
+        """The payments that were seen to touch the invoice, by a webhook or in the books."""
+        query = select(applications.c.payment_key).where(applications.c.invoice_key == invoice_key)
+        return list(self._connection.execute(query).scalars())
+
     def replace(self, payment_key: str, invoice_keys: Collection[str], *, paid_on: date | None) -> None:
         """What the books say now."""
         mine = applications.c.payment_key == payment_key

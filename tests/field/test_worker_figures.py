@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import requests
 
+from crmsync.domain.catch_up import Verdict
 from crmsync.domain.payments import InvoiceChange, PaymentChange
-from crmsync.flows import catch_up, invoice_to_deal
+from crmsync.flows import catch_up, invoice_to_deal, payment_to_invoices
+from crmsync.flows.sightings import Sighting, start
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import runs as runs_table
 from crmsync.web.pages.flows import catch_up_rows
@@ -105,6 +107,85 @@ def test_P12__a_payment_that_changed_long_after_its_webhook_is_healed(
     look(services, catch_up.PAYMENTS)
 
     assert figures(services)["payment_to_invoices"] == (1, 0, 1)
+
+
+@pytest.mark.parametrize("step", ["read_invoice", "write_payment"])
+def test_P12__an_invoice_whose_run_was_woken_and_has_not_ended_is_not_counted_as_healed(
+    services: Services, books: Books, clock: FakeClock, step: str
+) -> None:
+    for key in KEYS:
+        our_invoice(services, key)
+        with services.store.begin() as uow:
+            run_id, _ = invoice_to_deal.FLOW.open_run(uow, key, correlation_id="c")
+            read = {"read_invoice": {"read_at": (clock.now - timedelta(hours=2)).isoformat()}}
+            results = read if step == "write_payment" else {}  # a run that begins again forgets what it knew
+            changed = runs_table.update().where(runs_table.c.id == run_id)
+            uow.connection.execute(changed.values(step=step, results=results))
+    books.invoices = [invoice(key, clock, balance=50, ago=0) for key in KEYS]
+    clock.advance(1200)
+    look(services, catch_up.PAYMENTS)
+
+    assert figures(services)["invoice_to_deal"] == (5, 5, 0)
+
+
+def test_P12__an_invoice_whose_payment_was_announced_and_still_waits_is_not_counted_as_healed(
+    services: Services, books: Books, clock: FakeClock
+) -> None:
+    """A second part is paid, its webhook has come, and the books have not answered since."""
+    for key in KEYS:
+        our_invoice(services, key)
+        read_now(services, key)
+    clock.advance(7200)
+    announced(services)
+    with services.store.begin() as uow:
+        for key in KEYS:
+            uow.applications.hint(key, [key])
+    books.invoices = [invoice(key, clock, balance=50, ago=60) for key in KEYS]
+    clock.advance(1200)
+    look(services, catch_up.PAYMENTS)
+
+    assert figures(services)["invoice_to_deal"] == (5, 5, 0)
+
+
+def test_P12__a_second_part_that_nobody_announced_is_healed(services: Services, books: Books, clock: FakeClock) -> None:
+    our_invoice(services, "1")
+    with services.store.begin() as uow:
+        uow.deliveries.add(ROLES["payments"], "1")
+        uow.applications.hint("1", ["1"])
+    read_now(services, "1")
+    clock.advance(7200)
+    books.invoices = [invoice("1", clock, balance=50, ago=0)]
+    clock.advance(1200)
+    look(services, catch_up.PAYMENTS)
+
+    assert figures(services)["invoice_to_deal"] == (1, 0, 1)
+
+
+def test_P12__what_has_just_changed_may_still_be_announced(services: Services, clock: FakeClock) -> None:
+    """A person who looks by hand does not leave the last moments out: their webhooks are on their way."""
+    just_now, long_ago = clock.now - timedelta(seconds=5), clock.now - timedelta(hours=1)
+    seen = [
+        Sighting(payment_to_invoices.FLOW, key, at, Verdict.START) for key, at in (("1", just_now), ("2", long_ago))
+    ]
+
+    started = start(services, seen, correlation_id="c")
+
+    assert (started.all, started.healed) == (2, 1)
+    assert figures(services)["payment_to_invoices"] == (2, 1, 1)
+
+
+def test_P12__a_run_of_catch_up_tells_what_it_started_from_what_was_missed(
+    services: Services, books: Books, clock: FakeClock
+) -> None:
+    announced(services)
+    day_ends_at = clock.now + timedelta(hours=12)
+    books.payments = [PaymentChange(key, day_ends_at, day_ends_at - timedelta(hours=50)) for key in KEYS]
+    clock.advance(24 * 3600)
+
+    run = look(services, catch_up.PAYMENTS)
+
+    assert run.title == "Looked at 5 changes, started 5, 0 of them missed"
+    assert run.results["look_for_payments"]["healed"] == 0
 
 
 # P11: Flower beside workers whose messages come doubled, wait, and find nothing to do

@@ -16,7 +16,7 @@ from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import InvalidDealError, VendorUnavailableError
-from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices, sightings
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, waking
@@ -198,12 +198,12 @@ def test_a_look_that_was_interrupted_goes_on_from_where_it_was(
     look(services)
 
     overlap = timedelta(seconds=services.settings.behaviour.catch_up_overlap_seconds)
-    assert crm.windows[1][0] == max(crm.windows[0][0], crm.won[catch_up.PAGE - 1].changed_at - overlap)
+    assert crm.windows[1][0] == max(crm.windows[0][0], crm.won[sightings.PAGE - 1].changed_at - overlap)
     assert sorted(rung) == [f"order_to_invoice 006{number:03}" for number in range(120)]
 
 
 def test_known_deals_cost_a_few_queries_a_page(services: Services, crm: Crm, clock: FakeClock) -> None:
-    crm.won = [won(f"006{number:03}", clock) for number in range(4 * catch_up.PAGE)]
+    crm.won = [won(f"006{number:03}", clock) for number in range(4 * sightings.PAGE)]
     for deal in crm.won:
         has_webhook(services, deal.key)
     look(services)  # counts them

@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows.sightings import last_look_by_hand
 from crmsync.store import UnitOfWork
 from crmsync.web.pages.history import last_done
 from crmsync.worker.flow import FLOWS, Flow
@@ -44,7 +45,10 @@ class FlowTally:
 
 @dataclass(frozen=True, slots=True)
 class CatchUpRow:
-    """What catch-up saw at one source: how many changes, and how many of them no webhook had told."""
+    """What catch-up saw at one source: how many changes (*expected* = received + healed), and how many it healed.
+
+    Healed was what nobody had announced; what may have been announced counts as received.
+    """
 
     flow: str
     expected: int
@@ -101,9 +105,15 @@ def _states(row: Row[Any]) -> dict[str, int]:
 def catch_up_rows(uow: UnitOfWork) -> list[CatchUpRow]:
     """One for each flow that catch-up may start, from its beginning on."""
     counts = uow.deliveries.healed_counts()
-    looked_at = {look: done.at for look in set(_LOOKS.values()) if (done := last_done(uow, look))}
+    looked_at = {look: at for look in set(_LOOKS.values()) if (at := _last_look(uow, look))}
     return [
         CatchUpRow(flow.name, *counts.get(flow.name, (0, 0)), looked_at.get(look))
         for flow, look in _LOOKS.items()
         if flow.name in counts or look in looked_at
     ]
+
+
+def _last_look(uow: UnitOfWork, look: Flow) -> datetime | None:
+    """Whoever looked: catch-up by itself, or a person by `crmsync catch-up`."""
+    done, by_hand = last_done(uow, look), last_look_by_hand(uow, look)
+    return max((at for at in (done.at if done else None, by_hand) if at), default=None)

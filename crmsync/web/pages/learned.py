@@ -29,10 +29,16 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "read_catalogue": lambda it: f"{it['products']:,} products",
     "read_stock": lambda it: f"{it['materials']:,} materials",
     "write_levels": lambda it: f"{it['written']:,} written" if "written" in it else f"{it['changed']:,} to write",
-    "look_for_deals": lambda it: f"{it['seen']:,} seen, {it['healed']:,} started",
-    "look_for_payments": lambda it: f"{it['seen']:,} seen, {it['healed']:,} started",
+    "look_for_deals": lambda it: _looked(it),
+    "look_for_payments": lambda it: _looked(it),
     "look_at_orders": lambda it: f"{it['seen']:,} seen, {it['changed']:,} not as they were made",
 }
+
+
+def _looked(it: Mapping[str, Any]) -> str:
+    """Earlier releases counted as healed whatever was started."""
+    missed = f", {it['healed']:,} of them missed" if "started" in it else ""
+    return f"{it['seen']:,} seen, {it.get('started', it['healed']):,} started{missed}"
 
 
 def figures(run: Run) -> list[tuple[str, str]]:

@@ -16,8 +16,10 @@ from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.errors import VendorUnavailableError
+from crmsync.flows.sightings import Started
 from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
+from crmsync.web.pages.flows import catch_up_rows
 from crmsync.worker.flow import Flow
 from tests.unit.cli.test_up import CONFIGURED
 
@@ -167,6 +169,30 @@ def test_a_payment_that_was_started_is_not_told_again(run_cli, using, books, sto
     assert keys_of_runs(store, "payment_to_invoices") == {"46001"}
 
 
+def test_what_may_have_been_announced_is_not_told_as_missed(run_cli, using, books, store, rung):
+    books.payments = [PaymentChange("46001", store.clock()), PaymentChange("46002", store.clock() - timedelta(hours=1))]
+
+    found = json.loads(run_cli("catch-up", "--yes", "--json").stdout)
+
+    assert [each["key"] for each in found["missed"]] == ["46002"]
+    assert [each["key"] for each in found["looked_at_again"]] == ["46001"], "its webhook may be on its way"
+    assert (found["started"], found["healed"], len(rung)) == (2, 1, 2)
+
+
+def test_a_look_by_hand_is_the_last_look_of_the_overview(run_cli, using, books, store, rung):
+    books.payments = [PaymentChange("46002", store.clock() - timedelta(hours=1))]
+    run_cli("catch-up", "--dry-run")
+    with store.read() as uow:
+        assert [row.looked_at for row in catch_up_rows(uow)] == []
+
+    run_cli("catch-up", "--yes")
+
+    with store.read() as uow:
+        rows = {row.flow: row for row in catch_up_rows(uow)}
+    assert rows["payment_to_invoices"].healed == 1
+    assert all(row.looked_at is not None for row in rows.values())
+
+
 def test_an_invoice_of_ours_that_was_paid_is_told_with_its_deal(run_cli, using, books, store, bury):
     bury()
     with store.begin() as uow:
@@ -194,7 +220,7 @@ def test_what_was_started_before_a_fault_is_told(run_cli, using, crm, store, mon
     crm.pages = [[won(number, store) for number in range(2)]]
 
     def one_page_only(using, missed, advance):
-        yield 1
+        yield Started(1, 1, 1)
         raise VendorUnavailableError("No answer.")
 
     monkeypatch.setattr(catch_up_work, "start", one_page_only)

@@ -1,0 +1,126 @@
+"""What catch-up saw at a source, how each change is counted, and the start of what has no run yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from operator import attrgetter
+from typing import TypeVar
+
+from crmsync.domain.catch_up import Verdict
+from crmsync.domain.money import Money
+from crmsync.services import Services
+from crmsync.store import UnitOfWork
+from crmsync.store.deliveries import CATCH_UP
+from crmsync.worker import dead_letters, waking
+from crmsync.worker.flow import Flow
+from crmsync.worker.waking import Awake
+
+PAGE = 50  # few enough to be done well within a lease, on a slow database too
+
+Change = TypeVar("Change")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A change at a source, and what *flow* should do about it."""
+
+    flow: Flow
+    key: str
+    changed_at: datetime
+    verdict: Verdict
+    title: str = ""
+    amount: Money | None = None
+    has_webhook: bool = True  # whether the vendor should have announced it
+    is_missed: bool = True  # False: it may have been announced or read since, and is looked at again to be sure
+
+    def is_certainly_missed(self, now: datetime, grace: timedelta) -> bool:
+        """Whether nobody announced it and nobody can be about to: what has just changed may still be on its way."""
+        return self.is_missed and self.changed_at <= now - grace
+
+    @property
+    def source(self) -> str:
+        """The name under which it is counted."""
+        return source_of(self.flow)
+
+    @property
+    def event_key(self) -> str:
+        """The name under which this very change is counted: it is started once."""
+        return f"{self.key}:{self.changed_at.isoformat()}"
+
+
+def source_of(flow: Flow) -> str:
+    return f"{CATCH_UP}{flow.name}"
+
+
+def paged(changes: Iterator[Change]) -> Iterator[list[Change]]:
+    while page := list(islice(changes, PAGE)):
+        yield page
+
+
+def looked_by_hand(uow: UnitOfWork, flow: Flow) -> None:
+    """A person has had *flow*'s sources looked at; that moves no checkpoint."""
+    uow.facts.set(_by_hand(flow), uow.now.isoformat())
+
+
+def last_look_by_hand(uow: UnitOfWork, flow: Flow) -> datetime | None:
+    return uow.facts.instant(_by_hand(flow))
+
+
+def _by_hand(flow: Flow) -> str:
+    return f"{source_of(flow)}.by_hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How many runs were started; how many of them for a change that was missed (*healed*) and that a webhook should
+    have announced (*unannounced*). The others are looked at again to be sure."""
+
+    all: int = 0
+    healed: int = 0
+    unannounced: int = 0
+
+    def __add__(self, more: Started) -> Started:
+        return Started(self.all + more.all, self.healed + more.healed, self.unannounced + more.unannounced)
+
+    def to_json(self) -> dict[str, int]:
+        return {"started": self.all, "healed": self.healed}
+
+
+def start(using: Services, sightings: Iterable[Sighting], *, correlation_id: str) -> Started:
+    """Start what has no run yet, and count every change once. Returns how many were started."""
+    # In the order of the receiver, and a few at a time: two that wake the same runs must not wait for each other.
+    waiting = iter(sorted(sightings, key=attrgetter("flow.name", "key")))
+    return sum((_start_some(using, some, correlation_id) for some in paged(waiting)), Started())
+
+
+def _start_some(using: Services, sightings: Sequence[Sighting], correlation_id: str) -> Started:
+    grace = timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
+    with using.store.begin() as uow:
+        _count(uow, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
+        wanted = [each for each in sightings if each.verdict is Verdict.START]
+        awake = [(each, rung) for each in wanted if (rung := _start(using, uow, each, grace, correlation_id))]
+        missed = [each for each, _ in awake if each.is_certainly_missed(uow.now, grace)]
+    for each, (run_id, results) in awake:
+        dead_letters.best_effort(partial(each.flow.ring, run_id, results))
+    return Started(len(awake), len(missed), sum(each.has_webhook for each in missed))
+
+
+def _count(uow: UnitOfWork, sightings: Sequence[Sighting]) -> None:
+    """What had its webhook is counted once, however often it changes afterwards."""
+    known = uow.deliveries.known([each.key for each in sightings]) if sightings else ()
+    for each in sightings:
+        if (each.source, each.key) not in known:
+            uow.deliveries.add(each.source, each.key, event_key=each.key)
+
+
+def _start(using: Services, uow: UnitOfWork, sighting: Sighting, grace: timedelta, correlation_id: str) -> Awake | None:
+    """The run to ring, if nobody has started it for this change. What may have been announced counts as received."""
+    is_healed, event_key = sighting.is_certainly_missed(uow.now, grace), sighting.event_key
+    if not uow.deliveries.add(sighting.source, sighting.key, event_key=event_key, is_healed=is_healed):
+        return None
+    queued_for = using.settings.behaviour.queued_for
+    return waking.wake(uow, sighting.flow, sighting.key, correlation_id=correlation_id, queued_for=queued_for)
