@@ -57,7 +57,8 @@ def stock_digest(
 ) -> Content:
     """What an hour of inventory has to tell: products newly low, newly refused, unknown to the ERP for the first time.
 
-    *outcome* has `newly_low`, `lowest` (code and quantity, at most ten), `newly_refused` and `reasons`.
+    *outcome* has `newly_low`, `lowest` (code and quantity as read, at most ten), `newly_refused` and `reasons`; and
+    which of the low ones could not be written: `low_unwritten`, `first_low_unwritten`.
     """
     facts = {
         "Newly low": outcome["newly_low"],
@@ -70,6 +71,7 @@ def stock_digest(
             [f"{code}: {left}" for code, left in outcome["lowest"]],
             outcome["newly_low"],
         ),
+        _list("Low, and not written to the CRM", outcome["first_low_unwritten"], outcome["low_unwritten"]),
         _list("Refused", [f"{reason}: {count:,}" for reason, count in outcome["reasons"].items()][:10]),
         _list("No such material", list(first_unknown), unknown),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -136,6 +137,8 @@ def _facts(found: dict[str, Any]) -> dict[str, str]:
     counts, last = found["counts"], found["last_run"]
     facts = {"Products": f"{counts['active']:,}"}
     facts |= {title: f"{counts[which]:,}" for which, title in _LISTS.items()}
+    if counts["unwritten"]:
+        facts["Not written yet"] = f"{counts['unwritten']:,}"
     if found["last_success_at"]:
         facts["Last done"] = f"{found['last_success_at']:%Y-%m-%d %H:%M:%S} UTC, {found['last_remark']}".rstrip(", ")
     if last and last["status"] != RunStatus.DONE:
@@ -144,6 +147,20 @@ def _facts(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _table(which: str, rows: list[dict[str, Any]]) -> Any:
-    columns = {"low": ["code", "available"], "refused": ["code", "reason"], "unknown": ["code"]}[which]
-    cells = [[f"{row[name]:,f}" if name == "available" else row[name] for name in columns] for row in rows]
-    return screen.table(columns, cells, right=["available"])
+    columns = {
+        "low": ["code", "available", "shown", "not written"],
+        "refused": ["code", "available", "shown", "not written"],
+        "unknown": ["code", "shown"],
+    }[which]
+    cells = [[_cell(row, name) for name in columns] for row in rows]
+    return screen.table([_HEADS.get(name, name) for name in columns], cells, right=list(_HEADS.values()))
+
+
+_HEADS = {"available": "read in the ERP", "shown": "shown in the CRM"}
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    if name == "not written":
+        return "" if row["written"] else row["reason"] or "not yet"
+    value = row[name]
+    return f"{value:,f}" if isinstance(value, Decimal) else str(value if value is not None else "–")

@@ -21,6 +21,7 @@ from crmsync import log, services
 from crmsync.celery import app
 from crmsync.cli import screen
 from crmsync.domain.runs import Run, RunStatus
+from crmsync.domain.stock import ProductState
 from crmsync.errors import CrmsyncError
 from crmsync.flows import inventory
 from crmsync.services import ROLES, Services
@@ -281,6 +282,7 @@ def outcome_of(run: Run, counts: Any) -> dict[str, Any]:
         **{name: wrote.get(name, 0) for name in ("changed", "written", "refused", "newly_refused", "newly_low")},
         "reasons": wrote.get("reasons", {}),
         "lowest": wrote.get("lowest", []),
+        "low_unwritten": wrote.get("low_unwritten", 0),
         "low": counts.low,
         "unknown": counts.unknown,
     }
@@ -301,5 +303,14 @@ def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[st
     }
 
 
-def _item(row: Any) -> Mapping[str, Any]:
-    return {"key": row.key, "code": row.code, "available": row.held_available, "reason": row.problem}
+def _item(product: ProductState) -> Mapping[str, Any]:
+    """*available* is what was read, *shown* what the CRM says."""
+    return {
+        "key": product.key,
+        "code": product.code,
+        "available": product.available,
+        "low": product.is_low,
+        "shown": product.shown,
+        "written": product.is_written and not product.problem,
+        "reason": product.problem,
+    }

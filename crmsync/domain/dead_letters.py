@@ -70,6 +70,7 @@ class DeadLetter:
     amount: Decimal | None
     currency: str
     correlation_id: str
+    alert_cause: str = ""  # of the alert that tells of it
 
     def alert_key(self, error: CrmsyncError) -> str:
         """What is told as one alert: a fault of a system, however many deals it stops; but each deal to be mended."""

@@ -58,6 +58,15 @@ def number_of(document: Mapping[str, Any]) -> str:
     return str(document.get("number") or document.get("invoice") or document.get("key") or "")
 
 
+def matching_number(number: str) -> str:
+    """The form in which document numbers are compared: no blanks around, in capitals, no zeros in front.
+
+    >>> matching_number(" inv-000001 "), matching_number("0000004734"), matching_number("4734")
+    ('INV-000001', '4734', '4734')
+    """
+    return number.strip().upper().lstrip("0")
+
+
 def next_move(entry: Entry | None) -> Move:
     if entry is None or entry.state is EntryState.INTENT:
         return Move.SEND

@@ -59,6 +59,7 @@ class Run:
     answers: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
     is_reduced: bool = False  # what it learned is forgotten
+    customer_key: str = ""  # of a deal's account in the CRM
     again: bool = False  # the source changed while it was under way: it goes round once more
 
     def is_leased(self, now: datetime) -> bool:

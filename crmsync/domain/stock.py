@@ -43,6 +43,26 @@ class StockLevel:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductState:
+    """A product as people see it.
+
+    *available* and *is_low* are what was read in the ERP; before the first reading, what the catalogue says. *shown* is
+    what the catalogue says now. *available* is None where nothing could be read: the ERP does not know the code, or its
+    stock can't be added up.
+    """
+
+    key: str
+    code: str
+    available: Decimal | None
+    is_low: bool
+    shown: Decimal | None
+    is_written: bool
+    is_known: bool | None
+    is_active: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """A product that the catalogue refused; *reason* is its code and our words for it."""
 

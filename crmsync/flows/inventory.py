@@ -9,8 +9,9 @@ from typing import Any
 from crmsync.alerts.content import stock_digest
 from crmsync.connectors.base import JOB_LOST
 from crmsync.domain import stock
+from crmsync.domain.runs import LONG_WAIT_SECONDS
 from crmsync.domain.stock import Known, Plan, Rejection, StockLevel, Total
-from crmsync.errors import NoStockError, NotNowError, VendorUnavailableError
+from crmsync.errors import CrmsyncError, LeaseLostError, NoStockError, NotNowError, VendorUnavailableError
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
@@ -83,7 +84,12 @@ def write_levels(attempt: Attempt) -> Mapping[str, Any]:
     """Write what changed, and tell people what became low; a row that is refused stops no other."""
     with attempt.services.store.read() as uow:
         levels = uow.products.to_write()
-    rejections = _write(attempt, levels)
+    try:
+        rejections = _write(attempt, levels)
+    except CrmsyncError as error:
+        if not _is_short_wait(attempt, error):
+            _tell_unwritten(attempt)
+        raise
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         outcome = _settle(attempt, uow, levels, rejections)
@@ -168,8 +174,9 @@ def _settle(
     """Keep what was written, and put the digest into the outbox with it."""
     refused = {rejection.product_key for rejection in rejections}
     before = uow.products.known_problems()
-    low = [level for level in uow.products.newly_low() if level.product_key not in refused]
+    low, told = uow.products.newly_low(), attempt.progress.get("told_low", 0)
     uow.products.written(levels, rejections)
+    uow.products.told_low()
     outcome = {
         "changed": len(levels),
         "written": len(levels) - len(refused),
@@ -177,12 +184,41 @@ def _settle(
         "reasons": dict(stock.by_reason(rejections)) | _mixed(attempt),
         "newly_refused": sum(before.get(each.product_key) != each.reason for each in rejections)
         + attempt.run.results["read_stock"]["newly_mixed"],
-        "newly_low": len(low),
-        "lowest": [[level.code, str(level.available)] for level in low[:SHOWN]],
+        "newly_low": told + len(low),
+        **_lowest(low, [level for level in low if level.product_key in refused]),
     }
-    _tell(attempt, uow, outcome)
+    _tell(attempt, uow, outcome, newly_low=len(low))
     _describe(attempt, uow, outcome)
     return outcome
+
+
+def _lowest(low: Sequence[StockLevel], unwritten: Sequence[StockLevel]) -> dict[str, Any]:
+    """The first of those that are newly low, and of those among them that the catalogue does not show as low."""
+    return {
+        "lowest": [[level.code, str(level.available)] for level in low[:SHOWN]],
+        "low_unwritten": len(unwritten),
+        "first_low_unwritten": [level.code for level in unwritten[:SHOWN]],
+    }
+
+
+def _is_short_wait(attempt: Attempt, error: CrmsyncError) -> bool:
+    """Whether nothing is wrong with the writing: a job is at work, or it goes on in a moment."""
+    is_soon = isinstance(error, NotNowError) and error.wait_seconds <= LONG_WAIT_SECONDS
+    return is_soon or isinstance(error, LeaseLostError) or bool(attempt.progress.get("job"))
+
+
+def _tell_unwritten(attempt: Attempt) -> None:
+    """What was read and is low reaches people, although nothing could be written."""
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        low = uow.products.newly_low()
+        uow.products.told_low()
+        if low:
+            outcome = {"newly_low": len(low), "newly_refused": 0, "reasons": {}, **_lowest(low, low)}
+            _add_digest(attempt, uow, outcome, unknown=0, first_unknown=(), part=":read")
+    if low:
+        attempt.record_progress(told_low=attempt.progress.get("told_low", 0) + len(low))
+        dead_letters.tell_soon()
 
 
 def _mixed(attempt: Attempt) -> dict[str, int]:
@@ -190,19 +226,33 @@ def _mixed(attempt: Attempt) -> dict[str, int]:
     return {stock.MIXED_UNITS: count} if count else {}
 
 
-def _tell(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any]) -> None:
-    """One digest for an hour with news; none for an hour without."""
+def _tell(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any], *, newly_low: int) -> None:
+    """One digest for an hour with news, of which *newly_low* are not told yet; none for an hour without."""
     read = attempt.run.results["read_stock"]
-    if outcome["newly_low"] or outcome["newly_refused"] or read["unknown"]:
-        content = stock_digest(
-            outcome,
-            unknown=read["unknown"],
-            first_unknown=read["first_unknown"],
-            threshold=attempt.services.settings.behaviour.low_stock_threshold,
-            link=f"{attempt.services.settings.tower_url}/stock",
-            command=attempt.services.settings.pasteable("crmsync inventory show"),
-        )
-        uow.alerts.add_once(f"inventory:{attempt.run.results['read_catalogue']['at']}", content)
+    if newly_low or outcome["newly_refused"] or read["unknown"]:
+        news = {**outcome, "newly_low": newly_low}
+        _add_digest(attempt, uow, news, unknown=read["unknown"], first_unknown=read["first_unknown"])
+
+
+def _add_digest(
+    attempt: Attempt,
+    uow: UnitOfWork,
+    news: Mapping[str, Any],
+    *,
+    unknown: int,
+    first_unknown: Sequence[str],
+    part: str = "",
+) -> None:
+    using = attempt.services
+    content = stock_digest(
+        news,
+        unknown=unknown,
+        first_unknown=first_unknown,
+        threshold=using.settings.behaviour.low_stock_threshold,
+        link=f"{using.settings.tower_url}/stock",
+        command=using.settings.pasteable("crmsync inventory show"),
+    )
+    uow.alerts.add_once(f"inventory:{attempt.run.results['read_catalogue']['at']}{part}", content)
 
 
 def _describe(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, func, literal, literal_column, select, update
 
-from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState
+from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState, matching_number
 from crmsync.store.rows import Rows
 from crmsync.store.tables import ledger
 
@@ -40,6 +40,7 @@ _CONFIRM = (
         state=EntryState.CONFIRMED.value,
         document=bindparam("new_document"),
         document_key=bindparam("new_document_key"),
+        document_number=bindparam("new_document_number"),
     )
 )
 _OF_DOCUMENT = select(ledger).where(
@@ -119,7 +120,8 @@ class Ledger(Rows):
 
     def confirmed(self, key: EntryKey, document: Mapping[str, Any]) -> None:
         """The document exists, whoever made it."""
-        made = {"new_document": dict(document), "new_document_key": document.get("key")}
+        number = matching_number(str(document.get("number") or "")) or None
+        made = {"new_document": dict(document), "new_document_key": document.get("key"), "new_document_number": number}
         self._connection.execute(_CONFIRM, {**_parameters(key), **made})
 
     def _set(self, key: EntryKey, send: int, state: EntryState, *, certain_at: datetime | None = None) -> None:

@@ -1,4 +1,7 @@
-"""The products of the catalogue: what they say of their stock, and what they shall say."""
+"""The products of the catalogue: what was read of their stock (wanted), and what they say of it (held).
+
+People are told what was read; whether it was written is another question.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Float, Row, and_, bindparam, case, cast, func, literal, not_, or_, select, true, update
+from sqlalchemy import Float, and_, bindparam, case, cast, false, func, literal, not_, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from crmsync.domain.stock import Known, Product, Rejection, StockLevel, matching, plain
+from crmsync.domain.stock import Known, Product, ProductState, Rejection, StockLevel, matching, plain
 from crmsync.store.rows import Rows
 from crmsync.store.tables import products
 
@@ -25,7 +28,22 @@ _IS_TO_WRITE = and_(
         products.c.held_low.is_distinct_from(products.c.wanted_low),
     ),
 )
-_IS_NEWLY_LOW = and_(_IS_TO_WRITE, products.c.wanted_low, products.c.held_low.is_not(true()))
+_IS_NEWLY_LOW = and_(products.c.is_active, products.c.wanted_low, products.c.told_low.is_not(true()))
+# Before the first reading, what the catalogue says is all that is known.
+_IS_UNREAD = and_(products.c.wanted_available.is_(None), products.c.is_known.is_(None), products.c.problem == "")
+_AVAILABLE = case((_IS_UNREAD, products.c.held_available), else_=products.c.wanted_available)
+_IS_LOW = func.coalesce(case((_IS_UNREAD, products.c.held_low), else_=products.c.wanted_low), false())
+_STATE = select(
+    products.c.key,
+    products.c.code,
+    _AVAILABLE.label("available"),
+    _IS_LOW.label("is_low"),
+    products.c.held_available.label("shown"),
+    not_(_IS_TO_WRITE).label("is_written"),
+    products.c.is_known,
+    products.c.is_active,
+    products.c.problem,
+)
 
 
 class Products(Rows):
@@ -45,6 +63,7 @@ class Products(Rows):
             "is_active": new.is_active,
             "seen_at": new.seen_at,
             "is_known": case((products.c.matching == new.matching, products.c.is_known)),
+            "told_low": case((products.c.matching == new.matching, products.c.told_low)),
         }
         if trust:
             changes |= {"held_available": new.held_available, "held_low": new.held_low}
@@ -61,11 +80,13 @@ class Products(Rows):
         return (Known(*row) for row in self._connection.execute(query.order_by(columns.key)))
 
     def is_any_stocked(self) -> bool:
-        """Whether any product says that it is available."""
-        query = select(literal(1)).where(products.c.is_active, products.c.held_available.is_distinct_from(Decimal(0)))
-        return (
-            self._connection.execute(query.where(products.c.held_available.is_not(None)).limit(1)).first() is not None
-        )
+        """Whether any product was available when its stock was last read, or says that it is."""
+        of_some = [
+            and_(column.is_not(None), column != Decimal(0))
+            for column in (products.c.held_available, products.c.wanted_available)
+        ]
+        query = select(literal(1)).where(products.c.is_active, or_(*of_some)).limit(1)
+        return self._connection.execute(query).first() is not None
 
     def want(self, levels: Iterable[StockLevel]) -> None:
         statement = (
@@ -83,7 +104,7 @@ class Products(Rows):
         statement = (
             update(products)
             .where(products.c.key == bindparam("of_key"))
-            .values(is_known=False, wanted_available=None, wanted_low=None)
+            .values(is_known=False, wanted_available=None, wanted_low=None, told_low=False)
         )
         self._in_chunks(statement, ({"of_key": key} for key in keys))
 
@@ -94,10 +115,15 @@ class Products(Rows):
         return [_level(row) for row in rows]
 
     def newly_low(self) -> list[StockLevel]:
-        """Of to_write(), those that become low by it, least first."""
+        """What was read and is low, and of which people do not know it yet, least first: written or not."""
         columns = (products.c.key, products.c.code, products.c.wanted_available, products.c.wanted_low)
         levels = [_level(row) for row in self._connection.execute(select(*columns).where(_IS_NEWLY_LOW))]
         return sorted(levels, key=lambda level: (level.available, level.code))
+
+    def told_low(self) -> None:
+        """People know now which products are low."""
+        read = update(products).where(products.c.wanted_low.is_not(None))
+        self._connection.execute(read.values(told_low=products.c.wanted_low))
 
     def written(self, levels: Iterable[StockLevel], rejections: Iterable[Rejection]) -> None:
         """The catalogue says it now, except for those that it refused."""
@@ -131,31 +157,35 @@ class Products(Rows):
         return dict(self._connection.execute(query).all())
 
     def counts(self) -> Any:
-        """active, low, unknown, refused."""
+        """active; low, as it was read; unknown; refused; unwritten: read, not refused, and not written so far."""
         is_active = products.c.is_active
         query = select(
             func.count().label("active"),
-            func.count(case((products.c.held_low, 1))).label("low"),
+            func.count(case((_IS_LOW, 1))).label("low"),
             func.count(case((products.c.is_known.is_(False), 1))).label("unknown"),
             func.count(case((products.c.problem != "", 1))).label("refused"),
+            func.count(case((and_(_IS_TO_WRITE, products.c.problem == ""), 1))).label("unwritten"),
         ).where(is_active)
         return self._connection.execute(query).one()
 
-    def listed(self, which: str, *, limit: int) -> Sequence[Row[Any]]:
+    def listed(self, which: str, *, limit: int) -> list[ProductState]:
         """Active products that are "low", "unknown" or "refused"; least stock first."""
         conditions = {
-            "low": products.c.held_low,
+            "low": _IS_LOW,
             "unknown": products.c.is_known.is_(False),
             "refused": products.c.problem != "",
         }
-        query = select(products).where(products.c.is_active, conditions[which])
-        order = (cast(products.c.held_available, Float), products.c.code) if which == "low" else (products.c.code,)
-        return self._connection.execute(query.order_by(*order).limit(limit)).all()
+        query = _STATE.where(products.c.is_active, conditions[which])
+        order = (cast(_AVAILABLE, Float), products.c.code) if which == "low" else (products.c.code,)
+        return self._states(query.order_by(*order).limit(limit))
 
-    def like(self, text: str, *, limit: int) -> Sequence[Row[Any]]:
+    def like(self, text: str, *, limit: int) -> list[ProductState]:
         """Products whose codes contain *text*."""
-        query = select(products).where(products.c.code.icontains(text, autoescape=True))
-        return self._connection.execute(query.order_by(products.c.code).limit(limit)).all()
+        query = _STATE.where(products.c.code.icontains(text, autoescape=True))
+        return self._states(query.order_by(products.c.code).limit(limit))
+
+    def _states(self, query: Any) -> list[ProductState]:
+        return [ProductState(**row._mapping) for row in self._connection.execute(query)]
 
     def _in_chunks(self, statement: Any, parameters: Iterable[Mapping[str, Any]]) -> None:
         waiting = iter(parameters)
@@ -177,5 +207,6 @@ def _row(product: Product, seen_at: datetime) -> dict[str, Any]:
         "is_known": None,
         "held_available": None if product.available is None else plain(product.available),
         "held_low": product.is_low,
+        "told_low": product.is_low,
         "problem": "",
     }

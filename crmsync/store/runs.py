@@ -52,6 +52,7 @@ def _new(*columns: str) -> dict[str, Any]:
 
 _FINISH = _FENCED.values(
     _new("step", "status", "results", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
+    | _new("customer_key")
     | _STEP_ENDS
 )
 _FINISH_LAST = _FINISH.where(runs.c.again.is_(False))
@@ -159,6 +160,7 @@ class Runs(Rows):
                 "new_status": _ACTIVE if next_step else RunStatus.DONE.value,
                 "new_results": {**run.results, run.step: dict(result)},
                 **_described(run, title, amount, currency),
+                "new_customer_key": _customer_key(result) or run.customer_key,
                 "new_queued_until": queued_until,
                 "new_due_at": self._now,
                 "new_updated_at": self._now,
@@ -278,6 +280,12 @@ def _described(run: Run, title: str | None, amount: Decimal | None, currency: st
         "new_amount": run.amount if amount is None else amount,
         "new_currency": run.currency if currency is None else currency,
     }
+
+
+def _customer_key(learned: Mapping[str, Any]) -> str:
+    """The account of a deal that was read: people look for its runs by the customer's number."""
+    customer = learned.get("customer")
+    return str(customer.get("key") or "")[:40] if isinstance(customer, Mapping) else ""
 
 
 def run_of(row: Row[Any]) -> Run:

@@ -116,6 +116,9 @@ runs = Table(
     Column("again", Boolean, nullable=False, default=False, server_default=false()),  # the source changed meanwhile
     UniqueConstraint("flow", "subject_key"),  # stops a second run for one deal
     Column("is_reduced", Boolean, nullable=False, default=False, server_default=false()),  # to what must stay of it
+    Column("customer_key", String(40), nullable=False, default="", server_default=""),  # a deal's account in the CRM
+    Index("ix_runs_customer_key", "customer_key"),
+    Index("ix_runs_correlation_id", "correlation_id"),
     Index("ix_runs_status_due_at", "status", "due_at"),
     Index("ix_runs_over", "updated_at", postgresql_where=text(_IS_OVER), sqlite_where=text(_IS_OVER)),
 )
@@ -151,8 +154,10 @@ ledger = Table(
     Column("certain_at", Instant),
     Column("document", JSON),
     Column("document_key", String(100)),  # its id in the other system
+    Column("document_number", String(100)),  # what people call it, in capitals and without zeros in front
     UniqueConstraint("connection", "kind", "reference", "generation"),  # stops two intents for one document
     Index("ix_ledger_run_id", "run_id"),
+    Index("ix_ledger_document_number", "document_number"),
     Index("ix_ledger_document", "connection", "kind", "document_key"),
     Index(
         "ix_ledger_orders_sent_at",
@@ -186,7 +191,7 @@ applications = Table(
     Index("ix_applications_invoice_key", "invoice_key"),
 )
 
-# The products of the catalogue: what they say of their stock (held), and what they shall say (wanted).
+# The products of the catalogue: what they say of their stock (held), and what was read and they shall say (wanted).
 products = Table(
     "products",
     metadata,
@@ -200,6 +205,7 @@ products = Table(
     Column("held_low", Boolean),
     Column("wanted_available", Amount),
     Column("wanted_low", Boolean),
+    Column("told_low", Boolean),  # whether people know that it is low
     Column("problem", String(200), nullable=False, default=""),  # why it was not written
     Index("ix_products_is_active", "is_active"),
 )
@@ -227,11 +233,13 @@ dead_letters = Table(
     Column("cause", Text, nullable=False),
     Column("advice", Text, nullable=False, default=""),
     Column("words", Text, nullable=False, default="", server_default=""),  # the vendor's own, sealed
+    Column("alert_cause", String(200), nullable=False, default="", server_default=""),  # of the alert that tells of it
     Column("failures", Integer, nullable=False, default=1),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("run_id"),  # a run has one dead letter, which waits, is replayed, waits again …
     Index("ix_dead_letters_status", "status"),
+    Index("ix_dead_letters_alert_cause", "alert_cause"),
 )
 
 # Alerts on their way to people, so that a Slack outage loses none.
@@ -249,6 +257,8 @@ alerts = Table(
     Column("message_id", String(40), nullable=False, default=""),  # Slack's, to update instead of repeat
     Column("content", JSON, nullable=False),
     Column("closed_at", Instant),
+    # What people were told is not so any more: it is solved, or of several dead letters some are.
+    Column("is_stale", Boolean, nullable=False, default=False, server_default=false()),
     # One open alert for a cause, whoever raises it at the same moment.
     Index(
         "uq_alerts_open_cause",

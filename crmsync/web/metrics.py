@@ -134,7 +134,8 @@ def _of_documents(uow: UnitOfWork) -> Iterator[Metric]:
 def _of_catch_up(uow: UnitOfWork) -> Iterator[Metric]:
     changes = CounterMetricFamily(
         "crmsync_catch_up_changes",
-        "Changes that catch-up saw at a source (expected): announced to us (received), or started by it (healed).",
+        "Changes that catch-up saw at a source: expected is the sum of received (announced, or maybe announced) and "
+        "healed (missed, and started by it).",
         labels=["source", "outcome"],
     )
     for row in catch_up_rows(uow):
@@ -151,7 +152,9 @@ def _of_stock(uow: UnitOfWork) -> Iterator[Metric]:
     """Nothing before the first inventory."""
     stock = stock_line(uow)
     states = {state: count for state, count in stock.counts.items() if stock.counts["active"]}
-    text = "Active products, and those that are low, not in the ERP, or refused by the CRM."
+    text = (
+        "Active products, and those that were read as low, are not in the ERP, refused by the CRM, or not written yet."
+    )
     yield _gauge("crmsync_products", text, ("state",), _by_one(states))
     if stock.last_done:
         yield GaugeMetricFamily(

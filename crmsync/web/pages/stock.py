@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Row
-
+from crmsync.domain.stock import ProductState
 from crmsync.flows import inventory
 from crmsync.store import UnitOfWork
 from crmsync.web.pages.history import Event, last_done
 from crmsync.web.pages.runs import RunRow, run_row
 
 PRODUCTS_SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class ProductRow:
-    code: str
-    available: Decimal | None
-    is_low: bool
-    is_known: bool | None
-    is_active: bool
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +28,8 @@ class StockPage:
     """*lists* hold the products that are low, refused or not in the ERP, as many as one page shows."""
 
     stock: StockLine
-    lists: Mapping[str, Sequence[ProductRow]]
-    found: Sequence[ProductRow]
+    lists: Mapping[str, Sequence[ProductState]]
+    found: Sequence[ProductState]
 
 
 def stock_page(uow: UnitOfWork, *, text: str = "") -> StockPage:
@@ -50,8 +37,8 @@ def stock_page(uow: UnitOfWork, *, text: str = "") -> StockPage:
     names = ("low", "refused", "unknown")
     return StockPage(
         stock=stock_line(uow),
-        lists={name: _products(uow.products.listed(name, limit=PRODUCTS_SHOWN)) for name in names},
-        found=_products(uow.products.like(text, limit=PRODUCTS_SHOWN)) if text else [],
+        lists={name: uow.products.listed(name, limit=PRODUCTS_SHOWN) for name in names},
+        found=uow.products.like(text, limit=PRODUCTS_SHOWN) if text else [],
     )
 
 
@@ -59,10 +46,3 @@ def stock_line(uow: UnitOfWork) -> StockLine:
     run = uow.runs.of_subject(inventory.FLOW.name, inventory.FLOW.name)
     done, counts = last_done(uow, inventory.FLOW), dict(uow.products.counts()._mapping)
     return StockLine(counts, done, run_row(run, uow.now) if run else None)
-
-
-def _products(rows: Sequence[Row[Any]]) -> list[ProductRow]:
-    return [
-        ProductRow(row.code, row.held_available, bool(row.held_low), row.is_known, row.is_active, row.problem)
-        for row in rows
-    ]

@@ -125,8 +125,8 @@ def test_the_stock_page_has_counts_and_lists(operator: FlaskClient, services: Se
     assert "Low on stock 2" in page
     assert "Refused by the CRM 1" in page
     assert "Not in the ERP 1" in page
-    assert "VALVE 4 refused low NOT_ALLOWED" in page
-    assert "UNHEARD 0 not in the ERP" in page
+    assert "VALVE 2 refused low NOT_ALLOWED 4" in page
+    assert "UNHEARD – not in the ERP 0" in page
     assert "SENSOR" not in page.split("Low on stock", maxsplit=1)[1]
 
 
