@@ -66,6 +66,24 @@ def test_a_guide_names_only_commands_that_exist(page: Path) -> None:
         assert _help_of(command.split()[1:]) == 0, command
 
 
+def test_the_need_for_connections_is_the_one_that_the_doctor_computes() -> None:
+    from crmsync.settings import Settings
+    from crmsync.store import room
+
+    each = Settings.from_env({"HOME": "/nowhere"}).behaviour.database_connections
+    page = (ROOT / "docs" / "deploy.md").read_text()
+
+    need = f"{each * room.RECEIVERS} for each receiver, {each} for each worker, and {room.COMMANDS} more"
+    assert f"PostgreSQL must allow {need}" in page
+    assert f"{2 * each * room.RECEIVERS + 2 * each + room.COMMANDS} for two of each" in page
+
+
+def test_what_a_guide_copies_from_the_repository_is_there() -> None:
+    for page in GUIDES:
+        for path in re.findall(r"(?<![\w./])deploy/[\w./*-]+", page.read_text()):
+            assert list(ROOT.glob(path.rstrip("./"))), f"{page.name}: {path}"
+
+
 def _help_of(words: list[str]) -> int:
     """The status of `crmsync …  --help` for the words that are no options or arguments."""
     from click.testing import CliRunner
@@ -127,5 +145,5 @@ def test_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_of_the_tree_exist(page: Path) -> None:
-    for path in re.findall(r"`((?:crmsync|tests|docs|benchmarks)/[\w./-]+)`", page.read_text()):
+    for path in re.findall(r"`((?:crmsync|tests|docs|benchmarks|deploy)/[\w./-]+)`", page.read_text()):
         assert (ROOT / path).exists(), path
