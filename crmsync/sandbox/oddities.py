@@ -96,6 +96,10 @@ SALESFORCE: dict[str, Details] = {
     "cross-reference": _crm(
         "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights on cross-reference id"
     ),
+    "version-ends": {
+        "kind": "headers",
+        "headers": {"Warning": '299 - "This API is deprecated and will be removed by Summer \'27."'},
+    },
     "flow-trigger": _crm("CANNOT_EXECUTE_FLOW_TRIGGER", "We can't save this record because the “Deal” process failed."),
 }
 
@@ -116,6 +120,7 @@ SAP: dict[str, Details] = {
         "body": "CSRF token validation failed",
     },
     "incomplete": {"kind": "incomplete", "operation": "create_order"},
+    "clock-behind": {"kind": "headers", "headers": {"Date": "Fri, 20 Nov 2026 09:15:00 GMT"}},
     "vanish": {"kind": "vanish", "operation": "create_order"},
 }
 

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from typing import Any, ClassVar
 
 from crmsync.sandbox.calls import Calls
@@ -79,6 +80,7 @@ class Vendor:
             with self.lock:
                 response = self._worked(request, match)
                 response = self._afterwards(fault, response) if fault else response
+        response.headers.setdefault("Date", format_datetime(self.clock.now(), usegmt=True))
         if fault is None:
             return self.finish(request, response)
         return _sent(fault, response if fault.kind == "answer" else self.finish(request, response))

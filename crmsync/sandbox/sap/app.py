@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from crmsync.sandbox.faults import Fault
 from crmsync.sandbox.http import BadJson, NotOffered, Request, Response, answer, html
+from crmsync.sandbox.sap import simulation
 from crmsync.sandbox.sap.access import Access
 from crmsync.sandbox.sap.catalogue import Catalogue
 from crmsync.sandbox.sap.changes import Changes
@@ -72,9 +73,12 @@ class Sap(Vendor):
         refusal = self.access.refuses(request)
         if refusal:
             return refusal
-        if service not in services() and SERVICE.fullmatch(service):
+        if service in self.profile.missing_services:
+            return self._error(request, ODataError(f"No service found for {service}", "/IWFND/MED/170", 403), service)
+        is_known = service in services() or service == simulation.SERVICE
+        if not is_known and SERVICE.fullmatch(service):
             raise NotOffered(f"the service {service}")
-        if service not in services():
+        if not is_known:
             return self._error(request, ODataError(f"No service found for {service}", "/IWFND/MED/170", 403), service)
         try:
             return self._allowed(request, service, rest)
@@ -93,6 +97,8 @@ class Sap(Vendor):
         return response
 
     def _read(self, request: Request, service: str, rest: str) -> Response:
+        if service == simulation.SERVICE:
+            return self._read_of_simulation(request, rest)
         if rest == "$metadata":
             return Response(200, metadata(service), {"Content-Type": "application/xml"})
         if not rest:
@@ -105,6 +111,13 @@ class Sap(Vendor):
         if address.counting:
             return Response(200, str(len(found.all())).encode())
         return formatted(request, {"d": self.reader.collection(address.target, found, options, request.path)})
+
+    def _read_of_simulation(self, request: Request, rest: str) -> Response:
+        if rest == "$metadata":
+            raise NotOffered(f"the metadata of {simulation.SERVICE}")
+        if not rest:
+            return formatted(request, {"d": {"EntitySets": [simulation.HEADER]}})
+        return simulation.simulate(request, rest, self.orders)
 
     def _listed(self, address: Address, found: Found) -> Found:
         """A list without what is too fresh for it."""
@@ -135,6 +148,8 @@ class Sap(Vendor):
             return Response(
                 403, b"CSRF token validation failed", {"x-csrf-token": "Required", "Content-Type": "text/plain"}
             )
+        if service == simulation.SERVICE:
+            return simulation.simulate(request, rest, self.orders)
         if rest == "$batch":
             raise NotOffered("$batch")
         if "x-http-method" in request.headers:

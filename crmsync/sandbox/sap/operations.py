@@ -19,6 +19,7 @@ OPERATIONS = (
     "get_product",
     "update_product",
     "read_stock",
+    "simulate_order",
     "other",
 )
 SUBJECTS = {
@@ -26,6 +27,7 @@ SUBJECTS = {
     "API_SALES_ORDER_SRV": "order",
     "API_PRODUCT_SRV": "product",
     "API_MATERIAL_STOCK_SRV": "stock",
+    "API_SALES_ORDER_SIMULATION_SRV": "simulation",
 }
 ROOTS = {"/A_BusinessPartner", "/A_SalesOrder"}
 
@@ -35,6 +37,8 @@ def operation_of(request: Request, arguments: dict[str, str]) -> str:
     subject, rest = SUBJECTS.get(arguments["service"]), (arguments.get("rest") or "").rstrip("/")
     if subject is None:
         return "other"
+    if subject == "simulation" and request.method == "POST":
+        return "simulate_order"
     if request.method in ("GET", "HEAD"):
         return _reading(request, subject, rest)
     if request.method == "POST" and rest in ROOTS:
@@ -47,6 +51,6 @@ def operation_of(request: Request, arguments: dict[str, str]) -> str:
 def _reading(request: Request, subject: str, rest: str) -> str:
     if rest in ("", "/$metadata"):
         return "csrf" if request.headers.get("x-csrf-token", "").lower() == "fetch" else "metadata"
-    if subject == "stock":
-        return "read_stock"
+    if subject in ("stock", "simulation"):
+        return "read_stock" if subject == "stock" else "other"
     return f"get_{subject}" if "(" in rest or "%28" in rest else f"find_{subject}"

@@ -44,6 +44,20 @@ class Orders:
         self.refresh(draft.row)
         return draft.row
 
+    def simulate(self, draft: Draft) -> Decimal:
+        """Check and price an order with its items as create() does, and keep nothing; returns its net amount.
+
+        Raises ODataError.
+        """
+        self._check_header(draft.row)
+        for item in draft.under("to_Item"):
+            self._check_item(item, draft.row)
+        for position, item in enumerate(draft.under("to_Item"), 1):
+            self._complete_item(item, position * 10, {**draft.row, "SalesOrder": ""})
+            item.row["NetAmount"] = net_amount(item.row, [one.row for one in item.under("to_PricingElement")])
+        total = sum((item.row["NetAmount"] for item in draft.under("to_Item")), Decimal(0))
+        return amount(total, draft.row["TransactionCurrency"])
+
     def _check_header(self, row: Row) -> None:
         for name in (
             "SalesOrderType",

@@ -11,6 +11,7 @@ class SapProfile:
     trimmed, as the conversion exit of most systems does; `padded_customers` does the same for business partners and
     customers. `expanded_page_size` is how many entities an expanded link shows before it goes on by `__next` (0: all).
     `lag_seconds` is how long a fresh document stays off the lists; at its own address it is there at once.
+    `missing_services` are those that no communication arrangement of the user has.
     """
 
     user: str = "CRMSYNC_API"
@@ -27,4 +28,5 @@ class SapProfile:
     padded_customers: bool = False
     expanded_page_size: int = 0
     lag_seconds: float = 0.0
+    missing_services: tuple[str, ...] = ()
     warn_materials: tuple[str, ...] = ("SENSOR-OLD",)

@@ -31,7 +31,7 @@ class Draft:
 
 def read_draft(entity: Entity, body: Any) -> Draft:
     """Check a create body, level by level. Raises ODataError for what the service does not take."""
-    body = _object(body)
+    body = body_of(body)
     draft = Draft(entity, read_row(entity, {name: body[name] for name in body if name not in entity.navs}))
     for name, nav in entity.navs.items():
         if name in body:
@@ -39,7 +39,7 @@ def read_draft(entity: Entity, body: Any) -> Draft:
     return draft
 
 
-def _object(body: Any) -> dict[str, Any]:
+def body_of(body: Any) -> dict[str, Any]:
     """A body as an object, out of its `d` wrapper if it has one."""
     inner = body["d"] if isinstance(body, dict) and set(body) == {"d"} else body
     if not isinstance(inner, dict):
@@ -84,4 +84,4 @@ def inherit(parent: Draft) -> None:
 
 def read_update(entity: Entity, body: Any) -> Row:
     """Check a PATCH body; links cannot be changed with it."""
-    return read_row(entity, _object(body), updating=True)
+    return read_row(entity, body_of(body), updating=True)
