@@ -69,6 +69,19 @@ def about(settings: Settings) -> Mapping[str, Any]:
         return {}
 
 
+def seconds_ahead(settings: Settings) -> float | None:
+    """How far a Redis' clock is before ours; None where it is none, or does not say."""
+
+    def ahead(redis: Any) -> float:
+        seconds, microseconds = redis.time()
+        return float(seconds) + microseconds / 1_000_000 - time.time()
+
+    try:
+        return _ask(settings, in_redis=ahead, in_rabbit=lambda rabbit: None)
+    except _ERRORS:
+        return None
+
+
 def _ask(settings: Settings, *, in_redis: Callable[[Any], Answer], in_rabbit: Callable[[Any], Answer]) -> Answer:
     address = settings.broker_address or Address(embedded_client_url(settings.home))
     connect, question = (_rabbit, in_rabbit) if address.is_rabbit else (_redis, in_redis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -14,11 +14,13 @@ from redis import Redis
 from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
-from crmsync.connectors.auth import FreshTokens
+from crmsync.connectors.auth import FreshTokens, OwnTokens
 from crmsync.connectors.base import Catalogue, Check, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
 from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
+from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.heard import Heard
 from crmsync.connectors.redis_link import Link, redis_client
-from crmsync.connectors.registry import budget_of, claims, connect, is_configured
+from crmsync.connectors.registry import budget_of, claims, connect, is_configured, system_of
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
@@ -181,28 +183,33 @@ class Services:
             self._breakers().look_now(connection)
         return connect(connection, self.settings, token_store=self._tokens(), budget=guarded)
 
-    def examine(self, connection: str) -> list[Check]:
+    def examine(self, connection: str, heard: Heard | None = None) -> Iterator[Check]:
         """What `crmsync doctor` finds: with a sign-in of its own, past the breaker. Where all is well, that closes.
 
-        Raises: as connector().
+        Another system's new credentials have no part in it: what is read here is written nowhere.
+        Raises: ConfigurationError if the environment does not configure it.
         """
-        connector = self.connector(connection)
-        if not self._is_handed_in:
-            connector = connect(
-                connection,
-                self.settings,
-                token_store=FreshTokens(self._tokens()),
-                budget=self._guarded(connection, NeverOpen()),
-            )
-        checks = connector.check()
-        if all(check.is_ok for check in checks):
+        connector = self._connector(connection) if self._is_handed_in else self._fresh(connection, heard or Heard())
+        is_well = True
+        for check in connector.checks():
+            is_well = is_well and check.is_ok
+            yield check
+        if is_well:
             self._breakers().found_well(connection, connector.system)
-        return checks
 
-    def _guarded(self, connection: str, breakers: BreakerStore) -> GuardedBudget:
+    def _fresh(self, connection: str, heard: Heard) -> Connector:
+        return connect(
+            connection,
+            self.settings,
+            token_store=FreshTokens(self._tokens()),
+            budget=self._guarded(connection, NeverOpen(), heard),
+        )
+
+    def _guarded(self, connection: str, breakers: BreakerStore, heard: Heard | None = None) -> GuardedBudget:
         budget = budget_of(connection, self.settings, self.link)
         breaker = SharedBreaker(connection, budget.quota.system, breakers)
-        return GuardedBudget(budget, breaker, met=partial(self.accounts.met, connection))
+        met = partial(self.accounts.met, connection)
+        return GuardedBudget(budget, breaker, met, *([heard.note] if heard else []))
 
     def _breakers(self) -> BreakerWatch:
         pasteable = self.settings.pasteable
@@ -253,6 +260,13 @@ class Services:
         return AccountWatch(
             self.store, lambda: self._vault, claims(self.settings), content=partial(account_alert, command=command)
         )
+
+
+def examine_without_store(connection: str, settings: Settings, heard: Heard) -> Iterator[Check]:
+    """As Services.examine(), where the store can't be opened. Raises: ConfigurationError."""
+    breaker = SharedBreaker(connection, system_of(connection, settings), NeverOpen())
+    budget = GuardedBudget(UNLIMITED, breaker, heard=heard.note)
+    return connect(connection, settings, token_store=OwnTokens(), budget=budget).checks()
 
 
 def refuse_other_accounts(settings: Settings) -> None:

@@ -139,6 +139,7 @@ class Settings:
         lambda reader: _networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1")
     )
     public_url: str = env.url("CRMSYNC_PUBLIC_URL")
+    doors_url: str = env.url("CRMSYNC_DOORS_URL")
     log_style: str = env.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console")
     log_level: str = env.text("CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR")
     failpoints: Path | None = env.folder("CRMSYNC_FAILPOINTS")  # where `crmsync prove` says what to kill
@@ -187,6 +188,11 @@ class Settings:
         host, port = (self.admin_host, self.admin_port) if self.admin_port else (self.host, self.port)
         return self.public_url or f"http://{host}:{port}"
 
+    @property
+    def receiver_url(self) -> str:
+        """Where senders reach the doors from outside, "" where nobody says: PUBLIC_URL may be the tower's alone."""
+        return self.doors_url or ("" if self.admin_port else self.public_url)
+
     def pasteable(self, command: str) -> str:
         """*command* as it works in another shell: with CRMSYNC_HOME where that is not the default."""
         is_default = False
@@ -198,6 +204,15 @@ class Settings:
 def default_home(env: Mapping[str, str]) -> Path:
     """Raises: RuntimeError for a user without a home directory, such as an arbitrary id in a container."""
     return Path(env.get("CRMSYNC_HOME") or Path(env.get("HOME") or "~", ".local", "state", "crmsync")).expanduser()
+
+
+def known_names() -> frozenset[str]:
+    """Every variable that is read, also those of systems that are not configured."""
+    reader = Reader({})
+    _read(reader)
+    for kind in (SalesforceSettings, SapSettings, ZohoBooksSettings):
+        read_into(kind, reader)
+    return frozenset({*reader.names, *(f"{name}_FILE" for name in reader.secrets)})
 
 
 def _read(reader: Reader) -> Settings:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from crmsync import files
+from sqlalchemy import text
+
+from crmsync import files, spelling
+from crmsync.cli import check_doors, check_systems
 from crmsync.cli.failures import sentence_of
+from crmsync.cli.finding import Finding, failed, not_checked
 from crmsync.cli.process import open_services
 from crmsync.environment import THIS_MACHINE
 from crmsync.errors import ConfigurationError, CrmsyncError
@@ -27,19 +31,6 @@ TEST_ALERT: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, whether it is well, and what to do if not."""
-
-    area: str
-    name: str
-    is_ok: bool
-    detail: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
     """Every variable at fault; nothing else can be checked."""
     for variable, problem in error.field_errors.items():
@@ -48,27 +39,57 @@ def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
         yield Finding("Configuration", "environment", False, sentence_of(error))
 
 
-def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
-    from crmsync.store import whereabouts
+def of_spelling(env: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that nobody reads. One that stands in the place of another is a failure: nobody hears it."""
+    for each in spelling.unread(env):
+        yield Finding("Configuration", each.name, not each.is_misspelt, each.sentence, is_note=not each.is_misspelt)
 
+
+def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
     yield from _home(settings)
-    services = None
+    services, found = _opened(settings)
+    yield from found
+    if services is not None:
+        yield from _of_store(services)
+    yield from _broker(settings)
+    yield from check_systems.all_of(settings, services)
+    yield from check_doors.all_of(settings)
+    yield from _slack(settings, services, send_test_alert=send_test_alert)
+
+
+def _opened(settings: Settings) -> tuple[Services | None, list[Finding]]:
+    """The services over a store that can be used; without it the systems are asked all the same."""
+    from crmsync.store import whereabouts
+
     is_there = whereabouts.exists(settings.database_url)
     try:
         services = open_services(settings, creates=True)
         services.store.check_writable()
-        found = "it can be written and has the tables of this release"
-        made = f"there was none at {whereabouts.address_of(settings.database_url)}: an empty one was made now"
-        yield Finding("Store", services.store.engine.dialect.name, True, found if is_there else made)
+        services.check()
+    except CrmsyncError as error:
+        return None, [failed("Store", "database", error)]
+    found = "it can be written and has the tables of this release"
+    made = f"there was none at {whereabouts.address_of(settings.database_url)}: an empty one was made now"
+    return services, [Finding("Store", services.store.engine.dialect.name, True, found if is_there else made)]
+
+
+def _of_store(services: Services) -> Iterator[Finding]:
+    try:
         yield from tls_of(services.store)
         yield from _room(services)
+        yield from _clock_of(services.store)
     except CrmsyncError as error:
-        yield _failed("Store", "database", error)
-    yield from _broker(settings)
-    if services is not None:  # the systems' access tokens are kept in the store
-        yield from _systems(services)
-    yield from _slack(settings, services, send_test_alert=send_test_alert)
+        yield failed("Store", "database", error)
+
+
+def _clock_of(store: Store) -> Iterator[Finding]:
+    if store.is_sqlite:
+        return
+    with store.read() as uow:
+        there = uow.connection.execute(text("SELECT now()")).scalar_one()
+        here = datetime.now(UTC)
+    yield check_systems.clock("Store", (there - here).total_seconds())
 
 
 def tls_of(store: Store) -> Iterator[Finding]:
@@ -83,10 +104,6 @@ def tls_of(store: Store) -> Iterator[Finding]:
     if host and not host.startswith(("/", "@")) and host not in THIS_MACHINE and mode != "verify-full":
         advice = "whoever is between can read and change it; DATABASE_URL with ?sslmode=verify-full&sslrootcert=system"
         yield Finding("Store", f"sslmode is {mode}", True, f"the certificate of {host} is not checked: {advice}")
-
-
-def _failed(area: str, name: str, error: CrmsyncError) -> Finding:
-    return Finding(area, name, False, error.with_advice)
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
@@ -122,7 +139,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         if uses_embedded_redis(settings):
             embedded.ensure_running(settings.home)
     except ConfigurationError as error:  # there is no server to start
-        yield _failed("Broker", "embedded Redis", error)
+        yield failed("Broker", "embedded Redis", error)
         return
     started_at = time.monotonic()
     problem = broker.problem(settings) or broker.problem_of_queues(
@@ -135,6 +152,9 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     if info:
         yield version_of(info)
         yield eviction_of(info)
+    ahead = None if problem else broker.seconds_ahead(settings)
+    if ahead is not None:
+        yield check_systems.clock("Broker", ahead)
 
 
 def _broker_name(settings: Settings, info: Mapping[str, Any]) -> str:
@@ -152,11 +172,11 @@ def _broker_name(settings: Settings, info: Mapping[str, Any]) -> str:
 def version_of(info: Mapping[str, Any]) -> Finding:
     from crmsync.embedded import MINIMUM_VERSION
 
-    text = str(info.get("valkey_version") or info.get("redis_version", "0"))
-    numbers = [int(number) for number in text.split(".")[:2] if number.isdigit()]
+    version = str(info.get("valkey_version") or info.get("redis_version", "0"))
+    numbers = [int(number) for number in version.split(".")[:2] if number.isdigit()]
     wanted = ".".join(map(str, MINIMUM_VERSION))
     is_ok = tuple(numbers) >= MINIMUM_VERSION
-    return Finding("Broker", f"version {text}", is_ok, "" if is_ok else f"crmsync needs {wanted} or newer")
+    return Finding("Broker", f"version {version}", is_ok, "" if is_ok else f"crmsync needs {wanted} or newer")
 
 
 def eviction_of(info: Mapping[str, Any]) -> Finding:
@@ -167,28 +187,15 @@ def eviction_of(info: Mapping[str, Any]) -> Finding:
     return Finding("Broker", f"eviction policy {policy or 'unknown'}", is_ok, "" if is_ok else advice)
 
 
-# -- the systems and Slack
-
-
-def _systems(services: Services) -> Iterator[Finding]:
-    from crmsync.connectors.registry import VENDORS
-
-    for connection in VENDORS:
-        try:
-            system, checks = services.connector(connection).system, services.examine(connection)
-        except CrmsyncError as error:
-            yield _failed(connection, "configuration", error)
-            continue
-        for check in checks:
-            yield Finding(system, check.name, check.is_ok, check.detail)
+# -- Slack
 
 
 def _slack(settings: Settings, services: Services | None, *, send_test_alert: bool) -> Iterator[Finding]:
     if not settings.slack.is_on:
         is_ok = not send_test_alert
-        yield Finding("Slack", "not configured", is_ok, "alerts go to the log and the control tower")
+        yield Finding("Slack", "not configured", is_ok, "alerts go to the log and the control tower", is_note=is_ok)
     elif not send_test_alert or services is None:
-        yield Finding("Slack", "configured", True, "--send-test-alert sends a message")
+        yield not_checked("Slack", "alerts", "--send-test-alert sends a message")
     else:
         yield _test_alert(services)
 
@@ -197,5 +204,5 @@ def _test_alert(services: Services) -> Finding:
     try:
         services.messenger.tell(TEST_ALERT, occurrences=1, message_id="")
     except CrmsyncError as error:
-        return _failed("Slack", "test alert", error)
+        return failed("Slack", "test alert", error)
     return Finding("Slack", "test alert", True, "sent: look whether it has arrived")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from crmsync.plain import visible
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
-    from crmsync.cli.checks import Finding
+    from crmsync.cli.finding import Finding
+
+_MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "note": ("•", "yellow")}
 
 
 @click.command
@@ -23,18 +26,25 @@ if TYPE_CHECKING:
 @click.option("--security", "is_security", is_flag=True, help="Check the hardening list of SECURITY.md instead.")
 @json_option
 def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
-    """Check the configuration, the store, the broker, each system and Slack; exit status 1 if anything fails."""
+    """Try all that crmsync will do, short of writing, and say what is wrong; exit status 1 if anything fails.
+
+    It signs in afresh to each system, reads what the flows will read, lets SAP compute an order that is not kept, and
+    knocks at the doors of the receiver that runs.
+    """
+    from crmsync.cli import report
+
     findings: list[Finding] = []
     for finding in _findings(send_test_alert=send_test_alert, is_security=is_security):
         findings.append(finding)
         if not as_json:
             _print(finding)
-    is_ok = all(finding.is_ok for finding in findings)
     if as_json:
-        screen.print_json({"ok": is_ok, "checks": [finding.to_json() for finding in findings]})
+        screen.print_json(report.as_json(findings))
     else:
+        if not is_security:
+            report.print_table(findings)
         _print_end(sum(not finding.is_ok for finding in findings))
-    if not is_ok:
+    if not all(finding.is_ok for finding in findings):
         raise SystemExit(FAILED)
 
 
@@ -42,18 +52,22 @@ def _findings(*, send_test_alert: bool, is_security: bool) -> Iterable[Finding]:
     """One by one, so that a person sees how far it is."""
     from crmsync.cli import checks, hardening
 
+    if not is_security:
+        yield from checks.of_spelling(os.environ)
     try:
         settings = Settings.from_env()
     except ConfigurationError as error:
-        return checks.of_configuration(error)
+        yield from checks.of_configuration(error)
+        return
     if is_security:
-        return hardening.all_of(settings)
-    return checks.all_of(settings, send_test_alert=send_test_alert)
+        yield from hardening.all_of(settings)
+    else:
+        yield from checks.all_of(settings, send_test_alert=send_test_alert)
 
 
 def _print(finding: Finding) -> None:
     out = screen.console()
-    mark, style = ("✓", "green") if finding.is_ok else ("✗", "red")
+    mark, style = _MARKS[finding.state]
     out.print(mark, style=style, end=" ")
     out.print(f"{finding.area}: {finding.name}", style="bold", end="")
     out.print(f" – {visible(finding.detail)}" if finding.detail else "")

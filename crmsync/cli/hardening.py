@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from crmsync import files, needs
 from crmsync.broker_address import Address
-from crmsync.cli.checks import Finding
+from crmsync.cli.finding import Finding
 from crmsync.environment import THIS_MACHINE, Secret
 from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
@@ -181,12 +181,13 @@ def _url_of(secret: Secret | None) -> str:
 
 def _doors(settings: Settings) -> Iterator[tuple[str, str]]:
     # A proxy of this machine makes the doors public as well.
-    is_public = bool({settings.host, urlsplit(settings.public_url).hostname or settings.host} - {*THIS_MACHINE})
+    url = settings.doors_url or settings.public_url
+    is_public = bool({settings.host, urlsplit(url).hostname or settings.host} - {*THIS_MACHINE})
     apart = bool(settings.admin_port)
     advice = "set CRMSYNC_ADMIN_PORT, and publish PORT only"
     yield "private pages are apart from the doors", "" if apart or not is_public else advice
-    is_https = settings.public_url.startswith("https:")
-    front = "put a proxy with TLS in front (docker-compose.yml has one) and set CRMSYNC_PUBLIC_URL to its https address"
+    is_https = url.startswith("https:")
+    front = "put a proxy with TLS in front (docker-compose.yml has one) and set CRMSYNC_DOORS_URL to its https address"
     yield "doors are behind TLS", "" if is_https or not is_public else front
     # The largest private networks are 10.0.0.0/8 and fc00::/7.
     anybody = [str(each) for each in settings.trusted_proxies if each.prefixlen < (8 if each.version == 4 else 7)]

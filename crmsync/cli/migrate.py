@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 
 import click
@@ -16,11 +17,20 @@ def migrate() -> None:
     from crmsync.store import Store, schema, whereabouts
 
     settings = Settings.from_env()
+    _warn_of_misspelt()
     with closing(Store(settings.database_url)) as store:
         before = schema.current(store)
         schema.migrate(store)
     whereabouts.remember(settings.home, settings.database_url)
     screen.console().print(outcome(before, schema.HEAD))
+
+
+def _warn_of_misspelt() -> None:
+    """Here, because each deployment does this once, before all else."""
+    from crmsync import spelling
+
+    for each in spelling.unread(os.environ):
+        screen.console(stderr=True).print(f"Warning: {each.name} {each.sentence}")
 
 
 def outcome(before: str | None, head: str) -> str:

@@ -107,10 +107,10 @@ def _facts(settings: Settings, no_flower: str) -> dict[str, str]:
     from crmsync.log import without_password
     from crmsync.passwords import TOWER_USER
 
-    url = settings.public_url or local_url(settings)
+    tower = settings.tower_url if settings.admin_port else settings.public_url or local_url(settings)
     return {
-        "Receiver": f"{url}/webhook/salesforce/deal-closed",
-        "Control tower": f"{settings.tower_url if settings.admin_port else url}/",
+        "Receiver": f"{settings.receiver_url or local_url(settings)}/webhook/salesforce/deal-closed",
+        "Control tower": f"{tower}/",
         "Flower": no_flower or f"http://{settings.flower.address}:{settings.flower.port}/",
         "User, password": f"{TOWER_USER}, {where_the_password_is(settings)}",
         "Redis": redis_of(settings),

@@ -66,6 +66,22 @@ class FreshTokens:
         return token
 
 
+class OwnTokens:
+    """Tokens of a process that has no store to keep them in."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, AccessToken] = {}
+
+    def read(self, connection: str) -> AccessToken | None:
+        return self._tokens.get(connection)
+
+    def renew(self, connection: str, *, stale: str | None, fetch: Fetch, limit: RenewalLimit | None) -> AccessToken:
+        kept = self._tokens.get(connection)
+        if kept is None or kept.value == stale:
+            kept = self._tokens[connection] = fetch()
+        return kept
+
+
 class SharedToken:
     """The authorizer of a vendor whose token is shared; *scheme* is the word before it in the header."""
 

@@ -26,11 +26,23 @@ JOB_LOST = "JOB_LOST"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of `crmsync doctor`: what was tried, whether it worked, and what to do if not."""
+    """One line of `crmsync doctor`: what was tried, whether it worked, and what to do if not.
+
+    Of what worked *detail* says what was found. A note is no failure, but a person should read it.
+    """
 
     name: str
     is_ok: bool
     detail: str = ""
+    is_note: bool = False
+
+
+def noted(name: str, what: str) -> Check:
+    return Check(name, is_ok=True, detail=what, is_note=True)
+
+
+def not_checked(name: str, why: str) -> Check:
+    return noted(name, f"not checked: {why}")
 
 
 class Connector(Protocol):
@@ -39,8 +51,8 @@ class Connector(Protocol):
     system: str
     """The name of the system for people: 'SAP S/4HANA'."""
 
-    def check(self) -> list[Check]:
-        """Sign in and read one thing; name the missing permission or custom field. Raises nothing."""
+    def checks(self) -> Iterator[Check]:
+        """Sign in and try what the flows will do; name what is missing. Writes nothing, and raises nothing."""
 
 
 class TellsAccount(Connector, Protocol):

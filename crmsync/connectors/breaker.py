@@ -118,16 +118,24 @@ class NeverOpen:
 
 
 class GuardedBudget:
-    """A budget behind a breaker: while that is open, nothing is asked of either. *met* is called after each success.
+    """A budget behind a breaker: while that is open, nothing is asked of either.
 
+    *met* is called after each success, *heard* with the headers of every answer.
     Who looks whether the system answers goes through until it knows, with all calls that this takes: a sign-in, a call
     that is refused, another with a new token.
     """
 
-    def __init__(self, budget: Budget, breaker: SharedBreaker, met: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        breaker: SharedBreaker,
+        met: Callable[[], None] = lambda: None,
+        heard: Callable[[Mapping[str, str]], None] = lambda headers: None,
+    ) -> None:
         self._budget = budget
         self._breaker = breaker
         self._met = met
+        self._heard = heard
         self._here = _Here()
         self._sign_ins_lost = 0  # in a row, of this process
 
@@ -154,9 +162,11 @@ class GuardedBudget:
             self._sign_ins_lost = 0
 
     def unsettled(self, headers: Mapping[str, str], status: int) -> None:
+        self._heard(headers)
         self._budget.unsettled(headers, status)
 
     def learn(self, headers: Mapping[str, str], status: int) -> None:
+        self._heard(headers)
         self._budget.learn(headers, status)
         if status >= 500:
             self._breaker.failed(FailedCall(self._here.looked()))

@@ -51,6 +51,11 @@ def claims(settings: Settings) -> Mapping[str, Claim]:
     return {each: _module(each, ".account").claim(_settings_of(each, settings)) for each in configured}
 
 
+def system_of(connection: str, settings: Settings) -> str:
+    """The system's name for people. Raises: ConfigurationError as connect() does."""
+    return str(_module(connection, ".quota").quota(_settings_of(connection, settings)).system)
+
+
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
     """The budget that all processes share through *link*. Raises: ConfigurationError as connect() does."""
     from crmsync.connectors.shared_budget import SharedBudget  # the receiver, which calls nobody, does without

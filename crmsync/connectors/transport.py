@@ -75,6 +75,7 @@ class Session(requests.Session):
         # Otherwise a netrc file would replace our credentials, and each call would read the environment.
         self.trust_env = False
         self.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
+        self.is_direct = False
         self._routes: dict[str, dict[str, Any]] = {}
         adapter = _Adapter(pool_connections=16, pool_maxsize=POOL_SIZE)
         self.mount("https://", adapter)
@@ -105,6 +106,8 @@ class Session(requests.Session):
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """The proxy that this machine prescribes for a host, looked up once. Raises: ProxyAddressError."""
         host = urlsplit(url).netloc
+        if self.is_direct:
+            return {"proxies": {}, "verify": True, "cert": None, "stream": stream}
         if host not in self._routes:
             found = requests.Session().merge_environment_settings(url, {}, None, None, None)
             _require_usable(select_proxy(url, found["proxies"]))
@@ -112,9 +115,10 @@ class Session(requests.Session):
         return {**self._routes[host], "stream": stream}
 
 
-def new_session(*, cookies: bool = False) -> Session:
-    """Without cookies, unless the vendor binds tokens to them."""
+def new_session(*, cookies: bool = False, is_direct: bool = False) -> Session:
+    """Without cookies, unless the vendor binds tokens to them. A direct one uses no proxy, whatever is prescribed."""
     session = Session()
+    session.is_direct = is_direct
     if not cookies:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session

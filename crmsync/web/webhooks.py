@@ -30,7 +30,7 @@ from crmsync.errors import (
 from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.settings import WebhookKeys
 from crmsync.store import UnitOfWork
-from crmsync.web import refusals_of_app, services_of_app
+from crmsync.web import probe, refusals_of_app, services_of_app
 from crmsync.web.doorbell import Doorbell
 from crmsync.web.refusals import LEFT_OUT
 from crmsync.worker import waking
@@ -60,13 +60,19 @@ def deal_closed() -> Response:
         raise WrongTypeError("Send application/json or, for an Outbound Message, text/xml.")
     body = _body()
     message_id = salesforce.verify_json(dict(request.headers), body, keys, services_of_app().store.clock())
+    if probe.is_probe(body):
+        return jsonify(probe.ANSWER)
     _accept(salesforce.parse_json(body, request.content_type or "", message_id=message_id))
     return jsonify(status="accepted")
 
 
 def _outbound_message(keys: WebhookKeys, organization_id: str) -> Response:
     salesforce.verify_token(request.args.get("token", ""), keys)
-    message = salesforce.parse_outbound(_body())
+    body = _body()
+    if (probed := probe.organization_of(body)) is not None:
+        salesforce.verify_organization(probed, organization_id)
+        return jsonify(probe.ANSWER)
+    message = salesforce.parse_outbound(body)
     salesforce.verify_organization(message.organization_id, organization_id)
     for problem in message.left_out:
         _note(LEFT_OUT, f"a notification is left out. {problem}")
@@ -90,6 +96,8 @@ def payment() -> Response:
         request.headers.get(zoho_books.SIGNATURE_HEADER),
         settings.webhook_secrets if settings else (),
     )
+    if probe.is_probe(body):
+        return jsonify(probe.ANSWER)
     notice = zoho_books.parse(request.content_type, body, pairs)
     correlation_id = log.new_correlation_id()
     with log.bound(correlation_id=correlation_id):

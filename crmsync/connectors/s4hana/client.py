@@ -16,22 +16,16 @@ from crmsync.connectors.grants import client_credentials
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import SessionAuthorizer, Tokens
-from crmsync.connectors.s4hana.errors import (
-    NO_SERVICE,
-    SIGNED_OUT,
-    SYSTEM,
-    explain,
-    explain_token_fetch,
-    outcome,
-    speaks,
-)
+from crmsync.connectors.s4hana.doctor import examine
+from crmsync.connectors.s4hana.errors import SYSTEM, explain, explain_token_fetch, outcome, speaks
 from crmsync.connectors.s4hana.messages import code_of
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
+from crmsync.connectors.s4hana.orders import ORDER_SERVICE
 from crmsync.connectors.s4hana.quota import CONNECTION
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
-from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, StockReader
+from crmsync.connectors.s4hana.stock import StockReader
 from crmsync.connectors.transport import new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
 from crmsync.domain.customers import Customer, CustomerMatch
@@ -40,7 +34,6 @@ from crmsync.domain.stock import StockRow
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Behaviour, SapSettings
 
-ORDER_SERVICE = "API_SALES_ORDER_SRV"
 TOKEN_SECONDS = 3600  # where the token's answer does not say
 
 _ORDER_FIELDS = (
@@ -48,15 +41,6 @@ _ORDER_FIELDS = (
     "PurchaseOrderByCustomer,AssignmentReference,OverallSDDocumentRejectionSts,"
     "HeaderBillingBlockReason,DeliveryBlockReason,TotalCreditCheckStatus,SalesDocApprovalStatus"
 )
-_CHECKED = {
-    "read sales orders (SAP_COM_0109)": (ORDER_SERVICE, "A_SalesOrder", "SalesOrder"),
-    "read business partners (SAP_COM_0008)": (PARTNER_SERVICE, "A_BusinessPartner", "BusinessPartner"),
-    "search tax numbers": (PARTNER_SERVICE, "A_BusinessPartnerTaxNumber", "BusinessPartner"),
-    "search e-mail addresses": (PARTNER_SERVICE, "A_AddressEmailAddress", "AddressID"),
-    "search addresses": (PARTNER_SERVICE, "A_BusinessPartnerAddress", "AddressID"),
-    "read stock (SAP_COM_0164)": (STOCK_SERVICE, STOCK_SET, "Material"),
-    "read products (SAP_COM_0009)": (PRODUCT_SERVICE, PRODUCT_SET, "Product"),
-}
 
 _PARTNER = PartnerSchema()
 _SALES_AREA = SalesAreaSchema()
@@ -74,15 +58,11 @@ class S4Hana:
         self._search = PartnerSearch(service, tax_number_type=settings.tax_number_type)
         self._stock = StockReader(service, types=settings.stock_types, plants=settings.stock_plants)
 
+    def checks(self) -> Iterator[Check]:
+        return examine(self._service, self._settings)
+
     def check(self) -> list[Check]:
-        """Ends at a refused sign-in: a few more would lock the communication user."""
-        checks = []
-        for name, attempt in self._attempts():
-            error = _failure(attempt)
-            checks.append(Check(name, is_ok=error is None, detail=error.with_advice if error else ""))
-            if error is not None and _is_hopeless(error):
-                break
-        return checks
+        return list(self.checks())
 
     def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
         return [_match(partner, "reference") for partner in self._search.by_reference(reference)]
@@ -148,12 +128,6 @@ class S4Hana:
 
     def known_materials(self, codes: Collection[str], keep_alive: KeepAlive) -> set[str]:
         return self._stock.known(codes, keep_alive)
-
-    def _attempts(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        for name, place in _CHECKED.items():
-            yield name, partial(self._service.peek, "check", *place)
-        for service in (ORDER_SERVICE, PARTNER_SERVICE):
-            yield f"get a CSRF token from {service}", partial(self._service.may_write, service)
 
     def _add_sales_role(self, number: str) -> None:
         """To the partner of this *number*, with the zeros that SAP shows: not every service converts them."""
@@ -235,19 +209,6 @@ def _authorizer(settings: SapSettings, token_store: auth.TokenStore) -> Authoriz
         seconds=TOKEN_SECONDS,
     )
     return auth.SharedToken(CONNECTION, store=token_store, fetch=fetch)
-
-
-def _failure(attempt: Callable[[], None]) -> errors.CrmsyncError | None:
-    try:
-        attempt()
-    except errors.CrmsyncError as error:
-        return error
-    return None
-
-
-def _is_hopeless(error: errors.CrmsyncError) -> bool:
-    is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
-    return is_signed_out or (error.is_outage and error.code != NO_SERVICE)
 
 
 def _match(partner: Partner, matched_by: str) -> CustomerMatch:

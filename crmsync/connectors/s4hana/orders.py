@@ -13,6 +13,7 @@ from crmsync.domain.money import Money
 from crmsync.domain.prices import price_of
 from crmsync.settings import SapSettings
 
+ORDER_SERVICE = "API_SALES_ORDER_SRV"
 PURCHASE_ORDER = "PurchaseOrderByCustomer"
 ASSIGNMENT = "AssignmentReference"
 REJECTED = "C"  # every item of the order is rejected: SAP's way to void it

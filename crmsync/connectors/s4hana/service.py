@@ -106,12 +106,21 @@ class ServiceClient:
         self, operation: str, service: str, path: str, body: Mapping[str, Any]
     ) -> tuple[Row, list[str]]:
         """As create(), and the codes of the warnings that came with the success."""
-        reply = self._post(operation, service, self._address.url(service, path), body)
-        found = remarks(reply.headers)
+        row, found = self.posted(operation, service, path, body)
         for code in found:
             extra = {"action": "vendor_remark", "system": SYSTEM, "operation": operation, "code": code}
             log.warning("SAP made it, with a remark", extra=extra)
-        return self._single(operation, reply), found
+        return row, found
+
+    def posted(self, operation: str, service: str, path: str, body: Mapping[str, Any]) -> tuple[Row, list[str]]:
+        """As create_with_remarks(), for what is only tried: nothing stands in the log."""
+        reply = self._post(operation, service, self._address.url(service, path), body)
+        return self._single(operation, reply), remarks(reply.headers)
+
+    def first(self, operation: str, service: str, entity_set: str, options: Mapping[str, str]) -> Row | None:
+        """The first row of a collection; None where there is none."""
+        page = next(self.pages(operation, service, entity_set, options, page_rows=1), [])
+        return page[0] if page else None
 
     def peek(self, operation: str, service: str, entity_set: str, field: str) -> None:
         """Read one row, to see whether it may be read."""

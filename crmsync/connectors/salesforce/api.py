@@ -14,7 +14,7 @@ from crmsync.connectors.answers import Reply, Speaks
 from crmsync.connectors.calls import ReadLines
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
-from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_with
+from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_versions, speaks_with
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, UnexpectedAnswerError
 
@@ -23,6 +23,7 @@ ASK_SOON_SECONDS = 10.0  # where it surely has: the sign-in may name the old add
 PATIENCE_SECONDS = 120.0  # after which a person must hear of it
 _CSV = "text/csv"
 _SPEAKS_ROWS = speaks_with("records")
+_VERSION = re.compile(r"\d{1,3}\.\d")
 _NEXT_PAGE = re.compile(r"/services/data/v\d{1,3}\.\d/query/[A-Za-z0-9_~%.-]{1,500}")
 
 
@@ -83,6 +84,12 @@ class SalesforceApi:
     def account(self) -> str:
         """Whose account the token is, as its answer told."""
         return self._authorizer.token().account
+
+    def versions(self) -> list[str]:
+        """The versions of the API that the organization offers. Raises: UnexpectedAnswerError."""
+        operation = "list versions"
+        body = self._send(operation, "GET", "/services/data", speaks=speaks_versions).body
+        return [each["version"] for each in body if _VERSION.fullmatch(str(each.get("version")))]
 
     def call(self, operation: str, method: str, path: str, *, speaks: Speaks, json: Any = None) -> Any:
         """The parsed body of a success; *path* is below /services/data/v…"""

@@ -88,9 +88,11 @@ class Salesforce:
     def sign_in(self) -> str:
         return self._api.account()
 
-    def check(self) -> list[Check]:
-        """Sign in, read one deal with all its parts, and look whether the fields can be written; five calls."""
+    def checks(self) -> Iterator[Check]:
         return examine(self._api, self._settings, default_currency=self._default_currency)
+
+    def check(self) -> list[Check]:
+        return list(self.checks())
 
     def fetch_deal(self, key: str) -> Deal:
         return self._deals.fetch(_opportunity_id(key))

@@ -1,43 +1,41 @@
-"""What `crmsync doctor` asks of Salesforce: the sign-in, one deal with all its parts, and the fields to be written."""
+"""What `crmsync doctor` asks of Salesforce: the sign-in, each query of the flows, and the fields to be written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
-from crmsync.connectors.base import Check
+from crmsync.connectors.base import Check, not_checked, noted
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.errors import speaks_with
+from crmsync.connectors.salesforce.fields_needed import field_problems
+from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
 from crmsync.settings import SalesforceSettings
 
-_VARIABLES = {
-    "order_number": "SF_ORDER_NUMBER_FIELD",
-    "invoice_number": "SF_INVOICE_NUMBER_FIELD",
-    "status": "SF_STATUS_FIELD",
-    "payment_received": "SF_PAYMENT_RECEIVED_FIELD",
-    "payment_amount": "SF_PAYMENT_AMOUNT_FIELD",
-    "payment_date": "SF_PAYMENT_DATE_FIELD",
-    "stock": "SF_STOCK_FIELD",
-    "low_stock": "SF_LOW_STOCK_FIELD",
-}
+_OLD = 4  # versions from the oldest on that are offered: three come in a year, and the oldest are retired first
+_NO_SUCH_VERSION = "The organization does not know this version of the API: check SF_API_VERSION."
 
 Probe = Callable[[], str]
 """Reads one thing and says what is wrong with it, or ""."""
 
 
-def examine(api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str) -> list[Check]:
+def examine(api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str) -> Iterator[Check]:
     """The first line is the sign-in; where it fails there are no others."""
-    sign_in = _check("sign-in", lambda: _sign_in(api))
+    sign_in = _sign_in(api)
+    yield sign_in
     if not sign_in.is_ok:
-        return [sign_in]
-    return [
-        sign_in,
-        _check("deals", lambda: _deals(api, settings)),
-        _check("currency", lambda: _currency(api, default_currency)),
-        _check("write-back fields", lambda: _writable(api, "Opportunity", _of_deals(settings))),
-        _check("stock fields", lambda: _writable(api, soql.PRODUCT, soql.stock_fields(settings))),
-    ]
+        return
+    yield _version(api, settings)
+    yield _check("deals", lambda: _deals(api, settings))
+    yield _check("currency", lambda: _currency(api, default_currency))
+    yield _check("missed deals", lambda: _won_deals(api, settings, default_currency))
+    yield _check("products", lambda: _products(api, settings))
+    yield _check("write-back fields", lambda: _writable(api, "Opportunity", _of_deals(settings)))
+    yield _check("stock fields", lambda: _writable(api, soql.PRODUCT, soql.stock_fields(settings)))
 
 
 def _check(name: str, probe: Probe) -> Check:
@@ -48,18 +46,77 @@ def _check(name: str, probe: Probe) -> Check:
     return Check(name, is_ok=not problem, detail=problem)
 
 
-def _sign_in(api: SalesforceApi) -> str:
-    api.instance()
-    return ""
+def _sign_in(api: SalesforceApi) -> Check:
+    try:
+        host = urlsplit(api.instance()).netloc
+        organization = api.account()
+    except CrmsyncError as error:
+        return Check("sign-in", is_ok=False, detail=error.with_advice)
+    return Check("sign-in", is_ok=True, detail=f"{organization or 'an organization'} at {host}")
+
+
+# -- versions
+
+
+def _version(api: SalesforceApi, settings: SalesforceSettings) -> Check:
+    """Whether ours is offered, and for how long yet. A list that can't be read says nothing of the calls."""
+    name, ours = "version of the API", settings.api_version.removeprefix("v")
+    try:
+        offered = sorted(api.versions(), key=float)
+    except CrmsyncError as error:
+        return not_checked(name, f"which versions are offered: {error}")
+    if not offered:
+        return not_checked(name, "the organization names none")
+    return _judged(name, ours, offered)
+
+
+def _judged(name: str, ours: str, offered: list[str]) -> Check:
+    """
+    >>> offered = [f"{number}.0" for number in range(31, 69)]
+    >>> [(check.is_ok, check.is_note) for check in (_judged("", ours, offered) for ours in ("68.0", "32.0", "30.0"))]
+    [(True, False), (True, True), (False, False)]
+    """
+    if ours not in offered:
+        what = f"the organization offers {offered[0]} to {offered[-1]}, and not {ours}: correct SF_API_VERSION."
+        return Check(name, is_ok=False, detail=what)
+    if len(offered) > _OLD and ours in offered[:_OLD]:
+        return noted(name, f"{ours} is among the oldest that are offered, which Salesforce retires first: see "
+                           f"SF_API_VERSION; the newest is {offered[-1]}")  # fmt: skip
+    return Check(name, is_ok=True, detail=f"{ours}, of {offered[0]} to {offered[-1]}")
+
+
+# -- what the flows read
 
 
 def _deals(api: SalesforceApi, settings: SalesforceSettings) -> str:
     """The query of every run: it names a field or object that is missing even where there is no deal."""
-    select = soql.select_deals(settings, with_currency=False)
+    return _readable(api, "read deal", f"{soql.select_deals(settings, with_currency=False)} LIMIT 1")
+
+
+def _products(api: SalesforceApi, settings: SalesforceSettings) -> str:
+    return _readable(api, "read products", f"{soql.select_products(settings, None)} LIMIT 1")
+
+
+def _readable(api: SalesforceApi, operation: str, query: str) -> str:
     try:
-        next(api.query("read deal", f"{select} LIMIT 1"), None)
+        next(api.query(operation, query), None)
     except RecordNotFoundError:
-        return "The organization does not know this version of the API: check SF_API_VERSION."
+        return _NO_SUCH_VERSION
+    return ""
+
+
+def _won_deals(api: SalesforceApi, settings: SalesforceSettings, default_currency: str) -> str:
+    """The query by which catch-up finds deals whose webhook never came, with the filter that is set for it."""
+    lacking = {soql.CURRENCY} if default_currency else set()
+    reader = WonDealReader(api, settings, default_currency=default_currency, lacking=lacking)
+    until = datetime.now(UTC)
+    try:
+        next(reader.pages(until - timedelta(minutes=1), until), None)
+    except RecordNotFoundError:
+        return _NO_SUCH_VERSION
+    except PermanentError as error:
+        cause = " Is SF_CATCH_UP_FILTER a condition in SOQL?" if settings.catch_up_filter else ""
+        return f"{error.with_advice}{cause}"
     return ""
 
 
@@ -80,6 +137,9 @@ def _has_currencies(api: SalesforceApi) -> bool:
     return True
 
 
+# -- what the flows write
+
+
 def _of_deals(settings: SalesforceSettings) -> Mapping[str, str]:
     return {**soql.own_fields(settings), **soql.payment_fields(settings)}
 
@@ -87,15 +147,6 @@ def _of_deals(settings: SalesforceSettings) -> Mapping[str, str]:
 def _writable(api: SalesforceApi, object_name: str, own: Mapping[str, str]) -> str:
     operation = f"describe {object_name}"
     answer = api.call(operation, "GET", f"/sobjects/{object_name}/describe", speaks=speaks_with("fields"))
-    description = schemas.load(schemas.DESCRIBE, answer, operation=operation)
-    is_updateable = {field["name"]: field["is_updateable"] for field in description["described"]}
-    return " ".join(_field_problems(object_name, own, is_updateable))
-
-
-def _field_problems(object_name: str, own: Mapping[str, str], is_updateable: Mapping[str, bool]) -> Iterator[str]:
-    for meaning, variable in _VARIABLES.items():
-        field = own.get(meaning)
-        if field and field not in is_updateable:
-            yield f"{object_name} has no field {field} ({variable}), or hides it: create it or grant access to it."
-        elif field and not is_updateable[field]:
-            yield f"The integration user may not edit {object_name}.{field} ({variable}): grant it edit access."
+    description: Mapping[str, Any] = schemas.load(schemas.DESCRIBE, answer, operation=operation)
+    described = {field["name"]: field for field in description["described"]}
+    return " ".join(field_problems(object_name, own, described))

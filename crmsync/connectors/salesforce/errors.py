@@ -66,6 +66,13 @@ def speaks_results(reply: Reply) -> bool:
     return isinstance(reply.body, list) and any(_has(result, ("success",)) for result in reply.body)
 
 
+def speaks_versions(reply: Reply) -> bool:
+    """A list of versions; an empty one is a gateway's."""
+    if reply.status >= 400:
+        return _is_own_error(reply)
+    return isinstance(reply.body, list) and bool(reply.body) and all(_has(each, ("version",)) for each in reply.body)
+
+
 def speaks_done(reply: Reply) -> bool:
     """What a write of fields or a part of a job is answered: nothing, or that it is done.
 

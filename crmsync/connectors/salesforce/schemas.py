@@ -249,6 +249,9 @@ class FieldAnswer(Tolerant):
 
     name = fields.String(required=True)
     is_updateable = fields.Boolean(data_key="updateable", required=True)
+    type = fields.String(load_default="")
+    length = fields.Integer(load_default=0, allow_none=True)
+    is_restricted = fields.Boolean(data_key="restrictedPicklist", load_default=False)
 
 
 class DescribeAnswer(Tolerant):

@@ -96,7 +96,7 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
         _refusal(
             "the integration user has not been approved for the app.",
             "Open the app's policies in Salesforce, choose `Admin approved users are pre-authorized`, and assign the "
-            "user's profile or permission set to the app.",
+            "user's profile or permission set to the app; or check SF_USERNAME, which may name another user or none.",
         ),
     ),
     (

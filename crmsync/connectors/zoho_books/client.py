@@ -113,9 +113,11 @@ class ZohoBooks:
         self._payments = PaymentReader(self._api)
         self._line_policy = LinePolicy(tax_id=settings.tax_id, has_discounts=settings.line_discounts)
 
-    def check(self) -> list[Check]:
-        """Sign in and read one thing per permission; an unknown custom field shows only when it is written."""
+    def checks(self) -> Iterator[Check]:
         return examine(self._api, self._settings, self._behaviour, self._api_domain)
+
+    def check(self) -> list[Check]:
+        return list(self.checks())
 
     # Customers
 

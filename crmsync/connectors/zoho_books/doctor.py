@@ -5,43 +5,43 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from crmsync.connectors.base import Check
+from crmsync.connectors.base import Check, not_checked
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import BooksApi
-from crmsync.errors import AuthenticationError, CrmsyncError
+from crmsync.errors import AuthenticationError, CrmsyncError, RecordNotFoundError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
 MALFORMED = "14"
 _DATA_CENTRE = re.compile(r"https?://[A-Za-z0-9.-]{1,100}(:\d{1,5})?")
 _SIGN_IN = "token"  # the operation of errors that auth.py raises
 
-Probe = Callable[[], str]
-"""Reads one thing and says what is wrong with it, or ""."""
+Found = tuple[str, str]
+"""What is wrong, "" if nothing is; and what was found."""
+
+Probe = Callable[[], Found]
 
 
 def examine(
     api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour, api_domain: Callable[[], str] = lambda: ""
-) -> list[Check]:
-    """The first line is the sign-in; where it fails, or belongs to another data centre, there are no others."""
-    return list(_checks(api, settings, behaviour, api_domain))
-
-
-def _checks(
-    api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour, api_domain: Callable[[], str]
 ) -> Iterator[Check]:
+    """The first line is the sign-in; where it fails, or belongs to another data centre, there are no others."""
+    is_well = True
     for name, scope, probe in _probes(api, settings, behaviour):
         try:
-            problem = probe()
+            problem, detail = probe()
         except CrmsyncError as error:
             elsewhere = _elsewhere(settings, error, api_domain)
             if elsewhere:
                 yield Check("data centre", is_ok=False, detail=elsewhere)
                 return
-            yield Check(name, is_ok=False, detail=_detail(error, scope))
-            if error.operation == _SIGN_IN:
+            is_well, is_signed_out = False, error.operation == _SIGN_IN
+            yield Check("sign-in" if is_signed_out else name, is_ok=False, detail=_detail(error, scope))
+            if is_signed_out:
                 return
         else:
-            yield Check(name, is_ok=not problem, detail=problem)
+            yield Check(name, is_ok=not problem, detail=problem or detail)
+    if is_well:
+        yield from _unseen(settings)
 
 
 def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[tuple[str, str, Probe]]:
@@ -51,6 +51,19 @@ def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) ->
     yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
     if settings.item_lookup:
         yield "items", "ZohoBooks.settings.READ", lambda: _readable(api, "items")
+    yield "currencies", "ZohoBooks.settings.READ", lambda: _currencies(api)
+    if settings.tax_id:
+        yield "tax", "ZohoBooks.settings.READ", lambda: _tax(api, settings.tax_id)
+
+
+def _unseen(settings: ZohoBooksSettings) -> Iterator[Check]:
+    """What only a write would show, or what no call tells."""
+    yield not_checked(
+        "writing", "the token must have ZohoBooks.contacts.CREATE, ZohoBooks.invoices.CREATE and …UPDATE as well"
+    )
+    unique = filter(None, (settings.invoice_unique_field, settings.contact_unique_field))
+    if fields := " and ".join(unique):
+        yield not_checked("unique fields", f"that {fields} exist and prevent duplicate values: no call tells it")
 
 
 def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Callable[[], str]) -> str:
@@ -78,15 +91,18 @@ def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Cal
     return f"The token of {signs_in} is not valid at {settings.api_url} (ZOHO_API_URL): set both to one data centre."
 
 
-def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> str:
+def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Found:
     answer = api.organizations()
     rows = answer.get("organizations") if isinstance(answer, dict) else None
     listed = rows if isinstance(rows, list) else []
     found = [schemas.load(schemas.ORGANIZATION, row, "organizations", operation="list organizations") for row in listed]
     own = next((row for row in found if row["organization_id"] == settings.organization_id), None)
     if own is None:
-        return "The user of the refresh token is not in ZOHO_ORGANIZATION_ID."
-    return _currency_problem(own["currency_code"] or "", behaviour.default_currency)
+        others = ", ".join(row["organization_id"] for row in found[:5])
+        whose = f" It sees {others}: set ZOHO_ORGANIZATION_ID to the right one." if others else ""
+        return f"The user of the refresh token is not in ZOHO_ORGANIZATION_ID ({settings.organization_id}).{whose}", ""
+    told = (own["name"], own["organization_id"], own["currency_code"], own["time_zone"])
+    return _currency_problem(own["currency_code"] or "", behaviour.default_currency), ", ".join(filter(None, told))
 
 
 def _currency_problem(base: str, assumed: str) -> str:
@@ -95,9 +111,24 @@ def _currency_problem(base: str, assumed: str) -> str:
     return f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}."
 
 
-def _readable(api: BooksApi, kind: str) -> str:
+def _readable(api: BooksApi, kind: str) -> Found:
     api.call(f"list {kind}", "GET", f"/{kind}", params={"page": "1", "per_page": "1"}, is_list=True)
-    return ""
+    return "", ""
+
+
+def _currencies(api: BooksApi) -> Found:
+    try:
+        rows = list(api.rows("/settings/currencies"))
+    except RecordNotFoundError:  # an edition without currencies: every contact has the organization's own
+        return "", "the organization's own alone"
+    found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
+    return "", ", ".join(row["currency_code"] for row in found[:12])
+
+
+def _tax(api: BooksApi, tax_id: str) -> Found:
+    ids = [str(row.get("tax_id")) for row in api.rows("/settings/taxes") if isinstance(row, dict)]
+    problem = f"The organization has no tax {tax_id} (ZOHO_TAX_ID); it has {', '.join(ids[:5]) or 'none'}."
+    return "" if tax_id in ids else problem, ""
 
 
 def _detail(error: CrmsyncError, scope: str) -> str:

@@ -212,7 +212,9 @@ class ItemAnswer(Tolerant):
 
 class OrganizationAnswer(Tolerant):
     organization_id = Key(required=True)
+    name = fields.String(load_default="", allow_none=True)
     currency_code = fields.String(load_default="", allow_none=True)
+    time_zone = fields.String(load_default="", allow_none=True)
 
 
 CONTACT_BODY = ContactBody()

@@ -23,6 +23,7 @@ PARTNERS = f"{HOST}/sap/opu/odata/sap/API_BUSINESS_PARTNER"
 ORDERS = f"{HOST}/sap/opu/odata/sap/API_SALES_ORDER_SRV"
 STOCK = f"{HOST}/sap/opu/odata/sap/API_MATERIAL_STOCK_SRV"
 PRODUCTS = f"{HOST}/sap/opu/odata/sap/API_PRODUCT_SRV"
+SIMULATION = f"{HOST}/sap/opu/odata/sap/API_SALES_ORDER_SIMULATION_SRV"
 
 Build = Callable[..., S4Hana]
 

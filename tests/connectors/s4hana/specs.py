@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import jsonschema
 import requests
 from defusedxml.ElementTree import parse
 
 FOLDER = Path(__file__).parents[4] / "shared" / "specs" / "s4hana"
 ROOT = "/sap/opu/odata/sap/"
+SIMULATION = "API_SALES_ORDER_SIMULATION_SRV"
 _SAP = "{http://www.sap.com/Protocols/SAPData}"
 _OPTIONS = {"$select", "$filter", "$orderby", "$expand", "$top", "$skip", "$inlinecount", "$skiptoken", "sap-client"}
 _CLAUSE = re.compile(r"(\w+) eq ('(?:[^']|'')*')")
+_FLAG = re.compile(r"\w+ eq (true|false)")
 _GROUP = re.compile(r"\(( or )+\)")  # what is left of (A eq 'x' or A eq 'y')
 
 
@@ -39,10 +42,21 @@ def problems(request: requests.PreparedRequest) -> list[str]:
     service, _, path = address.path.removeprefix(ROOT).partition("/")
     if path in ("", "$metadata"):
         return []
+    if request.method == "POST" and service == SIMULATION:
+        return simulation_problems(json.loads(request.body or b"null"))
     model = Model.of(service)
     if request.method == "POST":
         return list(model.body_problems(model.target(path), json.loads(request.body or b"null")))
     return list(model.query_problems(model.target(path), dict(parse_qsl(address.query, keep_blank_values=True))))
+
+
+def simulation_problems(body: Any) -> list[str]:
+    """By the schemas of its OpenAPI file, which state also what must be there."""
+    tree = json.loads((FOLDER / f"{SIMULATION}.openapi.json").read_text())
+    schema = {"$ref": "#/components/schemas/CreateA_SalesOrderSimulation", "components": tree["components"]}
+    known = tree["components"]["schemas"]["CreateA_SalesOrderSimulation"]["properties"]
+    unknown = [f"{name} does not exist" for name in body if name not in known]
+    return unknown + [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(body)]
 
 
 @dataclass
@@ -99,7 +113,7 @@ class Model:
     def query_problems(self, target: EntityType, query: Mapping[str, str]) -> Iterator[str]:
         yield from (f"{option} is no option" for option in query if option not in _OPTIONS)
         for option in ("$select", "$orderby"):
-            names = filter(None, query.get(option, "").split(","))
+            names = [name.removesuffix(" desc") for name in query.get(option, "").split(",") if name]
             yield from (f"{option}: {name} does not exist" for name in names if name not in target.properties)
         yield from _filter_problems(target, query.get("$filter", ""))
         for path in filter(None, query.get("$expand", "").split(",")):
@@ -120,7 +134,7 @@ def _described(schema: Any) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 
 def _filter_problems(target: EntityType, condition: str) -> Iterator[str]:
-    rest = _GROUP.sub("", _CLAUSE.sub("", condition)).replace(" and ", "").replace(" or ", "")
+    rest = _GROUP.sub("", _FLAG.sub("", _CLAUSE.sub("", condition))).replace(" and ", "").replace(" or ", "")
     if rest.strip():
         yield f"$filter: can't be read: {rest}"
     for name, literal in _CLAUSE.findall(condition):

@@ -1,4 +1,4 @@
-"""Signing in by password or token, and what `crmsync doctor` is told."""
+"""Signing in by password or token."""
 
 from __future__ import annotations
 
@@ -13,19 +13,10 @@ from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Secret, Settings
 
 from ..conftest import LoadFixture
-from .conftest import HOST, ORDERS, PARTNERS, PRODUCTS, STOCK, Build, Sap, behaviour, settings
+from .conftest import HOST, ORDERS, Build, Sap, behaviour, settings
 
 TOKEN_URL = f"{HOST}/sap/bc/sec/oauth2/token"
 ORDER = f"{ORDERS}/A_SalesOrder('4711')"
-READS = [
-    f"{ORDERS}/A_SalesOrder",
-    f"{PARTNERS}/A_BusinessPartner",
-    f"{PARTNERS}/A_BusinessPartnerTaxNumber",
-    f"{PARTNERS}/A_AddressEmailAddress",
-    f"{PARTNERS}/A_BusinessPartnerAddress",
-    f"{STOCK}/A_MatlStkInAcctMod",
-    f"{PRODUCTS}/A_Product",
-]
 
 
 class Memory:
@@ -82,51 +73,6 @@ def test_a_refused_token_is_renewed_once(sap: Sap, fixture: LoadFixture) -> None
     by_oauth(Memory()).read_order("4711")
 
     assert sap.sent[-1].headers["Authorization"] == "Bearer new"
-
-
-def test_the_doctor_hears_that_all_is_well(sap: Sap, build: Build) -> None:
-    for url in READS:
-        sap.answers("GET", url, {"d": {"results": []}})
-    sap.gives_token(ORDERS)
-    sap.gives_token(PARTNERS)
-
-    checks = build().check()
-
-    assert [check.is_ok for check in checks] == [True] * 9
-
-
-def test_the_doctor_hears_which_permission_is_missing(sap: Sap, build: Build) -> None:
-    for url in READS:
-        sap.answers("GET", url, {"d": {"results": []}}, status=403 if url == READS[1] else 200)
-    sap.gives_token(ORDERS)
-    sap.answers("GET", f"{PARTNERS}/", None, status=403)
-
-    checks = build().check()
-
-    assert [check.name for check in checks if not check.is_ok] == [
-        "read business partners (SAP_COM_0008)",
-        "get a CSRF token from API_BUSINESS_PARTNER",
-    ]
-    assert "communication arrangements" in checks[1].detail
-
-
-def test_the_doctor_hears_which_scenario_stock_and_products_need(sap: Sap, build: Build) -> None:
-    for url in READS:
-        sap.answers("GET", url, {"d": {"results": []}}, status=403 if url in READS[-2:] else 200)
-    sap.gives_token(ORDERS)
-    sap.gives_token(PARTNERS)
-
-    assert [check.name for check in build().check() if not check.is_ok] == [
-        "read stock (SAP_COM_0164)",
-        "read products (SAP_COM_0009)",
-    ]
-
-
-@pytest.mark.parametrize("status", [401, 503])
-def test_the_doctor_does_not_lock_a_user_by_trying_again(sap: Sap, build: Build, status: int) -> None:
-    sap.answers("GET", READS[0], None, status=status)
-
-    assert [check.is_ok for check in build().check()] == [False]
 
 
 def test_nor_ask_for_a_token_again_and_again(sap: Sap) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,61 +12,88 @@ import responses
 from tests.fakes import Signed
 
 from ..conftest import LoadFixture
-from .conftest import DATA, QUERY, Build
+from .conftest import DATA, INSTANCE, QUERY, Build
 
 DESCRIBE = f"{DATA}/sobjects/Opportunity/describe"
 DESCRIBE_PRODUCT = f"{DATA}/sobjects/Product2/describe"
-NAMES = ("sign-in", "deals", "currency", "write-back fields", "stock fields")
+NAMES = (
+    "sign-in",
+    "version of the API",
+    "deals",
+    "currency",
+    "missed deals",
+    "products",
+    "write-back fields",
+    "stock fields",
+)
+VERSIONS = f"{INSTANCE}/services/data"
+
+Answers = Mapping[str, tuple[int, Any]]
+"""Status and JSON of a query that holds these words; the first that fits."""
 
 
 @pytest.fixture
-def healthy(salesforce: responses.RequestsMock, fixture: LoadFixture) -> responses.RequestsMock:
-    salesforce.get(QUERY, json=fixture("deal__won"))
-    salesforce.get(QUERY, json=fixture("error__no_currency"), status=400)
-    salesforce.get(DESCRIBE, json=fixture("describe__opportunity"))
-    salesforce.get(DESCRIBE_PRODUCT, json=fixture("describe__product"))
-    return salesforce
+def organization(salesforce: responses.RequestsMock, fixture: LoadFixture) -> Callable[..., responses.RequestsMock]:
+    """An organization of one currency, in which all is well but what is told otherwise."""
+
+    def build(queries: Answers | None = None, **changes: Any) -> responses.RequestsMock:
+        usual = {"CurrencyIsoCode": (400, fixture("error__no_currency")), "": (200, fixture("query__none"))}
+        _queries(salesforce, {**(queries or {}), **usual})
+        offered = changes.get("versions", [{"version": f"{number}.0"} for number in range(31, 69)])
+        salesforce.get(VERSIONS, json=offered)
+        salesforce.get(DESCRIBE, json=changes.get("deals") or fixture("describe__opportunity"))
+        salesforce.get(DESCRIBE_PRODUCT, json=changes.get("products") or fixture("describe__product"))
+        return salesforce
+
+    return build
+
+
+def _queries(salesforce: responses.RequestsMock, answers: Answers) -> None:
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        asked = request.params["q"].partition(" WHERE ")[0]
+        status, content = next(found for words, found in answers.items() if words in asked)
+        return status, {}, json.dumps(content)
+
+    salesforce.add_callback("GET", QUERY, callback=answer)
 
 
 def _details(crm: Build, **changes: Any) -> dict[str, str]:
     return {check.name: "" if check.is_ok else check.detail for check in crm(**changes).check()}
 
 
-def test_all_is_well(crm: Build, healthy: responses.RequestsMock) -> None:
+def test_all_is_well(crm: Build, organization: Callable[..., responses.RequestsMock]) -> None:
+    healthy = organization()
+
     assert _details(crm) == dict.fromkeys(NAMES, "")
-    assert len(healthy.calls) == 4
+    assert len(healthy.calls) == 7
+    assert {call.request.method for call in healthy.calls} == {"GET"}
 
 
-def test_an_organization_of_one_currency_needs_a_default(crm: Build, healthy: responses.RequestsMock) -> None:
+def test_an_organization_of_one_currency_needs_a_default(crm: Build, organization: Callable[..., Any]) -> None:
+    organization()
+
     assert "set CRMSYNC_DEFAULT_CURRENCY" in _details(crm, default_currency="")["currency"]
 
 
 def test_an_organization_of_many_currencies_must_not_have_one(
-    crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture
+    crm: Build, organization: Callable[..., Any], fixture: LoadFixture
 ) -> None:
-    salesforce.get(QUERY, json=fixture("query__none"))
-    salesforce.get(DESCRIBE, json=fixture("describe__opportunity"))
-    salesforce.get(DESCRIBE_PRODUCT, json=fixture("describe__product"))
+    organization({"": (200, fixture("query__none"))})
 
-    details = _details(crm, default_currency="USD")
-
-    assert "remove CRMSYNC_DEFAULT_CURRENCY" in details["currency"]
+    assert "remove CRMSYNC_DEFAULT_CURRENCY" in _details(crm, default_currency="USD")["currency"]
     assert _details(crm, default_currency="")["currency"] == ""
 
 
 def test_a_field_to_be_written_must_exist_and_be_editable(
-    crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture
+    crm: Build, organization: Callable[..., Any], fixture: LoadFixture
 ) -> None:
-    description = fixture("describe__opportunity")
-    description["fields"][1]["updateable"] = False
-    del description["fields"][5]
-    del description["fields"][3]
-    products = fixture("describe__product")
+    deals, products = fixture("describe__opportunity"), fixture("describe__product")
+    deals["fields"][1]["updateable"] = False
+    del deals["fields"][5]
+    del deals["fields"][3]
     products["fields"][3]["updateable"] = False
     del products["fields"][2]
-    salesforce.get(QUERY, json=fixture("query__none"))
-    salesforce.get(DESCRIBE, json=description)
-    salesforce.get(DESCRIBE_PRODUCT, json=products)
+    organization(deals=deals, products=products)
 
     details = _details(crm)
     detail = details["write-back fields"]
@@ -78,15 +107,80 @@ def test_a_field_to_be_written_must_exist_and_be_editable(
     assert "may not edit Product2.Low_Stock_Alert__c (SF_LOW_STOCK_FIELD)" in details["stock fields"]
 
 
-def test_a_field_to_be_read_is_named(crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture) -> None:
-    salesforce.get(QUERY, json=fixture("error__no_custom_field"), status=400)
-    salesforce.get(DESCRIBE, json=fixture("describe__opportunity"))
-    salesforce.get(DESCRIBE_PRODUCT, json=fixture("describe__product"))
+@pytest.mark.parametrize(
+    ("position", "change", "words"),
+    [
+        (
+            1,
+            {"type": "double"},
+            "SAP_Order_Number__c (SF_ORDER_NUMBER_FIELD) is of type double: make it one of type Text",
+        ),
+        (2, {"length": 8}, "Zoho_Invoice_Number__c (SF_INVOICE_NUMBER_FIELD) holds 8 characters"),
+        (3, {"type": "picklist", "restrictedPicklist": True}, "Sync_Status__c (SF_STATUS_FIELD) is of type picklist"),
+        (4, {"type": "string"}, "Payment_Received__c (SF_PAYMENT_RECEIVED_FIELD) is of type string"),
+        (6, {"type": "datetime"}, "Payment_Date__c (SF_PAYMENT_DATE_FIELD) is of type datetime"),
+    ],
+)
+def test_a_field_must_hold_what_is_written(
+    crm: Build,
+    organization: Callable[..., Any],
+    fixture: LoadFixture,
+    position: int,
+    change: Mapping[str, Any],
+    words: str,
+) -> None:
+    deals = fixture("describe__opportunity")
+    deals["fields"][position] |= change
+    organization(deals=deals)
+
+    assert words in _details(crm)["write-back fields"]
+
+
+def test_a_picklist_that_takes_any_value_will_do(
+    crm: Build, organization: Callable[..., Any], fixture: LoadFixture
+) -> None:
+    deals = fixture("describe__opportunity")
+    deals["fields"][3] |= {"type": "picklist", "length": 255, "restrictedPicklist": False}
+    organization(deals=deals)
+
+    assert _details(crm)["write-back fields"] == ""
+
+
+def test_a_field_to_be_read_is_named(crm: Build, organization: Callable[..., Any], fixture: LoadFixture) -> None:
+    organization({"OpportunityLineItems": (400, fixture("error__no_custom_field"))})
 
     detail = _details(crm)["deals"]
 
     assert "SAP_Order_Number__c" in detail
     assert "field-level security" in detail
+
+
+def test_a_filter_of_catch_up_that_is_no_SOQL_is_told(crm: Build, organization: Callable[..., Any]) -> None:
+    organization({"Account.Name, Amount": (400, [{"errorCode": "MALFORMED_QUERY", "message": "unexpected token"}])})
+
+    details = _details(crm, catch_up_filter="Type = = 'x'")
+
+    assert "SF_CATCH_UP_FILTER" in details["missed deals"]
+    assert details["deals"] == ""
+
+
+@pytest.mark.parametrize(
+    ("versions", "is_ok", "is_note", "words"),
+    [
+        (range(31, 69), True, False, "68.0, of 31.0 to 68.0"),
+        (range(66, 75), True, True, "retires first"),
+        (range(69, 75), False, False, "69.0 to 74.0, and not 68.0"),
+    ],
+)
+def test_a_version_is_judged_by_those_that_are_offered(
+    crm: Build, organization: Callable[..., Any], versions: range, is_ok: bool, is_note: bool, words: str
+) -> None:
+    organization(versions=[{"version": f"{number}.0"} for number in versions])
+
+    (check,) = [check for check in crm().check() if check.name == "version of the API"]
+
+    assert (check.is_ok, check.is_note) == (is_ok, is_note)
+    assert words in check.detail
 
 
 @pytest.mark.parametrize(
@@ -105,13 +199,14 @@ def test_every_failure_becomes_a_line(
     crm: Build, salesforce: responses.RequestsMock, answer: dict[str, Any], expected: str
 ) -> None:
     salesforce.get(QUERY, **answer)
+    salesforce.get(VERSIONS, **answer)
     salesforce.get(DESCRIBE, **answer)
     salesforce.get(DESCRIBE_PRODUCT, **answer)
 
     details = _details(crm)
 
     assert expected in details["deals"]
-    assert all(details[name] for name in NAMES[1:])
+    assert all(details[name] for name in NAMES[2:])
 
 
 def test_where_the_sign_in_fails_there_is_one_line(

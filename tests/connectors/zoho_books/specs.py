@@ -19,7 +19,8 @@ _FILES = {
     "contacts": "contacts.yml",
     "invoices": "invoices.yml",
     "customerpayments": "customer-payments.yml",
-    "settings": "currency.yml",
+    "settings/currencies": "currency.yml",
+    "settings/taxes": "taxes.yml",
     "items": "items.yml",
     "organizations": "organizations.yml",
 }
@@ -39,7 +40,8 @@ def problems(request: requests.PreparedRequest) -> list[str]:
     """Everything in which *request* differs from the specification."""
     address = urlsplit(request.url or "")
     path = address.path.removeprefix("/books/v3")
-    document = _document(_FILES[path.split("/")[1]])
+    parts = path.split("/")[1:]
+    document = _document(_FILES.get(parts[0]) or _FILES["/".join(parts[:2])])
     template = _template(document, path)
     operation = _resolved(document, document["paths"][template][(request.method or "").lower()])
     parameters = operation.get("parameters", []) + _resolved(

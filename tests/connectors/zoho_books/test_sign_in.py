@@ -20,6 +20,7 @@ from .conftest import API, Build
 
 TOKEN = "https://accounts.zoho.test/oauth/v2/token"
 NO_ROWS = {"code": 0, "message": "success", "page_context": {"has_more_page": False}}
+CURRENCIES = {**NO_ROWS, "currencies": []}
 FORBIDDEN = {"code": 57, "message": "You are not authorized to perform this operation"}
 
 
@@ -116,8 +117,10 @@ def test_doctor_signs_in_and_reads_one_thing_per_permission(
     zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
     for kind in ("contacts", "invoices", "customerpayments", "items"):
         zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+    zoho.get(f"{API}/settings/currencies", json=CURRENCIES)
+    zoho.get(f"{API}/settings/taxes", json={**NO_ROWS, "taxes": [{"tax_id": "7"}]})
 
-    checks = books(item_lookup=True).check()
+    checks = books(item_lookup=True, tax_id="7").check()
 
     assert [(check.name, check.is_ok) for check in checks] == [
         ("organization", True),
@@ -125,7 +128,12 @@ def test_doctor_signs_in_and_reads_one_thing_per_permission(
         ("invoices", True),
         ("customer payments", True),
         ("items", True),
+        ("currencies", True),
+        ("tax", True),
+        ("writing", True),
     ]
+    assert checks[0].detail == "Crmsync Test, 10234695, USD, PST"
+    assert (checks[-1].is_note, checks[-1].detail[:13]) == (True, "not checked: ")
     assert zoho.calls[0].request.params == {}
     assert zoho.calls[1].request.params["per_page"] == "1"
 
@@ -143,9 +151,11 @@ def test_doctor_names_the_missing_scope(
         zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
     zoho.get(f"{API}/{refused}", json=FORBIDDEN, status=401)
 
+    zoho.get(f"{API}/settings/currencies", json=CURRENCIES)
+
     checks = books().check()
 
-    assert [check.is_ok for check in checks] == [True, *(kind != refused for kind in kinds)]
+    assert [check.is_ok for check in checks] == [True, *(kind != refused for kind in kinds), True]
     assert f"Needs the scope {scope}." in next(check.detail for check in checks if not check.is_ok)
 
 
@@ -163,11 +173,26 @@ def test_doctor_compares_the_organization_with_the_settings(
     zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
     for kind in ("contacts", "invoices", "customerpayments"):
         zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+    zoho.get(f"{API}/settings/currencies", json=CURRENCIES)
 
     first = books(**changes).check()[0]
 
     assert not first.is_ok
     assert words in first.detail
+
+
+def test_doctor_names_a_tax_that_the_organization_lacks(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
+) -> None:
+    zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
+    for kind in ("contacts", "invoices", "customerpayments"):
+        zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+    zoho.get(f"{API}/settings/currencies", json=CURRENCIES)
+    zoho.get(f"{API}/settings/taxes", json={**NO_ROWS, "taxes": [{"tax_id": "7"}]})
+
+    (check,) = [check for check in books(tax_id="8").check() if not check.is_ok]
+
+    assert check.detail == "The organization has no tax 8 (ZOHO_TAX_ID); it has 7."
 
 
 def test_doctor_stops_where_the_sign_in_is_refused(

@@ -9,19 +9,10 @@ import pytest
 from crmsync import broker
 from crmsync.alerts.messenger import LogMessenger
 from crmsync.cli import checks
-from crmsync.connectors.base import Check
+from crmsync.connectors import registry
+from crmsync.connectors.base import Check, noted
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
-
-
-class FakeSystem:
-    system = "SAP S/4HANA"
-
-    def __init__(self, *found):
-        self.found = list(found)
-
-    def check(self):
-        return self.found
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +28,8 @@ def systems(monkeypatch):
     """Every system answers with these checks."""
 
     def use(*found):
-        monkeypatch.setattr(Services, "connector", lambda *_: FakeSystem(*found))
-        monkeypatch.setattr(Services, "examine", lambda *_: FakeSystem(*found).check())
+        monkeypatch.setattr(registry, "system_of", lambda *_: "SAP S/4HANA")
+        monkeypatch.setattr(Services, "examine", lambda *_: iter(found))
 
     use(Check("sign-in", True))
     return use
@@ -73,6 +64,17 @@ def test_a_missing_permission_is_told_as_the_connector_says_it(run_cli, systems)
     assert result.exit_code == 1
     assert not json.loads(result.output)["ok"]
     assert findings(result)["SAP S/4HANA", "write orders"]["detail"] == "the user lacks SAP_COM_0109"
+
+
+def test_a_note_is_no_failure_and_is_said(run_cli, systems):
+    systems(Check("sign-in", True), noted("version", "it ends in summer"))
+
+    result = run_cli("doctor")
+    found = findings(run_cli("doctor", "--json"))["SAP S/4HANA", "version"]
+
+    assert result.exit_code == 0
+    assert "• SAP S/4HANA: version – it ends in summer" in result.output
+    assert (found["state"], found["is_ok"]) == ("note", True)
 
 
 def test_a_system_that_is_not_configured_fails(run_cli):

@@ -1,0 +1,79 @@
+"""The part of `crmsync doctor` that asks each system, on its own: what is wrong with one says nothing of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from crmsync.cli.finding import Finding, failed, not_checked, note, of_check
+from crmsync.connectors.base import Check
+from crmsync.errors import ConfigurationError, CrmsyncError
+from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.connectors.heard import Heard
+    from crmsync.services import Services
+
+CLOCK_SECONDS_MAX = 60.0  # the sign-in of Salesforce allows three minutes
+
+
+def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
+    """*services* is None where the store can't be used: then nothing is known of the accounts that it belongs to."""
+    from crmsync.connectors.registry import VENDORS
+
+    for connection in VENDORS:
+        yield from _of(connection, settings, services)
+
+
+def _of(connection: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
+    from crmsync.connectors.heard import Heard
+    from crmsync.connectors.registry import system_of
+
+    heard = Heard()
+    try:
+        system = system_of(connection, settings)
+        for check in _checks(connection, settings, services, heard):
+            yield of_check(system, check)
+    except ConfigurationError as error:
+        yield failed(connection, "configuration", error)
+    except CrmsyncError as error:
+        yield failed(system, "sign-in", error)
+    else:
+        yield from _said_besides(system, heard)
+        if services is None:
+            yield not_checked(system, "account", "whether it is the one that this store belongs to")
+
+
+def _checks(connection: str, settings: Settings, services: Services | None, heard: Heard) -> Iterator[Check]:
+    from crmsync.services import examine_without_store
+
+    if services is None:
+        return examine_without_store(connection, settings, heard)
+    return services.examine(connection, heard)
+
+
+def _said_besides(system: str, heard: Heard) -> Iterator[Finding]:
+    for text in heard.warnings:
+        yield note(
+            system, "it will end", f"it says of what crmsync calls: “{text}”. See whether a newer release is out"
+        )
+    if heard.seconds_ahead is not None:
+        yield clock(system, heard.seconds_ahead)
+
+
+def clock(area: str, seconds_ahead: float) -> Finding:
+    """Of somebody else's clock, against ours.
+
+    >>> clock("Zoho", 1.2).detail, clock("Zoho", -70).is_ok
+    ('in step with this machine', False)
+    """
+    if abs(seconds_ahead) <= CLOCK_SECONDS_MAX:
+        return Finding(area, "clock", True, "in step with this machine")
+    way = "ahead of" if seconds_ahead > 0 else "behind"
+    return Finding(
+        area,
+        "clock",
+        False,
+        f"its clock is {abs(seconds_ahead):.0f} s {way} this machine's: set this one right (NTP), or that one. "
+        "Sign-ins, signed webhooks and leases go by it.",
+    )

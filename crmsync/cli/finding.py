@@ -1,0 +1,46 @@
+"""One line of `crmsync doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crmsync.connectors.base import Check
+from crmsync.errors import CrmsyncError
+
+OK, FAILED, NOTE = "ok", "failed", "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, whether it is well, and what to do if not. A note is no failure, and is to be read."""
+
+    area: str
+    name: str
+    is_ok: bool
+    detail: str = ""
+    is_note: bool = False
+
+    @property
+    def state(self) -> str:
+        return (NOTE if self.is_note else OK) if self.is_ok else FAILED
+
+    def to_json(self) -> dict[str, Any]:
+        told = {"area": self.area, "name": self.name, "state": self.state, "is_ok": self.is_ok}
+        return {**told, "detail": self.detail}
+
+
+def of_check(area: str, check: Check) -> Finding:
+    return Finding(area, check.name, check.is_ok, check.detail, check.is_note)
+
+
+def note(area: str, name: str, detail: str) -> Finding:
+    return Finding(area, name, True, detail, is_note=True)
+
+
+def not_checked(area: str, name: str, why: str) -> Finding:
+    return note(area, name, f"not checked: {why}")
+
+
+def failed(area: str, name: str, error: CrmsyncError) -> Finding:
+    return Finding(area, name, False, error.with_advice)

@@ -1,0 +1,118 @@
+"""What `crmsync doctor` asks of SAP S/4HANA: the sign-in, one read per permission, and an order that is only tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from urllib.parse import urlsplit
+
+from crmsync import errors
+from crmsync.connectors.base import Check, noted
+from crmsync.connectors.s4hana.errors import NO_SERVICE, SIGNED_OUT
+from crmsync.connectors.s4hana.odata import equals
+from crmsync.connectors.s4hana.orders import ORDER_SERVICE
+from crmsync.connectors.s4hana.search import PARTNER_SERVICE
+from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET
+from crmsync.connectors.s4hana.trial import try_an_order
+from crmsync.settings import SapSettings
+
+_OPERATION = "check"
+_READ = {
+    "read sales orders (SAP_COM_0109)": (ORDER_SERVICE, "A_SalesOrder", "SalesOrder"),
+    "read business partners (SAP_COM_0008)": (PARTNER_SERVICE, "A_BusinessPartner", "BusinessPartner"),
+    "search tax numbers": (PARTNER_SERVICE, "A_BusinessPartnerTaxNumber", "BusinessPartner"),
+    "search e-mail addresses": (PARTNER_SERVICE, "A_AddressEmailAddress", "AddressID"),
+    "search addresses": (PARTNER_SERVICE, "A_BusinessPartnerAddress", "AddressID"),
+    "read stock (SAP_COM_0164)": (STOCK_SERVICE, STOCK_SET, "Material"),
+    "read products (SAP_COM_0009)": (PRODUCT_SERVICE, PRODUCT_SET, "Product"),
+}
+
+Attempt = Callable[[], None]
+
+
+def examine(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
+    """Ends at a refused sign-in: a few more would lock the communication user."""
+    error: errors.CrmsyncError | None = None
+    has_failed = False
+    for position, (name, attempt) in enumerate(_attempts(service)):
+        error = _failure(attempt)
+        if error is not None and _is_hopeless(error):
+            yield Check("sign-in" if position == 0 else name, is_ok=False, detail=error.with_advice)
+            return
+        if position == 0:
+            yield Check("sign-in", is_ok=True, detail=_account(settings))
+        yield Check(name, is_ok=error is None, detail=error.with_advice if error else "")
+        has_failed = has_failed or error is not None
+    if not has_failed:
+        yield from try_an_order(service, settings)
+        yield from _new_customers(service, settings)
+
+
+def _attempts(service: ServiceClient) -> Iterator[tuple[str, Attempt]]:
+    for name, place in _READ.items():
+        yield name, partial(service.peek, _OPERATION, *place)
+    for each in (ORDER_SERVICE, PARTNER_SERVICE):
+        yield f"get a CSRF token from {each}", partial(service.may_write, each)
+
+
+def _failure(attempt: Attempt) -> errors.CrmsyncError | None:
+    try:
+        attempt()
+    except errors.CrmsyncError as error:
+        return error
+    return None
+
+
+def _is_hopeless(error: errors.CrmsyncError) -> bool:
+    is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
+    return is_signed_out or (error.is_outage and error.code != NO_SERVICE)
+
+
+def _account(settings: SapSettings) -> str:
+    client = f"client {settings.sap_client}" if settings.sap_client else "its default client"
+    how = "a user and a password" if settings.auth == "basic" else "OAuth 2.0"
+    return f"{urlsplit(settings.base_url).netloc}, {client}, by {how}"
+
+
+def _new_customers(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
+    """What new customers are made with. No service tries a customer, so what is asked is whether others have the same.
+
+    Where there is no customer at all, nothing can be said.
+    """
+    name = "values for new customers"
+    try:
+        if service.first(_OPERATION, PARTNER_SERVICE, "A_Customer", {"$select": "Customer", "$orderby": "Customer"}):
+            unused = [words for words, *place in _values(settings) if not _is_used(service, *place)]
+            yield _judged(name, unused)
+    except errors.CrmsyncError as error:
+        yield noted(name, f"not checked: {error.with_advice}")
+
+
+def _judged(name: str, unused: list[str]) -> Check:
+    if not unused:
+        return Check(name, is_ok=True, detail="customers with the same values exist")
+    return noted(name, f"no customer in SAP has {' or '.join(unused)}: check it before the first new customer is made")
+
+
+def _values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
+    """The variable with its value, and where customers have it."""
+    yield (
+        f"SAP_PARTNER_GROUPING={settings.partner_grouping}",
+        "A_BusinessPartner",
+        "BusinessPartnerGrouping",
+        settings.partner_grouping,
+    )
+    yield f"SAP_COMPANY_CODE={settings.company_code}", "A_CustomerCompany", "CompanyCode", settings.company_code
+    account = settings.reconciliation_account
+    yield f"SAP_RECONCILIATION_ACCOUNT={account}", "A_CustomerCompany", "ReconciliationAccount", account
+    terms, area = settings.payment_terms, "A_CustomerSalesArea"
+    yield f"SAP_PAYMENT_TERMS={terms}", area, "CustomerPaymentTerms", terms
+    yield f"SAP_INCOTERMS={settings.incoterms}", area, "IncotermsClassification", settings.incoterms
+    shipping = settings.shipping_condition
+    yield f"SAP_SHIPPING_CONDITION={shipping}", area, "ShippingCondition", shipping
+
+
+def _is_used(service: ServiceClient, entity_set: str, field: str, value: str) -> bool:
+    options = {"$filter": equals(field, value), "$select": field, "$orderby": field}
+    return service.first(_OPERATION, PARTNER_SERVICE, entity_set, options) is not None

@@ -1,0 +1,241 @@
+"""An order that SAP computes and does not keep: it proves the settings that every order is made with.
+
+Sources: API_SALES_ORDER_SIMULATION_SRV (communication scenario SAP_COM_0109); answers of it that are public. A success
+always says in `sap-message` that the document must not be saved (SLS_LORD/098), and where it is so, that it is
+incomplete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from crmsync import errors
+from crmsync.connectors.base import Check, not_checked, noted
+from crmsync.connectors.s4hana.errors import NO_SERVICE
+from crmsync.connectors.s4hana.odata import Row, equals, expanded
+from crmsync.connectors.s4hana.orders import INCOMPLETE, ORDER_SERVICE
+from crmsync.connectors.s4hana.search import PARTNER_SERVICE
+from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE
+from crmsync.domain.words import readable
+from crmsync.settings import SapSettings
+
+SIMULATION_SERVICE = "API_SALES_ORDER_SIMULATION_SRV"
+
+_OPERATION = "try an order"
+_AREA = "sales area"
+_AREAS_MAX = 5  # that are named as those that exist
+_NET = Decimal(1)  # the price of the one piece that is ordered: every currency has it
+# By SAP's name of the field that it refuses.
+_VARIABLES = {
+    "SalesOrderType": "SAP_ORDER_TYPE",
+    "SalesOrganization": "SAP_SALES_ORGANIZATION",
+    "DistributionChannel": "SAP_DISTRIBUTION_CHANNEL",
+    "OrganizationDivision": "SAP_DIVISION",
+    "ConditionType": "SAP_PRICE_CONDITION_TYPE",
+    "RequestedQuantityUnit": "SAP_QUANTITY_UNIT",
+    "ConditionQuantityUnit": "SAP_QUANTITY_UNIT",
+}
+_OF_SAMPLE = ("SoldToParty", "Material")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What an order can be tried with: a customer of our sales area, something to sell, and a currency."""
+
+    customer: str
+    material: str
+    currency: str
+
+
+def try_an_order(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
+    """Raises nothing."""
+    try:
+        customer, currency, material = _from_an_order(service, settings) or _from_a_customer(service, settings)
+        if not customer:
+            yield _no_customer(service, settings)
+            return
+        yield Check(_AREA, is_ok=True, detail=f"{_area(settings)} has customers")
+        material = material or _any_material(service)
+        if not material:
+            yield not_checked(_OPERATION, "SAP has no product that could be ordered")
+            return
+        yield _tried(service, settings, Sample(customer, material, currency))
+    except errors.CrmsyncError as error:
+        yield Check(_OPERATION, is_ok=False, detail=error.with_advice)
+
+
+def _area(settings: SapSettings) -> str:
+    return f"{settings.sales_organization}/{settings.distribution_channel}/{settings.division}"
+
+
+# -- what an order is tried with
+
+
+def _from_an_order(service: ServiceClient, settings: SapSettings) -> tuple[str, str, str] | None:
+    """Customer, currency and material of the newest order of our sales area: they have been good together."""
+    options = {
+        "$filter": _in_area(settings, division="OrganizationDivision"),
+        "$orderby": "SalesOrder desc",
+        "$expand": "to_Item",
+    }
+    row = service.first(_OPERATION, ORDER_SERVICE, "A_SalesOrder", options)
+    if row is None:
+        return None
+    items = [
+        item for item in expanded(row, "to_Item") if item.get("Material") and not item.get("SalesDocumentRjcnReason")
+    ]
+    material = str(items[0]["Material"]) if items else ""
+    return str(row.get("SoldToParty") or ""), str(row.get("TransactionCurrency") or ""), material
+
+
+def _from_a_customer(service: ServiceClient, settings: SapSettings) -> tuple[str, str, str]:
+    options = {
+        "$filter": _in_area(settings, division="Division"),
+        "$select": "Customer,Currency",
+        "$orderby": "Customer",
+    }
+    row = service.first(_OPERATION, PARTNER_SERVICE, "A_CustomerSalesArea", options) or {}
+    return str(row.get("Customer") or ""), str(row.get("Currency") or ""), ""
+
+
+def _in_area(settings: SapSettings, *, division: str) -> str:
+    wanted = {
+        "SalesOrganization": settings.sales_organization,
+        "DistributionChannel": settings.distribution_channel,
+        division: settings.division,
+    }
+    return " and ".join(equals(field, value) for field, value in wanted.items())
+
+
+def _any_material(service: ServiceClient) -> str:
+    options = {"$filter": "IsMarkedForDeletion eq false", "$select": "Product", "$orderby": "Product"}
+    row = service.first(_OPERATION, PRODUCT_SERVICE, "A_Product", options)
+    return str(row.get("Product") or "") if row else ""
+
+
+def _no_customer(service: ServiceClient, settings: SapSettings) -> Check:
+    """The sales area is wrong, or new: others that exist tell which."""
+    options = {"$select": "SalesOrganization,DistributionChannel,Division", "$orderby": "Customer"}
+    rows = next(service.pages(_OPERATION, PARTNER_SERVICE, "A_CustomerSalesArea", options), [])
+    names = ("SalesOrganization", "DistributionChannel", "Division")
+    areas = list(dict.fromkeys("/".join(str(row.get(name) or "") for name in names) for row in rows))
+    if not areas:
+        return not_checked(_AREA, "SAP has no customer with a sales area yet, so no order could be tried")
+    return Check(
+        _AREA,
+        is_ok=False,
+        detail=f"no customer of SAP has the sales area {_area(settings)}; customers have "
+        f"{', '.join(areas[:_AREAS_MAX])}. Correct SAP_SALES_ORGANIZATION, SAP_DISTRIBUTION_CHANNEL or SAP_DIVISION; "
+        "where the area is new, give it to one customer, so that an order can be tried.",
+    )
+
+
+# -- the trial
+
+
+def _tried(service: ServiceClient, settings: SapSettings, sample: Sample) -> Check:
+    try:
+        row, remarks = service.posted(
+            _OPERATION, SIMULATION_SERVICE, "A_SalesOrderSimulation", trial_body(settings, sample)
+        )
+    except errors.CrmsyncError as error:
+        return _refused(settings, sample, error)
+    net = net_of(row)
+    if net is not None and net != _NET:
+        return Check(
+            _OPERATION,
+            is_ok=False,
+            detail=f"SAP makes {net} {sample.currency} of a price of {_NET} {sample.currency}: its pricing adds to, or "
+            f"ignores, the condition {settings.price_condition_type} (SAP_PRICE_CONDITION_TYPE), so every deal would "
+            "wait for a person.",
+        )
+    if not INCOMPLETE.isdisjoint(remarks):
+        return noted(_OPERATION, f"SAP would make it, but incomplete: CRMSYNC_HELD_ORDERS decides. {_with(settings)}")
+    return Check(_OPERATION, is_ok=True, detail=f"SAP would make it. {_with(settings)}")
+
+
+def _with(settings: SapSettings) -> str:
+    unit = f", unit {settings.quantity_unit}" if settings.quantity_unit else ""
+    return (
+        f"Order type {settings.order_type}, sales area {_area(settings)}, price condition "
+        f"{settings.price_condition_type}{unit}; nothing was written"
+    )
+
+
+def trial_body(settings: SapSettings, sample: Sample) -> dict[str, Any]:
+    """As an order is made (orders.py), in the words of the simulation, which wants keys for what it does not keep."""
+    unit = settings.quantity_unit
+    price = {
+        "PricingProcedureStep": "",
+        "PricingProcedureCounter": "",
+        "ConditionType": settings.price_condition_type,
+        "ConditionRateValue": str(_NET),
+        "ConditionCurrency": sample.currency,
+        "ConditionQuantity": "1",
+        **({"ConditionQuantityUnit": unit} if unit else {}),
+    }
+    item = {
+        "SalesOrderItem": "10",
+        "Material": sample.material,
+        "RequestedQuantity": "1",
+        **({"RequestedQuantityUnit": unit} if unit else {}),
+        "to_PricingElement": {"results": [price]},
+    }
+    return {
+        "SalesOrder": "",
+        "SalesOrderType": settings.order_type,
+        "SalesOrganization": settings.sales_organization,
+        "DistributionChannel": settings.distribution_channel,
+        "OrganizationDivision": settings.division,
+        "SoldToParty": sample.customer,
+        "TransactionCurrency": sample.currency,
+        "PurchaseOrderByCustomer": "crmsync doctor",
+        "to_Pricing": {},
+        "to_Item": {"results": [item]},
+    }
+
+
+def net_of(row: Row) -> Decimal | None:
+    """What SAP has computed; None where it does not say.
+
+    >>> net_of({"to_Pricing": {"TotalNetAmount": "1.00"}}), net_of({"to_Pricing": None})
+    (Decimal('1.00'), None)
+    """
+    pricing = row.get("to_Pricing")
+    told = pricing.get("TotalNetAmount") if isinstance(pricing, Mapping) else None
+    try:
+        return None if told is None else Decimal(str(told))
+    except InvalidOperation:
+        return None
+
+
+def _refused(settings: SapSettings, sample: Sample, error: errors.CrmsyncError) -> Check:
+    is_hidden = isinstance(error, errors.AuthenticationError | errors.RecordNotFoundError)
+    if is_hidden or error.code in (NO_SERVICE, "HTTP 404"):
+        return not_checked(
+            _OPERATION,
+            f"SAP does not let this user call {SIMULATION_SERVICE}: add it to the communication arrangement of "
+            "SAP_COM_0109, or make a first order by hand",
+        )
+    if not isinstance(error, errors.RejectedError):
+        return Check(_OPERATION, is_ok=False, detail=error.with_advice)
+    fields = set(error.field_errors)
+    words = _words(error)
+    if fields & set(_OF_SAMPLE):
+        what = f"SAP refuses customer {sample.customer} or product {sample.material}, of which doctor knows no others"
+        return not_checked(_OPERATION, f"{what}: {words}")
+    variables = " and ".join(sorted({_VARIABLES[field] for field in fields & set(_VARIABLES)}))
+    cure = f"Correct {variables}." if variables else "Compare the settings with an order that SAP has."
+    tried = f"{_with(settings).removesuffix('; nothing was written')}, customer {sample.customer}, {sample.material}"
+    return Check(_OPERATION, is_ok=False, detail=f"SAP would refuse every order: {words} {cure} Tried: {tried}.")
+
+
+def _words(error: errors.CrmsyncError) -> str:
+    """SAP's first sentence, without persons; it is said on the operator's screen only."""
+    first = readable(error.words.partition("\n")[0])[:200].strip()
+    code = f" [{error.code}]" if error.code else ""
+    return f"“{first}”{code}." if first else f"{error.args[0]}{code}"

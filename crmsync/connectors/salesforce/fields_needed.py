@@ -1,0 +1,59 @@
+"""The customer's own fields as crmsync needs them: that they exist, may be written, and hold what is written. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The variable that names the field, its type in Salesforce's setup, and those of the API that will do."""
+
+    variable: str
+    kind: str
+    types: tuple[str, ...]
+    length: int = 0
+
+
+_TEXT, _NUMBER = ("string", "textarea"), ("double", "currency", "int")
+
+NEEDS: Mapping[str, Need] = {
+    "order_number": Need("SF_ORDER_NUMBER_FIELD", "Text", _TEXT, 10),
+    "invoice_number": Need("SF_INVOICE_NUMBER_FIELD", "Text", _TEXT, 16),
+    "status": Need("SF_STATUS_FIELD", "Text", _TEXT, 80),
+    "payment_received": Need("SF_PAYMENT_RECEIVED_FIELD", "Checkbox", ("boolean",)),
+    "payment_amount": Need("SF_PAYMENT_AMOUNT_FIELD", "Currency", _NUMBER),
+    "payment_date": Need("SF_PAYMENT_DATE_FIELD", "Date", ("date",)),
+    "stock": Need("SF_STOCK_FIELD", "Number", _NUMBER),
+    "low_stock": Need("SF_LOW_STOCK_FIELD", "Checkbox", ("boolean",)),
+}
+
+
+def field_problems(
+    object_name: str, own: Mapping[str, str], described: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """What is wrong with the fields *own*, by what they mean; *described* is what Salesforce says of each by name."""
+    for meaning, need in NEEDS.items():
+        name = own.get(meaning)
+        if name:
+            yield from _problems(f"{object_name}.{name} ({need.variable})", need, described.get(name))
+
+
+def _problems(field: str, need: Need, found: Mapping[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        name, _, variable = field.partition(" ")
+        object_name, _, own_name = name.partition(".")
+        yield f"{object_name} has no field {own_name} {variable}, or hides it: create it or grant access to it."
+    elif not found["is_updateable"]:
+        yield f"The integration user may not edit {field}: grant it edit access."
+    elif found["type"] and found["type"] not in (*need.types, *_lists(need, found)):
+        yield f"{field} is of type {found['type']}: make it one of type {need.kind}."
+    elif found["length"] and found["length"] < need.length:
+        yield f"{field} holds {found['length']} characters: let it hold {need.length} or more."
+
+
+def _lists(need: Need, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """A picklist holds any text unless it is restricted to its values."""
+    return ("picklist",) if need.kind == "Text" and not found["is_restricted"] else ()

@@ -1,0 +1,304 @@
+"""`crmsync doctor` proves: against the sandbox, after one good run, so that what was kept would hide what is wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from sqlalchemy import func, select
+from werkzeug.serving import make_server
+
+from crmsync import broker
+from crmsync.cli.main import cli
+from crmsync.domain.breaker import FailedCall
+from crmsync.sandbox import Sandbox
+from crmsync.services import Services
+from crmsync.settings import Settings
+from crmsync.store.tables import deliveries, runs
+from crmsync.web import create_app
+from tests.builders import customer
+from tests.system import big_sandbox
+
+NOBODY = "redis://127.0.0.1:1/0"
+Doctor = Callable[..., "Told"]
+
+
+class Told:
+    """What doctor has said."""
+
+    def __init__(self, result: Result) -> None:
+        self.status = result.exit_code
+        self.said = json.loads(result.output)
+        self.found = {(each["area"], each["name"]): each for each in self.said["checks"]}
+
+    def failed(self) -> dict[tuple[str, str], str]:
+        return {key: each["detail"] for key, each in self.found.items() if each["state"] == "failed"}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Sandbox]:
+    with big_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running: Sandbox) -> Sandbox:
+    running.reset()
+    return running
+
+
+@pytest.fixture(autouse=True)
+def environment(clean_environment: None, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**sandbox.environment(), "REDIS_URL": NOBODY, "CRMSYNC_SECRET_KEY": "k" * 44}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PORT", "1")  # nothing answers there
+    monkeypatch.setattr(broker, "problem", lambda settings: None)
+    monkeypatch.setattr(broker, "about", lambda settings: {"redis_version": "7.4.0"})
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    made = Services.from_settings(Settings.from_env())
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Ask the doctor, in an environment with these changes."""
+
+    def ask(**changes: str) -> Told:
+        with monkeypatch.context() as patch:
+            for name, value in changes.items():
+                patch.setenv(name, value)
+            result = CliRunner().invoke(cli, ["doctor", "--json"])
+        assert "Traceback" not in result.output
+        return Told(result)
+
+    return ask
+
+
+@pytest.fixture
+def good_run(services: Services, doctor: Doctor) -> None:
+    """A customer was made, tokens are kept, and all was well."""
+    services.orders.create_customer(customer(), reference="SF-1", currency="USD")
+    assert doctor().failed() == {}
+
+
+@pytest.fixture
+def application(services: Services) -> Flask:
+    return create_app(services)
+
+
+@pytest.fixture
+def receiver(application: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The doors, as they run with the good environment."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PORT", str(server.server_port))
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+SALESFORCE, SAP, ZOHO, DOORS = "Salesforce", "SAP S/4HANA", "Zoho Books", "Doors"
+
+
+@pytest.mark.parametrize(
+    ("changes", "area", "name", "words"),
+    [
+        ({"SF_CLIENT_ID": "wrong"}, SALESFORCE, "sign-in", "Check SF_CLIENT_ID"),
+        ({"SF_USERNAME": "nobody@acme.test"}, SALESFORCE, "sign-in", "or check SF_USERNAME"),
+        ({"SF_API_VERSION": "30.0"}, SALESFORCE, "version of the API", "correct SF_API_VERSION"),
+        ({"SF_ORDER_NUMBER_FIELD": "Nope__c"}, SALESFORCE, "write-back fields", "no field Nope__c"),
+        ({"SF_STOCK_FIELD": "Low_Stock_Alert__c", "SF_LOW_STOCK_FIELD": "Available_Stock__c"}, SALESFORCE,
+         "stock fields", "of type boolean: make it one of type Number"),
+        ({"SAP_CLIENT_SECRET": "wrong"}, SAP, "sign-in", "refused to sign in"),
+        ({"SAP_SALES_ORGANIZATION": "9999"}, SAP, "sales area", "9999/10/00; customers have 1010/10/00"),
+        ({"SAP_DIVISION": "77"}, SAP, "sales area", "1010/10/77; customers have 1010/10/00"),
+        ({"SAP_ORDER_TYPE": "ZZ"}, SAP, "try an order", "Correct SAP_ORDER_TYPE"),
+        ({"SAP_PRICE_CONDITION_TYPE": "XXXX"}, SAP, "try an order", "Correct SAP_PRICE_CONDITION_TYPE"),
+        ({"ZOHO_CLIENT_SECRET": "wrong"}, ZOHO, "sign-in", "refused to sign in"),
+        ({"ZOHO_REFRESH_TOKEN": "1000.expired"}, ZOHO, "sign-in", "refused to sign in"),
+        ({"ZOHO_TAX_ID": "8"}, ZOHO, "tax", "has no tax 8 (ZOHO_TAX_ID)"),
+        ({"SF_WEBHOOK_SECRET": ""}, DOORS, "/webhook/salesforce/deal-closed", "SF_WEBHOOK_SECRET is not set"),
+        ({"ZOHO_WEBHOOK_SECRET": ""}, DOORS, "/webhook/zoho/payment", "ZOHO_WEBHOOK_SECRET is not set"),
+    ],
+)  # fmt: skip
+def test_P5__what_is_wrong_is_found_after_a_good_run_and_says_nothing_of_the_others(
+    good_run: None, doctor: Doctor, changes: Mapping[str, str], area: str, name: str, words: str
+) -> None:
+    told = doctor(**changes)
+
+    failed = told.failed()
+    assert told.status == 1
+    assert words in failed[area, name]
+    assert {each for each, _ in failed} == {area}
+
+
+def test_P5__an_order_is_tried_and_nothing_is_written(good_run: None, doctor: Doctor, sandbox: Sandbox) -> None:
+    before = sandbox.ledger()["events"]
+
+    told = doctor()
+
+    assert told.status == 0
+    assert "SAP would make it" in told.found[SAP, "try an order"]["detail"]
+    assert sandbox.ledger()["events"] == before
+    assert sandbox.ledger()["orders"] == []
+
+
+def test_P5__a_service_that_is_not_arranged_is_told_as_not_checked(
+    good_run: None, doctor: Doctor, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.sap.profile, "missing_services", ("API_SALES_ORDER_SIMULATION_SRV",))
+
+    told = doctor()
+
+    assert told.status == 0
+    assert told.found[SAP, "try an order"]["state"] == "note"
+    assert "not checked: " in told.found[SAP, "try an order"]["detail"]
+
+
+@pytest.mark.parametrize("name", ["SF_CLIENTID", "sf_client_id", "SF_CLIENT_IDD"])
+def test_P5__a_misspelt_variable_is_suggested_a_correction(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, name: str
+) -> None:
+    monkeypatch.delenv("SF_CLIENT_ID")
+
+    told = doctor(**{name: sandbox.environment()["SF_CLIENT_ID"]})
+
+    assert told.failed()["Configuration", name] == "is not read; SF_CLIENT_ID is not set: is that meant?"
+    assert told.failed()["Configuration", "SF_CLIENT_ID"] == "is missing"
+
+
+def test_P5__a_name_that_nobody_knows_is_a_note(doctor: Doctor) -> None:
+    told = doctor(ZOHO_FAVOURITE_COLOUR="blue", SAP_CLIENTSECRET="left over")
+
+    assert told.status == 0
+    assert told.found["Configuration", "ZOHO_FAVOURITE_COLOUR"]["state"] == "note"
+    assert "SAP_CLIENT_SECRET is set as well" in told.found["Configuration", "SAP_CLIENTSECRET"]["detail"]
+
+
+def test_P5__an_open_breaker_hides_no_healthy_system(good_run: None, services: Services, doctor: Doctor) -> None:
+    breakers = services._breakers()
+    breakers.failed("s4hana", SAP, FailedCall(False, "The plan is over."))
+    assert breakers.read("s4hana").holds("read order")
+
+    told = doctor()
+
+    assert told.status == 0
+    assert not breakers.read("s4hana").holds("read order")
+
+
+@pytest.mark.parametrize("oddity", ["sap-clock-behind"])
+def test_P5__a_clock_that_is_off_is_told(good_run: None, doctor: Doctor, sandbox: Sandbox, oddity: str) -> None:
+    sandbox.faults.play(oddity)
+
+    assert "NTP" in doctor().failed()[SAP, "clock"]
+
+
+def test_P5__a_version_that_will_be_retired_is_told(good_run: None, doctor: Doctor, sandbox: Sandbox) -> None:
+    sandbox.faults.play("salesforce-version-ends")
+
+    told = doctor()
+
+    assert told.status == 0
+    assert "will be removed by Summer '27" in told.found[SALESFORCE, "it will end"]["detail"]
+
+
+@pytest.mark.parametrize("url", ["postgresql://crmsync:geheim@127.0.0.1:1/none", "sqlite:////proc/none/crmsync.db"])
+def test_P5__without_its_database_it_asks_the_systems_all_the_same(doctor: Doctor, url: str) -> None:
+    told = doctor(DATABASE_URL=url)
+
+    assert told.status == 1
+    assert list(told.failed()) == [("Store", "database")]
+    assert "geheim" not in str(told.said)
+    assert told.found[SALESFORCE, "sign-in"]["state"] == "ok"
+    assert told.found[ZOHO, "account"]["state"] == "note"
+
+
+def test_P5__a_home_that_is_no_folder_is_told(doctor: Doctor, tmp_path: Any) -> None:
+    (tmp_path / "file").write_text("")
+
+    told = doctor(CRMSYNC_HOME=str(tmp_path / "file" / "home"))
+
+    assert told.status == 1
+    assert {area for area, _ in told.failed()} <= {"Store", "Configuration"}
+    assert told.found[SALESFORCE, "sign-in"]["state"] == "ok"
+
+
+# -- doors
+
+
+def test_P5__each_door_lets_a_signed_probe_in_and_nothing_begins(
+    receiver: str, application: Flask, doctor: Doctor, services: Services
+) -> None:
+    told = doctor()
+
+    assert {name: each["state"] for (area, name), each in told.found.items() if area == DOORS} == {
+        "deals by signature": "ok",
+        "deals by bearer": "ok",
+        "deals by Outbound Message": "ok",
+        "payments": "ok",
+    }
+    assert not application.extensions["crmsync_refusals"].pending()
+    with services.store.read() as uow:
+        for table in (deliveries, runs):
+            assert uow.connection.execute(select(func.count()).select_from(table)).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"SF_WEBHOOK_SECRET": "another secret of this door"}, "deals by signature", "with SF_WEBHOOK_SECRET"),
+        ({"SF_WEBHOOK_BEARER": "a bearer that it has not"}, "deals by bearer", "with SF_WEBHOOK_BEARER"),
+        ({"SF_ORGANIZATION_ID": "00DSb0000000009MAA"}, "deals by Outbound Message", "organisation"),
+        ({"ZOHO_WEBHOOK_SECRET": "anotherZohoSecret2026"}, "payments", "with ZOHO_WEBHOOK_SECRET"),
+    ],
+)
+def test_P5__a_receiver_that_runs_with_another_secret_is_told(
+    receiver: str, doctor: Doctor, changes: Mapping[str, str], name: str, words: str
+) -> None:
+    failed = doctor(**changes).failed()
+
+    assert "it runs with another secret" in failed[DOORS, name]
+    assert words in failed[DOORS, name]
+
+
+def test_P5__where_no_receiver_runs_that_is_said(doctor: Doctor) -> None:
+    told = doctor()
+
+    assert told.status == 0
+    assert told.found[DOORS, "all doors"]["detail"].startswith("not checked: nothing answers at http://127.0.0.1:1;")
+
+
+def test_P5__an_address_from_outside_that_leads_nowhere_is_told(receiver: str, doctor: Doctor) -> None:
+    failed = doctor(CRMSYNC_DOORS_URL="http://127.0.0.1:1").failed()
+
+    assert f"the receiver answers at {receiver}, but not at http://127.0.0.1:1" in failed[DOORS, "from outside"]
+
+
+def test_P5__what_is_not_the_receiver_is_not_taken_for_it(doctor: Doctor, sandbox: Sandbox) -> None:
+    failed = doctor(CRMSYNC_DOORS_URL=sandbox.zoho.url).failed()
+
+    assert "is not the receiver (HTTP 404)" in failed[DOORS, "payments"]
+
+
+# -- the table
+
+
+def test_P5__it_ends_with_a_table_that_fits_a_page(good_run: None) -> None:
+    result = CliRunner().invoke(cli, ["doctor"])
+
+    lines = result.output.splitlines()
+    table = lines[lines.index("") + 1 :]
+    assert max(map(len, table)) <= 80
+    assert [line.split() for line in table if line.startswith("area")] == [["area", "result", "what"]]
+    assert any(line.startswith(("SAP S/4HANA", "Zoho Books")) and "account" in line for line in table)
+    assert lines[-1] == "Everything is as it should be."
+    for secret in ("sandbox-zoho-secret", "sandboxSalesforceSecret1", "integration@"):
+        assert secret not in result.output
