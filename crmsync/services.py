@@ -147,6 +147,11 @@ class Services:
         self.confirm_accounts(wanted=connection)
         return self._connector(connection)
 
+    def system_of(self, connection: str) -> str:
+        """What people call the system of a connection, without asking it anything; its name if it isn't configured."""
+        is_known = self._is_handed_in or is_configured(connection, self.settings)
+        return self._connector(connection).system if is_known else connection
+
     def _connector(self, connection: str) -> Connector:
         found = self._connected.get(connection)
         if found is not None:

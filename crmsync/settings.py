@@ -99,6 +99,8 @@ class Behaviour:
         "CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"
     )
     compare_seconds: int = env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000)
+    tell_sellers: str = env.text("CRMSYNC_TELL_SELLERS", "yes", pattern="yes|no", expected="yes or no")
+    seller_wait_seconds: int = env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000)
     breaker_failures: int = env.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000)
     keep_days: int = env.integer("CRMSYNC_KEEP_DAYS", 90, maximum=36_500)
     database_connections: int = env.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100)
@@ -107,6 +109,11 @@ class Behaviour:
     @property
     def look_again(self) -> timedelta:
         return timedelta(seconds=self.look_again_seconds)
+
+    @property
+    def seller_wait(self) -> timedelta | None:
+        """After how long a deal that waits by itself says so; None: never."""
+        return timedelta(seconds=self.seller_wait_seconds) if self.seller_wait_seconds else None
 
     @property
     def queued_for(self) -> timedelta:

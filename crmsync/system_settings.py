@@ -43,6 +43,7 @@ class SalesforceSettings:
     order_number_field: str = env.text("SF_ORDER_NUMBER_FIELD", "SAP_Order_Number__c", pattern=_FIELD)
     invoice_number_field: str = env.text("SF_INVOICE_NUMBER_FIELD", "Zoho_Invoice_Number__c", pattern=_FIELD)
     status_field: str = env.text("SF_STATUS_FIELD", "Sync_Status__c", pattern=_FIELD)
+    status_reason_field: str = env.text("SF_STATUS_REASON_FIELD", pattern=_FIELD)  # none: no sentence is written
     purchase_order_field: str = env.text("SF_PURCHASE_ORDER_FIELD", pattern=_FIELD)
     tax_number_field: str = env.text("SF_TAX_NUMBER_FIELD", pattern=_FIELD)
     payment_received_field: str = env.text("SF_PAYMENT_RECEIVED_FIELD", "Payment_Received__c", pattern=_FIELD)

@@ -8,6 +8,7 @@ from typing import Any
 
 from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.errors import CrmsyncError
 from crmsync.plain import visible
 
 Content = Mapping[str, Any]  # as JSON: headline, facts (name and value), cause, advice, command
@@ -184,6 +185,18 @@ def changed_order_alert(system: str, *, deal: str, title: str, order: str, probl
         {"Deal": deal, "Company": title, "Order": order, "System": system},
         cause=f"{system} confirmed the order {order}, but it {problem}.",
         advice="Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
+        command=command,
+    )
+
+
+def untold_sellers_alert(system: str, error: CrmsyncError, *, words: Sequence[str], command: str) -> Content:
+    """*words* are the states that the field of a deal must be able to hold."""
+    return _content(
+        f"Sellers are not told what their deals wait for: {system} does not take it",
+        {"System": system},
+        cause=f"{visible(str(error))} Nothing else is held back by it.",
+        advice=f"{error.advice or 'Look at the fields and rules of the deal there.'} The field for the state of a deal "
+        f"must take the texts {', '.join(words)}. What else it needs: docs/runbook.md, “What the seller sees”.",
         command=command,
     )
 

@@ -16,6 +16,7 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, PaymentFigures, Settlement
 from crmsync.domain.stock import Product, Rejection, StockLevel, StockRow
+from crmsync.errors import CrmsyncError
 
 KeepAlive = Callable[[], None]
 """Called before each of several calls in a row, so that the lease outlasts them."""
@@ -43,6 +44,18 @@ def noted(name: str, what: str) -> Check:
 
 def not_checked(name: str, why: str) -> Check:
     return noted(name, f"not checked: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWritten:
+    """What came of writing a deal's status. The stamps are the CRM's own, None where it does not tell them.
+
+    *left_out* is why the sentence was left out: the status itself was written.
+    """
+
+    changed_before: datetime | None = None  # when the deal was last changed before
+    changed_at: datetime | None = None
+    left_out: CrmsyncError | None = None
 
 
 class Connector(Protocol):
@@ -75,7 +88,13 @@ class Deals(Connector, Protocol):
         """
 
     def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
-        """Write the numbers to the deal; the same call twice changes nothing."""
+        """Write the numbers to the deal, and that nothing is wrong with it; the same call twice changes nothing."""
+
+    def write_status(self, key: str, status: str, reason: str) -> StatusWritten:
+        """Write how the deal stands and, where there is a field for it, why; the same call twice changes nothing.
+
+        Raises: RecordNotFoundError.
+        """
 
     def write_payment(self, key: str, figures: PaymentFigures) -> None:
         """Write what was paid to the deal; the same call twice changes nothing. No day clears the day.

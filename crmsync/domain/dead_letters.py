@@ -71,10 +71,16 @@ class DeadLetter:
     currency: str
     correlation_id: str
     alert_cause: str = ""  # of the alert that tells of it
+    field_errors: Mapping[str, str] = field(default_factory=dict)
 
     def alert_key(self, error: CrmsyncError) -> str:
         """What is told as one alert: a fault of a system, however many deals it stops; but each deal to be mended."""
         return f"{self.step}:{error.cause}" + ("" if self.kind is LetterKind.FAILURE else f":{self.run_id}")
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether its run is not through: it waits, or is tried again."""
+        return self.status in (LetterStatus.WAITING, LetterStatus.REPLAYING)
 
     def shown_at(self) -> datetime:
         """When it appears on the queue: at once, and later each time it failed again in a replay."""

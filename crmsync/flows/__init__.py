@@ -3,10 +3,19 @@
 from crmsync.flows import (
     catch_up,
     compare_orders,
+    deal_status,
     inventory,
     invoice_to_deal,
     order_to_invoice,
     payment_to_invoices,
 )
 
-__all__ = ["catch_up", "compare_orders", "inventory", "invoice_to_deal", "order_to_invoice", "payment_to_invoices"]
+__all__ = [
+    "catch_up",
+    "compare_orders",
+    "deal_status",
+    "inventory",
+    "invoice_to_deal",
+    "order_to_invoice",
+    "payment_to_invoices",
+]

@@ -135,7 +135,8 @@ def _is_corrected(uow: UnitOfWork, run_id: str, changed_at: datetime) -> bool:
     if letter is None or (letter.kind, letter.status) != (LetterKind.DATA, LetterStatus.WAITING):
         return False
     read_at = uow.history.last_stopped_attempt_at(run_id)
-    return read_at is not None and changed_at > read_at
+    is_changed = read_at is not None and changed_at > read_at
+    return is_changed and not uow.tellings.is_own_change(letter.subject_key, changed_at)
 
 
 def payments_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:

@@ -16,9 +16,11 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
+from crmsync.domain.seller import Status
 from crmsync.errors import AlreadyOrderedError, AmountMismatchError, DealChangedError
 from crmsync.flows.customers import match_customer
 from crmsync.flows.held_orders import look_at_holds
+from crmsync.flows.told_deals import note_synced
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -38,7 +40,7 @@ FLOW = Flow(
     ),
     rereads=("fetch_deal", "match_erp_customer", "match_books_customer"),
 )
-SYNCED = "Synced"
+SYNCED = Status.SYNCED.value
 
 
 @step(FLOW, queue="crm")
@@ -131,6 +133,7 @@ def write_back(attempt: Attempt) -> Mapping[str, Any]:
         "status": SYNCED,
     }
     attempt.services.deals.write_back(attempt.run.subject_key, **numbers)
+    note_synced(attempt)
     return numbers
 
 

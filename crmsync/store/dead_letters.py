@@ -40,6 +40,7 @@ class DeadLetters(Rows):
             "system": error.system or "",
             "cause": str(error),
             "advice": error.advice or "",
+            "field_errors": dict(error.field_errors),
             "words": sealed_words,
             "updated_at": self._now,
         }

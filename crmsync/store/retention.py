@@ -20,7 +20,18 @@ from crmsync.domain.runs import RunStatus
 from crmsync.store.deliveries import GONE, GONE_HEALED
 from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
-from crmsync.store.tables import alerts, dead_letters, deliveries, history, ledger, links, locks, products, runs
+from crmsync.store.tables import (
+    alerts,
+    dead_letters,
+    deliveries,
+    history,
+    ledger,
+    links,
+    locks,
+    products,
+    runs,
+    tellings,
+)
 
 OVER = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
 _SETTLED = (LetterStatus.REPLAYED.value, LetterStatus.DISCARDED.value)
@@ -58,6 +69,11 @@ class Retention(Rows):
 
     def drop_locks(self, before: datetime, *, limit: int) -> int:
         return self._drop(locks, locks.c.until < before, limit)
+
+    def drop_tellings(self, before: datetime, *, limit: int) -> int:
+        """What deals that are over said while they were stuck."""
+        is_stuck = exists().where(runs.c.subject_key == tellings.c.deal, runs.c.status.not_in(OVER))
+        return self._drop(tellings, and_(tellings.c.looked_at < before, not_(is_stuck)), limit)
 
     def _drop(self, table: Any, condition: ColumnElement[bool], limit: int) -> int:
         (key,) = table.primary_key.columns
@@ -125,6 +141,7 @@ class Retention(Rows):
         counts = self._reduce([*rows, *derived])
         counts["customers"] += self._unname(ledger.c.reference == customer_reference(account))
         counts["deliveries"] = self._count_dropped(delete(deliveries).where(deliveries.c.subject_key.in_(deals)))
+        self._connection.execute(delete(tellings).where(tellings.c.deal.in_(deals)))
         counts["alerts"] = self._forget_alerts({*deals, *(row.subject_key for row in derived)})
         return counts
 

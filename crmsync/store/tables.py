@@ -232,6 +232,7 @@ dead_letters = Table(
     Column("system", String(40), nullable=False, default=""),
     Column("cause", Text, nullable=False),
     Column("advice", Text, nullable=False, default=""),
+    Column("field_errors", JSON, nullable=False, default=dict, server_default="{}"),  # what is wrong, by field
     Column("words", Text, nullable=False, default="", server_default=""),  # the vendor's own, sealed
     Column("alert_cause", String(200), nullable=False, default="", server_default=""),  # of the alert that tells of it
     Column("failures", Integer, nullable=False, default=1),
@@ -240,6 +241,19 @@ dead_letters = Table(
     UniqueConstraint("run_id"),  # a run has one dead letter, which waits, is replayed, waits again …
     Index("ix_dead_letters_status", "status"),
     Index("ix_dead_letters_alert_cause", "alert_cause"),
+)
+
+# What the deals that were stuck say of it in the CRM, as far as crmsync wrote it there; of the others there is no row.
+tellings = Table(
+    "tellings",
+    metadata,
+    Column("deal", String(100), primary_key=True),
+    Column("status", String(255), nullable=False, default=""),  # "": nothing was written yet
+    Column("reason", String(255), nullable=False, default=""),
+    Column("told_at", Instant),  # when the write was over
+    Column("changed_at", Instant),  # the deal's stamp after it: a change of this stamp is our own
+    Column("looked_at", Instant, nullable=False),  # when it was last decided what the deal should say
+    Column("is_refused", Boolean, nullable=False, default=False),  # the CRM did not take it
 )
 
 # Alerts on their way to people, so that a Slack outage loses none.

@@ -24,6 +24,7 @@ from crmsync.store.refusals import Refusals
 from crmsync.store.retention import Retention
 from crmsync.store.rows import Rows
 from crmsync.store.runs import Runs
+from crmsync.store.tellings import Tellings
 from crmsync.store.tokens import Tokens
 
 _Group = TypeVar("_Group", bound=Rows)
@@ -45,6 +46,7 @@ class UnitOfWork:
     links = _of_this(Links)
     locks = _of_this(Locks)
     dead_letters = _of_this(DeadLetters)
+    tellings = _of_this(Tellings)
     alerts = _of_this(Alerts)
     accounts = _of_this(Accounts)
     tokens = _of_this(Tokens)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from crmsync.celery import app
 from crmsync.domain.runs import first_undone
+from crmsync.services import Services
 from crmsync.settings import Behaviour
 from crmsync.store import UnitOfWork
 
@@ -16,6 +17,7 @@ FLOWS: dict[str, Flow] = {}
 
 Results = Mapping[str, Any]  # what a run has learned, by step
 Every = Callable[[Behaviour], int]
+Finds = Callable[[Services, UnitOfWork], Collection[str]]
 
 
 class Flow:
@@ -25,7 +27,8 @@ class Flow:
     does its work once. *rereads* are the steps that a replay does again: those that only read the source; of a flow
     that repeats all of them.
     *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
-    configured; such a flow works in the background, with what the others leave of the call budgets.
+    configured. *finds* tells the sweeper for which subjects there is news in the store. Both kinds of flow work in the
+    background, with what the others leave of the call budgets.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Flow:
         rereads: Sequence[str] | None = None,
         repeats: bool = False,
         every: Every | None = None,
+        finds: Finds | None = None,
         roles: Sequence[str] = (),
     ) -> None:
         self.name = name
@@ -47,12 +51,13 @@ class Flow:
         self.rereads = frozenset(rereads)
         self.repeats = repeats
         self.every = every
+        self.finds = finds
         self.roles = tuple(roles)
         FLOWS[name] = self
 
     @property
     def is_background(self) -> bool:
-        return self.every is not None
+        return self.every is not None or self.finds is not None
 
     def task_name(self, step: str) -> str:
         return f"{self.name}.{step}"

@@ -19,7 +19,7 @@ from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
 from crmsync.worker import dead_letters, queues, retention, stranded, waking, watch
-from crmsync.worker.flow import FLOWS, Flow
+from crmsync.worker.flow import FLOWS, Finds, Flow
 from crmsync.worker.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def sweep_now(using: Services) -> None:
     _do_each(
         set_right=partial(_set_right, using),
         bring_back=partial(_bring_back, using),
+        start_found=partial(_start_found, using),
         return_passing=partial(dead_letters.return_passing, using),
         redraw=partial(dead_letters.redraw, using),
         sign=partial(_sign, using, watch.SWEEP),
@@ -148,3 +149,27 @@ def _start_period(using: Services, flow: Flow, seconds: int) -> None:
         awake = waking.start_period(uow, flow, seconds, correlation_id=correlation_id, queued_for=queued_for)
     if awake:
         dead_letters.best_effort(partial(flow.ring, *awake))
+
+
+# Flows that the store has news for
+
+
+def _start_found(using: Services) -> None:
+    for flow in FLOWS.values():
+        if flow.finds is not None and using.has(flow.roles):
+            _start_news(using, flow, flow.finds)
+
+
+def _start_news(using: Services, flow: Flow, finds: Finds) -> None:
+    with using.store.read() as uow:
+        subjects = sorted(finds(using, uow))
+    if not subjects:
+        return
+    correlation_id, queued_for = log.new_correlation_id(), using.settings.behaviour.queued_for
+    with using.store.begin(durable=False) as uow:
+        awake = [
+            waking.wake(uow, flow, subject, correlation_id=correlation_id, queued_for=queued_for)
+            for subject in subjects
+        ]
+    for each in filter(None, awake):
+        dead_letters.best_effort(partial(flow.ring, *each))

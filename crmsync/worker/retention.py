@@ -52,8 +52,9 @@ def _is_done(using: Services, duty: Duty, before: datetime, ends_at: float) -> b
 def _duties() -> Iterator[Duty]:
     # Runs first: what hangs on one goes with it.
     yield lambda uow, before: uow.retention.reduce_runs(before, limit=BATCH)
-    again = [flow.name for flow in FLOWS.values() if flow.repeats and not flow.is_background]
+    again = [flow.name for flow in FLOWS.values() if flow.repeats and flow.every is None]
     yield lambda uow, before: uow.retention.drop_runs(before, flows=again, limit=BATCH)
+    yield lambda uow, before: uow.retention.drop_tellings(before, limit=BATCH)
     yield lambda uow, before: uow.retention.drop_deliveries(before, limit=BATCH)
     yield lambda uow, before: uow.retention.drop_alerts(before, limit=BATCH)
     yield lambda uow, before: uow.retention.drop_products(before, limit=BATCH)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from crmsync import log
+from crmsync.cli.lab import until
 from crmsync.cli.prove.stage import SETTLE_SECONDS, Stage
 from crmsync.cli.prove.verdict import Expected
 from crmsync.domain.references import document_reference
@@ -25,6 +26,8 @@ RESEND_SECONDS = 0.3
 INSIST_SECONDS = 60.0  # then the vendor has given up, and the deal is as good as lost
 STAMP_SECONDS = 1.1  # stamps of vendors have whole seconds: a look that follows later sees the change
 AT_ONCE = 4  # webhooks that a vendor sends at a time
+TOLD_SECONDS = 30.0  # in which a stuck deal has to say so
+STUCK = "Needs attention"
 PAUSE_SECONDS = 0.3  # between two of them
 PRICES = {"SENSOR-100": "235.00", "SENSOR-200": "310.50", "GATEWAY-10": "1490.00", "CABLE-05": "12.90"}
 
@@ -179,6 +182,7 @@ class Subjects:
             "catch_up_deals": self._of_missed_deal,
             "catch_up_payments": self._of_missed_payment,
             "compare_orders": self._of_made_order,
+            "deal_status": self._of_stuck_deal,
         }
         return make[flow](wait)
 
@@ -223,6 +227,32 @@ class Subjects:
         expected = self.invoiced(wait)
         time.sleep(SETTLE_SECONDS)
         return Subject((expected,), lambda: self.wake("compare_orders"))
+
+    def _of_stuck_deal(self, _wait: object) -> Subject:
+        """A deal that can't be ordered until somebody corrects it, who reads at the deal that it is stuck."""
+        deal, expected = self.new_deal()
+
+        def go() -> None:
+            quantity = self._change_quantity(deal, Decimal(-1))
+            self.win(deal, expected)
+            until(lambda: self._says(deal) == STUCK or None, patience_seconds=TOLD_SECONDS)
+            self._change_quantity(deal, quantity)
+            self.sender.insist(lambda: self.stage.sandbox.deals.announce(deal.id))
+
+        return Subject((expected,), go)
+
+    def _change_quantity(self, deal: Deal, quantity: Decimal) -> Decimal:
+        """Returns what it was before."""
+        crm, line = self.stage.sandbox.salesforce, deal.line_ids[0]
+        with crm.lock:
+            before = Decimal(crm.org.get("OpportunityLineItem", line)["Quantity"])
+            crm.org.update("OpportunityLineItem", line, {"Quantity": quantity})
+        return before
+
+    def _says(self, deal: Deal) -> str:
+        crm = self.stage.sandbox.salesforce
+        with crm.lock:
+            return str(crm.org.get("Opportunity", deal.id)["Sync_Status__c"])
 
 
 class _Stream:

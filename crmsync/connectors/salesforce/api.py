@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from crmsync.connectors.answers import Reply, Speaks
 from crmsync.connectors.calls import ReadLines
 from crmsync.connectors.http import Authorizer, VendorClient
+from crmsync.connectors.salesforce import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
 from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_versions, speaks_with
 from crmsync.domain.tokens import AccessToken
@@ -23,6 +24,7 @@ ASK_SOON_SECONDS = 10.0  # where it surely has: the sign-in may name the old add
 PATIENCE_SECONDS = 120.0  # after which a person must hear of it
 _CSV = "text/csv"
 _SPEAKS_ROWS = speaks_with("records")
+_SPEAKS_PARTS = speaks_with("compositeResponse")
 _VERSION = re.compile(r"\d{1,3}\.\d")
 _NEXT_PAGE = re.compile(r"/services/data/v\d{1,3}\.\d/query/[A-Za-z0-9_~%.-]{1,500}")
 
@@ -98,6 +100,20 @@ class SalesforceApi:
     def write(self, operation: str, path: str, values: Mapping[str, Any]) -> None:
         """Set fields of the record at *path*."""
         self._send(operation, "PATCH", f"{self._data}{path}", speaks=speaks_done, json=values)
+
+    def composite(self, operation: str, requests: Sequence[tuple[str, str, Mapping[str, Any] | None]]) -> list[Reply]:
+        """Several requests (method, path, body) in one call, one after the other; what became of each of them."""
+        parts = [
+            {"method": method, "url": f"{self._data}{path}", "referenceId": f"part{number}"}
+            | ({} if body is None else {"body": body})
+            for number, (method, path, body) in enumerate(requests)
+        ]
+        body = {"allOrNone": False, "compositeRequest": parts}
+        answer = self.call(operation, "POST", "/composite", speaks=_SPEAKS_PARTS, json=body)
+        found = schemas.load(schemas.COMPOSITE, answer, operation=operation)["answers"]
+        if len(found) != len(parts):
+            raise unexpected(operation, "compositeResponse", f"has {len(found)} answers to {len(parts)} requests")
+        return [Reply(each["status"], {}, each["body"]) for each in found]
 
     def upload_csv(self, operation: str, path: str, text: str) -> None:
         headers = {"Content-Type": f"{_CSV}; charset=UTF-8"}

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from crmsync.connectors.auth import SharedToken, TokenStore
-from crmsync.connectors.base import Check, KeepAlive
+from crmsync.connectors.base import Check, KeepAlive, StatusWritten
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.salesforce import schemas, soql
@@ -23,6 +23,7 @@ from crmsync.connectors.salesforce.errors import explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
 from crmsync.connectors.salesforce.quota import CONNECTION
 from crmsync.connectors.salesforce.sign_in import signer_in
+from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.connectors.transport import new_session
 from crmsync.domain.catch_up import WonDeal
@@ -59,11 +60,12 @@ class Salesforce:
         behaviour: Behaviour,
         budget: Budget = UNLIMITED,
     ) -> None:
+        explain = explainer(soql.uncertain_fields(settings))
         client = VendorClient(
             system=SYSTEM,
             session=session,
             authorizer=authorizer,
-            explain=explainer(soql.uncertain_fields(settings)),
+            explain=explain,
             call_seconds=behaviour.call_seconds,
             headers={"Accept": "application/json", "Sforce-Call-Options": f"client={CLIENT}"},
             budget=budget,
@@ -84,6 +86,8 @@ class Salesforce:
         self._bulk = BulkJobs(self._api, settings)
         self._numbers_body = schemas.write_back_body(settings)
         self._payment_body = schemas.payment_body(settings)
+        self._reason_field = ReasonField(settings)
+        self._status = StatusWriter(self._api, settings, explain=explain, reason_field=self._reason_field)
 
     def sign_in(self) -> str:
         return self._api.account()
@@ -99,14 +103,24 @@ class Salesforce:
 
     def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
         numbers = {"order_number": order_number, "invoice_number": invoice_number, "status": status}
-        self.update_fields(
-            "Opportunity", _opportunity_id(key), self._numbers_body.dump(numbers), operation="write back"
-        )
+        self._update(key, self._numbers_body.dump(numbers), operation="write back", has_status=True)
+
+    def write_status(self, key: str, status: str, reason: str) -> StatusWritten:
+        return self._status.write(_opportunity_id(key), status, reason)
 
     def write_payment(self, key: str, figures: PaymentFigures) -> None:
         """In one call; the amount is in the currency of the deal, as the figures have it."""
         values = self._payment_body.dump(figures) | schemas.payment_status_body(self._settings, figures.status)
-        self.update_fields("Opportunity", _opportunity_id(key), values, operation="write payment")
+        self._update(key, values, operation="write payment", has_status=bool(figures.status))
+
+    def _update(self, key: str, values: Mapping[str, Any], *, operation: str, has_status: bool) -> None:
+        """Set *values* on the deal, and with a status that nothing is wrong with it."""
+        deal_id = _opportunity_id(key)
+
+        def write(own: Mapping[str, Any]) -> None:
+            self.update_fields("Opportunity", deal_id, {**values, **own}, operation=operation)
+
+        self._reason_field.written("", write) if has_status else write({})
 
     def won_deals(self, since: datetime, until: datetime) -> Iterator[Sequence[WonDeal]]:
         return self._won_deals.pages(since, until)

@@ -141,7 +141,9 @@ def _has_currencies(api: SalesforceApi) -> bool:
 
 
 def _of_deals(settings: SalesforceSettings) -> Mapping[str, str]:
-    return {**soql.own_fields(settings), **soql.payment_fields(settings)}
+    own = {**soql.own_fields(settings), **soql.payment_fields(settings)}
+    reason = schemas.reason_field(settings)
+    return own | ({"status_reason": reason} if reason else {})
 
 
 def _writable(api: SalesforceApi, object_name: str, own: Mapping[str, str]) -> str:

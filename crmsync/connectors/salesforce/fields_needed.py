@@ -23,6 +23,7 @@ NEEDS: Mapping[str, Need] = {
     "order_number": Need("SF_ORDER_NUMBER_FIELD", "Text", _TEXT, 10),
     "invoice_number": Need("SF_INVOICE_NUMBER_FIELD", "Text", _TEXT, 16),
     "status": Need("SF_STATUS_FIELD", "Text", _TEXT, 80),
+    "status_reason": Need("SF_STATUS_REASON_FIELD", "Text", _TEXT, 255),
     "payment_received": Need("SF_PAYMENT_RECEIVED_FIELD", "Checkbox", ("boolean",)),
     "payment_amount": Need("SF_PAYMENT_AMOUNT_FIELD", "Currency", _NUMBER),
     "payment_date": Need("SF_PAYMENT_DATE_FIELD", "Date", ("date",)),

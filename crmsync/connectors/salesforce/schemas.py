@@ -26,6 +26,8 @@ from crmsync.settings import SalesforceSettings
 Row = Mapping[str, Any]
 """A row as its schema has read it."""
 
+STAMP = "SystemModstamp"
+
 _ZERO = Decimal(0)
 
 load = partial(schemas.load, system=SYSTEM)
@@ -111,6 +113,31 @@ def payment_status_body(settings: SalesforceSettings, status: str) -> dict[str, 
     return {own_fields(settings)["status"]: status} if status else {}
 
 
+def reason_field(settings: SalesforceSettings) -> str:
+    """The field for the sentence that says how a deal stands; "" for none."""
+    field = settings.status_reason_field
+    if field and field in {*own_fields(settings).values(), *payment_fields(settings).values()}:
+        raise _same_field()
+    return field
+
+
+class StampAnswer(Tolerant):
+    """A record of which only the stamp was asked for."""
+
+    changed_at = Instant(STAMP, required=True)
+
+
+class SubAnswer(Tolerant):
+    """What became of one of several requests in one call; its body stays as it came."""
+
+    status = fields.Integer(data_key="httpStatusCode", required=True)
+    body = fields.Raw(load_default=None, allow_none=True)
+
+
+class CompositeAnswer(Tolerant):
+    answers = fields.List(fields.Nested(SubAnswer), data_key="compositeResponse", required=True)
+
+
 class CompanyAnswer(Tolerant):
     name = Text("Name")
 
@@ -126,7 +153,7 @@ class WonDealAnswer(Tolerant):
     created_at = Instant("CreatedDate")
     closed_on = fields.Date(data_key="CloseDate", load_default=None, allow_none=True)
     won_at = Instant(LAST_STAGE_CHANGE)
-    changed_at = Instant("SystemModstamp", required=True)
+    changed_at = Instant(STAMP, required=True)
 
 
 def won_deal_answer(settings: SalesforceSettings) -> Schema:
@@ -141,7 +168,7 @@ class CatalogueAnswer(Tolerant):
     key = Id(data_key="Id", required=True)
     code = Text("ProductCode")
     is_active = fields.Boolean(data_key="IsActive", required=True)
-    changed_at = Instant("SystemModstamp", required=True)
+    changed_at = Instant(STAMP, required=True)
 
 
 def catalogue_answer(settings: SalesforceSettings) -> Schema:
@@ -261,6 +288,8 @@ class DescribeAnswer(Tolerant):
 LINES = LineAnswer(many=True)
 CONTACT_ROLES = ContactRoleAnswer(many=True)
 DESCRIBE = DescribeAnswer()
+STAMPED = StampAnswer()
+COMPOSITE = CompositeAnswer()
 ROW_RESULTS = RowResult(many=True)
 JOB_OPENED = JobOpened()
 JOB = JobAnswer()

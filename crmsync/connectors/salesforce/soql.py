@@ -90,7 +90,7 @@ def uncertain_fields(settings: SalesforceSettings) -> tuple[str, ...]:
     return (
         *OPTIONAL,
         *(field for fields in own for field in fields.values()),
-        *filter(None, [settings.tax_number_field]),
+        *filter(None, [settings.tax_number_field, settings.status_reason_field]),
     )
 
 

@@ -41,7 +41,7 @@ UNOFFERED = re.compile(
 )
 STAMPS = {"systemmodstamp", "lastmodifieddate", "createddate"}
 DEALS = (
-    *("SAP_Order_Number__c", "Zoho_Invoice_Number__c", "Sync_Status__c"),
+    *("SAP_Order_Number__c", "Zoho_Invoice_Number__c", "Sync_Status__c", "Sync_Status_Reason__c"),
     *("Payment_Received__c", "Payment_Amount__c", "Payment_Date__c"),
 )
 PRODUCTS = ("ProductCode", "IsActive", "Available_Stock__c", "Low_Stock_Alert__c")

@@ -27,8 +27,8 @@ OBJECTS = {
         Name:s120! StageName:s255! CloseDate:d! AccountId:r(Account) ContactId:r(Contact)c Amount:m Probability:n
         Type:s255 LeadSource:s255 NextStep:s255 Description:t Pricebook2Id:r(Pricebook2) IsClosed:b- IsWon:b-
         HasOpportunityLineItem:b- ForecastCategoryName:s255 SAP_Order_Number__c:s20 Zoho_Invoice_Number__c:s40
-        Sync_Status__c:s255 LastStageChangeDate:z- Payment_Received__c:b Payment_Amount__c:m Payment_Date__c:d
-        PO_Number__c:s35 External_Id__c:s40u {OWNED}
+        Sync_Status__c:s255 Sync_Status_Reason__c:s255 LastStageChangeDate:z- Payment_Received__c:b
+        Payment_Amount__c:m Payment_Date__c:d PO_Number__c:s35 External_Id__c:s40u {OWNED}
     """,
     "OpportunityLineItem": """
         OpportunityId:r(Opportunity)!c PricebookEntryId:r(PricebookEntry)c Product2Id:r(Product2)- ProductCode:s255-

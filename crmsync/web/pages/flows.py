@@ -72,7 +72,7 @@ def flow_names() -> list[str]:
 
 
 def background() -> list[str]:
-    """Flows that look at everything, again and again, in one run each."""
+    """Flows that look at everything, again and again, in one run each; and those that only tell what others do."""
     return [flow.name for flow in FLOWS.values() if flow.is_background]
 
 

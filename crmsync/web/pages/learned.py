@@ -32,6 +32,7 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "look_for_deals": lambda it: _looked(it),
     "look_for_payments": lambda it: _looked(it),
     "look_at_orders": lambda it: f"{it['seen']:,} seen, {it['changed']:,} not as they were made",
+    "tell_seller": lambda it: str(it["status"]),
 }
 
 
@@ -97,4 +98,5 @@ _FIGURES: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
     "look_for_deals": _of_looking,
     "look_for_payments": _of_looking,
     "look_at_orders": _of_looking,
+    "tell_seller": lambda it: [("The deal says", " – ".join(filter(None, (it.get("status"), it.get("reason")))))],
 }

@@ -1,0 +1,259 @@
+"""The seller knows: a deal that is stuck, waits for long or was given up says so in the CRM, and why.
+
+The sweeper finds the deals that stand otherwise than they say. An ordinary deal is none of them and costs no call: its
+last step writes that it is in sync. Whatever keeps the CRM from taking a status holds nothing else back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from crmsync.alerts.content import untold_sellers_alert
+from crmsync.celery import app
+from crmsync.connectors.base import StatusWritten
+from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.runs import Run, RunStatus
+from crmsync.domain.seller import DOES_NOT_ANSWER, IS_CLOSED, Place, Status, Telling, telling_of
+from crmsync.errors import CrmsyncError, NotNowError, RecordNotFoundError, RetryableError
+from crmsync.flows import invoice_to_deal, order_to_invoice
+from crmsync.services import ROLES, Services
+from crmsync.store import UnitOfWork
+from crmsync.store.tellings import Told
+from crmsync.worker import dead_letters
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
+
+AT_ONCE = 50  # deals that one sweep may tell of
+AGAIN_SECONDS = 60.0  # while the CRM does not answer, or somebody holds the deal
+# The causes of its alerts: a status is not taken, or the sentence beside it is not.
+_NOT_TOLD, _SENTENCES_LEFT_OUT = (f"{about}:{ROLES['deals']}" for about in ("sellers", "sellers_reason"))
+_ROLE_OF_QUEUE = {"crm": "deals", "erp": "orders", "books": "invoices"}
+
+
+def deals_with_news(using: Services, uow: UnitOfWork) -> Collection[str]:
+    """The deals that stand otherwise than they say."""
+    behaviour = using.settings.behaviour
+    if behaviour.tell_sellers == "no":
+        return ()
+    flow = order_to_invoice.FLOW
+    return uow.tellings.news(
+        flow.name,
+        telling_flow=FLOW.name,
+        crm_steps=[name for name in flow.steps if _role_of(name) == "deals"],
+        held_for=behaviour.seller_wait,
+        limit=AT_ONCE,
+    )
+
+
+FLOW = Flow(
+    "deal_status",
+    subject="status of a deal",
+    steps=("tell_seller",),
+    repeats=True,
+    finds=deals_with_news,
+    roles=("deals",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How the deal stood at an instant: what happens later is news."""
+
+    at: datetime
+    run: Run | None
+    letter: DeadLetter | None
+    told: Told | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.run is not None and self.run.status in (RunStatus.DONE, RunStatus.DISCARDED)
+
+    def is_told(self, telling: Telling) -> bool:
+        """Whether nothing is to be written: a deal that is over and never said that it was stuck is left alone."""
+        if self.told is None or not self.told.status:
+            return self.is_over
+        return self.told.telling == telling
+
+
+@step(FLOW, queue="crm")
+def tell_seller(attempt: Attempt) -> Mapping[str, Any]:
+    """Write how the deal stands now, unless it says so already."""
+    systems = _systems(attempt.services)
+    with attempt.services.store.read() as uow:
+        seen = _look(uow, attempt.run.subject_key)
+        telling = _telling(attempt.services, uow, seen.run, seen.letter, systems) if seen.run else None
+    if seen.run is not None:
+        attempt.describe(title=seen.run.title, amount=seen.run.amount, currency=seen.run.currency)
+    if telling is None or seen.is_told(telling):
+        _note_told(attempt, seen)
+        return _learned(seen.told.telling if seen.told else None)
+    written = _write(attempt, telling, seen)
+    if written is not None:
+        _note_written(attempt, telling, written, seen)
+    return _learned(telling if written else None)
+
+
+def _learned(telling: Telling | None) -> Mapping[str, Any]:
+    return {"status": telling.status, "reason": telling.reason} if telling else {}
+
+
+def _look(uow: UnitOfWork, key: str) -> Seen:
+    run = uow.runs.of_subject(order_to_invoice.FLOW.name, key)
+    letter = uow.dead_letters.of_run(run.id) if run else None
+    return Seen(uow.now, run, letter, uow.tellings.of(key))
+
+
+# What the deal should say
+
+
+def _telling(
+    using: Services, uow: UnitOfWork, run: Run, letter: DeadLetter | None, systems: Mapping[str, str]
+) -> Telling | None:
+    held_for = using.settings.behaviour.seller_wait
+    is_held = held_for is not None and _is_held(uow, run, letter, held_for)
+    place = _place(uow, run, letter, systems)
+    return telling_of(run, letter, place, settled=_settled(uow, run), now=uow.now, is_held=is_held)
+
+
+def _is_held(uow: UnitOfWork, run: Run, letter: DeadLetter | None, held_for: timedelta) -> bool:
+    """Whether the run has waited for so long, or was replayed by itself for so long."""
+    if letter is not None and letter.is_unsettled and letter.is_passing:
+        return letter.created_at < uow.now - held_for
+    return uow.tellings.is_held(run.id, held_for)
+
+
+def _systems(using: Services) -> Mapping[str, str]:
+    """What people call the system of each connection."""
+    return {connection: using.system_of(connection) for connection in ROLES.values()}
+
+
+def _place(uow: UnitOfWork, run: Run, letter: DeadLetter | None, systems: Mapping[str, str]) -> Place:
+    """The system that stopped the run, or that its step needs."""
+    crm = systems[ROLES["deals"]]
+    is_replayed = letter is not None and letter.is_unsettled and letter.is_passing
+    if letter is not None and (is_replayed or run.status is RunStatus.STOPPED):
+        system = systems.get(letter.system, letter.system)  # some errors name the connection
+        return Place(system, is_crm=system == crm)
+    role = _role_of(run.step)
+    system = systems[ROLES[role]] if role else ""
+    breaker = uow.breakers.open_for(system)
+    trouble = "" if breaker is None else IS_CLOSED if breaker.reason else DOES_NOT_ANSWER
+    return Place(system, is_crm=system == crm, trouble=trouble)
+
+
+def _role_of(step_name: str) -> str:
+    """The role of the system that a step of the deal's flow calls; "" for a step of another release."""
+    task = app.tasks.get(order_to_invoice.FLOW.task_name(step_name))
+    return _ROLE_OF_QUEUE.get(str(task.queue), "") if task is not None else ""
+
+
+def _settled(uow: UnitOfWork, run: Run) -> str:
+    """What a deal says that is done: that it is in sync, or what became of its invoice besides payments."""
+    invoice = run.results.get("create_invoice", {}).get("key")
+    paid = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice) if invoice else None
+    read = paid.results.get("read_invoice", {}) if paid else {}
+    return str(read.get("figures", {}).get("status") or Status.SYNCED)
+
+
+# To write it
+
+
+def _write(attempt: Attempt, telling: Telling, seen: Seen) -> StatusWritten | None:
+    """None where the CRM does not take it, and would not the next time: that is one alert, and no dead letter.
+
+    Raises: NotNowError, RetryableError.
+    """
+    try:
+        return attempt.services.deals.write_status(attempt.run.subject_key, telling.status, telling.reason)
+    except NotNowError:
+        raise
+    except CrmsyncError as error:
+        if not error.is_definite:
+            _note_uncertain(attempt, seen)
+        if isinstance(error, RetryableError) and attempt.run.attempts < attempt.services.settings.behaviour.max_retries:
+            raise
+        if isinstance(error, RetryableError) or error.is_outage:
+            raise _later(attempt, error) from error  # for ever: it is no person's work
+        attempt.remark = f"not told: {error}"
+        _note_refused(attempt, error, seen)
+        return None
+
+
+def _later(attempt: Attempt, error: CrmsyncError) -> NotNowError:
+    held = attempt.services.held_seconds(error) or 0.0
+    asked = getattr(error, "retry_after_seconds", None) or 0.0
+    return NotNowError(str(error), wait_seconds=max(AGAIN_SECONDS, held, asked), system=error.system)
+
+
+def _note_told(attempt: Attempt, seen: Seen) -> None:
+    with attempt.services.store.begin(durable=False) as uow:
+        attempt.hold(uow)
+        uow.tellings.looked(attempt.run.subject_key, seen.told.telling if seen.told else None, looked_at=seen.at)
+        _close_alert(uow)
+
+
+def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, seen: Seen) -> None:
+    """Keep what the deal says now; and where it was corrected before that, let its run go on: our change hides it."""
+    attempt.remark = " – ".join(filter(None, (telling.status, telling.reason)))
+    awake = None
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        uow.tellings.told(attempt.run.subject_key, telling, changed_at=written.changed_at, looked_at=seen.at)
+        uow.tellings.try_refused_again()
+        _close_alert(uow)
+        if written.left_out is None:
+            uow.alerts.close(_SENTENCES_LEFT_OUT)
+        else:
+            _alert(attempt, uow, _SENTENCES_LEFT_OUT, written.left_out)
+        if seen.run is not None and _is_corrected(uow, seen.run.id, seen.letter, written.changed_before):
+            awake = dead_letters.revive(uow, seen.run.id)
+    if seen.run is not None and awake is not None:
+        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, seen.run.id, awake))
+
+
+def _is_corrected(uow: UnitOfWork, run_id: str, letter: DeadLetter | None, changed_at: datetime | None) -> bool:
+    """Whether somebody changed the deal after it was read, and before our status."""
+    if letter is None or letter.kind is not LetterKind.DATA or changed_at is None:
+        return False
+    read_at = uow.history.last_stopped_attempt_at(run_id)
+    return read_at is not None and changed_at > read_at
+
+
+def _note_uncertain(attempt: Attempt, seen: Seen) -> None:
+    longest = timedelta(seconds=attempt.services.settings.behaviour.call_seconds)
+    with attempt.services.store.begin(durable=False) as uow:
+        attempt.hold(uow)
+        uow.tellings.uncertain(attempt.run.subject_key, until=uow.now + longest, looked_at=seen.at)
+
+
+# Who hears of it if the CRM does not take it
+
+
+def _note_refused(attempt: Attempt, error: CrmsyncError, seen: Seen) -> None:
+    """A deal that is gone has no seller who waits; and where its own run met the same refusal, people know."""
+    key, letter = attempt.run.subject_key, seen.letter
+    is_known = letter is not None and (letter.system, letter.error) == (error.system, type(error).__name__)
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        if is_known or isinstance(error, RecordNotFoundError):
+            uow.tellings.looked(key, looked_at=seen.at)
+        else:
+            uow.tellings.refused(key, looked_at=seen.at)
+            _alert(attempt, uow, _NOT_TOLD, error)
+
+
+def _alert(attempt: Attempt, uow: UnitOfWork, cause: str, error: CrmsyncError) -> None:
+    using = attempt.services
+    words = [each.value for each in Status]
+    command = using.settings.pasteable("crmsync doctor")
+    uow.alerts.add_once(cause, untold_sellers_alert(using.deals.system, error, words=words, command=command))
+
+
+def _close_alert(uow: UnitOfWork) -> None:
+    if not uow.tellings.is_any_refused():
+        uow.alerts.close(_NOT_TOLD)

@@ -1,0 +1,199 @@
+"""What stuck deals say of it in the CRM, and which deals have news that they do not say yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+
+from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.runs import RunStatus
+from crmsync.domain.seller import RETRYING_AFTER, Status, Telling, passing, untold
+from crmsync.store.rows import Rows
+from crmsync.store.tables import dead_letters, history, runs, tellings
+
+UNCERTAIN = "?"  # an answer was lost: nobody knows what the deal says
+REFUSED_AGAIN = timedelta(hours=1)  # what the CRM did not take is tried again so late, where it took another
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_HELD = ("waiting", "retry")  # the lines of a run that was held back
+_IN_WORK = (Status.WAITING.value, Status.RETRYING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A row of `tellings`."""
+
+    deal: str
+    status: str
+    reason: str
+    told_at: datetime | None
+    changed_at: datetime | None
+    looked_at: datetime
+    is_refused: bool
+
+    @property
+    def telling(self) -> Telling:
+        return Telling(self.status, self.reason)
+
+
+class Tellings(Rows):
+    def of(self, deal: str) -> Told | None:
+        row = self._connection.execute(select(tellings).where(tellings.c.deal == deal)).first()
+        return Told(**row._mapping) if row is not None else None
+
+    def is_own_change(self, deal: str, changed_at: datetime) -> bool:
+        """Whether the deal's last change is the one by which crmsync wrote how it stands."""
+        told = self.of(deal)
+        return told is not None and told.changed_at == changed_at
+
+    def told(self, deal: str, telling: Telling, *, changed_at: datetime | None, looked_at: datetime) -> None:
+        """The CRM has taken it; it was decided at *looked_at*, and what happened since is news."""
+        says = {"status": telling.status, "reason": telling.reason}
+        self._set(deal, looked_at, is_refused=False, told_at=self._now, changed_at=changed_at, **says)
+
+    def synced(self, deal: str, *, since: datetime) -> None:
+        """The deal's own run began *since* to write that all is well; what may have been written later may stand."""
+        is_earlier = or_(tellings.c.told_at.is_(None), tellings.c.told_at <= since)
+        statement = update(tellings).where(tellings.c.deal == deal, is_earlier)
+        self._connection.execute(
+            statement.values(status=Status.SYNCED.value, reason="", looked_at=self._now, is_refused=False)
+        )
+
+    def looked(self, deal: str, telling: Telling | None = None, *, looked_at: datetime) -> None:
+        """Nothing was to be written, because the deal says *telling* already; None: what it says is as it was."""
+        says = {} if telling is None else {"status": telling.status, "reason": telling.reason}
+        self._set(deal, looked_at, is_refused=False, **says)
+
+    def refused(self, deal: str, *, looked_at: datetime) -> None:
+        """The CRM has not taken it, and would not the next time."""
+        self._set(deal, looked_at, is_refused=True)
+
+    def uncertain(self, deal: str, *, until: datetime, looked_at: datetime) -> None:
+        """Whether the CRM has taken it is not known, and may come late, up to *until*."""
+        self._set(deal, looked_at, status=UNCERTAIN, reason="", told_at=until, changed_at=None)
+
+    def is_any_refused(self) -> bool:
+        return (
+            self._connection.execute(select(tellings.c.deal).where(tellings.c.is_refused).limit(1)).first() is not None
+        )
+
+    def try_refused_again(self) -> None:
+        """The CRM takes it again, of one deal: those that it did not take some time ago are news once more."""
+        long_ago = tellings.c.looked_at < self._now - REFUSED_AGAIN
+        statement = update(tellings).where(tellings.c.is_refused, long_ago)
+        self._connection.execute(statement.values(looked_at=_NEVER))
+
+    def _set(self, deal: str, looked_at: datetime, **values: Any) -> None:
+        first = {"deal": deal, "status": "", "reason": "", "told_at": None, "changed_at": None, "is_refused": False}
+        values = {**values, "looked_at": looked_at}
+        if not self._insert_once(tellings, {**first, **values}):
+            self._connection.execute(update(tellings).where(tellings.c.deal == deal).values(**values))
+
+    # -- news
+
+    def news(
+        self, flow: str, *, telling_flow: str, crm_steps: Collection[str], held_for: timedelta | None, limit: int
+    ) -> Sequence[str]:
+        """The deals of *flow* that stand otherwise than they say, and that no run of *telling_flow* is at work on.
+
+        *held_for*: after how long a run that waits by itself counts as stuck; None: never. What waits for the CRM
+        itself (*crm_steps*) can't be told there.
+        """
+        conditions = [self._stopped(), self._replayed(), self._over()]
+        if held_for:
+            conditions += [self._going_on(held_for, crm_steps), self._held(held_for, crm_steps)]
+        found: dict[str, None] = {}
+        for condition in conditions:
+            query = _deals(flow, telling_flow).where(condition).limit(limit)
+            found.update(dict.fromkeys(row.subject_key for row in self._connection.execute(query)))
+        return list(found)[:limit]
+
+    def _stopped(self) -> ColumnElement[bool]:
+        """Those that wait for a person."""
+        return and_(
+            runs.c.status == RunStatus.STOPPED.value,
+            dead_letters.c.status == LetterStatus.WAITING.value,
+            _has_letter_news(),
+            dead_letters.c.error.not_in([*passing(), *untold()]),
+        )
+
+    def _going_on(self, held_for: timedelta, crm_steps: Collection[str]) -> ColumnElement[bool]:
+        """Those that died of what passes, and are replayed again and again."""
+        return and_(
+            runs.c.status.in_((RunStatus.STOPPED.value, RunStatus.ACTIVE.value)),
+            dead_letters.c.status.in_((LetterStatus.WAITING.value, LetterStatus.REPLAYING.value)),
+            dead_letters.c.created_at < self._now - held_for,
+            dead_letters.c.step.not_in(crm_steps),
+            _has_letter_news(),
+            dead_letters.c.error.in_(passing()),
+            dead_letters.c.error.not_in(untold()),
+        )
+
+    def _replayed(self) -> ColumnElement[bool]:
+        """Those that say that somebody must act, and somebody has."""
+        return and_(
+            runs.c.status == RunStatus.ACTIVE.value,
+            dead_letters.c.status == LetterStatus.REPLAYING.value,
+            dead_letters.c.updated_at < self._now - RETRYING_AFTER,
+            tellings.c.status.in_((Status.NEEDS_ATTENTION.value, UNCERTAIN)),
+            ~tellings.c.is_refused,
+        )
+
+    def _over(self) -> ColumnElement[bool]:
+        """Those that said that they were stuck, and are over."""
+        over = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
+        return and_(
+            runs.c.status.in_(over),
+            or_(runs.c.status != RunStatus.DONE.value, tellings.c.status != Status.SYNCED.value),
+            or_(tellings.c.status != "", tellings.c.is_refused),
+            tellings.c.looked_at < runs.c.updated_at,
+        )
+
+    def _held(self, held_for: timedelta, crm_steps: Collection[str]) -> ColumnElement[bool]:
+        return and_(
+            runs.c.status == RunStatus.ACTIVE.value,
+            runs.c.created_at < self._now - held_for,
+            runs.c.step.not_in(crm_steps),
+            _is_held(self._now - held_for),
+            or_(
+                tellings.c.deal.is_(None),
+                and_(~tellings.c.is_refused, or_(tellings.c.status.not_in(_IN_WORK), _has_moved())),
+            ),
+        )
+
+    def is_held(self, run_id: str, held_for: timedelta) -> bool:
+        """Whether the run has been held back at its step for so long."""
+        query = select(runs.c.id).where(runs.c.id == run_id, runs.c.status == RunStatus.ACTIVE.value)
+        return self._connection.execute(query.where(_is_held(self._now - held_for))).first() is not None
+
+
+def _deals(flow: str, telling_flow: str) -> Select[Any]:
+    of_run = dead_letters.c.run_id == runs.c.id
+    teller = runs.alias("teller")
+    is_at_work = exists().where(
+        teller.c.flow == telling_flow,
+        teller.c.subject_key == runs.c.subject_key,
+        teller.c.status.in_((RunStatus.ACTIVE.value, RunStatus.STOPPED.value)),
+    )
+    both = runs.outerjoin(dead_letters, of_run).outerjoin(tellings, tellings.c.deal == runs.c.subject_key)
+    return select(runs.c.subject_key).select_from(both).where(runs.c.flow == flow, ~is_at_work)
+
+
+def _has_letter_news() -> ColumnElement[bool]:
+    return or_(tellings.c.deal.is_(None), tellings.c.looked_at < dead_letters.c.updated_at)
+
+
+def _is_held(since: datetime) -> ColumnElement[bool]:
+    """A line says that it was held back before *since*, and none that it has moved after that."""
+    held, moved = history.alias("held"), history.alias("moved")
+    has_moved = exists().where(moved.c.run_id == runs.c.id, moved.c.id > held.c.id, moved.c.event.not_in(_HELD))
+    return exists().where(held.c.run_id == runs.c.id, held.c.event.in_(_HELD), held.c.at < since, ~has_moved)
+
+
+def _has_moved() -> ColumnElement[bool]:
+    """Whether the run has moved since it was last decided what its deal should say."""
+    last = select(func.max(history.c.at)).where(history.c.run_id == runs.c.id, history.c.event.not_in(_HELD))
+    return tellings.c.looked_at < last.scalar_subquery()
