@@ -78,6 +78,16 @@ def test_the_need_for_connections_is_the_one_that_the_doctor_computes() -> None:
     assert f"{2 * each * room.RECEIVERS + 2 * each + room.COMMANDS} for two of each" in page
 
 
+def test_the_guide_of_sap_asks_for_the_scenarios_that_the_connector_uses() -> None:
+    package = ROOT / "crmsync" / "connectors" / "s4hana"
+    used = {name for path in package.glob("*.py") for name in re.findall(r"SAP_COM_\d{4}", path.read_text())}
+
+    guide = (ROOT / "docs" / "setup" / "s4hana.md").read_text()
+    asked = set(re.findall(r"^\|.*`(SAP_COM_\d{4})` \|$", guide, re.MULTILINE))
+    assert asked == used
+    assert asked == set(re.findall(r"SAP_COM_\d{4}", guide))
+
+
 def test_what_a_guide_copies_from_the_repository_is_there() -> None:
     for page in GUIDES:
         for path in re.findall(r"(?<![\w./])deploy/[\w./*-]+", page.read_text()):
