@@ -123,7 +123,7 @@ class ZohoBooksSettings:
     tax_id: str = env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}")
     invoice_unique_field: str = env.text("ZOHO_INVOICE_UNIQUE_FIELD", pattern=_FIELD)
     contact_unique_field: str = env.text("ZOHO_CONTACT_UNIQUE_FIELD", pattern=_FIELD)
-    item_lookup: bool = env.flag("ZOHO_ITEM_LOOKUP")
+    item_lookup: bool | None = read(lambda reader: _wish(reader, "ZOHO_ITEM_LOOKUP"))
     line_discounts: bool = env.flag("ZOHO_LINE_DISCOUNTS")
     calls_per_minute: int = env.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1, maximum=1_000_000)
     calls_per_day: int = env.integer("ZOHO_CALLS_PER_DAY", 10_000, minimum=1, maximum=1_000_000_000)
@@ -132,6 +132,12 @@ class ZohoBooksSettings:
     @property
     def webhook_secrets(self) -> tuple[Secret, ...]:
         return _in_turn(self.webhook_secret, self.webhook_secret_previous)
+
+
+def _wish(reader: Reader, name: str) -> bool | None:
+    """Yes, no, or None where it is left to crmsync."""
+    wished = reader.flag(name)
+    return wished if reader.raw(name) else None
 
 
 def _in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:

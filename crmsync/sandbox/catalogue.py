@@ -87,6 +87,18 @@ class Products:
             if not any(item["sku"] == code for item in self._zoho.organization.items.docs.values()):
                 self._zoho.organization.items.create({"name": label, "rate": str(price), "sku": code, "unit": "PC"})
 
+    def mark_item(self, code: str, status: str) -> None:
+        """Make the items of a product "active" or "inactive" in the books. Raises KeyError where there is none."""
+        if status not in ("active", "inactive"):
+            raise ValueError(status)
+        with self._zoho.lock:
+            items = self._zoho.organization.items
+            found = [item for item in items.docs.values() if item["sku"] == code]
+            for item in found:
+                items.mark(item, status)
+        if not found:
+            raise KeyError(code)
+
     def find(self, code: str) -> str | None:
         with self._salesforce.lock:
             found = self._salesforce.org.find_by("Product2", "ProductCode", code)

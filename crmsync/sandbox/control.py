@@ -41,6 +41,7 @@ class Control:
                 lambda body, key: products.set_stock(key, Decimal(str(body["quantity"]))),
             ),
             ("PUT", "/products/{key}/stock", lambda body, key: products.set_stock_rows(key, body["rows"])),
+            ("POST", "/products/{key}/item", lambda body, key: products.mark_item(key, **body)),
             ("POST", "/products/{key}/refuse", lambda body, key: products.refuse(key, **body)),
             ("POST", "/products/{key}/accept", lambda body, key: products.accept(key)),
             ("DELETE", "/products/{key}", lambda body, key: {"id": products.delete(key)}),

@@ -390,3 +390,38 @@ def test_items_are_unique_and_used(books: BooksClient) -> None:
     books.call("POST", f"/items/{sensor['item_id']}/inactive")
     body = {"customer_id": made["customer_id"], "line_items": [{"item_id": sensor["item_id"]}]}
     assert code(books.call("POST", "/invoices", json=body)) == (400, 1007)
+
+
+def test_items_are_listed_by_status_and_their_skus_are_one_of_a_kind(books: BooksClient, sandbox: Sandbox) -> None:
+    def listed(**query: str) -> dict[str, str]:
+        query = {"per_page": "200", **query}
+        return {row["sku"]: row["status"] for row in books.call("GET", "/items", params=query).json()["items"]}
+
+    twin = {"name": "Another sensor", "rate": 1, "sku": "sensor-100"}
+    assert code(books.call("POST", "/items", json=twin)) == (400, 1005)
+    sandbox.products.mark_item("SENSOR-200", "inactive")
+
+    assert listed()["SENSOR-200"] == "inactive"
+    assert "SENSOR-200" not in listed(filter_by="Status.Active")
+    assert listed(filter_by="Status.Inactive") == {"SENSOR-200": "inactive"}
+    assert "SENSOR-100" in listed(sku="GATEWAY-10"), "there is no filter by SKU: it is ignored"
+
+    sandbox.profile.zoho.duplicate_items = ("sku",)
+    assert code(books.call("POST", "/items", json=twin)) == (201, 0)
+    sandbox.products.mark_item("SENSOR-200", "active")
+    assert listed(filter_by="Status.Inactive") == {}
+    with pytest.raises(KeyError):
+        sandbox.products.mark_item("NO-SUCH", "inactive")
+
+
+def test_a_line_keeps_its_own_words_beside_an_item(books: BooksClient) -> None:
+    (item,) = books.call("GET", "/items", params={"name": "Temperature sensor 100"}).json()["items"]
+    line = {"item_id": item["item_id"], "name": "SENSOR-100", "description": "As agreed", "rate": 12, "quantity": 2}
+
+    (made,) = books.invoice(line_items=[line])["line_items"]
+
+    assert {name: made[name] for name in (*line, "sku", "item_total")} == {
+        **line,
+        "sku": "SENSOR-100",
+        "item_total": 24,
+    }

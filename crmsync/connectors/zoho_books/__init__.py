@@ -28,7 +28,9 @@ Vendor facts               value                             source             
                            centre that the token is for
     mail by default        POST …/email without a body       invoices.yml                                    2026-11-20
     free text lines        accepted, although invoices.yml   unverified                                      2026-11-20
-                           requires item_id: ZOHO_ITEM_LOOKUP
+                           requires item_id; ours are of an
+                           item where one has the SKU
+    items by SKU           no filter: the list is read       items.yml                                       2026-11-30
     rates                  rounded to the decimals of the    help.zoho.com; currency.yml (price_precision)   2026-11-30
                            currency, before they are
                            multiplied

@@ -21,17 +21,17 @@ from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.doctor import examine
 from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, of_account, speaks
-from crmsync.connectors.zoho_books.lines import LinePolicy, invoice_line
-from crmsync.connectors.zoho_books.lookups import Currencies, Items
+from crmsync.connectors.zoho_books.items import Items
+from crmsync.connectors.zoho_books.lines import InvoiceLines, LinePolicy
+from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.payments import PaymentReader
 from crmsync.connectors.zoho_books.quota import CONNECTION
 from crmsync.connectors.zoho_books.schemas import ContactRow
 from crmsync.domain.customers import Customer, CustomerMatch
-from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.errors import RejectedError
+from crmsync.errors import RecordNotFoundError, RejectedError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
 CANDIDATES_MAX = 10
@@ -109,12 +109,15 @@ class ZohoBooks:
         self._behaviour = behaviour
         self._clock = clock
         self._currencies = Currencies(self._api, assumed=behaviour.default_currency)
-        self._items = Items(self._api)
+        self._items = Items(self._api, clock=clock)
         self._payments = PaymentReader(self._api)
-        self._line_policy = LinePolicy(tax_id=settings.tax_id, has_discounts=settings.line_discounts)
+        policy = LinePolicy(
+            tax_id=settings.tax_id, has_discounts=settings.line_discounts, needs_items=settings.item_lookup
+        )
+        self._lines = InvoiceLines(self._items, policy)
 
     def checks(self) -> Iterator[Check]:
-        return examine(self._api, self._settings, self._behaviour, self._api_domain)
+        return examine(self._api, self._items, self._settings, self._behaviour, self._api_domain)
 
     def check(self) -> list[Check]:
         return list(self.checks())
@@ -176,10 +179,23 @@ class ZohoBooks:
         return [row.document for row in found if row.reference == reference and not row.document.is_void]
 
     def create_invoice(self, request: InvoiceRequest) -> Document:
-        """One call. With a unique field it is an upsert, which repeats without harm but never mails."""
+        """One call. With a unique field it is an upsert, which repeats without harm but never mails.
+
+        Where it is refused and an item on it is no longer active, it is made once more, without that item.
+        """
+        lines = self._lines.of(request.deal)
+        try:
+            return self._create_invoice(request, lines)
+        except (RejectedError, RecordNotFoundError):
+            lines_now = self._lines.now(request.deal, lines)
+            if lines_now == lines:
+                raise
+        return self._create_invoice(request, lines_now)
+
+    def _create_invoice(self, request: InvoiceRequest, lines: list[schemas.Line]) -> Document:
         answer = self._write(
             "invoice",
-            self._invoice_body(request),
+            self._invoice_body(request, lines),
             self._settings.invoice_unique_field,
             request.reference,
             {"send": "true" if request.send else "false"},
@@ -232,9 +248,9 @@ class ZohoBooks:
             error.advice = f"Check that the custom field {unique_field} exists for {kind}s and prevents duplicates."
             raise
 
-    def _invoice_body(self, request: InvoiceRequest) -> dict[str, Any]:
+    def _invoice_body(self, request: InvoiceRequest, made: list[schemas.Line]) -> dict[str, Any]:
         today = self._clock().date()
-        lines = schemas.LINE_BODIES.dump(self._lines(request.deal))
+        lines = schemas.LINE_BODIES.dump(made)
         body = {
             "customer_id": request.customer_key,
             "reference_number": request.reference,
@@ -248,13 +264,6 @@ class ZohoBooks:
             body |= {"discount_type": "item_level", "is_discount_before_tax": True}
         currency_id = self._currencies.known_id(request.deal.amount.currency)
         return {**body, "currency_id": currency_id} if currency_id else body
-
-    def _lines(self, deal: Deal) -> list[schemas.Line]:
-        item_id = self._items.id_of if self._settings.item_lookup else _no_item
-        return [
-            invoice_line(line, deal.amount.currency, self._line_policy, item_id(line.product_code))
-            for line in deal.lines
-        ]
 
     def _contacts(self, **filters: str) -> Iterator[ContactRow]:
         for row in self._api.rows("/contacts", **filters):
@@ -300,7 +309,3 @@ def _document(answer: Any, operation: str) -> Document:
 def _folded(name: str) -> str:
     """As Zoho compares names: without case; and without doubled spaces, which it drops."""
     return " ".join(name.split()).casefold()
-
-
-def _no_item(sku: str) -> str:
-    return ""

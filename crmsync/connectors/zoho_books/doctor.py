@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from crmsync.connectors.base import Check, not_checked
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import BooksApi
-from crmsync.errors import AuthenticationError, CrmsyncError, RecordNotFoundError
+from crmsync.connectors.zoho_books.items import Items
+from crmsync.domain.money import decimals_of
+from crmsync.errors import AuthenticationError, CrmsyncError, PermanentError, RecordNotFoundError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
 MALFORMED = "14"
@@ -22,11 +24,15 @@ Probe = Callable[[], Found]
 
 
 def examine(
-    api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour, api_domain: Callable[[], str] = lambda: ""
+    api: BooksApi,
+    items: Items,
+    settings: ZohoBooksSettings,
+    behaviour: Behaviour,
+    api_domain: Callable[[], str] = lambda: "",
 ) -> Iterator[Check]:
     """The first line is the sign-in; where it fails, or belongs to another data centre, there are no others."""
     is_well = True
-    for name, scope, probe in _probes(api, settings, behaviour):
+    for name, scope, probe in _probes(api, items, settings, behaviour):
         try:
             problem, detail = probe()
         except CrmsyncError as error:
@@ -44,13 +50,14 @@ def examine(
         yield from _unseen(settings)
 
 
-def _probes(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[tuple[str, str, Probe]]:
+def _probes(
+    api: BooksApi, items: Items, settings: ZohoBooksSettings, behaviour: Behaviour
+) -> Iterator[tuple[str, str, Probe]]:
     yield "organization", "ZohoBooks.settings.READ", lambda: _organization(api, settings, behaviour)
     yield "contacts", "ZohoBooks.contacts.READ", lambda: _readable(api, "contacts")
     yield "invoices", "ZohoBooks.invoices.READ", lambda: _readable(api, "invoices")
     yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
-    if settings.item_lookup:
-        yield "items", "ZohoBooks.settings.READ", lambda: _readable(api, "items")
+    yield "invoice lines", "ZohoBooks.settings.READ", lambda: _lines(items, needs_items=settings.item_lookup)
     yield "currencies", "ZohoBooks.settings.READ", lambda: _currencies(api)
     if settings.tax_id:
         yield "tax", "ZohoBooks.settings.READ", lambda: _tax(api, settings.tax_id)
@@ -116,13 +123,43 @@ def _readable(api: BooksApi, kind: str) -> Found:
     return "", ""
 
 
+def _lines(items: Items, *, needs_items: bool | None) -> Found:
+    """What stands on this organization's invoices: the books' own items, or free text."""
+    if needs_items is False:
+        return "", "free text (ZOHO_ITEM_LOOKUP=false)"
+    try:
+        items.read()
+    except PermanentError as error:
+        if needs_items:
+            raise
+        return "", f"free text, for the items can't be read: {error}"
+    if needs_items and not len(items):
+        return "ZOHO_ITEM_LOOKUP=true wants an item for each product, but no active item has a SKU of its own.", ""
+    others = "a code that none has stops its deal" if needs_items else "other codes as free text"
+    return "", f"{len(items):,} items by SKU, {others}"
+
+
 def _currencies(api: BooksApi) -> Found:
     try:
         rows = list(api.rows("/settings/currencies"))
     except RecordNotFoundError:  # an edition without currencies: every contact has the organization's own
         return "", "the organization's own alone"
     found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
-    return "", ", ".join(row["currency_code"] for row in found[:12])
+    problems = [_precision_problem(row["currency_code"], row["price_precision"]) for row in found]
+    return " ".join(filter(None, problems)), ", ".join(row["currency_code"] for row in found[:12])
+
+
+def _precision_problem(currency: str, kept: int | None) -> str:
+    """
+    >>> _precision_problem("USD", 2), _precision_problem("JPY", 2), _precision_problem("EUR", None)
+    ('', '', '')
+    """
+    if kept is None or kept >= decimals_of(currency):
+        return ""
+    return (
+        f"The organization keeps {kept} decimals of {currency}, which has {decimals_of(currency)}: an invoice can't come "
+        "to what its deal is worth. Set the decimal places in Zoho Books (Settings, Currencies)."
+    )
 
 
 def _tax(api: BooksApi, tax_id: str) -> Found:

@@ -6,12 +6,13 @@ and then multiplies. A line whose numbers are finer becomes one piece that names
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
+from crmsync.connectors.zoho_books.items import Items
 from crmsync.connectors.zoho_books.schemas import Line
-from crmsync.domain.deals import DealLine
+from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money, decimals_of
 from crmsync.domain.prices import price_of
 
@@ -23,24 +24,59 @@ _PERCENT_UNIT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class LinePolicy:
-    """How this organization wants its lines. Discounts per line work only where its preferences allow them."""
+    """How this organization wants its lines. Discounts per line work only where its preferences allow them.
+
+    *needs_items*: each line must be of an item, or none may, or, where it is None, those are for which there is one.
+    """
 
     tax_id: str = ""
     has_discounts: bool = False
+    needs_items: bool | None = None
+
+
+class InvoiceLines:
+    """The lines of invoices, with the books' own items."""
+
+    def __init__(self, items: Items, policy: LinePolicy) -> None:
+        self._items = items
+        self._policy = policy
+
+    def of(self, deal: Deal) -> list[Line]:
+        """Raises: MappingError for a code that needs an item and has none."""
+        currency = deal.amount.currency
+        return [invoice_line(line, currency, self._policy, self._item_id(line.product_code)) for line in deal.lines]
+
+    def now(self, deal: Deal, lines: list[Line]) -> list[Line]:
+        """*lines*, which were refused, by the items as they are now, if there are items on them."""
+        if not any(line.item_id for line in lines):
+            return lines
+        self._items.refresh()
+        return self.of(deal)
+
+    def _item_id(self, sku: str) -> str:
+        if self._policy.needs_items is None:
+            return self._items.found(sku)
+        return self._items.required(sku) if self._policy.needs_items else ""
 
 
 def invoice_line(line: DealLine, currency: str, policy: LinePolicy, item_id: str = "") -> Line:
-    """The line at its rate; with a discount; or, where no rate is exact, as one piece that names the quantity."""
-    build = partial(Line, name=line.product_code, item_id=item_id, tax_id=policy.tax_id)
+    """The line at its rate; with a discount; or, where no rate is exact, as one piece that names the quantity.
+
+    It says what the deal says whatever the item's own name, text and rate are. One piece is of no item unless it must
+    be: the books would take one of it from their stock.
+    """
+    # Where a line of an item has no text, Zoho Books takes the item's.
+    description = line.description or (line.product_code if item_id else "")
+    build = partial(Line, name=line.product_code, description=description, item_id=item_id, tax_id=policy.tax_id)
     if _decimals(line.quantity) <= QUANTITY_DECIMALS:
         price = price_of(line, currency, per_max=1)
         if price is not None:
-            return build(description=line.description, rate=price.rate, quantity=line.quantity)
+            return build(rate=price.rate, quantity=line.quantity)
         percent = discount_percent(line, currency) if policy.has_discounts else None
         if percent is not None:
-            shown = f"{_plain(percent)}%"
-            return build(description=line.description, rate=line.unit_price, quantity=line.quantity, discount=shown)
-    return build(description=as_one_piece(line, currency), rate=line.total_in(currency).amount, quantity=Decimal(1))
+            return build(rate=line.unit_price, quantity=line.quantity, discount=f"{_plain(percent)}%")
+    whole = build(description=as_one_piece(line, currency), rate=line.total_in(currency).amount, quantity=Decimal(1))
+    return whole if policy.needs_items else replace(whole, item_id="")
 
 
 def as_one_piece(line: DealLine, currency: str) -> str:

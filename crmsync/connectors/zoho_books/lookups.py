@@ -1,4 +1,4 @@
-"""Ids that documents need: currencies and items, read once per process and again when one is missing."""
+"""The ids of currencies, read once per process and again when one is missing."""
 
 from __future__ import annotations
 
@@ -61,32 +61,3 @@ def _no_currency(currency: str) -> MappingError:
         field_errors={"currency_id": "has no counterpart"},
         advice="Add the currency to the organization, then replay.",
     )
-
-
-class Items:
-    """Active items by SKU. No filter by SKU is documented, so the whole list is read."""
-
-    def __init__(self, api: BooksApi) -> None:
-        self._api = api
-        self._ids: Mapping[str, str] = {}
-
-    def id_of(self, sku: str) -> str:
-        """Raises: MappingError for a SKU that no active item has."""
-        if sku not in self._ids:
-            self._ids = self._read()
-        if sku not in self._ids:
-            raise MappingError(
-                f"{SYSTEM} has no active item with the SKU {sku}.",
-                system=SYSTEM,
-                operation="list items",
-                field_errors={"item_id": "has no counterpart"},
-                advice="Add the item, or unset ZOHO_ITEM_LOOKUP; then replay.",
-            )
-        return self._ids[sku]
-
-    def _read(self) -> Mapping[str, str]:
-        rows = (
-            schemas.load(schemas.ITEM, row, "items", operation="list items")
-            for row in self._api.rows("/items", filter_by="Status.Active")
-        )
-        return {row["sku"]: row["item_id"] for row in rows if row["sku"] and row["status"] != "inactive"}

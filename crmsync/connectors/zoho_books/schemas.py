@@ -202,6 +202,7 @@ class CurrencyAnswer(Tolerant):
     currency_id = Key(required=True)
     currency_code = fields.String(required=True)
     is_base_currency = fields.Boolean(load_default=False, allow_none=True)
+    price_precision = fields.Integer(load_default=None, allow_none=True)
 
 
 class ItemAnswer(Tolerant):

@@ -1,4 +1,4 @@
-"""Items: what is sold. Names are unique, and so are SKUs."""
+"""Items: what is sold. Names are unique, and so are SKUs, unless the organisation allows otherwise."""
 
 from decimal import Decimal
 
@@ -56,6 +56,8 @@ class Items(Module):
         doc |= {"tax_id": tax.get("tax_id", doc["tax_id"]), "tax_name": tax.get("tax_name", "")}
         doc["tax_percentage"] = str(tax.get("tax_percentage", Decimal(0)))
         for name, code in (("name", 1001), ("sku", 1005)):
+            if name in self._books.profile.duplicate_items:
+                continue
             if doc[name] and any(one[name].lower() == doc[name].lower() for one in self.others(doc)):
                 raise ZohoError(code, f'The {name} "{doc[name]}" already exists.')
         self.fill_custom(doc, body, custom)

@@ -18,6 +18,7 @@ class ZohoProfile:
 
     `price_precision` is how many decimals the organisation keeps of a currency's amounts and rates, where they are not
     as many as the currency has, and `quantity_precision` how many of quantities: both can be set in Zoho Books.
+    `duplicate_items` says of what items may have the same: "name", which the preferences allow, or "sku".
 
     `lag_seconds` is how long a fresh document stays off the lists, `empty_list` how an empty list is answered ("200" or
     "204"), `modified_filter` whether `last_modified_time` finds what was modified "after" that second, as the OpenAPI
@@ -37,6 +38,7 @@ class ZohoProfile:
     currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "INR", "JPY", "CHF", "KWD")
     price_precision: dict[str, int] = field(default_factory=dict)
     quantity_precision: int = 2
+    duplicate_items: tuple[str, ...] = ()
     tax_percentage: Decimal = Decimal(0)
     per_minute: int = 100
     per_day: int = 10_000

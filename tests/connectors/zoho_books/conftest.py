@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,12 +28,28 @@ Build = Callable[..., ZohoBooks]
 
 
 @pytest.fixture
-def zoho() -> Iterator[responses.RequestsMock]:
+def wishes() -> set[bool | None]:
+    """What the connectors of a test are told about items (ZOHO_ITEM_LOOKUP)."""
+    return set()
+
+
+@pytest.fixture
+def zoho(wishes: set[bool | None]) -> Iterator[responses.RequestsMock]:
     with responses.RequestsMock(assert_all_requests_are_fired=True) as mock:
         yield mock
         sent = [call.request for call in mock.calls if call.request.url.startswith(API)]
+        items = None if False in wishes else _skus_of_one_active_item(mock)
     if specs.is_available():
-        assert [problem for request in sent for problem in specs.problems(request)] == []
+        assert [problem for request in sent for problem in specs.problems(request, items=items)] == []
+
+
+def _skus_of_one_active_item(mock: responses.RequestsMock) -> set[str]:
+    lists = [each for each in mock.registered() if each.url == f"{API}/items" and each.status == 200]
+    rows = [row for each in lists for row in json.loads(each.body)["items"] if row["status"] == "active"]
+    keys: dict[str, set[str]] = {}
+    for row in rows:
+        keys.setdefault(row["sku"].strip(), set()).add(row["item_id"])
+    return {sku for sku, found in keys.items() if len(found) == 1}
 
 
 @pytest.fixture
@@ -53,6 +70,7 @@ def settings() -> ZohoBooksSettings:
         tax_id="",
         invoice_unique_field="",
         contact_unique_field="",
+        item_lookup=False,
     )
 
 
@@ -62,18 +80,22 @@ def behaviour() -> Behaviour:
 
 
 @pytest.fixture
-def books(authorizer: Signed, settings: ZohoBooksSettings, behaviour: Behaviour) -> Iterator[Build]:
-    """Builds the connector, with other settings where a test names them."""
+def books(
+    authorizer: Signed, settings: ZohoBooksSettings, behaviour: Behaviour, wishes: set[bool | None]
+) -> Iterator[Build]:
+    """Builds the connector, for free text and with other settings where a test names them."""
     session = new_session()
 
     def build(**changes: Any) -> ZohoBooks:
         default_currency = changes.pop("default_currency", behaviour.default_currency)
+        clock = changes.pop("clock", lambda: NOW)
+        wishes.add(changes.get("item_lookup", settings.item_lookup))
         return ZohoBooks(
             session=session,
             authorizer=authorizer,
             settings=replace(settings, **changes),
             behaviour=replace(behaviour, default_currency=default_currency),
-            clock=lambda: NOW,
+            clock=clock,
         )
 
     yield build

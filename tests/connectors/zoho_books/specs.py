@@ -28,16 +28,20 @@ _FILES = {
 _UNDOCUMENTED = {"custom_fields[].api_name"}
 # And a parameter of lists, beside the sort_column that is documented.
 _UNDOCUMENTED_QUERY = {"sort_order"}
-# Rules that the live API does not enforce: a line may be free text, and a discount in percent is text with its sign.
-_LENIENT = {("line_items[]", "required", "item_id"), ("line_items[].discount", "type", "string")}
+# A rule that the live API does not enforce: a discount in percent is text with its sign.
+_LENIENT = {("line_items[].discount", "type", "string")}
+_PIECE = " × "  # in the description of what is billed as one piece, which is of no item
 
 
 def is_available() -> bool:
     return FOLDER.is_dir()
 
 
-def problems(request: requests.PreparedRequest) -> list[str]:
-    """Everything in which *request* differs from the specification."""
+def problems(request: requests.PreparedRequest, *, items: set[str] | None = None) -> list[str]:
+    """Everything in which *request* differs from the specification.
+
+    A line of free text does, unless the organization has none but these *items*, by SKU; None: it wants free text.
+    """
     address = urlsplit(request.url or "")
     path = address.path.removeprefix("/books/v3")
     parts = path.split("/")[1:]
@@ -51,7 +55,7 @@ def problems(request: requests.PreparedRequest) -> list[str]:
     if request.body:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         body = json.loads(request.body)
-        found += _schema_problems(schema, body)
+        found += _schema_problems(schema, body, items)
         found += [f"{name} is not documented" for name in _unknown(schema, body, "") if name not in _UNDOCUMENTED]
     return [f"{request.method} {template}: {problem}" for problem in found]
 
@@ -97,14 +101,23 @@ def _parameter_problems(parameters: list[Any], query: Mapping[str, str], headers
             yield f"query {name} is no {kind}"
 
 
-def _schema_problems(schema: Mapping[str, Any], body: Any) -> list[str]:
+def _schema_problems(schema: Mapping[str, Any], body: Any, items: set[str] | None) -> list[str]:
     found = []
     for error in jsonschema.Draft202012Validator(schema).iter_errors(body):
         place = _place(error.absolute_path)
         words = set(re.findall(r"\w+", error.message)) | ({"string"} if isinstance(error.instance, str) else set())
-        if not any(place == where and error.validator == rule and word in words for where, rule, word in _LENIENT):
+        is_lenient = any(place == where and error.validator == rule and word in words for where, rule, word in _LENIENT)
+        if not is_lenient and not (place == "line_items[]" and _lacks_its_item(error, items)):
             found.append(f"{place or 'body'}: {error.validator}")
     return found
+
+
+def _lacks_its_item(error: jsonschema.ValidationError, items: set[str] | None) -> bool:
+    """Whether *error* is that a line is free text, as it must be."""
+    line: Any = error.instance
+    if error.validator != "required" or set(error.validator_value) - set(line) != {"item_id"}:
+        return False
+    return items is None or line["name"] not in items or _PIECE in line.get("description", "")
 
 
 def _place(path: Any) -> str:

@@ -12,7 +12,7 @@ from responses import matchers
 
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
-from crmsync.errors import MappingError, RejectedError, UnexpectedAnswerError, VendorUnavailableError
+from crmsync.errors import RejectedError, UnexpectedAnswerError, VendorUnavailableError
 
 from ..conftest import LoadFixture
 from .builders import CUSTOMER_KEY, REFERENCE, invoice_request, line
@@ -180,40 +180,6 @@ def test_every_line_carries_the_configured_tax(
     books(tax_id="460000000027005").create_invoice(invoice_request(line("1", "5", "5"), line("3", "4", "10")))
 
     assert [each["tax_id"] for each in sent(zoho)["line_items"]] == ["460000000027005"] * 2
-
-
-def test_items_are_looked_up_once_on_every_page(
-    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
-) -> None:
-    first = zoho.get(
-        f"{API}/items",
-        json=fixture("items__two_pages_first"),
-        match=[matchers.query_param_matcher({"page": "1"}, strict_match=False)],
-    )
-    zoho.get(
-        f"{API}/items",
-        json=fixture("items__two_pages_last"),
-        match=[matchers.query_param_matcher({"page": "2"}, strict_match=False)],
-    )
-    zoho.post(f"{API}/invoices", json=fixture("invoice__created"), status=201)
-    connector = books(item_lookup=True)
-
-    for _ in range(2):
-        connector.create_invoice(invoice_request(line("1", "5", "5"), line("1", "5", "5", code="IN7080")))
-
-    assert [each["item_id"] for each in sent(zoho)["line_items"]] == ["460000000027017", "460000000027019"]
-    assert first.call_count == 1
-
-
-def test_inactive_item_is_a_mapping_error(zoho: responses.RequestsMock, books: Build, fixture: LoadFixture) -> None:
-    items = fixture("items__two_pages_first")
-    items["page_context"]["has_more_page"] = False
-    zoho.get(f"{API}/items", json=items)
-
-    with pytest.raises(MappingError, match="no active item with the SKU GC1001") as caught:
-        books(item_lookup=True).create_invoice(invoice_request(line("1", "5", "5", code="GC1001")))
-
-    assert caught.value.is_definite
 
 
 def test_unique_field_makes_the_create_an_upsert(

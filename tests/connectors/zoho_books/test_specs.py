@@ -46,3 +46,21 @@ def test_right_request_has_no_problem() -> None:
     request = requests.Request("POST", f"{API}/invoices", params=ORGANIZATION, json=body).prepare()
 
     assert specs.problems(request) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "items", "is_right"),
+    [
+        (LINE, {"A"}, False),
+        ({**LINE, "item_id": "1"}, {"A"}, True),
+        (LINE, {"B"}, True),
+        (LINE, None, True),
+        ({**LINE, "description": "3 × A"}, {"A"}, True),
+    ],
+    ids=["free text beside an item", "an item", "free text of no item", "free text is wished for", "one piece"],
+)
+def test_free_text_is_right_only_where_there_is_no_item(line: Any, items: set[str] | None, is_right: bool) -> None:
+    body = {"customer_id": "1", "line_items": [line]}
+    request = requests.Request("POST", f"{API}/invoices", params=ORGANIZATION, json=body).prepare()
+
+    assert (specs.problems(request, items=items) == []) is is_right
