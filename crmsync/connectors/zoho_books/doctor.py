@@ -145,21 +145,16 @@ def _currencies(api: BooksApi) -> Found:
     except RecordNotFoundError:  # an edition without currencies: every contact has the organization's own
         return "", "the organization's own alone"
     found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
-    problems = [_precision_problem(row["currency_code"], row["price_precision"]) for row in found]
-    return " ".join(filter(None, problems)), ", ".join(row["currency_code"] for row in found[:12])
+    return "", ", ".join(_named(row["currency_code"], row["price_precision"]) for row in found[:12])
 
 
-def _precision_problem(currency: str, kept: int | None) -> str:
+def _named(currency: str, kept: int | None) -> str:
+    """With its decimals where those are fewer than it has: no invoice can come to an amount that needs them.
+
+    >>> _named("USD", 2), _named("JPY", 2), _named("HUF", 0), _named("EUR", None)
+    ('USD', 'JPY', 'HUF (only 0 decimals)', 'EUR')
     """
-    >>> _precision_problem("USD", 2), _precision_problem("JPY", 2), _precision_problem("EUR", None)
-    ('', '', '')
-    """
-    if kept is None or kept >= decimals_of(currency):
-        return ""
-    return (
-        f"The organization keeps {kept} decimals of {currency}, which has {decimals_of(currency)}: an invoice can't come "
-        "to what its deal is worth. Set the decimal places in Zoho Books (Settings, Currencies)."
-    )
+    return currency if kept is None or kept >= decimals_of(currency) else f"{currency} (only {kept} decimals)"
 
 
 def _tax(api: BooksApi, tax_id: str) -> Found:

@@ -56,7 +56,7 @@ class Items:
     def refresh(self) -> None:
         """Read the list again for a document that was refused, unless that was just done."""
         if self._is_older_than(FRESH):
-            self.read()
+            self._read_if_allowed()
 
     def _is_older_than(self, age: timedelta) -> bool:
         return self._read_at is None or self._clock() - self._read_at >= age
@@ -68,7 +68,7 @@ class Items:
             raise
         except PermanentError as error:  # no permission, or an edition without items
             logger.warning("items can't be read: %s", error, extra={"action": "items_unreadable", "system": SYSTEM})
-            self._ids, self._read_at = {}, self._clock()
+            self._read_at = self._clock()
         except CrmsyncError:
             if self._read_at is None:
                 raise

@@ -111,6 +111,21 @@ def test_refused_sign_in(
     assert "continuously" not in str(caught.value)
 
 
+def test_doctor_says_which_currencies_have_too_few_decimals_for_exact_invoices(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
+) -> None:
+    zoho.get(f"{API}/organizations", json=fixture("organizations__one"))
+    for kind in ("contacts", "invoices", "customerpayments"):
+        zoho.get(f"{API}/{kind}", json={**NO_ROWS, kind: []})
+    kept = {"USD": 2, "JPY": 0, "KWD": 2, "HUF": 0}
+    rows = [{"currency_id": code, "currency_code": code, "price_precision": digits} for code, digits in kept.items()]
+    zoho.get(f"{API}/settings/currencies", json={**NO_ROWS, "currencies": rows})
+
+    (check,) = [check for check in books().check() if check.name == "currencies"]
+
+    assert (check.is_ok, check.detail) == (True, "USD, JPY, KWD (only 2 decimals), HUF (only 0 decimals)")
+
+
 def test_doctor_signs_in_and_reads_one_thing_per_permission(
     zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
 ) -> None:
