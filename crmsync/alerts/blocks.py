@@ -37,7 +37,7 @@ def as_blocks(content: Mapping[str, Any], occurrences: int) -> Sequence[dict[str
         SectionBlock(fields=fields[:_FIELDS_MAX]) if fields else None,
         SectionBlock(text=_plain(f"Cause\n{visible(content['cause'], keep=chr(10))}", _TEXT_LENGTH)),
         SectionBlock(text=_markup(visible(content["advice"]))) if content["advice"] else None,
-        SectionBlock(text=_markup(f"```{command}```")),
+        SectionBlock(text=_markup(f"```{command}```")) if command else None,
     ]
     return [block.to_dict() for block in blocks if block is not None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -28,8 +29,8 @@ _ADVICE = {
 _PASSING_ADVICE = "When the cause is gone, replay it; or wait, for crmsync tries it again by itself."
 
 
-def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> Content:
-    """*subject* is what people call what the run was for: "deal"."""
+def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str, waiting: int = 1) -> Content:
+    """*subject* is what people call what the run was for: "deal"; so many letters are *waiting* for the same cause."""
     named = _NAMED.get(subject, subject[:1].upper() + subject[1:])
     facts = {
         subject[:1].upper() + subject[1:]: letter.subject_key,
@@ -37,6 +38,7 @@ def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str) -> Cont
         "Amount": letter.money,
         "System": letter.system,
         "Step": f"{letter.flow}.{letter.step}",
+        "Stuck in all": f"{waiting:,}" if waiting > 1 else "",
     }
     return _content(
         _HEADLINES[letter.kind].format(named),
@@ -103,6 +105,7 @@ def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> Co
         cause=f"{system} has changed, but its webhooks do not arrive. Nothing is lost, but it comes late.",
         advice="Check the automation there that sends them, its address and its secret.",
         command=command,
+        tells_end=True,
     )
 
 
@@ -147,22 +150,27 @@ def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> Co
     )
 
 
-def outage_alert(system: str, *, failures: int, reason: str = "", command: str) -> Content:
-    """*reason*: a sentence that says why the system can't be used, and what to do; "" where it does not answer."""
+def outage_alert(system: str, *, failures: int, reason: str = "", command: str, stuck: int = 0) -> Content:
+    """*stuck* dead letters wait for it.
+
+    *reason*: a sentence that says why the system can't be used, and what to do; "" where it does not answer.
+    """
     held = "crmsync holds the runs that need it and looks from time to time whether it answers again."
     return _content(
         f"{system} can't be used" if reason else f"{system} does not answer",
-        {"System": system, "Failures in a row": f"{failures:,}"},
+        {"System": system, "Failures in a row": f"{failures:,}", "Dead letters": f"{stuck:,}" if stuck else ""},
         cause=f"{reason} {held}".strip(),
-        advice="Nothing is lost. Look at the system; you will hear when it answers again.",
+        advice="Nothing is lost, and runs and dead letters go on by themselves. Look at the system; you will hear when "
+        "it answers again.",
         command=command,
+        tells_end=True,
     )
 
 
 def recovery_alert(system: str, *, since: str, command: str) -> Content:
     return _content(
         f"{system} answers again",
-        {"System": system, "Did not since": since},
+        {"System": system, "Down since": since},
         cause="The runs that waited for it go on by themselves.",
         advice="So do the dead letters of the outage; a replay does not wait for the next sweep.",
         command=command,
@@ -208,27 +216,40 @@ def account_alert(refusal: Refusal, *, command: str) -> Content:
         cause=f"{refusal.sentence} Nothing is read or written there until that is settled; its runs wait.",
         advice=refusal.advice,
         command=command,
+        tells_end=True,
     )
 
 
 def watch_alert(headline: str, *, cause: str, advice: str, command: str) -> Content:
     """What is wrong with crmsync itself, and not with a run or a system."""
-    return _content(headline, {}, cause=cause, advice=advice, command=command)
+    return _content(headline, {}, cause=cause, advice=advice, command=command, tells_end=True)
 
 
-def _content(headline: str, facts: Mapping[str, str], *, cause: str, advice: str, command: str) -> Content:
+def _content(
+    headline: str, facts: Mapping[str, str], *, cause: str, advice: str, command: str, tells_end: bool = False
+) -> Content:
+    """*tells_end*: people hear that it is solved also where their message can't be changed any more."""
     known = [[name, value] for name, value in facts.items() if value]
-    return {"headline": headline, "facts": known, "cause": cause, "advice": advice, "command": command}
+    told = {"headline": headline, "facts": known, "cause": cause, "advice": advice, "command": command}
+    return {**told, "tells_end": True} if tells_end else told
+
+
+def solved(content: Mapping[str, Any], at: datetime) -> Content:
+    """What people read of an alert whose cause is gone: there is nothing to do."""
+    end = content.get("end") or {**content, "headline": f"Solved: {content['headline']}"}
+    facts = [*end["facts"], ["Solved", f"{at:%Y-%m-%d %H:%M} UTC"]]
+    return {**end, "facts": facts, "advice": "", "command": "", "solved": True}
 
 
 def as_text(content: Mapping[str, Any], occurrences: int) -> str:
     """One line, for the log; escape() it for Slack's notifications."""
     facts = ", ".join(f"{name.lower()} {value}" for name, value in content["facts"])
     told = f"{facts}. {content['cause']}" if facts else content["cause"]
-    return f"{headline(content, occurrences)}: {told} Next: {content['command']}"
+    following = f" Next: {content['command']}" if content["command"] else ""
+    return f"{headline(content, occurrences)}: {told}{following}"
 
 
 def headline(content: Mapping[str, Any], occurrences: int) -> str:
     """The first line, with how often it happened."""
     first = str(content["headline"])
-    return first if occurrences == 1 else f"{first} ({occurrences} times; the latest)"
+    return first if occurrences == 1 or content.get("solved") else f"{first} ({occurrences} times; the latest)"

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from crmsync.alerts.content import solved
 from crmsync.errors import RetryableError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _deliver(outbox: Store, messenger: Messenger) -> int:
 def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
     """False, and the alerts wait, if Slack could not be reached. One that can't be told keeps no others."""
     try:
-        message_id = messenger.tell(alert.content, occurrences=alert.occurrences, message_id=alert.message_id)
+        message_id = _tell(messenger, alert)
     except RetryableError as error:
         _postpone(outbox, alert, error)
         return False
@@ -57,10 +58,17 @@ def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
             uow.alerts.not_told(alert.id, attempts=alert.attempts + 1, wait_seconds=LONGEST_ASKED_SECONDS)
         return True
     with outbox.begin() as uow:
-        uow.alerts.told(
-            alert.id, occurrences=alert.occurrences, message_id=message_id, wait_seconds=messenger.update_seconds
-        )
+        uow.alerts.told(alert, message_id=message_id, wait_seconds=messenger.update_seconds)
     return True
+
+
+def _tell(messenger: Messenger, alert: Any) -> str:
+    """Returns the message's id. What is only out of date is changed where it can be, and else told if it matters."""
+    content = alert.content if alert.closed_at is None else solved(alert.content, alert.closed_at)
+    is_news = alert.told < alert.occurrences or (alert.closed_at is not None and alert.content.get("tells_end"))
+    if not is_news and not alert.message_id:
+        return ""
+    return messenger.tell(content, occurrences=alert.occurrences, message_id=alert.message_id)
 
 
 def _postpone(outbox: Store, alert: Any, error: RetryableError) -> None:

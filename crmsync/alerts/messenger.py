@@ -43,5 +43,6 @@ class LogMessenger:
     update_seconds = 300.0
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
-        logger.error("ALERT %s", as_text(content, occurrences), extra={"action": "alert"})
+        level = logging.INFO if content.get("solved") else logging.ERROR
+        logger.log(level, "ALERT %s", as_text(content, occurrences), extra={"action": "alert"})
         return ""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crmsync.services import Services
 
 _ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=NUMBER)
+_like = click.option("--like", metavar="ID", type=NUMBER, help="All that wait for the same cause as this one.")
 _error = click.option("--error", metavar="NAME", help="Those that died of this error, such as VendorUnavailableError.")
 
 
@@ -84,6 +85,7 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @dead_letters.command
 @_ids
 @_error
+@_like
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @yes_option
 @click.option("--link", "links", metavar="ERP=1000123", multiple=True, help="The customer's number there (or BOOKS=…).")
@@ -92,22 +94,22 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
 @json_option
 def replay(
-    *, ids: tuple[int, ...], error: str | None, everything: bool, yes: bool, links: tuple[str, ...], accept: bool,
-    accept_changes: bool, dry_run: bool, as_json: bool,
+    *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, links: tuple[str, ...],
+    accept: bool, accept_changes: bool, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Let runs go on: the source is read again, then the failed step and the rest; what is done is not repeated.
 
     The replay of one ID looks at the deal first, and is refused if its amount, lines or account changed after
-    documents were made. Several, --error and --all do not look: a run whose deal has another amount or account than
-    its documents stops by itself and comes back here.
+    documents were made. Several, --error, --like and --all do not look: a run whose deal has another amount or
+    account than its documents stops by itself and comes back here.
     """
     from crmsync.cli import letter_work
     from crmsync.domain.dead_letters import Answers
 
     answers = Answers(accept=accept, links=parse_links(links))
     with letter_work.work("replay", as_json=as_json) as work:
-        chosen = work.choose(ids, error, everything)
-        is_one = len(set(ids)) == 1 and not (error or everything)
+        chosen = work.choose(ids, error, everything, like=like)
+        is_one = len(set(ids)) == 1 and not (error or everything or like)
         _check_one(is_one, {"--dry-run": dry_run, "--accept-changes": accept_changes})
         _check_links(work.services, answers, chosen)
         if dry_run:
@@ -122,15 +124,18 @@ def replay(
 @dead_letters.command
 @_ids
 @_error
+@_like
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @yes_option
 @json_option
-def discard(*, ids: tuple[int, ...], error: str | None, everything: bool, yes: bool, as_json: bool) -> None:
+def discard(
+    *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, as_json: bool
+) -> None:
     """Give runs up: they are never replayed. Documents that exist already stay as they are."""
     from crmsync.cli import letter_work
 
     with letter_work.work("discard", as_json=as_json) as work:
-        chosen = work.choose(ids, error, everything)
+        chosen = work.choose(ids, error, everything, like=like)
         work.confirm(chosen, yes, "They are given up for good; documents that exist already stay as they are.")
         work.do(chosen, _discarder(work.services))
 

@@ -20,6 +20,7 @@ from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus
 from crmsync.errors import CrmsyncError
 from crmsync.plain import visible
 from crmsync.services import Services
+from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters as worker
 from crmsync.worker import rehearsal
 from crmsync.worker.rehearsal import Source
@@ -44,18 +45,31 @@ class Work:
     failed: bool = False
     _missing: dict[int, str] = field(default_factory=dict)
 
-    def choose(self, ids: Sequence[int], error: str | None, everything: bool) -> list[DeadLetter]:
+    def choose(
+        self, ids: Sequence[int], error: str | None, everything: bool, *, like: int | None = None
+    ) -> list[DeadLetter]:
         """The letters that are meant and wait; says which of *ids* don't.
 
         Raises: click.UsageError if none or several ways to choose are given.
         """
-        if bool(ids) + bool(error or everything) != 1:
-            raise click.UsageError(f"Say which to {self.verb}: ids, or --error NAME, or --all.")
+        if bool(ids) + bool(error or everything) + bool(like) != 1:
+            raise click.UsageError(f"Say which to {self.verb}: ids, or --like ID, or --error NAME, or --all.")
         with self.services.store.read() as uow:
+            if like:
+                return self._alike(uow, like)
             waiting = {letter.id: letter for letter in uow.dead_letters.list(error=error)}
             missing = [letter_id for letter_id in dict.fromkeys(ids) if letter_id not in waiting]
             self._missing = {letter_id: why_not(letter_id, uow.dead_letters.get(letter_id)) for letter_id in missing}
         return [waiting[letter_id] for letter_id in dict.fromkeys(ids or waiting) if letter_id in waiting]
+
+    def _alike(self, uow: UnitOfWork, letter_id: int) -> list[DeadLetter]:
+        """All that wait behind the same alert as this letter, whatever has become of that one."""
+        letter = uow.dead_letters.get(letter_id)
+        if letter is None:
+            self._missing = {letter_id: why_not(letter_id, None)}
+            return []
+        behind = uow.dead_letters.behind(letter.alert_cause) if letter.alert_cause else [letter]
+        return [each for each in behind if each.status is LetterStatus.WAITING]
 
     def foresee(self, chosen: Sequence[DeadLetter], answers: Answers, *, accept_changes: bool) -> None:
         """Show what replaying the one that is chosen would do, and do nothing."""

@@ -50,6 +50,18 @@ class LetterStatus(StrEnum):
         return cls.OTHER
 
 
+OUTAGES = "outage:"  # in front of a system: the cause of the one alert that an outage has
+
+
+def alert_cause(error: CrmsyncError, *, step: str, run_id: str) -> str:
+    """What is told as one alert: an outage, with all that it stops; a fault at a step, however many deals it stops;
+    but each deal that must be mended."""
+    if error.is_outage and error.system:
+        return f"{OUTAGES}{error.system}"
+    of_run = "" if kind_of(error) is LetterKind.FAILURE else f":{run_id}"
+    return f"letters:{step}:{error.cause}"[: 200 - len(of_run)] + of_run
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     id: int
@@ -72,10 +84,6 @@ class DeadLetter:
     correlation_id: str
     alert_cause: str = ""  # of the alert that tells of it
     field_errors: Mapping[str, str] = field(default_factory=dict)
-
-    def alert_key(self, error: CrmsyncError) -> str:
-        """What is told as one alert: a fault of a system, however many deals it stops; but each deal to be mended."""
-        return f"{self.step}:{error.cause}" + ("" if self.kind is LetterKind.FAILURE else f":{self.run_id}")
 
     @property
     def is_unsettled(self) -> bool:

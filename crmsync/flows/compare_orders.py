@@ -6,14 +6,14 @@ again: that would cost each deal a call. This flow finds it within a minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from crmsync.alerts.content import changed_order_alert
 from crmsync.connectors.base import Orders
 from crmsync.domain.documents import Document, drift
-from crmsync.domain.ledger import Entry
+from crmsync.domain.ledger import Entry, EntryKey
 from crmsync.domain.runs import Run
 from crmsync.errors import RecordNotFoundError
 from crmsync.services import ROLES
@@ -32,6 +32,7 @@ FLOW = Flow(
 AT_ONCE = 40  # order numbers in one query: its address stays well under 2,000 characters
 OVERLAP = timedelta(minutes=5)  # each order is looked at several times: one may be lost some seconds after its answer
 FIRST_LOOK = timedelta(days=1)  # how far back it reaches; and the one after a clock that was ahead
+FAMILIES = ("order", "held")  # of alerts: an order that is not as it was made, and one that is held back
 CHECKPOINT = "compare_orders.until"
 
 
@@ -39,9 +40,10 @@ CHECKPOINT = "compare_orders.until"
 def look_at_orders(attempt: Attempt) -> Mapping[str, Any]:
     """Read the orders made since the last look, and tell people of those that are gone, rejected or changed."""
     made, changed = _made(attempt), 0
-    for start in range(0, len(made), AT_ONCE):
+    wanted = [*made, *_alerted(attempt, {entry.key for entry in made})]
+    for start in range(0, len(wanted), AT_ONCE):
         attempt.keep_alive()
-        changed += _compare(attempt, made[start : start + AT_ONCE])
+        changed += _compare(attempt, wanted[start : start + AT_ONCE])
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         uow.facts.set(CHECKPOINT, attempt.started_at.isoformat())
@@ -58,6 +60,16 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
         return uow.ledger.orders_between(ROLES["orders"], since - OVERLAP, until)
 
 
+def _alerted(attempt: Attempt, known: Collection[EntryKey]) -> Sequence[Entry]:
+    """Older orders of which an open alert tells: somebody may have put them right."""
+    connection = ROLES["orders"]
+    with attempt.services.store.read() as uow:
+        causes = [cause for family in FAMILIES for cause in uow.alerts.open_causes(f"{family}:{connection}:")]
+        keys = dict.fromkeys(cause.rpartition(":")[2] for cause in causes)
+        entries = [uow.ledger.of_document(connection, "order", key) for key in keys]
+    return [entry for entry in entries if entry is not None and entry.key not in known]
+
+
 def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
     erp = attempt.services.orders
     keys = [str(entry.document["key"]) for entry in entries if entry.document]
@@ -71,10 +83,25 @@ def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
 def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: Mapping[str, Document]) -> bool:
     """Whether people were told that the order is not as it was made."""
     known = _known(run, entry)
-    problem = drift(known, found.get(known.key) or _read(erp, known.key))
+    present = found.get(known.key) or _read(erp, known.key)
+    problem = drift(known, present)
     if problem:
         _tell(attempt, erp.system, run, known, problem)
+    _close_solved(attempt, known, present, problem)
     return bool(problem)
+
+
+def _close_solved(attempt: Attempt, known: Document, present: Document | None, problem: str) -> None:
+    """Whether an order is complete only the answer to its making tells: that alert stays until a person has seen it."""
+    is_held = known.is_incomplete or bool(present and present.holds)
+    is_so = {"order": bool(problem), "held": is_held and not problem}
+    over = [f"{family}:{ROLES['orders']}:{known.key}" for family in FAMILIES if not is_so[family]]
+    with attempt.services.store.read() as uow:
+        still_open = [cause for cause in over if uow.alerts.is_open(cause)]
+    if still_open:
+        with attempt.services.store.begin() as uow:
+            for cause in still_open:
+                uow.alerts.close(cause)
 
 
 def _known(run: Run | None, entry: Entry) -> Document:

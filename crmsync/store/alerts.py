@@ -6,19 +6,24 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, case, func, select, update
+from sqlalchemy import Row, case, false, func, select, true, update
 
 from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import alerts
 
 UNREADABLE_SECONDS = 3600.0  # how long one that can't be told waits; another release may be able to tell it
+CONTINUED, EARLIER = "continued", 10  # a mark in the content of alerts that go on in a newer one; how many are told
 QUIET_SECONDS = 900.0  # a cause that stays silent this long is over: the next one is a new alert
 
 
 class Alerts(Rows):
     def add(self, cause: str, content: Mapping[str, Any]) -> None:
-        """Tell people of *cause*; while it is open, only count."""
-        self._close_quiet(cause)
+        """Tell people of *cause*; while it is open, only count.
+
+        One that was quiet for long goes on in a new alert, which people notice; the old one is closed.
+        """
+        if self._is_quiet(cause):
+            self._continue(cause)
         if not self.add_once(cause, content):
             counted = update(alerts).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
             again = {"occurrences": alerts.c.occurrences + 1, "updated_at": self._now, "content": dict(content)}
@@ -48,23 +53,64 @@ class Alerts(Rows):
         query = select(alerts.c.cause).where(alerts.c.cause.startswith(prefix, autoescape=True))
         return list(self._connection.execute(query.where(alerts.c.closed_at.is_(None))).scalars())
 
-    def close(self, cause: str) -> bool:
-        """The cause is gone: the next time is a new alert. False if none was open."""
-        statement = update(alerts).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
-        return self._connection.execute(statement.values(closed_at=self._now)).rowcount > 0
+    def revise(self, cause: str, content: Mapping[str, Any]) -> None:
+        """What is open under *cause* is another thing by now: of several dead letters some are settled."""
+        is_open = (alerts.c.cause == cause, alerts.c.closed_at.is_(None))
+        before = self._connection.execute(select(alerts.c.content).where(*is_open)).scalar()
+        if before is not None and before != content:
+            changes = {"content": dict(content), "updated_at": self._now, "is_stale": true()}
+            self._connection.execute(update(alerts).where(*is_open).values(**changes))
 
-    def _close_quiet(self, cause: str) -> None:
+    def close(self, cause: str, *, end: Mapping[str, Any] | None = None, is_told: bool = True) -> bool:
+        """The cause is gone: the next time is a new alert. False if none was open.
+
+        *end* is what people are told then; without *is_told* they hear nothing of it.
+        """
+        is_open = (alerts.c.cause == cause, alerts.c.closed_at.is_(None))
+        if end is not None:
+            before = self._connection.execute(select(alerts.c.content).where(*is_open)).scalar()
+            if before is not None:
+                self._connection.execute(update(alerts).where(*is_open).values(content={**before, "end": dict(end)}))
+        changes: dict[str, Any] = {"closed_at": self._now, "is_stale": is_told}
+        if is_told:
+            changes["due_at"] = self._now
+            self._close_continued(cause)
+        return self._connection.execute(update(alerts).where(*is_open).values(**changes)).rowcount > 0
+
+    def close_quiet(self, cause: str) -> bool:
+        """Close what nothing has happened under for long."""
+        return self._is_quiet(cause) and self.close(cause)
+
+    def _is_quiet(self, cause: str) -> bool:
         quiet_since = self._now - timedelta(seconds=QUIET_SECONDS)
-        self._connection.execute(
-            update(alerts)
-            .where(alerts.c.cause == cause, alerts.c.closed_at.is_(None), alerts.c.updated_at < quiet_since)
-            .values(closed_at=self._now)
-        )
+        query = select(alerts.c.id).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
+        return self._connection.execute(query.where(alerts.c.updated_at < quiet_since)).first() is not None
+
+    def _continue(self, cause: str) -> None:
+        """A newer alert takes this one's place. Its message stays as it is until that one is solved."""
+        query = select(alerts.c.id, alerts.c.content).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
+        for row in self._connection.execute(query).all():
+            changes = {"closed_at": self._now, "is_stale": false(), "content": {**row.content, CONTINUED: True}}
+            self._connection.execute(update(alerts).where(alerts.c.id == row.id).values(**changes))
+
+    def _close_continued(self, cause: str) -> None:
+        """The messages of earlier alerts of *cause* say that it is solved, too."""
+        query = select(alerts.c.id, alerts.c.content).where(alerts.c.cause == cause, alerts.c.closed_at.is_not(None))
+        for row in self._connection.execute(query.order_by(alerts.c.id.desc()).limit(EARLIER)).all():
+            if row.content.get(CONTINUED):
+                content = {name: value for name, value in row.content.items() if name != CONTINUED}
+                changes = {"closed_at": self._now, "due_at": self._now, "is_stale": true(), "content": content}
+                self._connection.execute(update(alerts).where(alerts.c.id == row.id).values(**changes))
+
+    def open(self) -> Sequence[Row[Any]]:
+        """All that are open, oldest first."""
+        return self._connection.execute(select(alerts).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.id)).all()
 
     def claim_due(self, *, limit: int, seconds: float) -> Sequence[Row[Any]]:
         """Alerts that people don't know all of, for one sender at a time for *seconds*."""
         is_unreal = alerts.c.updated_at > self._now + CLOCKS
-        is_due = ((alerts.c.due_at <= self._now) | is_unreal) & (alerts.c.told < alerts.c.occurrences)
+        has_news = (alerts.c.told < alerts.c.occurrences) | alerts.c.is_stale
+        is_due = ((alerts.c.due_at <= self._now) | is_unreal) & has_news
         batch = select(alerts.c.id).where(is_due).order_by(alerts.c.id).limit(limit)
         statement = (
             update(alerts)
@@ -86,16 +132,18 @@ class Alerts(Rows):
             self.not_told(alert_id, attempts=0, wait_seconds=UNREADABLE_SECONDS)
             return None
 
-    def told(self, alert_id: int, *, occurrences: int, message_id: str, wait_seconds: float) -> None:
-        """People know of *occurrences*; they hear of more not before *wait_seconds*."""
+    def told(self, alert: Any, *, message_id: str, wait_seconds: float) -> None:
+        """People know of the *alert* as it was claimed; they hear of more not before *wait_seconds*."""
+        is_same = (alerts.c.updated_at == alert.updated_at) & alerts.c.closed_at.is_not_distinct_from(alert.closed_at)
         self._connection.execute(
             update(alerts)
-            .where(alerts.c.id == alert_id)
+            .where(alerts.c.id == alert.id)
             .values(
-                told=occurrences,
+                told=alert.occurrences,
                 attempts=0,
                 message_id=message_id,
-                due_at=self._now + timedelta(seconds=wait_seconds),
+                due_at=case((is_same, self._now + timedelta(seconds=wait_seconds)), else_=alerts.c.due_at),
+                is_stale=case((is_same, false()), else_=alerts.c.is_stale),
             )
         )
 
@@ -106,8 +154,15 @@ class Alerts(Rows):
             .values(attempts=attempts, due_at=self._now + timedelta(seconds=wait_seconds))
         )
 
-    def newest(self, *, limit: int) -> Sequence[Row[Any]]:
-        return self._connection.execute(select(alerts).order_by(alerts.c.id.desc()).limit(limit)).all()
+    def newest(self, *, limit: int, is_open: bool) -> Sequence[Row[Any]]:
+        """The newest of those that are open, or of those that are solved."""
+        query = select(alerts).where(alerts.c.closed_at.is_(None) if is_open else alerts.c.closed_at.is_not(None))
+        order = alerts.c.id if is_open else alerts.c.closed_at
+        return self._connection.execute(query.order_by(order.desc(), alerts.c.id.desc()).limit(limit)).all()
+
+    def open_count(self) -> int:
+        query = select(func.count()).select_from(alerts).where(alerts.c.closed_at.is_(None))
+        return self._connection.execute(query).scalar_one()
 
     def pending_count(self) -> int:
         """Alerts that people don't know all of."""

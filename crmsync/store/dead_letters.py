@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select, update
 
-from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, kind_of
+from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, alert_cause, kind_of
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.store.rows import Rows
@@ -23,6 +23,7 @@ _QUERY: Select[Any] = select(
 ).join(runs, runs.c.id == dead_letters.c.run_id)
 
 
+_UNSETTLED = (LetterStatus.WAITING.value, LetterStatus.REPLAYING.value)
 _ONE_MORE = dead_letters.c.failures + 1
 
 
@@ -42,6 +43,7 @@ class DeadLetters(Rows):
             "advice": error.advice or "",
             "field_errors": dict(error.field_errors),
             "words": sealed_words,
+            "alert_cause": alert_cause(error, step=run.step, run_id=run.id),
             "updated_at": self._now,
         }
         before = self.of_run(run.id)
@@ -68,6 +70,11 @@ class DeadLetters(Rows):
     def of_run(self, run_id: str) -> DeadLetter | None:
         row = self._connection.execute(_QUERY.where(dead_letters.c.run_id == run_id)).first()
         return letter_of(row) if row is not None else None
+
+    def behind(self, cause: str) -> list[DeadLetter]:
+        """The letters of one alert that wait, or are being replayed, oldest first."""
+        query = _QUERY.where(dead_letters.c.alert_cause == cause, dead_letters.c.status.in_(_UNSETTLED))
+        return [letter_of(row) for row in self._connection.execute(query.order_by(dead_letters.c.id))]
 
     def list(
         self,
@@ -102,13 +109,11 @@ class DeadLetters(Rows):
         )
         return self._connection.execute(statement).rowcount == 1
 
-    def run_is_done(self, run_id: str) -> None:
-        """The run went through after all: its letter, if it has one, was replayed."""
-        self._connection.execute(
-            update(dead_letters)
-            .where(dead_letters.c.run_id == run_id)
-            .values(status=LetterStatus.REPLAYED.value, updated_at=self._now)
-        )
+    def run_is_done(self, run_id: str) -> str:
+        """The run went through after all: its letter, if it has one, was replayed. Returns its alert's cause, or ""."""
+        statement = update(dead_letters).where(dead_letters.c.run_id == run_id)
+        settled = statement.values(status=LetterStatus.REPLAYED.value, updated_at=self._now)
+        return self._connection.execute(settled.returning(dead_letters.c.alert_cause)).scalar() or ""
 
 
 def letter_of(row: Row[Any]) -> DeadLetter:

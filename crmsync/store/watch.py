@@ -1,4 +1,4 @@
-"""The breakers as connectors use them: each question a transaction, and an alert with what opens or closes."""
+"""The breakers as connectors use them: each question a transaction; one alert from the opening to the closing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crmsync.domain.breaker import Breaker, FailedCall
+from crmsync.domain.dead_letters import OUTAGES
 from crmsync.store.engine import Store
 from crmsync.store.unit_of_work import UnitOfWork
 
@@ -13,7 +14,7 @@ Tell = Callable[[str, Breaker], Mapping[str, Any]]
 
 
 class BreakerWatch:
-    """*opened* and *closed* make the content of an alert from the system's name and its breaker."""
+    """*opened* makes an alert's content of the system's name and its breaker; *closed* what is told at its end."""
 
     def __init__(self, store: Store, *, threshold: int, opened: Tell, closed: Tell) -> None:
         self._store = store
@@ -36,13 +37,11 @@ class BreakerWatch:
         with self._store.begin() as uow:
             if uow.breakers.failed(connection, call, system=system, threshold=self._threshold):
                 breaker = uow.breakers.get(connection)
-                if call.reason:  # what was told before is not all of it
-                    uow.alerts.close(f"breaker:{connection}")
-                uow.alerts.add_once(f"breaker:{connection}", self._opened(system, breaker))
+                self._tell_opened(uow, f"{OUTAGES}{system}", self._opened(system, breaker), is_other=bool(call.reason))
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
         with self._store.begin() as uow:
-            self._tell_closed(uow, connection, system, uow.breakers.succeeded(connection, operation))
+            self._tell_closed(uow, system, uow.breakers.succeeded(connection, operation))
 
     def found_well(self, connection: str, system: str) -> None:
         """Somebody has looked past the breaker, and all is well: the runs that wait go on at once."""
@@ -51,14 +50,20 @@ class BreakerWatch:
                 return
             uow.breakers.look_now(connection)
             if not uow.breakers.get(connection).operations:  # nobody has tried those
-                self._tell_closed(uow, connection, system, uow.breakers.succeeded(connection))
+                self._tell_closed(uow, system, uow.breakers.succeeded(connection))
             uow.breakers.wake_waiting()
 
     def look_now(self, connection: str) -> None:
         with self._store.begin() as uow:
             uow.breakers.look_now(connection)
 
-    def _tell_closed(self, uow: UnitOfWork, connection: str, system: str, was_open: Breaker | None) -> None:
+    def _tell_opened(self, uow: UnitOfWork, cause: str, content: Mapping[str, Any], *, is_other: bool) -> None:
+        """A deal that died of the outage may have been told under *cause* already: this is what it is about."""
+        if is_other:  # what was told before is not all of it
+            uow.alerts.close(cause, is_told=False)
+        if not uow.alerts.add_once(cause, content):
+            uow.alerts.revise(cause, content)
+
+    def _tell_closed(self, uow: UnitOfWork, system: str, was_open: Breaker | None) -> None:
         if was_open is not None:
-            uow.alerts.close(f"breaker:{connection}")
-            uow.alerts.add_once(f"closed:{connection}:{was_open.opened_at}", self._closed(system, was_open))
+            uow.alerts.close(f"{OUTAGES}{system}", end=self._closed(system, was_open))

@@ -14,7 +14,6 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from crmsync.alerts.content import dead_letter_alert
 from crmsync.celery import app
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
 from crmsync.domain.runs import Run
@@ -22,7 +21,7 @@ from crmsync.domain.words import known_persons, readable
 from crmsync.errors import CrmsyncError
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
-from crmsync.worker import queues
+from crmsync.worker import letter_alerts, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS
 
@@ -47,12 +46,11 @@ def bury(attempt: Attempt, error: CrmsyncError) -> bool:
         if not uow.runs.stop(attempt.run, **attempt.described):
             return False
         uow.history.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))
+        before = uow.dead_letters.of_run(attempt.run.id)
         letter, is_news = uow.dead_letters.add(attempt.run, error, sealed_words=_sealed_words(attempt, error))
-        if is_news:
-            command = attempt.services.settings.pasteable(f"celery -A crmsync dead-letters replay {letter.id}")
-            uow.alerts.add(
-                letter.alert_key(error), dead_letter_alert(letter, subject=FLOWS[letter.flow].subject, command=command)
-            )
+        letter_alerts.tell(uow, attempt.services.settings, letter, is_news=is_news)
+        if before is not None and before.alert_cause != letter.alert_cause:
+            letter_alerts.settle(uow, attempt.services.settings, before.alert_cause)
     logger.error("dead letter %s: %s", letter.id, error, extra={"action": "dead_letter", "error": error.cause})
     if letter.failures == 1:  # the sweeper shows what comes back, later each time: see redraw()
         best_effort(lambda: show(letter))
@@ -143,6 +141,8 @@ def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:
         uow.runs.discard(letter.run_id)
         if run is not None:
             uow.history.note(run, "discarded", detail=f"by {by}")
+        letter_alerts.settle(uow, using.settings, letter.alert_cause)
+    tell_soon()
     return letter
 
 

@@ -18,7 +18,7 @@ from crmsync.celery import HOUSEKEEPING, app
 from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
-from crmsync.worker import dead_letters, queues, retention, stranded, waking, watch
+from crmsync.worker import dead_letters, letter_alerts, queues, retention, stranded, waking, watch
 from crmsync.worker.flow import FLOWS, Finds, Flow
 from crmsync.worker.neighbours import Neighbours
 
@@ -66,6 +66,7 @@ def sweep_now(using: Services) -> None:
         start_found=partial(_start_found, using),
         return_passing=partial(dead_letters.return_passing, using),
         redraw=partial(dead_letters.redraw, using),
+        settle_alerts=partial(letter_alerts.settle_all, using),
         sign=partial(_sign, using, watch.SWEEP),
         watch=partial(watch.look, using),
         deliver=partial(_deliver, using),

@@ -36,7 +36,7 @@ from crmsync.errors import (
 )
 from crmsync.services import Services, services
 from crmsync.store import UnitOfWork
-from crmsync.worker import dead_letters, process_faults, queues
+from crmsync.worker import dead_letters, letter_alerts, process_faults, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 
@@ -200,8 +200,8 @@ class StepTask(Task):
             goes_round = not is_ours and not undone and self._go_round(uow, run, pause, queued_until)
             if is_ours or goes_round:
                 uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
-            if is_ours and not undone:
-                uow.dead_letters.run_is_done(run.id)
+            cause = uow.dead_letters.run_is_done(run.id) if is_ours and not undone else ""
+            letter_alerts.settle(uow, attempt.services.settings, cause)
         failpoints.hit("stored", self.name)
         if goes_round and not pause:
             dead_letters.best_effort(partial(self.flow.ring, run.id))

@@ -12,7 +12,7 @@ from crmsync.store.refusals import Refused
 from crmsync.web.pages.flows import CatchUpRow, FlowTally, background, catch_up_rows, flow_tally, in_order
 from crmsync.web.pages.runs import RunRow, run_rows
 from crmsync.web.pages.stock import StockLine, stock_line
-from crmsync.web.pages.troubles import AlertRow, alert_rows
+from crmsync.web.pages.troubles import AlertRow, open_alerts
 from crmsync.worker.flow import Flow
 
 HOUR_SECONDS = 3600.0
@@ -25,6 +25,7 @@ class Overview:
     deliveries_last_hour: int
     alerts_pending: int
     alerts: Sequence[AlertRow]
+    alerts_open: int
     runs: Sequence[RunRow]
     stock: StockLine
     catch_up: Sequence[CatchUpRow]
@@ -39,7 +40,8 @@ def overview_page(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
         due_since=min(due_since.values(), default=None),
         deliveries_last_hour=uow.deliveries.count_since(HOUR_SECONDS),
         alerts_pending=uow.alerts.pending_count(),
-        alerts=alert_rows(uow, limit=5),
+        alerts=open_alerts(uow, limit=5),
+        alerts_open=uow.alerts.open_count(),
         runs=run_rows(uow, limit=8, without=background()),
         stock=stock_line(uow),
         catch_up=catch_up_rows(uow),

@@ -47,7 +47,21 @@ class AlertRow:
     told: int
     opened_at: datetime
     updated_at: datetime
-    is_open: bool
+    closed_at: datetime | None
+    end: str
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsPage:
+    """What is so now, and the latest of what was; *open_count* of them are open."""
+
+    open: Sequence[AlertRow]
+    open_count: int
+    solved: Sequence[AlertRow]
 
 
 def letters_page(uow: UnitOfWork, settings: Settings) -> LettersPage:
@@ -64,8 +78,16 @@ def letter_row(letter: DeadLetter, settings: Settings) -> LetterRow:
     return LetterRow(letter, settings.pasteable(f"{REPLAY} {letter.id}"))
 
 
-def alert_rows(uow: UnitOfWork, *, limit: int = ALERTS_SHOWN) -> list[AlertRow]:
-    return [_alert_row(row) for row in uow.alerts.newest(limit=limit)]
+def alerts_page(uow: UnitOfWork) -> AlertsPage:
+    return AlertsPage(
+        open=open_alerts(uow, limit=ALERTS_SHOWN),
+        open_count=uow.alerts.open_count(),
+        solved=[_alert_row(row) for row in uow.alerts.newest(limit=ALERTS_SHOWN, is_open=False)],
+    )
+
+
+def open_alerts(uow: UnitOfWork, *, limit: int) -> list[AlertRow]:
+    return [_alert_row(row) for row in uow.alerts.newest(limit=limit, is_open=True)]
 
 
 def _alert_row(row: Row[Any]) -> AlertRow:
@@ -81,5 +103,6 @@ def _alert_row(row: Row[Any]) -> AlertRow:
         told=row.told,
         opened_at=row.opened_at,
         updated_at=row.updated_at,
-        is_open=row.closed_at is None,
+        closed_at=row.closed_at,
+        end=content.get("end", {}).get("headline", ""),
     )
