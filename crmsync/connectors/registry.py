@@ -56,6 +56,16 @@ def system_of(connection: str, settings: Settings) -> str:
     return str(_module(connection, ".quota").quota(_settings_of(connection, settings)).system)
 
 
+def full_key(text: str) -> str:
+    """The full id of a record of the CRM that is named by its short one; whatever else *text* is stays as it is."""
+    from crmsync.connectors.salesforce.ids import full_id
+
+    try:
+        return full_id(text)
+    except ValueError:
+        return text
+
+
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
     """The budget that all processes share through *link*. Raises: ConfigurationError as connect() does."""
     from crmsync.connectors.shared_budget import SharedBudget  # the receiver, which calls nobody, does without

@@ -154,7 +154,7 @@ class Alerts(Rows):
             .values(attempts=attempts, due_at=self._now + timedelta(seconds=wait_seconds))
         )
 
-    def newest(self, *, limit: int, is_open: bool) -> Sequence[Row[Any]]:
+    def newest(self, *, limit: int, is_open: bool = True) -> Sequence[Row[Any]]:
         """The newest of those that are open, or of those that are solved."""
         query = select(alerts).where(alerts.c.closed_at.is_(None) if is_open else alerts.c.closed_at.is_not(None))
         order = alerts.c.id if is_open else alerts.c.closed_at

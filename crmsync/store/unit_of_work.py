@@ -16,6 +16,7 @@ from crmsync.store.dead_letters import DeadLetters
 from crmsync.store.deliveries import Deliveries
 from crmsync.store.due import Due
 from crmsync.store.facts import Facts
+from crmsync.store.finding import Finding
 from crmsync.store.history import History
 from crmsync.store.ledger import Ledger
 from crmsync.store.links import Links, Locks
@@ -40,6 +41,7 @@ class UnitOfWork:
 
     runs = _of_this(Runs)
     due = _of_this(Due)
+    finding = _of_this(Finding)
     history = _of_this(History)
     deliveries = _of_this(Deliveries)
     ledger = _of_this(Ledger)

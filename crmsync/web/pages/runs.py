@@ -8,13 +8,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, select
 
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.store import UnitOfWork
 from crmsync.store import tables as t
 from crmsync.web.pages.flows import subject_of
+from crmsync.worker.finding import find
 
 RUNS_SHOWN = 100
 
@@ -50,11 +51,10 @@ def run_rows(
     *,
     limit: int = RUNS_SHOWN,
     status: str = "",
-    text: str = "",
     flow: str = "",
     without: Collection[str] = (),
 ) -> list[RunRow]:
-    """The newest runs, of *flow* only or of all but those *without*; *text* is part of a key or a title."""
+    """The newest runs, of *flow* only or of all but those *without*."""
     shown = [column for column in t.runs.c if column.name not in ("results", "answers")]  # those hold persons
     query = select(*shown).order_by(t.runs.c.created_at.desc(), t.runs.c.id).limit(limit)
     query = query.where(t.runs.c.flow.not_in(without))
@@ -62,10 +62,23 @@ def run_rows(
         query = query.where(t.runs.c.flow == flow)
     if status:
         query = query.where(t.runs.c.status == status)
-    if text:
-        contains = [column.icontains(text, autoescape=True) for column in (t.runs.c.subject_key, t.runs.c.title)]
-        query = query.where(or_(*contains))
     return [run_row(row, uow.now) for row in uow.connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """*what* of a run bears the number that was looked for; not *is_direct*: it has to do with that."""
+
+    run: RunRow
+    what: str
+    is_direct: bool
+
+
+def found_runs(uow: UnitOfWork, text: str, *, status: str = "", flow: str = "") -> list[Found]:
+    """Runs by whatever number people have, or by part of a name."""
+    hits = [hit for hit in find(uow, text) if hit.run.flow == (flow or hit.run.flow)]
+    wanted = [hit for hit in hits if hit.run.status == (status or hit.run.status)]
+    return [Found(run_row(hit.run, uow.now), hit.what, hit.is_direct) for hit in wanted]
 
 
 def run_row(run: Run | Row[Any], now: datetime) -> RunRow:

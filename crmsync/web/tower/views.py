@@ -6,14 +6,28 @@ import hmac
 import logging
 import secrets
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from crmsync.domain.dead_letters import DeadLetter
+from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import StoreUnavailableError
 from crmsync.flows import order_to_invoice
@@ -23,9 +37,9 @@ from crmsync.web import access, refusals_of_app, services_of_app
 from crmsync.web.pages.flows import background, flow_names, subject_of
 from crmsync.web.pages.overview import overview_page
 from crmsync.web.pages.run import run_page
-from crmsync.web.pages.runs import run_rows
+from crmsync.web.pages.runs import found_runs, run_rows
 from crmsync.web.pages.stock import stock_page
-from crmsync.web.pages.troubles import alert_rows, letters_page
+from crmsync.web.pages.troubles import alerts_page, letters_page
 from crmsync.web.tower import words
 from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation
 from crmsync.worker import dead_letters
@@ -78,10 +92,31 @@ def runs() -> str:
     if flow not in FLOWS:
         flow = ""
     with _reading() as uow:
-        hidden = () if flow or text else background()
-        rows = run_rows(uow, status=status, text=text, flow=flow, without=hidden)
-        chosen = {"status": status, "text": text, "flow": flow}
-        return _page("runs", uow, runs=rows, **chosen, statuses=list(RunStatus), flows=flow_names())
+        found = found_runs(uow, text, status=status, flow=flow) if text else []
+        hidden = () if flow else background()
+        newest = [] if text else run_rows(uow, status=status, flow=flow, without=hidden)
+        rows, whats = newest or [each.run for each in found], {each.run.id: each.what for each in found}
+        chosen = {"status": status, "flow": flow}
+        return _page(
+            "runs",
+            uow,
+            runs=rows,
+            whats=whats,
+            text=text,
+            where=WHERE,
+            **chosen,
+            statuses=list(RunStatus),
+            flows=flow_names(),
+        )
+
+
+@blueprint.get("/api/find")
+def find() -> Response:
+    """The same search for programs: `?text=INV-000001`."""
+    text = request.args.get("text", "").strip()[:100]
+    with _reading() as uow:
+        found = [asdict(each) for each in found_runs(uow, text)]
+    return jsonify(text=text, found=found, looked_at=WHERE)
 
 
 @blueprint.get("/runs/<run_id>")
@@ -113,7 +148,7 @@ def stock() -> str:
 def alerts() -> str:
     slack = services_of_app().settings.slack
     with _reading() as uow:
-        return _page("alerts", uow, alerts=alert_rows(uow), slack_is_on=slack.is_on)
+        return _page("alerts", uow, page=alerts_page(uow), slack_is_on=slack.is_on)
 
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")

@@ -1,0 +1,179 @@
+"""Cases from the field: whatever number people have, the run is found, or it is said where it was looked for."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import event
+
+from crmsync.domain.ledger import EntryKey
+from crmsync.errors import PermanentError
+from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.services import Services
+from crmsync.store import UnitOfWork
+from crmsync.worker.finding import find
+
+DEAL = "006xx0000012abcAAA"
+SHORT = DEAL[:15]
+ACCOUNT = "001xx000003DGb2AAG"
+
+
+def made(uow: UnitOfWork, run_id: str, connection: str, kind: str, number: str, key: str, reference: str) -> None:
+    entry = EntryKey(connection, kind, reference)
+    uow.ledger.reserve(entry, run_id, certain_at=uow.now)
+    uow.ledger.confirmed(entry, {"key": key, "number": number})
+
+
+@pytest.fixture(autouse=True)
+def business(services: Services) -> None:
+    """A deal with its order, its invoice and a payment, and another deal of another company."""
+    with services.store.begin() as uow:
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c0ffee")
+        run = uow.runs.claim(run_id, "fetch_deal", lease_seconds=60)
+        assert run is not None
+        uow.runs.finish_step(
+            run,
+            {"key": DEAL, "customer": {"key": ACCOUNT}},
+            next_step="match_erp_customer",
+            queued_until=uow.now,
+            title="Muster GmbH – 200 sensors",
+            amount=Decimal(47000),
+            currency="EUR",
+        )
+        made(uow, run_id, "s4hana", "order", "0000004734", "4734", f"SF-{DEAL}")
+        made(uow, run_id, "zoho_books", "invoice", "INV-000001", "98200001", f"SF-{DEAL}")
+        uow.links.add("s4hana", "customer", ACCOUNT, "0010001234", origin="created")
+        uow.links.add("zoho_books", "customer", ACCOUNT, "460000000099", origin="created")
+        invoice_to_deal.FLOW.open_run(uow, "98200001", correlation_id="c2")
+        payment_to_invoices.FLOW.open_run(uow, "46000777", correlation_id="c3")
+        uow.applications.replace("46000777", ["98200001"], paid_on=date(2026, 11, 20))
+        other, _ = order_to_invoice.FLOW.open_run(uow, "006xx0000012zzzAAA", correlation_id="c4")
+        stopped = uow.runs.claim(other, "fetch_deal", lease_seconds=60)
+        assert stopped is not None
+        uow.dead_letters.add(stopped, PermanentError("It can't be done."))
+
+
+def found(services: Services, text: str) -> list[tuple[str, str]]:
+    with services.store.read() as uow:
+        return [(hit.run.subject_key, hit.what) for hit in find(uow, text) if hit.is_direct]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("INV-000001", "invoice INV-000001"),
+        (" inv-000001 ", "invoice INV-000001"),
+        ("invoice INV-000001", "invoice INV-000001"),
+        ("4734", "order 0000004734"),
+        ("0000004734", "order 0000004734"),
+        ("order 4734", "order 0000004734"),
+        ("#4734", "order 0000004734"),
+        (DEAL, "id"),
+        (SHORT, "id"),
+        (f"SF-{DEAL}", "id"),
+        (f"SF-{DEAL}-2", "id"),
+        ("c0ffee", "correlation id"),
+        ("10001234", "customer 0010001234"),
+        ("0010001234", "customer 0010001234"),
+        ("customer 460000000099", "customer 460000000099"),
+        (ACCOUNT, "account"),
+        (ACCOUNT[:15], "account"),
+        ("200 sensors", "name or part of an id"),
+        ("muster", "name or part of an id"),
+    ],
+)
+def test_P15__a_deal_is_found_by_any_number_that_people_have(services: Services, text: str, what: str) -> None:
+    assert (DEAL, what) in found(services, text)
+    assert {subject for subject, _ in found(services, text)} == {DEAL}
+
+
+def test_P15__a_dead_letter_is_found_by_its_id(services: Services) -> None:
+    for text in ("1", "dead letter 1", "#1"):
+        assert found(services, text) == [("006xx0000012zzzAAA", "dead letter 1")]
+
+
+def test_P15__a_payment_is_found_with_the_runs_that_it_belongs_to(services: Services) -> None:
+    with services.store.read() as uow:
+        hits = [(hit.run.flow, hit.what, hit.is_direct) for hit in find(uow, "46000777")]
+
+    assert hits == [
+        ("payment_to_invoices", "id", True),
+        ("invoice_to_deal", "has to do with it", False),
+        ("order_to_invoice", "invoice INV-000001", False),
+    ]
+
+
+def test_P15__an_invoice_is_found_with_its_payments(services: Services) -> None:
+    with services.store.read() as uow:
+        hits = find(uow, "INV-000001")
+
+    assert hits[0].what == "invoice INV-000001"
+    assert {hit.run.flow for hit in hits[1:]} == {"invoice_to_deal", "payment_to_invoices"}
+
+
+@pytest.mark.parametrize("text", ["", "  ", "%", "_", "INV-9", "99999999999999999999", "'; DROP TABLE runs", "\u202e"])
+def test_P15__what_is_not_there_is_not_found(services: Services, text: str) -> None:
+    assert found(services, text) == []
+
+
+def test_P15__a_number_costs_no_reading_of_all_runs(services: Services) -> None:
+    """Each question about runs and documents is answered by an index, on SQLite as on PostgreSQL."""
+    asked: list[tuple[str, object]] = []
+    engine = services.store.engine
+
+    def note(connection: object, cursor: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    with services.store.read() as uow:
+        find(uow, "INV-000001")
+    event.remove(engine, "before_cursor_execute", note)
+    if not services.store.is_sqlite:
+        pytest.skip("PostgreSQL reads a small table as a whole, whatever its indexes")
+    with engine.connect() as connection:
+        for statement, parameters in asked:
+            if "FROM runs" in statement or "FROM ledger" in statement:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+                assert not [row for row in plan if str(row[3]).startswith(("SCAN runs", "SCAN ledger"))], statement
+
+
+def test_P15__the_command_line_finds_it(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from crmsync.cli import runs
+
+    monkeypatch.setattr(runs, "open_services", lambda: services)
+
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(runs.runs, arguments)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    one = json.loads(said("show", "inv-000001", "--json"))
+    assert (one["deal"], [each["flow"] for each in one["related"]]) == (
+        DEAL,
+        ["invoice_to_deal", "payment_to_invoices"],
+    )
+    assert "Has to do with it" in said("show", "4734") or "Muster" in said("show", "4734")
+    assert "customer 0010001234" in said("list", "--find", "10001234")
+    assert "Looked at: ids of runs" in said("list", "--find", "INV-9")
+
+
+def test_P15__several_that_may_be_meant_are_listed(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from crmsync.cli import runs
+
+    monkeypatch.setattr(runs, "open_services", lambda: services)
+    with services.store.begin() as uow:
+        run = uow.runs.of_subject("order_to_invoice", "006xx0000012zzzAAA")
+        assert run is not None
+        made(uow, run.id, "zoho_books", "invoice", "4734", "98200002", "SF-006xx0000012zzzAAA")
+
+    output = CliRunner().invoke(runs.runs, ["show", "4734"]).output
+
+    assert "order 0000004734" in output
+    assert "invoice 4734" in output

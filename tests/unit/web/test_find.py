@@ -1,0 +1,25 @@
+"""The control tower's search box, and the same search for programs."""
+
+from __future__ import annotations
+
+from flask.testing import FlaskClient
+
+from tests.field.test_finding import DEAL, business
+from tests.unit.web.test_tower import words
+
+__all__ = ["business"]
+
+
+def test_P15__the_tower_finds_it_and_says_what_it_found(operator: FlaskClient) -> None:
+    page = words(operator.get("/runs?text=INV-000001"))
+
+    assert "Muster GmbH – 200 sensors" in page
+    assert "Found by: invoice INV-000001" in page
+    assert "Looked at: ids of runs" in words(operator.get("/runs?text=INV-9"))
+
+
+def test_P15__the_api_finds_it(operator: FlaskClient, visitor: FlaskClient) -> None:
+    answer = operator.get("/api/find?text=4734").get_json()
+
+    assert [(each["run"]["key"], each["what"]) for each in answer["found"]] == [(DEAL, "order 0000004734")]
+    assert visitor.get("/api/find?text=4734").status_code == 401
