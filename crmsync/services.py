@@ -15,7 +15,18 @@ from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
 from crmsync.connectors.auth import FreshTokens, OwnTokens
-from crmsync.connectors.base import Catalogue, Check, Connector, Deals, Invoices, Orders, Payments, Stock, TellsAccount
+from crmsync.connectors.base import (
+    Catalogue,
+    Check,
+    Connector,
+    Deals,
+    Invoices,
+    Orders,
+    Payments,
+    Stock,
+    TellsAccount,
+    not_checked,
+)
 from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.heard import Heard
@@ -194,21 +205,21 @@ class Services:
         Another system's new credentials have no part in it: what is read here is written nowhere.
         Raises: ConfigurationError if the environment does not configure it.
         """
-        connector = self._connector(connection) if self._is_handed_in else self._fresh(connection, heard or Heard())
+        tokens = FreshTokens(self._tokens())
+        is_own = self._is_handed_in
+        connector = self._connector(connection) if is_own else self._fresh(connection, tokens, heard or Heard())
         is_well = True
         for check in connector.checks():
             is_well = is_well and check.is_ok
             yield check
+        if tokens.is_kept:
+            yield not_checked("a fresh sign-in", "the system gives no more tokens for now, so the kept one was used")
         if is_well:
             self._breakers().found_well(connection, connector.system)
 
-    def _fresh(self, connection: str, heard: Heard) -> Connector:
-        return connect(
-            connection,
-            self.settings,
-            token_store=FreshTokens(self._tokens()),
-            budget=self._guarded(connection, NeverOpen(), heard),
-        )
+    def _fresh(self, connection: str, tokens: FreshTokens, heard: Heard) -> Connector:
+        budget = self._guarded(connection, NeverOpen(), heard)
+        return connect(connection, self.settings, token_store=tokens, budget=budget)
 
     def _guarded(self, connection: str, breakers: BreakerStore, heard: Heard | None = None) -> GuardedBudget:
         budget = budget_of(connection, self.settings, self.link)

@@ -182,6 +182,8 @@ def judged(knock: Knock, reply: Reply, url: str) -> Finding:
 def _problem(knock: Knock, reply: Reply, told: Mapping[str, Any], place: str) -> str:
     if not reply.status:
         return f"{reply.error} ({place})"
+    if told.get("reason") == "organization":
+        return f"the receiver at {place} runs with another SF_ORGANIZATION_ID than the one that is set here"
     if reply.status == 401 and told.get("reason"):
         return (
             f"the receiver at {place} refuses the proof that is made with {knock.variable} as it is set here "

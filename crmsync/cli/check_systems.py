@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from crmsync.cli.finding import Finding, failed, not_checked, note, of_check
+from crmsync.cli.finding import Finding, failed, never_raising, not_checked, note, of_check
 from crmsync.connectors.base import Check
 from crmsync.errors import ConfigurationError, CrmsyncError
 from crmsync.settings import Settings
@@ -22,7 +22,7 @@ def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
     from crmsync.connectors.registry import VENDORS
 
     for connection in VENDORS:
-        yield from _of(connection, settings, services)
+        yield from never_raising(connection, _of(connection, settings, services))
 
 
 def _of(connection: str, settings: Settings, services: Services | None) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from crmsync import files, spelling
 from crmsync.cli import check_doors, check_systems
 from crmsync.cli.failures import sentence_of
-from crmsync.cli.finding import Finding, failed, not_checked
+from crmsync.cli.finding import Finding, failed, never_raising, not_checked
 from crmsync.cli.process import open_services
 from crmsync.environment import THIS_MACHINE
 from crmsync.errors import ConfigurationError, CrmsyncError
@@ -47,15 +47,15 @@ def of_spelling(env: Mapping[str, str]) -> Iterator[Finding]:
 
 def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
-    yield from _home(settings)
+    yield from never_raising("Configuration", _home(settings))
     services, found = _opened(settings)
     yield from found
     if services is not None:
-        yield from _of_store(services)
-    yield from _broker(settings)
+        yield from never_raising("Store", _of_store(services))
+    yield from never_raising("Broker", _broker(settings))
     yield from check_systems.all_of(settings, services)
-    yield from check_doors.all_of(settings)
-    yield from _slack(settings, services, send_test_alert=send_test_alert)
+    yield from never_raising("Doors", check_doors.all_of(settings))
+    yield from never_raising("Slack", _slack(settings, services, send_test_alert=send_test_alert))
 
 
 def _opened(settings: Settings) -> tuple[Services | None, list[Finding]]:
@@ -75,12 +75,9 @@ def _opened(settings: Settings) -> tuple[Services | None, list[Finding]]:
 
 
 def _of_store(services: Services) -> Iterator[Finding]:
-    try:
-        yield from tls_of(services.store)
-        yield from _room(services)
-        yield from _clock_of(services.store)
-    except CrmsyncError as error:
-        yield failed("Store", "database", error)
+    yield from tls_of(services.store)
+    yield from _room(services)
+    yield from _clock_of(services.store)
 
 
 def _clock_of(store: Store) -> Iterator[Finding]:

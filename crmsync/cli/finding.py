@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from crmsync.connectors.base import Check
 from crmsync.errors import CrmsyncError
+from crmsync.log import place_of
 
 OK, FAILED, NOTE = "ok", "failed", "note"
 
@@ -44,3 +46,18 @@ def not_checked(area: str, name: str, why: str) -> Finding:
 
 def failed(area: str, name: str, error: CrmsyncError) -> Finding:
     return Finding(area, name, False, error.with_advice)
+
+
+def never_raising(area: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """*findings*, and what nobody foresaw as the last of them: one check that breaks must not hide the others."""
+    try:
+        yield from findings
+    except CrmsyncError as error:
+        yield failed(area, "check", error)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        yield Finding(area, "this machine", False, f"{error.strerror or type(error).__name__}{place}")
+    except Exception as error:
+        place = place_of(error).partition(" < ")[0]
+        what = f"crmsync itself is wrong here ({type(error).__name__} at {place}): please report it"
+        yield Finding(area, "check", False, what)

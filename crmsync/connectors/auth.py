@@ -19,7 +19,7 @@ from requests.auth import HTTPBasicAuth
 from crmsync.connectors.http import Renewal
 from crmsync.connectors.lease import is_in_step
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.errors import AuthenticationError, NotNowError, OtherAccountError, RetryableError
+from crmsync.errors import AuthenticationError, NotNowError, OtherAccountError, RateLimitedError, RetryableError
 from crmsync.settings import Secret
 
 # oauthlib refuses http:// unless this is set. settings.py has refused it already for all but this machine itself,
@@ -48,20 +48,28 @@ class TokenStore(Protocol):
 
 
 class FreshTokens:
-    """A store whose token is fetched anew the first time it is needed: what the kept one says may be of yesterday."""
+    """A store whose token is fetched anew the first time it is needed: what the kept one says may be of yesterday.
+
+    Where the vendor gives no more tokens for now, the kept one must do, and *is_kept* says so.
+    """
 
     def __init__(self, store: TokenStore) -> None:
         self._store = store
         self._fetched: set[str] = set()
+        self.is_kept = False
 
     def read(self, connection: str) -> AccessToken | None:
         return self._store.read(connection) if connection in self._fetched else None
 
     def renew(self, connection: str, *, stale: str | None, fetch: Fetch, limit: RenewalLimit | None) -> AccessToken:
-        if connection not in self._fetched:
-            kept = self._store.read(connection)
-            stale = kept.value if kept else None
-        token = self._store.renew(connection, stale=stale, fetch=fetch, limit=limit)
+        kept = self._store.read(connection) if connection not in self._fetched else None
+        try:
+            stale = kept.value if kept else stale
+            token = self._store.renew(connection, stale=stale, fetch=fetch, limit=limit)
+        except RateLimitedError:
+            if kept is None or not _is_fresh(kept):
+                raise
+            token, self.is_kept = kept, True
         self._fetched.add(connection)
         return token
 

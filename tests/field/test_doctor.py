@@ -117,13 +117,14 @@ SALESFORCE, SAP, ZOHO, DOORS = "Salesforce", "SAP S/4HANA", "Zoho Books", "Doors
         ({"SF_ORDER_NUMBER_FIELD": "Nope__c"}, SALESFORCE, "write-back fields", "no field Nope__c"),
         ({"SF_STOCK_FIELD": "Low_Stock_Alert__c", "SF_LOW_STOCK_FIELD": "Available_Stock__c"}, SALESFORCE,
          "stock fields", "of type boolean: make it one of type Number"),
-        ({"SAP_CLIENT_SECRET": "wrong"}, SAP, "sign-in", "refused to sign in"),
+        ({"SAP_CLIENT_SECRET": "wrong"}, SAP, "sign-in", "Check SAP_CLIENT_ID and SAP_CLIENT_SECRET"),
+        ({"SF_LOGIN_URL": "http://127.0.0.1:1"}, SALESFORCE, "sign-in", "http://127.0.0.1:1 (SF_LOGIN_URL)"),
         ({"SAP_SALES_ORGANIZATION": "9999"}, SAP, "sales area", "9999/10/00; customers have 1010/10/00"),
         ({"SAP_DIVISION": "77"}, SAP, "sales area", "1010/10/77; customers have 1010/10/00"),
         ({"SAP_ORDER_TYPE": "ZZ"}, SAP, "try an order", "Correct SAP_ORDER_TYPE"),
         ({"SAP_PRICE_CONDITION_TYPE": "XXXX"}, SAP, "try an order", "Correct SAP_PRICE_CONDITION_TYPE"),
-        ({"ZOHO_CLIENT_SECRET": "wrong"}, ZOHO, "sign-in", "refused to sign in"),
-        ({"ZOHO_REFRESH_TOKEN": "1000.expired"}, ZOHO, "sign-in", "refused to sign in"),
+        ({"ZOHO_CLIENT_SECRET": "wrong"}, ZOHO, "sign-in", "Check ZOHO_CLIENT_SECRET"),
+        ({"ZOHO_REFRESH_TOKEN": "1000.expired"}, ZOHO, "sign-in", "Check ZOHO_REFRESH_TOKEN"),
         ({"ZOHO_TAX_ID": "8"}, ZOHO, "tax", "has no tax 8 (ZOHO_TAX_ID)"),
         ({"SF_WEBHOOK_SECRET": ""}, DOORS, "/webhook/salesforce/deal-closed", "SF_WEBHOOK_SECRET is not set"),
         ({"ZOHO_WEBHOOK_SECRET": ""}, DOORS, "/webhook/zoho/payment", "ZOHO_WEBHOOK_SECRET is not set"),
@@ -231,6 +232,32 @@ def test_P5__a_home_that_is_no_folder_is_told(doctor: Doctor, tmp_path: Any) -> 
     assert told.found[SALESFORCE, "sign-in"]["state"] == "ok"
 
 
+def test_P5__an_embedded_server_that_cant_be_started_hides_nothing(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    (tmp_path / "file").write_text("")
+
+    told = doctor(CRMSYNC_HOME=str(tmp_path / "file" / "home"))
+
+    assert "Not a directory" in told.failed()["Broker", "this machine"]
+    assert told.found[ZOHO, "organization"]["state"] == "ok"
+
+
+def test_P5__what_nobody_foresaw_is_one_line(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Iterator[Any]:
+        yield from ()
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr("crmsync.cli.check_doors.all_of", broken)
+
+    told = doctor()
+
+    assert told.status == 1
+    assert "ZeroDivisionError" in str(told.failed())
+    assert "a secret" not in str(told.said)
+
+
 # -- doors
 
 
@@ -256,7 +283,6 @@ def test_P5__each_door_lets_a_signed_probe_in_and_nothing_begins(
     [
         ({"SF_WEBHOOK_SECRET": "another secret of this door"}, "deals by signature", "with SF_WEBHOOK_SECRET"),
         ({"SF_WEBHOOK_BEARER": "a bearer that it has not"}, "deals by bearer", "with SF_WEBHOOK_BEARER"),
-        ({"SF_ORGANIZATION_ID": "00DSb0000000009MAA"}, "deals by Outbound Message", "organisation"),
         ({"ZOHO_WEBHOOK_SECRET": "anotherZohoSecret2026"}, "payments", "with ZOHO_WEBHOOK_SECRET"),
     ],
 )
@@ -267,6 +293,23 @@ def test_P5__a_receiver_that_runs_with_another_secret_is_told(
 
     assert "it runs with another secret" in failed[DOORS, name]
     assert words in failed[DOORS, name]
+
+
+def test_P5__a_receiver_of_another_organization_is_told(receiver: str, doctor: Doctor) -> None:
+    told = doctor(SF_ORGANIZATION_ID="00DSb0000000009MAA")
+
+    assert "another SF_ORGANIZATION_ID" in told.failed()[DOORS, "deals by Outbound Message"]
+    assert "those of organization" in told.failed()[SALESFORCE, "sign-in"]
+
+
+def test_P5__where_the_vendor_gives_no_more_tokens_the_kept_one_does_and_that_is_said(
+    good_run: None, doctor: Doctor
+) -> None:
+    for _ in range(8):  # as many as crmsync asks Zoho for in ten minutes
+        told = doctor()
+
+    assert told.status == 0
+    assert told.found[ZOHO, "a fresh sign-in"]["state"] == "note"
 
 
 def test_P5__where_no_receiver_runs_that_is_said(doctor: Doctor) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
 from crmsync import errors
-from crmsync.connectors.base import Check, noted
+from crmsync.connectors.base import Check, noted, sign_in_failed
 from crmsync.connectors.s4hana.errors import NO_SERVICE, SIGNED_OUT
 from crmsync.connectors.s4hana.odata import equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
@@ -28,6 +29,11 @@ _READ = {
     "read products (SAP_COM_0009)": (PRODUCT_SERVICE, PRODUCT_SET, "Product"),
 }
 
+_REFUSED = {
+    "oauth2": {"invalid_client": "SAP_CLIENT_ID and SAP_CLIENT_SECRET"},
+    "basic": {SIGNED_OUT: "SAP_USER and SAP_PASSWORD, and whether the user is locked in SAP"},
+}
+
 Attempt = Callable[[], None]
 
 
@@ -38,7 +44,8 @@ def examine(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
     for position, (name, attempt) in enumerate(_attempts(service)):
         error = _failure(attempt)
         if error is not None and _is_hopeless(error):
-            yield Check("sign-in" if position == 0 else name, is_ok=False, detail=error.with_advice)
+            failed = sign_in_failed(error, _asked(error, settings), _REFUSED[settings.auth])
+            yield failed if position == 0 else replace(failed, name=name)
             return
         if position == 0:
             yield Check("sign-in", is_ok=True, detail=_account(settings))
@@ -67,6 +74,11 @@ def _failure(attempt: Attempt) -> errors.CrmsyncError | None:
 def _is_hopeless(error: errors.CrmsyncError) -> bool:
     is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
     return is_signed_out or (error.is_outage and error.code != NO_SERVICE)
+
+
+def _asked(error: errors.CrmsyncError, settings: SapSettings) -> str:
+    is_for_token = error.operation == "token"
+    return f"{settings.token_url} (SAP_TOKEN_URL)" if is_for_token else f"{settings.base_url} (SAP_BASE_URL)"
 
 
 def _account(settings: SapSettings) -> str:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from crmsync.connectors.base import Check, not_checked, noted
+from crmsync.connectors.base import Check, not_checked, noted, sign_in_failed
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.errors import speaks_with
 from crmsync.connectors.salesforce.fields_needed import field_problems
+from crmsync.connectors.salesforce.ids import CASE_SENSITIVE_LENGTH
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
 from crmsync.settings import SalesforceSettings
@@ -25,7 +26,7 @@ Probe = Callable[[], str]
 
 def examine(api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str) -> Iterator[Check]:
     """The first line is the sign-in; where it fails there are no others."""
-    sign_in = _sign_in(api)
+    sign_in = _sign_in(api, settings)
     yield sign_in
     if not sign_in.is_ok:
         return
@@ -46,12 +47,16 @@ def _check(name: str, probe: Probe) -> Check:
     return Check(name, is_ok=not problem, detail=problem)
 
 
-def _sign_in(api: SalesforceApi) -> Check:
+def _sign_in(api: SalesforceApi, settings: SalesforceSettings) -> Check:
     try:
         host = urlsplit(api.instance()).netloc
         organization = api.account()
     except CrmsyncError as error:
-        return Check("sign-in", is_ok=False, detail=error.with_advice)
+        return sign_in_failed(error, f"{settings.login_url} (SF_LOGIN_URL)")
+    named = settings.organization_id[:CASE_SENSITIVE_LENGTH]
+    if named and organization and named not in organization:
+        what = f"SF_ORGANIZATION_ID is {settings.organization_id}, but the sign-in is for {organization}: correct it."
+        return Check("sign-in", is_ok=False, detail=what)
     return Check("sign-in", is_ok=True, detail=f"{organization or 'an organization'} at {host}")
 
 

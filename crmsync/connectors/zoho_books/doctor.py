@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from crmsync.connectors.base import Check, not_checked
+from crmsync.connectors.base import Check, not_checked, sign_in_failed
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.items import Items
@@ -16,6 +16,12 @@ from crmsync.settings import Behaviour, ZohoBooksSettings
 MALFORMED = "14"
 _DATA_CENTRE = re.compile(r"https?://[A-Za-z0-9.-]{1,100}(:\d{1,5})?")
 _SIGN_IN = "token"  # the operation of errors that auth.py raises
+
+_REFUSED = {
+    "invalid_client": "ZOHO_CLIENT_ID, and that ZOHO_ACCOUNTS_URL is of the data centre where the client was made",
+    "invalid_client_secret": "ZOHO_CLIENT_SECRET",
+    "invalid_code": "ZOHO_REFRESH_TOKEN: it was revoked, or belongs to another client; make another one",
+}
 
 Found = tuple[str, str]
 """What is wrong, "" if nothing is; and what was found."""
@@ -41,8 +47,11 @@ def examine(
                 yield Check("data centre", is_ok=False, detail=elsewhere)
                 return
             is_well, is_signed_out = False, error.operation == _SIGN_IN
-            yield Check("sign-in" if is_signed_out else name, is_ok=False, detail=_detail(error, scope))
             if is_signed_out:
+                yield sign_in_failed(error, f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)", _REFUSED)
+                return
+            yield Check(name, is_ok=False, detail=_detail(error, scope))
+            if error.is_outage:  # the others would say the same
                 return
         else:
             yield Check(name, is_ok=not problem, detail=problem or detail)
