@@ -29,6 +29,7 @@
     │   ├── AmbiguousMatchError
     │   ├── AmountMismatchError
     │   ├── DealChangedError
+    │   ├── DocumentGoneError
     │   ├── AlreadyOrderedError
     │   ├── OrderHeldError
     │   ├── NoStockError
@@ -266,6 +267,10 @@ class AmountMismatchError(ReviewNeededError):
 
 class DealChangedError(ReviewNeededError):
     """The deal changed after documents were made from it."""
+
+
+class DocumentGoneError(ReviewNeededError):
+    """An order or invoice was deleted, voided or rejected after it was made."""
 
 
 class AlreadyOrderedError(ReviewNeededError):

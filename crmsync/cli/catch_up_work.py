@@ -31,6 +31,7 @@ CALLS: Mapping[str, Mapping[str, int]] = {
     payment_to_invoices.FLOW.name: {"payments": 3, "deals": 1},
     invoice_to_deal.FLOW.name: {"payments": 2, "deals": 1},
 }
+LOOK_CALLS: Mapping[str, int] = {"deals": 1, "orders": 1, "invoices": 1}  # of a deal beside its documents
 MOST_CALLS = {order_to_invoice.FLOW.name: 12}  # with a customer that is new on both sides
 WRITES_TO: Mapping[str, tuple[str, ...]] = {
     order_to_invoice.FLOW.name: ("orders", "invoices", "deals"),
@@ -58,6 +59,8 @@ class Missed:
 
     @property
     def why(self) -> str:
+        if self.sighting.verdict is Verdict.LOOK:
+            return "another amount than its documents"
         return "missed" if self.is_certain else "to be sure"
 
     @property
@@ -75,6 +78,7 @@ class Missed:
             "currency": amount.currency if amount else "",
             "changed_at": self.sighting.changed_at,
             "systems": list(self.systems),
+            "why": self.why,
         }
 
 
@@ -113,14 +117,13 @@ class Found:
         """At least so many calls to each system, by its name."""
         count: Counter[str] = Counter()
         for each in self.to_start:
-            for role, calls in CALLS[each.sighting.flow.name].items():
+            for role, calls in _calls(each.sighting).items():
                 count[self.names[role]] += calls
         return dict(sorted(count.items()))
 
     def most_calls(self) -> int:
         """About so many in all, where every customer is new on both sides."""
-        flows = [each.sighting.flow.name for each in self.to_start]
-        return sum(MOST_CALLS.get(flow, sum(CALLS[flow].values())) for flow in flows)
+        return sum(_most_calls(each.sighting) for each in self.to_start)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -133,6 +136,15 @@ class Found:
             "left_alone": dict(self.left_alone),
             "not_looked_at": list(self.not_looked_at),
         }
+
+
+def _calls(sighting: Sighting) -> Mapping[str, int]:
+    return LOOK_CALLS if sighting.verdict is Verdict.LOOK else CALLS[sighting.flow.name]
+
+
+def _most_calls(sighting: Sighting) -> int:
+    least = sum(_calls(sighting).values())
+    return least if sighting.verdict is Verdict.LOOK else MOST_CALLS.get(sighting.flow.name, least)
 
 
 def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]:
@@ -169,13 +181,18 @@ def _names(using: Services) -> dict[str, str]:
 def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
     now, grace = using.store.clock(), timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
     for sighting in page:
-        if sighting.verdict is not Verdict.START:
+        if not sighting.verdict.wakes:
             found.left_alone[sighting.verdict.value] += 1
         elif _is_started(using, sighting):
             found.left_alone[STARTED_ALREADY] += 1
         else:
-            systems = [found.names[role] for role in WRITES_TO[sighting.flow.name]]
+            systems = [found.names[role] for role in _writes_to(sighting)]
             found.to_start.append(Missed(sighting, systems, sighting.is_certainly_missed(now, grace)))
+
+
+def _writes_to(sighting: Sighting) -> tuple[str, ...]:
+    """A deal that is looked at again writes nothing: a person is asked first."""
+    return () if sighting.verdict is Verdict.LOOK else WRITES_TO[sighting.flow.name]
 
 
 def _is_started(using: Services, sighting: Sighting) -> bool:

@@ -77,9 +77,10 @@ def show(letter_id: int, *, as_json: bool) -> None:
     command = letters.next_command(letter, services.settings)
     if as_json:
         known = {"advice": letters.advice_for(letter), "command": command, "steps": steps, "documents": documents}
+        known["answers"] = letters.answers(letter, services.settings)
         screen.print_json(letters.summary(letter, uow.now) | known | {"vendor_words": words})
     else:
-        letters.print_one(letter, steps, documents, command, words)
+        letters.print_one(letter, steps, documents, command, words, services.settings)
 
 
 @dead_letters.command
@@ -131,12 +132,12 @@ def replay(
 def discard(
     *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, as_json: bool
 ) -> None:
-    """Give runs up: they are never replayed. Documents that exist already stay as they are."""
+    """Leave runs as they are: nothing more is done, and documents that exist stay. A deal that was done stays done."""
     from crmsync.cli import letter_work
 
     with letter_work.work("discard", as_json=as_json) as work:
         chosen = work.choose(ids, error, everything, like=like)
-        work.confirm(chosen, yes, "They are given up for good; documents that exist already stay as they are.")
+        work.confirm(chosen, yes, "They are given up; documents that exist stay. A deal that was done stays done.")
         work.do(chosen, _discarder(work.services))
 
 
@@ -182,13 +183,15 @@ def _check_links(services: Services, answers: Answers, chosen: Sequence[DeadLett
 
     Raises: click.UsageError; CrmsyncError.
     """
+    from crmsync.worker.flow import FLOWS
+
     if not answers.links or not chosen:
         return
     if len(chosen) > 1:
         raise click.UsageError("--link names the customer of one deal: replay one dead letter at a time with it.")
     with services.store.read() as uow:
         run = uow.runs.get(chosen[0].run_id)
-    if run is None or not run.results.get("fetch_deal", {}).get("customer", {}).get("key"):
+    if run is None or not FLOWS[run.flow].reading_of(run).get("customer", {}).get("key"):
         raise CrmsyncError(
             f"Dead letter {chosen[0].id} can't be linked: its deal has not been read yet.",
             advice="Replay it without --link.",

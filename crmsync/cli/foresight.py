@@ -12,10 +12,12 @@ from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.domain.money import Money
 from crmsync.domain.personal import MASK, masked, personal_values
 from crmsync.log import redact
+from crmsync.plain import visible
 from crmsync.services import Services
 from crmsync.worker import rehearsal
 from crmsync.worker.dead_letters import LINK_NAMES
-from crmsync.worker.rehearsal import READS_DEAL, End, Foreseen, Rehearsal, Source
+from crmsync.worker.flow import FLOWS
+from crmsync.worker.rehearsal import End, Foreseen, Rehearsal, Source
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +99,7 @@ def _customers(uow: UnitOfWork, run: Run, answers: Answers, source: Source | Non
 
 
 def _read_customer(run: Run) -> str:
-    return str(run.results.get(READS_DEAL, {}).get("customer", {}).get("key", ""))
+    return str(FLOWS[run.flow].reading_of(run).get("customer", {}).get("key", ""))
 
 
 # -- what changed
@@ -113,6 +115,8 @@ def source_json(source: Source | None) -> dict[str, Any] | None:
         "changes": [_change(change) for change in source.changes],
         "has_documents": source.has_documents,
         "foreign_numbers": list(source.foreign_numbers),
+        "documents": list(source.documents),
+        "in_the_way": list(source.is_refused_by),
     }
 
 
@@ -136,7 +140,10 @@ def print_refusal(reason: str, source: Source, accepting: str) -> None:
     out = screen.console(stderr=True)
     out.print(f"✗ {reason}", style="bold red")
     out.print(changes_table(source))
-    out.print("Nothing was replayed. Put the deal right, or void the documents and give the run up.")
+    for told in source.documents:
+        out.print(f"  {visible(told)}")
+    in_the_way = " and ".join(source.is_refused_by)
+    out.print(f"Nothing was replayed. To have it made anew, void, reject or delete {in_the_way} there, then replay.")
     if accepting:
         out.print("To go on with the deal as it is now, for what is still to be made (--dry-run shows it):")
         out.print(f"  {accepting}", style="bold", soft_wrap=True)
@@ -222,6 +229,8 @@ def _show_source(out: Console, source: Mapping[str, Any] | None) -> None:
         out.print(f"  It can't be read now: {source['problem']}")
     elif source["changes"]:
         out.print(_table(source["changes"]))
+        for told in source["documents"]:
+            out.print(f"  {visible(told)}")
     else:
         out.print("  Nothing.")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crmsync.cli import history, screen
-from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus
+from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, choices
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,8 +86,27 @@ def _subject(letter: DeadLetter) -> str:
     )
 
 
+def answers(letter: DeadLetter, settings: Settings) -> list[dict[str, str]]:
+    """What a person may decide about a review that waits, each with its command."""
+    if letter.status is not LetterStatus.WAITING:
+        return []
+    return [
+        {
+            "answer": choice.answer,
+            "means": choice.means,
+            "command": settings.pasteable(f"celery -A crmsync dead-letters {choice.command}"),
+        }
+        for choice in choices(letter)
+    ]
+
+
 def print_one(
-    letter: DeadLetter, steps: list[dict[str, Any]], documents: list[dict[str, Any]], command: str, words: str
+    letter: DeadLetter,
+    steps: list[dict[str, Any]],
+    documents: list[dict[str, Any]],
+    command: str,
+    words: str,
+    settings: Settings,
 ) -> None:
     out = screen.console()
     out.print(f"Dead letter {letter.id}", style="bold")
@@ -99,7 +118,11 @@ def print_one(
     )
     out.print("\nWhat to do", style="bold")
     out.print(f"  {advice_for(letter)}")
-    if command:
+    offered = answers(letter, settings)
+    for offer in offered:
+        out.print(f"  {screen.capital(offer['answer'])}: {offer['means']}.")
+        out.print(f"    {offer['command']}", style="bold", soft_wrap=True)
+    if command and not offered:
         out.print(f"  {command}", style="bold", soft_wrap=True)
 
 
@@ -157,6 +180,6 @@ def replay_command(letter: DeadLetter, settings: Settings, options: str) -> str:
 
 
 def _answer(letter: DeadLetter) -> str:
-    if letter.kind is not LetterKind.REVIEW or letter.error == "OutcomeUnknownError":
+    if letter.kind is not LetterKind.REVIEW or letter.error in ("OutcomeUnknownError", "DocumentGoneError"):
         return ""
     return _ANSWERS.get((letter.error, letter.step), " --accept")

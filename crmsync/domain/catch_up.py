@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from crmsync.domain.money import Money
+from crmsync.domain.runs import Run, RunStatus
 
 STALE_CLOSE_DATE = timedelta(days=30)  # people close deals without looking at the date that they once planned
 
@@ -31,12 +32,24 @@ class WonDeal:
 
 
 class Verdict(StrEnum):
-    """What catch-up does about a deal."""
+    """What catch-up does about a deal: one to start, or to look at again, or the reason why nothing."""
 
     START = "start"
+    LOOK = "has another amount than its run"
     HAS_RUN = "has a run"
     HAS_ORDER = "carries an order number"
     BEFORE_GO_LIVE = "was won before going live"
+
+    @property
+    def wakes(self) -> bool:
+        return self in (Verdict.START, Verdict.LOOK)
+
+
+def is_of_another_amount(deal: WonDeal, run: Run) -> bool:
+    """Whether the deal is worth something else than when its run, which is over, last read it."""
+    if deal.amount is None or run.amount is None or run.status not in (RunStatus.DONE, RunStatus.DISCARDED):
+        return False
+    return not deal.amount.equals(Money(run.amount, run.currency))
 
 
 def verdict(deal: WonDeal, *, has_run: bool, go_live: datetime) -> Verdict:

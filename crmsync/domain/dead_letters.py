@@ -114,6 +114,33 @@ class DeadLetter:
         return str(Money(self.amount, self.currency)) if self.amount is not None else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the answers that a person may give to a review: what it means, and what `dead-letters` is told."""
+
+    answer: str
+    means: str
+    command: str
+
+
+_GO_ON = ("go on", "what stands stays as it is, and the run goes on", "replay {} --accept")
+_MAKE_ANEW = ("make anew", "when what is wrong was voided, rejected or deleted there, it is made again", "replay {}")
+_TRY_AGAIN = ("try again", "when it was put right, the run looks once more", "replay {}")
+_LEAVE = ("leave", "nothing more is done; a deal that was done before stays done", "discard {}")
+_OF_DOCUMENTS = ("DealChangedError", "AmountMismatchError")
+_GONE = "DocumentGoneError"
+_OTHERWISE = ("AmbiguousMatchError", "OutcomeUnknownError")  # a number is needed, or a look at the system
+
+
+def choices(letter: DeadLetter) -> tuple[Choice, ...]:
+    """The answers that a review takes, as people are offered them; none for what is no review."""
+    if letter.kind is not LetterKind.REVIEW or letter.error in _OTHERWISE:
+        return ()
+    again = _MAKE_ANEW if letter.error in (*_OF_DOCUMENTS, _GONE) else _TRY_AGAIN
+    offered = (again, _LEAVE) if letter.error == _GONE else (_GO_ON, again, _LEAVE)
+    return tuple(Choice(answer, means, command.format(letter.id)) for answer, means, command in offered)
+
+
 def _doubled(first: float, times: int, longest: float) -> timedelta:
     """
     >>> [_doubled(60, times, 900).total_seconds() for times in (0, 1, 2, 4, 5000)]
@@ -126,12 +153,14 @@ def _doubled(first: float, times: int, longest: float) -> timedelta:
 class Answers:
     """What a person decided: to go on as it is, and which customer is which (connection → its key there).
 
-    *accept* concerns the step that stopped, *accepted* are other steps by name.
+    *accept* concerns the step that stopped, *accepted* are other steps by name. Where no person answers
+    (*is_persons* is False), what is gone is not made again.
     """
 
     accept: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     accepted: Collection[str] = ()
+    is_persons: bool = True
 
     def added_to(self, answers: Mapping[str, Any], step: str) -> dict[str, Any]:
         """The answers of a run that stopped at *step*, after this one."""

@@ -1,6 +1,6 @@
 """The ledger: what we set out to create, and what came of it.
 
-    intent → sent → confirmed
+    intent → sent → confirmed → gone   people deleted, voided or rejected it: the next generation takes its place
        ↑       ├──→ intent      the vendor refused, or no byte left: it does not exist
        └───────┴──→ unknown     the answer was lost: look before sending again
 
@@ -23,6 +23,7 @@ class EntryState(StrEnum):
     SENT = "sent"
     UNKNOWN = "unknown"
     CONFIRMED = "confirmed"
+    GONE = "gone"  # it was confirmed, and its system says that it does not stand any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Entry:
     run_id: str
     state: EntryState
     sends: int = 1  # how often it was sent
+    sent_at: datetime | None = None  # the last time
     certain_at: datetime | None = None
     document: Mapping[str, Any] | None = None  # as the vendor confirmed it
 
@@ -51,6 +53,7 @@ class Move(StrEnum):
     ADOPT = "adopt"  # it is confirmed: take it
     SEND = "send"  # it certainly does not exist: make it
     PROBE = "probe"  # it may exist: look
+    LEAVE = "leave"  # it is gone: under its reference nothing is made any more
 
 
 def number_of(document: Mapping[str, Any]) -> str:
@@ -70,7 +73,8 @@ def matching_number(number: str) -> str:
 def next_move(entry: Entry | None) -> Move:
     if entry is None or entry.state is EntryState.INTENT:
         return Move.SEND
-    return Move.ADOPT if entry.state is EntryState.CONFIRMED else Move.PROBE
+    settled = {EntryState.CONFIRMED: Move.ADOPT, EntryState.GONE: Move.LEAVE}
+    return settled.get(entry.state, Move.PROBE)
 
 
 def seconds_until_certain(entry: Entry, now: datetime) -> float:

@@ -116,6 +116,7 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
     errors.AmountMismatchError: f"{_FINANCE}: the amounts in {{system}} and in the deal differ.",
     errors.DealChangedError: "The deal was changed after it had been ordered. "
     f"{_FINANCE} what becomes of its order and invoice.",
+    errors.DocumentGoneError: f"The order or invoice was cancelled in {{system}}. {_FINANCE} whether it is made again.",
     errors.AlreadyOrderedError: "The deal carries an order or invoice number that somebody has typed in. "
     "Clear the number and close the deal again, or ask finance.",
     errors.OrderHeldError: "The order was made in {system}, but it can't be delivered or billed yet. "

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from crmsync.alerts.content import silence_alert
-from crmsync.domain.catch_up import Verdict, WonDeal, verdict
+from crmsync.domain.catch_up import Verdict, WonDeal, is_of_another_amount, verdict
 from crmsync.domain.dead_letters import LetterKind, LetterStatus
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.domain.runs import Run, RunStatus
@@ -117,15 +117,17 @@ def deals_seen(using: Services, since: datetime, until: datetime) -> Iterator[Se
 
 def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, go_live: datetime) -> Sighting:
     found = verdict(deal, has_run=run is not None, go_live=go_live)
+    if run is not None and is_of_another_amount(deal, run):
+        return _seen(deal, Verdict.LOOK, has_webhook=False)
     is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_corrected(uow, run.id, deal.changed_at)
+    return _seen(deal, Verdict.START if is_corrected else found, has_webhook=not is_corrected)
+
+
+def _seen(deal: WonDeal, found: Verdict, *, has_webhook: bool) -> Sighting:
+    is_missed = found is not Verdict.LOOK
+    shown = (deal.title, deal.amount)
     return Sighting(
-        order_to_invoice.FLOW,
-        deal.key,
-        deal.changed_at,
-        Verdict.START if is_corrected else found,
-        deal.title,
-        deal.amount,
-        has_webhook=not is_corrected,
+        order_to_invoice.FLOW, deal.key, deal.changed_at, found, *shown, has_webhook=has_webhook, is_missed=is_missed
     )
 
 

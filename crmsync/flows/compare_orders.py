@@ -1,22 +1,25 @@
 """A number is believed only while the ERP still shows its order: those made lately are read again, many in one query.
 
 An ERP may confirm an order and lose it a moment later, when it writes it. The deal's own run does not ask
-again: that would cost each deal a call. This flow finds it within a minute.
+again: that would cost each deal a call. This flow finds it within a minute, and the deal looks at its documents then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from crmsync.alerts.content import changed_order_alert
 from crmsync.connectors.base import Orders
 from crmsync.domain.documents import Document, drift
-from crmsync.domain.ledger import Entry, EntryKey
-from crmsync.domain.runs import Run
+from crmsync.domain.ledger import Entry, EntryKey, EntryState
+from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
+from crmsync.flows import order_to_invoice
 from crmsync.services import ROLES
+from crmsync.worker import dead_letters, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -81,11 +84,13 @@ def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
 
 
 def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: Mapping[str, Document]) -> bool:
-    """Whether people were told that the order is not as it was made."""
+    """Whether the order is not as it was made: then a person is asked what shall become of the deal."""
     known = _known(run, entry)
     present = found.get(known.key) or _read(erp, known.key)
-    problem = drift(known, present)
-    if problem:
+    problem = drift(known, present) if entry.state is EntryState.CONFIRMED else ""  # people know of one that is gone
+    if problem and run is not None and run.status is RunStatus.DONE:
+        _ask(attempt, run)
+    elif problem and not _is_looked_at(run):
         _tell(attempt, erp.system, run, known, problem)
     _close_solved(attempt, known, present, problem)
     return bool(problem)
@@ -102,6 +107,20 @@ def _close_solved(attempt: Attempt, known: Document, present: Document | None, p
         with attempt.services.store.begin() as uow:
             for cause in still_open:
                 uow.alerts.close(cause)
+
+
+def _is_looked_at(run: Run | None) -> bool:
+    """A run that waits for a person looks at its documents itself when it goes on."""
+    return run is not None and run.status is RunStatus.STOPPED
+
+
+def _ask(attempt: Attempt, run: Run) -> None:
+    queued_for = attempt.services.settings.behaviour.queued_for
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        awake = waking.look_at_documents(uow, order_to_invoice.FLOW, run.id, queued_for=queued_for)
+    if awake:
+        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, *awake))
 
 
 def _known(run: Run | None, entry: Entry) -> Document:

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, figures
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
+from crmsync.flows import order_to_invoice
 from crmsync.flows.order_to_invoice import SYNCED
 from crmsync.services import ROLES
+from crmsync.worker import dead_letters, documents, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -32,7 +36,7 @@ PERSON_WAIT_SECONDS = 120.0  # it waits for a person
 @step(FLOW, queue="books")
 def read_invoice(attempt: Attempt) -> Mapping[str, Any]:
     """Read how far the invoice is settled, once its deal carries its number."""
-    deal_run = _deal_run(attempt)
+    entry, deal_run = _made_by(attempt)
     _wait_for(deal_run)
     settlement = _read(attempt)
     found = _figures(settlement, deal_run, _last_seen(attempt))
@@ -43,37 +47,62 @@ def read_invoice(attempt: Attempt) -> Mapping[str, Any]:
         "number": settlement.number if settlement else "",
         "balance": str(settlement.balance.amount) if settlement else "",
         "is_void": settlement is None or settlement.is_void,
+        "is_replaced": _is_replaced(attempt, entry),
         "figures": found.to_json(),
     }
 
 
 @step(FLOW, queue="crm")
 def write_payment(attempt: Attempt) -> Mapping[str, Any]:
-    """Write it to the deal."""
+    """Write it to the deal; one that was taken back is for a person, who may want another."""
     read = attempt.run.results["read_invoice"]
+    if read.get("is_replaced"):
+        attempt.remark = "another invoice has taken its place: the deal says what was paid on that"
+        return {}
     found = PaymentFigures.from_json(read["figures"])
     attempt.services.deals.write_payment(read["deal"], found)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", SYNCED):
         attempt.remark = found.status
+    if read["is_void"]:
+        _ask_about(attempt)
     return {}
 
 
-def _deal_run(attempt: Attempt) -> Run:
-    """The run that made the invoice."""
+def _made_by(attempt: Attempt) -> tuple[Entry, Run]:
+    """The invoice's row in the ledger, and the run that made it."""
     with attempt.services.store.read() as uow:
         entry = uow.ledger.of_document(ROLES["invoices"], "invoice", attempt.run.subject_key)
         run = uow.runs.get(entry.run_id) if entry else None
-    if run is None:
+    if entry is None or run is None:
         raise PermanentError("No deal of crmsync made this invoice.", system=ROLES["invoices"])
-    return run
+    return entry, run
+
+
+def _is_replaced(attempt: Attempt, entry: Entry) -> bool:
+    with attempt.services.store.read() as uow:
+        newest = documents.newest(uow.ledger.of_run(entry.run_id))
+    return any(each.key.kind == "invoice" and each.key.generation > entry.key.generation for each in newest)
+
+
+def _ask_about(attempt: Attempt) -> None:
+    """A void invoice of a deal that is done: shall it be made anew? A person is asked once."""
+    queued_for = attempt.services.settings.behaviour.queued_for
+    entry, _ = _made_by(attempt)
+    if entry.state is EntryState.GONE:
+        return
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        awake = waking.look_at_documents(uow, order_to_invoice.FLOW, entry.run_id, queued_for=queued_for)
+    if awake:
+        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, *awake))
 
 
 def _wait_for(deal_run: Run) -> None:
     """Raises: WaitsForOtherRunError until the deal's numbers are written, or somebody has given its run up."""
     if deal_run.status is RunStatus.ACTIVE:
         raise WaitsForOtherRunError(wait_seconds=DEAL_WAIT_SECONDS)
-    if deal_run.status is RunStatus.STOPPED:
+    if deal_run.status is RunStatus.STOPPED and not order_to_invoice.FLOW.is_complete(deal_run):
         raise WaitsForOtherRunError(wait_seconds=PERSON_WAIT_SECONDS)
 
 

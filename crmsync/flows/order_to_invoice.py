@@ -8,7 +8,7 @@ A deal of known customers costs five calls: one for each step but the two matche
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from crmsync.domain import deals
@@ -17,12 +17,15 @@ from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, com
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.domain.seller import Status
-from crmsync.errors import AlreadyOrderedError, AmountMismatchError, DealChangedError
+from crmsync.errors import DocumentGoneError
+from crmsync.flows import second_look
 from crmsync.flows.customers import match_customer
 from crmsync.flows.held_orders import look_at_holds
+from crmsync.flows.second_look import generation_of
 from crmsync.flows.told_deals import note_synced
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.documents import read_made
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
 
@@ -39,22 +42,19 @@ FLOW = Flow(
         "write_back",
     ),
     rereads=("fetch_deal", "match_erp_customer", "match_books_customer"),
+    source="fetch_deal",
 )
 SYNCED = Status.SYNCED.value
 
 
 @step(FLOW, queue="crm")
 def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
-    """Read the deal, and go on only if it can be ordered and billed as it stands."""
+    """Read the deal, and go on only if it can be ordered and billed as it stands, and its documents are its own."""
     deal = attempt.services.deals.fetch_deal(attempt.run.subject_key)
     attempt.describe(
         title=f"{deal.customer.name} – {deal.name}", amount=deal.amount.amount, currency=deal.amount.currency
     )
-    deals.check(deal)
-    if not attempt.is_accepted():
-        _refuse_foreign_numbers(attempt, deal)
-        _refuse_changes(attempt, deal)
-    return deal.to_json()
+    return second_look.look(attempt, FLOW, deal, deals.check)
 
 
 @step(FLOW, queue="erp")
@@ -67,16 +67,17 @@ def match_erp_customer(attempt: Attempt) -> Mapping[str, Any]:
 def create_order(attempt: Attempt) -> Mapping[str, Any]:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
     deal, erp = _deal(attempt), attempt.services.orders
-    reference, customer_key = document_reference(deal.key), _customer_key(attempt, "match_erp_customer")
+    generation, customer_key = generation_of(attempt, "order"), _customer_key(attempt, "match_erp_customer")
+    reference = document_reference(deal.key, generation)
     order = Document.from_json(
         attempt.create_once(
-            EntryKey(ROLES["orders"], "order", reference),
+            EntryKey(ROLES["orders"], "order", reference, generation),
             find=lambda: [found.to_json() for found in standing(erp.find_orders(reference))],
             create=lambda: erp.create_order(OrderRequest(reference, customer_key, deal)).to_json(),
         )
     )
     if order.net is None or attempt.has_adopted or order.remarks:
-        order = order.as_read(erp.read_order(order.key))
+        order = order.as_read(_standing(attempt, "order", order, erp.read_order, system=erp.system))
     _compare(attempt, deal, order, system=erp.system, kind="order")
     look_at_holds(attempt, order, system=erp.system)
     return order.to_json() | {"customer": deal.customer.key}
@@ -95,13 +96,13 @@ def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
     request = _invoice_request(attempt, deal)
     invoice = Document.from_json(
         attempt.create_once(
-            EntryKey(ROLES["invoices"], "invoice", request.reference),
+            EntryKey(ROLES["invoices"], "invoice", request.reference, generation_of(attempt, "invoice")),
             find=lambda: [found.to_json() for found in standing(books.find_invoices(request.reference))],
             create=lambda: books.create_invoice(request).to_json(),
         )
     )
     if invoice.net is None or attempt.has_adopted:
-        invoice = books.read_invoice(invoice.key)
+        invoice = _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
     _compare(attempt, deal, invoice, system=books.system, kind="invoice")
     return invoice.to_json()
 
@@ -111,11 +112,15 @@ def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
     """Mail the invoice, once: before a repeated mail the books' own mark is read."""
     deal, books = _deal(attempt), attempt.services.invoices
     invoice = Document.from_json(attempt.run.results["create_invoice"])
-    if invoice.is_mailed or (_is_sent_on_create(attempt) and books.read_invoice(invoice.key).is_mailed):
+
+    def read() -> Document:
+        return _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
+
+    if invoice.is_mailed or (_is_sent_on_create(attempt) and read().is_mailed):
         return {"invoice": invoice.number}
 
     def find() -> list[Mapping[str, Any]]:
-        return [{"invoice": invoice.number}] if books.read_invoice(invoice.key).is_mailed else []
+        return [{"invoice": invoice.number}] if read().is_mailed else []
 
     def send() -> Mapping[str, Any]:
         books.send_invoice(invoice.key, _recipients(deal))
@@ -156,7 +161,7 @@ def _recipients(deal: Deal) -> tuple[str, ...]:
 def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
     behaviour = attempt.services.settings.behaviour
     return InvoiceRequest(
-        reference=document_reference(deal.key),
+        reference=document_reference(deal.key, generation_of(attempt, "invoice")),
         customer_key=_customer_key(attempt, "match_books_customer"),
         deal=deal,
         payment_terms_days=behaviour.payment_terms_days,
@@ -170,31 +175,15 @@ def _compare(attempt: Attempt, deal: Deal, document: Document, *, system: str, k
         compare_net(deal, document, system=system, kind=kind)
 
 
-def _refuse_foreign_numbers(attempt: Attempt, deal: Deal) -> None:
-    """Raises: AlreadyOrderedError for a deal that somebody has ordered or billed by hand."""
-    documents = {"order": (deal.order_number, "create_order"), "invoice": (deal.invoice_number, "create_invoice")}
-    for kind, (number, made_by) in documents.items():
-        if number and attempt.run.results.get(made_by, {}).get("number") != number:
-            raise AlreadyOrderedError(
-                f"The deal already carries the {kind} number {number}.",
-                system=attempt.services.deals.system,
-                advice="Clear the number on the deal and replay, or replay with --accept to make documents anyway.",
-            )
-
-
-def _refuse_changes(attempt: Attempt, deal: Deal) -> None:
-    """Raises: DealChangedError if documents were made from other figures, or for another account."""
-    order = attempt.run.results.get("create_order")
-    if order and order["customer"] != deal.customer.key:
-        raise DealChangedError(
-            f"The deal belongs to another account than its order {order['number']} was made for.",
-            system=attempt.services.deals.system,
-            advice="Void the documents there and give the run up, or replay with --accept to go on as it is.",
+def _standing(
+    attempt: Attempt, kind: str, document: Document, read: Callable[[str], Document], *, system: str
+) -> Document:
+    """The document as its system shows it now. Raises: DocumentGoneError for one that was taken back meanwhile."""
+    found = read_made(attempt.services, attempt.run, kind, document.key, read)
+    if found is None or found.is_void:
+        raise DocumentGoneError(
+            f"The {kind} {document.number} {'is gone' if found is None else 'was voided or rejected'}.",
+            system=system,
+            advice=f"Make the {kind} anew: replay. Leave it: discard.",
         )
-    for kind, made_by in (("order", "create_order"), ("invoice", "create_invoice")):
-        made = attempt.run.results.get(made_by)
-        try:
-            if made:
-                compare_net(deal, Document.from_json(made), system=attempt.services.deals.system, kind=kind)
-        except AmountMismatchError as error:
-            raise DealChangedError(str(error), system=error.system, advice=error.advice) from error
+    return found

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from crmsync.domain.ledger import EntryKey
 from crmsync.domain.payments import Payment
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
@@ -69,7 +68,7 @@ def _is_being_made(attempt: Attempt, invoice_key: str) -> bool:
     except RecordNotFoundError:
         return False
     with attempt.services.store.read() as uow:
-        entry = uow.ledger.get(EntryKey(ROLES["invoices"], "invoice", reference)) if reference else None
+        entry = uow.ledger.of_reference(ROLES["invoices"], "invoice", reference) if reference else None
         maker = uow.runs.get(entry.run_id) if entry is not None and entry.document is None else None
     if maker is not None and maker.status in (RunStatus.ACTIVE, RunStatus.STOPPED):
         is_at_work = maker.status is RunStatus.ACTIVE

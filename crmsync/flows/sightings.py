@@ -101,7 +101,7 @@ def _start_some(using: Services, sightings: Sequence[Sighting], correlation_id: 
     grace = timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
     with using.store.begin() as uow:
         _count(uow, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
-        wanted = [each for each in sightings if each.verdict is Verdict.START]
+        wanted = [each for each in sightings if each.verdict.wakes]
         awake = [(each, rung) for each in wanted if (rung := _start(using, uow, each, grace, correlation_id))]
         missed = [each for each, _ in awake if each.is_certainly_missed(uow.now, grace)]
     for each, (run_id, results) in awake:

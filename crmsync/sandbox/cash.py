@@ -145,6 +145,16 @@ class Invoices:
         answers = [self.payments.announce(key, form=form) for key in taken_off] if webhook else []
         return Voided(doc["invoice_id"], taken_off, tuple(answers))
 
+    def delete(self, invoice: str) -> None:
+        """Delete an invoice. Raises ZohoError for one with payments or credits."""
+        with self.zoho.lock:
+            self.zoho.organization.invoices.delete(find_invoice(self.zoho, invoice))
+
+    def unvoid(self, invoice: str) -> None:
+        """Make a draft of an invoice that is void. Raises ZohoError."""
+        with self.zoho.lock:
+            self.zoho.organization.invoices.mark(find_invoice(self.zoho, invoice), "draft")
+
     def credit(self, invoice: str, amount: Decimal | None = None) -> str:
         """Cover an invoice by a credit note of that amount, or wholly; returns the note's id. Raises ZohoError."""
         with self.zoho.lock:

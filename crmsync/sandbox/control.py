@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crmsync.sandbox.http import BadJson, Request, Response, Router, answer
 from crmsync.sandbox.oddities import ODDITIES
 from crmsync.sandbox.salesforce.errors import SalesforceError
+from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.zoho.errors import ZohoError
 
 if TYPE_CHECKING:
@@ -59,10 +60,20 @@ class Control:
                 lambda body, key: {"creditnote_id": invoices.credit(key, **_decimals(body))},
             ),
             ("POST", "/invoices/{key}/write-off", lambda body, key: invoices.write_off(key)),
+            ("POST", "/invoices/{key}/unvoid", lambda body, key: invoices.unvoid(key)),
+            ("DELETE", "/invoices/{key}", lambda body, key: invoices.delete(key)),
             ("PUT", "/payments/{key}", lambda body, key: payments.update(key, **_decimals(body))),
             ("DELETE", "/payments/{key}", lambda body, key: payments.delete(key, **body)),
             ("POST", "/payments/{key}/refund", lambda body, key: payments.refund(key, **_decimals(body))),
             ("POST", "/payments/{key}/webhook", lambda body, key: payments.announce(key, **body)),
+        ]
+
+    def _order_routes(self) -> list[tuple[str, str, Work]]:
+        orders = self._sandbox.orders
+        return [
+            ("POST", "/orders/{key}/reject", lambda body, key: orders.reject(key, **body)),
+            ("POST", "/orders/{key}/reopen", lambda body, key: orders.reopen(key)),
+            ("DELETE", "/orders/{key}", lambda body, key: orders.delete(key)),
         ]
 
     def _deal_routes(self) -> list[tuple[str, str, Work]]:
@@ -73,6 +84,8 @@ class Control:
             ("POST", "/deals/close", lambda body: deals.close_all(body["ids"])),
             ("POST", "/deals/backdate", lambda body: deals.backdate(body["ids"], float(body["seconds"]))),
             ("POST", "/deals/{key}/close", lambda body, key: deals.close(key, **body)),
+            ("POST", "/deals/{key}/reopen", lambda body, key: deals.reopen(key, **body)),
+            ("POST", "/deals/{key}/lines/{number}", lambda body, key, number: deals.change_line(key, number, body)),
             ("POST", "/deals/{key}/webhook", lambda body, key: deals.announce(key, **body)),
             ("POST", "/deals/{key}/refuse", lambda body, key: deals.refuse(key, **body)),
             ("POST", "/deals/{key}/accept", lambda body, key: deals.accept(key)),
@@ -103,6 +116,7 @@ class Control:
             ("POST", "/settings", lambda body: s.profile.apply(body)),
             *self._product_routes(),
             *self._deal_routes(),
+            *self._order_routes(),
             *self._money_routes(),
         ]
 
@@ -157,7 +171,7 @@ def _handler(work: Work) -> Callable[..., Response]:
             return _shown(work(body, **arguments))
         except (BadJson, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             return answer({"error": f"{type(error).__name__}: {error}"}, 400)
-        except (SalesforceError, ZohoError) as error:
+        except (SalesforceError, ZohoError, ODataError) as error:
             return answer({"error": str(error)}, error.status)
 
     return handle

@@ -138,6 +138,21 @@ class Deals:
             )
         return Closing(deal_id, self.announce(deal_id, webhook) if webhook else None)
 
+    def reopen(self, deal_id: str, *, stage: str = "Negotiation/Review") -> None:
+        """Give a deal that was closed another stage: an open one, or Closed Lost. No webhook tells."""
+        with self.salesforce.lock:
+            self.salesforce.org.update("Opportunity", deal_id, {"StageName": stage})
+
+    def change_line(self, deal_id: str, number: int | str, changes: dict[str, Any]) -> None:
+        """Change the quantity or the price of a deal's line, counted from 1; the deal's amount follows."""
+        names = {"quantity": "Quantity", "unit_price": "UnitPrice"}
+        values = {names[name]: Decimal(str(value)) for name, value in changes.items()}
+        with self.salesforce.lock:
+            org = self.salesforce.org
+            key = str(org.get("Opportunity", deal_id)["Id"])
+            line = org.children("OpportunityLineItem", "OpportunityId", key)[int(number) - 1]
+            org.update("OpportunityLineItem", line["Id"], values)
+
     def close_all(self, deal_ids: Sequence[str], *, stage: str = "Closed Won") -> None:
         """Close deals as a mass update does: in one transaction, with one SystemModstamp and no webhook."""
         with self.salesforce.lock, self.salesforce.org.attempt():

@@ -12,6 +12,7 @@ from crmsync.sandbox.deals import Deals
 from crmsync.sandbox.faults import FaultBoard
 from crmsync.sandbox.keys import make_key
 from crmsync.sandbox.ledger import Ledger, duplicates
+from crmsync.sandbox.orders import Orders
 from crmsync.sandbox.profile import SandboxProfile
 from crmsync.sandbox.receiver import Receiver
 from crmsync.sandbox.salesforce.app import Salesforce
@@ -57,6 +58,7 @@ class Sandbox:
         self.deals = Deals(crm, self.products, self.outbound, self.receiver, seed)
         self.payments = Payments(self.zoho, self.receiver)
         self.invoices = Invoices(self.zoho, self.payments)
+        self.orders = Orders(self.sap)
         self._history.reset()
 
     @property

@@ -109,11 +109,27 @@ class DeadLetters(Rows):
         )
         return self._connection.execute(statement).rowcount == 1
 
-    def run_is_done(self, run_id: str) -> str:
-        """The run went through after all: its letter, if it has one, was replayed. Returns its alert's cause, or ""."""
-        statement = update(dead_letters).where(dead_letters.c.run_id == run_id)
-        settled = statement.values(status=LetterStatus.REPLAYED.value, updated_at=self._now)
-        return self._connection.execute(settled.returning(dead_letters.c.alert_cause)).scalar() or ""
+    def take_up(self, run_id: str) -> None:
+        """The run was given up, and its source was announced again: it looks at that."""
+        self._connection.execute(
+            update(dead_letters)
+            .where(dead_letters.c.run_id == run_id, dead_letters.c.status == LetterStatus.DISCARDED.value)
+            .values(status=LetterStatus.REPLAYING.value, updated_at=self._now)
+        )
+
+    def run_is_done(self, run_id: str, *, is_discarded: bool = False) -> str:
+        """The run went through, or was given up before and stays so: its letter, if one is open, is settled.
+
+        Returns the cause of its alert, or "".
+        """
+        settled = LetterStatus.DISCARDED if is_discarded else LetterStatus.REPLAYED
+        is_open = dead_letters.c.status.in_((LetterStatus.WAITING.value, LetterStatus.REPLAYING.value))
+        statement = (
+            update(dead_letters)
+            .where(dead_letters.c.run_id == run_id, is_open)
+            .values(status=settled.value, updated_at=self._now)
+        )
+        return self._connection.execute(statement.returning(dead_letters.c.alert_cause)).scalar() or ""
 
 
 def letter_of(row: Row[Any]) -> DeadLetter:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import Row, bindparam, func, literal, literal_column, not_, select, update
 
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState, matching_number
 from crmsync.store.rows import Rows
@@ -19,8 +19,9 @@ _IS_KEY = (
     ledger.c.generation == bindparam("key_generation"),
 )
 _GET = select(ledger).where(*_IS_KEY)
+_IS_KNOWN = ledger.c.state.in_((EntryState.CONFIRMED.value, EntryState.GONE.value))
 # An attempt speaks of its own send only: an overtaken one must not say what became of another's.
-_OF_SEND = (*_IS_KEY, ledger.c.sends == bindparam("of_send"), ledger.c.state != EntryState.CONFIRMED.value)
+_OF_SEND = (*_IS_KEY, ledger.c.sends == bindparam("of_send"), not_(_IS_KNOWN))
 _SENT = (
     update(ledger)
     .where(*_OF_SEND)
@@ -35,7 +36,7 @@ _SENT = (
 _SET = update(ledger).where(*_OF_SEND).values(state=bindparam("new_state"), certain_at=bindparam("new_certain_at"))
 _CONFIRM = (
     update(ledger)
-    .where(*_IS_KEY, ledger.c.state != EntryState.CONFIRMED.value)
+    .where(*_IS_KEY, not_(_IS_KNOWN))
     .values(
         state=EntryState.CONFIRMED.value,
         document=bindparam("new_document"),
@@ -43,6 +44,7 @@ _CONFIRM = (
         document_number=bindparam("new_document_number"),
     )
 )
+_GONE = update(ledger).where(*_IS_KEY, ledger.c.state == EntryState.CONFIRMED.value).values(state=EntryState.GONE.value)
 _OF_DOCUMENT = select(ledger).where(
     ledger.c.connection == bindparam("key_connection"),
     ledger.c.kind == bindparam("key_kind"),
@@ -52,7 +54,7 @@ _OPEN = (EntryState.SENT.value, EntryState.UNKNOWN.value)
 
 
 class Ledger(Rows):
-    """A confirmed row never changes again."""
+    """A confirmed row changes only to gone, and a row that is gone never."""
 
     def get(self, key: EntryKey) -> Entry | None:
         row = self._connection.execute(_GET, _parameters(key)).first()
@@ -66,6 +68,12 @@ class Ledger(Rows):
         """The entry of a document that we made, by its id in the other system; None if it is not ours."""
         key = {"key_connection": connection, "key_kind": kind, "key_document": document_key}
         row = self._connection.execute(_OF_DOCUMENT, key).first()
+        return entry_of(row) if row is not None else None
+
+    def of_reference(self, connection: str, kind: str, reference: str) -> Entry | None:
+        """The entry under *reference*, of whatever generation that is."""
+        is_it = (ledger.c.connection == connection, ledger.c.kind == kind, ledger.c.reference == reference)
+        row = self._connection.execute(select(ledger).where(*is_it).order_by(ledger.c.generation.desc())).first()
         return entry_of(row) if row is not None else None
 
     def orders_between(self, connection: str, since: datetime, until: datetime) -> list[Entry]:
@@ -124,6 +132,10 @@ class Ledger(Rows):
         made = {"new_document": dict(document), "new_document_key": document.get("key"), "new_document_number": number}
         self._connection.execute(_CONFIRM, {**_parameters(key), **made})
 
+    def gone(self, key: EntryKey) -> bool:
+        """The document existed, and does not stand any more. False if that was known, or it never was confirmed."""
+        return self._connection.execute(_GONE, _parameters(key)).rowcount == 1
+
     def _set(self, key: EntryKey, send: int, state: EntryState, *, certain_at: datetime | None = None) -> None:
         values = {"of_send": send, "new_state": state.value, "new_certain_at": certain_at}
         self._connection.execute(_SET, {**_parameters(key), **values})
@@ -144,6 +156,7 @@ def entry_of(row: Row[Any]) -> Entry:
         run_id=row.run_id,
         state=EntryState(row.state),
         sends=row.sends,
+        sent_at=row.sent_at,
         certain_at=row.certain_at,
         document=row.document,
     )

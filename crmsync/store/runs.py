@@ -57,7 +57,7 @@ _FINISH = _FENCED.values(
 )
 _FINISH_LAST = _FINISH.where(runs.c.again.is_(False))
 _GO_ROUND = _FENCED.where(runs.c.again.is_(True)).values(
-    _new("step", "queued_until", "due_at", "updated_at") | _STEP_ENDS | {"results": {}, "again": False}
+    _STEP_ENDS | _new("step", "queued_until", "due_at", "updated_at", "results", "progress") | {"again": False}
 )
 _RENEW = _FENCED.values(lease_until=bindparam("until"))
 _PROGRESS = _FENCED.values(lease_until=bindparam("until"), progress=bindparam("new_progress"))
@@ -144,6 +144,7 @@ class Runs(Rows):
         *,
         next_step: str | None,
         queued_until: datetime,
+        ends_as: RunStatus = RunStatus.DONE,
         title: str | None = None,
         amount: Decimal | None = None,
         currency: str | None = None,
@@ -157,7 +158,7 @@ class Runs(Rows):
             run,
             {
                 "new_step": next_step or run.step,
-                "new_status": _ACTIVE if next_step else RunStatus.DONE.value,
+                "new_status": _ACTIVE if next_step else ends_as.value,
                 "new_results": {**run.results, run.step: dict(result)},
                 **_described(run, title, amount, currency),
                 "new_customer_key": _customer_key(result) or run.customer_key,
@@ -167,9 +168,19 @@ class Runs(Rows):
             },
         )
 
-    def go_round(self, run: Run, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
+    def go_round(
+        self,
+        run: Run,
+        *,
+        first_step: str,
+        queued_until: datetime,
+        due_at: datetime | None = None,
+        results: Mapping[str, Any] | None = None,
+        progress: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Begin again, because the source changed meanwhile. False if it did not, or the run is another worker's."""
         values = {"new_step": first_step, "new_queued_until": queued_until, "new_due_at": due_at or self._now}
+        values |= {"new_results": dict(results or {}), "new_progress": dict(progress or {})}
         return self._write(_GO_ROUND, run, {**values, "new_updated_at": self._now})
 
     def wake(self, run_id: str, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
@@ -177,6 +188,22 @@ class Runs(Rows):
         forgotten = {"results": {}, "answers": {}, "progress": {}, "is_reduced": False, "again": False}
         over = (RunStatus.DONE, RunStatus.DISCARDED)
         return self._begin_again(run_id, over, due_at, step=first_step, queued_until=queued_until, **forgotten)
+
+    def look(
+        self,
+        run: Run,
+        *,
+        first_step: str,
+        results: Mapping[str, Any],
+        progress: Mapping[str, Any],
+        queued_until: datetime,
+        due_at: datetime,
+    ) -> bool:
+        """Let a run that is over do its first step again, with what it has done. False if it is not over."""
+        anew = {"answers": {}, "is_reduced": False, "again": False}
+        known = {"results": dict(results), "progress": dict(progress)}
+        over = (RunStatus.DONE, RunStatus.DISCARDED)
+        return self._begin_again(run.id, over, due_at, step=first_step, queued_until=queued_until, **known, **anew)
 
     def look_again(self, run_id: str) -> bool:
         """Let an active run begin again when it comes to its end. False if it is not active."""
@@ -217,10 +244,11 @@ class Runs(Rows):
         step: str,
         results: Mapping[str, Any],
         answers: Mapping[str, Any],
+        progress: Mapping[str, Any],
         due_at: datetime | None = None,
     ) -> bool:
         """Make a stopped run active again at *step*, due now or at *due_at*. Whoever still held it is overtaken."""
-        learned = {"results": dict(results), "answers": dict(answers)}
+        learned = {"results": dict(results), "answers": dict(answers), "progress": dict(progress)}
         return self._begin_again(run_id, (RunStatus.STOPPED,), due_at, step=step, queued_until=None, **learned)
 
     def _begin_again(
@@ -231,11 +259,19 @@ class Runs(Rows):
         at = {"due_at": due_at or self._now, "updated_at": self._now}
         return self._connection.execute(statement.values(**fresh, **at, **values)).rowcount == 1
 
-    def discard(self, run_id: str) -> bool:
+    def leave(self, run_id: str, *, status: RunStatus, results: Mapping[str, Any]) -> bool:
+        """End a stopped run as it is: given up, or done as it was before."""
         statement = (
             update(runs)
             .where(runs.c.id == run_id, runs.c.status == RunStatus.STOPPED.value)
-            .values(status=RunStatus.DISCARDED.value, updated_at=self._now, fence=runs.c.fence + 1)
+            .values(
+                status=status.value,
+                results=dict(results),
+                progress={},
+                again=False,
+                updated_at=self._now,
+                fence=runs.c.fence + 1,
+            )
         )
         return self._connection.execute(statement).rowcount == 1
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from crmsync import failpoints
 from crmsync.connectors.lease import extend_deadline
-from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, seconds_until_certain
-from crmsync.domain.runs import Run
+from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of, seconds_until_certain
+from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (
     CrmsyncError,
+    DocumentGoneError,
     LeaseLostError,
     LockedByOtherRunError,
     OutcomeSettlingError,
@@ -50,6 +51,10 @@ class Attempt:
     confirmed: list[tuple[EntryKey, Found]] = field(default_factory=list)
     has_adopted: bool = False  # the document is an earlier attempt's: what we know of it may be old
     remark: str = ""  # for the run's history
+    gone: list[EntryKey] = field(default_factory=list)  # documents that do not stand any more
+    undoes: set[str] = field(default_factory=set)  # steps to be done again, because what they made is gone
+    relearned: dict[str, Any] = field(default_factory=dict)  # by step: what is known anew of what it made
+    ends_as: RunStatus | None = None  # the run ends here, with nothing more to do
     progress: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +97,7 @@ class Attempt:
         *find* returns every document under the reference of *key*; it is asked only where an answer was lost.
 
         Raises: OutcomeSettlingError while it is not certain that a lost create came to nothing;
-        OutcomeUnknownError if there is more than one document.
+        OutcomeUnknownError if there is more than one document; DocumentGoneError if it was made and is gone.
         """
         entry = self._reserve(key)
         if entry is None:
@@ -120,6 +125,12 @@ class Attempt:
             return entry.document
         if move is Move.SEND:
             return None
+        if move is Move.LEAVE:
+            raise DocumentGoneError(
+                f"The {entry.key.kind} {number_of(entry.document or {})} was made, and is gone.",
+                system=entry.key.connection,
+                advice="Replay it: the next generation is made.",
+            )
         # Before it: what shows up while the answer is on its way was not in it.
         looked_at, began_at = self.services.store.clock(), stopwatch.now()
         found = find()

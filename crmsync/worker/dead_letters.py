@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,18 +17,20 @@ from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
-from crmsync.domain.runs import Run
+from crmsync.domain.ledger import EntryKey
+from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.words import known_persons, readable
 from crmsync.errors import CrmsyncError
 from crmsync.services import ROLES, Services
-from crmsync.store import UnitOfWork
+from crmsync.store import Store, UnitOfWork
 from crmsync.worker import letter_alerts, queues
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import FLOWS
+from crmsync.worker.flow import AGREED, FLOWS, MAY_MAKE, SEEN, Flow
 
 logger = logging.getLogger(__name__)
 
 NO_ANSWERS = Answers()
+BY_ITSELF = Answers(is_persons=False)  # crmsync lets a run go on, and decides nothing
 RETURN_BATCH = 50  # letters that one sweep lets go on
 CLOCKS = timedelta(minutes=1)  # what lies further in the future was written by a wrong clock
 
@@ -60,7 +63,9 @@ def bury(attempt: Attempt, error: CrmsyncError) -> bool:
 
 
 def _sealed_words(attempt: Attempt, error: CrmsyncError) -> str:
-    return attempt.services.sealed(readable(error.words, known_persons(attempt.run.results)))
+    flow = FLOWS.get(attempt.run.flow)
+    read = {flow.source: flow.reading_of(attempt.run)} if flow and flow.source else {}
+    return attempt.services.sealed(readable(error.words, known_persons({**read, **attempt.run.results})))
 
 
 def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by: str) -> DeadLetter:
@@ -68,15 +73,20 @@ def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by
 
     Raises: NotWaitingError.
     """
-    with using.store.begin() as uow:
+    letter, results = reopen(using.store, letter_id, answers, by=by)
+    best_effort(lambda: FLOWS[letter.flow].ring(letter.run_id, results))
+    return letter
+
+
+def reopen(store: Store, letter_id: int, answers: Answers, *, by: str) -> tuple[DeadLetter, dict[str, Any]]:
+    """Make the run active again; the sweeper brings it, where nobody rings. Raises: NotWaitingError."""
+    with store.begin() as uow:
         letter = uow.dead_letters.get(letter_id)
         if letter is not None and letter.flow not in FLOWS:
             raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
         if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
             raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
-        results = _reopen(uow, letter, answers, by=by)
-    best_effort(lambda: FLOWS[letter.flow].ring(letter.run_id, results))
-    return letter
+        return letter, _reopen(uow, letter, answers, by=by)
 
 
 def _reopen(
@@ -84,17 +94,47 @@ def _reopen(
 ) -> dict[str, Any]:
     run = uow.runs.get(letter.run_id)
     assert run is not None  # the letter's row was joined with it  # noqa: S101
-    step, results = FLOWS[letter.flow].replay_from(run.results)
+    again = reopened(FLOWS[letter.flow], run, letter, answers)
     _link(uow, run, answers)
     uow.runs.reopen(
-        run.id, step=step, results=results, answers=answers.added_to(run.answers, letter.step), due_at=due_at
+        run.id,
+        step=again.step,
+        results=again.results,
+        answers=again.answers,
+        progress=again.progress,
+        due_at=due_at,
     )
     uow.history.note(run, "replayed", detail=f"by {by}")
-    return results
+    return dict(again.results)
+
+
+def reopened(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> Run:
+    """*run* as a replay of its *letter* with *answers* starts it."""
+    step, results = flow.replay_from(run.results)
+    progress = _remembered(flow, run, letter, answers) if flow.source else run.progress
+    return replace(run, step=step, results=results, answers=_answered(flow, run, letter, answers), progress=progress)
+
+
+def _answered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> dict[str, Any]:
+    """What was accepted of the source is agreed as soon as its step has ended: what changes later is asked anew."""
+    before = dict(run.answers)
+    if flow.source and letter.step != flow.source and "accepted" in before:
+        before["accepted"] = [step for step in before["accepted"] if step != flow.source]
+    return answers.added_to(before, letter.step)
+
+
+def _remembered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> dict[str, Any]:
+    """What the step that reads the source has to know; that a person wants documents made again is good for once."""
+    agreed = {AGREED: dict(flow.reading_of(run))}
+    if answers.is_persons:
+        return agreed | {MAY_MAKE: True}
+    kept = run.progress if letter.step == flow.source else {}
+    left_out = {SEEN} if letter.kind is LetterKind.FAILURE else {SEEN, MAY_MAKE}
+    return {name: value for name, value in kept.items() if name not in left_out} | agreed
 
 
 def _link(uow: UnitOfWork, run: Run, answers: Answers) -> None:
-    customer = run.results.get("fetch_deal", {}).get("customer", {}).get("key")
+    customer = FLOWS[run.flow].reading_of(run).get("customer", {}).get("key")
     for connection, key in answers.links.items():
         if customer:
             uow.links.replace(connection, "customer", customer, key, origin="replay")
@@ -128,22 +168,41 @@ def revive(
         return None
     if not uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING):
         return None
-    return _reopen(uow, letter, NO_ANSWERS, by="a change at its source", due_at=due_at)
+    return _reopen(uow, letter, BY_ITSELF, by="a change at its source", due_at=due_at)
 
 
 def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:
-    """Give the run up. Raises: NotWaitingError."""
+    """Give the run up; one that was done before is done again, and what was seen of it is agreed.
+
+    Raises: NotWaitingError.
+    """
     with using.store.begin() as uow:
         letter = uow.dead_letters.get(letter_id)
         if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.DISCARDED):
             raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
         run = uow.runs.get(letter.run_id)
-        uow.runs.discard(letter.run_id)
         if run is not None:
+            _leave(uow, run)
             uow.history.note(run, "discarded", detail=f"by {by}")
         letter_alerts.settle(uow, using.settings, letter.alert_cause)
     tell_soon()
     return letter
+
+
+def _leave(uow: UnitOfWork, run: Run) -> None:
+    flow = FLOWS.get(run.flow)
+    if flow is None or not flow.source:
+        uow.runs.leave(run.id, status=RunStatus.DISCARDED, results=run.results)
+        return
+    seen = run.progress.get(SEEN, {})
+    reading = seen.get("reading") or dict(flow.reading_of(run))
+    results = {**run.results, **seen.get("documents", {}), **({flow.source: reading} if reading else {})}
+    if not flow.is_complete(run):
+        uow.runs.leave(run.id, status=RunStatus.DISCARDED, results=results)
+        return
+    uow.runs.leave(run.id, status=RunStatus.DONE, results=results)
+    for gone in seen.get("gone", ()):
+        uow.ledger.gone(EntryKey(**gone))
 
 
 def show(letter: DeadLetter) -> None:
@@ -184,7 +243,7 @@ def return_passing(using: Services) -> int:
     due = [letter for letter in passing if _returns(letter, back_at.get(letter.system), uow.now)]
     for letter in due[:RETURN_BATCH]:
         with suppress(NotWaitingError):
-            replay(using, letter.id, by="crmsync")
+            replay(using, letter.id, BY_ITSELF, by="crmsync")
     return len(due[:RETURN_BATCH])
 
 

@@ -7,13 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 from crmsync.celery import app
-from crmsync.domain.runs import first_undone
+from crmsync.domain.runs import Run, first_undone
 from crmsync.services import Services
 from crmsync.settings import Behaviour
 from crmsync.store import UnitOfWork
 
 FLOWS: dict[str, Flow] = {}
 
+
+# What the source's step remembers as its progress while it looks again.
+AGREED = "agreed"  # what it learned before
+MAY_MAKE = "may_make"  # a person wants made again what is gone
+WITH_DOCUMENTS = "with_documents"  # a document is not as it was made: look at them even if the source did not change
+WAS_DISCARDED = "was_discarded"  # the run was given up, and stays so unless the source has changed
+SEEN = "seen"  # what stopped it, so that a person can leave it so: the deal, its documents, and which are gone
 
 Results = Mapping[str, Any]  # what a run has learned, by step
 Every = Callable[[Behaviour], int]
@@ -26,6 +33,8 @@ class Flow:
     A flow that *repeats* brings its subject to the source's present state as often as that changes; one that does not
     does its work once. *rereads* are the steps that a replay does again: those that only read the source; of a flow
     that repeats all of them.
+    *source*, of a flow that makes documents, is the step that reads what they are made of: what it learned is agreed,
+    and is remembered while the step looks again. Such a run looks again when its source is announced once more.
     *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
     configured. *finds* tells the sweeper for which subjects there is news in the store. Both kinds of flow work in the
     background, with what the others leave of the call budgets.
@@ -38,6 +47,7 @@ class Flow:
         subject: str,
         steps: Sequence[str],
         rereads: Sequence[str] | None = None,
+        source: str = "",
         repeats: bool = False,
         every: Every | None = None,
         finds: Finds | None = None,
@@ -49,11 +59,17 @@ class Flow:
         if rereads is None:
             rereads = self.steps if repeats else ()
         self.rereads = frozenset(rereads)
+        self.source = source
         self.repeats = repeats
         self.every = every
         self.finds = finds
         self.roles = tuple(roles)
         FLOWS[name] = self
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether a run reads its source once more when that has changed."""
+        return self.repeats or bool(self.source)
 
     @property
     def is_background(self) -> bool:
@@ -99,6 +115,15 @@ class Flow:
 
     def undone(self, results: Results) -> list[str]:
         return [step for step in self.steps if step not in results]
+
+    def is_complete(self, run: Run) -> bool:
+        """Whether the run once came to its end, and nothing of that was undone."""
+        return bool(self.source) and self.steps[-1] in run.results
+
+    def reading_of(self, run: Run) -> Mapping[str, Any]:
+        """What was last agreed of the source; nothing where it was not read yet, or the flow makes no documents."""
+        found = run.results.get(self.source) or run.progress.get(AGREED)
+        return found if isinstance(found, Mapping) else {}
 
     def replay_from(self, results: Results) -> tuple[str, dict[str, Any]]:
         """Where a replay starts and which results stand: all but what was read from the source."""

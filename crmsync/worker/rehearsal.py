@@ -16,15 +16,17 @@ from typing import Any, cast
 from crmsync.celery import app
 from crmsync.connectors.base import Deals
 from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
-from crmsync.domain.changes import Change, are_grave, changes, changes_since
+from crmsync.domain.changes import Change, are_grave, changes_since
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
 from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, number_of, seconds_until_certain
 from crmsync.domain.runs import Run
+from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen
 from crmsync.errors import BadDataError, CrmsyncError, NotNowError, OutcomeSettlingError, ReviewNeededError
 from crmsync.services import ROLES, Services
 from crmsync.store import Store, UnitOfWork
+from crmsync.worker import dead_letters, documents
 from crmsync.worker.attempt import Attempt, Found
 from crmsync.worker.flow import FLOWS, Flow
 
@@ -33,7 +35,6 @@ READS_DEAL = "fetch_deal"
 # Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
 REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})
 
-_DOCUMENTS: Mapping[str, str] = {"order": "create_order", "invoice": "create_invoice"}
 _CUSTOMERS: Mapping[str, str] = {
     ROLES["orders"]: "match_erp_customer",
     ROLES["invoices"]: "match_books_customer",
@@ -43,18 +44,24 @@ _MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN, EntryState.CONFIRMED)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The deal as it is now, and how it differs from what was read before. *problem* says why it could not be read."""
+    """The deal as it is now, and how it differs from what was read before. *problem* says why it could not be read.
+
+    *documents* say how those that exist stand now, where money or the account changed; *is_refused_by* are those that
+    are in the way of it, by name.
+    """
 
     deal: Deal | None = None
     problem: str = ""
     changes: tuple[Change, ...] = ()
     has_documents: bool = False
     foreign_numbers: tuple[str, ...] = ()  # "invoice INV-77": at the deal, and not by crmsync
+    documents: tuple[str, ...] = ()
+    is_refused_by: tuple[str, ...] = ()
 
     @property
     def must_be_accepted(self) -> bool:
-        """Money or the account changed, and there are documents of the old figures."""
-        return self.has_documents and are_grave(self.changes)
+        """Money or the account changed, and documents of the old figures stand, or may."""
+        return bool(self.is_refused_by)
 
 
 class End(StrEnum):
@@ -77,6 +84,7 @@ class Foreseen:
     problem: str = ""
     advice: str = ""
     learned: Mapping[str, Any] = field(default_factory=dict)
+    undoes: frozenset[str] = frozenset()  # steps that it lets be done again
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +102,12 @@ def rehearse(using: Services, letter: DeadLetter, answers: Answers, *, accept_ch
     with rehearsal():
         source = read_source(using, run)
         answers = agreed(answers, source, accept_changes=accept_changes)
-        answered = replace(run, answers=answers.added_to(run.answers, letter.step))
-        steps = tuple(_walk(flow, answered, answers, _Services(using, source))) if flow.name in REHEARSED else ()
-    undone = flow.undone(flow.replay_from(run.results)[1])
+        again = dead_letters.reopened(flow, run, letter, answers)
+        steps = tuple(_walk(flow, again, answers, _Services(using, source))) if flow.name in REHEARSED else ()
+    undoes = {step for foreseen in steps for step in foreseen.undoes}
     rehearsed = {foreseen.step for foreseen in steps}
-    return Rehearsal(source, steps, tuple(step for step in undone if step not in rehearsed))
+    later = [step for step in flow.steps if step not in rehearsed and (step in undoes or step not in again.results)]
+    return Rehearsal(source, steps, tuple(later))
 
 
 def run_of(using: Services, letter: DeadLetter) -> Run:
@@ -121,7 +130,28 @@ def read_source(using: Services, run: Run) -> Source | None:
     except CrmsyncError as error:
         return Source(problem=str(error), has_documents=is_documented)
     found = tuple(_changes(run, deal))
-    return Source(deal, changes=found, has_documents=is_documented, foreign_numbers=_foreign_numbers(run, deal))
+    source = Source(deal, changes=found, has_documents=is_documented, foreign_numbers=_foreign(using, run, deal))
+    return _with_documents(using, run, source) if is_documented and are_grave(found) else source
+
+
+def _with_documents(using: Services, run: Run, source: Source) -> Source:
+    """*source* with the documents as they stand now; those that can't be read may be in the way."""
+    with using.store.read() as uow:
+        newest = documents.newest(uow.ledger.of_run(run.id))
+    assert source.deal is not None  # it was read, else nothing changed  # noqa: S101
+    try:
+        seen = documents.seen(using, run, newest)
+    except CrmsyncError as error:
+        names = tuple(f"{entry.key.kind} {number_of(entry.document or {})}".strip() for entry in newest)
+        return replace(source, documents=(f"They can't be looked at now: {error}",), is_refused_by=names)
+    agreed = Agreed.of(FLOWS[run.flow].reading_of(run))
+    compared = Comparison(source.deal, agreed, seen, [entry for entry in newest if entry.document is None])
+    in_the_way = [each.name for each in compared.wrong] + [entry.key.reference for entry in compared.pending]
+    return replace(source, documents=tuple(map(_told, seen)), is_refused_by=tuple(in_the_way))
+
+
+def _told(seen: Seen) -> str:
+    return f"{seen.system}: {seen.says}"
 
 
 def has_documents(using: Services, run: Run) -> bool:
@@ -143,36 +173,27 @@ def is_refused(source: Source | None, answers: Answers, step: str) -> bool:
 
 
 def _may_be_document(entry: Entry) -> bool:
-    return entry.key.kind in _DOCUMENTS and entry.state in _MAY_EXIST
+    return entry.key.kind in DOCUMENT_STEPS and entry.state in _MAY_EXIST
 
 
 def _changes(run: Run, deal: Deal) -> Sequence[Change]:
-    before = _read_before(run)
+    before = Agreed.of(FLOWS[run.flow].reading_of(run))
     if before is not None:
-        return changes(before, deal)
-    # A run that stopped while it read the deal anew has no reading left: its documents tell what they were made of.
+        return before.differences(deal)
+    # A run of an older release that stopped while it read the deal anew has no reading left: its documents tell.
     if READS_DEAL in run.answers.get("accepted", ()):
         return ()
-    account = str(run.results.get(_DOCUMENTS["order"], {}).get("customer", ""))
-    return changes_since(_documents(run), account, deal)
+    account = str(run.results.get(DOCUMENT_STEPS["order"], {}).get("customer", ""))
+    made = {kind: run.results.get(step) for kind, step in DOCUMENT_STEPS.items()}
+    known = {kind: Document.from_json(document) for kind, document in made.items() if document}
+    return changes_since(known, account, deal)
 
 
-def _read_before(run: Run) -> Deal | None:
-    try:
-        return Deal.from_json(run.results[READS_DEAL])
-    except (KeyError, TypeError):  # not read, or by a release that kept less of it
-        return None
-
-
-def _documents(run: Run) -> dict[str, Document]:
-    made = {kind: run.results.get(step) for kind, step in _DOCUMENTS.items()}
-    return {kind: Document.from_json(document) for kind, document in made.items() if document}
-
-
-def _foreign_numbers(run: Run, deal: Deal) -> tuple[str, ...]:
-    ours = {kind: document.number for kind, document in _documents(run).items()}
+def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
+    with using.store.read() as uow:
+        ours = {(entry.key.kind, number_of(entry.document or {})) for entry in uow.ledger.of_run(run.id)}
     shown = {"order": deal.order_number, "invoice": deal.invoice_number}
-    return tuple(f"{kind} {number}" for kind, number in shown.items() if number and number != ours.get(kind))
+    return tuple(f"{kind} {number}" for kind, number in shown.items() if number and (kind, number) not in ours)
 
 
 # -- the steps
@@ -180,13 +201,15 @@ def _foreign_numbers(run: Run, deal: Deal) -> tuple[str, ...]:
 
 def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[Foreseen]:
     """The steps from where a replay starts, to the first that does more than read."""
-    results = flow.replay_from(run.results)[1] | _linked(answers)
-    for step in flow.undone(results):
-        foreseen = _foresee(flow, replace(run, step=step, results=results), using)
+    results = dict(run.results) | _linked(answers)
+    while undone := flow.undone(results):
+        foreseen = _foresee(flow, replace(run, step=undone[0], results=results), using)
         yield foreseen
         if foreseen.end is not End.DONE:
             return
-        results = results | {step: foreseen.learned}
+        kept = {step: result for step, result in results.items() if step not in foreseen.undoes}
+        results = kept | {foreseen.step: foreseen.learned}
+        run = replace(run, progress={})
 
 
 def _linked(answers: Answers) -> dict[str, Any]:
@@ -209,7 +232,8 @@ def _foresee(flow: Flow, run: Run, using: _Services) -> Foreseen:
         seen = {"end": End.STOPS, "problem": str(error), "advice": _advice(error)}
     except Exception as error:  # as in task.py: a bug, whose text may hold a customer's data
         seen = {"end": End.STOPS, "problem": f"Unexpected {type(error).__name__} in crmsync."}
-    return Foreseen(run.step, notes=tuple(attempt.notes), **seen)
+    notes = [*attempt.notes, *filter(None, [attempt.remark])]
+    return Foreseen(run.step, notes=tuple(notes), undoes=frozenset(attempt.undoes), **seen)
 
 
 def _advice(error: CrmsyncError) -> str:

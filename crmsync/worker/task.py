@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
 from crmsync.connectors.budget import background
 from crmsync.connectors.lease import deadline
-from crmsync.domain.runs import LONG_WAIT_SECONDS, Message, Retry, RetryPolicy, Run, next_try, unclaimed
+from crmsync.domain.runs import LONG_WAIT_SECONDS, Message, Retry, RetryPolicy, Run, RunStatus, next_try, unclaimed
 from crmsync.errors import (
     BugError,
     BusyError,
@@ -38,7 +39,7 @@ from crmsync.services import Services, services
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters, letter_alerts, process_faults, queues
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import AGREED, WAS_DISCARDED, Flow
 
 logger = logging.getLogger(__name__)
 
@@ -187,33 +188,61 @@ class StepTask(Task):
             raise BugError(f"The step was started {limit} times and never came to an end.", code="LostWorker")
 
     def _finish(self, attempt: Attempt, learned: Mapping[str, Any]) -> None:
-        run, behaviour = attempt.run, attempt.services.settings.behaviour
-        undone = self.flow.undone({**run.results, self.step: learned})
+        behaviour = attempt.services.settings.behaviour
+        run = _with_results(attempt)
+        undone = [] if attempt.ends_as else self.flow.undone({**run.results, self.step: learned})
         pause = timedelta(0) if self.flow.is_background else behaviour.look_again
         with attempt.services.store.begin(durable=False) as uow:
             attempt.record_confirmed(uow)
             queued_until = uow.now + behaviour.queued_for
             next_step = undone[0] if undone else None
             is_ours = uow.runs.finish_step(
-                run, learned, next_step=next_step, queued_until=queued_until, **attempt.described
+                run,
+                learned,
+                next_step=next_step,
+                queued_until=queued_until,
+                ends_as=attempt.ends_as or RunStatus.DONE,
+                **attempt.described,
             )
-            goes_round = not is_ours and not undone and self._go_round(uow, run, pause, queued_until)
+            goes_round = not is_ours and not undone and self._go_round(uow, attempt, learned, pause, queued_until)
             if is_ours or goes_round:
                 uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
-            cause = uow.dead_letters.run_is_done(run.id) if is_ours and not undone else ""
-            letter_alerts.settle(uow, attempt.services.settings, cause)
+            if is_ours:
+                self._settle(uow, attempt, is_done=not undone)
         failpoints.hit("stored", self.name)
         if goes_round and not pause:
             dead_letters.best_effort(partial(self.flow.ring, run.id))
         if not is_ours:
             raise Ignore
         logger.info("step done", extra={"action": "step_done"})
+        if attempt.undoes and undone:  # the rest of this chain does not have the steps that were undone
+            dead_letters.best_effort(partial(self.flow.ring, run.id, {**run.results, self.step: learned}))
+            raise Ignore
 
-    def _go_round(self, uow: UnitOfWork, run: Run, pause: timedelta, queued_until: datetime) -> bool:
+    def _settle(self, uow: UnitOfWork, attempt: Attempt, *, is_done: bool) -> None:
+        for key in attempt.gone:
+            uow.ledger.gone(key)
+        if is_done:
+            is_discarded = attempt.ends_as is RunStatus.DISCARDED
+            cause = uow.dead_letters.run_is_done(attempt.run.id, is_discarded=is_discarded)
+            letter_alerts.settle(uow, attempt.services.settings, cause)
+
+    def _go_round(
+        self, uow: UnitOfWork, attempt: Attempt, learned: Mapping[str, Any], pause: timedelta, queued_until: datetime
+    ) -> bool:
         """After a *pause*: who repeats an announcement again and again does not make us ask again and again."""
         due_at = uow.now + pause
         until = due_at if pause else queued_until
-        return uow.runs.go_round(run, first_step=self.flow.steps[0], queued_until=until, due_at=due_at)
+        run, flow = attempt.run, self.flow
+        results: dict[str, Any] = {}
+        progress: dict[str, Any] = {}
+        if flow.source:  # it looks whether what it has done is still right, and does nothing twice
+            results = {**_with_results(attempt).results, self.step: dict(learned)}
+            progress = {AGREED: results.pop(flow.source, None)}
+            progress |= {WAS_DISCARDED: True} if attempt.ends_as is RunStatus.DISCARDED else {}
+        return uow.runs.go_round(
+            run, first_step=flow.steps[0], results=results, progress=progress, queued_until=until, due_at=due_at
+        )
 
     def _postpone(self, attempt: Attempt, error: NotNowError) -> None:
         """Come back later; this was no attempt. Raises."""
@@ -251,6 +280,12 @@ class StepTask(Task):
         if is_long or not is_ours:
             raise Ignore
         raise _telling(error, decision.wait_seconds)
+
+
+def _with_results(attempt: Attempt) -> Run:
+    """The run with what it knows now of the steps before this one."""
+    kept = {step: result for step, result in attempt.run.results.items() if step not in attempt.undoes}
+    return replace(attempt.run, results={**kept, **attempt.relearned})
 
 
 def _telling(error: CrmsyncError, retry_in_seconds: float | None) -> CrmsyncError:

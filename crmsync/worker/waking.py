@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from crmsync.domain.dead_letters import LetterKind
+from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.runs import RunStatus
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters
-from crmsync.worker.flow import Flow, Results
+from crmsync.worker.flow import AGREED, WAS_DISCARDED, WITH_DOCUMENTS, Flow, Results
 
 REMEMBERED = timedelta(days=7)
 CLOCKS = timedelta(minutes=5)  # a period that begins later than this was counted by a wrong clock
@@ -26,26 +28,65 @@ def wake(
 ) -> Awake | None:
     """The source of *subject_key* has changed: open its run, or let it go on, or look again. ring() what is returned.
 
-    None: nothing to ring. It is done and does not repeat; or it is under way, and goes round once more at its end; or
-    its last look is less than *pause* ago, and the sweeper brings it when that is over: whoever repeats an
+    None: nothing to ring. It is under way, and looks once more at its end; or it waits for a person, whom this does not
+    concern; or its last look is less than *pause* ago, and the sweeper brings it when that is over: whoever repeats an
     announcement does not decide how often we ask the source.
     """
     run_id, is_new = flow.open_run(uow, subject_key, correlation_id=correlation_id, queued_for=queued_for)
     # In this order: a run that ends between the two questions is found at its end. The other way round it is found
     # at work, then not at work, and nobody looks.
-    if flow.repeats and not is_new and uow.runs.look_again(run_id):
+    if flow.looks_again and not is_new and uow.runs.look_again(run_id):
         return None
     if is_new:
         return run_id, {}
     due_at = _not_before(uow, run_id, pause)
     if flow.repeats and _begin_again(uow, flow, run_id, due_at, queued_for):
         return (run_id, {}) if due_at <= uow.now else None
+    if flow.source and (results := _look(uow, flow, run_id, due_at, queued_for)) is not None:
+        return (run_id, results) if due_at <= uow.now else None
     letter = uow.dead_letters.of_run(run_id)
     if letter is not None and letter.failures == 1:  # it is news that its source was corrected
         due_at = uow.now
-    kinds = tuple(LetterKind) if flow.repeats else (LetterKind.DATA,)
+    kinds = tuple(LetterKind) if flow.repeats else _concerned(flow, letter)
     results = dead_letters.revive(uow, run_id, kinds=kinds, due_at=due_at)
     return None if results is None or due_at > uow.now else (run_id, results)
+
+
+def _concerned(flow: Flow, letter: DeadLetter | None) -> tuple[LetterKind, ...]:
+    """What a change of the source may settle: bad data, and what a person was asked about the source itself."""
+    is_about_source = letter is not None and letter.step == flow.source
+    return (LetterKind.DATA, LetterKind.REVIEW) if is_about_source else (LetterKind.DATA,)
+
+
+def look_at_documents(uow: UnitOfWork, flow: Flow, run_id: str, *, queued_for: timedelta) -> Awake | None:
+    """A document of the run is not as it was made: look at all of them, and ask a person. ring() what is returned.
+
+    None: the run is not done, and looks at them by itself when it goes on.
+    """
+    run = uow.runs.get(run_id)
+    if run is None or run.status is not RunStatus.DONE:
+        return None
+    results = _look(uow, flow, run_id, uow.now, queued_for, **{WITH_DOCUMENTS: True})
+    return None if results is None else (run_id, results)
+
+
+def _look(
+    uow: UnitOfWork, flow: Flow, run_id: str, due_at: datetime, queued_for: timedelta, **remembered: Any
+) -> Results | None:
+    """Let a run that is over read its source again; what it has done stands. None if it is not over."""
+    run = uow.runs.get(run_id)
+    if run is None or run.status not in (RunStatus.DONE, RunStatus.DISCARDED):
+        return None
+    results = {step: result for step, result in run.results.items() if step != flow.source}
+    progress = {AGREED: dict(flow.reading_of(run)), **remembered}
+    if run.status is RunStatus.DISCARDED:
+        progress[WAS_DISCARDED] = True
+        uow.dead_letters.take_up(run_id)
+    queued_until = uow.now + queued_for if due_at <= uow.now else due_at
+    is_ours = uow.runs.look(
+        run, first_step=flow.steps[0], results=results, progress=progress, queued_until=queued_until, due_at=due_at
+    )
+    return results if is_ours else None
 
 
 def _not_before(uow: UnitOfWork, run_id: str, pause: timedelta) -> datetime:

@@ -252,7 +252,7 @@ def test_what_dies_again_after_it_was_well_is_news(store: Store) -> None:
     letter, _ = stopped(store, run_id, error)
     with store.begin() as uow:
         uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING)
-        uow.runs.reopen(run_id, step="first", results={}, answers={})
+        uow.runs.reopen(run_id, step="first", results={}, answers={}, progress={})
         uow.dead_letters.run_is_done(run_id)
 
     again, is_news = stopped(store, run_id, error)
@@ -284,7 +284,7 @@ def test_the_same_failure_after_a_replay_is_no_news(store: Store) -> None:
     letter, _ = stopped(store, run_id, InvalidDealError())
     with store.begin() as uow:
         uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING)
-        uow.runs.reopen(run_id, step="first", results={}, answers={})
+        uow.runs.reopen(run_id, step="first", results={}, answers={}, progress={})
 
     again, is_news = stopped(store, run_id, InvalidDealError())
 
@@ -297,7 +297,7 @@ def test_a_reopened_run_overtakes_whoever_held_it(store: Store) -> None:
     stopped(store, run_id, InvalidDealError())
     with store.begin() as uow:
         before = uow.runs.get(run_id)
-        assert uow.runs.reopen(run_id, step="first", results={}, answers={"accept": True})
+        assert uow.runs.reopen(run_id, step="first", results={}, answers={"accept": True}, progress={})
         after = uow.runs.get(run_id)
 
     assert before is not None

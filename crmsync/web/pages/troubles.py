@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from crmsync.domain.dead_letters import DeadLetter
+from crmsync.domain.dead_letters import Choice, DeadLetter, choices
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
 
@@ -20,10 +20,11 @@ REPLAY = "celery -A crmsync dead-letters replay"
 
 @dataclass(frozen=True, slots=True)
 class LetterRow:
-    """A dead letter that waits."""
+    """A dead letter that waits; *choices* are the answers that it takes."""
 
     letter: DeadLetter
     command: str
+    choices: Sequence[Choice] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def letters_page(uow: UnitOfWork, settings: Settings) -> LettersPage:
 
 
 def letter_row(letter: DeadLetter, settings: Settings) -> LetterRow:
-    return LetterRow(letter, settings.pasteable(f"{REPLAY} {letter.id}"))
+    return LetterRow(letter, settings.pasteable(f"{REPLAY} {letter.id}"), choices(letter))
 
 
 def alerts_page(uow: UnitOfWork) -> AlertsPage:

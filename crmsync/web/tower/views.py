@@ -162,7 +162,7 @@ def replay(letter_id: int) -> BaseResponse:
 def discard(letter_id: int) -> BaseResponse:
     require_confirmation(request.form)
     letter = dead_letters.discard(services_of_app(), letter_id, by=_operator())
-    return _done(letter, "was discarded; its run will not go on.")
+    return _done(letter, "was discarded; its run will not go on, and a deal that was done stays done.")
 
 
 def _done(letter: DeadLetter, what: str) -> BaseResponse:

@@ -176,7 +176,7 @@ def test_one_that_is_under_way_is_watched_and_not_begun_again(run_cli, using, st
         with store.begin() as uow:
             uow.runs.record_progress(held, {"products": 7}, lease_seconds=60)
             uow.runs.stop(held, title=None, amount=None, currency=None)
-            uow.runs.discard(run_id)
+            uow.runs.leave(run_id, status=RunStatus.DISCARDED, results={})
 
     other = threading.Timer(0.15, somebody_else)
     other.start()

@@ -8,9 +8,16 @@ from decimal import Decimal
 import pytest
 
 from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.documents import Document
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
-from crmsync.errors import AuthenticationError, DealChangedError, RejectedError, VendorUnavailableError
+from crmsync.errors import (
+    AuthenticationError,
+    DealChangedError,
+    RecordNotFoundError,
+    RejectedError,
+    VendorUnavailableError,
+)
 from crmsync.services import Services
 from crmsync.store.tables import metadata, runs
 from crmsync.worker import dead_letters as worker
@@ -38,10 +45,31 @@ class Crm:
         return self.deal
 
 
+class Erp:
+    """The order as it stands now; None: it is gone."""
+
+    system = "the ERP"
+
+    def __init__(self):
+        self.order = Document("4711", "4711", net=Money.of("47000.00", "USD"))
+
+    def read_order(self, key):
+        if self.order is None:
+            raise RecordNotFoundError
+        return self.order
+
+
 @pytest.fixture
 def crm(monkeypatch):
     made = Crm()
     monkeypatch.setattr(Services, "deals", made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def erp(monkeypatch):
+    made = Erp()
+    monkeypatch.setattr(Services, "orders", made)
     return made
 
 
@@ -255,7 +283,8 @@ def test_a_dry_run_tells_what_is_done_what_changed_and_what_stops_it(run_letters
         "4711",
         "line SENSOR-100: unit price",
         "50,000.00 USD",
-        "✗ fetch_deal: stops: The order 4711 is 47,000.00 USD, the deal is 50,000.00 USD net.",
+        "✗ fetch_deal: stops: The deal is 50,000.00 USD; order 4711 is 47,000.00 USD.",
+        "the ERP: order 4711 is 47,000.00 USD",
         "then match_erp_customer, match_books_customer, create_invoice, send_invoice, write_back",
         "A replay is refused: The deal changed after documents were made from it.",
         "celery -A crmsync dead-letters replay 1 --accept-changes",

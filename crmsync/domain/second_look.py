@@ -1,0 +1,188 @@
+"""A second look at a deal of which documents were made: what still stands, and what a person must decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crmsync.domain.changes import GRAVE, Change, Concern, changes, changes_since
+from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import Entry, EntryState, number_of
+from crmsync.domain.money import Money
+from crmsync.errors import AmountMismatchError, CrmsyncError, DealChangedError, DocumentGoneError
+
+DOCUMENT_STEPS: Mapping[str, str] = {"order": "create_order", "invoice": "create_invoice"}  # by kind
+_CHANGES_TOLD = 5
+_MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN)
+_VOIDED = {"order": "was rejected", "invoice": "is void"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One of our documents: as the run went on with it, and as its system shows it now.
+
+    *agreed* is None while its step has not ended, *found* where it does not exist any more.
+    """
+
+    entry: Entry
+    system: str
+    found: Document | None
+    agreed: Document | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.found is None or self.found.is_void
+
+    @property
+    def name(self) -> str:
+        return f"{self.entry.key.kind} {number_of(self.entry.document or {})}"
+
+    @property
+    def says(self) -> str:
+        """'order 4711 is 10,000.00 USD', 'invoice INV-7 is void'."""
+        if self.found is None:
+            return f"{self.name} is gone"
+        if self.found.is_void:
+            return f"{self.name} {_VOIDED[self.entry.key.kind]}"
+        mailed = " and was mailed" if self.found.is_mailed else ""
+        return f"{self.name} is {_told(self.found) or 'of unknown amount'}{mailed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The reading of the deal that its documents stand for. *deal* is None where only this much of it was kept."""
+
+    amount: Money | None = None
+    account: str = ""
+    deal: Deal | None = None
+    is_won: bool = True
+
+    @classmethod
+    def of(cls, reading: Mapping[str, Any] | None) -> Agreed | None:
+        """*reading* as fetch_deal learned it, or what retention left of that; None where nothing is known."""
+        if not reading:
+            return None
+        try:
+            deal = Deal.from_json(reading)
+        except (KeyError, TypeError):
+            amount = reading.get("amount")
+            account = str((reading.get("customer") or {}).get("key", ""))
+            return cls(Money.from_json(amount) if amount else None, account)
+        return cls(deal.amount, deal.customer.key, deal, deal.is_won)
+
+    def differences(self, deal: Deal) -> list[Change]:
+        """All that differs, as far as can be told; the numbers that we write ourselves do not count."""
+        if self.deal is not None:
+            return [change for change in changes(self.deal, deal) if change.field not in _OURS]
+        found = []
+        if self.amount is not None and not self.amount.equals(deal.amount):
+            found.append(Change("amount", str(self.amount), str(deal.amount), Concern.MONEY))
+        if self.account and self.account != deal.customer.key:
+            found.append(Change("account", self.account, deal.customer.key, Concern.ACCOUNT))
+        return found
+
+
+_OURS = frozenset({"order number", "invoice number"})
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A deal beside its documents. *problem*: why it can't be ordered as it is now, "" if it can.
+
+    *seen* are its newest documents, *pending* the entries of those of which nobody knows whether they exist;
+    *accepted* are the steps whose figures a person has accepted.
+    """
+
+    deal: Deal
+    agreed: Agreed | None
+    seen: Sequence[Seen] = ()
+    pending: Sequence[Entry] = ()
+    problem: str = ""
+    accepted: frozenset[str] = frozenset()
+
+    @property
+    def changes(self) -> list[Change]:
+        """What changed of money or account since the documents were made."""
+        if self.agreed is not None:
+            found = self.agreed.differences(self.deal)
+        else:
+            made = {seen.entry.key.kind: seen.agreed for seen in self.seen if seen.agreed}
+            found = changes_since(made, "", self.deal)
+        return [change for change in found if change.concern in GRAVE]
+
+    @property
+    def gone(self) -> list[Seen]:
+        return [seen for seen in self.seen if seen.is_gone and seen.entry.state is EntryState.CONFIRMED]
+
+    @property
+    def standing(self) -> list[Seen]:
+        return [seen for seen in self.seen if not seen.is_gone]
+
+    @property
+    def wrong(self) -> list[Seen]:
+        """Documents that stand and are not what the deal asks for."""
+        return [seen for seen in self.standing if not self._is_right(seen)]
+
+    def review(self, system: str, *, may_make: bool) -> CrmsyncError | None:
+        """What a person must decide; None if the run may go on. *may_make*: a person wants made what is gone."""
+        wrong, pending = self.wrong, self.pending if self.changes else ()
+        if self.problem or wrong or pending:
+            kind = DealChangedError if self.problem or self.changes else AmountMismatchError
+            return kind(self._figures(), system=system, advice=_advice([*wrong] or self.standing, pending, self.gone))
+        if self.gone and not may_make:
+            (first, *_) = self.gone
+            return DocumentGoneError(self._figures(), system=first.system, advice=_gone_advice(self.gone))
+        return None
+
+    def _is_right(self, seen: Seen) -> bool:
+        if seen.entry.state is EntryState.GONE:
+            return False  # it stands again, and another was to take its place
+        if DOCUMENT_STEPS[seen.entry.key.kind] in self.accepted:
+            return True
+        told, grave = _told(seen.found), self.changes
+        if told is None or any(change.concern is Concern.ACCOUNT for change in grave):
+            return not grave
+        if told.equals(self.deal.amount):
+            was = self.agreed.amount if self.agreed else None
+            # Of another amount before, it was corrected, or the deal was put right. Of the same one, it has old lines.
+            return not grave or was is None or not told.equals(was)
+        # The step that makes it compares it itself, if that has not ended.
+        return not grave and (seen.agreed is None or told == _told(seen.agreed))
+
+    def _figures(self) -> str:
+        """The deal is 12,500.00 USD; order 4711 is 10,000.00 USD, invoice INV-7 is 10,000.00 USD and was mailed."""
+        first = f"{self.problem} The deal" if self.problem else "The deal"
+        parts = [seen.says for seen in self.seen]
+        parts += [f"{entry.key.kind} {entry.key.reference} may exist" for entry in self.pending]
+        return f"{first} is {self.deal.amount}; {', '.join(parts)}.{_told_changes(self.changes)}"
+
+
+def _told(document: Document | None) -> Money | None:
+    return (document.net or document.total) if document else None
+
+
+def _told_changes(found: Sequence[Change]) -> str:
+    """What the two amounts do not tell."""
+    told = [change for change in found if change.field != "amount" and not change.is_personal]
+    said = [f"{change.field} was {change.before or 'not there'}, is {change.after or 'gone'}" for change in told]
+    more = f", and {len(said) - _CHANGES_TOLD} more" if len(said) > _CHANGES_TOLD else ""
+    return f" Changed: {'; '.join(said[:_CHANGES_TOLD])}{more}." if said else ""
+
+
+def _advice(standing: Sequence[Seen], pending: Sequence[Entry], gone: Sequence[Seen]) -> str:
+    there = [f"{seen.name} in {seen.system}" for seen in standing]
+    there += [f"what is under {entry.key.reference} in {entry.key.connection}" for entry in pending]
+    if not there:
+        return f"{_gone_advice(gone)} To go on with the deal as it is, replay with --accept."
+    return (
+        "Go on as it is: replay with --accept. "
+        f"Make it anew: void, reject or delete {' and '.join(there)}, then replay. "
+        "Leave it: discard; a deal that was done stays done."
+    )
+
+
+def _gone_advice(gone: Sequence[Seen]) -> str:
+    names = " and ".join(seen.entry.key.kind for seen in gone)
+    return f"Make the {names} anew: replay. Leave it: discard; a deal that was done stays done."

@@ -1,0 +1,178 @@
+"""Before a run goes on with a deal it has read before: is it still the one that its documents were made of?
+
+nothing made ──────────────────────────▶ check the deal, go on
+done, and nothing that counts changed ─▶ stays done: one call, a line in the history
+else ─▶ read each document by its id ─▶ all right: go on │ gone, and a person wants it made: the next generation
+                                        │ else a review, which shows the figures of both sides
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from crmsync.domain.changes import are_grave
+from crmsync.domain.deals import Deal
+from crmsync.domain.ledger import Entry, EntryState, number_of
+from crmsync.domain.runs import RunStatus
+from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen
+from crmsync.errors import AlreadyOrderedError, BadDataError, InvalidDealError, ReviewNeededError
+from crmsync.worker import documents
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import AGREED, MAY_MAKE, SEEN, WAS_DISCARDED, WITH_DOCUMENTS, Flow
+
+FIRST_CLAIM = 1
+GENERATIONS = "generations"
+# What has to be done again for a document that is made again.
+_FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "order": ("create_order", "write_back"),
+    "invoice": ("create_invoice", "send_invoice", "write_back"),
+}
+
+Check = Callable[[Deal], None]
+
+
+def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, Any]:
+    """What the step has learned: the deal, and which generation of each document is to be made.
+
+    *check* raises InvalidDealError for a deal that can't be ordered as it stands. Raises: what stops the run.
+    """
+    entries = _entries(attempt)
+    known = Agreed.of(attempt.run.progress.get(AGREED))
+    with _remembering(attempt, deal) as memory:
+        if _is_settled(attempt, flow, known, deal):
+            attempt.remark = "looked at again: nothing that counts has changed"
+            attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
+        elif _may_exist(entries):
+            _look_at_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
+        else:
+            check(deal)
+        if not flow.is_complete(attempt.run) and attempt.ends_as is None:
+            _refuse_foreign_numbers(attempt, deal, entries)
+    return deal.to_json() | _generations(attempt, entries)
+
+
+def generation_of(attempt: Attempt, kind: str) -> int:
+    """Which generation of the order or invoice is the one that stands, or is to be made."""
+    return int(attempt.run.results["fetch_deal"].get(GENERATIONS, {}).get(kind, 1))
+
+
+def _entries(attempt: Attempt) -> list[Entry]:
+    """What the run has set out to make; nothing yet where it is claimed for the first time."""
+    run = attempt.run
+    if run.fence <= FIRST_CLAIM and not (run.results or run.progress):
+        return []
+    with attempt.services.store.read() as uow:
+        return uow.ledger.of_run(attempt.run.id)
+
+
+def _is_settled(attempt: Attempt, flow: Flow, known: Agreed | None, deal: Deal) -> bool:
+    """Whether the run was over, and the deal is still what it was over for."""
+    progress = attempt.run.progress
+    is_asked = progress.get(MAY_MAKE) or progress.get(WITH_DOCUMENTS)
+    if known is None or is_asked:
+        return False
+    found = known.differences(deal)
+    if progress.get(WAS_DISCARDED):
+        return not found
+    is_as_won = deal.is_won or not known.is_won
+    return flow.is_complete(attempt.run) and is_as_won and not are_grave(found)
+
+
+def _may_exist(entries: Sequence[Entry]) -> bool:
+    """Whether an order or an invoice was made for the run, or may have been."""
+    return any(entry.key.kind in DOCUMENT_STEPS and entry.state is not EntryState.INTENT for entry in entries)
+
+
+def _compared(attempt: Attempt, compared: Comparison, entries: Sequence[Entry]) -> Comparison:
+    """With the newest documents as they stand now: a call for each."""
+    newest = documents.newest(entries)
+    seen = documents.seen(attempt.services, attempt.run, newest)
+    pending = [entry for entry in newest if entry.state in (EntryState.SENT, EntryState.UNKNOWN)]
+    return replace(compared, seen=seen, pending=pending)
+
+
+def _look_at_documents(
+    attempt: Attempt, flow: Flow, compared: Comparison, check: Check, memory: dict[str, Any]
+) -> None:
+    """Raises: a review, unless every document is right, or a person has accepted what is not."""
+    system, accepted = attempt.services.deals.system, frozenset(attempt.run.answers.get("accepted", ()))
+    problem = _problem(compared.deal, check)
+    if flow.source in accepted:
+        compared = replace(compared, pending=(), accepted=frozenset(DOCUMENT_STEPS.values()))
+    else:
+        compared = replace(compared, problem=problem, accepted=accepted)
+    memory |= _as_memory(attempt, compared)
+    is_left = flow.source in accepted and flow.is_complete(attempt.run)
+    may_make = bool(attempt.run.progress.get(MAY_MAKE))
+    error = compared.review(system, may_make=may_make or is_left)
+    if error is not None:
+        raise error
+    if problem and not is_left:
+        check(compared.deal)
+    attempt.gone += [seen.entry.key for seen in compared.gone]
+    attempt.relearned |= memory["documents"]
+    if may_make and not is_left:
+        _make_again(attempt, [seen for seen in compared.seen if seen.is_gone])
+
+
+def _problem(deal: Deal, check: Check) -> str:
+    """Why the deal can't be ordered as it stands now, "" if it can."""
+    try:
+        check(deal)
+    except InvalidDealError as error:
+        return str(error) if deal.is_won else "The deal is not won any more."
+    return ""
+
+
+def _make_again(attempt: Attempt, gone: Sequence[Seen]) -> None:
+    for seen in gone:
+        attempt.undoes.update(_FOLLOWS[seen.entry.key.kind])
+    attempt.remark = "; ".join(f"{seen.says}: it is made again" for seen in gone)
+
+
+def _generations(attempt: Attempt, entries: Sequence[Entry]) -> dict[str, Any]:
+    """By kind, where it is not the first."""
+    found = {
+        entry.key.kind: entry.key.generation + (entry.state is EntryState.GONE or entry.key in attempt.gone)
+        for entry in documents.newest(entries)
+    }
+    later = {kind: generation for kind, generation in found.items() if generation > 1}
+    return {GENERATIONS: later} if later else {}
+
+
+def _refuse_foreign_numbers(attempt: Attempt, deal: Deal, entries: Sequence[Entry]) -> None:
+    """Raises: AlreadyOrderedError for a deal that somebody has ordered or billed by hand."""
+    if attempt.is_accepted():
+        return
+    ours = {(entry.key.kind, number_of(entry.document or {})) for entry in entries}
+    for kind, number in (("order", deal.order_number), ("invoice", deal.invoice_number)):
+        if number and (kind, number) not in ours:
+            raise AlreadyOrderedError(
+                f"The deal already carries the {kind} number {number}.",
+                system=attempt.services.deals.system,
+                advice="Clear the number on the deal and replay, or replay with --accept to make documents anyway.",
+            )
+
+
+@contextmanager
+def _remembering(attempt: Attempt, deal: Deal) -> Iterator[dict[str, Any]]:
+    """What stops the run is kept with what was seen then, so that a person can leave the deal so."""
+    memory: dict[str, Any] = {}
+    try:
+        yield memory
+    except (BadDataError, ReviewNeededError):
+        attempt.record_progress(**{SEEN: {"reading": deal.to_json(), **memory}})
+        raise
+
+
+def _as_memory(attempt: Attempt, compared: Comparison) -> dict[str, Any]:
+    """What the steps that made them shall know of the documents, and which do not stand any more."""
+    results = attempt.run.results
+    shown = {DOCUMENT_STEPS[seen.entry.key.kind]: seen.found for seen in compared.standing}
+    return {
+        "documents": {step: results[step] | it.to_json() for step, it in shown.items() if it and step in results},
+        "gone": [asdict(seen.entry.key) for seen in compared.gone],
+    }

@@ -1,0 +1,66 @@
+"""The documents of a run as their systems show them now: each is read by its id, for a list proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import Entry, EntryState
+from crmsync.domain.runs import Run
+from crmsync.domain.second_look import DOCUMENT_STEPS, Seen
+from crmsync.errors import OutcomeSettlingError, RecordNotFoundError
+from crmsync.services import Services
+
+
+def newest(entries: Iterable[Entry]) -> list[Entry]:
+    """The entry of the latest generation of a run's order and of its invoice."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        known = found.get(entry.key.kind)
+        if entry.key.kind in DOCUMENT_STEPS and (known is None or entry.key.generation > known.key.generation):
+            found[entry.key.kind] = entry
+    return [found[kind] for kind in DOCUMENT_STEPS if kind in found]
+
+
+def seen(using: Services, run: Run, entries: Sequence[Entry]) -> list[Seen]:
+    """Those of *entries* that exist or existed, as they stand now; a call for each.
+
+    Raises: OutcomeSettlingError where a system may not show yet what it has just made; a vendor's errors.
+    """
+    known = [entry for entry in entries if entry.state in (EntryState.CONFIRMED, EntryState.GONE)]
+    return [_seen(using, run, entry) for entry in known]
+
+
+def read_made(using: Services, run: Run, kind: str, key: str, read: Callable[[str], Document]) -> Document | None:
+    """The run's document *key*; None if it does not exist: believed only when its system had time to show it."""
+    try:
+        return read(key)
+    except RecordNotFoundError:
+        wait = _settles_in(using, run, kind)
+        if wait > 0:
+            raise OutcomeSettlingError(wait_seconds=wait) from None
+        return None
+
+
+def _seen(using: Services, run: Run, entry: Entry) -> Seen:
+    made = entry.document or {}
+    accepted = run.results.get(DOCUMENT_STEPS[entry.key.kind])
+    agreed = Document.from_json(accepted) if accepted and accepted["key"] == made["key"] else None
+    system, read = _reader(using, entry.key.kind)
+    found = read_made(using, run, entry.key.kind, str(made["key"]), read)
+    return Seen(entry, system, found, agreed)
+
+
+def _reader(using: Services, kind: str) -> tuple[str, Callable[[str], Document]]:
+    if kind == "order":
+        return using.orders.system, using.orders.read_order
+    return using.invoices.system, using.invoices.read_invoice
+
+
+def _settles_in(using: Services, run: Run, kind: str) -> float:
+    """In how many seconds a system that makes a document after its answer must show it."""
+    with using.store.read() as uow:
+        sent_at = [entry.sent_at for entry in newest(uow.ledger.of_run(run.id)) if entry.key.kind == kind]
+    settle, now = timedelta(seconds=using.settings.behaviour.settle_seconds), using.store.clock()
+    return max((min(settle, at + settle - now).total_seconds() for at in sent_at if at), default=0.0)
