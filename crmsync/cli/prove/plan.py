@@ -38,6 +38,8 @@ FAULTS: Mapping[str, str] = {
     "failing-sign-ins": "every token expires, and the token endpoints fail for a moment, in each known way",
     "org-moved": "the CRM's org gets another address, several times; the old one answers in each known way",
     "late-lists": "what is new comes late to every list, while answers to creates are lost",
+    "documents-taken-back": "people delete, void and reject documents, of runs that stopped and of runs that are done",
+    "deals-won-again": "deals are reopened, changed and won again, while their runs are under way and afterwards",
     "slack-closed": "alerts can't be delivered",
     "random-kill": "kill -9 of workers, receiver, beat and broker at random while deals keep coming",
 }

@@ -19,6 +19,7 @@ from crmsync.cli.prove.at_machine import (
     webhooks_reordered,
     webhooks_repeated,
 )
+from crmsync.cli.prove.at_people import deals_won_again, documents_taken_back
 from crmsync.cli.prove.at_random import kill_at_random
 from crmsync.cli.prove.at_steps import kill, worker_stopped
 from crmsync.cli.prove.at_vendors import (
@@ -63,6 +64,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "failing-sign-ins": sign_ins_failing,
     "org-moved": org_moves,
     "late-lists": lists_late,
+    "documents-taken-back": documents_taken_back,
+    "deals-won-again": deals_won_again,
     "slack-closed": slack_closed,
     "random-kill": kill_at_random,
 }

@@ -147,9 +147,27 @@ class Subjects:
         return any(invoice["balance"] == expected.amount for invoice in self._invoices(expected))
 
     def _invoices(self, expected: Expected) -> list[dict[str, Any]]:
-        reference, zoho = document_reference(expected.deal), self.stage.sandbox.zoho
+        first, zoho = document_reference(expected.deal), self.stage.sandbox.zoho
         with zoho.lock:
-            return [doc for doc in zoho.organization.invoices.docs.values() if doc["reference_number"] == reference]
+            found = [doc for doc in zoho.organization.invoices.docs.values() if doc["status"] != "void"]
+        return [doc for doc in found if doc["reference_number"].startswith(first)]
+
+    # -- people
+
+    def invoice_of(self, expected: Expected) -> str:
+        """The id of the deal's invoice that stands."""
+        return str(self._invoices(expected)[0]["invoice_id"])
+
+    def order_of(self, expected: Expected) -> str:
+        """The number of the deal's order that stands."""
+        first = document_reference(expected.deal)
+        orders = [row for row in self.stage.ledger()["orders"] if not row["rejected"]]
+        return next(str(row["id"]) for row in orders if (row["reference"] or "").startswith(first))
+
+    def became(self, before: Expected, now: Expected) -> Expected:
+        """What is expected of a deal has changed."""
+        self.all = [now if each == before else each for each in self.all]
+        return now
 
     # -- stock and looks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +12,18 @@ from typing import Any
 from crmsync.cli.prove.plan import Case
 from crmsync.domain.references import document_reference
 
+_GENERATION = re.compile(r"-\d+$")
+
 Row = Mapping[str, Any]
 Ledger = Mapping[str, Any]  # what Sandbox.ledger() returns
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A won deal that was accepted: one order and one invoice of *amount*, one mail, its customer once on each side."""
+    """A won deal that was accepted: one order and one invoice of *amount*, one mail, its customer once on each side.
+
+    What people took back does not count; of what stands there is one, with one mail of its own.
+    """
 
     deal: str
     customer: str
@@ -97,17 +103,20 @@ class _Index:
 
     def __init__(self, ledger: Ledger) -> None:
         self.deals: dict[str, Row] = {row["id"]: row for row in ledger["deals"]}
-        self.orders = _by_reference(ledger["orders"])
-        self.invoices = _by_reference(ledger["invoices"])
+        # What people took back stands no more, whether its system still shows it or not.
+        self.orders = _by_deal(row for row in ledger["orders"] if not row.get("rejected"))
+        self.invoices = _by_deal(row for row in ledger["invoices"] if row.get("status") != "void")
         self.mails = Counter(mail["invoice_id"] for mail in ledger["mails"])
         self.customers = Counter(row["name"] for row in ledger["customers"])
         self.contacts = Counter(row["name"] for row in ledger["contacts"])
 
 
-def _by_reference(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def _by_deal(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """By the reference of the first generation: those of later ones are of the same deal."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row["reference"], []).append(row)
+        first = _GENERATION.sub("", row["reference"] or "")
+        found.setdefault(first, []).append(row)
     return found
 
 
