@@ -14,6 +14,7 @@ from defusedxml import ElementTree
 
 from crmsync.connectors.salesforce import soql
 from crmsync.settings import SalesforceSettings, Settings
+from tests import guides
 from tests.builders import private_pem
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,22 +40,25 @@ TYPES = {
 
 
 def written_fields(settings: SalesforceSettings) -> dict[str, str]:
-    """Object and field that crmsync writes by default, by what they mean."""
+    """Object and field that crmsync writes, by what they mean."""
     of_deals = {**soql.own_fields(settings), **soql.payment_fields(settings)}
+    of_deals |= {"status_reason": settings.status_reason_field} if settings.status_reason_field else {}
     return {
         **{meaning: f"Opportunity.{field}" for meaning, field in of_deals.items()},
         **{meaning: f"{soql.PRODUCT}.{field}" for meaning, field in soql.stock_fields(settings).items()},
     }
 
 
-def default_settings() -> SalesforceSettings:
+def settings_of_the_guide() -> SalesforceSettings:
+    """With the fields that the guide names, and the defaults of all others."""
+    fields = {name: value for name, value in guides.environment("salesforce").items() if name.endswith("_FIELD")}
     env = {"HOME": "/nowhere", "SF_CLIENT_ID": "x", "SF_USERNAME": "x@example.com", "SF_PRIVATE_KEY": private_pem()}
-    found = Settings.from_env(env).salesforce
+    found = Settings.from_env({**env, **fields}).salesforce
     assert found is not None
     return found
 
 
-SETTINGS = default_settings()
+SETTINGS = settings_of_the_guide()
 WRITTEN = written_fields(SETTINGS)
 
 
@@ -104,8 +108,8 @@ def test_the_table_of_the_guide_shows_each_field_with_its_variable_and_type() ->
         name: words(read(field_file(name)))["type"] for name in WRITTEN.values()
     }
     documented = (ROOT / "docs" / "configuration.md").read_text()
-    for name, (variable, _) in shown.items():
-        assert re.search(rf"^\| `{variable}` \|.*\| `{name.partition('.')[2]}` \|$", documented, re.MULTILINE), variable
+    for name, (variable, _) in shown.items():  # the default, or the example of a field that has none
+        assert re.search(rf"^\| `{variable}` \|.*`{name.partition('.')[2]}`", documented, re.MULTILINE), variable
 
 
 # -- the rights
@@ -123,8 +127,9 @@ def test_what_crmsync_writes_may_be_edited_and_nothing_else() -> None:
 
 
 def test_fields_that_may_only_be_read_are_fields_that_crmsync_reads() -> None:
-    asked = soql.select_deals(SETTINGS, with_currency=False)
-    asked += soql.select_products(SETTINGS, None)
+    of_accounts = [f"Account.{field}" for field in soql._ACCOUNT]
+    of_products = [f"{soql.PRODUCT}.{field}" for field in soql._PRODUCT]
+    asked = {*soql._DEAL, *of_accounts, *soql._LINES, *soql._CONTACT_ROLES, *of_products}
     read_only = [field for field, may_edit in field_rights().items() if not may_edit]
 
     # An address is one thing to rights, and several fields to queries; a deal's account is read through its relation.
