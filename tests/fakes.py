@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crmsync.connectors.http import Renewal
+from crmsync.domain.customers import Address, Candidate, Customer
 from crmsync.domain.tokens import AccessToken
+from crmsync.errors import CrmsyncError
 from tests.builders import NOW
 
 
@@ -46,6 +48,35 @@ class FakeVendor:
     def find(self) -> list[Mapping[str, Any]]:
         self.searches += 1
         return list(self.documents[: len(self.documents) - self.hidden])
+
+
+class FakeCustomers:
+    """The customers of a system that knows every number, but those that are *missing*, under its own name for it."""
+
+    def __init__(self, system: str, *, one_currency: bool = False) -> None:
+        self.system = system
+        self.customers_have_one_currency = one_currency
+        self.name = "Acme Ltd"
+        self.currency = "USD" if one_currency else ""
+        self.missing: set[str] = set()
+        self.blocked: set[str] = set()
+        self.error: CrmsyncError | None = None
+        self.asked: list[str] = []
+
+    def read_customers(self, keys: Sequence[str], keep_alive: Callable[[], None]) -> dict[str, Candidate]:
+        self.asked += keys
+        if self.error is not None:
+            raise self.error
+        return {key: self._candidate(key) for key in keys if key not in self.missing}
+
+    def read_accounts(self, keys: Sequence[str], keep_alive: Callable[[], None]) -> dict[str, Customer]:
+        """As the CRM, where a test lets it stand for that."""
+        if self.error is not None:
+            raise self.error
+        return {key: Customer(key, "Acme Ltd", address=Address(city="Ulm")) for key in keys if key not in self.missing}
+
+    def _candidate(self, key: str) -> Candidate:
+        return Candidate(key, self.name, "Springfield", currency=self.currency, is_blocked=key in self.blocked)
 
 
 class AnyAccount:

@@ -5,7 +5,6 @@ Celery loads this module for each of its commands, so what is heavy is imported 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from crmsync.errors import CrmsyncError, RecordNotFoundError
 if TYPE_CHECKING:
     from crmsync.domain.dead_letters import Answers, DeadLetter
     from crmsync.services import Services
+    from crmsync.worker.customer_links import Sides
 
 _ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=NUMBER)
 _like = click.option("--like", metavar="ID", type=NUMBER, help="All that wait for the same cause as this one.")
@@ -113,13 +113,14 @@ def replay(
         is_one = len(set(ids)) == 1 and not (error or everything or like)
         _check_one(is_one, {"--dry-run": dry_run, "--accept-changes": accept_changes})
         _check_links(work.services, answers, chosen)
+        sides = work.sides(chosen, answers)
         if dry_run:
             work.foresee(chosen, answers, accept_changes=accept_changes)
             return
         if is_one and chosen:
             answers = work.agree(chosen[0], answers, accept_changes=accept_changes)
         work.confirm(chosen, yes, plan_of(answers, len(chosen)))
-        work.do(chosen, _replayer(work.services, answers))
+        work.do(chosen, _replayer(work.services, answers, sides))
 
 
 @dead_letters.command
@@ -146,15 +147,20 @@ def parse_links(texts: Sequence[str]) -> dict[str, str]:
 
     Raises: click.BadParameter.
     """
+    from crmsync.domain.customer_numbers import RULE, customer_number
     from crmsync.worker.dead_letters import LINK_NAMES
 
     found: dict[str, str] = {}
     for text in texts:
         name, _, key = text.partition("=")
-        if name not in LINK_NAMES or not re.fullmatch(r"[A-Za-z0-9]{1,40}", key):
+        try:
+            key = customer_number(key)
+        except ValueError:
+            key = ""
+        if name not in LINK_NAMES or not key:
             names = " or ".join(f"{known}=…" for known in LINK_NAMES)
             raise click.BadParameter(
-                f"expected {names} with the customer's number, found {text!r}.", param_hint="--link"
+                f"expected {names} with the customer's number ({RULE}), found {text!r}.", param_hint="--link"
             )
         if found.setdefault(LINK_NAMES[name], key) != key:
             raise click.BadParameter(f"{name} is given twice.", param_hint="--link")
@@ -198,10 +204,10 @@ def _check_links(services: Services, answers: Answers, chosen: Sequence[DeadLett
         )
 
 
-def _replayer(services: Services, answers: Answers) -> Callable[[int, str], object]:
+def _replayer(services: Services, answers: Answers, sides: Sequence[Sides]) -> Callable[[int, str], object]:
     from crmsync.worker import dead_letters as worker
 
-    return lambda letter_id, by: worker.replay(services, letter_id, answers, by=by)
+    return lambda letter_id, by: worker.replay(services, letter_id, answers, by=by, sides=sides)
 
 
 def _discarder(services: Services) -> Callable[[int, str], object]:

@@ -85,15 +85,27 @@ def _done(uow: UnitOfWork, run: Run, answers: Answers, source: Source | None) ->
 
 
 def _customers(uow: UnitOfWork, run: Run, answers: Answers, source: Source | None) -> list[dict[str, Any]]:
-    read = source.deal.customer.key if source and source.deal else _read_customer(run)
-    keys = {
-        connection: answers.links.get(connection) or uow.links.find(connection, "customer", read)
-        for connection in LINK_NAMES.values()
-        if read
-    }
+    deal = source.deal if source else None
+    read = deal.customer.key if deal else _read_customer(run)
+    currency = deal.amount.currency if deal else run.currency
+    if not read:
+        return []
+    linked = {connection: uow.links.get(connection, read, currency) for connection in LINK_NAMES.values()}
+    found = [
+        (connection, answers.links.get(connection) or (link.key if link else ""), link)
+        for connection, link in linked.items()
+    ]
     return [
-        {"system": connection, "kind": "customer", "number": key, "reference": read, "state": "linked"}
-        for connection, key in keys.items()
+        {
+            "system": connection,
+            "kind": "customer",
+            "number": key,
+            "name": ", ".join(filter(None, (link.name, link.city))) if link and link.key == key else "",
+            "matched_by": link.origin if link and link.key == key else "",
+            "reference": read,
+            "state": "linked",
+        }
+        for connection, key, link in found
         if key
     ]
 
@@ -216,7 +228,8 @@ def _facts(found: Mapping[str, Any]) -> dict[str, str]:
 def _show_done(out: Console, done: Sequence[Mapping[str, Any]]) -> None:
     out.print("\nDone, and not repeated", style="bold")
     if done:
-        out.print(screen.records(["kind", "number", "system", "reference"], done))
+        rows = [{"name": "", **each} for each in done]
+        out.print(screen.records(["kind", "number", "name", "system", "reference"], rows))
     else:
         out.print("  Nothing yet.")
 

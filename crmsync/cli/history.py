@@ -81,6 +81,30 @@ def steps_table(steps: list[dict[str, Any]]) -> Table:
     return screen.table(["at (UTC)", "step", "event", "took", "detail"], rows, right=["took"])
 
 
+def customers_of(run: Run) -> list[dict[str, Any]]:
+    """Which customers the run's documents are for, and how each was found."""
+    learned = ((step, run.results.get(step)) for step in _MATCHES)
+    return [
+        {
+            "step": step,
+            "number": str(found["customer_key"]),
+            "name": str(found.get("name", "")),
+            "city": str(found.get("city", "")),
+            "matched_by": str(found.get("matched_by", "")),
+        }
+        for step, found in learned
+        if found and found.get("customer_key")
+    ]
+
+
+_MATCHES = ("match_erp_customer", "match_books_customer")
+
+
+def customers_table(customers: list[dict[str, Any]]) -> Table:
+    columns = ["step", "number", "name", "city", "found by"]
+    return screen.table(columns, [list(each.values()) for each in customers])
+
+
 def documents_table(documents: list[dict[str, Any]]) -> Table:
     return screen.records(["kind", "number", "system", "reference", "state"], documents)
 

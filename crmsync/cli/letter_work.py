@@ -23,6 +23,7 @@ from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters as worker
 from crmsync.worker import rehearsal
+from crmsync.worker.customer_links import Sides
 from crmsync.worker.rehearsal import Source
 
 
@@ -91,6 +92,17 @@ class Work:
         if source is not None:
             self._tell(source, given, accept_changes=accept_changes)
         return given
+
+    def sides(self, chosen: Sequence[DeadLetter], answers: Answers) -> list[Sides]:
+        """The customers that *answers* name, looked up and shown beside the account. Raises: LinkRefusedError."""
+        if not chosen:
+            return []
+        found = worker.sides_of_letter(self.services, chosen[0].id, answers)
+        for each in () if self.as_json else found:
+            told = "" if each.is_alike else "  Another name: look twice."
+            line = f"The account {each.account_label} becomes {each.found.label} in {each.system}.{told}"
+            screen.console(stderr=True).print(line, style="" if each.is_alike else "bold yellow")
+        return found
 
     def _source(self, letter: DeadLetter) -> Source | None:
         """The deal as it is now; it matters, and costs a call, only where there are documents."""

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validates_schema
 
 from crmsync.connectors.salesforce.ids import full_id
+from crmsync.domain.customer_numbers import customer_number
 from crmsync.services import ROLES
 
 TARGETS: Mapping[str, str] = {"erp_customer": ROLES["orders"], "books_customer": ROLES["invoices"]}
@@ -55,9 +56,13 @@ class _CrmId(fields.String):
             raise ValidationError(str(error) if text else "is missing") from error
 
 
-def _key(longest: int) -> fields.String:
-    problem = f"expected up to {longest} letters and digits"
-    return fields.String(load_default="", validate=validate.Regexp(rf"[A-Za-z0-9]{{0,{longest}}}\Z", error=problem))
+class _CustomerNumber(fields.String):
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return customer_number(text) if text else ""
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
 
 
 class LinkRow(Schema):
@@ -67,8 +72,8 @@ class LinkRow(Schema):
         unknown = EXCLUDE
 
     crm_id = _CrmId(required=True)
-    erp_customer = _key(10)
-    books_customer = _key(25)
+    erp_customer = _CustomerNumber(load_default="")
+    books_customer = _CustomerNumber(load_default="")
 
     @pre_load
     def _strip(self, row: Mapping[str, str | None], **_: Any) -> dict[str, str]:
@@ -124,7 +129,7 @@ def _rows(reader: csv.DictReader[str]) -> tuple[list[Pair], list[Problem]]:
             pairs += _pairs(reader.line_num, schema.load(row))
         except ValidationError as error:
             problems += _problems(reader.line_num, error)
-    return pairs, problems + _repeated(pairs)
+    return pairs, problems
 
 
 def _pairs(line: int, row: Mapping[str, str]) -> list[Pair]:
@@ -134,15 +139,3 @@ def _pairs(line: int, row: Mapping[str, str]) -> list[Pair]:
 def _problems(line: int, error: ValidationError) -> Iterable[Problem]:
     messages: Mapping[str, list[str]] = error.normalized_messages()
     return [Problem(line, name, text) for name, texts in messages.items() for text in texts]
-
-
-def _repeated(pairs: list[Pair]) -> list[Problem]:
-    """A customer that two lines speak of: which of them counts is not for us to guess."""
-    first: dict[tuple[str, str], Pair] = {}
-    repeated = [pair for pair in pairs if first.setdefault((pair.connection, pair.crm_key), pair) is not pair]
-    return [
-        Problem(
-            pair.line, "crm_id", f"{pair.crm_key} stands in line {first[pair.connection, pair.crm_key].line} already"
-        )
-        for pair in repeated
-    ]

@@ -1,30 +1,24 @@
-"""Decides what becomes of each pair of the file, given what is linked already; and does it."""
+"""Decides what becomes of each pair of the file, given what is there and what is linked already; and does it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from crmsync.cli.link_file import Pair, Problem
+from crmsync.domain.customers import Candidate, Customer
+from crmsync.domain.links import CUSTOMER, Link
 
 ORIGIN = "imported"
-RECORD_TYPE = "customer"
-
-
-class Link(Protocol):
-    """A row of the store."""
-
-    connection: Any
-    record_type: Any
-    crm_key: Any
-    key: Any
 
 
 class Links(Protocol):
     """What writing needs of the store."""
 
-    def replace(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str) -> None: ...
+    def replace(
+        self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +26,76 @@ class Change:
     """*action* is add, replace or keep; *before* is what the link says now."""
 
     action: str
-    line: int
-    field: str
-    connection: str
-    crm_key: str
-    key: str
+    pair: Pair
+    account: Customer
+    found: Candidate
     before: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "action": self.action,
+            "line": self.pair.line,
+            "field": self.pair.field,
+            "connection": self.pair.connection,
+            "crm_key": self.pair.crm_key,
+            "account": self.account.name,
+            "account_city": self.account.address.city,
+            "key": self.found.key,
+            "customer": self.found.shown_name,
+            "customer_city": self.found.shown_city,
+            "currency": self.found.currency,
+            "before": self.before,
+        }
 
 
-def plan(pairs: Iterable[Pair], existing: Iterable[Link]) -> list[Change]:
-    """What each pair asks for."""
-    linked = {(link.connection, link.crm_key): link.key for link in existing if link.record_type == RECORD_TYPE}
-    return [_change(pair, linked.get((pair.connection, pair.crm_key))) for pair in pairs]
+def plan(
+    pairs: Iterable[Pair],
+    existing: Iterable[Link],
+    accounts: Mapping[str, Customer],
+    customers: Mapping[tuple[str, str], Candidate],
+) -> list[Change]:
+    """What each pair asks for. All of *accounts* and *customers*, by connection and number, were looked up."""
+    linked: dict[tuple[str, str, str], str] = {
+        (link.connection, link.crm_key, link.currency): link.key for link in existing
+    }
+    return [_change(pair, accounts[pair.crm_key], customers[pair.connection, pair.key], linked) for pair in pairs]
 
 
-def _change(pair: Pair, before: str | None) -> Change:
-    action = "add" if before is None else "keep" if before == pair.key else "replace"
-    return Change(action, pair.line, pair.field, pair.connection, pair.crm_key, pair.key, before)
+def _change(pair: Pair, account: Customer, found: Candidate, linked: Mapping[tuple[str, str, str], str]) -> Change:
+    """A link of an earlier release, of which no currency is known, is one of this currency."""
+    keys = (linked.get((pair.connection, pair.crm_key, currency)) for currency in (found.currency, ""))
+    before = next((key for key in keys if key is not None), None)
+    action = "add" if before is None else "keep" if before == found.key else "replace"
+    return Change(action, pair, account, found, before)
 
 
 def conflicts(changes: Sequence[Change]) -> list[Problem]:
     """Links that say something else already; nothing overwrites them unasked."""
     return [
-        Problem(change.line, change.field, f"is linked to {change.before} already; --replace makes it {change.key}")
+        Problem(
+            change.pair.line,
+            change.pair.field,
+            f"is linked to {change.before} already; --replace makes it {change.found.key}",
+        )
         for change in changes
         if change.action == "replace"
     ]
 
 
-def apply(links: Links, changes: Sequence[Change]) -> None:
+def repeated(changes: Sequence[Change]) -> list[Problem]:
+    """A customer that two lines speak of, in one currency: which of them counts is not for us to guess."""
+    first: dict[tuple[str, str, str], Change] = {}
+    return [
+        Problem(change.pair.line, "crm_id", f"{change.pair.crm_key} stands in line {known.pair.line} already")
+        for change in changes
+        if (known := first.setdefault((change.pair.connection, change.pair.crm_key, change.found.currency), change))
+        is not change
+    ]
+
+
+def apply(links: Links, changes: Sequence[Change], *, by: str) -> None:
     for change in changes:
         if change.action != "keep":
-            links.replace(change.connection, RECORD_TYPE, change.crm_key, change.key, origin=ORIGIN)
+            found, pair = change.found, change.pair
+            more = {"currency": found.currency, "name": found.shown_name, "city": found.shown_city, "linked_by": by}
+            links.replace(pair.connection, CUSTOMER, pair.crm_key, found.key, origin=ORIGIN, **more)

@@ -1,46 +1,120 @@
-"""`crmsync links`: which customer here is which there; those that existed before crmsync come from a file."""
+"""`crmsync links`: which customer here is which there, how that was found, and how it is taken back."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED, ListingGroup
-from crmsync.cli.options import json_option
-from crmsync.cli.process import open_services
+from crmsync.cli.options import confirm, json_option, yes_option
+from crmsync.cli.process import open_services, user
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.table import Table
 
     from crmsync.cli.link_file import Problem
     from crmsync.cli.link_plan import Change
+    from crmsync.domain.links import Link
 
 _MANY = 50  # a dry run of 20,000 customers shows the first ones
 
 
 @click.group(cls=ListingGroup)
 def links() -> None:
-    """Link customers that exist on both sides, or see which are linked."""
+    """Link customers that exist on both sides, see which are linked, or take a link back."""
 
 
 @links.command("list")
+@click.option("--shared", is_flag=True, help="Only customers that several accounts are linked to: look at these.")
 @json_option
-def list_(*, as_json: bool) -> None:
-    """List every link, oldest first."""
-    columns = ["crm_key", "connection", "key", "origin", "created_at"]
+def list_(*, shared: bool, as_json: bool) -> None:
+    """List every link, oldest first: how it was found, by whom, and how many accounts share its customer."""
     with open_services().store.read() as uow:
-        found = [{name: getattr(row, name) for name in ("record_type", *columns)} for row in uow.links.all()]
+        found = uow.links.customers()
+    counts = Counter((link.connection, link.key) for link in {_one(link): link for link in found}.values())
+    chosen = [link for link in found if not shared or counts[link.connection, link.key] > 1]
+    if shared:
+        chosen.sort(key=lambda link: (link.connection, link.key))
+    rows = [link.to_json() | {"accounts": counts[link.connection, link.key]} for link in chosen]
     if as_json:
-        screen.print_json(found)
-    elif found:
-        rows = [[*(row[name] for name in columns[:-1]), f"{row['created_at']:%Y-%m-%d %H:%M}"] for row in found]
-        screen.console().print(screen.table(["CRM", "system", "there", "found by", "since (UTC)"], rows))
+        screen.print_json(rows)
+    elif rows:
+        screen.console().print(_links_table(rows))
+        _tell_shared(counts, shared=shared)
+    elif shared:
+        screen.console().print("No customer is shared by several accounts.")
     else:
         screen.console().print(
             "Nothing is linked yet. Deals link their customers; `crmsync links import` does it before."
         )
+
+
+def _one(link: Link) -> tuple[str, str, str]:
+    """An account and a customer count once, whatever the currencies."""
+    return link.connection, link.key, link.crm_key
+
+
+def _tell_shared(counts: Counter[tuple[str, str]], *, shared: bool) -> None:
+    several = sum(count > 1 for count in counts.values())
+    if several and not shared:
+        many = screen.plural(several, "customer")
+        screen.console().print(f"\n{many} shared by several accounts: `crmsync links list --shared` shows which.")
+
+
+def _links_table(rows: Sequence[dict[str, Any]]) -> Table:
+    cells = [
+        (
+            row["crm_key"],
+            row["connection"],
+            row["key"],
+            ", ".join(filter(None, (row["name"], row["city"]))),
+            row["currency"],
+            " by ".join(filter(None, (row["origin"], row["linked_by"]))),
+            row["accounts"] if row["accounts"] > 1 else "",
+            f"{row['created_at']:%Y-%m-%d %H:%M}",
+        )
+        for row in rows
+    ]
+    columns = ["CRM", "system", "there", "name", "currency", "found by", "accounts", "since (UTC)"]
+    return screen.table(columns, cells, right=["accounts"])
+
+
+@links.command("remove")
+@click.argument("account")
+@click.option("--system", metavar="ERP|BOOKS", help="Only the link to this system.")
+@yes_option
+@json_option
+def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> None:
+    """Take back the links of ACCOUNT, its id in the CRM; documents that were made for its customer stay.
+
+    The next deal of the account looks for its customer anew. One that crmsync made, or that carries its reference, is
+    found again: name another then, with `replay --link` or `links import`.
+    """
+    from crmsync.cli.link_removal import documents_of, of_system, show
+
+    services = open_services()
+    with services.store.read() as uow:
+        key = str(uow.retention.full_key(account))
+        found = of_system(uow.links.of_account(key), system)
+        documents = documents_of(uow, key, {link.connection for link in found})
+    if not found:
+        raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.")
+    if not as_json:
+        show(found, documents)
+    confirm(f"Take {screen.plural(len(found), 'link')} back?", yes=yes)
+    with services.store.begin() as uow:
+        removed = [link for link in found if uow.links.remove(link)]
+    if as_json:
+        screen.print_json({"removed": [link.to_json() for link in removed], "documents": documents})
+    else:
+        screen.console().print(f"✓ {screen.plural(len(removed), 'link')} taken back.")
 
 
 @links.command("import")
@@ -51,21 +125,47 @@ def list_(*, as_json: bool) -> None:
 def import_(file: BinaryIO, *, dry_run: bool, replace: bool, as_json: bool) -> None:
     """Link the customers of a CSV file with the columns crm_id, erp_customer, books_customer.
 
-    Either target may be empty. Everything is checked before anything is written; then all is written, or nothing.
+    Either target may be empty. Every account and customer is looked up first; then all is written, or nothing.
     """
     from crmsync.cli.link_file import read
-    from crmsync.cli.link_plan import apply, conflicts, plan
+    from crmsync.cli.link_look import Seen, look
+    from crmsync.cli.link_plan import apply, conflicts, plan, repeated
 
     pairs, problems = read(file.read())
-    with open_services(creates=not dry_run).store.begin() as uow:
-        changes = plan(pairs, uow.links.all())
-        problems += [] if replace else conflicts(changes)
-        if not problems and not dry_run:
-            apply(uow.links, changes)
+    services = open_services(creates=not dry_run)
+    with _progress(len(pairs)) as tell:
+        seen = Seen() if problems else look(services, pairs, tell)
+    problems += seen.problems
+    changes: list[Change] = []
+    if not problems:
+        with services.store.begin() as uow:
+            changes = plan(pairs, uow.links.customers(), seen.accounts, seen.customers)
+            problems += repeated(changes)
+            problems += [] if replace else conflicts(changes)
+            if not problems and not dry_run:
+                apply(uow.links, changes, by=user())
     show = _print_json if as_json else _print
     show(changes, problems, dry_run=dry_run)
     if problems:
         raise SystemExit(FAILED)
+
+
+@contextmanager
+def _progress(lines: int) -> Iterator[Callable[[], None]]:
+    """What is called before each look-up; in a terminal it shows that something happens."""
+    out = screen.console(stderr=True)
+    if not out.is_terminal:
+        yield lambda: None
+        return
+    asked = 0
+    with out.status(f"Looking up the customers of {lines} lines …") as status:
+
+        def tell() -> None:
+            nonlocal asked
+            asked += 1
+            status.update(f"Looking up the customers of {lines} lines … {asked} calls")
+
+        yield tell
 
 
 def _print_json(changes: list[Change], problems: list[Problem], *, dry_run: bool) -> None:
@@ -105,8 +205,18 @@ def _print_changes(out: Any, changes: list[Change]) -> None:
 
 
 def _changes_table(changes: list[Change]) -> Table:
-    rows = [(change.action, change.crm_key, change.connection, change.key, change.before or "") for change in changes]
-    return screen.table(["", "CRM", "system", "there", "instead of"], rows)
+    rows = [
+        (
+            change.action,
+            change.pair.crm_key,
+            ", ".join(filter(None, (change.account.name, change.account.address.city))),
+            change.pair.connection,
+            change.found.label,
+            change.before or "",
+        )
+        for change in changes
+    ]
+    return screen.table(["", "CRM", "account", "system", "there", "instead of"], rows)
 
 
 def _counts(changes: list[Change]) -> dict[str, int]:

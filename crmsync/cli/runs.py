@@ -85,9 +85,11 @@ def show(key: str, *, as_json: bool) -> None:
         words = services.words_of(uow, letter.id) if letter else ""
         summary = _summary(run, uow) | {"dead_letter": letter.id if letter else None}
     if as_json:
-        screen.print_json(summary | {"steps": steps, "documents": documents, "vendor_words": words, "related": others})
+        customers = history.customers_of(run)
+        more = {"steps": steps, "customers": customers, "documents": documents, "vendor_words": words}
+        screen.print_json({**summary, **more, "related": others})
         return
-    _print(summary, steps, documents)
+    _print(summary, steps, history.customers_of(run), documents)
     if others:
         screen.console().print("\nHas to do with it", style="bold")
         screen.console().print(_hits_table(others))
@@ -212,7 +214,12 @@ def _table(found: list[dict[str, Any]]) -> Any:
     return screen.table(["run", "age", "status", "step", "for", "company", "amount"], rows, right=["age", "amount"])
 
 
-def _print(summary: dict[str, Any], steps: list[dict[str, Any]], documents: list[dict[str, Any]]) -> None:
+def _print(
+    summary: dict[str, Any],
+    steps: list[dict[str, Any]],
+    customers: list[dict[str, Any]],
+    documents: list[dict[str, Any]],
+) -> None:
     out = screen.console()
     shown = {
         "Run": summary["id"],
@@ -225,7 +232,13 @@ def _print(summary: dict[str, Any], steps: list[dict[str, Any]], documents: list
         "Correlation": summary["correlation_id"],
     }
     out.print(screen.pairs({name: value for name, value in shown.items() if value}))
-    history.print_tables({"Steps": history.steps_table(steps), "Documents": history.documents_table(documents)})
+    history.print_tables(
+        {
+            "Steps": history.steps_table(steps),
+            "Customers": history.customers_table(customers),
+            "Documents": history.documents_table(documents),
+        }
+    )
     if summary["status"] == RunStatus.STOPPED and summary["dead_letter"]:
         command = f"celery -A crmsync dead-letters show {summary['dead_letter']}"
         out.print(f"\nIt waits for a person: {Settings.from_env().pasteable(command)}")

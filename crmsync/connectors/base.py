@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from crmsync.domain.catch_up import WonDeal
-from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, PaymentFigures, Settlement
@@ -100,6 +100,9 @@ class Deals(Connector, Protocol):
         Raises: RecordNotFoundError.
         """
 
+    def read_accounts(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Customer]:
+        """The customers of these keys, with name and city only; what does not exist is left out."""
+
     def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
         """Write the numbers to the deal, and that nothing is wrong with it; the same call twice changes nothing."""
 
@@ -122,17 +125,29 @@ class Deals(Connector, Protocol):
 class Customers(Connector, Protocol):
     """Part of the roles of the ERP and of the books. Searches return every candidate, at most ten."""
 
-    def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
+    customers_have_one_currency: bool
+    """Whether all documents of a customer are in its own currency, so that an account may need several customers."""
+
+    def find_customers_by_reference(self, reference: str, customer: Customer, *, currency: str) -> list[Candidate]:
         """Those that carry our *reference*, wherever this vendor has a place for it."""
 
-    def find_customers_by_keys(self, customer: Customer) -> list[CustomerMatch]:
-        """Those with exactly the same tax number or e-mail address; never by name."""
+    def find_customers_by_keys(self, customer: Customer) -> list[Candidate]:
+        """Those with the same tax number, or where there are none with the same e-mail address; never by name."""
+
+    def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
+        """Those that hold the customer's name where this vendor allows it but once."""
+
+    def read_customers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
+        """The customers of these numbers, by the number as it was asked; what does not exist is left out."""
 
     def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
         """Complete a customer that was found, so that documents can be made for it (SAP: role and sales area)."""
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
-        """Raises: AmbiguousMatchError where the vendor refuses a second customer of that name."""
+    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
+        """Make it; where names are unique, *suffix* in brackets tells it from others of its name.
+
+        Raises: AmbiguousMatchError where the vendor refuses a second customer of that name.
+        """
 
 
 class Orders(Customers, Protocol):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from crmsync.domain.kept import known
+from crmsync.domain.tax_numbers import TaxNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,16 @@ class Customer:
     tax_number: str = ""
     address: Address = Address()
 
+    @property
+    def is_person(self) -> bool:
+        """Whether the account is named after the person who gets its mails: then its name is nobody else's business."""
+        person = f"{self.first_name} {self.last_name}".split()
+        return bool(person) and [each.casefold() for each in person] == self.name.casefold().split()
+
+    @property
+    def tax(self) -> TaxNumber:
+        return TaxNumber(self.tax_number, self.address.country)
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Customer:
         return cls(**{**known(cls, value), "address": Address(**known(Address, value["address"]))})
@@ -45,3 +56,50 @@ class CustomerMatch:
     key: str
     name: str
     matched_by: str
+    city: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A customer of the ERP or of the books as a search or a look-up found it.
+
+    *currency* is the only one that it can be billed in, "" where it has no such limit or that is not known.
+    *references* are the texts that stand where we write ours.
+    """
+
+    key: str
+    name: str
+    city: str = ""
+    other_name: str = ""
+    emails: tuple[str, ...] = ()
+    tax_numbers: tuple[TaxNumber, ...] = ()
+    currency: str = ""
+    is_person: bool = False
+    is_blocked: bool = False
+    references: tuple[str, ...] = ()
+
+    @property
+    def shown_name(self) -> str:
+        """What may be shown and kept: a person's name is not."""
+        return "" if self.is_person else self.name
+
+    @property
+    def label(self) -> str:
+        """
+        >>> Candidate("1000123", "Muster GmbH", "Ulm").label, Candidate("7", "Ida Lee", is_person=True).label
+        ('1000123 Muster GmbH, Ulm', '7')
+        """
+        words = f"{self.key} {self.shown_name}".strip()
+        return f"{words}, {self.shown_city}" if self.shown_city else words
+
+    @property
+    def shown_city(self) -> str:
+        return "" if self.is_person else self.city
+
+    def matched(self, by: str) -> CustomerMatch:
+        return CustomerMatch(self.key, self.shown_name, by, self.shown_city)
+
+
+def suffixes(customer: Customer, currency: str) -> tuple[str, ...]:
+    """What tells a second customer of one name from the first: its currency, else its city or its key in the CRM."""
+    return currency, customer.address.city.strip() or customer.key

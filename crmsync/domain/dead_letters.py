@@ -13,6 +13,7 @@ from crmsync import errors
 from crmsync.domain.money import Money
 from crmsync.errors import BadDataError, CrmsyncError, ReviewNeededError
 
+LINKS = "links"  # of a run's answers: customers that a person named and that nobody has looked up yet
 FIRST_SHOWN_SECONDS = 30.0
 LONGEST_SHOWN_SECONDS = 3600.0
 FIRST_RETURN_SECONDS = 60.0
@@ -153,16 +154,24 @@ def _doubled(first: float, times: int, longest: float) -> timedelta:
 class Answers:
     """What a person decided: to go on as it is, and which customer is which (connection → its key there).
 
-    *accept* concerns the step that stopped, *accepted* are other steps by name. Where no person answers
-    (*is_persons* is False), what is gone is not made again.
+    *accept* concerns the step that stopped, *accepted* are other steps by name. *is_seen* says that a customer of
+    another name than the account's is meant indeed. Where no person answers (*is_persons* is False), what is gone is
+    not made again.
     """
 
     accept: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     accepted: Collection[str] = ()
     is_persons: bool = True
+    is_seen: bool = False
 
     def added_to(self, answers: Mapping[str, Any], step: str) -> dict[str, Any]:
         """The answers of a run that stopped at *step*, after this one."""
         new = {*self.accepted, *([step] if self.accept else ())}
-        return {**answers, "accepted": sorted({*answers.get("accepted", ()), *new})} if new else dict(answers)
+        kept = {name: value for name, value in answers.items() if name != LINKS}  # an older one is answered by this
+        return {**kept, "accepted": sorted({*answers.get("accepted", ()), *new})} if new else kept
+
+    def unseen_links(self, by: str) -> dict[str, Any]:
+        """The customers that are named, to be looked up by the step that needs them; and by whom."""
+        named = {each: {"number": number, "by": by, "is_seen": self.is_seen} for each, number in self.links.items()}
+        return {LINKS: named} if named else {}

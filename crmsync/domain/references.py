@@ -12,12 +12,23 @@ def document_reference(deal_key: str, generation: int = 1) -> str:
     return f"SF-{deal_key}" if generation == 1 else f"SF-{deal_key}-{generation}"
 
 
-def customer_reference(customer_key: str) -> str:
+def customer_reference(customer_key: str, currency: str = "") -> str:
     """The reference of a customer: its CRM key, upper-cased, because the ERP stores 20 characters in upper case.
 
-    The 18-character form of a Salesforce id is made to be safe against the loss of case.
+    The 18-character form of a Salesforce id is made to be safe against the loss of case. Where a customer has one
+    currency, an account has a customer for each, and *currency* tells them apart.
 
-    >>> customer_reference("001xx000003dgb2aaa")
-    '001XX000003DGB2AAA'
+    >>> customer_reference("001xx000003dgb2aaa"), customer_reference("001xx000003dgb2aaa", "EUR")
+    ('001XX000003DGB2AAA', '001XX000003DGB2AAA-EUR')
     """
-    return customer_key.upper()
+    return f"{customer_key.upper()}-{currency}" if currency else customer_key.upper()
+
+
+def is_of_customer(text: str, customer_key: str) -> bool:
+    """Whether *text* is a reference of this customer, in whatever currency.
+
+    >>> is_of_customer("001XX000003DGB2AAA-EUR", "001xx000003dgb2aaa"), is_of_customer("001XX", "001xx000003dgb2aaa")
+    (True, False)
+    """
+    reference = customer_reference(customer_key)
+    return text.upper() == reference or text.upper().startswith(f"{reference}-")

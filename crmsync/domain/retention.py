@@ -27,7 +27,14 @@ def reduced(results: Mapping[str, Any]) -> dict[str, Any]:
     {'fetch_deal': {'key': '006', 'customer': {'key': '001'}}, 'create_order': {'number': '4711', 'customer': '001'}}
     """
     known = _known(results.get(_DEAL))
-    return {step: _deal(it) if step == _DEAL else masked(it, known) for step, it in results.items()}
+    return {step: _deal(it) if step == _DEAL else masked(_nameless(it), known) for step, it in results.items()}
+
+
+def _nameless(learned: Any) -> Any:
+    """Of a customer that was matched only its number and how it was found."""
+    if not isinstance(learned, Mapping) or "customer_key" not in learned:
+        return learned
+    return {name: value for name, value in learned.items() if name not in ("name", "city")}
 
 
 def _deal(read: Any) -> dict[str, Any]:

@@ -1,78 +1,237 @@
 """Finds or makes a deal's customer in another system, once for all deals of that customer.
 
-    linked? → our reference? → same tax number or e-mail? → create
+    linked? → our reference? → same tax number? → same e-mail address and name? → create
 
-A name alone never matches: where only the name fits, or more than one customer does, a person decides.
+What else may be the same is never guessed: where a weaker key or more than one customer fits, a person decides. Where a
+customer has one currency, all this is done for each currency that an account buys in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crmsync.connectors.base import Customers
-from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.customers import Candidate, Customer, CustomerMatch, suffixes
+from crmsync.domain.dead_letters import LINKS
 from crmsync.domain.deals import Deal
-from crmsync.domain.ledger import EntryKey
+from crmsync.domain.kept import known
+from crmsync.domain.ledger import EntryKey, EntryState
+from crmsync.domain.links import CUSTOMER, Link
+from crmsync.domain.matching import (
+    Accounts,
+    Choice,
+    Doubt,
+    choose,
+    is_in_other_currency,
+    is_sibling,
+    namesakes,
+)
 from crmsync.domain.references import customer_reference
-from crmsync.errors import AmbiguousMatchError
+from crmsync.errors import AmbiguousMatchError, NotNowError, RecordNotFoundError, RejectedError, RetryableError
+from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.customer_links import LinkRefusedError
+
+DOUBTS_SHOWN = 5
 
 
 def match_customer(attempt: Attempt, deal: Deal, connection: str, connector: Customers) -> dict[str, str]:
-    """The customer's key in *connection*; everything is asked only for a customer that is not linked yet."""
-    key = _linked(attempt, connection, deal.customer)
-    if key is None:
+    """The customer in *connection*; everything is asked only for one that is not linked yet."""
+    work = _Matching(attempt, deal, connection, connector)
+    link = work.answered() or work.linked()
+    if link is None:
         with attempt.lock(f"customer:{connection}:{deal.customer.key}"):
-            key = _linked(attempt, connection, deal.customer) or _link(attempt, deal, connection, connector)
-    return {"customer_key": key}
+            link = work.linked() or work.recognised() or work.link()
+    shown = {"name": link.name, "city": link.city}
+    return {"customer_key": link.key, **{name: text for name, text in shown.items() if text}, "matched_by": link.origin}
 
 
-def _linked(attempt: Attempt, connection: str, customer: Customer) -> str | None:
-    with attempt.services.store.read() as uow:
-        return uow.links.find(connection, "customer", customer.key)
+@dataclass(frozen=True)
+class _Matching:
+    """The customer of one deal in one system."""
 
+    attempt: Attempt
+    deal: Deal
+    connection: str
+    connector: Customers
 
-def _link(attempt: Attempt, deal: Deal, connection: str, connector: Customers) -> str:
-    match = _find(deal.customer, connector)
-    if match is not None:
-        match = connector.adopt_customer(match, deal.customer, currency=deal.amount.currency)
-    else:
-        match = _create(attempt, deal, connection, connector)
-    with attempt.services.store.begin() as uow:
-        uow.links.add(connection, "customer", deal.customer.key, match.key, origin=match.matched_by)
-    return match.key
+    @property
+    def customer(self) -> Customer:
+        return self.deal.customer
 
+    @property
+    def currency(self) -> str:
+        """The one that the customer must have, "" where it takes any."""
+        return self.deal.amount.currency if self.connector.customers_have_one_currency else ""
 
-def _find(customer: Customer, connector: Customers) -> CustomerMatch | None:
-    reference = customer_reference(customer.key)
-    return _only(connector.find_customers_by_reference(reference, customer), connector.system) or _only(
-        connector.find_customers_by_keys(customer), connector.system
-    )
+    def answered(self) -> Link | None:
+        """The customer that a person named in the control tower, whose process can't look it up.
 
+        Raises: AmbiguousMatchError where there is none of that number, or it has another name.
+        """
+        answer = self.attempt.run.answers.get(LINKS, {}).get(self.connection)
+        if not answer:
+            return None
+        using, currency = self.attempt.services, self.deal.amount.currency
+        try:
+            found = customer_links.sides(using, self.connection, answer["number"], self.customer, currency)
+        except LinkRefusedError as error:
+            if isinstance(error.__cause__, RetryableError | NotNowError):
+                raise error.__cause__ from None
+            raise AmbiguousMatchError(str(error), system=error.system, advice="Replay with another number.") from error
+        if not (found.is_alike or self.customer.is_person or answer.get("is_seen")):
+            raise AmbiguousMatchError(
+                f"{found.found.label} in {found.system} has another name than the account {found.account_label}.",
+                system=found.system,
+                advice="If it is the right one, name it again and say that you have seen it; else name another.",
+            )
+        with using.store.begin() as uow:
+            customer_links.store(uow, [found], origin=customer_links.REPLAY, by=answer["by"])
+        return found.link(customer_links.REPLAY, by=answer["by"])
 
-def _only(matches: Sequence[CustomerMatch], system: str) -> CustomerMatch | None:
-    """Raises: AmbiguousMatchError for more than one."""
-    if len(matches) > 1:
-        keys = ", ".join(match.key for match in matches)
-        raise AmbiguousMatchError(
-            f"{len(matches)} customers have the same {matches[0].matched_by}: {keys}.",
-            system=system,
-            advice="Replay with --link and the number of the right one.",
+    def linked(self) -> Link | None:
+        link = self._get()
+        return link if link is not None and link.currency == self.currency else None
+
+    def recognised(self) -> Link | None:
+        """A link of an earlier release does not tell the currency: it is looked up once, and kept.
+
+        Raises: RecordNotFoundError for a customer that is gone.
+        """
+        link = self._get()
+        if link is None:
+            return None
+        seen = self.connector.read_customers([link.key], self.attempt.keep_alive).get(link.key)
+        if seen is None:
+            raise RecordNotFoundError(
+                f"{self.connector.system} has no customer {link.key} any more, to which the account is linked.",
+                system=self.connector.system,
+                advice=f"`crmsync links remove {self.customer.key}` takes the link back; then replay.",
+            )
+        seen = self._shown([seen])[0]
+        known_link = replace(link, currency=seen.currency or self.currency, name=seen.shown_name, city=seen.shown_city)
+        with self.attempt.services.store.begin() as uow:
+            uow.links.see(link, known_link)
+        return known_link if known_link.currency == self.currency else None
+
+    def link(self) -> Link:
+        """Raises: AmbiguousMatchError where a person has to choose."""
+        match = self._found() or self._create()
+        is_person = self.customer.is_person
+        link = Link(
+            self.connection,
+            self.customer.key,
+            match.key,
+            origin=match.matched_by,
+            currency=self.currency,
+            name="" if is_person else match.name,
+            city="" if is_person else match.city,
         )
-    return matches[0] if matches else None
+        with self.attempt.services.store.begin() as uow:
+            uow.links.put(link)
+        return link
 
+    def _get(self) -> Link | None:
+        with self.attempt.services.store.read() as uow:
+            return uow.links.get(self.connection, self.customer.key, self.currency)
 
-def _create(attempt: Attempt, deal: Deal, connection: str, connector: Customers) -> CustomerMatch:
-    customer, reference = deal.customer, customer_reference(deal.customer.key)
+    def _found(self) -> CustomerMatch | None:
+        """Our reference first: where that finds the customer, nothing else is asked."""
+        choice = self._chosen(self._of_reference())
+        if choice.match is None and not choice.doubts:
+            choice = self._chosen(self.connector.find_customers_by_keys(self.customer))
+        if choice.match is not None:
+            return self._taken(choice.match, choice.matched_by)
+        if choice.doubts and not self.attempt.is_accepted():
+            raise self._ambiguous(choice.doubts)
+        return None
 
-    def find() -> list[Mapping[str, Any]]:
-        match = _find(customer, connector)
-        return [asdict(match)] if match else []
+    def _of_reference(self) -> list[Candidate]:
+        reference = customer_reference(self.customer.key)
+        return self.connector.find_customers_by_reference(reference, self.customer, currency=self.currency)
 
-    def create() -> Mapping[str, Any]:
-        return asdict(connector.create_customer(customer, reference=reference, currency=deal.amount.currency))
+    def _chosen(self, candidates: Sequence[Candidate]) -> Choice:
+        return choose(self.customer, self._shown(candidates), self._accounts(candidates), currency=self.currency)
 
-    made = attempt.create_once(EntryKey(connection, "customer", reference), find=find, create=create)
-    return CustomerMatch(**made)
+    def _shown(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Who fits a person may be one, though the other system does not say so: no name is shown or kept."""
+        return [replace(each, is_person=each.is_person or self.customer.is_person) for each in candidates]
+
+    def _accounts(self, candidates: Sequence[Candidate]) -> Accounts:
+        """Which accounts are linked to them already."""
+        if not candidates:
+            return {}
+        with self.attempt.services.store.read() as uow:
+            return uow.links.accounts_of(self.connection, [each.key for each in candidates])
+
+    def _taken(self, found: Candidate, by: str) -> CustomerMatch:
+        if found.is_blocked:
+            raise RejectedError(
+                f"The customer {found.label} has the same {by}, but is blocked or inactive in {self.connector.system}.",
+                system=self.connector.system,
+                advice="Unblock it there, or replay with --link and the number of another customer.",
+            )
+        return self.connector.adopt_customer(found.matched(by), self.customer, currency=self.deal.amount.currency)
+
+    def _ambiguous(self, doubts: Sequence[Doubt]) -> AmbiguousMatchError:
+        listed = "; ".join(each.text for each in doubts[:DOUBTS_SHOWN])
+        more = f"; and {len(doubts) - DOUBTS_SHOWN} more" if len(doubts) > DOUBTS_SHOWN else ""
+        count = f"{len(doubts)} customers" if len(doubts) > 1 else "One customer"
+        place = f", {self.customer.address.city}" if self.customer.address.city else ""
+        name = "" if self.customer.is_person else f" {self.customer.name}{place}"
+        return AmbiguousMatchError(
+            f"{count} of {self.connector.system} may be the account{name}: {listed}{more}.",
+            system=self.connector.system,
+            advice="Replay with --link and the number of the right one, or with --accept to make a new customer.",
+        )
+
+    # -- a new one
+
+    def _create(self) -> CustomerMatch:
+        """Where the name is taken: by us, after an answer was lost; by this customer in another currency; or not."""
+        try:
+            return self._create_named("")
+        except AmbiguousMatchError:
+            holders = self.connector.find_customers_by_name(self.customer)
+            if not holders:
+                raise
+        choice = self._chosen(holders)
+        if choice.match is not None:
+            return self._taken(choice.match, choice.matched_by)
+        of_currency, of_place = suffixes(self.customer, self.currency)
+        if any(is_sibling(self.customer, each, self.currency) for each in holders):
+            return self._create_named(of_currency)
+        if self.attempt.is_accepted():
+            is_free = all(is_in_other_currency(each, self.currency) for each in holders)
+            return self._create_named(of_currency if is_free else of_place)
+        accounts = self._accounts(holders)
+        raise self._ambiguous(namesakes(self.customer, self._shown(holders), accounts, currency=self.currency))
+
+    def _create_named(self, suffix: str) -> CustomerMatch:
+        reference = customer_reference(self.customer.key, self.currency)
+
+        def find() -> list[Mapping[str, Any]]:
+            match = self._found()
+            return [asdict(match)] if match else []
+
+        def create() -> Mapping[str, Any]:
+            currency = self.deal.amount.currency
+            made = self.connector.create_customer(self.customer, reference=reference, currency=currency, suffix=suffix)
+            return asdict(made)
+
+        key = self._entry_key(EntryKey(self.connection, CUSTOMER, reference))
+        made = self.attempt.create_once(key, find=find, create=create)
+        return CustomerMatch(**known(CustomerMatch, made))
+
+    def _entry_key(self, key: EntryKey) -> EntryKey:
+        """One that we made, and that is gone there now, is made anew: as the next generation."""
+        with self.attempt.services.store.read() as uow:
+            entry = uow.ledger.get(key)
+        if entry is None or entry.state is not EntryState.CONFIRMED:
+            return key
+        made = str((entry.document or {}).get("key", ""))
+        if made in self.connector.read_customers([made], self.attempt.keep_alive):
+            return key
+        return self._entry_key(replace(key, generation=key.generation + 1))

@@ -1,6 +1,7 @@
 """Deals: made with account, contact and lines, closed, and announced to a receiver."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -13,6 +14,7 @@ from crmsync.sandbox.salesforce.app import Salesforce
 from crmsync.sandbox.salesforce.webhooks import OutboundMessages, send_json
 
 Line = dict[str, Any]
+NORTHWIND = "Northwind Sensors GmbH"
 ADDRESS = {
     "BillingStreet": "12 Harbour Road",
     "BillingCity": "Bergen",
@@ -37,6 +39,15 @@ class Deal:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def domain_of(company: str) -> str:
+    """
+    >>> domain_of("Northwind Sensors GmbH"), domain_of("Buyer 0001 Ltd")
+    ('northwind.example.com', 'buyer-0001-ltd.example.com')
+    """
+    name = re.sub("[^a-z0-9]+", "-", company.lower()).strip("-") or "company"
+    return f"{'northwind' if company == NORTHWIND else name[:60].rstrip('-')}.example.com"
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Deals:
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.seed}/deals")
 
-    def create(self, account: str = "Northwind Sensors GmbH", *, email: str | None = "accounts@northwind.example.com",
+    def create(self, account: str = NORTHWIND, *, email: str | None = "",
                lines: Sequence[Line] | None = None, name: str | None = None, amount: Decimal | None = None,
                currency: str | None = None, po_number: str | None = None, stage: str = "Negotiation/Review",
                account_fields: dict[str, Any] | None = None) -> Deal:  # fmt: skip
@@ -73,8 +84,9 @@ class Deals:
         A line may have a `total_price` instead of its unit price, and a Description, Discount or ServiceDate.
 
         Without `lines`, 200 × SENSOR-100 at 235.00; with an empty list, a deal of the bare `amount`. An account of the
-        same name is used again; `email` None makes no contact.
+        same name is used again; `email` None makes no contact, and without one each company has an address of its own.
         """
+        email = f"accounts@{domain_of(account)}" if email == "" else email
         with self.salesforce.lock:
             account_id = self._account(account, account_fields or {}, currency)
             contact_id = self._contact(account_id, account, email) if email else None

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, or_, select, update
 
+from crmsync.domain.links import CUSTOMER, Link
 from crmsync.store.rows import Rows
 from crmsync.store.tables import links, locks
 
-_FIND = select(links.c.key).where(
+_OF_RECORD = (
     links.c.connection == bindparam("in_connection"),
     links.c.record_type == bindparam("of_type"),
     links.c.crm_key == bindparam("for_key"),
 )
+# The one of this currency before the one of which none is known.
+_FIND = (
+    select(links)
+    .where(*_OF_RECORD, links.c.currency.in_((bindparam("in_currency"), "")))
+    .order_by(links.c.currency.desc())
+    .limit(1)
+)
+
+
+_FIND_ANY = select(links.c.key).where(*_OF_RECORD).order_by(links.c.id).limit(1)
+_LENGTHS = {"name": 200, "city": 100, "linked_by": 100}
 
 
 class Links(Rows):
-    def find(self, connection: str, record_type: str, crm_key: str) -> str | None:
-        """The key in *connection* of the CRM's record, if the two are linked."""
-        return self._connection.execute(
-            _FIND, {"in_connection": connection, "of_type": record_type, "for_key": crm_key}
-        ).scalar()
+    def get(self, connection: str, crm_key: str, currency: str = "") -> Link | None:
+        """The link of a customer; where there is none of this *currency*, one whose currency is not known."""
+        values = {"in_connection": connection, "of_type": CUSTOMER, "for_key": crm_key, "in_currency": currency}
+        row = self._connection.execute(_FIND, values).first()
+        return _link(row) if row is not None else None
 
-    def add(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str) -> bool:
-        """Link two records. False if the CRM's record is linked already: that link stands."""
+    def find(self, connection: str, record_type: str, crm_key: str) -> str | None:
+        """The key in *connection* of the CRM's record, if the two are linked; in whatever currency, the first one."""
+        values = {"in_connection": connection, "of_type": record_type, "for_key": crm_key}
+        return self._connection.execute(_FIND_ANY, values).scalar()
+
+    def add(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str) -> bool:
+        """Link two records, with *more* that is known: currency, name, city, linked_by.
+
+        False if the CRM's record is linked already, in this currency: that link stands.
+        """
+        values = {"currency": "", "name": "", "city": "", "linked_by": "", **more}
         return self._insert_once(
             links,
             {
@@ -36,20 +57,86 @@ class Links(Rows):
                 "key": key,
                 "origin": origin,
                 "created_at": self._now,
+                **{name: value[: _LENGTHS.get(name)] for name, value in values.items()},
             },
         )
 
-    def replace(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str) -> None:
-        """Link two records as a person said, in place of whatever link there was."""
-        self._connection.execute(
-            delete(links).where(
-                links.c.connection == connection, links.c.record_type == record_type, links.c.crm_key == crm_key
-            )
+    def replace(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str) -> None:
+        """Link two records as a person said, in place of whatever link there was in this currency."""
+        currencies = {more.get("currency", ""), ""}
+        of_record = (links.c.connection == connection, links.c.record_type == record_type, links.c.crm_key == crm_key)
+        self._connection.execute(delete(links).where(*of_record, links.c.currency.in_(currencies)))
+        self.add(connection, record_type, crm_key, key, origin=origin, **more)
+
+    def put(self, link: Link) -> bool:
+        """Add *link*. False if the account is linked already, in this currency: that link stands."""
+        more = {"currency": link.currency, "name": link.name, "city": link.city, "linked_by": link.linked_by}
+        return self.add(link.connection, link.record_type, link.crm_key, link.key, origin=link.origin, **more)
+
+    def see(self, link: Link, seen: Link) -> None:
+        """Write what was seen of the customer there; where its currency has a link of its own, that one stands."""
+        is_taken = (
+            link.currency != seen.currency and self._connection.execute(select(links.c.id).where(_is(seen))).first()
         )
-        self.add(connection, record_type, crm_key, key, origin=origin)
+        if is_taken:
+            self.remove(link)
+            return
+        values = {
+            "currency": seen.currency,
+            "name": seen.name[: _LENGTHS["name"]],
+            "city": seen.city[: _LENGTHS["city"]],
+        }
+        self._connection.execute(update(links).where(_is(link)).values(**values))
+
+    def remove(self, link: Link) -> bool:
+        """False if it is not as it was any more."""
+        return self._connection.execute(delete(links).where(_is(link), links.c.key == link.key)).rowcount == 1
+
+    def of_account(self, crm_key: str) -> list[Link]:
+        query = select(links).where(links.c.record_type == CUSTOMER, links.c.crm_key == crm_key).order_by(links.c.id)
+        return [_link(row) for row in self._connection.execute(query)]
+
+    def accounts_of(self, connection: str, keys: Collection[str]) -> Mapping[str, list[str]]:
+        """Which customers of the CRM are linked to each of *keys* there."""
+        query = select(links.c.key, links.c.crm_key).where(
+            links.c.connection == connection, links.c.record_type == CUSTOMER, links.c.key.in_(keys)
+        )
+        found: dict[str, list[str]] = {}
+        for key, crm_key in self._connection.execute(query.distinct().order_by(links.c.crm_key)):
+            found.setdefault(key, []).append(crm_key)
+        return found
 
     def all(self) -> Sequence[Row[Any]]:
         return self._connection.execute(select(links).order_by(links.c.id)).all()
+
+    def customers(self) -> list[Link]:
+        """Every link of a customer, oldest first."""
+        query = select(links).where(links.c.record_type == CUSTOMER).order_by(links.c.id)
+        return [_link(row) for row in self._connection.execute(query)]
+
+
+def _is(link: Link) -> ColumnElement[bool]:
+    return and_(
+        links.c.connection == link.connection,
+        links.c.record_type == link.record_type,
+        links.c.crm_key == link.crm_key,
+        links.c.currency == link.currency,
+    )
+
+
+def _link(row: Row[Any]) -> Link:
+    return Link(
+        connection=row.connection,
+        crm_key=row.crm_key,
+        key=row.key,
+        origin=row.origin,
+        currency=row.currency,
+        name=row.name,
+        city=row.city,
+        linked_by=row.linked_by,
+        record_type=row.record_type,
+        created_at=row.created_at,
+    )
 
 
 class Locks(Rows):

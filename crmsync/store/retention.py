@@ -113,7 +113,7 @@ class Retention(Rows):
         )
         rows = [row for row in self._connection.execute(named) if row.document and row.document.get("name")]
         for row in rows:
-            nameless = {**row.document, "name": ""}
+            nameless = {**row.document, "name": "", **({"city": ""} if "city" in row.document else {})}
             self._connection.execute(update(ledger).where(ledger.c.id == row.id).values(document=nameless))
         return len(rows)
 
@@ -139,7 +139,9 @@ class Retention(Rows):
         deals = [row.subject_key for row in rows]
         derived = self._connection.execute(_REDUCIBLE.where(_INVOICED_DEAL.in_(deals), runs.c.status.in_(OVER))).all()
         counts = self._reduce([*rows, *derived])
-        counts["customers"] += self._unname(ledger.c.reference == customer_reference(account))
+        counts["customers"] += self._unname(_is_of(account))
+        nameless = update(links).where(links.c.crm_key == account, links.c.name != "").values(name="", city="")
+        counts["names of links"] = self._connection.execute(nameless).rowcount
         counts["deliveries"] = self._count_dropped(delete(deliveries).where(deliveries.c.subject_key.in_(deals)))
         self._connection.execute(delete(tellings).where(tellings.c.deal.in_(deals)))
         counts["alerts"] = self._forget_alerts({*deals, *(row.subject_key for row in derived)})
@@ -154,9 +156,7 @@ class Retention(Rows):
         ids = [row.id for row in self._of_account(account)]
         count = select(func.count())
         of_links = count.select_from(links).where(links.c.crm_key == account)
-        of_ledger = count.select_from(ledger).where(
-            or_(ledger.c.run_id.in_(ids), ledger.c.reference == customer_reference(account))
-        )
+        of_ledger = count.select_from(ledger).where(or_(ledger.c.run_id.in_(ids), _is_of(account)))
         return {
             "links": self._connection.execute(of_links).scalar_one(),
             "ledger rows": self._connection.execute(of_ledger).scalar_one(),
@@ -177,3 +177,9 @@ _REDUCIBLE = select(runs.c.id, runs.c.status, runs.c.subject_key, runs.c.results
 
 def _is_settled() -> ColumnElement[bool]:
     return dead_letters.c.status.in_(_SETTLED)
+
+
+def _is_of(account: str) -> ColumnElement[bool]:
+    """Of this customer, in whatever currency."""
+    reference = customer_reference(account)
+    return or_(ledger.c.reference == reference, ledger.c.reference.startswith(f"{reference}-", autoescape=True))

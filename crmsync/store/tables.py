@@ -176,9 +176,14 @@ links = Table(
     Column("record_type", String(20), nullable=False),
     Column("crm_key", String(40), nullable=False),
     Column("key", String(100), nullable=False),
-    Column("origin", String(40), nullable=False),  # created, reference, tax number, e-mail, imported, replay
+    Column("currency", String(3), nullable=False, default="", server_default=""),  # "": any, or not known yet
+    Column("origin", String(40), nullable=False),  # created, reference, tax number, e-mail and name, imported, replay
     Column("created_at", Instant, nullable=False),
-    UniqueConstraint("connection", "record_type", "crm_key"),  # stops two customers for one account
+    Column("name", String(200), nullable=False, default="", server_default=""),  # there, as last seen; no person's
+    Column("city", String(100), nullable=False, default="", server_default=""),
+    Column("linked_by", String(100), nullable=False, default="", server_default=""),  # "": crmsync itself
+    UniqueConstraint("connection", "record_type", "crm_key", "currency"),  # stops two customers for one account
+    Index("ix_links_key", "connection", "key"),
 )
 
 # Which invoices a payment is, or was, applied to: a payment that was deleted tells it no more.

@@ -7,7 +7,7 @@ itself, so a worker started with `-Q dead_letter` replays them all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,8 +23,9 @@ from crmsync.domain.words import known_persons, readable
 from crmsync.errors import CrmsyncError
 from crmsync.services import ROLES, Services
 from crmsync.store import Store, UnitOfWork
-from crmsync.worker import letter_alerts, queues
+from crmsync.worker import customer_links, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.customer_links import Sides
 from crmsync.worker.flow import AGREED, FLOWS, MAY_MAKE, SEEN, Flow
 
 logger = logging.getLogger(__name__)
@@ -68,17 +69,28 @@ def _sealed_words(attempt: Attempt, error: CrmsyncError) -> str:
     return attempt.services.sealed(readable(error.words, known_persons({**read, **attempt.run.results})))
 
 
-def replay(using: Services, letter_id: int, answers: Answers = NO_ANSWERS, *, by: str) -> DeadLetter:
+def replay(
+    using: Services,
+    letter_id: int,
+    answers: Answers = NO_ANSWERS,
+    *,
+    by: str,
+    sides: Sequence[Sides] | None = None,
+) -> DeadLetter:
     """Let the run go on: read the source again, then do the failed step and the rest; what is done is not repeated.
+
+    *sides* are the customers of the answer, looked up; without them the step that needs a customer looks it up.
 
     Raises: NotWaitingError.
     """
-    letter, results = reopen(using.store, letter_id, answers, by=by)
+    letter, results = reopen(using.store, letter_id, answers, by=by, sides=sides)
     best_effort(lambda: FLOWS[letter.flow].ring(letter.run_id, results))
     return letter
 
 
-def reopen(store: Store, letter_id: int, answers: Answers, *, by: str) -> tuple[DeadLetter, dict[str, Any]]:
+def reopen(
+    store: Store, letter_id: int, answers: Answers, *, by: str, sides: Sequence[Sides] | None = None
+) -> tuple[DeadLetter, dict[str, Any]]:
     """Make the run active again; the sweeper brings it, where nobody rings. Raises: NotWaitingError."""
     with store.begin() as uow:
         letter = uow.dead_letters.get(letter_id)
@@ -86,21 +98,38 @@ def reopen(store: Store, letter_id: int, answers: Answers, *, by: str) -> tuple[
             raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
         if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
             raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
-        return letter, _reopen(uow, letter, answers, by=by)
+        results = _reopen(uow, letter, answers, by=by, are_links_seen=sides is not None)
+        customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=by)
+        return letter, results
+
+
+def sides_of_letter(using: Services, letter_id: int, answers: Answers) -> list[Sides]:
+    """The customers that *answers* name, looked up. Raises: LinkRefusedError."""
+    if not answers.links:
+        return []
+    with using.store.read() as uow:
+        letter = uow.dead_letters.get(letter_id)
+        run = uow.runs.get(letter.run_id) if letter is not None else None
+    return customer_links.sides_of(using, run, answers.links)
 
 
 def _reopen(
-    uow: UnitOfWork, letter: DeadLetter, answers: Answers, *, by: str, due_at: datetime | None = None
+    uow: UnitOfWork,
+    letter: DeadLetter,
+    answers: Answers,
+    *,
+    by: str,
+    due_at: datetime | None = None,
+    are_links_seen: bool = True,
 ) -> dict[str, Any]:
     run = uow.runs.get(letter.run_id)
     assert run is not None  # the letter's row was joined with it  # noqa: S101
     again = reopened(FLOWS[letter.flow], run, letter, answers)
-    _link(uow, run, answers)
     uow.runs.reopen(
         run.id,
         step=again.step,
         results=again.results,
-        answers=again.answers,
+        answers={**again.answers, **({} if are_links_seen else answers.unseen_links(by))},
         progress=again.progress,
         due_at=due_at,
     )
@@ -131,13 +160,6 @@ def _remembered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> d
     kept = run.progress if letter.step == flow.source else {}
     left_out = {SEEN} if letter.kind is LetterKind.FAILURE else {SEEN, MAY_MAKE}
     return {name: value for name, value in kept.items() if name not in left_out} | agreed
-
-
-def _link(uow: UnitOfWork, run: Run, answers: Answers) -> None:
-    customer = FLOWS[run.flow].reading_of(run).get("customer", {}).get("key")
-    for connection, key in answers.links.items():
-        if customer:
-            uow.links.replace(connection, "customer", customer, key, origin="replay")
 
 
 def replay_message(using: Services, run_id: str) -> None:

@@ -393,3 +393,17 @@ def test_a_broken_body_is_refused(erp: ErpClient, body: str, status: int) -> Non
     headers: dict[str, Any] = {"Content-Type": "application/json"}
     assert erp.call("POST", ORDERS, data=body, headers=headers).status_code == status
     assert erp.call("POST", ORDERS, data=body, headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_addresses_are_searched_by_their_beginning_in_upper_case(erp: ErpClient) -> None:
+    """Filters compare letter by letter; the server itself keeps twenty characters of each address to search by."""
+    erp.customer()
+
+    def found(condition: str) -> int:
+        path = f"API_BUSINESS_PARTNER/A_AddressEmailAddress?$filter={condition}"
+        return len(erp.call("GET", path).json()["d"]["results"])
+
+    assert found("EmailAddress eq 'ap@fjord.example.com'") == 1
+    assert found("EmailAddress eq 'AP@fjord.example.com'") == 0
+    assert found("SearchEmailAddress eq 'AP@FJORD.EXAMPLE.COM'") == 1
+    assert found("SearchEmailAddress eq 'ap@fjord.example.com'") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import requests
@@ -28,8 +29,9 @@ from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.stock import StockReader
 from crmsync.connectors.transport import new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
-from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.documents import Document, OrderRequest
+from crmsync.domain.matching import search_email
 from crmsync.domain.stock import StockRow
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Behaviour, SapSettings
@@ -51,11 +53,12 @@ class S4Hana:
     """Customers are business partners with the sales role and our sales area; orders are sales orders."""
 
     system = SYSTEM
+    customers_have_one_currency = False  # an order may be in any currency
 
     def __init__(self, settings: SapSettings, service: ServiceClient) -> None:
         self._settings = settings
         self._service = service
-        self._search = PartnerSearch(service, tax_number_type=settings.tax_number_type)
+        self._search = PartnerSearch(service)
         self._stock = StockReader(service, types=settings.stock_types, plants=settings.stock_plants)
 
     def checks(self) -> Iterator[Check]:
@@ -64,15 +67,19 @@ class S4Hana:
     def check(self) -> list[Check]:
         return list(self.checks())
 
-    def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
-        return [_match(partner, "reference") for partner in self._search.by_reference(reference)]
+    def find_customers_by_reference(self, reference: str, customer: Customer, *, currency: str) -> list[Candidate]:
+        return self._search.by_reference(reference)
 
-    def find_customers_by_keys(self, customer: Customer) -> list[CustomerMatch]:
+    def find_customers_by_keys(self, customer: Customer) -> list[Candidate]:
         """Tax number first: where it finds anybody, the e-mail address is not asked."""
-        found = self._search.by_tax_number(customer.tax_number.strip())
-        if found:
-            return [_match(partner, "tax number") for partner in found]
-        return [_match(partner, "e-mail") for partner in self._search.by_email(customer.email.strip())]
+        return self._search.by_tax_number(customer.tax) or self._search.by_email(search_email(customer))
+
+    def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
+        """Nobody: SAP takes any number of customers of one name."""
+        return []
+
+    def read_customers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
+        return self._search.by_numbers(keys, keep_alive)
 
     def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
         """Give a partner that was found the sales role and our sales area; what it has stays as it is.
@@ -88,16 +95,17 @@ class S4Hana:
         key = partner.customer or self._customer_number("adopt_customer", partner)
         if not self._has_sales_area(row):
             self._add_sales_area(str(row.get("Customer") or key), currency)
-        return CustomerMatch(key=key, name=partner.name or match.name, matched_by=match.matched_by)
+        name = match.name or ("" if partner.category == partners.PERSON else partner.name)
+        return replace(match, key=key, name=name)
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
+    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
         operation = "create_customer"
         body = partners.partner_body(customer, reference=reference, currency=currency, settings=self._settings)
         row = self._service.create(operation, PARTNER_SERVICE, "A_BusinessPartner", body)
         partner: Partner = read(_PARTNER, row, operation)
         with outcome(is_definite=False):  # the partner exists, whatever becomes of a second look at it
             key = partner.customer or self._customer_number(operation, partner)
-        return CustomerMatch(key=key, name=partner.name or customer.name, matched_by="created")
+        return CustomerMatch(key, partner.name or customer.name, "created", customer.address.city)
 
     def find_orders(self, reference: str) -> list[Document]:
         """Whoever they are for: customers may be linked anew. A rejected order is ours as well, and says so."""
@@ -209,10 +217,6 @@ def _authorizer(settings: SapSettings, token_store: auth.TokenStore) -> Authoriz
         seconds=TOKEN_SECONDS,
     )
     return auth.SharedToken(CONNECTION, store=token_store, fetch=fetch)
-
-
-def _match(partner: Partner, matched_by: str) -> CustomerMatch:
-    return CustomerMatch(key=partner.customer or partner.number, name=partner.name, matched_by=matched_by)
 
 
 def _blocked(partner: Partner) -> errors.RejectedError:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-
-import pycountry
 
 from crmsync.connectors.s4hana.schemas import (
     AddressSchema,
@@ -18,10 +15,12 @@ from crmsync.connectors.s4hana.schemas import (
     misfit,
     written,
 )
+from crmsync.domain.countries import country_code
 from crmsync.domain.customers import Address, Customer
 from crmsync.settings import SapSettings
 
 ORGANISATION = "2"
+PERSON = "1"
 FINANCE_ROLE = "FLCU00"
 SALES_ROLE = "FLCU01"
 REFERENCE_LENGTH = 20
@@ -36,46 +35,6 @@ _NAME_LINES = 4
 _STREET_LENGTH = 60
 _STREET_OVERFLOW = textwrap.TextWrapper(40, break_on_hyphens=False)
 _REGION_LENGTH = 3
-
-# What people write and ISO 3166 does not know.
-_COUNTRY_ALIASES = {
-    "BRUNEI": "BN",
-    "BURMA": "MM",
-    "CAPE VERDE": "CV",
-    "ENGLAND": "GB",
-    "GREAT BRITAIN": "GB",
-    "HOLLAND": "NL",
-    "IVORY COAST": "CI",
-    "KOSOVO": "XK",
-    "MACAU": "MO",
-    "MACEDONIA": "MK",
-    "NORTHERN IRELAND": "GB",
-    "PALESTINE": "PS",
-    "RUSSIA": "RU",
-    "SCOTLAND": "GB",
-    "SWAZILAND": "SZ",
-    "TURKEY": "TR",
-    "UAE": "AE",
-    "UK": "GB",
-    "VATICAN CITY": "VA",
-    "WALES": "GB",
-}
-
-
-@lru_cache(maxsize=512)
-def country_code(country: str) -> str:
-    """The ISO 3166 alpha-2 code of a country given by name or code; "" for one that is unknown.
-
-    >>> country_code("Germany"), country_code("usa"), country_code("The Netherlands"), country_code("Atlantis")
-    ('DE', 'US', 'NL', '')
-    """
-    name = country.strip().upper().removeprefix("THE ")
-    if name in _COUNTRY_ALIASES:
-        return _COUNTRY_ALIASES[name]
-    try:
-        return str(pycountry.countries.lookup(name).alpha_2)
-    except LookupError:
-        return ""
 
 
 def partner_body(customer: Customer, *, reference: str, currency: str, settings: SapSettings) -> dict[str, Any]:

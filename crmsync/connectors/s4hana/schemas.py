@@ -100,6 +100,7 @@ class Partner:
     name: str
     reference: str
     is_blocked: bool
+    category: str = ""
 
 
 class PartnerSchema(Tolerant):
@@ -110,6 +111,7 @@ class PartnerSchema(Tolerant):
     name = Text(81, data_key="BusinessPartnerFullName")
     reference = Text(20, data_key="BusinessPartnerIDByExtSystem")
     is_blocked = Flag(data_key="BusinessPartnerIsBlocked")
+    category = Text(1, data_key="BusinessPartnerCategory")
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Partner:
@@ -127,6 +129,13 @@ class AddressSchema(Tolerant):
     region = Text(3, "BillingState", data_key="Region")
     country = Text(3, "BillingCountry", data_key="Country")
     language = Text(2, data_key="Language")
+
+
+class PlaceSchema(Tolerant):
+    """A_BusinessPartnerAddress, as people recognise a customer by it."""
+
+    city = Text(40, data_key="CityName")
+    country = Text(3, data_key="Country")
 
 
 class EmailSchema(Tolerant):

@@ -1,71 +1,101 @@
-"""Finding business partners: by our reference, by tax number, by e-mail address, by the number of the customer."""
+"""Finding business partners: by our reference, by tax number, by e-mail address, by the number of the customer.
+
+SAP compares a filter with what it holds letter by letter, so each search asks for what may stand there, and compares
+the answers itself: tax numbers as their country writes them, e-mail addresses without case.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from crmsync import errors
+from crmsync.connectors.base import KeepAlive
 from crmsync.connectors.s4hana.errors import SYSTEM
-from crmsync.connectors.s4hana.odata import Row, equals, numbered, same_upper, trimmed
-from crmsync.connectors.s4hana.partners import TAX_NUMBER_LENGTH, external_id
+from crmsync.connectors.s4hana.odata import Row, equals, expanded, numbered, same_upper, trimmed
+from crmsync.connectors.s4hana.partners import PERSON, TAX_NUMBER_LENGTH, external_id
 from crmsync.connectors.s4hana.schemas import (
     EmailSchema,
     Partner,
     PartnerAddressSchema,
     PartnerSchema,
+    PlaceSchema,
     TaxNumberSchema,
     read,
 )
+from crmsync.connectors.s4hana.schemas import TaxNumber as TaxRow
 from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.domain.countries import country_code
+from crmsync.domain.customers import Candidate
+from crmsync.domain.tax_numbers import TaxNumber, Verdict, compare, spellings
 
 PARTNER_SERVICE = "API_BUSINESS_PARTNER"
 CANDIDATES_MAX = 10
+KEYS_MAX = 20  # numbers that one filter names
+SEARCH_TERM_LENGTH = 20  # of SearchEmailAddress: the beginning of the address in upper case
 
-_SELECT = "BusinessPartner,Customer,BusinessPartnerFullName,BusinessPartnerIDByExtSystem,BusinessPartnerIsBlocked"
+_SELECT = (
+    "BusinessPartner,Customer,BusinessPartnerFullName,BusinessPartnerIDByExtSystem,BusinessPartnerIsBlocked,"
+    "BusinessPartnerCategory"
+)
+_PLACE = "to_BusinessPartnerAddress"
+_TAX = "to_BusinessPartnerTax"
 _EXPAND = "to_BusinessPartnerRole,to_Customer/to_CustomerSalesArea"
+_TAX_FIELDS = "BusinessPartner,BPTaxType,BPTaxNumber,BPTaxLongNumber"
 
 _PARTNER = PartnerSchema()
 _TAX_NUMBER = TaxNumberSchema()
 _EMAIL = EmailSchema()
 _ADDRESS = PartnerAddressSchema()
+_PLACES = PlaceSchema()
 
 
 class PartnerSearch:
     """Compares every answer with what was asked: a filter that SAP ignored must not link a stranger."""
 
-    def __init__(self, service: ServiceClient, *, tax_number_type: str) -> None:
+    def __init__(self, service: ServiceClient) -> None:
         self._service = service
-        self._tax_number_type = tax_number_type
 
-    def by_reference(self, reference: str) -> list[Partner]:
+    def by_reference(self, reference: str) -> list[Candidate]:
         stored = external_id(reference)
-        found = self._partners("find_customers_by_reference", equals("BusinessPartnerIDByExtSystem", stored))
-        return _candidates(partner for partner in found if same_upper(partner.reference, stored))
+        operation = "find_customers_by_reference"
+        rows = self._described(operation, equals("BusinessPartnerIDByExtSystem", stored))
+        return _candidates((row for row in rows if same_upper(_partner(row, operation).reference, stored)), operation)
 
-    def by_tax_number(self, number: str) -> list[Partner]:
-        if not number:
+    def by_tax_number(self, wanted: TaxNumber) -> list[Candidate]:
+        """Of whatever category: a customer abroad has a number of its own country's."""
+        asked = spellings(wanted)
+        if not asked:
             return []
-        field = "BPTaxNumber" if len(number) <= TAX_NUMBER_LENGTH else "BPTaxLongNumber"
-        condition = equals(field, number.upper())
-        if self._tax_number_type:
-            condition += f" and {equals('BPTaxType', self._tax_number_type)}"
         operation = "find_customers_by_tax_number"
-        rows = self._rows(operation, "A_BusinessPartnerTaxNumber", condition, f"BusinessPartner,{field}")
+        rows = self._rows(operation, "A_BusinessPartnerTaxNumber", _tax_filter(asked), _TAX_FIELDS)
         found = [read(_TAX_NUMBER, row, operation) for row in rows]
-        same = (each.partner for each in found if same_upper(each.number or each.long_number, number))
+        same = (each.partner for each in found if compare(wanted, _tax_number(each)) is Verdict.SAME)
         return self._numbered(operation, _distinct(same))
 
-    def by_email(self, email: str) -> list[Partner]:
+    def by_email(self, email: str) -> list[Candidate]:
         """Through the address that the e-mail belongs to: it may be that of a contact person."""
         if not email:
             return []
         operation = "find_customers_by_email"
-        rows = self._rows(operation, "A_AddressEmailAddress", equals("EmailAddress", email), "AddressID,EmailAddress")
+        asked = equals("SearchEmailAddress", search_term(email))
+        rows = self._rows(operation, "A_AddressEmailAddress", asked, "AddressID,EmailAddress")
         found = [read(_EMAIL, row, operation) for row in rows]
-        addresses = _distinct(each["address_id"] for each in found if same_upper(each["email"], email))
-        return self._numbered(operation, self._at(operation, addresses))
+        same = (each["address_id"] for each in found if each["email"].strip().casefold() == email.casefold())
+        partners = self._numbered(operation, self._at(operation, _distinct(same)))
+        return [replace(each, emails=(email,)) for each in partners]
+
+    def by_numbers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
+        """By the number of the customer, else of the partner, a few at a time."""
+        found: dict[str, Candidate] = {}
+        for field in ("Customer", "BusinessPartner"):
+            missing = [key for key in keys if key not in found]
+            for place in range(0, len(missing), KEYS_MAX):
+                keep_alive()
+                found |= self._of_field(field, missing[place : place + KEYS_MAX])
+        return found
 
     def complete(self, operation: str, key: str) -> Row:
         """The partner with its roles and sales areas; *key* is its customer number, or its own if it has none.
@@ -84,11 +114,17 @@ class PartnerSearch:
         row = self._service.read(operation, PARTNER_SERVICE, "A_BusinessPartner", number, {"$select": _SELECT})
         return _partner(row, operation)
 
-    def _numbered(self, operation: str, numbers: list[str]) -> list[Partner]:
+    def _of_field(self, field: str, keys: Sequence[str]) -> dict[str, Candidate]:
+        operation = "read_customers"
+        rows = list(self._described(operation, numbered(field, *keys)))
+        of = {trimmed(str(row.get(field) or "")): candidate(row, operation) for row in rows}
+        return {key: of[trimmed(key)] for key in keys if trimmed(key) in of}
+
+    def _numbered(self, operation: str, numbers: list[str]) -> list[Candidate]:
         if not numbers:
             return []
-        found = self._partners(operation, numbered("BusinessPartner", *numbers))
-        return _candidates(partner for partner in found if partner.number in numbers)
+        rows = self._described(operation, numbered("BusinessPartner", *numbers))
+        return _candidates((row for row in rows if _partner(row, operation).number in numbers), operation)
 
     def _at(self, operation: str, addresses: list[str]) -> list[str]:
         if not addresses:
@@ -98,10 +134,14 @@ class PartnerSearch:
         found = [read(_ADDRESS, row, operation) for row in rows]
         return _distinct(each["partner"] for each in found if trimmed(each["address_id"]) in addresses)
 
-    def _partners(self, operation: str, condition: str) -> Iterator[Partner]:
-        options = {"$filter": condition, "$select": _SELECT, "$orderby": "BusinessPartner"}
-        rows = self._service.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
-        return (_partner(row, operation) for row in rows)
+    def _described(self, operation: str, condition: str) -> Iterator[Row]:
+        """Partners with what people, and tax offices, tell them apart by."""
+        options = {
+            "$filter": condition,
+            "$expand": f"{_PLACE},{_TAX}",
+            "$orderby": "BusinessPartner",
+        }
+        return self._service.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
 
     def _rows(self, operation: str, entity_set: str, condition: str, select: str) -> list[Row]:
         """What a secondary search finds; a system without that search finds nobody."""
@@ -112,15 +152,54 @@ class PartnerSearch:
             return []
 
 
+def search_term(email: str) -> str:
+    """What SAP keeps of an address to search for it.
+
+    >>> search_term("Einkauf.Nord@Muster-Maschinen.test")
+    'EINKAUF.NORD@MUSTER-'
+    """
+    return "".join(each.upper() if len(each.upper()) == 1 else each for each in email)[:SEARCH_TERM_LENGTH]
+
+
+def candidate(row: Row, operation: str) -> Candidate:
+    partner = _partner(row, operation)
+    places = [read(_PLACES, place, operation) for place in expanded(row, _PLACE)]
+    taxes = [read(_TAX_NUMBER, tax, operation) for tax in expanded(row, _TAX)]
+    return Candidate(
+        key=partner.customer or partner.number,
+        name=partner.name,
+        city=next((place["city"] for place in places if place["city"]), ""),
+        tax_numbers=tuple(map(_tax_number, taxes)),
+        is_person=partner.category == PERSON,
+        is_blocked=partner.is_blocked,
+        references=(partner.reference,),
+    )
+
+
+def _tax_filter(numbers: Sequence[str]) -> str:
+    """Long numbers stand in a field of their own."""
+    short = [number for number in numbers if len(number) <= TAX_NUMBER_LENGTH]
+    long = [number for number in numbers if len(number) > TAX_NUMBER_LENGTH]
+    fields = {"BPTaxNumber": short, "BPTaxLongNumber": long}
+    return " or ".join(equals(field, *texts) for field, texts in fields.items() if texts)
+
+
+def _tax_number(row: TaxRow) -> TaxNumber:
+    """The category of a number begins with its country: DE0, AT0, US1."""
+    return TaxNumber(row.number or row.long_number, country_code(row.type[:2]))
+
+
 def _partner(row: Row, operation: str) -> Partner:
     partner: Partner = read(_PARTNER, row, operation)
     return partner
 
 
-def _candidates(partners: Iterable[Partner]) -> list[Partner]:
+def _candidates(rows: Iterable[Row], operation: str) -> list[Candidate]:
     """At most ten, without the blocked ones unless there are no others: to block is SAP's way to delete."""
-    found = list({partner.number: partner for partner in islice(partners, CANDIDATES_MAX)}.values())
-    return [partner for partner in found if not partner.is_blocked] or found
+    found = list(
+        {each.key: each for each in (candidate(row, operation) for row in islice(rows, CANDIDATES_MAX))}.values()
+    )
+    return [each for each in found if not each.is_blocked] or found
 
 
 def _distinct(keys: Iterable[Any]) -> list[str]:

@@ -27,6 +27,7 @@ from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.connectors.transport import new_session
 from crmsync.domain.catch_up import WonDeal
+from crmsync.domain.customers import Customer
 from crmsync.domain.deals import Deal
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.stock import Product, Rejection, StockLevel
@@ -43,6 +44,9 @@ def connect(
     """The connector of a process, with one session and one shared token."""
     token = SharedToken(CONNECTION, store=token_store, fetch=signer_in(settings))
     return Salesforce(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
+
+
+ACCOUNTS_PER_QUERY = 200  # an address holds so many ids
 
 
 class Salesforce:
@@ -100,6 +104,15 @@ class Salesforce:
 
     def fetch_deal(self, key: str) -> Deal:
         return self._deals.fetch(_opportunity_id(key))
+
+    def read_accounts(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Customer]:
+        found: dict[str, Customer] = {}
+        for place in range(0, len(keys), ACCOUNTS_PER_QUERY):
+            keep_alive()
+            rows = self._api.query("read accounts", soql.select_accounts(keys[place : place + ACCOUNTS_PER_QUERY]))
+            customers: list[Customer] = schemas.load(schemas.ACCOUNT_NAMES, list(rows), operation="read accounts")
+            found |= {each.key: each for each in customers}
+        return found
 
     def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
         numbers = {"order_number": order_number, "invoice_number": invoice_number, "status": status}

@@ -54,6 +54,18 @@ class AccountAnswer(Tolerant):
         )
 
 
+class AccountNameAnswer(Tolerant):
+    """An account as people recognise it."""
+
+    key = Id(data_key="Id", required=True)
+    name = Text("Name")
+    city = Text("BillingCity")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Customer:
+        return Customer(key=data["key"], name=data["name"], address=Address(city=data["city"]))
+
+
 class DealAnswer(Tolerant):
     """An Opportunity; its lines and contact roles stay as they came, for they may have more pages."""
 
@@ -339,3 +351,6 @@ def with_contact(customer: Customer, contacts: Sequence[Contact]) -> Customer:
     if chosen is None:
         return customer
     return replace(customer, email=chosen.email, first_name=chosen.first_name, last_name=chosen.last_name)
+
+
+ACCOUNT_NAMES = AccountNameAnswer(many=True)

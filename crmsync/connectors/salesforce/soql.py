@@ -110,6 +110,14 @@ def select_deals(settings: SalesforceSettings, *, with_currency: bool) -> str:
     )
 
 
+def select_accounts(ids: Iterable[str]) -> str:
+    """
+    >>> select_accounts(["001A", "001B"])
+    "SELECT Id, Name, BillingCity FROM Account WHERE Id IN ('001A', '001B')"
+    """
+    return f"{_select(('Id', 'Name', 'BillingCity'), 'Account')} WHERE Id IN ({', '.join(map(quote, ids))})"
+
+
 def select_won_deals(settings: SalesforceSettings, lacking: Collection[str]) -> str:
     """SELECT … FROM Opportunity, without the optional fields that are *lacking*."""
     optional = [field for field in OPTIONAL if field not in lacking]

@@ -9,6 +9,10 @@ Vendor facts               value                             source             
     equal references       accepted: compare what is found   facts, section 6                                2026-11-20
     customer names         unique among customers and        public clients that quote code 3062             2026-11-20
                            vendors: code 3062
+    customer currency      one, not changeable once it has   Zoho's knowledge base: "a second contact"       2026-11-30
+                           transactions
+    customer tax number    gst_no, vat_reg_no, tax_reg_no,   contacts.yml: in no list, and no filter         2026-11-30
+                           tax_id_value, by edition
     customer name, maximum 100 characters can be searched    contacts.yml                                    2026-11-20
     page size, maximum     200 (default 10 or 200: the two   contacts.yml against .../v3/introduction/       2026-11-20
                            documents disagree)

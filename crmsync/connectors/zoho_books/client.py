@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import requests
 
 from crmsync.connectors.auth import SharedToken, TokenStore
-from crmsync.connectors.base import Check
+from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import refresh_token
 from crmsync.connectors.http import Authorizer, VendorClient
@@ -19,6 +18,7 @@ from crmsync.connectors.second_look import SecondLook
 from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.connectors.zoho_books.contacts import Contacts, contact_body
 from crmsync.connectors.zoho_books.doctor import examine
 from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, of_account, speaks
 from crmsync.connectors.zoho_books.items import Items
@@ -26,15 +26,14 @@ from crmsync.connectors.zoho_books.lines import InvoiceLines, LinePolicy
 from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.payments import PaymentReader
 from crmsync.connectors.zoho_books.quota import CONNECTION
-from crmsync.connectors.zoho_books.schemas import ContactRow
-from crmsync.domain.customers import Customer, CustomerMatch
+from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.documents import Document, InvoiceRequest
+from crmsync.domain.matching import search_email
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import RecordNotFoundError, RejectedError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
-CANDIDATES_MAX = 10
 TOKEN_SECONDS = 3600
 RENEWAL_LIMIT = RenewalLimit(8, 600)  # Zoho gives ten in ten minutes, then none for the rest of the window
 
@@ -77,6 +76,7 @@ class ZohoBooks:
     """Contacts, invoices and their mails, and what was paid, in one organization."""
 
     system = SYSTEM
+    customers_have_one_currency = True  # which can't be changed once there are documents
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class ZohoBooks:
         self._clock = clock
         self._currencies = Currencies(self._api, assumed=behaviour.default_currency)
         self._items = Items(self._api, clock=clock)
+        self._contacts = Contacts(self._api, own_field=settings.contact_unique_field)
         self._payments = PaymentReader(self._api)
         policy = LinePolicy(
             tax_id=settings.tax_id, has_discounts=settings.line_discounts, needs_items=settings.item_lookup
@@ -124,48 +125,36 @@ class ZohoBooks:
 
     # Customers
 
-    def find_customers_by_reference(self, reference: str, customer: Customer) -> list[CustomerMatch]:
-        """Contacts of the customer's name whose notes or custom field carry *reference*.
+    def find_customers_by_reference(self, reference: str, customer: Customer, *, currency: str) -> list[Candidate]:
+        return self._contacts.of_reference(reference, customer, currency=currency)
 
-        No filter for a custom field of contacts is documented, so the name narrows the search and each candidate is
-        read: one call more for each of them. Names are unique, so there is one, if any.
-        """
-        named = islice(self._contacts_named(schemas.cut(customer.name, schemas.CONTACT_NAME_MAX)), CANDIDATES_MAX)
-        contacts = [self._read_contact(row.key) for row in named]
-        return [_match(contact, "reference") for contact in contacts if self._carries(contact, reference)]
+    def find_customers_by_keys(self, customer: Customer) -> list[Candidate]:
+        return self._contacts.of_email(search_email(customer))
 
-    def find_customers_by_keys(self, customer: Customer) -> list[CustomerMatch]:
-        """Active customers whose primary contact person has this e-mail address.
+    def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
+        return self._contacts.of_name(customer)
 
-        Tax numbers are not searched: no filter for them is documented, and their field differs per edition.
-        """
-        wanted = customer.email.strip().lower()
-        if not wanted or len(wanted) > schemas.EMAIL_MAX:
-            return []
-        same = (row for row in self._contacts(email=wanted) if row.email.strip().lower() == wanted)
-        usable = (_match(row, "e-mail") for row in same if row.is_customer and row.is_active)
-        return list(islice(usable, CANDIDATES_MAX))
+    def read_customers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
+        return self._contacts.of_keys(keys, keep_alive)
 
     def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
         """*match*, as it is: any customer of Zoho Books can be invoiced."""
         return match
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str) -> CustomerMatch:
+    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
         """One call; the first customer of a process in a foreign currency costs another for the currencies.
 
         Raises: AmbiguousMatchError where the name is taken; MappingError for an unknown currency.
         """
-        body = {
-            **schemas.CONTACT_BODY.dump(customer),
-            **_person_of(customer),
-            "payment_terms": self._behaviour.payment_terms_days,
-            "notes": _note(reference),
-        }
+        body = contact_body(
+            customer, reference=reference, suffix=suffix, payment_terms_days=self._behaviour.payment_terms_days
+        )
         currency_id = self._currencies.foreign_id(currency)
         if currency_id:
             body["currency_id"] = currency_id
         answer = self._write("contact", body, self._settings.contact_unique_field, reference, {})
-        return _match(schemas.read(schemas.CONTACT, answer, "contact", operation="create contact"), "created")
+        made: schemas.ContactRow = schemas.read(schemas.CONTACT, answer, "contact", operation="create contact")
+        return CustomerMatch(made.key, made.name, "created", customer.address.city)
 
     # Invoices
 
@@ -265,47 +254,7 @@ class ZohoBooks:
         currency_id = self._currencies.known_id(request.deal.amount.currency)
         return {**body, "currency_id": currency_id} if currency_id else body
 
-    def _contacts(self, **filters: str) -> Iterator[ContactRow]:
-        for row in self._api.rows("/contacts", **filters):
-            yield schemas.load(schemas.CONTACT, row, "contacts", operation="list contacts")
-
-    def _contacts_named(self, name: str) -> Iterator[ContactRow]:
-        return (row for row in self._contacts(contact_name=name) if _folded(row.name) == _folded(name))
-
-    def _read_contact(self, key: str) -> ContactRow:
-        answer = self._api.call("read contact", "GET", f"/contacts/{key}")
-        contact: ContactRow = schemas.read(schemas.CONTACT, answer, "contact", operation="read contact")
-        return contact
-
-    def _carries(self, contact: ContactRow, reference: str) -> bool:
-        own_field = self._settings.contact_unique_field
-        in_field = bool(own_field) and contact.custom_fields.get(own_field) == reference
-        return in_field or reference in contact.notes.split()
-
-
-def _note(reference: str) -> str:
-    return f"crmsync reference {reference}"
-
-
-def _person_of(customer: Customer) -> dict[str, Any]:
-    """The contact person who gets the mails. A person needs a first name: else the last or the company's."""
-    if not customer.email:
-        return {}
-    names = [customer.first_name, customer.last_name] if customer.first_name else [customer.last_name or customer.name]
-    cut = [schemas.cut(name, schemas.PERSON_NAME_MAX) for name in names if name]
-    person = {**dict(zip(("first_name", "last_name"), cut, strict=False)), "email": customer.email.strip()}
-    return {"contact_persons": [{**person, "is_primary_contact": True}]}
-
-
-def _match(contact: ContactRow, matched_by: str) -> CustomerMatch:
-    return CustomerMatch(contact.key, contact.name, matched_by)
-
 
 def _document(answer: Any, operation: str) -> Document:
     row: schemas.InvoiceRow = schemas.read(schemas.INVOICE, answer, "invoice", operation=operation)
     return row.document
-
-
-def _folded(name: str) -> str:
-    """As Zoho compares names: without case; and without doubled spaces, which it drops."""
-    return " ".join(name.split()).casefold()

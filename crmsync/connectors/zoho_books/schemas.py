@@ -16,9 +16,11 @@ from crmsync.connectors.schemas import Tolerant
 from crmsync.connectors.zoho_books.api import SYSTEM
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
+from crmsync.domain.tax_numbers import TaxNumber
 
 CONTACT_NAME_MAX = 100  # what the contact_name filter takes
 COMPANY_NAME_MAX = 200
+SUFFIX_MAX = 40
 PERSON_NAME_MAX = 100
 EMAIL_MAX = 100
 LINE_NAME_MAX = 100
@@ -98,37 +100,68 @@ class ContactBody(Body):
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
-    """A contact of a list, or with its *notes* and *custom_fields* where it was read alone."""
+    """A contact of a list; city, tax numbers, *notes* and *custom_fields* are there where it was read alone."""
 
     key: str
     name: str
+    company: str
     email: str
+    currency: str
     is_customer: bool
     is_active: bool
+    is_person: bool
     notes: str
     custom_fields: Mapping[str, str]
+    city: str = ""
+    tax_numbers: tuple[TaxNumber, ...] = ()
+
+
+class PlaceAnswer(Tolerant):
+    city = fields.String(load_default="", allow_none=True)
+    country = fields.String(load_default="", allow_none=True)
 
 
 class ContactAnswer(Tolerant):
+    """Each edition has a field of its own for the tax number."""
+
     contact_id = Key(required=True)
     contact_name = fields.String(load_default="", allow_none=True)
+    company_name = fields.String(load_default="", allow_none=True)
     email = fields.String(load_default="", allow_none=True)
+    currency_code = fields.String(load_default="", allow_none=True)
     contact_type = fields.String(load_default="customer", allow_none=True)
+    customer_sub_type = fields.String(load_default="", allow_none=True)
     status = fields.String(load_default="active", allow_none=True)
     notes = fields.String(load_default="", allow_none=True)
     custom_fields = fields.List(fields.Dict(), load_default=list, allow_none=True)
+    billing_address = fields.Nested(PlaceAnswer, load_default=None, allow_none=True)
+    gst_no = fields.Raw(load_default="", allow_none=True)
+    vat_reg_no = fields.Raw(load_default="", allow_none=True)
+    tax_reg_no = fields.Raw(load_default="", allow_none=True)
+    tax_id_value = fields.Raw(load_default="", allow_none=True)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> ContactRow:
+        place = data["billing_address"] or {}
         return ContactRow(
             key=data["contact_id"],
             name=data["contact_name"] or "",
+            company=data["company_name"] or "",
             email=data["email"] or "",
+            currency=data["currency_code"] or "",
             is_customer=(data["contact_type"] or "customer") == "customer",
             is_active=data["status"] != "inactive",
+            is_person=data["customer_sub_type"] == "individual",
             notes=data["notes"] or "",
             custom_fields={str(row.get("api_name")): str(row.get("value")) for row in data["custom_fields"] or ()},
+            city=place.get("city") or "",
+            tax_numbers=tuple(
+                TaxNumber(str(data[name]), place.get("country") or "") for name in _TAX_FIELDS if data[name]
+            ),
         )
+
+
+_TAX_FIELDS = ("gst_no", "vat_reg_no", "tax_reg_no", "tax_id_value")
 
 
 # Invoices

@@ -9,7 +9,7 @@ from crmsync.sandbox.sap.errors import ODataError, not_found
 from crmsync.sandbox.sap.formats import bare, etag_header, formatted, needs_json, with_message
 from crmsync.sandbox.sap.metadata import NOT_CREATABLE, NOT_DELETABLE, STOCK_SETS, Entity, Row
 from crmsync.sandbox.sap.orders import REJECTION_REASONS, Orders, check_rate, refused
-from crmsync.sandbox.sap.partners import Partners
+from crmsync.sandbox.sap.partners import Partners, complete_email
 from crmsync.sandbox.sap.profile import SapProfile
 from crmsync.sandbox.sap.reading import Reader, etag_of
 from crmsync.sandbox.sap.tables import Tables
@@ -124,6 +124,8 @@ class Changes:
             self._orders.refresh(order)
         if entity.name == "A_BusinessPartner":
             self._partners.touch(row)
+        if entity.name == "A_AddressEmailAddress":
+            complete_email(row)
         if entity.name == "A_Product":
             self._catalogue.touch(row)
 

@@ -107,6 +107,9 @@ class Partners:
             for position, child in enumerate(draft.under(kind), 1):
                 child.row |= {"OrdinalNumber": str(position), "Person": ""}
 
+    def _complete_A_AddressEmailAddress(self, draft: Draft) -> None:
+        complete_email(draft.row)
+
     def complete_address(self, row: Row) -> None:
         row |= {"AddressID": str(next(self._addresses)), "ValidityEndDate": FOREVER}
         row["FullName"] = ""
@@ -158,6 +161,11 @@ class Partners:
             partner["Customer"] = str(int(partner["BusinessPartner"]) + self._offset)
             name = partner["BusinessPartnerFullName"][:80]
             self._tables["A_Customer"].insert({"Customer": partner["Customer"], "CustomerName": name})
+
+
+def complete_email(row: Row) -> None:
+    """The server itself keeps the first 20 characters in upper case, to be searched by: a caller's are dropped."""
+    row["SearchEmailAddress"] = str(row.get("EmailAddress", "")).upper()[:20]
 
 
 def full_name(row: Row) -> str:

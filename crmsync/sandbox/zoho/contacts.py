@@ -20,7 +20,8 @@ ADDRESS = {
     "country": 100,
     "fax": 50,
 }
-TEXTS = {"company_name": 200, "notes": 5000, "website": 200, "gst_no": 15, "zcrm_account_id": 50, "zcrm_contact_id": 50}
+TEXTS = {"company_name": 200, "notes": 5000, "website": 200, "zcrm_account_id": 50, "zcrm_contact_id": 50}
+TEXTS |= {"gst_no": 15, "vat_reg_no": 50, "tax_reg_no": 50, "customer_sub_type": 20}
 ROW = (
     *("contact_id", "contact_name", "company_name", "contact_type", "status", "payment_terms", "payment_terms_label"),
     *("currency_id", "currency_code", "outstanding_receivable_amount", "unused_credits_receivable_amount"),

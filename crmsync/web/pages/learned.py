@@ -22,8 +22,17 @@ def outcome(step: str, learned: Mapping[str, Any]) -> str:
         return ""
 
 
+def _matched(found: Mapping[str, Any]) -> str:
+    """A customer by number, name and city, and how it was found; what belongs to a person is not in it."""
+    place = ", ".join(filter(None, (str(found.get("name", "")), str(found.get("city", "")))))
+    by = f"(by {found['matched_by']})" if found.get("matched_by") else ""
+    return " ".join(filter(None, (str(found["customer_key"]), place, by)))
+
+
 # What a screen may tell of each step of the other flows, in a few words; with `read_` steps also while they are at it.
 _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "match_erp_customer": _matched,
+    "match_books_customer": _matched,
     "find_invoices": lambda it: f"{len(it['ours'])} of ours, {it['foreign']} of others",
     "read_invoice": lambda it: str(it["number"]),
     "read_catalogue": lambda it: f"{it['products']:,} products",

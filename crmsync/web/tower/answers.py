@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from crmsync.domain.customer_numbers import customer_number
 from crmsync.domain.dead_letters import Answers
 from crmsync.errors import CrmsyncError
 from crmsync.worker.dead_letters import LINK_NAMES
-
-_CUSTOMER_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class AnswerError(CrmsyncError):
@@ -20,7 +18,7 @@ def read_answers(form: Mapping[str, str]) -> Answers:
     """Raises: AnswerError."""
     links = {connection: _customer_number(form, name) for name, connection in LINK_NAMES.items()}
     given = {connection: number for connection, number in links.items() if number}
-    return Answers(accept=form.get("accept") == "yes", links=given)
+    return Answers(accept=form.get("accept") == "yes", links=given, is_seen=form.get("seen") == "yes")
 
 
 def require_confirmation(form: Mapping[str, str]) -> None:
@@ -30,7 +28,8 @@ def require_confirmation(form: Mapping[str, str]) -> None:
 
 
 def _customer_number(form: Mapping[str, str], name: str) -> str:
-    number = form.get(f"link_{name}", "").strip()
-    if number and not _CUSTOMER_NUMBER.fullmatch(number):
-        raise AnswerError(f"Nothing was replayed: the {name} customer number may hold letters, digits, - and _ only.")
-    return number
+    text = form.get(f"link_{name}", "").strip()
+    try:
+        return customer_number(text) if text else ""
+    except ValueError as error:
+        raise AnswerError(f"Nothing was replayed: the {name} customer number is none, {error}.") from error

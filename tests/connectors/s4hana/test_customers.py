@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from crmsync import errors
-from crmsync.domain.customers import Address, Customer, CustomerMatch
+from crmsync.connectors.s4hana import S4Hana
+from crmsync.domain.customers import Address, Candidate, Customer, CustomerMatch
+from crmsync.domain.tax_numbers import TaxNumber
 from tests.builders import customer
 
 from ..conftest import LoadFixture
@@ -30,23 +32,33 @@ def numbers(field: str, *values: str) -> str:
     return " or ".join(f"{field} eq '{form}'" for value in values for form in (value, value.zfill(10)))
 
 
+def by_reference(connector: S4Hana, reference: str = REFERENCE) -> list[Candidate]:
+    return connector.find_customers_by_reference(reference, customer(), currency="")
+
+
+def labels(found: list[Candidate]) -> list[str]:
+    return [each.label for each in found]
+
+
 def test_found_by_exactly_our_reference(sap: Sap, build: Build, fixture: LoadFixture) -> None:
     sap.answers("GET", PARTNER_SET, fixture("partners__by_reference"))
 
-    assert build().find_customers_by_reference(REFERENCE.lower(), customer()) == [ACME]
+    (found,) = by_reference(build(), REFERENCE.lower())
+
+    assert (found.label, found.references) == ("17100001 Acme Ltd", (REFERENCE,))
     assert sap.queries()[0]["$filter"] == f"BusinessPartnerIDByExtSystem eq '{REFERENCE}'"
 
 
 def test_a_filter_that_is_ignored_links_nobody(sap: Sap, build: Build, fixture: LoadFixture) -> None:
     sap.answers("GET", PARTNER_SET, fixture("partners__filter_ignored"))
 
-    assert build().find_customers_by_reference(REFERENCE, customer()) == []
+    assert by_reference(build()) == []
 
 
 def test_a_blocked_partner_is_no_candidate_beside_another(sap: Sap, build: Build, fixture: LoadFixture) -> None:
     sap.answers("GET", PARTNER_SET, fixture("partners__one_blocked"))
 
-    assert [each.key for each in build().find_customers_by_reference(REFERENCE, customer())] == ["17100003"]
+    assert [each.key for each in by_reference(build())] == ["17100003"]
 
 
 def test_a_tax_number_that_finds_somebody_ends_the_search(sap: Sap, build: Build, fixture: LoadFixture) -> None:
@@ -55,32 +67,48 @@ def test_a_tax_number_that_finds_somebody_ends_the_search(sap: Sap, build: Build
 
     found = build().find_customers_by_keys(customer(tax_number=" de123456789"))
 
-    assert found == [
-        CustomerMatch("17100001", "Acme Ltd", "tax number"),
-        CustomerMatch("10100004", "Acme Holding Ltd", "tax number"),
+    assert labels(found) == ["17100001 Acme Ltd", "10100004 Acme Holding Ltd"]
+    by_tax, by_number = [query["$filter"] for query in sap.queries()]
+    assert by_tax.split(" or ")[:4] == [
+        f"BPTaxNumber eq '{number}'" for number in ("DE123456789", "123456789", "DE 123456789", "DE 123 456 789")
     ]
-    asked = [query["$filter"] for query in sap.queries()]
-    assert asked == ["BPTaxNumber eq 'DE123456789'", numbers("BusinessPartner", "10100001", "10100004")]
+    assert by_number == numbers("BusinessPartner", "10100001", "10100004")
 
 
-def test_a_tax_number_is_searched_by_its_type_and_length(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+def tax_rows(**row: str) -> Any:
+    return {"d": {"results": [{"BusinessPartner": "10100001", **row}]}}
+
+
+def test_a_tax_number_with_blanks_is_found_and_one_of_another_country_is_not(
+    sap: Sap, build: Build, fixture: LoadFixture
+) -> None:
+    sap.answers("GET", TAX_SET, tax_rows(BPTaxType="DE0", BPTaxNumber="DE 123 456 789"))
+    sap.answers("GET", PARTNER_SET, fixture("partners__by_reference"))
+    sap.answers("GET", TAX_SET, tax_rows(BPTaxType="AT0", BPTaxNumber="123456789"))
+    sap.answers("GET", EMAIL_SET, fixture("partners__none"))
+
+    assert len(build().find_customers_by_keys(customer(tax_number="DE123456789"))) == 1
+    assert build().find_customers_by_keys(customer(tax_number="DE123456789")) == []
+
+
+def test_a_long_tax_number_is_searched_where_long_ones_stand(sap: Sap, build: Build, fixture: LoadFixture) -> None:
     sap.answers("GET", TAX_SET, fixture("partners__none"))
 
-    build(tax_number_type="DE0").find_customers_by_keys(customer(tax_number="9" * 21, email=""))
+    build(tax_number_type="DE0").find_customers_by_keys(customer(tax_number="98" * 11, email=""))
 
-    assert sap.queries()[0]["$filter"] == f"BPTaxLongNumber eq '{'9' * 21}' and BPTaxType eq 'DE0'"
+    assert sap.queries()[0]["$filter"] == f"BPTaxLongNumber eq '{'98' * 11}'"
 
 
-def test_an_email_address_leads_to_its_partner(sap: Sap, build: Build, fixture: LoadFixture) -> None:
+def test_an_email_address_leads_to_its_partner_whatever_its_case(sap: Sap, build: Build, fixture: LoadFixture) -> None:
     sap.answers("GET", EMAIL_SET, fixture("emails__case_differs"))
     sap.answers("GET", ADDRESS_SET, fixture("addresses__of_an_email"))
     sap.answers("GET", PARTNER_SET, fixture("partners__by_reference"))
 
-    found = build().find_customers_by_keys(customer(email="ap@acme.test"))
+    (found,) = build().find_customers_by_keys(customer(email="ap@acme.test"))
 
-    assert found == [CustomerMatch("17100001", "Acme Ltd", "e-mail")]
+    assert (found.label, found.emails) == ("17100001 Acme Ltd", ("ap@acme.test",))
     assert [query["$filter"] for query in sap.queries()] == [
-        "EmailAddress eq 'ap@acme.test'",
+        "SearchEmailAddress eq 'AP@ACME.TEST'",
         numbers("AddressID", "26921"),
         numbers("BusinessPartner", "10100001"),
     ]
@@ -91,7 +119,50 @@ def test_an_email_address_is_quoted(sap: Sap, build: Build, fixture: LoadFixture
 
     build().find_customers_by_keys(customer(email="o'brien+x&y@acme.test"))
 
-    assert sap.queries()[0]["$filter"] == "EmailAddress eq 'o''brien+x&y@acme.test'"
+    assert sap.queries()[0]["$filter"] == "SearchEmailAddress eq 'O''BRIEN+X&Y@ACME.TES'"
+
+
+def test_of_addresses_that_begin_alike_only_the_same_one_counts(sap: Sap, build: Build) -> None:
+    rows = [{"AddressID": "1", "EmailAddress": "accounts.payable@acme-germany.test"}]
+    sap.answers("GET", EMAIL_SET, {"d": {"results": rows}})
+
+    assert build().find_customers_by_keys(customer(email="accounts.payable@acme-france.test")) == []
+
+
+def test_a_freemail_address_is_asked_nowhere(sap: Sap, build: Build) -> None:
+    assert build().find_customers_by_keys(customer(email="acme@gmail.com", tax_number="")) == []
+    assert not sap.sent
+
+
+def test_a_candidate_is_described_by_city_and_tax_numbers(sap: Sap, build: Build) -> None:
+    row = {
+        "BusinessPartner": "0010100001",
+        "Customer": "0017100001",
+        "BusinessPartnerFullName": "Acme Ltd",
+        "BusinessPartnerCategory": "2",
+        "to_BusinessPartnerAddress": {"results": [{"CityName": "Ulm", "Country": "DE"}]},
+        "to_BusinessPartnerTax": {"results": [{"BPTaxType": "DE0", "BPTaxNumber": "DE123456789"}]},
+    }
+    sap.answers("GET", PARTNER_SET, {"d": {"results": [row]}})
+    sap.answers("GET", PARTNER_SET, {"d": {"results": []}})
+
+    found = build().read_customers(["17100001", "999"], lambda: None)
+
+    assert list(found) == ["17100001"]
+    assert found["17100001"].label == "17100001 Acme Ltd, Ulm"
+    assert found["17100001"].tax_numbers == (TaxNumber("DE123456789", "DE"),)
+    assert sap.queries()[0]["$filter"] == numbers("Customer", "17100001", "999")
+    assert sap.queries()[1]["$filter"] == numbers("BusinessPartner", "999")
+
+
+def test_the_name_of_a_person_is_not_shown(sap: Sap, build: Build) -> None:
+    row = {"BusinessPartner": "1", "BusinessPartnerFullName": "Ida Lee", "BusinessPartnerCategory": "1"}
+    sap.answers("GET", PARTNER_SET, {"d": {"results": []}})
+    sap.answers("GET", PARTNER_SET, {"d": {"results": [row]}})
+
+    (found,) = build().read_customers(["1"], lambda: None).values()
+
+    assert found.label == "1"
 
 
 @pytest.mark.parametrize("missing", ["the search by tax number", "both searches"])
@@ -102,7 +173,7 @@ def test_a_search_that_a_system_lacks_finds_nobody(sap: Sap, build: Build, fixtu
         "GET", EMAIL_SET, NO_SUCH_SET if is_missing else fixture("partners__none"), status=404 if is_missing else 200
     )
 
-    assert build().find_customers_by_keys(customer(tax_number="DE1")) == []
+    assert build().find_customers_by_keys(customer(tax_number="DE123456789")) == []
 
 
 def test_without_keys_nobody_is_asked(sap: Sap, build: Build) -> None:
@@ -329,7 +400,7 @@ def test_documents_refer_to_the_customer_not_the_partner(sap: Sap, build: Build,
 
     made = build().create_customer(customer(), reference=REFERENCE, currency="EUR")
 
-    assert made == CustomerMatch("17100009", "Acme Ltd", "created")
+    assert made == CustomerMatch("17100009", "Acme Ltd", "created", "Springfield")
 
 
 def test_a_customer_number_that_lacks_is_read_again(sap: Sap, build: Build, fixture: LoadFixture) -> None:

@@ -10,7 +10,9 @@ import pytest
 import responses
 from responses import matchers
 
-from crmsync.domain.customers import Address, Customer, CustomerMatch
+from crmsync.connectors.zoho_books import ZohoBooks
+from crmsync.domain.customers import Address, Candidate, Customer, CustomerMatch
+from crmsync.domain.tax_numbers import TaxNumber
 from crmsync.errors import AmbiguousMatchError, MappingError, RejectedError, UnexpectedAnswerError
 
 from ..conftest import LoadFixture
@@ -22,6 +24,14 @@ EMPTY = {"code": 0, "message": "success", "contacts": [], "page_context": {"has_
 
 def sent(zoho: responses.RequestsMock, position: int = -1) -> Any:
     return json.loads(zoho.calls[position].request.body)
+
+
+def by_reference(connector: ZohoBooks, customer: Customer, reference: str = REFERENCE) -> list[Candidate]:
+    return connector.find_customers_by_reference(reference, customer, currency="USD")
+
+
+def described(zoho: responses.RequestsMock, key: str, **fields: Any) -> None:
+    zoho.get(f"{API}/contacts/{key}", json={"code": 0, "contact": {"contact_id": key, **fields}})
 
 
 def test_email_finds_only_active_customers_with_exactly_that_address(
@@ -37,9 +47,59 @@ def test_email_finds_only_active_customers_with_exactly_that_address(
         ],
     )
 
-    found = books().find_customers_by_keys(customer)
+    address = {"city": "Bonn", "country": "Germany"}
+    described(
+        zoho, "460000000026049", contact_name="Acme GmbH", email="ap@acme.example", currency_code="EUR",
+        vat_reg_no="DE123456789", billing_address=address,
+    )  # fmt: skip
 
-    assert found == [CustomerMatch("460000000026049", "Acme GmbH", "e-mail")]
+    (found,) = books().find_customers_by_keys(customer)
+
+    assert found.label == "460000000026049 Acme GmbH, Bonn"
+    assert found.tax_numbers == (TaxNumber("DE123456789", "Germany"),)
+    assert (found.emails, found.currency) == (("ap@acme.example",), "EUR")
+
+
+def test_a_freemail_address_is_asked_nowhere(zoho: responses.RequestsMock, books: Build, customer: Customer) -> None:
+    assert books().find_customers_by_keys(replace(customer, email="acme@web.de")) == []
+    assert len(zoho.calls) == 0
+
+
+def test_numbers_are_read_one_by_one_and_what_is_gone_is_left_out(zoho: responses.RequestsMock, books: Build) -> None:
+    described(zoho, "46", contact_name="Acme GmbH", status="inactive")
+    zoho.get(f"{API}/contacts/47", json={"code": 1002, "message": "Contact does not exist."}, status=404)
+
+    found = books().read_customers(["46", "47"], lambda: None)
+
+    assert list(found) == ["46"]
+    assert found["46"].is_blocked
+
+
+def test_ours_of_another_currency_is_told_by_its_suffix(
+    zoho: responses.RequestsMock, books: Build, customer: Customer
+) -> None:
+    names = {"Acme GmbH": ("46", "EUR", REFERENCE), "Acme GmbH (USD)": ("47", "USD", f"{REFERENCE}-USD")}
+    for name, (key, currency, reference) in names.items():
+        rows = {**EMPTY, "contacts": [{"contact_id": key, "contact_name": name}]}
+        query = matchers.query_param_matcher({"contact_name": name}, strict_match=False)
+        zoho.get(f"{API}/contacts", json=rows, match=[query])
+        described(zoho, key, currency_code=currency, notes=f"crmsync reference {reference}")
+
+    assert [found.key for found in by_reference(books(), customer)] == ["47"]
+
+
+def test_a_second_customer_of_one_name_has_a_suffix(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture, customer: Customer
+) -> None:
+    zoho.post(f"{API}/contacts", json=fixture("contact__created"), status=201)
+    long = replace(customer, name="n" * 255)
+
+    for each in (customer, long):
+        books().create_customer(each, reference=f"{REFERENCE}-USD", currency="USD", suffix="USD")
+
+    assert sent(zoho, 0)["contact_name"] == "Acme GmbH (USD)"
+    assert sent(zoho, 0)["company_name"] == "Acme GmbH"
+    assert sent(zoho, 1)["contact_name"] == "n" * 94 + " (USD)"
 
 
 def test_customer_without_email_costs_no_search(zoho: responses.RequestsMock, books: Build) -> None:
@@ -77,9 +137,10 @@ def test_reference_is_found_on_the_contact_of_that_name(
     zoho.get(f"{API}/contacts", json=fixture("contacts__of_one_name"))
     zoho.get(f"{API}/contacts/460000000026049", json=fixture(detail))
 
-    found = books(contact_unique_field=unique_field).find_customers_by_reference(REFERENCE, customer)
+    found = by_reference(books(contact_unique_field=unique_field), customer)
 
-    assert [(match.key, match.matched_by) for match in found] == [("460000000026049", "reference")]
+    assert [each.key for each in found] == ["460000000026049"]
+    assert REFERENCE in found[0].references
 
 
 def test_other_custom_fields_of_the_contact_do_not_count(
@@ -88,7 +149,7 @@ def test_other_custom_fields_of_the_contact_do_not_count(
     zoho.get(f"{API}/contacts", json=fixture("contacts__of_one_name"))
     zoho.get(f"{API}/contacts/460000000026049", json=fixture("contact__with_unique_field"))
 
-    assert books(contact_unique_field="cf_third").find_customers_by_reference(REFERENCE, customer) == []
+    assert by_reference(books(contact_unique_field="cf_third"), customer) == []
 
 
 @pytest.mark.parametrize("reference", ["001XX000003DGB2AAB", "001XX000003DGB2AA"])
@@ -98,7 +159,7 @@ def test_contact_of_another_reference_is_not_ours(
     zoho.get(f"{API}/contacts", json=fixture("contacts__of_one_name"))
     zoho.get(f"{API}/contacts/460000000026049", json=fixture("contact__with_reference"))
 
-    assert books().find_customers_by_reference(reference, customer) == []
+    assert by_reference(books(), customer, reference) == []
 
 
 def test_at_most_ten_candidates_are_read(zoho: responses.RequestsMock, books: Build, customer: Customer) -> None:
@@ -110,7 +171,7 @@ def test_at_most_ten_candidates_are_read(zoho: responses.RequestsMock, books: Bu
             json={"code": 0, "contact": {**row, "notes": f"crmsync reference {REFERENCE}"}},
         )
 
-    assert len(books().find_customers_by_reference(REFERENCE, customer)) == 10
+    assert len(by_reference(books(), customer)) == 10
 
 
 def test_long_name_is_searched_as_it_was_written(zoho: responses.RequestsMock, books: Build) -> None:
@@ -123,7 +184,7 @@ def test_long_name_is_searched_as_it_was_written(zoho: responses.RequestsMock, b
     )
     zoho.post(f"{API}/contacts", json={"code": 0, "contact": {"contact_id": "46", "contact_name": written}})
 
-    assert len(books().find_customers_by_reference(REFERENCE, customer)) == 1
+    assert len(by_reference(books(), customer)) == 1
     books().create_customer(customer, reference=REFERENCE, currency="USD")
 
     assert zoho.calls[0].request.params["contact_name"] == sent(zoho)["contact_name"] == written
@@ -137,7 +198,7 @@ def test_customer_is_created_with_one_call(
 
     made = books().create_customer(customer, reference=REFERENCE, currency="USD")
 
-    assert made == CustomerMatch("460000000026049", "Acme GmbH", "created")
+    assert made == CustomerMatch("460000000026049", "Acme GmbH", "created", "Bonn")
     assert len(zoho.calls) == 1
     assert zoho.calls[0].request.params == {"organization_id": "10234695"}
     assert sent(zoho) == {

@@ -12,9 +12,11 @@ from click.testing import CliRunner, Result
 from crmsync.cli.dead_letters import dead_letters
 from crmsync.cli.main import cli
 from crmsync.errors import CrmsyncError, VendorUnavailableError
+from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
 from tests.builders import DEAL_KEY
+from tests.fakes import FakeCustomers
 
 Bury = Callable[..., int]
 
@@ -32,6 +34,18 @@ def store() -> Iterator[Store]:
 def run_cli() -> Callable[..., Result]:
     """Run `crmsync …` as a person would; stdin is no terminal."""
     return lambda *words: CliRunner().invoke(cli, words)
+
+
+@pytest.fixture
+def systems(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeCustomers]:
+    """The CRM, the ERP and the books, which know every account and customer number."""
+    made = {
+        "salesforce": FakeCustomers("Salesforce"),
+        "s4hana": FakeCustomers("SAP S/4HANA"),
+        "zoho_books": FakeCustomers("Zoho Books", one_currency=True),
+    }
+    monkeypatch.setattr(Services, "connector", lambda self, connection: made[connection])
+    return made
 
 
 @pytest.fixture

@@ -13,9 +13,17 @@ from crmsync.cli import options
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
-from crmsync.errors import AmbiguousMatchError, AmountMismatchError, InvalidDealError, RejectedError
+from crmsync.errors import (
+    AmbiguousMatchError,
+    AmountMismatchError,
+    InvalidDealError,
+    RejectedError,
+    VendorUnavailableError,
+)
+from crmsync.store.tables import runs
 from crmsync.worker import dead_letters as worker
 from crmsync.worker.flow import Flow
+from tests.builders import customer
 
 OTHER_DEAL = "006xx0000012abdAAA"
 
@@ -287,7 +295,7 @@ def test_replay_tells_that_redis_is_down(run_letters, bury, store, broker):
 # -- the answers of a person
 
 
-def test_link_names_the_customer_of_the_deal(run_letters, bury, store, broker):
+def test_link_names_the_customer_of_the_deal(run_letters, bury, store, broker, systems):
     bury(error=AmbiguousMatchError(), step="match_erp_customer")
 
     result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123", "--link", "BOOKS=46000000001")
@@ -296,6 +304,59 @@ def test_link_names_the_customer_of_the_deal(run_letters, bury, store, broker):
     with store.read() as uow:
         assert uow.links.find("s4hana", "customer", "001xx000003dgb2AAA") == "1000123"
         assert uow.links.find("zoho_books", "customer", "001xx000003dgb2AAA") == "46000000001"
+
+
+def test_a_number_that_does_not_exist_replays_nothing(run_letters, bury, store, broker, systems):
+    letter_id = bury(error=AmbiguousMatchError(), step="match_erp_customer")
+    systems["s4hana"].missing.add("999999999")
+
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=999999999")
+
+    assert result.exit_code == 1
+    assert "SAP S/4HANA has no customer 999999999. Nothing was stored." in " ".join(result.output.split())
+    assert status_of(store, letter_id) is LetterStatus.WAITING
+    assert broker.rung == []
+
+
+def test_a_blocked_customer_and_one_in_another_currency_are_refused(run_letters, bury, store, broker, systems):
+    letter_id = bury(error=AmbiguousMatchError(), step="match_books_customer")
+    systems["s4hana"].blocked.add("1000123")
+    systems["zoho_books"].currency = "CHF"
+
+    blocked = run_letters("replay", "1", "--yes", "--link", "ERP=1000123")
+    foreign = run_letters("replay", "1", "--yes", "--link", "BOOKS=46")
+
+    assert "blocked" in blocked.output
+    assert "billed in CHF by Zoho Books, and the deal is in " in " ".join(foreign.output.split())
+    assert status_of(store, letter_id) is LetterStatus.WAITING
+
+
+def test_a_system_that_can_not_be_asked_links_nobody(run_letters, bury, store, broker, systems):
+    letter_id = bury(error=AmbiguousMatchError(), step="match_erp_customer")
+    systems["s4hana"].error = VendorUnavailableError("SAP answered 503.", system="SAP S/4HANA")
+
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123")
+
+    assert "can't be asked for customer 1000123 now" in " ".join(result.output.split())
+    assert status_of(store, letter_id) is LetterStatus.WAITING
+
+
+def test_both_names_are_shown_before_a_link_is_stored(run_letters, bury, store, broker, systems):
+    letter_id = bury(error=AmbiguousMatchError(), step="match_erp_customer")
+    with store.begin() as uow:
+        run_id = uow.dead_letters.get(letter_id).run_id
+        learned = {"fetch_deal": {"customer": customer(key="001xx000003dgb2AAA").to_json()}}
+        uow.connection.execute(runs.update().where(runs.c.id == run_id).values(results=learned))
+    systems["s4hana"].name = "Holding AG"
+
+    told = " ".join(run_letters("replay", "1", "--yes", "--link", "ERP=C_10-01").output.split())
+
+    assert "The account 001xx000003dgb2AAA Acme Ltd, Springfield becomes C_10-01 Holding AG" in told
+    assert "Another name: look twice" in told
+    with store.read() as uow:
+        (link,) = uow.links.customers()
+    assert (link.key, link.name, link.origin) == ("C_10-01", "Holding AG", "replay")
+    assert link.linked_by, "it says who"
 
 
 @pytest.mark.parametrize(

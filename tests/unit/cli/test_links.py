@@ -6,6 +6,11 @@ import json
 
 import pytest
 
+from crmsync.domain.ledger import EntryKey
+from crmsync.errors import VendorUnavailableError
+
+pytestmark = pytest.mark.usefixtures("systems")
+
 SHORT, LONG = "001xx000003DGb2", "001xx000003DGb2AAG"
 OTHER = "001xx000003DGb3AAG"
 HEADER = "crm_id,erp_customer,books_customer"
@@ -68,7 +73,7 @@ def test_every_problem_is_told_and_nothing_is_written(run_cli, store, file):
         f"{LONG},1000123,",
         "001xx,1000124,",
         f"{OTHER},,",
-        f"{OTHER},12345678901,46-1",
+        f"{OTHER},-1,46/1",
         ",1000125,",
         "006xx0000012abcAAA,1000126,",
     )
@@ -156,3 +161,116 @@ def test_list_shows_what_is_linked(run_cli, store, file):
 
     assert "1000123" in run_cli("links", "list").output
     assert json.loads(run_cli("links", "list", "--json").output)[0]["crm_key"] == LONG
+
+
+# -- looked up before it is stored
+
+
+def test_what_does_not_exist_or_is_blocked_is_told_and_nothing_is_linked(run_cli, store, file, systems):
+    systems["s4hana"].missing.add("999999999")
+    systems["zoho_books"].blocked.add("46")
+    systems["salesforce"].missing.add(OTHER)
+
+    result = run_cli("links", "import", file(HEADER, f"{LONG},999999999,46", f"{OTHER},1000124,"), "--json")
+
+    problems = {(each["line"], each["field"]): each["text"] for each in json.loads(result.output)["problems"]}
+    assert problems[2, "erp_customer"] == "SAP S/4HANA has no customer 999999999."
+    assert "blocked or inactive" in problems[2, "books_customer"]
+    assert problems[3, "crm_id"] == f"The CRM has no account {OTHER}."
+    assert links_of(store) == {}
+
+
+@pytest.mark.parametrize("silent", ["salesforce", "s4hana", "zoho_books"])
+def test_a_system_that_can_not_be_asked_links_nobody(run_cli, store, file, systems, silent):
+    systems[silent].error = VendorUnavailableError("It answered 503.")
+
+    result = run_cli("links", "import", file(HEADER, f"{LONG},1000123,46"))
+
+    assert result.exit_code == 1
+    assert "Nothing was stored" in result.output
+    assert links_of(store) == {}
+
+
+def test_a_dry_run_shows_both_names(run_cli, store, file, systems):
+    systems["s4hana"].name = "Holding AG"
+
+    shown = run_cli("links", "import", file(HEADER, f"{LONG},C_10-01,"), "--dry-run").output
+
+    assert "Acme Ltd, Ulm" in shown
+    assert "C_10-01 Holding AG, Springfield" in shown
+
+
+def test_an_account_has_one_link_for_each_currency_of_the_books(run_cli, store, file, systems):
+    run_cli("links", "import", file(HEADER, f"{LONG},,46"))
+    systems["zoho_books"].currency = "EUR"
+
+    assert run_cli("links", "import", file(HEADER, f"{LONG},,47")).output == "✓ 1 linked.\n"
+    with store.read() as uow:
+        assert [(link.key, link.currency) for link in uow.links.customers()] == [("46", "USD"), ("47", "EUR")]
+
+
+# -- the mistakes of the past
+
+
+def link(store, account, key="46", **more):
+    with store.begin() as uow:
+        uow.links.add("zoho_books", "customer", account, key, origin="e-mail", **more)
+
+
+def test_customers_that_accounts_share_are_listed(run_cli, store):
+    link(store, LONG, name="Holding AG", city="Ulm")
+    link(store, OTHER)
+    link(store, OTHER, currency="EUR")
+    link(store, "001xx000003DGb4AAG", "47")
+
+    shared = json.loads(run_cli("links", "list", "--shared", "--json").output)
+
+    assert [(each["crm_key"], each["key"], each["accounts"]) for each in shared] == [
+        (LONG, "46", 2), (OTHER, "46", 2), (OTHER, "46", 2),
+    ]  # fmt: skip
+    told = run_cli("links", "list").output
+    assert "Holding AG, Ulm" in told
+    assert "1 customer shared by several accounts" in told
+
+
+def test_two_currencies_of_one_account_are_not_shared(run_cli, store):
+    link(store, LONG)
+    link(store, LONG, currency="EUR")
+
+    assert run_cli("links", "list", "--shared").output == "No customer is shared by several accounts.\n"
+
+
+def test_a_link_is_taken_back_and_says_what_stands_on_it(run_cli, store, bury):
+    bury()
+    account = "001xx000003dgb2AAA"
+    link(store, account, name="Holding AG")
+    with store.begin() as uow:
+        key = EntryKey("zoho_books", "invoice", "SF-1")
+        uow.ledger.reserve(key, uow.runs.of_account(account)[0], certain_at=uow.now)
+        uow.ledger.confirmed(key, {"key": "9", "number": "INV-7", "net": {"amount": "47000.00", "currency": "USD"}})
+
+    refused = run_cli("links", "remove", account)
+    assert "INV-7" in refused.output
+    assert "47,000.00 USD" in refused.output
+    assert refused.exit_code == 2, "nobody can be asked here"
+    assert links_of(store) != {}
+
+    done = json.loads(run_cli("links", "remove", account, "--yes", "--json").output)
+    assert [each["key"] for each in done["removed"]] == ["46"]
+    assert [each["number"] for each in done["documents"]] == ["INV-7"]
+    assert links_of(store) == {}
+
+
+def test_only_the_link_of_one_system_is_taken_back(run_cli, store, file):
+    run_cli("links", "import", file(HEADER, f"{LONG},1000123,46"))
+
+    run_cli("links", "remove", SHORT, "--system", "BOOKS", "--yes")
+
+    assert set(links_of(store)) == {("s4hana", LONG)}
+
+
+@pytest.mark.parametrize("words", [[OTHER], [LONG, "--system", "CRM"]])
+def test_a_link_that_is_not_there_can_not_be_taken_back(run_cli, store, words):
+    link(store, LONG)
+
+    assert run_cli("links", "remove", *words, "--yes").exit_code == 2

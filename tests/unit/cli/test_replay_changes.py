@@ -20,9 +20,11 @@ from crmsync.errors import (
 )
 from crmsync.services import Services
 from crmsync.store.tables import metadata, runs
+from crmsync.worker import customer_links
 from crmsync.worker import dead_letters as worker
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal, line
+from tests.fakes import FakeCustomers
 
 ORDER = {"key": "4711", "number": "4711", "net": Money.of("47000.00", "USD").to_json(), "customer": customer().key}
 REFERENCE = f"SF-{DEAL_KEY}"
@@ -64,6 +66,12 @@ def crm(monkeypatch):
     made = Crm()
     monkeypatch.setattr(Services, "deals", made)
     return made
+
+
+@pytest.fixture
+def customers_are_known(monkeypatch):
+    """Numbers can be looked up, though no system is configured."""
+    monkeypatch.setattr(customer_links, "role", lambda using, connection: FakeCustomers(connection))
 
 
 @pytest.fixture(autouse=True)
@@ -306,7 +314,7 @@ def test_a_dry_run_as_json_says_the_same(run_letters, bury_deal, crm):
     assert found["source"]["is_read"] is True
 
 
-def test_a_dry_run_with_an_answer_goes_as_far_as_the_answer_leads(run_letters, bury_deal, crm):
+def test_a_dry_run_with_an_answer_goes_as_far_as_the_answer_leads(run_letters, bury_deal, crm, customers_are_known):
     bury_deal()
     crm.deal = DEARER
     words = ("replay", "1", "--dry-run", "--json", "--accept-changes", "--link", "ERP=7", "--link", "BOOKS=8")

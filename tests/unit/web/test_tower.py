@@ -375,8 +375,10 @@ def test_replay_takes_the_answers(operator: FlaskClient, a_letter: Any, services
         run = uow.runs.get(letter.run_id)
         links = [(link.connection, link.key, link.origin) for link in uow.links.all()]
     assert run is not None
-    assert run.answers == {"accepted": ["match_books_customer"]}
-    assert links == [("s4hana", "1000456", "replay")]
+    by = "operator, in the control tower"
+    named = {"s4hana": {"number": "1000456", "by": by, "is_seen": False}}
+    assert run.answers == {"accepted": ["match_books_customer"], "links": named}
+    assert links == [], "this process can't look the number up: the worker does, and links then"
 
 
 def test_a_customer_number_that_is_none_replays_nothing(

@@ -1,0 +1,66 @@
+"""What stands on a link that is to be taken back: the documents that were made for its customer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.domain.money import Money
+
+if TYPE_CHECKING:
+    from crmsync.domain.ledger import Entry
+    from crmsync.domain.links import Link
+    from crmsync.store import UnitOfWork
+
+_DOCUMENTS = ("order", "invoice")
+
+
+def of_system(links: Sequence[Link], system: str | None) -> list[Link]:
+    """Those to *system*, as people call its role. Raises: click.BadParameter."""
+    from crmsync.worker.dead_letters import LINK_NAMES
+
+    if system is None:
+        return list(links)
+    if system.upper() not in LINK_NAMES:
+        raise click.BadParameter(f"expected {' or '.join(LINK_NAMES)}, found {system!r}.", param_hint="--system")
+    return [link for link in links if link.connection == LINK_NAMES[system.upper()]]
+
+
+def documents_of(uow: UnitOfWork, account: str, connections: Collection[str]) -> list[dict[str, Any]]:
+    """The orders and invoices of the account's deals, with numbers and amounts."""
+    entries = (entry for run_id in uow.runs.of_account(account) for entry in uow.ledger.of_run(run_id))
+    return [
+        _document(entry)
+        for entry in entries
+        if entry.key.kind in _DOCUMENTS and entry.key.connection in connections and entry.document
+    ]
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    from crmsync.domain.ledger import number_of
+
+    document: Mapping[str, Any] = entry.document or {}
+    net = document.get("net")
+    return {
+        "system": entry.key.connection,
+        "kind": entry.key.kind,
+        "number": number_of(document),
+        "amount": str(Money.from_json(net)) if net else "",
+    }
+
+
+def show(links: Sequence[Link], documents: Sequence[Mapping[str, Any]]) -> None:
+    out = screen.console()
+    for link in links:
+        name = ", ".join(filter(None, (link.name, link.city)))
+        words = " ".join(filter(None, (link.connection, link.key, name, link.currency)))
+        out.print(f"{link.crm_key} is {words}, found by {link.origin}.")
+    if documents:
+        count = screen.plural(len(documents), "document")
+        out.print(f"{count} were made for it, and stay as they are:")
+        out.print(screen.records(["system", "kind", "number", "amount"], documents))
+    else:
+        out.print("No document was made for it.")

@@ -1,0 +1,22 @@
+"""What may be the number of a customer in another system, wherever a person writes one."""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+RULE = "up to 40 letters, digits, - and _, of which the first is a letter or a digit"
+
+
+def customer_number(text: str) -> str:
+    """*text* as a number, without the blanks around it. Whether it exists only its system knows.
+
+    Raises: ValueError, with the rule.
+
+    >>> customer_number(" C_10-01 "), customer_number("46000000012345")
+    ('C_10-01', '46000000012345')
+    """
+    number = text.strip()
+    if not _NUMBER.fullmatch(number):
+        raise ValueError(f"expected {RULE}")
+    return number

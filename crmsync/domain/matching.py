@@ -1,0 +1,145 @@
+"""Decides which customer of another system is a customer of the CRM: by strong keys only, else a person decides.
+
+    our reference → the same tax number → the same e-mail address together with the same name
+
+The address alone names a candidate: a reseller, a holding or an accountant may receive the mails of many companies. An
+address at a freemail domain is no key at all. A tax number that differs is stronger than address and name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crmsync.domain.company_names import same_company_name
+from crmsync.domain.customers import Candidate, Customer
+from crmsync.domain.mail_domains import is_freemail
+from crmsync.domain.references import is_of_customer
+from crmsync.domain.tax_numbers import Verdict, compare_all
+
+Accounts = Mapping[str, Sequence[str]]
+"""Which accounts of the CRM are linked to each customer there already."""
+
+
+class Evidence(StrEnum):
+    """What two records have in common, the strongest thing first."""
+
+    REFERENCE = "reference"
+    TAX_NUMBER = "tax number"
+    EMAIL_AND_NAME = "e-mail and name"
+    EMAIL = "e-mail"
+    NONE = "nothing"
+    CONTRADICTED = "another tax number"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A candidate, and in words why it is not simply taken."""
+
+    candidate: Candidate
+    why: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.candidate.label} ({self.why})"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The customer that certainly is the right one, or those that may be; neither: there is none yet."""
+
+    match: Candidate | None = None
+    matched_by: str = ""
+    doubts: tuple[Doubt, ...] = ()
+
+
+def search_email(customer: Customer) -> str:
+    """The address by which the customer may be looked for; "" for none, or one that anybody may have."""
+    email = customer.email.strip()
+    return "" if is_freemail(email) else email
+
+
+def evidence(customer: Customer, candidate: Candidate) -> Evidence:
+    """What the two have in common."""
+    if any(is_of_customer(text, customer.key) for text in candidate.references):
+        return Evidence.REFERENCE
+    verdict = compare_all(customer.tax, candidate.tax_numbers)
+    if verdict is Verdict.SAME:
+        return Evidence.TAX_NUMBER
+    if verdict is Verdict.DIFFERENT:
+        return Evidence.CONTRADICTED
+    wanted = search_email(customer).casefold()
+    if not wanted or wanted not in {each.strip().casefold() for each in candidate.emails}:
+        return Evidence.NONE
+    names = [candidate.name, candidate.other_name]
+    has_name = any(same_company_name(customer.name, name) for name in names if name)
+    return Evidence.EMAIL_AND_NAME if has_name else Evidence.EMAIL
+
+
+def choose(customer: Customer, candidates: Iterable[Candidate], linked: Accounts, *, currency: str) -> Choice:
+    """The one that fits, or what a person has to choose from. A customer in another *currency* can't be the one."""
+    usable = [each for each in candidates if not is_in_other_currency(each, currency)]
+    found = {each.key: (each, evidence(customer, each)) for each in usable}
+    for wanted in (Evidence.REFERENCE, Evidence.TAX_NUMBER):
+        same = [each for each, shown in found.values() if shown is wanted]
+        if same:
+            return _of_strong(customer, same, wanted, linked)
+    by_email = {Evidence.EMAIL_AND_NAME, Evidence.EMAIL}
+    return _of_email(customer, [pair for pair in found.values() if pair[1] in by_email], linked)
+
+
+def _of_strong(customer: Customer, same: Sequence[Candidate], by: Evidence, linked: Accounts) -> Choice:
+    """Two accounts of one company have one customer: that is right, and is said."""
+    if len(same) > 1:
+        return Choice(doubts=tuple(Doubt(each, f"same {by}") for each in same))
+    others = others_of(customer.key, same[0].key, linked) if by is Evidence.TAX_NUMBER else ()
+    return Choice(same[0], f"{by}, as {others[0]}" if others else str(by))
+
+
+def _of_email(customer: Customer, found: Sequence[tuple[Candidate, Evidence]], linked: Accounts) -> Choice:
+    free = [
+        each for each, by in found if by is Evidence.EMAIL_AND_NAME and not others_of(customer.key, each.key, linked)
+    ]
+    if len(free) == 1:
+        return Choice(free[0], str(Evidence.EMAIL_AND_NAME))
+    return Choice(doubts=tuple(Doubt(each, _why(customer, each, by, linked)) for each, by in found))
+
+
+def _why(customer: Customer, candidate: Candidate, by: Evidence, linked: Accounts) -> str:
+    others = others_of(customer.key, candidate.key, linked)
+    told = "same e-mail and name" if by is Evidence.EMAIL_AND_NAME else "same e-mail, another name"
+    return f"{told}, and linked to {', '.join(others)}" if others else told
+
+
+def others_of(account: str, key: str, linked: Accounts) -> Sequence[str]:
+    """The other accounts that *key* is linked to."""
+    return [each for each in linked.get(key, ()) if each != account]
+
+
+def is_in_other_currency(candidate: Candidate, currency: str) -> bool:
+    return bool(currency) and candidate.currency not in ("", currency)
+
+
+def is_sibling(customer: Customer, candidate: Candidate, currency: str) -> bool:
+    """Whether *candidate* is this customer in another currency."""
+    is_same = evidence(customer, candidate) in (Evidence.REFERENCE, Evidence.TAX_NUMBER, Evidence.EMAIL_AND_NAME)
+    return is_same and is_in_other_currency(candidate, currency)
+
+
+def namesakes(
+    customer: Customer, candidates: Iterable[Candidate], linked: Accounts, *, currency: str
+) -> tuple[Doubt, ...]:
+    """Those that hold the customer's name, and why none of them is simply taken."""
+    return tuple(Doubt(each, f"same name, {_why_not(customer, each, linked, currency)}") for each in candidates)
+
+
+def _why_not(customer: Customer, candidate: Candidate, linked: Accounts, currency: str) -> str:
+    if candidate.is_blocked:
+        return "inactive or no customer"
+    if is_in_other_currency(candidate, currency):
+        return f"billed in {candidate.currency}"
+    if evidence(customer, candidate) is Evidence.CONTRADICTED:
+        return "another tax number"
+    others = others_of(customer.key, candidate.key, linked)
+    return f"linked to {', '.join(others)}" if others else "and no other key"

@@ -1,0 +1,394 @@
+"""Cases from the field: which customer a deal is for, in systems that hold many of one name or address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from crmsync.connectors.base import Customers
+from crmsync.domain.customers import Address, Customer
+from crmsync.domain.deals import Deal
+from crmsync.domain.money import Money
+from crmsync.errors import AmbiguousMatchError, RecordNotFoundError, RejectedError
+from crmsync.flows.customers import match_customer
+from crmsync.sandbox import Sandbox
+from crmsync.services import Services
+from crmsync.settings import Settings
+from crmsync.store import Store, schema
+from crmsync.worker.attempt import Attempt
+from tests.builders import customer, deal
+from tests.system import big_sandbox
+
+ACCOUNT = "001xx000003dgb2AAA"
+OTHER_ACCOUNT = "001xx000003dgb3AAA"
+ULM = Address("Weg 1", "Ulm", "89073", "", "Germany")
+STEPS = {"s4hana": "match_erp_customer", "zoho_books": "match_books_customer"}
+
+
+def muster(key: str = ACCOUNT, name: str = "Muster GmbH", email: str = "info@muster.test", **more: Any) -> Customer:
+    return customer(key=key, name=name, email=email, **{"tax_number": "", "address": ULM, **more})
+
+
+@dataclass
+class World:
+    """Both systems, and steps that match customers in them."""
+
+    sandbox: Sandbox
+    services: Services
+    runs: int = 0
+
+    def connector(self, connection: str) -> Customers:
+        return self.services.orders if connection == "s4hana" else self.services.invoices
+
+    def attempt(self, connection: str, *, is_accepted: bool = False, named: Any = None) -> Attempt:
+        self.runs += 1
+        step = STEPS[connection]
+        with self.services.store.begin() as uow:
+            run_id, _ = uow.runs.start(
+                "order_to_invoice", f"006{self.runs}", step=step, correlation_id="c", queued_until=uow.now
+            )
+            run = uow.runs.claim(run_id, step, lease_seconds=60)
+        assert run is not None
+        answers = {"accepted": [step]} if is_accepted else {}
+        run = replace(run, answers=answers | ({"links": {connection: named}} if named else {}))
+        return Attempt(run, self.services, uow.now)
+
+    def match(self, connection: str, of: Customer, *, currency: str = "USD", **answer: Any) -> Any:
+        won: Deal = deal(customer=of, amount=Money(Decimal(100), currency))
+        attempt = self.attempt(connection, **answer)
+        found = match_customer(attempt, won, connection, self.connector(connection))
+        with self.services.store.begin() as uow:
+            attempt.record_confirmed(uow)
+        return found
+
+    def there(self, connection: str, of: Customer, **fields: Any) -> str:
+        """A customer that existed before, made by somebody else."""
+        if connection == "s4hana":
+            return self.services.orders.create_customer(of, reference="", currency="USD").key
+        body = {"contact_name": of.name, "contact_persons": [{"first_name": "A", "email": of.email}], **fields}
+        return str(self.sandbox.zoho.organization.contacts.create(body)["contact_id"])
+
+    def link(self, connection: str) -> Any:
+        with self.services.store.read() as uow:
+            return uow.links.get(connection, ACCOUNT, "USD")
+
+    def calls(self) -> str:
+        return str(self.sandbox.calls())
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with big_sandbox() as made:
+        yield made
+
+
+@pytest.fixture
+def world(sandbox: Sandbox, database_url: str) -> Iterator[World]:
+    sandbox.reset()
+    store = Store(database_url)
+    schema.migrate(store)
+    settings = Settings.from_env({**os.environ, **sandbox.environment(), "SAP_TAX_NUMBER_TYPE": "DE0"})
+    yield World(sandbox, Services(settings, store))
+    store.close()
+
+
+BOTH = pytest.mark.parametrize("connection", STEPS)
+
+
+@BOTH
+def test_L7__two_accounts_with_one_address_are_two_customers_until_a_person_says_otherwise(
+    world: World, connection: str
+) -> None:
+    first = world.match(connection, muster(OTHER_ACCOUNT, "Holding AG"))
+
+    with pytest.raises(AmbiguousMatchError) as caught:
+        world.match(connection, muster())
+
+    assert f"{first['customer_key']} Holding AG, Ulm (same e-mail, another name" in str(caught.value)
+    assert OTHER_ACCOUNT in str(caught.value)
+    assert "info@" not in caught.value.with_advice
+    assert world.link(connection) is None
+
+    made = world.match(connection, muster(), is_accepted=True)
+    assert made["customer_key"] != first["customer_key"]
+    assert made["matched_by"] == "created"
+
+
+@BOTH
+def test_L7__an_address_at_a_freemail_domain_makes_no_two_accounts_one(world: World, connection: str) -> None:
+    first = world.match(connection, muster(OTHER_ACCOUNT, "Kiosk Nord", "kiosk@gmail.com"))
+
+    second = world.match(connection, muster(name="Kiosk Süd", email="kiosk@gmail.com"))
+
+    assert second["customer_key"] != first["customer_key"]
+
+
+@BOTH
+def test_L7__address_and_name_together_are_enough_and_the_link_says_so(world: World, connection: str) -> None:
+    key = world.there(connection, muster(name="MUSTER gmbh"))
+
+    found = world.match(connection, muster(email="Info@Muster.TEST"))
+
+    assert (found["customer_key"], found["matched_by"]) == (key, "e-mail and name")
+    assert (world.link(connection).origin, world.link(connection).name) == ("e-mail and name", "MUSTER gmbh")
+
+
+@BOTH
+def test_L7__a_namesake_that_is_another_accounts_customer_is_not_taken(world: World, connection: str) -> None:
+    world.match(connection, muster(OTHER_ACCOUNT))
+
+    with pytest.raises(AmbiguousMatchError, match=f"linked to {OTHER_ACCOUNT}"):
+        world.match(connection, muster(address=replace(ULM, city="Bonn")))
+
+
+def test_L7__a_tax_number_that_is_another_beats_address_and_name(world: World) -> None:
+    key = world.there("s4hana", muster(tax_number="DE987654321"))
+
+    assert world.match("s4hana", muster(tax_number="DE123456789"))["customer_key"] != key
+
+
+def test_L7__the_books_tax_number_counts_too(world: World) -> None:
+    world.there("zoho_books", muster(), vat_reg_no="DE987654321")
+
+    with pytest.raises(AmbiguousMatchError, match="same name, another tax number"):
+        world.match("zoho_books", muster(tax_number="DE123456789"))
+
+    of_place = world.match("zoho_books", muster(tax_number="DE123456789"), is_accepted=True)
+    assert of_place["name"] == "Muster GmbH (Ulm)"
+
+
+def test_P2__the_tax_number_finds_the_right_one_of_eleven_with_one_address(world: World) -> None:
+    keys = [
+        world.there("s4hana", muster(name=f"Shop {number}", email="ap@reseller.test", tax_number=f"DE12345678{number}"))
+        for number in range(10)
+    ]
+
+    found = world.match("s4hana", muster(email="ap@reseller.test", tax_number="123 456 787"))
+
+    assert found == {"customer_key": keys[7], "name": "Shop 7", "city": "Ulm", "matched_by": "tax number"}
+
+
+def test_P2__the_books_name_and_tax_number_are_enough_where_the_address_is_another(world: World) -> None:
+    key = world.there("zoho_books", muster(email="old@muster.test"), vat_reg_no="DE 123456789")
+
+    found = world.match("zoho_books", muster(tax_number="DE123456789"))
+
+    assert (found["customer_key"], found["matched_by"]) == (key, "tax number")
+
+
+def test_P2__a_persons_name_is_neither_kept_nor_shown(world: World) -> None:
+    person = muster(name="Ida Quermann", first_name="Ida", last_name="Quermann")
+
+    found = world.match("s4hana", person)
+
+    assert "name" not in found
+    assert world.link("s4hana").name == ""
+
+
+@pytest.mark.parametrize("stored", ["Einkauf@Muster.test", "einkauf@muster.test", "EINKAUF@MUSTER.TEST"])
+def test_L8__an_address_is_one_whatever_its_case(world: World, stored: str) -> None:
+    key = world.there("s4hana", muster(email=stored))
+
+    assert world.match("s4hana", muster(email="eInkauf@muster.test"))["customer_key"] == key
+
+
+def test_L8__a_long_address_is_told_from_another_that_begins_alike(world: World) -> None:
+    world.there("s4hana", muster(email="Accounts.Payable@muster-france.test"))
+    key = world.there("s4hana", muster(email="Accounts.Payable@muster-germany.test"))
+
+    found = world.match("s4hana", muster(email="accounts.payable@muster-germany.test"))
+
+    assert found["customer_key"] == key
+
+
+@pytest.mark.parametrize("stored", ["DE123456789", "DE 123 456 789", "123456789"])
+def test_L8__a_tax_number_is_one_however_it_is_written(world: World, stored: str) -> None:
+    key = world.there("s4hana", muster(name="Former Name", email="x@y.test", tax_number=stored))
+
+    assert world.match("s4hana", muster(tax_number="de123456789"))["customer_key"] == key
+
+
+# -- one currency a customer
+
+
+def currencies(world: World) -> dict[str, str]:
+    contacts = world.sandbox.zoho.organization.contacts.docs.values()
+    return {each["contact_name"]: each["currency_code"] for each in contacts}
+
+
+def test_M3__an_account_has_a_customer_in_the_books_for_each_currency(world: World) -> None:
+    keys = {each: world.match("zoho_books", muster(), currency=each)["customer_key"] for each in ("USD", "EUR", "GBP")}
+    again = {each: world.match("zoho_books", muster(), currency=each)["customer_key"] for each in keys}
+
+    assert again == keys
+    assert len(set(keys.values())) == 3
+    assert currencies(world) == {"Muster GmbH": "USD", "Muster GmbH (EUR)": "EUR", "Muster GmbH (GBP)": "GBP"}
+
+
+def test_M3__the_erp_has_one_customer_for_all(world: World) -> None:
+    keys = {world.match("s4hana", muster(), currency=each)["customer_key"] for each in ("USD", "EUR")}
+
+    assert len(keys) == 1
+
+
+def test_M3__where_links_were_lost_each_is_found_again_by_its_reference(world: World) -> None:
+    keys = {each: world.match("zoho_books", muster(), currency=each)["customer_key"] for each in ("USD", "EUR")}
+    with world.services.store.begin() as uow:
+        for link in uow.links.of_account(ACCOUNT):
+            uow.links.remove(link)
+
+    found = {each: world.match("zoho_books", muster(), currency=each) for each in keys}
+
+    assert {each: match["customer_key"] for each, match in found.items()} == keys
+    assert {match["matched_by"] for match in found.values()} == {"reference"}
+
+
+def test_M3__a_link_of_an_earlier_release_serves_its_own_currency_only(world: World) -> None:
+    key = world.there("zoho_books", muster())
+    with world.services.store.begin() as uow:
+        uow.links.add("zoho_books", "customer", ACCOUNT, key, origin="e-mail")
+
+    in_euros = world.match("zoho_books", muster(), currency="EUR")
+    in_dollars = world.match("zoho_books", muster())
+    before = world.calls()
+    again = world.match("zoho_books", muster())
+
+    assert in_euros["customer_key"] != key
+    assert (in_dollars["customer_key"], in_dollars["matched_by"]) == (key, "e-mail")
+    assert again == in_dollars
+    assert world.calls() == before, "what was looked up once is remembered"
+
+
+def test_M3__links_of_an_earlier_release_are_carried_over(tmp_path: Path) -> None:
+    old = Store(f"sqlite:///{tmp_path / 'old.db'}")
+    with migrations_up_to("0010"):
+        schema.migrate(old)
+    with old.begin() as uow:
+        uow.connection.execute(
+            text(
+                "INSERT INTO links (connection, record_type, crm_key, key, origin, created_at)"
+                " VALUES ('zoho_books', 'customer', '001', '46', 'e-mail', '2026-01-01 00:00:00.000000')"
+            )
+        )
+
+    schema.migrate(old)
+
+    with old.begin() as uow:
+        assert [(link.key, link.currency, link.origin) for link in uow.links.customers()] == [("46", "", "e-mail")]
+        assert uow.links.add("zoho_books", "customer", "001", "47", origin="created", currency="EUR")
+        assert not uow.links.add("zoho_books", "customer", "001", "48", origin="created", currency="EUR")
+    old.close()
+
+
+@contextmanager
+def migrations_up_to(revision: str) -> Iterator[None]:
+    """Migrations up to this one only."""
+    from alembic import command
+
+    real = command.upgrade
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: real(config, revision))
+        yield
+
+
+def test_M3__a_customer_whose_currency_the_deal_lacks_is_not_taken_by_address_and_name(world: World) -> None:
+    euro = world.sandbox.zoho.organization.books.currency_id("EUR")
+    key = world.there("zoho_books", muster(), currency_id=euro)
+
+    found = world.match("zoho_books", muster())
+
+    assert found["customer_key"] != key
+    assert currencies(world) == {"Muster GmbH": "EUR", "Muster GmbH (USD)": "USD"}
+
+
+# -- what a person says in the control tower
+
+
+def named(number: str, **more: Any) -> dict[str, Any]:
+    return {"number": number, "by": "operator, in the control tower", "is_seen": False, **more}
+
+
+@BOTH
+def test_P3__a_number_that_does_not_exist_comes_back_to_the_person(world: World, connection: str) -> None:
+    with pytest.raises(AmbiguousMatchError, match=r"has no customer 999999999\. Nothing was stored"):
+        world.match(connection, muster(), named=named("999999999"))
+
+    assert world.link(connection) is None
+
+
+@BOTH
+def test_P3__a_number_of_another_name_counts_where_both_were_seen(world: World, connection: str) -> None:
+    key = world.there(connection, muster(name="Holding AG", email="ap@holding.test"))
+
+    with pytest.raises(AmbiguousMatchError, match=r"Holding AG.* has another name than the account .*Muster GmbH, Ulm"):
+        world.match(connection, muster(), named=named(key))
+    assert world.link(connection) is None
+
+    found = world.match(connection, muster(), named=named(key, is_seen=True))
+    assert (found["customer_key"], found["matched_by"]) == (key, "replay")
+    assert world.link(connection).linked_by == "operator, in the control tower"
+
+
+def test_P3__a_number_in_another_currency_than_the_deals_is_refused(world: World) -> None:
+    key = world.there("zoho_books", muster())
+
+    with pytest.raises(AmbiguousMatchError, match="billed in USD by Zoho Books, and the deal is in EUR"):
+        world.match("zoho_books", muster(), currency="EUR", named=named(key))
+
+
+def test_P3__leading_zeros_of_a_number_make_no_difference(world: World) -> None:
+    key = world.there("s4hana", muster())
+
+    assert world.match("s4hana", muster(), named=named(key.zfill(10)))["customer_key"] == key
+
+
+def test_P3__names_of_accounts_are_read_a_few_at_a_time(world: World) -> None:
+    made = [world.sandbox.deals.create(f"Shop {number}").account_id for number in range(3)]
+
+    found = world.services.deals.read_accounts([*made, "001xx000003dgb9AAA"], lambda: None)
+
+    assert {found[each].name for each in made} == {"Shop 0", "Shop 1", "Shop 2"}
+    assert found[made[0]].address.city == "Bergen"
+    assert len(found) == 3
+
+
+# -- what is gone or blocked
+
+
+def test_L1__a_linked_customer_that_is_gone_in_the_books_is_said_with_the_way_out(world: World) -> None:
+    with world.services.store.begin() as uow:
+        uow.links.add("zoho_books", "customer", ACCOUNT, "460000000099999", origin="imported")
+
+    with pytest.raises(RecordNotFoundError) as caught:
+        world.match("zoho_books", muster())
+
+    assert f"links remove {ACCOUNT}" in caught.value.with_advice
+
+
+def test_L1__a_customer_that_we_made_and_that_was_deleted_is_made_anew_once_its_link_is_taken_back(
+    world: World,
+) -> None:
+    key = world.match("zoho_books", muster())["customer_key"]
+    contacts = world.sandbox.zoho.organization.contacts
+    contacts.delete(contacts.docs[key])
+    with world.services.store.begin() as uow:
+        uow.links.remove(uow.links.of_account(ACCOUNT)[0])
+
+    assert world.match("zoho_books", muster())["customer_key"] in contacts.docs
+
+
+def test_L7__a_blocked_customer_is_not_billed(world: World) -> None:
+    key = world.there("zoho_books", muster(), vat_reg_no="DE123456789")
+    contacts = world.sandbox.zoho.organization.contacts
+    contacts.mark(contacts.docs[key], "inactive")
+
+    with pytest.raises(RejectedError, match="blocked or inactive"):
+        world.match("zoho_books", muster(tax_number="DE123456789"))
