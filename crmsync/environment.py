@@ -15,6 +15,7 @@ from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
 from crmsync.plain import is_seen
 from crmsync.private_key import UnusableKeyError, normal_pem, text_of
+from crmsync.zones import zone_named
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 Value = TypeVar("Value")
@@ -214,6 +215,12 @@ class Reader:
         except (ValueError, OverflowError):
             self.problems.setdefault(name, "expected a day or an instant, such as 2026-11-01T00:00:00Z")
             return None
+
+    def time_zone(self, name: str) -> str:
+        value = self.raw(name)
+        if value and zone_named(value) is None:
+            self.problems.setdefault(name, "expected the name of a time zone, such as America/Los_Angeles")
+        return value
 
     def folder(self, name: str) -> Path | None:
         text = self.raw(name)

@@ -8,6 +8,7 @@
     │   ├── BusyError                 as many calls as the system allows at once are under way
     │   ├── OtherAccountError         the credentials are not those of the account that the store belongs to
     │   ├── WaitsForOtherRunError     another run must come to its end first
+    │   ├── NotYetError               what was announced is not to be seen yet
     │   └── ProcessFaultError         this process or its machine is at fault, and no run
     │       └── StoreUnavailableError our own database does not answer, or can't write
     ├── RetryableError                try the same thing later (retry_after_seconds)
@@ -22,6 +23,7 @@
     │   ├── BugError                  crmsync itself is wrong
     │   └── BadDataError              somebody must correct a record (field_errors); a new webhook revives the run
     │       ├── InvalidDealError
+    │       ├── NoAddressError        or a person mails the invoice (replay with --accept)
     │       ├── RejectedError         the vendor refused the data
     │       ├── RecordNotFoundError
     │       └── MappingError          a field or value has no counterpart
@@ -31,6 +33,9 @@
     │   ├── DealChangedError
     │   ├── DocumentGoneError
     │   ├── AlreadyOrderedError
+    │   ├── HeldDealError             many at once: told and answered as one
+    │   │   ├── OldDealError
+    │   │   └── UnusualBurstError
     │   ├── OrderHeldError
     │   ├── NoStockError
     │   └── OutcomeUnknownError
@@ -62,6 +67,12 @@ class CrmsyncError(Exception):
     is_outage = False
     """True when the fault is the system's and not this run's. While the system's breaker is open such a failure uses
     up no attempt, and a run that died of one goes on by itself when the system is back."""
+
+    is_told_once = False
+    """True where one alert tells of it, however many deals it stops, and one answer does for all."""
+
+    needs_own_answer = False
+    """True where `--accept` answers this error alone, and no other that the same step may raise."""
 
     words: str
     """The vendor's own, which may hold personal data: sealed with the run's dead letter, shown nowhere else."""
@@ -156,6 +167,10 @@ class WaitsForOtherRunError(NotNowError):
     """Another run of crmsync must come to its end first."""
 
 
+class NotYetError(NotNowError):
+    """What was announced is not to be seen yet."""
+
+
 class ProcessFaultError(NotNowError):
     """The machine that crmsync runs on lacks something; the runs wait until it is there."""
 
@@ -241,6 +256,12 @@ class InvalidDealError(BadDataError):
     """The deal can't be synced as it stands in the CRM."""
 
 
+class NoAddressError(BadDataError):
+    """The deal has no e-mail address to which its invoice can be mailed."""
+
+    needs_own_answer = True
+
+
 class RejectedError(BadDataError):
     """The system refused the data."""
 
@@ -275,6 +296,21 @@ class DocumentGoneError(ReviewNeededError):
 
 class AlreadyOrderedError(ReviewNeededError):
     """The deal already carries an order or invoice number that crmsync did not write."""
+
+
+class HeldDealError(ReviewNeededError):
+    """The deal is held until a person says that it is meant."""
+
+    is_told_once = True
+    needs_own_answer = True
+
+
+class OldDealError(HeldDealError):
+    """The deal was won long ago."""
+
+
+class UnusualBurstError(HeldDealError):
+    """Far more deals are announced than usual."""
 
 
 class OrderHeldError(ReviewNeededError):

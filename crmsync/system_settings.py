@@ -46,6 +46,7 @@ class SalesforceSettings:
     status_reason_field: str = env.text("SF_STATUS_REASON_FIELD", pattern=_FIELD)  # none: no sentence is written
     purchase_order_field: str = env.text("SF_PURCHASE_ORDER_FIELD", pattern=_FIELD)
     tax_number_field: str = env.text("SF_TAX_NUMBER_FIELD", pattern=_FIELD)
+    account_email_field: str = env.text("SF_ACCOUNT_EMAIL_FIELD", pattern=_FIELD)  # of a person account: PersonEmail
     payment_received_field: str = env.text("SF_PAYMENT_RECEIVED_FIELD", "Payment_Received__c", pattern=_FIELD)
     payment_amount_field: str = env.text("SF_PAYMENT_AMOUNT_FIELD", "Payment_Amount__c", pattern=_FIELD)
     payment_date_field: str = env.text("SF_PAYMENT_DATE_FIELD", "Payment_Date__c", pattern=_FIELD)
@@ -120,6 +121,7 @@ class ZohoBooksSettings:
     organization_id: str = env.required("ZOHO_ORGANIZATION_ID")
     webhook_secret: Secret | None = env.optional_secret("ZOHO_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
     webhook_secret_previous: Secret | None = read(lambda reader: _previous(reader, "ZOHO_WEBHOOK_SECRET"))
+    time_zone: str = env.time_zone("ZOHO_TIME_ZONE")  # "": the organization tells its own
     tax_id: str = env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}")
     invoice_unique_field: str = env.text("ZOHO_INVOICE_UNIQUE_FIELD", pattern=_FIELD)
     contact_unique_field: str = env.text("ZOHO_CONTACT_UNIQUE_FIELD", pattern=_FIELD)

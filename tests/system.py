@@ -185,6 +185,7 @@ class System:
             "CRMSYNC_LEASE_SECONDS": "5",
             "CRMSYNC_RETRY_BACKOFF_SECONDS": "0.2",
             "CRMSYNC_LOOK_AGAIN_SECONDS": "0.2",
+            "CRMSYNC_ANNOUNCED_GRACE_SECONDS": "1",
             **sandbox.environment(),
             **({"DATABASE_URL": database_url} if database_url else {}),
             **({"REDIS_URL": self._external_redis} if self._external_redis else {}),

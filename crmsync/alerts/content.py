@@ -19,6 +19,7 @@ _HEADLINES = {
     LetterKind.DATA: "{} must be corrected",
     LetterKind.REVIEW: "{} needs your decision",
 }
+_HELD = "{} is held until you decide"
 _NAMED = {"deal": "A deal", "payment": "A payment", "invoice": "The payment of an invoice"}
 
 _ADVICE = {
@@ -41,7 +42,7 @@ def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str, waiting
         "Stuck in all": f"{waiting:,}" if waiting > 1 else "",
     }
     return _content(
-        _HEADLINES[letter.kind].format(named),
+        (_HELD if letter.is_told_once else _HEADLINES[letter.kind]).format(named),
         facts,
         cause=visible(letter.cause),
         advice=letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind]),
@@ -183,6 +184,16 @@ def held_order_alert(system: str, *, title: str, order: str, holds: str, command
         {"Company": title, "Order": order, "System": system},
         cause=f"The order {order} was made, but {holds}. The deal is billed all the same (CRMSYNC_HELD_ORDERS).",
         advice="Complete or release it in that system.",
+        command=command,
+    )
+
+
+def unmailed_alert(system: str, *, deal: str, title: str, invoice: str, command: str) -> Content:
+    return _content(
+        "An invoice waits to be mailed",
+        {"Deal": deal, "Company": title, "Invoice": invoice, "System": system},
+        cause=f"The invoice {invoice} was made, but its deal has no e-mail address to mail it to.",
+        advice="Mail it from that system, or take it to the customer in another way.",
         command=command,
     )
 

@@ -90,7 +90,7 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @yes_option
 @click.option("--link", "links", metavar="ERP=1000123", multiple=True, help="The customer's number there (or BOOKS=…).")
-@click.option("--accept", is_flag=True, help="Go on although the figures differ.")
+@click.option("--accept", is_flag=True, help="Go on in spite of what stopped it, such as figures that differ.")
 @click.option("--accept-changes", is_flag=True, help="Go on although the deal changed after documents were made.")
 @click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
 @json_option
@@ -120,6 +120,8 @@ def replay(
         if is_one and chosen:
             answers = work.agree(chosen[0], answers, accept_changes=accept_changes)
         work.confirm(chosen, yes, plan_of(answers, len(chosen)))
+        if answers.accept and not ids:
+            _let_flood_pass(work.services, chosen)
         work.do(chosen, _replayer(work.services, answers, sides))
 
 
@@ -170,7 +172,7 @@ def parse_links(texts: Sequence[str]) -> dict[str, str]:
 def plan_of(answers: Answers, count: int) -> str:
     """What a replay is about to do."""
     names = [f"the customer is {key} in {connection}" for connection, key in answers.links.items()]
-    accepted = ["figures that differ are accepted"] if answers.accept else []
+    accepted = ["what stopped it is accepted"] if answers.accept else []
     changed = ["what changed at the deal is accepted"] if answers.accepted else []
     told = "; ".join([*names, *accepted, *changed])
     whole = "Each run goes on" if count > 1 else "The run goes on"
@@ -202,6 +204,15 @@ def _check_links(services: Services, answers: Answers, chosen: Sequence[DeadLett
             f"Dead letter {chosen[0].id} can't be linked: its deal has not been read yet.",
             advice="Replay it without --link.",
         )
+
+
+def _let_flood_pass(services: Services, chosen: Sequence[DeadLetter]) -> None:
+    """Who accepts all deals of a flood is not asked about those that still come of it."""
+    from crmsync.errors import UnusualBurstError
+    from crmsync.flows import flood
+
+    if any(letter.error == UnusualBurstError.__name__ for letter in chosen):
+        flood.let_pass(services)
 
 
 def _replayer(services: Services, answers: Answers, sides: Sequence[Sides]) -> Callable[[int, str], object]:

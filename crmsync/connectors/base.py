@@ -169,6 +169,12 @@ class Orders(Customers, Protocol):
 class Invoices(Customers, Protocol):
     """The role of the books."""
 
+    time_zone: str
+    """The zone of the organization as the environment has it, "" where the organization is to be asked."""
+
+    def read_time_zone(self) -> str:
+        """The name of the organization's zone, in one call. Raises: ConfigurationError where that is none."""
+
     def find_invoices(self, reference: str) -> list[Document]:
         """Every invoice that carries exactly *reference* and is not void."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 
+from crmsync.domain.admission import Dates, is_too_old, won_since
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
-
-STALE_CLOSE_DATE = timedelta(days=30)  # people close deals without looking at the date that they once planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,10 @@ class WonDeal:
     def title(self) -> str:
         return f"{self.company} – {self.name}"
 
+    @property
+    def dates(self) -> Dates:
+        return Dates(self.created_at, self.won_at, self.closed_on)
+
 
 class Verdict(StrEnum):
     """What catch-up does about a deal: one to start, or to look at again, or the reason why nothing."""
@@ -39,6 +42,7 @@ class Verdict(StrEnum):
     HAS_RUN = "has a run"
     HAS_ORDER = "carries an order number"
     BEFORE_GO_LIVE = "was won before going live"
+    TOO_OLD = "was won too long ago"
 
     @property
     def wakes(self) -> bool:
@@ -52,25 +56,20 @@ def is_of_another_amount(deal: WonDeal, run: Run) -> bool:
     return not deal.amount.equals(Money(run.amount, run.currency))
 
 
-def verdict(deal: WonDeal, *, has_run: bool, go_live: datetime) -> Verdict:
+def verdict(
+    deal: WonDeal,
+    *,
+    has_run: bool,
+    go_live: datetime,
+    zone: tzinfo = UTC,
+    now: datetime | None = None,
+    max_days: int = 0,
+) -> Verdict:
+    """*zone* is the company's; a deal that was won more than *max_days* before *now* is left alone (0: none is)."""
     if has_run:
         return Verdict.HAS_RUN
     if deal.order_number:
         return Verdict.HAS_ORDER
-    return Verdict.START if won_since(deal, go_live) else Verdict.BEFORE_GO_LIVE
-
-
-def won_since(deal: WonDeal, go_live: datetime) -> bool:
-    """Whether the deal was won at or after *go_live*: an old one that somebody edits today must not be ordered.
-
-    One that existed before counts by when its stage changed, or by its close date where the CRM does not tell that. In
-    some companies won deals have several stages: an old one that moves on has an old close date as well.
-    """
-    if deal.changed_at < go_live:
-        return False
-    if deal.created_at is not None and deal.created_at >= go_live:
-        return True
-    if deal.won_at is None:
-        return deal.closed_on is not None and deal.closed_on >= go_live.date()
-    is_stale = deal.closed_on is not None and deal.closed_on < go_live.date() - STALE_CLOSE_DATE
-    return deal.won_at >= go_live and not is_stale
+    if deal.changed_at < go_live or not won_since(deal.dates, go_live, zone):
+        return Verdict.BEFORE_GO_LIVE
+    return Verdict.TOO_OLD if now and is_too_old(deal.dates, now, max_days, zone) else Verdict.START

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from crmsync.domain.kept import known
 from crmsync.domain.tax_numbers import TaxNumber
+
+EMAIL_MAX = 254  # RFC 5321
+_EMAIL = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+
+
+def is_address(email: str) -> bool:
+    """Whether one mail can be sent to *email*, as far as its form tells.
+
+    >>> [is_address(text) for text in ("ap@acme.test", "", "ap@acme", "ap@acme.test; cfo@acme.test", "ü@acme.test")]
+    [True, False, False, False, False]
+    """
+    return len(email) <= EMAIL_MAX and _EMAIL.fullmatch(email) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from enum import StrEnum
 from typing import Any
 
 from crmsync import errors
+from crmsync.domain.deals import NOT_WON
 from crmsync.domain.money import Money
 from crmsync.errors import BadDataError, CrmsyncError, ReviewNeededError
 
 LINKS = "links"  # of a run's answers: customers that a person named and that nobody has looked up yet
+READS_DEAL = "fetch_deal"
 FIRST_SHOWN_SECONDS = 30.0
 LONGEST_SHOWN_SECONDS = 3600.0
 FIRST_RETURN_SECONDS = 60.0
@@ -56,10 +58,10 @@ OUTAGES = "outage:"  # in front of a system: the cause of the one alert that an 
 
 def alert_cause(error: CrmsyncError, *, step: str, run_id: str) -> str:
     """What is told as one alert: an outage, with all that it stops; a fault at a step, however many deals it stops;
-    but each deal that must be mended."""
+    but each deal that must be mended, or decided about by itself."""
     if error.is_outage and error.system:
         return f"{OUTAGES}{error.system}"
-    of_run = "" if kind_of(error) is LetterKind.FAILURE else f":{run_id}"
+    of_run = "" if kind_of(error) is LetterKind.FAILURE or error.is_told_once else f":{run_id}"
     return f"letters:{step}:{error.cause}"[: 200 - len(of_run)] + of_run
 
 
@@ -98,12 +100,22 @@ class DeadLetter:
         return self.updated_at + _doubled(FIRST_SHOWN_SECONDS, self.failures - 2, LONGEST_SHOWN_SECONDS)
 
     @property
+    def is_of_unwon_deal(self) -> bool:
+        """Whether it died because its deal was not won when it was read, or not there."""
+        is_unwon = self.error == errors.InvalidDealError.__name__ and NOT_WON in self.cause
+        return is_unwon or (self.error == errors.RecordNotFoundError.__name__ and self.step == READS_DEAL)
+
+    @property
     def is_passing(self) -> bool:
         """Whether it died of a fault that passes, such as an outage: then crmsync lets it go on by itself."""
-        found = getattr(errors, self.error, None)
-        return isinstance(found, type) and (
-            issubclass(found, errors.RetryableError) or bool(getattr(found, "is_outage", False))
-        )
+        found = _class_of(self.error)
+        return found is not None and (issubclass(found, errors.RetryableError) or found.is_outage)
+
+    @property
+    def is_told_once(self) -> bool:
+        """Whether one alert tells of it and of all others like it, and one answer does for all."""
+        found = _class_of(self.error)
+        return found is not None and found.is_told_once
 
     def returns_at(self) -> datetime:
         """When crmsync lets it go on by itself, if nobody did before and its system was not seen to come back."""
@@ -142,6 +154,11 @@ def choices(letter: DeadLetter) -> tuple[Choice, ...]:
     return tuple(Choice(answer, means, command.format(letter.id)) for answer, means, command in offered)
 
 
+def _class_of(error: str) -> type[CrmsyncError] | None:
+    found = getattr(errors, error, None)
+    return found if isinstance(found, type) and issubclass(found, CrmsyncError) else None
+
+
 def _doubled(first: float, times: int, longest: float) -> timedelta:
     """
     >>> [_doubled(60, times, 900).total_seconds() for times in (0, 1, 2, 4, 5000)]
@@ -165,9 +182,9 @@ class Answers:
     is_persons: bool = True
     is_seen: bool = False
 
-    def added_to(self, answers: Mapping[str, Any], step: str) -> dict[str, Any]:
-        """The answers of a run that stopped at *step*, after this one."""
-        new = {*self.accepted, *([step] if self.accept else ())}
+    def added_to(self, answers: Mapping[str, Any], step: str, error: str = "") -> dict[str, Any]:
+        """The answers of a run that *error* stopped at *step*, after this one."""
+        new = {*self.accepted, *([_answered(step, error)] if self.accept else ())}
         kept = {name: value for name, value in answers.items() if name != LINKS}  # an older one is answered by this
         return {**kept, "accepted": sorted({*answers.get("accepted", ()), *new})} if new else kept
 
@@ -175,3 +192,18 @@ class Answers:
         """The customers that are named, to be looked up by the step that needs them; and by whom."""
         named = {each: {"number": number, "by": by, "is_seen": self.is_seen} for each, number in self.links.items()}
         return {LINKS: named} if named else {}
+
+
+def is_answered(answers: Mapping[str, Any], step: str, error: type[CrmsyncError]) -> bool:
+    """Whether a person has accepted *error*, which needs an answer of its own, at *step*."""
+    return _answered(step, error.__name__) in answers.get("accepted", ())
+
+
+def _answered(step: str, error: str) -> str:
+    """What is accepted: all that *step* may say, or only *error*.
+
+    >>> _answered("fetch_deal", "AlreadyOrderedError"), _answered("fetch_deal", "OldDealError")
+    ('fetch_deal', 'fetch_deal:OldDealError')
+    """
+    found = _class_of(error)
+    return f"{step}:{error}" if found is not None and found.needs_own_answer else step

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from crmsync.domain.admission import Dates
 from crmsync.domain.customers import Customer
 from crmsync.domain.kept import known
 from crmsync.domain.money import Money
 from crmsync.errors import InvalidDealError
+
+NOT_WON = "the deal is not closed as won"
+_INSTANTS = ("created_at", "won_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,13 @@ class Deal:
     purchase_order_number: str = ""  # the customer's own
     order_number: str = ""  # as the CRM shows it now
     invoice_number: str = ""
+    created_at: datetime | None = None
+    won_at: datetime | None = None  # when its stage last changed; None: the CRM does not tell
+    is_mailed_by_hand: bool = False  # a person mails its invoice: there is no address to mail it to
+
+    @property
+    def dates(self) -> Dates:
+        return Dates(self.created_at, self.won_at, _day(self.closed_on))
 
     @property
     def lines_total(self) -> Money:
@@ -55,6 +67,7 @@ class Deal:
             "amount": self.amount.to_json(),
             "customer": self.customer.to_json(),
             "lines": [{key: str(value) for key, value in asdict(line).items()} for line in self.lines],
+            **{name: at.isoformat() if (at := getattr(self, name)) else None for name in _INSTANTS},
         }
 
     @classmethod
@@ -65,8 +78,16 @@ class Deal:
                 "amount": Money.from_json(value["amount"]),
                 "customer": Customer.from_json(value["customer"]),
                 "lines": tuple(_line_from_json(line) for line in value["lines"]),
+                **{name: datetime.fromisoformat(at) if (at := value.get(name)) else None for name in _INSTANTS},
             }
         )
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _line_from_json(value: Mapping[str, str]) -> DealLine:
@@ -84,7 +105,7 @@ def check(deal: Deal) -> None:
 def _deal_problems(deal: Deal) -> dict[str, str]:
     found = {}
     if not deal.is_won:
-        found["StageName"] = "the deal is not closed as won"
+        found["StageName"] = NOT_WON
     if not deal.customer.key:
         found["AccountId"] = "the deal has no account"
     if not deal.amount.currency:

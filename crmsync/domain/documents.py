@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from crmsync.domain.deals import Deal
@@ -30,6 +31,7 @@ class InvoiceRequest:
     payment_terms_days: int = 30
     send: bool = False
     recipients: tuple[str, ...] = ()
+    dated_on: date | None = None  # None: the day in UTC
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from crmsync.domain.dead_letters import LetterKind, LetterStatus
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows.business_day import known_zone
 from crmsync.flows.sightings import Sighting, Started, paged, source_of, start
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
@@ -107,16 +109,17 @@ def _checkpoint(flow: Flow) -> str:
 
 def deals_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
     """The deals that are won and were changed in [since, until), oldest change first."""
-    go_live = using.go_live()
+    go_live, zone, max_days = using.go_live(), known_zone(using), using.settings.behaviour.max_deal_age_days
     for deals in paged(chain.from_iterable(using.deals.won_deals(since, until))):
         with using.store.read() as uow:
             runs = uow.runs.of_subjects(order_to_invoice.FLOW.name, [deal.key for deal in deals])
-            page = [_deal_seen(uow, deal, runs.get(deal.key), go_live) for deal in deals]
+            judge = partial(verdict, go_live=go_live, zone=zone, now=uow.now, max_days=max_days)
+            page = [_deal_seen(uow, deal, runs.get(deal.key), judge) for deal in deals]
         yield page
 
 
-def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, go_live: datetime) -> Sighting:
-    found = verdict(deal, has_run=run is not None, go_live=go_live)
+def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, judge: Callable[..., Verdict]) -> Sighting:
+    found = judge(deal, has_run=run is not None)
     if run is not None and is_of_another_amount(deal, run):
         return _seen(deal, Verdict.LOOK, has_webhook=False)
     is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_corrected(uow, run.id, deal.changed_at)
@@ -132,13 +135,17 @@ def _seen(deal: WonDeal, found: Verdict, *, has_webhook: bool) -> Sighting:
 
 
 def _is_corrected(uow: UnitOfWork, run_id: str, changed_at: datetime) -> bool:
-    """Whether the deal died of bad data and was changed since it was read."""
+    """Whether a deal that is won now died of bad data, and may have been changed since it was read.
+
+    One that was not won, or not there, is so now, whatever the stamp says: a change is stamped before it is seen.
+    """
     letter = uow.dead_letters.of_run(run_id)
     if letter is None or (letter.kind, letter.status) != (LetterKind.DATA, LetterStatus.WAITING):
         return False
     read_at = uow.history.last_stopped_attempt_at(run_id)
-    is_changed = read_at is not None and changed_at > read_at
-    return is_changed and not uow.tellings.is_own_change(letter.subject_key, changed_at)
+    is_changed = read_at is not None and changed_at > read_at - CLOCKS
+    is_corrected = is_changed and not uow.tellings.is_own_change(letter.subject_key, changed_at)
+    return letter.is_of_unwon_deal or is_corrected
 
 
 def payments_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:

@@ -9,16 +9,18 @@ A deal of known customers costs five calls: one for each step but the two matche
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from crmsync.domain import deals
+from crmsync.domain.customers import is_address
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.domain.seller import Status
 from crmsync.errors import DocumentGoneError
-from crmsync.flows import second_look
+from crmsync.flows import admission, second_look, unmailed
+from crmsync.flows.business_day import business_day
 from crmsync.flows.customers import match_customer
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
@@ -50,11 +52,8 @@ SYNCED = Status.SYNCED.value
 @step(FLOW, queue="crm")
 def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
     """Read the deal, and go on only if it can be ordered and billed as it stands, and its documents are its own."""
-    deal = attempt.services.deals.fetch_deal(attempt.run.subject_key)
-    attempt.describe(
-        title=f"{deal.customer.name} – {deal.name}", amount=deal.amount.amount, currency=deal.amount.currency
-    )
-    return second_look.look(attempt, FLOW, deal, deals.check)
+    deal = admission.read(attempt)
+    return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
 
 
 @step(FLOW, queue="erp")
@@ -118,6 +117,8 @@ def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
 
     if invoice.is_mailed or (_is_sent_on_create(attempt) and read().is_mailed):
         return {"invoice": invoice.number}
+    if deal.is_mailed_by_hand:
+        return unmailed.leave_to_person(attempt, invoice, system=books.system)
 
     def find() -> list[Mapping[str, Any]]:
         return [{"invoice": invoice.number}] if read().is_mailed else []
@@ -135,7 +136,7 @@ def write_back(attempt: Attempt) -> Mapping[str, Any]:
     numbers = {
         "order_number": attempt.run.results["create_order"]["number"],
         "invoice_number": attempt.run.results["create_invoice"]["number"],
-        "status": SYNCED,
+        "status": unmailed.STATUS if _deal(attempt).is_mailed_by_hand else SYNCED,
     }
     attempt.services.deals.write_back(attempt.run.subject_key, **numbers)
     note_synced(attempt)
@@ -155,7 +156,7 @@ def _customer_key(attempt: Attempt, matched_in: str) -> str:
 
 
 def _recipients(deal: Deal) -> tuple[str, ...]:
-    return (deal.customer.email,) if deal.customer.email else ()
+    return (deal.customer.email,) if is_address(deal.customer.email) else ()
 
 
 def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
@@ -165,8 +166,9 @@ def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
         customer_key=_customer_key(attempt, "match_books_customer"),
         deal=deal,
         payment_terms_days=behaviour.payment_terms_days,
-        send=_is_sent_on_create(attempt),
+        send=_is_sent_on_create(attempt) and not deal.is_mailed_by_hand,
         recipients=_recipients(deal),
+        dated_on=business_day(attempt.services),
     )
 
 

@@ -83,6 +83,7 @@ class Control:
             ("POST", "/deals/bulk", lambda body: self._bulk(**body)),
             ("POST", "/deals/close", lambda body: deals.close_all(body["ids"])),
             ("POST", "/deals/backdate", lambda body: deals.backdate(body["ids"], float(body["seconds"]))),
+            ("POST", "/deals/age", lambda body: deals.age(body["ids"], float(body["days"]))),
             ("POST", "/deals/{key}/close", lambda body, key: deals.close(key, **body)),
             ("POST", "/deals/{key}/reopen", lambda body, key: deals.reopen(key, **body)),
             ("POST", "/deals/{key}/lines/{number}", lambda body, key, number: deals.change_line(key, number, body)),

@@ -179,6 +179,15 @@ class Deals:
             for deal_id in deal_ids:
                 org.put("Opportunity", org.get("Opportunity", deal_id), dict.fromkeys(STAMPS, stamp))
 
+    def age(self, deal_ids: Sequence[str], days: float) -> None:
+        """Let deals look as if they were made and closed so many days ago; their change stamps stay of today."""
+        with self.salesforce.lock:
+            org = self.salesforce.org
+            at = org.now() - timedelta(days=days)
+            old = {"CreatedDate": at, "LastStageChangeDate": at, "CloseDate": at.date()}
+            for deal_id in deal_ids:
+                org.put("Opportunity", org.get("Opportunity", deal_id), old)
+
     def refuse(self, deal_id: str, reason: str = "FIELD_CUSTOM_VALIDATION_EXCEPTION", *, message: str | None = None,
                fields: Sequence[str] = (), times: int | None = None) -> None:  # fmt: skip
         """Let Salesforce refuse changes of a deal, as a validation rule or a lock does, always or so many times."""

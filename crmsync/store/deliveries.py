@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, not_, select
+from sqlalchemy import and_, case, func, not_, select
 
 from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
-from crmsync.store.tables import deliveries
+from crmsync.store.tables import deliveries, runs
 
 CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
 # In front of a source, as names of facts: how many of its rows were deleted, and how many of those were healed.
@@ -44,6 +44,21 @@ class Deliveries(Rows):
         if subject_key is not None:
             query = query.where(deliveries.c.subject_key == subject_key)
         return self._connection.execute(query.order_by(deliveries.c.received_at.desc()).limit(1)).scalar()
+
+    def first_received_at(self, since: datetime) -> datetime | None:
+        query = select(func.min(deliveries.c.received_at)).where(deliveries.c.received_at >= since)
+        return self._connection.execute(query).scalar()
+
+    def new_subjects(self, source: str, flow: str, since: datetime, until: datetime) -> int:
+        """How many subjects *source* announced in [since, until] whose run of *flow* was opened in that time."""
+        of_subject = and_(runs.c.flow == flow, runs.c.subject_key == deliveries.c.subject_key)
+        query = (
+            select(func.count(deliveries.c.subject_key.distinct()))
+            .join(runs, of_subject)
+            .where(deliveries.c.source == source, deliveries.c.received_at.between(since, until))
+            .where(runs.c.created_at.between(since, until))
+        )
+        return self._connection.execute(query).scalar_one()
 
     def known(self, subject_keys: Collection[str]) -> set[tuple[str, str]]:
         """Of which of these subjects an event was ever recorded, as pairs of source and subject."""

@@ -149,7 +149,7 @@ def _answered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> dic
     before = dict(run.answers)
     if flow.source and letter.step != flow.source and "accepted" in before:
         before["accepted"] = [step for step in before["accepted"] if step != flow.source]
-    return answers.added_to(before, letter.step)
+    return answers.added_to(before, letter.step, letter.error)
 
 
 def _remembered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> dict[str, Any]:

@@ -80,5 +80,7 @@ def _of_letters(settings: Settings, letters: list[DeadLetter]) -> Content:
 def command(settings: Settings, letters: list[DeadLetter]) -> str:
     """What replays these letters, and no others: those that wait, else all of them."""
     waiting = [letter for letter in letters if letter.status is LetterStatus.WAITING] or letters
+    if waiting[0].is_told_once:
+        return settings.pasteable(f"celery -A crmsync dead-letters replay --error {waiting[0].error} --accept")
     chosen = " ".join(str(letter.id) for letter in waiting) if len(waiting) <= NAMED else f"--like {waiting[0].id}"
     return settings.pasteable(f"celery -A crmsync dead-letters replay {chosen}")

@@ -17,7 +17,7 @@ from crmsync.celery import app
 from crmsync.connectors.base import Deals
 from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
-from crmsync.domain.dead_letters import Answers, DeadLetter
+from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
 from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, number_of, seconds_until_certain
@@ -29,8 +29,6 @@ from crmsync.store import Store, UnitOfWork
 from crmsync.worker import dead_letters, documents
 from crmsync.worker.attempt import Attempt, Found
 from crmsync.worker.flow import FLOWS, Flow
-
-READS_DEAL = "fetch_deal"
 
 # Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
 REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})

@@ -10,6 +10,7 @@ from marshmallow import Schema
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
+from crmsync.connectors.salesforce.lacking import without_lacking
 from crmsync.domain.deals import Deal
 from crmsync.errors import PermanentError, RecordNotFoundError
 from crmsync.settings import SalesforceSettings
@@ -26,8 +27,7 @@ class DealReader:
         self._api = api
         self._default_currency = default_currency
         self._lacking = lacking
-        self._select_with_currency = soql.select_deals(settings, with_currency=True)
-        self._select = soql.select_deals(settings, with_currency=False)
+        self._settings = settings
         self._answer = schemas.deal_answer(settings)
 
     def fetch(self, deal_id: str) -> Deal:
@@ -42,21 +42,14 @@ class DealReader:
         return schemas.deal_of(row, lines, contacts, self._default_currency or row["currency"])
 
     def _find(self, deal_id: str) -> Mapping[str, Any]:
-        """The deal's row, asked with its currency until the organization turns out to have only one."""
-        if soql.CURRENCY not in self._lacking:
-            try:
-                return self._read(self._select_with_currency, deal_id)
-            except PermanentError as error:
-                if soql.CURRENCY not in error.field_errors:
-                    raise
-            self._lacking.add(soql.CURRENCY)
-        row = self._read(self._select, deal_id)
-        if not self._default_currency:
+        """The deal's row; asked with its currency until the organization turns out to have only one."""
+        row = without_lacking(self._lacking, lambda lacking: self._read(deal_id, lacking))
+        if soql.CURRENCY in self._lacking and not self._default_currency:
             raise _currency_unknown()
         return row
 
-    def _read(self, select: str, deal_id: str) -> Mapping[str, Any]:
-        query = f"{select} WHERE Id = {soql.quote(deal_id)}"
+    def _read(self, deal_id: str, lacking: set[str]) -> Mapping[str, Any]:
+        query = f"{soql.select_deals(self._settings, lacking)} WHERE Id = {soql.quote(deal_id)}"
         row = next(self._api.query(_READ_DEAL, query), None)
         if row is None:
             raise RecordNotFoundError(system=SYSTEM, operation=_READ_DEAL)

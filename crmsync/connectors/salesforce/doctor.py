@@ -95,7 +95,7 @@ def _judged(name: str, ours: str, offered: list[str]) -> Check:
 
 def _deals(api: SalesforceApi, settings: SalesforceSettings) -> str:
     """The query of every run: it names a field or object that is missing even where there is no deal."""
-    return _readable(api, "read deal", f"{soql.select_deals(settings, with_currency=False)} LIMIT 1")
+    return _readable(api, "read deal", f"{soql.select_deals(settings, lacking=soql.OPTIONAL)} LIMIT 1")
 
 
 def _products(api: SalesforceApi, settings: SalesforceSettings) -> str:

@@ -16,7 +16,7 @@ from crmsync.connectors.salesforce.field_types import BulkJobId, Double, Id, Ins
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
 from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.catch_up import WonDeal
-from crmsync.domain.customers import Address, Customer
+from crmsync.domain.customers import Address, Customer, is_address
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money
 from crmsync.domain.stock import Product
@@ -34,7 +34,7 @@ load = partial(schemas.load, system=SYSTEM)
 
 
 class AccountAnswer(Tolerant):
-    """A customer as the deal's account shows it: without the person who gets its mails."""
+    """A customer as the deal's account shows it, without the contact who gets its mails."""
 
     key = Id(data_key="Id", required=True)
     name = Text("Name")
@@ -49,6 +49,7 @@ class AccountAnswer(Tolerant):
         return Customer(
             key=data["key"],
             name=data["name"],
+            email=data.get("email", "").strip(),
             tax_number=data.get("tax_number", ""),
             address=Address(data["street"], data["city"], data["postal_code"], data["region"], data["country"]),
         )
@@ -76,17 +77,21 @@ class DealAnswer(Tolerant):
     amount = Double("Amount")
     currency = Text(CURRENCY)
     closed_on = Text("CloseDate")
+    created_at = Instant("CreatedDate")
+    won_at = Instant(LAST_STAGE_CHANGE)
     lines = fields.Raw(data_key="OpportunityLineItems", load_default=None, allow_none=True)
     contact_roles = fields.Raw(data_key="OpportunityContactRoles", load_default=None, allow_none=True)
 
 
 def deal_answer(settings: SalesforceSettings) -> Schema:
     """DealAnswer with the customer's own fields; none may be absent, for a number that is not seen is overwritten."""
-    tax = {"tax_number": Text(settings.tax_number_field, required=True)} if settings.tax_number_field else {}
+    named = {"tax_number": settings.tax_number_field, "email": settings.account_email_field}
+    own: dict[str, fields.Field[Any]] = {
+        meaning: Text(field, required=True) for meaning, field in named.items() if field
+    }
     try:
-        customer = fields.Nested(
-            AccountAnswer.from_dict({**tax})(), data_key="Account", load_default=None, allow_none=True
-        )
+        account = AccountAnswer.from_dict(own)()
+        customer = fields.Nested(account, data_key="Account", load_default=None, allow_none=True)
         return DealAnswer.from_dict({"customer": customer, **_own_texts(settings)})()
     except ValueError as error:
         raise _same_field() from error
@@ -280,7 +285,7 @@ class ContactRoleAnswer(Tolerant):
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Contact:
         person = data["person"] or {"email": "", "first_name": "", "last_name": ""}
-        return Contact(is_primary=bool(data["is_primary"]), **person)
+        return Contact(is_primary=bool(data["is_primary"]), **{**person, "email": person["email"].strip()})
 
 
 class FieldAnswer(Tolerant):
@@ -321,6 +326,8 @@ def deal_of(row: Mapping[str, Any], lines: Sequence[DealLine], contacts: Sequenc
         purchase_order_number=row.get("purchase_order_number", ""),
         order_number=row.get("order_number", ""),
         invoice_number=row.get("invoice_number", ""),
+        created_at=row["created_at"],
+        won_at=row["won_at"],
     )
 
 
@@ -345,12 +352,20 @@ def product_of(row: Row) -> Product:
 
 
 def with_contact(customer: Customer, contacts: Sequence[Contact]) -> Customer:
-    """*customer* with the primary contact, or with the first who has an e-mail address where that one has none."""
+    """*customer* with the primary contact, or with the first to whom a mail can be sent where that is none such.
+
+    Where nobody of them has an e-mail address, the account's own stays.
+    """
     ordered = sorted(contacts, key=lambda contact: not contact.is_primary)
-    chosen = next((contact for contact in ordered if contact.email), ordered[0] if ordered else None)
+    chosen = (
+        next((contact for contact in ordered if is_address(contact.email)), None)
+        or next((contact for contact in ordered if contact.email), None)
+        or next(iter(ordered), None)
+    )
     if chosen is None:
         return customer
-    return replace(customer, email=chosen.email, first_name=chosen.first_name, last_name=chosen.last_name)
+    email = chosen.email or customer.email
+    return replace(customer, email=email, first_name=chosen.first_name, last_name=chosen.last_name)
 
 
 ACCOUNT_NAMES = AccountNameAnswer(many=True)

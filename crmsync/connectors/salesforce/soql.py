@@ -10,12 +10,12 @@ from crmsync.settings import SalesforceSettings
 CURRENCY = "CurrencyIsoCode"
 LAST_STAGE_CHANGE = "LastStageChangeDate"
 OPTIONAL = (LAST_STAGE_CHANGE, CURRENCY)
-"""The fields of a won deal that some organizations or versions of the API lack."""
+"""The fields of a deal that some organizations or versions of the API lack."""
 PRODUCT = "Product2"
 WON_DEALS_PER_PAGE = 2000
 SELECT_CURRENCY = "SELECT CurrencyIsoCode FROM Opportunity LIMIT 1"
 
-_DEAL = ("Id", "Name", "IsWon", "IsClosed", "StageName", "Amount", "CloseDate")
+_DEAL = ("Id", "Name", "IsWon", "IsClosed", "StageName", "Amount", "CreatedDate", "CloseDate")
 _ACCOUNT = (
     "Id",
     "Name",
@@ -90,17 +90,26 @@ def uncertain_fields(settings: SalesforceSettings) -> tuple[str, ...]:
     return (
         *OPTIONAL,
         *(field for fields in own for field in fields.values()),
-        *filter(None, [settings.tax_number_field, settings.status_reason_field]),
+        *account_fields(settings),
+        *filter(None, [settings.status_reason_field]),
     )
 
 
-def select_deals(settings: SalesforceSettings, *, with_currency: bool) -> str:
-    """SELECT … FROM Opportunity, with account, lines and contacts; where they end is the caller's to add."""
-    account = [*_ACCOUNT, *filter(None, [settings.tax_number_field])]
+def account_fields(settings: SalesforceSettings) -> tuple[str, ...]:
+    """The customer's own fields of Account."""
+    return tuple(filter(None, [settings.tax_number_field, settings.account_email_field]))
+
+
+def select_deals(settings: SalesforceSettings, lacking: Collection[str]) -> str:
+    """SELECT … FROM Opportunity, with account, lines and contacts, without the optional fields that are *lacking*.
+
+    Where the query ends is the caller's to add.
+    """
+    account = [*_ACCOUNT, *account_fields(settings)]
     return _select(
         [
             *_DEAL,
-            *([CURRENCY] if with_currency else []),
+            *_optional(lacking),
             *own_fields(settings).values(),
             *(f"Account.{field}" for field in account),
             f"({_select(_LINES, 'OpportunityLineItems')} ORDER BY Id)",
@@ -108,6 +117,10 @@ def select_deals(settings: SalesforceSettings, *, with_currency: bool) -> str:
         ],
         "Opportunity",
     )
+
+
+def _optional(lacking: Collection[str]) -> list[str]:
+    return [field for field in OPTIONAL if field not in lacking]
 
 
 def select_accounts(ids: Iterable[str]) -> str:
@@ -120,8 +133,7 @@ def select_accounts(ids: Iterable[str]) -> str:
 
 def select_won_deals(settings: SalesforceSettings, lacking: Collection[str]) -> str:
     """SELECT … FROM Opportunity, without the optional fields that are *lacking*."""
-    optional = [field for field in OPTIONAL if field not in lacking]
-    return _select([*_WON_DEAL, *optional, settings.order_number_field], "Opportunity")
+    return _select([*_WON_DEAL, *_optional(lacking), settings.order_number_field], "Opportunity")
 
 
 def won_deals_between(since: datetime, until: datetime, after: Position | None, condition: str = "") -> str:

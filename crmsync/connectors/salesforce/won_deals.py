@@ -11,8 +11,8 @@ from datetime import datetime
 
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import Page, SalesforceApi, unexpected
+from crmsync.connectors.salesforce.lacking import without_lacking
 from crmsync.domain.catch_up import WonDeal
-from crmsync.errors import PermanentError
 from crmsync.settings import SalesforceSettings
 
 _READ = "read won deals"
@@ -47,19 +47,9 @@ class WonDealReader:
             after = last
 
     def _page(self, where: str) -> Page:
-        """Asked without the fields that the organization turns out to lack; remembered once it has answered so."""
-        lacking = set(self._lacking)
-        while True:
-            try:
-                page = self._api.page(_READ, soql.select_won_deals(self._settings, lacking) + where)
-            except PermanentError as error:
-                missing = _missing(error, lacking)
-                if not missing:
-                    raise
-                lacking |= missing
-            else:
-                self._lacking |= lacking
-                return page
+        return without_lacking(
+            self._lacking, lambda lacking: self._api.page(_READ, soql.select_won_deals(self._settings, lacking) + where)
+        )
 
     def _deal(self, row: schemas.Row) -> WonDeal:
         return schemas.won_deal_of(row, self._default_currency or row["currency"])
@@ -78,11 +68,3 @@ def _last(deals: Sequence[WonDeal], page: Page, after: soql.Position | None) -> 
 def _leads_on(last: soql.Position, after: soql.Position | None) -> bool:
     """Ids of one stamp are in an order of Salesforce's own: only the stamp is compared, and the same id is no step."""
     return after is None or last[0] > after[0] or (last[0] == after[0] and last[1] != after[1])
-
-
-def _missing(error: PermanentError, lacking: set[str]) -> set[str]:
-    """Which fields to do without after *error*: those it names, or one after another where it names none of ours."""
-    asked = [field for field in soql.OPTIONAL if field not in lacking]
-    if error.code != "INVALID_FIELD":
-        return set()
-    return {field for field in asked if field in error.field_errors} if error.field_errors else set(asked[:1])

@@ -16,7 +16,7 @@ from crmsync.connectors.grants import refresh_token
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.second_look import SecondLook
 from crmsync.connectors.transport import new_session
-from crmsync.connectors.zoho_books import schemas
+from crmsync.connectors.zoho_books import organization, schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.contacts import Contacts, contact_body
 from crmsync.connectors.zoho_books.doctor import examine
@@ -116,12 +116,16 @@ class ZohoBooks:
             tax_id=settings.tax_id, has_discounts=settings.line_discounts, needs_items=settings.item_lookup
         )
         self._lines = InvoiceLines(self._items, policy)
+        self.time_zone = settings.time_zone
 
     def checks(self) -> Iterator[Check]:
         return examine(self._api, self._items, self._settings, self._behaviour, self._api_domain)
 
     def check(self) -> list[Check]:
         return list(self.checks())
+
+    def read_time_zone(self) -> str:
+        return organization.time_zone(self._api, self._settings.organization_id)
 
     # Customers
 
@@ -238,7 +242,7 @@ class ZohoBooks:
             raise
 
     def _invoice_body(self, request: InvoiceRequest, made: list[schemas.Line]) -> dict[str, Any]:
-        today = self._clock().date()
+        today = request.dated_on or self._clock().date()
         lines = schemas.LINE_BODIES.dump(made)
         body = {
             "customer_id": request.customer_key,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from crmsync.connectors.base import Check, not_checked, sign_in_failed
-from crmsync.connectors.zoho_books import schemas
+from crmsync.connectors.zoho_books import organization, schemas
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.items import Items
 from crmsync.domain.money import decimals_of
@@ -108,17 +108,18 @@ def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Cal
 
 
 def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Found:
-    answer = api.organizations()
-    rows = answer.get("organizations") if isinstance(answer, dict) else None
-    listed = rows if isinstance(rows, list) else []
-    found = [schemas.load(schemas.ORGANIZATION, row, "organizations", operation="list organizations") for row in listed]
-    own = next((row for row in found if row["organization_id"] == settings.organization_id), None)
+    found = organization.seen(api)
+    own = organization.of_id(found, settings.organization_id)
     if own is None:
         others = ", ".join(row["organization_id"] for row in found[:5])
         whose = f" It sees {others}: set ZOHO_ORGANIZATION_ID to the right one." if others else ""
         return f"The user of the refresh token is not in ZOHO_ORGANIZATION_ID ({settings.organization_id}).{whose}", ""
     told = (own["name"], own["organization_id"], own["currency_code"], own["time_zone"])
-    return _currency_problem(own["currency_code"] or "", behaviour.default_currency), ", ".join(filter(None, told))
+    problems = (
+        _currency_problem(own["currency_code"] or "", behaviour.default_currency),
+        "" if settings.time_zone else organization.zone_problem(own["time_zone"] or ""),
+    )
+    return " ".join(filter(None, problems)), ", ".join(filter(None, told))
 
 
 def _currency_problem(base: str, assumed: str) -> str:

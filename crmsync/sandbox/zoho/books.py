@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from crmsync.sandbox.clock import Clock
 from crmsync.sandbox.ledger import Ledger
@@ -14,7 +15,7 @@ from crmsync.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.sandbox.zoho.fields import CustomFields, Doc
 from crmsync.sandbox.zoho.profile import ZohoProfile
 
-ZONE = timezone(timedelta(hours=-8))
+OLD_NAMES = {"PST": "America/Los_Angeles", "IST": "Asia/Kolkata"}  # as the OpenAPI file writes a zone
 KINDS = ("contacts", "items", "invoices", "customerpayments", "creditnotes")
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥"}
 MOST = Decimal(10) ** 15
@@ -40,16 +41,34 @@ class Books:
     def now(self) -> datetime:
         return self.clock.now()
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """The organisation's, by which its days and stamps are written; UTC where its name is no zone."""
+        name = self.profile.time_zone
+        try:
+            return ZoneInfo(OLD_NAMES.get(name, name) or "UTC")
+        except (KeyError, ValueError):
+            return ZoneInfo("UTC")
+
     def today(self) -> date:
-        return self.now().astimezone(ZONE).date()
+        return self.now().astimezone(self.zone).date()
+
+    def stamp(self, moment: datetime) -> str:
+        """A timestamp as Books writes it: the organisation's offset, without a colon."""
+        return moment.astimezone(self.zone).strftime("%Y-%m-%dT%H:%M:%S%z")
 
     def stamps(self) -> Doc:
         now = self.now()
-        return {"_created": now, "_modified": now, "created_time": stamp(now), "last_modified_time": stamp(now)}
+        return {
+            "_created": now,
+            "_modified": now,
+            "created_time": self.stamp(now),
+            "last_modified_time": self.stamp(now),
+        }
 
     def touch(self, doc: Doc) -> None:
         now = self.now()
-        doc |= {"_modified": now, "last_modified_time": stamp(now)}
+        doc |= {"_modified": now, "last_modified_time": self.stamp(now)}
 
     def note(self, action: str, kind: str, key: str, reference: str | None = None, **details: Any) -> None:
         self.ledger.note("zoho", action, kind, key, reference=reference, **details)
@@ -112,11 +131,6 @@ class Module:
     def show(self, doc: Doc) -> Doc:
         """The document as GET shows it."""
         return {name: value for name, value in doc.items() if not name.startswith("_")}
-
-
-def stamp(moment: datetime) -> str:
-    """A timestamp as Books writes it: the organisation's offset, without a colon."""
-    return moment.astimezone(ZONE).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def rounded(amount: Decimal, digits: int) -> Decimal:

@@ -49,7 +49,7 @@ class Organization:
             "currency_code": profile.currency,
             "currency_symbol": SYMBOLS.get(profile.currency, ""),
             "price_precision": self.books.precision(profile.currency),
-            "time_zone": "PST",
+            "time_zone": profile.time_zone,
             "plan_name": "PREMIUM",
         }
 

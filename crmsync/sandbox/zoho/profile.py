@@ -24,7 +24,8 @@ class ZohoProfile:
     "204"), `modified_filter` whether `last_modified_time` finds what was modified "after" that second, as the OpenAPI
     files say, or "from" it on, `scopes` what a token may (ZohoBooks.contacts.ALL, ZohoBooks.invoices.READ …), as it was
     when it was given out, `api_domain` another data centre to which the account belongs: the token answer names it, and
-    the API here does not know its tokens, `unique_fields` the custom fields that prevent duplicate values and can be
+    the API here does not know its tokens, `time_zone` the organisation's zone as GET /organizations writes it (days and
+    stamps follow it), `unique_fields` the custom fields that prevent duplicate values and can be
     upserted on.
     """
 
@@ -36,6 +37,7 @@ class ZohoProfile:
     webhook_secret: str = "sandboxZohoSecret2026"
     currency: str = "USD"
     currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "INR", "JPY", "CHF", "KWD")
+    time_zone: str = "PST"
     price_precision: dict[str, int] = field(default_factory=dict)
     quantity_precision: int = 2
     duplicate_items: tuple[str, ...] = ()

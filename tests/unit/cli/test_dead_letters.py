@@ -398,7 +398,7 @@ def test_accept_goes_with_the_run(run_letters, bury, store, broker):
 
     result = run_letters("replay", "1", "--yes", "--accept")
 
-    assert "figures that differ are accepted" in result.output
+    assert "what stopped it is accepted" in result.output
     assert run_of(store, letter_id).answers == {"accepted": ["create_order"]}
 
 
