@@ -89,6 +89,7 @@ class Candidate:
     currency: str = ""
     is_person: bool = False
     is_blocked: bool = False
+    is_vendor: bool = False  # who holds a name there, and can't be billed
     references: tuple[str, ...] = ()
 
     @property
@@ -114,5 +115,5 @@ class Candidate:
 
 
 def suffixes(customer: Customer, currency: str) -> tuple[str, ...]:
-    """What tells a second customer of one name from the first: its currency, else its city or its key in the CRM."""
-    return currency, customer.address.city.strip() or customer.key
+    """What tells a second customer of one name from the first: its currency, its city, or what nobody else can have."""
+    return currency, customer.address.city.strip() or customer.key, f"{customer.key} {currency}"

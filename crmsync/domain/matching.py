@@ -78,8 +78,8 @@ def evidence(customer: Customer, candidate: Candidate) -> Evidence:
 
 
 def choose(customer: Customer, candidates: Iterable[Candidate], linked: Accounts, *, currency: str) -> Choice:
-    """The one that fits, or what a person has to choose from. A customer in another *currency* can't be the one."""
-    usable = [each for each in candidates if not is_in_other_currency(each, currency)]
+    """The one that fits, or what a person has to choose from. One in another *currency* can't be it, nor a vendor."""
+    usable = [each for each in candidates if not (each.is_vendor or is_in_other_currency(each, currency))]
     found = {each.key: (each, evidence(customer, each)) for each in usable}
     for wanted in (Evidence.REFERENCE, Evidence.TAX_NUMBER):
         same = [each for each, shown in found.values() if shown is wanted]
@@ -121,10 +121,13 @@ def is_in_other_currency(candidate: Candidate, currency: str) -> bool:
     return bool(currency) and candidate.currency not in ("", currency)
 
 
-def is_sibling(customer: Customer, candidate: Candidate, currency: str) -> bool:
-    """Whether *candidate* is this customer in another currency."""
-    is_same = evidence(customer, candidate) in (Evidence.REFERENCE, Evidence.TAX_NUMBER, Evidence.EMAIL_AND_NAME)
-    return is_same and is_in_other_currency(candidate, currency)
+def is_sibling(customer: Customer, candidate: Candidate, linked: Accounts, *, currency: str) -> bool:
+    """Whether *candidate* is this customer in another currency; another account's is not so by address and name."""
+    if candidate.is_vendor or not is_in_other_currency(candidate, currency):
+        return False
+    by = evidence(customer, candidate)
+    is_free = not others_of(customer.key, candidate.key, linked)
+    return by in (Evidence.REFERENCE, Evidence.TAX_NUMBER) or (by is Evidence.EMAIL_AND_NAME and is_free)
 
 
 def namesakes(
@@ -135,11 +138,13 @@ def namesakes(
 
 
 def _why_not(customer: Customer, candidate: Candidate, linked: Accounts, currency: str) -> str:
-    if candidate.is_blocked:
-        return "inactive or no customer"
-    if is_in_other_currency(candidate, currency):
-        return f"billed in {candidate.currency}"
-    if evidence(customer, candidate) is Evidence.CONTRADICTED:
-        return "another tax number"
+    if candidate.is_vendor:
+        return "but a vendor"
     others = others_of(customer.key, candidate.key, linked)
-    return f"linked to {', '.join(others)}" if others else "and no other key"
+    reasons = {
+        "inactive": candidate.is_blocked,
+        f"billed in {candidate.currency}": is_in_other_currency(candidate, currency),
+        "another tax number": evidence(customer, candidate) is Evidence.CONTRADICTED,
+        f"linked to {', '.join(others)}": bool(others),
+    }
+    return ", ".join(why for why, is_so in reasons.items() if is_so) or "and no other key"

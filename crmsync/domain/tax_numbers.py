@@ -79,9 +79,19 @@ _FORMS: dict[str, _Written] = {
     "SI": _written("SI", r"(\d{8})"),
     "SK": _written("SK", r"(\d{10})"),
     "US": _written("US", r"(\d{9})"),
-    "XI": _written("XI", r"(\d{9}|\d{12})"),
 }
-_OTHER_PREFIXES = {"GR": "GR", "CH": "CH"}  # as people write them beside EL and CHE
+_OTHER_PREFIXES = {"GR": "GR", "CH": "CH", "GB": "XI"}  # as people write them beside EL, CHE and GB
+# How a number is written for people where it is not in threes.
+_FACES = {
+    "AU": "## ### ### ###",
+    "BR": "##.###.###/####-##",
+    "DK": "## ## ## ##",
+    "FI": "#######-#",
+    "FR": "## ### ### ###",
+    "GB": "### #### ##",
+    "NL": "####.##.###.###",
+    "PL": "###-###-##-##",
+}
 _LABEL = re.compile(
     r"^\s*(?:(?:EU[ -]?)?VAT(?:[ -]?(?:REG|ID))?|UST[ .-]?ID(?:[ .-]*NR)?|UID|GST(?:IN)?|EIN|TVA|BTW|P\.? ?IVA|NIF|CIF"
     r"|ABN|TRN)"
@@ -163,13 +173,26 @@ def _forms_of(read: _Read) -> list[str]:
         return [f"BE{core}", core, f"BE {core}", f"BE {dotted}", f"BE{dotted}", dotted, f"BE{read.core}"]
     if read.country == "SE":
         return [f"SE{read.core}01", f"SE {read.core}01", f"{read.core[:6]}-{read.core[6:]}", read.core]
-    if read.country in ("IN", "BR"):
+    if read.country == "IN":
         return [read.core]
-    blocks, prefix = _grouped(read.core, " "), form.prefix
+    blocks, prefix = _face(read), form.prefix
     return [
         f"{prefix}{read.core}", read.core, f"{prefix} {read.core}", f"{prefix} {blocks}",
         f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks,
     ]  # fmt: skip
+
+
+def _face(read: _Read) -> str:
+    """The number as people of its country write it.
+
+    >>> _face(_Read("GB", "123456789", "")), _face(_Read("DE", "123456789", ""))
+    ('123 4567 89', '123 456 789')
+    """
+    face = _FACES.get(read.country, "")
+    if face.count("#") != len(read.core):
+        return _grouped(read.core, " ")
+    signs = iter(read.core)
+    return "".join(next(signs) if each == "#" else each for each in face)
 
 
 def _grouped(core: str, sign: str) -> str:

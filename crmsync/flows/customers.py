@@ -190,7 +190,10 @@ class _Matching:
     # -- a new one
 
     def _create(self) -> CustomerMatch:
-        """Where the name is taken: by us, after an answer was lost; by this customer in another currency; or not."""
+        """Where the name is taken: by us, after an answer was lost; by this customer in another currency; or not.
+
+        Then the new one has a suffix, the first of those that may be that is not taken as well.
+        """
         try:
             return self._create_named("")
         except AmbiguousMatchError:
@@ -200,14 +203,23 @@ class _Matching:
         choice = self._chosen(holders)
         if choice.match is not None:
             return self._taken(choice.match, choice.matched_by)
-        of_currency, of_place = suffixes(self.customer, self.currency)
-        if any(is_sibling(self.customer, each, self.currency) for each in holders):
-            return self._create_named(of_currency)
-        if self.attempt.is_accepted():
-            is_free = all(is_in_other_currency(each, self.currency) for each in holders)
-            return self._create_named(of_currency if is_free else of_place)
-        accounts = self._accounts(holders)
-        raise self._ambiguous(namesakes(self.customer, self._shown(holders), accounts, currency=self.currency))
+        holders, accounts = self._shown(holders), self._accounts(holders)
+        has_sibling = any(is_sibling(self.customer, each, accounts, currency=self.currency) for each in holders)
+        if not (has_sibling or self.attempt.is_accepted()):
+            raise self._ambiguous(namesakes(self.customer, holders, accounts, currency=self.currency))
+        is_free = has_sibling or all(is_in_other_currency(each, self.currency) for each in holders)
+        of_currency, *others = suffixes(self.customer, self.currency)
+        return self._create_first([of_currency, *others] if is_free else others)
+
+    def _create_first(self, suffixes: Sequence[str]) -> CustomerMatch:
+        """By the first name that is free. Raises: AmbiguousMatchError where none is."""
+        suffix, *rest = suffixes
+        try:
+            return self._create_named(suffix)
+        except AmbiguousMatchError:
+            if not rest:
+                raise
+        return self._create_first(rest)
 
     def _create_named(self, suffix: str) -> CustomerMatch:
         reference = customer_reference(self.customer.key, self.currency)

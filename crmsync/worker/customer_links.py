@@ -105,6 +105,8 @@ def problem_of(found: Candidate | None, number: str, system: str, *, currency: s
     """Why a customer can't be linked, as a sentence, or ""."""
     if found is None:
         return f"{system} has no customer {number}."
+    if found.is_vendor:
+        return f"{found.label} is a vendor in {system}, and no customer."
     if found.is_blocked:
         return f"The customer {found.label} is blocked or inactive in {system}."
     if currency and found.currency not in ("", currency):

@@ -200,6 +200,13 @@ def test_L8__an_address_is_one_whatever_its_case(world: World, stored: str) -> N
     assert world.match("s4hana", muster(email="eInkauf@muster.test"))["customer_key"] == key
 
 
+@pytest.mark.parametrize("stored", ["Einkauf@Maß.test", "EINKAUF@MASS.TEST"])
+def test_L8__a_sharp_s_is_found_as_one_letter_and_as_two(world: World, stored: str) -> None:
+    key = world.there("s4hana", muster(email=stored))
+
+    assert world.match("s4hana", muster(email="einkauf@maß.test"))["customer_key"] == key
+
+
 def test_L8__a_long_address_is_told_from_another_that_begins_alike(world: World) -> None:
     world.there("s4hana", muster(email="Accounts.Payable@muster-france.test"))
     key = world.there("s4hana", muster(email="Accounts.Payable@muster-germany.test"))
@@ -214,6 +221,23 @@ def test_L8__a_tax_number_is_one_however_it_is_written(world: World, stored: str
     key = world.there("s4hana", muster(name="Former Name", email="x@y.test", tax_number=stored))
 
     assert world.match("s4hana", muster(tax_number="de123456789"))["customer_key"] == key
+
+
+@pytest.mark.parametrize(
+    ("country", "stored", "asked"),
+    [
+        ("United Kingdom", "GB 123 4567 82", "GB123456782"),
+        ("France", "FR 40 303 265 045", "fr40303265045"),
+        ("Poland", "PL 521-123-45-67", "5211234567"),
+    ],
+)
+def test_L8__a_tax_number_is_found_in_the_groups_that_its_country_writes(
+    world: World, country: str, stored: str, asked: str
+) -> None:
+    there = replace(ULM, country=country)
+    key = world.there("s4hana", muster(name="Former Name", email="x@y.test", tax_number=stored, address=there))
+
+    assert world.match("s4hana", muster(tax_number=asked, address=there))["customer_key"] == key
 
 
 # -- one currency a customer
@@ -231,6 +255,45 @@ def test_M3__an_account_has_a_customer_in_the_books_for_each_currency(world: Wor
     assert again == keys
     assert len(set(keys.values())) == 3
     assert currencies(world) == {"Muster GmbH": "USD", "Muster GmbH (EUR)": "EUR", "Muster GmbH (GBP)": "GBP"}
+
+
+def test_M3__of_three_namesakes_each_has_its_own_in_each_currency_and_finds_it_again(world: World) -> None:
+    namesakes = [muster(f"001xx000003dgb{digit}AAA", email="ap@muster.test") for digit in (4, 5, 6)]
+
+    def keys() -> list[str]:
+        return [
+            world.match("zoho_books", each, currency=currency, is_accepted=True)["customer_key"]
+            for each in namesakes
+            for currency in ("USD", "EUR")
+        ]
+
+    first = keys()
+    with world.services.store.begin() as uow:
+        for each in namesakes:
+            for link in uow.links.of_account(each.key):
+                uow.links.remove(link)
+        uow.connection.execute(text("DELETE FROM ledger"))
+
+    assert keys() == first
+    assert len(set(first)) == 6
+
+
+def test_M3__a_name_that_a_stranger_has_with_the_currency_is_passed_over(world: World) -> None:
+    world.there("zoho_books", muster(name="Muster GmbH (EUR)", email="ap@stranger.test"))
+    world.match("zoho_books", muster())
+
+    assert world.match("zoho_books", muster(), currency="EUR")["name"] == "Muster GmbH (Ulm)"
+
+
+def test_L7__a_vendor_of_the_customers_name_is_said_to_be_one_and_stands_in_nobodys_way(world: World) -> None:
+    key = world.there("zoho_books", muster(), contact_type="vendor")
+
+    with pytest.raises(AmbiguousMatchError, match="same name, but a vendor"):
+        world.match("zoho_books", muster())
+    with pytest.raises(AmbiguousMatchError, match="is a vendor in Zoho Books, and no customer"):
+        world.match("zoho_books", muster(), named=named(key))
+
+    assert world.match("zoho_books", muster(), is_accepted=True)["name"] == "Muster GmbH (Ulm)"
 
 
 def test_M3__the_erp_has_one_customer_for_all(world: World) -> None:

@@ -64,7 +64,7 @@ def test_two_companies_stay_two(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "email", ["a@gmail.com", "a@Web.de", "a@yahoo.co.uk", "a@gmx.at", "a@proton.me", "a@icloud.com"]
+    "email", ["a@gmail.com", "a@Web.de", "a@yahoo.co.uk", "a@gmx.at", "a@proton.me", "a@icloud.com", "A@Mail.GMAIL.com"]
 )
 def test_an_address_at_a_freemail_domain_is_no_key(email: str) -> None:
     assert search_email(replace(MUSTER, email=email)) == ""
@@ -73,10 +73,24 @@ def test_an_address_at_a_freemail_domain_is_no_key(email: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "email", ["info@gmail-partner.test", "a@live.acme.test", "a@outlook.example.com", "a@muster.de"]
+    "email", ["info@gmail-partner.test", "a@live.acme.test", "a@outlook.example.com", "a@muster.de", "a@online.ibm.com"]
 )
 def test_an_address_of_a_company_is_none_of_them(email: str) -> None:
     assert not is_freemail(email)
+
+
+def test_a_vendor_is_nobodys_customer() -> None:
+    vendor = candidate(is_vendor=True, currency="USD", emails=(MUSTER.email,), tax_numbers=(TaxNumber("DE123456789"),))
+
+    assert chosen(vendor) == Choice()
+    assert not is_sibling(MUSTER, vendor, {}, currency="EUR")
+
+
+def test_by_address_and_name_another_accounts_customer_is_no_sibling() -> None:
+    in_dollars = candidate(currency="USD", emails=(MUSTER.email,))
+
+    assert is_sibling(MUSTER, in_dollars, {in_dollars.key: [MUSTER.key]}, currency="EUR")
+    assert not is_sibling(MUSTER, in_dollars, {in_dollars.key: ["001xx000003dgb3AAA"]}, currency="EUR")
 
 
 def test_our_reference_comes_first() -> None:
@@ -146,9 +160,9 @@ def test_a_customer_in_another_currency_is_never_the_one_but_may_be_its_sibling(
     in_dollars = candidate(currency="USD", tax_numbers=(TaxNumber("DE123456789"),))
 
     assert chosen(in_dollars, currency="EUR") == Choice()
-    assert is_sibling(MUSTER, in_dollars, "EUR")
-    assert not is_sibling(MUSTER, in_dollars, "USD")
-    assert not is_sibling(MUSTER, candidate(currency="USD"), "EUR")
+    assert is_sibling(MUSTER, in_dollars, {}, currency="EUR")
+    assert not is_sibling(MUSTER, in_dollars, {}, currency="USD")
+    assert not is_sibling(MUSTER, candidate(currency="USD"), {}, currency="EUR")
 
 
 def test_the_name_alone_is_nothing() -> None:

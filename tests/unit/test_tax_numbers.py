@@ -20,6 +20,7 @@ PAIRS = [
     (("CHE-123.456.789 MWST", ""), ("CHE123456789", "Switzerland"), "same"),
     (("CHE-123.456.789 TVA", ""), ("123456789", "CH"), "same"),
     (("GB 123 4567 89", ""), ("123456789", "United Kingdom"), "same"),
+    (("XI123456789", ""), ("GB 123 4567 89", ""), "same"),
     (("BE0403.170.701", ""), ("BE 403170701", ""), "same"),
     (("EL123456783", ""), ("GR123456783", "Greece"), "same"),
     (("SE556677889901", ""), ("556677-8899", "Sweden"), "same"),
@@ -75,6 +76,9 @@ def test_what_says_nothing_is_asked_for_nowhere(number: str) -> None:
         (("556677-8899", "Sweden"), "SE556677889901"),
         (("29aabcu9603r1zm", ""), "29AABCU9603R1ZM"),
         (("ES B12345678", ""), "B12345678"),
+        (("12345678000195", "Brazil"), "12.345.678/0001-95"),
+        (("NL123456789B01", ""), "NL 1234.56.789.B01"),
+        (("XI123456789", ""), "GB 123 4567 89"),
     ],
 )
 def test_a_number_is_asked_for_in_the_spellings_that_may_stand_there(wanted: tuple[str, str], stored: str) -> None:

@@ -80,7 +80,7 @@ class PartnerSearch:
         if not email:
             return []
         operation = "find_customers_by_email"
-        asked = equals("SearchEmailAddress", search_term(email))
+        asked = equals("SearchEmailAddress", *search_terms(email))
         rows = self._rows(operation, "A_AddressEmailAddress", asked, "AddressID,EmailAddress")
         found = [read(_EMAIL, row, operation) for row in rows]
         same = (each["address_id"] for each in found if each["email"].strip().casefold() == email.casefold())
@@ -152,13 +152,14 @@ class PartnerSearch:
             return []
 
 
-def search_term(email: str) -> str:
-    """What SAP keeps of an address to search for it.
+def search_terms(email: str) -> list[str]:
+    """What SAP may keep of an address to search for it: of ß as it stands, or as two letters.
 
-    >>> search_term("Einkauf.Nord@Muster-Maschinen.test")
-    'EINKAUF.NORD@MUSTER-'
+    >>> search_terms("Einkauf.Nord@Muster-Maschinen.test"), search_terms("ida@maß.test")
+    (['EINKAUF.NORD@MUSTER-'], ['IDA@MAß.TEST', 'IDA@MASS.TEST'])
     """
-    return "".join(each.upper() if len(each.upper()) == 1 else each for each in email)[:SEARCH_TERM_LENGTH]
+    letters = "".join(each.upper() if len(each.upper()) == 1 else each for each in email)
+    return list(dict.fromkeys(each[:SEARCH_TERM_LENGTH] for each in (letters, email.upper())))
 
 
 def candidate(row: Row, operation: str) -> Candidate:

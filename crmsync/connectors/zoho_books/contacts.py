@@ -31,14 +31,14 @@ class Contacts:
     def of_reference(self, reference: str, customer: Customer, *, currency: str) -> list[Candidate]:
         """Contacts of the customer's name whose notes or custom field carry *reference*.
 
-        Names are unique, so there is one, if any; where the plain name is taken, ours may have a suffix.
+        Names are unique, so there is one, if any; where the plain name is taken, ours may have any of the suffixes.
         """
         found: list[Candidate] = []
         for suffix in ("", *suffixes(customer, currency)):
             named = self._named(_name(customer, suffix))
             ours = [each for each in named if any(is_of_customer(text, reference) for text in each.references)]
             found = [each for each in ours if each.currency in ("", currency)]
-            if found or not named:
+            if found or not (named or suffix):
                 break
         return found
 
@@ -89,7 +89,8 @@ class Contacts:
             tax_numbers=contact.tax_numbers,
             currency=contact.currency,
             is_person=contact.is_person,
-            is_blocked=not (contact.is_customer and contact.is_active),
+            is_blocked=not contact.is_active,
+            is_vendor=not contact.is_customer,
             references=tuple(self._references(contact)),
         )
 
