@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, select, update
 
 from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, alert_cause, kind_of
 from crmsync.domain.runs import Run
@@ -25,6 +25,10 @@ _QUERY: Select[Any] = select(
 
 _UNSETTLED = (LetterStatus.WAITING.value, LetterStatus.REPLAYING.value)
 _ONE_MORE = dead_letters.c.failures + 1
+
+
+def _behind(cause: str) -> tuple[ColumnElement[bool], ...]:
+    return dead_letters.c.alert_cause == cause, dead_letters.c.status.in_(_UNSETTLED)
 
 
 class DeadLetters(Rows):
@@ -73,8 +77,20 @@ class DeadLetters(Rows):
 
     def behind(self, cause: str) -> list[DeadLetter]:
         """The letters of one alert that wait, or are being replayed, oldest first."""
-        query = _QUERY.where(dead_letters.c.alert_cause == cause, dead_letters.c.status.in_(_UNSETTLED))
-        return [letter_of(row) for row in self._connection.execute(query.order_by(dead_letters.c.id))]
+        query = _QUERY.where(*_behind(cause)).order_by(dead_letters.c.id)
+        return [letter_of(row) for row in self._connection.execute(query)]
+
+    def some_behind(self, cause: str, limit: int) -> tuple[int, list[DeadLetter]]:
+        """How many there are, and the first of them, those that wait before those that are being replayed."""
+        count = select(func.count()).select_from(dead_letters).where(*_behind(cause))
+        waits_first = (dead_letters.c.status == LetterStatus.WAITING.value).desc()
+        query = _QUERY.where(*_behind(cause)).order_by(waits_first, dead_letters.c.id).limit(limit)
+        return self._connection.execute(count).scalar_one(), [letter_of(row) for row in self._connection.execute(query)]
+
+    def newest_behind(self, cause: str) -> DeadLetter | None:
+        query = _QUERY.where(*_behind(cause)).order_by(dead_letters.c.created_at.desc(), dead_letters.c.id.desc())
+        row = self._connection.execute(query.limit(1)).first()
+        return letter_of(row) if row is not None else None
 
     def list(
         self,

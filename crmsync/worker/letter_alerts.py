@@ -20,7 +20,7 @@ def tell(uow: UnitOfWork, settings: Settings, letter: DeadLetter, *, is_news: bo
     """*letter* was written just now. Not *is_news*: it died again of what people know, if they still have an alert."""
     cause = letter.alert_cause
     breaker = _open_breaker(uow, cause)
-    content = _content(uow, settings, cause, breaker) or _of_letters(settings, [letter])
+    content = _content(uow, settings, cause, breaker) or _of_letters(settings, letter, [letter], 1)
     if is_news and breaker is None:
         uow.alerts.add(cause, content)
     elif not uow.alerts.add_once(cause, content) and breaker is not None:
@@ -58,23 +58,26 @@ def _open_breaker(uow: UnitOfWork, cause: str) -> Breaker | None:
 
 def _content(uow: UnitOfWork, settings: Settings, cause: str, breaker: Breaker | None) -> Content | None:
     """None where nothing is left to tell of."""
-    letters = uow.dead_letters.behind(cause)
+    count, letters = uow.dead_letters.some_behind(cause, NAMED + 1)
     if breaker is not None:
         return outage_alert(
             breaker.system,
             failures=breaker.failures,
             reason=breaker.reason,
             command=settings.pasteable("crmsync doctor"),
-            stuck=len(letters),
+            stuck=count,
         )
-    return _of_letters(settings, letters) if letters else None
+    newest = uow.dead_letters.newest_behind(cause)
+    return _of_letters(settings, newest, letters, count) if newest is not None else None
 
 
-def _of_letters(settings: Settings, letters: list[DeadLetter]) -> Content:
-    """The newest as an example, and the command for all."""
-    newest = max(letters, key=lambda letter: (letter.created_at, letter.id))
+def _of_letters(settings: Settings, newest: DeadLetter, letters: list[DeadLetter], count: int) -> Content:
+    """The newest as an example, and the command for all *count* of them; *letters* are the first, one more than named.
+
+    A flood has thousands, and each of them tells anew: none reads them all.
+    """
     subject = FLOWS[newest.flow].subject if newest.flow in FLOWS else newest.flow
-    return dead_letter_alert(newest, subject=subject, command=command(settings, letters), waiting=len(letters))
+    return dead_letter_alert(newest, subject=subject, command=command(settings, letters), waiting=count)
 
 
 def command(settings: Settings, letters: list[DeadLetter]) -> str:
