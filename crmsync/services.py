@@ -39,6 +39,7 @@ from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema, whereabouts
 from crmsync.store.account_watch import AccountWatch
 from crmsync.store.engine import utc_now
+from crmsync.store.notes import KeptNotes
 from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
@@ -197,12 +198,13 @@ class Services:
         guarded = self._guarded(connection, self._breakers())
         if self.accounts.has_new_credentials(connection):
             self._breakers().look_now(connection)
-        return connect(connection, self.settings, token_store=self._tokens(), budget=guarded)
+        notes = KeptNotes(self.store, connection)
+        return connect(connection, self.settings, token_store=self._tokens(), budget=guarded, notes=notes)
 
     def examine(self, connection: str, heard: Heard | None = None) -> Iterator[Check]:
         """What `crmsync doctor` finds: with a sign-in of its own, past the breaker. Where all is well, that closes.
 
-        Another system's new credentials have no part in it: what is read here is written nowhere.
+        Another system's new credentials have no part in it: what is read here is written nowhere but in its notes.
         Raises: ConfigurationError if the environment does not configure it.
         """
         tokens = FreshTokens(self._tokens())
@@ -219,7 +221,8 @@ class Services:
 
     def _fresh(self, connection: str, tokens: FreshTokens, heard: Heard) -> Connector:
         budget = self._guarded(connection, NeverOpen(), heard)
-        return connect(connection, self.settings, token_store=tokens, budget=budget)
+        notes = KeptNotes(self.store, connection)
+        return connect(connection, self.settings, token_store=tokens, budget=budget, notes=notes)
 
     def _guarded(self, connection: str, breakers: BreakerStore, heard: Heard | None = None) -> GuardedBudget:
         budget = budget_of(connection, self.settings, self.link)

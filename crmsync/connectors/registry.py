@@ -14,6 +14,7 @@ from crmsync.settings import Settings
 if TYPE_CHECKING:  # who asks only what is configured does without requests and redis
     from crmsync.connectors.auth import TokenStore
     from crmsync.connectors.base import Connector
+    from crmsync.connectors.notes import Notes
     from crmsync.connectors.redis_link import Link
     from crmsync.connectors.shared_budget import SharedBudget
 
@@ -23,12 +24,13 @@ class Vendor(NamedTuple):
 
     settings: str
     variable: str
+    keeps_notes: bool = False
 
 
 VENDORS: Mapping[str, Vendor] = {
     "salesforce": Vendor("salesforce", "SF_CLIENT_ID"),
     "s4hana": Vendor("sap", "SAP_BASE_URL"),
-    "zoho_books": Vendor("zoho_books", "ZOHO_CLIENT_ID"),
+    "zoho_books": Vendor("zoho_books", "ZOHO_CLIENT_ID", keeps_notes=True),
 }
 """By connection, which is also the name of the package that speaks to it."""
 
@@ -37,11 +39,21 @@ def is_configured(connection: str, settings: Settings) -> bool:
     return getattr(settings, VENDORS[connection].settings) is not None
 
 
-def connect(connection: str, settings: Settings, *, token_store: TokenStore, budget: Budget = UNLIMITED) -> Connector:
+def connect(
+    connection: str,
+    settings: Settings,
+    *,
+    token_store: TokenStore,
+    budget: Budget = UNLIMITED,
+    notes: Notes | None = None,
+) -> Connector:
     """Raises: ConfigurationError if the environment says nothing of *connection*."""
     vendor_settings = _settings_of(connection, settings)
     module = _module(connection)  # only what is configured costs memory
-    connector = module.connect(vendor_settings, token_store=token_store, behaviour=settings.behaviour, budget=budget)
+    more = {"notes": notes} if notes is not None and VENDORS[connection].keeps_notes else {}
+    connector = module.connect(
+        vendor_settings, token_store=token_store, behaviour=settings.behaviour, budget=budget, **more
+    )
     return cast("Connector", connector)
 
 

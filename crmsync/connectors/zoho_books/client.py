@@ -14,6 +14,7 @@ from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import refresh_token
 from crmsync.connectors.http import Authorizer, VendorClient
+from crmsync.connectors.notes import Notes, OwnNotes
 from crmsync.connectors.second_look import SecondLook
 from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import organization, schemas
@@ -41,9 +42,14 @@ Clock = Callable[[], datetime]
 
 
 def connect(
-    settings: ZohoBooksSettings, *, token_store: TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
+    settings: ZohoBooksSettings,
+    *,
+    token_store: TokenStore,
+    behaviour: Behaviour,
+    budget: Budget = UNLIMITED,
+    notes: Notes | None = None,
 ) -> ZohoBooks:
-    """The connector of a process, with one session and one shared token."""
+    """The connector of a process, with one session, one shared token and what all processes read of it."""
 
     def fetch() -> AccessToken:
         # The answer's `api_domain` is for the doctor only: ZOHO_API_URL alone decides where a token is sent.
@@ -65,6 +71,7 @@ def connect(
         behaviour=behaviour,
         budget=budget,
         api_domain=lambda: token.token().instance_url,
+        notes=notes,
     )
 
 
@@ -88,6 +95,7 @@ class ZohoBooks:
         clock: Clock = utc_now,
         budget: Budget = UNLIMITED,
         api_domain: Callable[[], str] = lambda: "",
+        notes: Notes | None = None,
     ) -> None:
         """*api_domain* is the API's address of the data centre that the token comes from, "" where it did not say."""
         client = VendorClient(
@@ -109,7 +117,7 @@ class ZohoBooks:
         self._behaviour = behaviour
         self._clock = clock
         self._currencies = Currencies(self._api, assumed=behaviour.default_currency)
-        self._items = Items(self._api, clock=clock)
+        self._items = Items(self._api, clock=clock, notes=notes or OwnNotes(), organization=settings.organization_id)
         self._contacts = Contacts(self._api, own_field=settings.contact_unique_field)
         self._payments = PaymentReader(self._api)
         policy = LinePolicy(

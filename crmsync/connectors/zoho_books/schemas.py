@@ -242,6 +242,7 @@ class ItemAnswer(Tolerant):
     item_id = Key(required=True)
     sku = fields.String(load_default="", allow_none=True)
     status = fields.String(load_default="active", allow_none=True)
+    item_type = fields.String(load_default="", allow_none=True)
 
 
 class OrganizationAnswer(Tolerant):

@@ -48,6 +48,8 @@ def _skus_of_one_active_item(mock: responses.RequestsMock) -> set[str]:
     rows = [row for each in lists for row in json.loads(each.body)["items"] if row["status"] == "active"]
     keys: dict[str, set[str]] = {}
     for row in rows:
+        if row.get("item_type") == "purchases":
+            continue
         keys.setdefault(row["sku"].strip(), set()).add(row["item_id"])
     return {sku for sku, found in keys.items() if len(found) == 1}
 
@@ -88,7 +90,7 @@ def books(
 
     def build(**changes: Any) -> ZohoBooks:
         default_currency = changes.pop("default_currency", behaviour.default_currency)
-        clock = changes.pop("clock", lambda: NOW)
+        clock, notes = changes.pop("clock", lambda: NOW), changes.pop("notes", None)
         wishes.add(changes.get("item_lookup", settings.item_lookup))
         return ZohoBooks(
             session=session,
@@ -96,6 +98,7 @@ def books(
             settings=replace(settings, **changes),
             behaviour=replace(behaviour, default_currency=default_currency),
             clock=clock,
+            notes=notes,
         )
 
     yield build

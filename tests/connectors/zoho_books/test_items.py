@@ -11,6 +11,7 @@ import pytest
 import responses
 from responses import matchers
 
+from crmsync.connectors.notes import OwnNotes
 from crmsync.errors import (
     AccountRefusedError,
     MappingError,
@@ -112,13 +113,75 @@ def test_one_piece_of_many_is_taken_from_no_stock_unless_it_must_be(
 
 
 def test_a_sku_of_two_active_items_is_nobodys(zoho: responses.RequestsMock, books: Build, created: Any) -> None:
-    listed(zoho, ("1", "SAME"), ("2", "SAME"), ("3", " GC1060 "))
+    listed(zoho, ("1", "SAME"), ("2", "SAME"), ("3", " gc1060 "))
 
     books(item_lookup=None).create_invoice(invoice_request(line("1", "5", "5", code="OTHER"), line("1", "5", "5")))
 
     assert items_of(zoho) == [["", "3"]]
     with pytest.raises(MappingError, match="or more than one"):
         books(item_lookup=True).create_invoice(invoice_request(line("1", "5", "5", code="SAME")))
+
+
+def test_an_item_that_is_only_bought_is_on_no_invoice(zoho: responses.RequestsMock, books: Build, created: Any) -> None:
+    rows = [
+        {"item_id": key, "sku": sku, "status": "active", "item_type": kind}
+        for key, sku, kind in (("1", "GC1060", "purchases"), ("2", "IN7080", "sales_and_purchases"))
+    ]
+    zoho.get(f"{API}/items", json={"code": 0, "items": rows, "page_context": {"has_more_page": False}})
+
+    books(item_lookup=None).create_invoice(invoice_request(line("1", "5", "5"), line("1", "5", "5", code="IN7080")))
+
+    assert items_of(zoho) == [["", "2"]]
+
+
+def test_one_process_reads_the_list_for_all_that_are_started_later(
+    zoho: responses.RequestsMock, books: Build, created: Any
+) -> None:
+    clock, notes = Clock(), OwnNotes()
+    first = listed(zoho, ("1", "GC1060"))
+    for _ in range(3):
+        books(item_lookup=None, clock=clock, notes=notes).create_invoice(invoice_request(line("1", "5", "5")))
+        clock.now += timedelta(hours=1)
+    assert (items_of(zoho), first.call_count) == ([["1"]] * 3, 1)
+
+    listed(zoho, ("2", "GC1060"))
+    clock.now = NOW + timedelta(hours=6)
+    books(item_lookup=None, clock=clock, notes=notes).create_invoice(invoice_request(line("1", "5", "5")))
+    assert items_of(zoho)[3:] == [["2"]]
+
+
+def test_a_process_whose_list_is_old_takes_the_one_that_another_has_read_since(
+    zoho: responses.RequestsMock, books: Build, created: Any
+) -> None:
+    clock, notes = Clock(), OwnNotes()
+    one, other = (books(item_lookup=True, clock=clock, notes=notes) for _ in range(2))
+    listed(zoho, ("1", "OLD"))
+    with pytest.raises(MappingError):
+        one.create_invoice(invoice_request(line("1", "5", "5")))
+    clock.now += timedelta(hours=1)
+    again = listed(zoho, ("2", "GC1060"))
+
+    for connector in (other, one):
+        connector.create_invoice(invoice_request(line("1", "5", "5")))
+
+    assert (items_of(zoho), again.call_count) == ([["2"], ["2"]], 1)
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "null", "[1]", '{"ids": []}', '{"read_at": "2026-11-21T23:59:00+00:00", "ids": {"gc1060": "9"}}'],
+    ids=["empty", "null", "a list", "half", "of a clock ahead"],
+)
+def test_a_note_that_can_not_be_right_is_passed_over(
+    zoho: responses.RequestsMock, books: Build, created: Any, note: str
+) -> None:
+    notes = OwnNotes()
+    notes.write("items.10234695", note)
+    listed(zoho, ("1", "GC1060"))
+
+    books(item_lookup=None, notes=notes).create_invoice(invoice_request(line("1", "5", "5")))
+
+    assert items_of(zoho) == [["1"]]
 
 
 def test_the_list_is_read_again_after_six_hours(zoho: responses.RequestsMock, books: Build, created: Any) -> None:

@@ -1,0 +1,26 @@
+"""What a connector may keep beyond its process, so that one process reads for all: text by name, of one connection."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Notes(Protocol):
+    """Where notes live: see store/notes.py."""
+
+    def read(self, name: str) -> str | None: ...
+
+    def write(self, name: str, text: str) -> None: ...
+
+
+class OwnNotes:
+    """Notes of this process only."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def read(self, name: str) -> str | None:
+        return self._texts.get(name)
+
+    def write(self, name: str, text: str) -> None:
+        self._texts[name] = text
