@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from crmsync.domain.ledger import matching_number
+from crmsync.plain import visible
 
 WHERE = (
     "ids of runs, deals, payments, invoices, accounts and dead letters; numbers of orders, invoices and customers; "
@@ -18,6 +20,11 @@ _WORDS_BEFORE = re.compile(
 )
 _REFERENCE = re.compile(r"SF-([A-Za-z0-9]{15,18})(?:-\d+)?", re.I)
 _LARGEST_ID = 2**31 - 1
+_LONGEST = 200  # no number and no name is longer
+_HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
+_AROUND = " \"'`“”#,;.:"
+_ADDRESS = re.compile(r"https?://", re.I)
+_PART_WITH_DIGIT = re.compile(r"(?<=[/=])[\w-]*\d[\w-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +50,21 @@ def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
     '006xx0000012abcAAA'
     >>> wanted("Order Desk GmbH").text
     'Order Desk GmbH'
+    >>> wanted("https://acme.test/lightning/r/Opportunity/006xx0000012abcAAA/view").keys[0]
+    '006xx0000012abcAAA'
     """
-    text = text.strip().strip("\"'`“”#,;").strip()
-    bare = _WORDS_BEFORE.sub("", text, count=1).strip("# ") if any(map(str.isdigit, text)) else text
+    text = visible(text[: 10 * _LONGEST]).strip().strip(_AROUND)[:_LONGEST]
+    typed = _number_in(text)
+    bare = _WORDS_BEFORE.sub("", typed, count=1).strip("# ") if any(map(str.isdigit, typed)) else typed
     reference = _REFERENCE.fullmatch(bare)
     found = [bare, full_key(bare), matching_number(bare), *([full_key(reference[1])] if reference else [])]
     is_small = bare.isascii() and bare.isdigit() and int(bare) <= _LARGEST_ID
     keys = tuple(dict.fromkeys(key for key in found if key))
     return Wanted(text, keys, matching_number(bare), int(bare) if is_small else 0)
+
+
+def _number_in(text: str) -> str:
+    """*text* in plain signs, as numbers are written; of an address in a browser the part that may be a number."""
+    plain = unicodedata.normalize("NFKC", text.translate(_HYPHENS))
+    parts = _PART_WITH_DIGIT.findall(plain) if _ADDRESS.match(plain) else []
+    return parts[-1] if parts else plain

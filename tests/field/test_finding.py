@@ -71,6 +71,11 @@ def found(services: Services, text: str) -> list[tuple[str, str]]:
         ("0000004734", "order 0000004734"),
         ("order 4734", "order 0000004734"),
         ("#4734", "order 0000004734"),
+        ("４７３４", "order 0000004734"),
+        ("INV\u2011000001.", "invoice INV-000001"),
+        ("https://books.test/app/123#/invoices/98200001", "invoice INV-000001"),
+        (f"https://acme.test/lightning/r/Opportunity/{DEAL}/view", "id"),
+        ("GmbH – 200", "name or part of an id"),
         (DEAL, "id"),
         (SHORT, "id"),
         (f"SF-{DEAL}", "id"),
@@ -87,7 +92,8 @@ def found(services: Services, text: str) -> list[tuple[str, str]]:
 )
 def test_P15__a_deal_is_found_by_any_number_that_people_have(services: Services, text: str, what: str) -> None:
     assert (DEAL, what) in found(services, text)
-    assert {subject for subject, _ in found(services, text)} == {DEAL}
+    of_deals = {subject for subject, _ in found(services, text) if subject.startswith("006")}
+    assert of_deals == {DEAL}
 
 
 def test_P15__a_dead_letter_is_found_by_its_id(services: Services) -> None:
@@ -114,7 +120,10 @@ def test_P15__an_invoice_is_found_with_its_payments(services: Services) -> None:
     assert {hit.run.flow for hit in hits[1:]} == {"invoice_to_deal", "payment_to_invoices"}
 
 
-@pytest.mark.parametrize("text", ["", "  ", "%", "_", "INV-9", "99999999999999999999", "'; DROP TABLE runs", "\u202e"])
+NONSENSE = ["", "  ", "%", "_", "INV-9", "9" * 20, "9" * 5000, "x" * 100_000, "'; DROP TABLE runs"]
+
+
+@pytest.mark.parametrize("text", [*NONSENSE, "\u202e", "\0", "a\0b", "\ud800"], ids=lambda text: ascii(text[:24]))
 def test_P15__what_is_not_there_is_not_found(services: Services, text: str) -> None:
     assert found(services, text) == []
 
