@@ -16,6 +16,7 @@ from crmsync.domain.breaker import FailedCall
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.errors import BadDataError, ConcurrentUpdateError, PermanentError, VendorUnavailableError
 from crmsync.services import Services
+from crmsync.store import dead_letters as letters_stored
 from crmsync.store.tables import alerts as table
 from crmsync.web.pages.troubles import alerts_page
 from crmsync.worker import dead_letters, letter_alerts
@@ -287,3 +288,19 @@ def test_P14__alerts_that_closed_long_ago_stay_closed(services: Services, clock:
 
     (alert,) = open_alerts(services)
     assert chosen_by(services, alert["command"]) == [2]
+
+
+def test_P14__one_letter_more_reads_few_others_however_many_there_are(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood brings thousands behind one alert, each in a transaction of its own."""
+    for _ in range(40):
+        dies(services, stuck())
+    read: list[object] = []
+    real = letters_stored.letter_of
+    monkeypatch.setattr(letters_stored, "letter_of", lambda row: read.append(row) or real(row))
+
+    dies(services, stuck())
+
+    assert len(read) < 20
+    assert ["Stuck in all", "41"] in open_alerts(services)[0]["facts"]
