@@ -105,6 +105,8 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
     # what somebody corrects
     errors.BadDataError: _UNNAMED,
     errors.InvalidDealError: _invalid,
+    errors.NoAddressError: "There is no e-mail address to which the invoice can be mailed. Give the deal a contact "
+    "role with one and close it again.",
     errors.RejectedError: _rejected,
     errors.RecordNotFoundError: "{system} no longer has a record that the deal needs. "
     "Somebody in finance has to look at it.",
@@ -121,6 +123,8 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
     "Clear the number and close the deal again, or ask finance.",
     errors.OrderHeldError: "The order was made in {system}, but it can't be delivered or billed yet. "
     "Somebody in finance has to release it.",
+    # Thousands at once, of which none may be meant: they are told as one, and a word in each would change them all.
+    **dict.fromkeys((errors.HeldDealError, errors.OldDealError, errors.UnusualBurstError)),
     errors.NoStockError: None,  # stops no deal
     errors.OutcomeUnknownError: "It is not certain whether {system} has taken the order or invoice. "
     "Somebody in finance has to look there.",

@@ -6,7 +6,7 @@ The store is real and its clock is told the time; the three systems are stand-in
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -35,7 +35,7 @@ from crmsync.errors import (
     RejectedError,
     VendorUnavailableError,
 )
-from crmsync.flows import catch_up, deal_status, order_to_invoice
+from crmsync.flows import catch_up, deal_status, order_to_invoice, sightings
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, housekeeping, waking
@@ -48,6 +48,10 @@ MINUTE = 60
 CRM, ERP, BOOKS = "Salesforce", "SAP S/4HANA", "Zoho Books"
 UNEQUAL = Money.of("10000.00", "USD")
 SUMS = "The products add up to 47,000.00 USD, but the deal says 10,000.00 USD. Correct the deal and close it again."
+CHANGED = (
+    "The deal was changed after it had been ordered. Somebody in finance has to decide what becomes of its order and "
+    "invoice."
+)
 FIELD = "Sync_Status__c"
 
 
@@ -107,6 +111,9 @@ class Crm:
 class Maker:
     """The ERP or the books: makes documents of the deal's amount, unless something is wrong with it."""
 
+    customers_have_one_currency = False
+    time_zone = "UTC"
+
     def __init__(self, system: str) -> None:
         self.system = system
         self.failure: CrmsyncError | None = None
@@ -117,6 +124,14 @@ class Maker:
         return Document("1", "1", net=request.deal.amount, is_mailed=True)
 
     create_order = create_invoice = _make
+
+    def read_customers(self, keys: Sequence[str], keep_alive: Callable[[], None]) -> dict[str, Any]:
+        return {}
+
+    def read_document(self, key: str) -> Document:
+        return Document(key, key, net=deal().amount, is_mailed=True)
+
+    read_order = read_invoice = read_document
 
     def find_orders(self, reference: str) -> list[Document]:
         return []
@@ -176,7 +191,7 @@ class Desk:
         """How many runs it starts."""
         now = self.clock.now
         pages = catch_up.deals_seen(self.services, now - timedelta(hours=1), now + timedelta(seconds=1))
-        started = sum(catch_up.heal(self.services, list(page), correlation_id="c") for page in pages)
+        started = sum(sightings.start(self.services, list(page), correlation_id="c").all for page in pages)
         self.work()
         return started
 
@@ -198,9 +213,9 @@ class Desk:
         letter = self.letter()
         dead_letters.replay(self.services, letter.id, Answers(**answers), by="ann")
 
-    def discard(self) -> None:
+    def discard(self, key: str = DEAL_KEY) -> None:
         self.clock.advance(1)
-        dead_letters.discard(self.services, self.letter().id, by="ann")
+        dead_letters.discard(self.services, self.letter(key).id, by="ann")
 
     def alerts(self) -> list[tuple[str, bool]]:
         """Headline, and whether it is open."""
@@ -232,7 +247,7 @@ def desk(
         monkeypatch.setattr(FLOWS[name], "ring", lambda run_id, results=None: None)
     crm, erp, books = Crm(clock), Maker(ERP), Maker(BOOKS)
     systems = {ROLES["deals"]: crm, ROLES["orders"]: erp, ROLES["invoices"]: books}
-    behaviour = replace(services.settings.behaviour, **environment)
+    behaviour = replace(services.settings.behaviour, **{"announced_grace_seconds": 0, **environment})
     settings = replace(services.settings, behaviour=behaviour, go_live=NOW - timedelta(days=1))
     made = Services(settings, services.store, connectors=lambda name: cast(Connector, systems[name]))
     monkeypatch.setattr(made, "has", lambda roles: True)
@@ -315,13 +330,13 @@ def test_P8__a_deal_that_is_stuck_again_after_it_was_freed_is_told_again(desk: D
     with desk.services.store.begin() as uow:
         ended = desk.run()
         uow.runs.wake(ended.id, first_step="fetch_deal", queued_until=uow.now)
-        uow.runs.reopen(ended.id, step="fetch_deal", results={}, answers={})
+        uow.runs.reopen(ended.id, step="fetch_deal", results={}, answers={}, progress={})
     desk.clock.advance(1)
     desk.crm.put(**unequal())
     desk.work()
     desk.passes(SWEEP)
 
-    assert desk.crm.says == {DEAL_KEY: ("Needs attention", SUMS)}
+    assert desk.crm.says == {DEAL_KEY: ("Needs attention", CHANGED)}
 
 
 # -- by what it is stuck
@@ -418,6 +433,33 @@ def test_P8__a_deal_of_which_sellers_are_not_told_is_left_alone(desk: Desk, monk
     desk.passes(10 * MINUTE)
 
     assert [each.flow for each in desk.runs()] == [order_to_invoice.FLOW.name]
+
+
+def test_P8__deals_of_before_going_live_that_a_mass_update_announces_are_not_written_to(desk: Desk) -> None:
+    long_ago = NOW - timedelta(days=2000)
+    keys = [f"006xx00000{number:05d}AAA" for number in range(30)]
+    for key in keys:
+        desk.win(key=key, created_at=long_ago, won_at=long_ago, closed_on="2021-03-01")
+    calls = desk.crm.calls
+    desk.passes(10 * MINUTE)
+    assert desk.letter(keys[0]).error == "OldDealError"
+    assert desk.crm.calls == calls
+
+    for key in keys:
+        desk.discard(key)
+    desk.passes(10 * MINUTE)
+    assert desk.crm.told == []
+
+
+def test_P8__a_deal_that_nobody_can_be_mailed_for_says_what_to_do(desk: Desk) -> None:
+    desk.win(customer=replace(deal().customer, email=""))
+    desk.passes(SWEEP)
+
+    assert desk.crm.says[DEAL_KEY] == (
+        "Needs attention",
+        "There is no e-mail address to which the invoice can be mailed. Give the deal a contact role with one and "
+        "close it again.",
+    )
 
 
 def test_P8__a_deal_that_is_gone_is_not_written_to(desk: Desk) -> None:
