@@ -9,6 +9,7 @@ from typing import Any
 
 from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.plain import visible
 
@@ -62,7 +63,7 @@ def stock_digest(
     """What an hour of inventory has to tell: products newly low, newly refused, unknown to the ERP for the first time.
 
     *outcome* has `newly_low`, `lowest` (code and quantity as read, at most ten), `newly_refused` and `reasons`; and
-    which of the low ones could not be written: `low_unwritten`, `first_low_unwritten`.
+    which of the low ones could not be written: `low_unwritten`, `first_low_unwritten`; an earlier release counts none.
     """
     facts = {
         "Newly low": outcome["newly_low"],
@@ -75,8 +76,10 @@ def stock_digest(
             [f"{code}: {left}" for code, left in outcome["lowest"]],
             outcome["newly_low"],
         ),
-        _list("Low, and not written to the CRM", outcome["first_low_unwritten"], outcome["low_unwritten"]),
-        _list("Refused", [f"{reason}: {count:,}" for reason, count in outcome["reasons"].items()][:10]),
+        _list(
+            "Low, and not written to the CRM", outcome.get("first_low_unwritten", ()), outcome.get("low_unwritten", 0)
+        ),
+        _list("Refused", [f"{reason.rstrip('.')}: {count:,}" for reason, count in outcome["reasons"].items()][:10]),
         _list("No such material", list(first_unknown), unknown),
     ]
     headline = f"{_products(outcome['newly_low'])} low on stock" if outcome["newly_low"] else "The stock has news"
@@ -178,34 +181,39 @@ def recovery_alert(system: str, *, since: str, command: str) -> Content:
     )
 
 
-def held_order_alert(system: str, *, title: str, order: str, holds: str, command: str) -> Content:
+def held_order_alert(run: Run, system: str, *, order: str, holds: str, command: str) -> Content:
     return _content(
         "An order is held back",
-        {"Company": title, "Order": order, "System": system},
+        {**_deal_of(run), "Order": order, "System": system},
         cause=f"The order {order} was made, but {holds}. The deal is billed all the same (CRMSYNC_HELD_ORDERS).",
         advice="Complete or release it in that system.",
         command=command,
     )
 
 
-def unmailed_alert(system: str, *, deal: str, title: str, invoice: str, command: str) -> Content:
+def unmailed_alert(run: Run, system: str, *, invoice: str, command: str) -> Content:
     return _content(
         "An invoice waits to be mailed",
-        {"Deal": deal, "Company": title, "Invoice": invoice, "System": system},
+        {**_deal_of(run), "Invoice": invoice, "System": system},
         cause=f"The invoice {invoice} was made, but its deal has no e-mail address to mail it to.",
         advice="Mail it from that system, or take it to the customer in another way.",
         command=command,
     )
 
 
-def changed_order_alert(system: str, *, deal: str, title: str, order: str, problem: str, command: str) -> Content:
+def changed_order_alert(run: Run | None, system: str, *, order: str, problem: str, command: str) -> Content:
+    """*run* is None where the deal of the order is not known any more."""
     return _content(
         "An order is not as it was made",
-        {"Deal": deal, "Company": title, "Order": order, "System": system},
+        {**(_deal_of(run) if run else {}), "Order": order, "System": system},
         cause=f"{system} confirmed the order {order}, but it {problem}.",
         advice="Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
         command=command,
     )
+
+
+def _deal_of(run: Run) -> Mapping[str, str]:
+    return {"Deal": run.subject_key, "Company": run.title, "Amount": run.money}
 
 
 def untold_sellers_alert(system: str, error: CrmsyncError, *, words: Sequence[str], command: str) -> Content:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from crmsync.domain.money import Money
 from crmsync.errors import CrmsyncError, RateLimitedError, RetryableError
 
 LONG_WAIT_SECONDS = 60.0  # a longer wait ends the message; the due time in the store brings the run back
@@ -61,6 +62,11 @@ class Run:
     is_reduced: bool = False  # what it learned is forgotten
     customer_key: str = ""  # of a deal's account in the CRM
     again: bool = False  # the source changed while it was under way: it goes round once more
+
+    @property
+    def money(self) -> str:
+        """'47,000.00 USD', or "" while the deal has not been read."""
+        return str(Money(self.amount, self.currency)) if self.amount is not None else ""
 
     def is_leased(self, now: datetime) -> bool:
         return self.lease_until is not None and self.lease_until > now

@@ -142,9 +142,7 @@ def _tell(attempt: Attempt, system: str, run: Run | None, order: Document, probl
     using = attempt.services
     deal = run.subject_key if run else ""
     command = using.settings.pasteable(f"crmsync runs show {deal}".strip())
-    content = changed_order_alert(
-        system, deal=deal, title=run.title if run else "", order=order.number, problem=problem, command=command
-    )
+    content = changed_order_alert(run, system, order=order.number, problem=problem, command=command)
     with using.store.begin() as uow:
         is_news = uow.alerts.add_once(f"order:{ROLES['orders']}:{order.key}", content)
         if is_news and run is not None:

@@ -36,8 +36,8 @@ def look_at_holds(attempt: Attempt, order: Document, *, system: str) -> None:
 def _alert(attempt: Attempt, order: Document, holds: str, system: str) -> None:
     run = attempt.run
     content = held_order_alert(
+        run,
         system,
-        title=run.title,
         order=order.number,
         holds=holds,
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),

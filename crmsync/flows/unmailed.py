@@ -18,9 +18,8 @@ def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Mapp
     attempt.remark = "not mailed: the deal has no e-mail address; a person mails it"
     run = attempt.run
     content = unmailed_alert(
+        run,
         system,
-        deal=run.subject_key,
-        title=run.title,
         invoice=invoice.number,
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),
     )

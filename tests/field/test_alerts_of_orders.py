@@ -1,0 +1,142 @@
+"""Cases from the field: an alert of one order closes when somebody has put the order right at the ERP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import EntryKey
+from crmsync.domain.money import Money
+from crmsync.domain.runs import Run
+from crmsync.errors import RecordNotFoundError
+from crmsync.flows import compare_orders, order_to_invoice
+from crmsync.flows.held_orders import look_at_holds
+from crmsync.services import ROLES, Services
+from crmsync.worker.attempt import Attempt
+from tests.builders import NOW
+from tests.fakes import FakeClock
+from tests.field.test_alerts_end import open_alerts
+
+DEAL = "006xx0000012abcAAA"
+MADE = Document("4711", "4711", net=Money.of("47000.00", "USD"))
+BLOCKED = replace(MADE, holds=("billing block 01",))
+DAY_SECONDS = 86_400.0
+
+
+class FakeErp:
+    """An ERP that has one order, as it is told; None: the order is gone."""
+
+    system = "SAP S/4HANA"
+
+    def __init__(self) -> None:
+        self.order: Document | None = MADE
+
+    def read_orders(self, keys: Sequence[str]) -> list[Document]:
+        return [self.order] if self.order is not None and self.order.key in keys else []
+
+    def read_order(self, key: str) -> Document:
+        if self.order is None:
+            raise RecordNotFoundError("There is no such order.", system=self.system)
+        return self.order
+
+
+@pytest.fixture
+def erp(services: Services, monkeypatch: pytest.MonkeyPatch) -> FakeErp:
+    made = FakeErp()
+    monkeypatch.setattr(Services, "orders", property(lambda self: made))
+    return made
+
+
+@pytest.fixture
+def alert_of_holds(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    behaviour = replace(services.settings.behaviour, held_orders="alert")
+    monkeypatch.setattr(services, "settings", replace(services.settings, behaviour=behaviour))
+
+
+@pytest.fixture
+def under_way(services: Services) -> Run:
+    """A deal whose run has made its order and is not done: a problem of the order is an alert, and no dead letter."""
+    key = EntryKey(ROLES["orders"], "order", DEAL)
+    with services.store.begin() as uow:
+        run_id = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c")[0]
+        uow.ledger.reserve(key, run_id, certain_at=uow.now)
+        uow.ledger.confirmed(key, MADE.to_json())
+        run = uow.runs.get(run_id)
+    assert run is not None
+    return replace(run, title="Acme Ltd – 200 sensors", amount=MADE.net.amount if MADE.net else None, currency="USD")
+
+
+def compare(services: Services, clock: FakeClock) -> None:
+    """The next look of the flow, a day later: the order is not among those that were made lately any more."""
+    clock.advance(DAY_SECONDS)
+    with services.store.begin() as uow:
+        run_id = compare_orders.FLOW.open_run(uow, f"look at {clock()}", correlation_id="c")[0]
+    compare_orders.look_at_orders.execute(run_id)
+
+
+WRONG: dict[str, Document | None] = {
+    "gone": None,
+    "rejected": replace(MADE, is_void=True),
+    "worth something else": replace(MADE, net=Money.of("46000.00", "USD")),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_P14__the_alert_of_an_order_that_is_not_as_it_was_made_ends_when_it_is_again(
+    services: Services, clock: FakeClock, erp: FakeErp, under_way: Run, wrong: Document | None
+) -> None:
+    erp.order = wrong
+    for _ in range(2):
+        compare(services, clock)
+    (alert,) = open_alerts(services)
+    assert alert["headline"] == "An order is not as it was made"
+    assert ["Deal", DEAL] in alert["facts"]
+
+    erp.order = MADE
+    compare(services, clock)
+
+    assert open_alerts(services) == []
+
+
+@pytest.mark.parametrize("hold", ["billing block 01", "delivery block 03", "credit check was not passed"])
+def test_P14__the_alert_of_a_held_order_ends_when_the_order_is_released(
+    services: Services, clock: FakeClock, erp: FakeErp, alert_of_holds: None, under_way: Run, hold: str
+) -> None:
+    erp.order = replace(MADE, holds=(hold,))
+    look_at_holds(Attempt(under_way, services, NOW), erp.order, system=erp.system)
+    compare(services, clock)
+    (alert,) = open_alerts(services)
+    assert hold in alert["cause"]
+    assert ["Deal", DEAL] in alert["facts"]
+    assert ["Amount", "47,000.00 USD"] in alert["facts"]
+
+    erp.order = MADE
+    compare(services, clock)
+
+    assert open_alerts(services) == []
+
+
+def test_P14__an_order_that_is_held_and_then_changed_has_one_alert(
+    services: Services, clock: FakeClock, erp: FakeErp, alert_of_holds: None, under_way: Run
+) -> None:
+    look_at_holds(Attempt(under_way, services, NOW), BLOCKED, system=erp.system)
+    erp.order = replace(BLOCKED, is_void=True)
+
+    compare(services, clock)
+
+    assert [alert["headline"] for alert in open_alerts(services)] == ["An order is not as it was made"]
+
+
+def test_P14__an_order_of_which_no_alert_tells_is_not_read_for_ever(
+    services: Services, clock: FakeClock, erp: FakeErp, under_way: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(services, clock)
+    asked: list[str] = []
+    monkeypatch.setattr(erp, "read_orders", lambda keys: asked.extend(keys) or [])
+
+    compare(services, clock)
+
+    assert asked == []
