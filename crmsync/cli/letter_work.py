@@ -16,7 +16,7 @@ from crmsync.cli import foresight, letters, screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import confirm
 from crmsync.cli.process import open_services, user
-from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus
+from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
 from crmsync.errors import CrmsyncError
 from crmsync.plain import visible
 from crmsync.services import Services
@@ -122,7 +122,7 @@ class Work:
     def _tell(self, source: Source, given: Answers, *, accept_changes: bool) -> None:
         out = screen.console(stderr=True)
         if source.problem:
-            out.print(f"The deal can't be looked at now: {source.problem} The run looks at it itself.")
+            out.print(f"The deal can't be looked at now: {source.problem.rstrip('.')}. The run looks at it itself.")
         if source.problem and accept_changes:
             out.print("Nothing that changed there is accepted unseen.")
         if given.accepted:
@@ -185,25 +185,6 @@ class Work:
         command = f"crmsync runs show {done[0].run_id}" if len(done) == 1 else "crmsync runs list"
         again = "A run that fails again comes back to `dead-letters list`. See how it goes:"
         return [again, f"  {self.services.settings.pasteable(command)}"]
-
-
-_ENDED = {
-    LetterStatus.REPLAYING: "it is being replayed",
-    LetterStatus.REPLAYED: "it is settled, because its run went through",
-    LetterStatus.DISCARDED: "it is settled, because it was given up",
-}
-
-
-def why_not(letter_id: int, letter: DeadLetter | None) -> str:
-    """Why nothing is to be done about a letter that does not wait.
-
-    >>> why_not(7, None)
-    'There is no dead letter 7: this store never had one of that number.'
-    """
-    if letter is None:
-        return f"There is no dead letter {letter_id}: this store never had one of that number."
-    ended = _ENDED.get(letter.status, "it is of another kind of error")
-    return f"Dead letter {letter_id} does not wait: {ended} (since {letter.updated_at:%Y-%m-%d %H:%M} UTC)."
 
 
 def _next(is_told: bool) -> str:

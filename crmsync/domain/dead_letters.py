@@ -159,6 +159,25 @@ def _class_of(error: str) -> type[CrmsyncError] | None:
     return found if isinstance(found, type) and issubclass(found, CrmsyncError) else None
 
 
+_ENDED = {
+    LetterStatus.REPLAYING: "it is being replayed",
+    LetterStatus.REPLAYED: "it is settled, because its run went through",
+    LetterStatus.DISCARDED: "it is settled, because it was given up",
+}
+
+
+def why_not(letter_id: int, letter: DeadLetter | None) -> str:
+    """Why nothing is to be done about a letter that does not wait.
+
+    >>> why_not(7, None)
+    'There is no dead letter 7: this store never had one of that number.'
+    """
+    if letter is None:
+        return f"There is no dead letter {letter_id}: this store never had one of that number."
+    ended = _ENDED.get(letter.status, "somebody was faster")
+    return f"Dead letter {letter_id} does not wait: {ended} (since {letter.updated_at:%Y-%m-%d %H:%M} UTC)."
+
+
 def _doubled(first: float, times: int, longest: float) -> timedelta:
     """
     >>> [_doubled(60, times, 900).total_seconds() for times in (0, 1, 2, 4, 5000)]

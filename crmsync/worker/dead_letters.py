@@ -16,7 +16,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
-from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
+from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.words import known_persons, readable
@@ -97,7 +97,7 @@ def reopen(
         if letter is not None and letter.flow not in FLOWS:
             raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
         if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
-            raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
+            raise NotWaitingError(why_not(letter_id, letter))
         results = _reopen(uow, letter, answers, by=by, are_links_seen=sides is not None)
         customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=by)
         return letter, results
@@ -201,7 +201,7 @@ def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:
     with using.store.begin() as uow:
         letter = uow.dead_letters.get(letter_id)
         if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.DISCARDED):
-            raise NotWaitingError(f"Dead letter {letter_id} does not wait.")
+            raise NotWaitingError(why_not(letter_id, letter))
         run = uow.runs.get(letter.run_id)
         if run is not None:
             _leave(uow, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from crmsync.cli.demo.evidence import Evidence, money
 from crmsync.cli.demo.narrator import Narrator, lines_of
 from crmsync.cli.demo.sightings import NeverHappened, Sightings, until
 from crmsync.cli.demo.world import SETTLE_SECONDS, Stopwatch, World
+from crmsync.domain.dead_letters import LetterStatus
 
 if TYPE_CHECKING:
     from crmsync.sandbox.deals import Deal
@@ -115,10 +117,18 @@ class Story:
         self._world.sandbox.faults.clear("sap")
         self._narrator.say("SAP answers again. One command lets the deal go on where it stopped.")
         seen = Sightings(deal, self.evidence, self._narrator, None)
-        self._type(f"celery -A crmsync dead-letters replay {letter.id} --yes")
+        self._type(f"celery -A crmsync dead-letters replay {letter.id} --yes", or_else=self._crmsync_was_faster)
         seen.order()
         seen.invoice()
         seen.numbers()
+
+    def _crmsync_was_faster(self) -> bool:
+        """On a slow machine the letter of an outage has gone on by itself before the command looks."""
+        letter = self.evidence.letter(self.deals[-1])
+        if letter is None or letter.status is LetterStatus.WAITING:
+            return False
+        self._narrator.say("crmsync was faster than the command: it tries what an outage stopped again by itself.")
+        return True
 
     def _an_answer_is_lost(self) -> None:
         self._narrator.chapter("SAP makes an order, but its answer is lost")
@@ -197,9 +207,10 @@ class Story:
             raise NeverHappened(f"The receiver did not accept the webhook: it answered {answer.status} {answer.text}")
         self._narrator.step("crmsync", f"{what} (HTTP {answer.status} in {seconds * 1000:.0f} ms)", seconds=seconds)
 
-    def _type(self, command: str) -> None:
+    def _type(self, command: str, *, or_else: Callable[[], bool] = lambda: False) -> None:
+        """Raises: NeverHappened for a command that fails where *or_else* knows no good reason."""
         with self._narrator.waiting("running the command"):
             watch, ended = Stopwatch(), self._world.run(command, width=self._narrator.room)
         self._narrator.typed(self._world.command(command), ended.stdout.rstrip().splitlines(), seconds=watch())
-        if ended.returncode != 0:
+        if ended.returncode != 0 and not or_else():
             raise NeverHappened(f"The command ended with status {ended.returncode}: {ended.stderr.strip()}")
