@@ -97,9 +97,9 @@ class Finding(Rows):
         paid = list(self._connection.execute(of_payment).scalars())
         touched = select(applications.c.payment_key).where(applications.c.invoice_key.in_([*invoices, *keys]))
         payments = list(self._connection.execute(touched.limit(MOST)).scalars())
-        subjects = [*invoices, *paid, *payments]
-        related = (runs.c.flow.in_(flows), runs.c.subject_key.in_(subjects))
-        yield from self._runs(*related, what="has to do with it", is_direct=False)
+        for what, subjects in (("invoice that it pays", paid), ("its payments", [*invoices, *payments])):
+            related = (runs.c.flow.in_(flows), runs.c.subject_key.in_(subjects))
+            yield from self._runs(*related, what=what, is_direct=False)
         makers = select(ledger.c.run_id, ledger.c.document).where(
             ledger.c.connection.in_(connections),
             ledger.c.kind == "invoice",

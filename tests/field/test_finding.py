@@ -107,7 +107,7 @@ def test_P15__a_payment_is_found_with_the_runs_that_it_belongs_to(services: Serv
 
     assert hits == [
         ("payment_to_invoices", "id", True),
-        ("invoice_to_deal", "has to do with it", False),
+        ("invoice_to_deal", "invoice that it pays", False),
         ("order_to_invoice", "invoice INV-000001", False),
     ]
 

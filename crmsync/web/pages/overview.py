@@ -30,6 +30,7 @@ class Overview:
     stock: StockLine
     catch_up: Sequence[CatchUpRow]
     refused: Sequence[tuple[str, Refused]]
+    outages: Sequence[str]  # systems that do not answer, or refuse us
 
 
 def overview_page(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
@@ -46,4 +47,5 @@ def overview_page(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
         stock=stock_line(uow),
         catch_up=catch_up_rows(uow),
         refused=[(refusal_name(each.door, each.reason), each) for each in uow.refusals.totals()],
+        outages=[each.system or each.connection for each in uow.breakers.all() if each.is_open],
     )

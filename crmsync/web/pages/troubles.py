@@ -55,6 +55,12 @@ class AlertRow:
     def is_open(self) -> bool:
         return self.closed_at is None
 
+    @property
+    def about(self) -> str:
+        """The company and the amount that it is about; "" for what concerns no deal."""
+        known = dict(self.facts)
+        return ", ".join(known[name] for name in ("Company", "Amount") if name in known)
+
 
 @dataclass(frozen=True, slots=True)
 class AlertsPage:

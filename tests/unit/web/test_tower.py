@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from crmsync.domain.breaker import FailedCall
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
@@ -25,6 +26,8 @@ from crmsync.worker.flow import FLOWS
 from tests.builders import DEAL_KEY
 from tests.fakes import FakeClock
 from tests.unit.web.conftest import STEPS
+
+FACTS = [["Deal", DEAL_KEY], ["Company", "Acme Ltd – 200 sensors"], ["Amount", "47,000.00 USD"]]
 
 PAGES = ("/", "/runs", "/dead-letters", "/stock", "/alerts")
 PERSONAL = ("Petra", "Private", "petra@acme.test", "Main Street 1", "Springfield", "12345")
@@ -111,6 +114,51 @@ def test_the_overview_warns_of_runs_that_nobody_takes(operator: FlaskClient, a_r
     clock.advance(2)
 
     assert "Runs are due, and nobody takes them" in words(operator.get("/"))
+
+
+def goes_down(services: Services) -> None:
+    watch = services._breakers()
+    for _ in range(services.settings.behaviour.breaker_failures):
+        watch.failed("s4hana", "SAP S/4HANA", FailedCall(is_probe=False))
+
+
+def test_the_overview_says_which_system_crmsync_waits_for(
+    operator: FlaskClient, services: Services, a_run: Any, clock: FakeClock
+) -> None:
+    a_run(done=2)
+    goes_down(services)
+    clock.advance(61)
+
+    page = words(operator.get("/"))
+
+    assert "SAP S/4HANA: crmsync waits for it" in page
+    assert "1 run waits for it or for its turn, and goes on by itself." in page
+    assert "The first has waited since" in page, "an outage does not hide that nobody takes the runs"
+    assert "Nothing waits for a person" not in page
+    services._breakers().succeeded("s4hana", "SAP S/4HANA")
+    assert "crmsync waits for it" not in words(operator.get("/"))
+
+
+def test_an_outage_stands_beside_what_waits_for_a_person(
+    operator: FlaskClient, services: Services, a_letter: Any
+) -> None:
+    a_letter()
+    goes_down(services)
+
+    page = words(operator.get("/"))
+
+    assert "1 run waits for a person" in page
+    assert "SAP S/4HANA can't be used now" in page
+
+
+def test_an_alert_of_a_deal_says_on_the_overview_for_whom_and_how_much(
+    operator: FlaskClient, services: Services
+) -> None:
+    content = {"headline": "A deal is stuck", "cause": "It can't.", "advice": "", "command": "", "facts": FACTS}
+    with services.store.begin() as uow:
+        uow.alerts.add("letters:a", content)
+
+    assert "Acme Ltd – 200 sensors, 47,000.00 USD" in words(operator.get("/"))
 
 
 def test_the_list_has_the_newest_runs_first(operator: FlaskClient, a_run: Any, clock: FakeClock) -> None:
