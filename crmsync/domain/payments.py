@@ -29,7 +29,8 @@ class Settlement:
 
     *paid* is what payments brought, all together; what was credited, written off, or *withheld* as tax by the customer
     lowers the balance but is no payment.
-    *paid_on* is the day of the last payment, None where there is none or the answer does not tell.
+    *paid_on* is the day of the last payment, None where there is none or the answer does not tell. *is_mailed*: the
+    customer has the invoice.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Settlement:
     written_off: Decimal = _NOTHING
     credited: Decimal = _NOTHING
     withheld: Decimal = _NOTHING
+    is_mailed: bool = False
 
     @property
     def otherwise(self) -> Decimal:

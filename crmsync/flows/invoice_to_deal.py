@@ -14,7 +14,7 @@ from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, figures
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
-from crmsync.flows import order_to_invoice
+from crmsync.flows import order_to_invoice, unmailed
 from crmsync.flows.order_to_invoice import SYNCED
 from crmsync.services import ROLES
 from crmsync.worker import dead_letters, documents, waking
@@ -39,6 +39,7 @@ def read_invoice(attempt: Attempt) -> Mapping[str, Any]:
     entry, deal_run = _made_by(attempt)
     _wait_for(deal_run)
     settlement = _read(attempt)
+    unmailed.settle(attempt, attempt.run.subject_key, settlement)
     found = _figures(settlement, deal_run, _last_seen(attempt))
     attempt.describe(title=deal_run.title, amount=found.amount.amount, currency=found.amount.currency)
     return {

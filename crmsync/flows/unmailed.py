@@ -7,6 +7,7 @@ from typing import Any
 
 from crmsync.alerts.content import unmailed_alert
 from crmsync.domain.documents import Document
+from crmsync.domain.payments import Settlement
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 
@@ -24,5 +25,21 @@ def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Mapp
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),
     )
     with attempt.services.store.begin() as uow:
-        uow.alerts.add_once(f"unmailed:{ROLES['invoices']}:{invoice.key}", content)
+        uow.alerts.add_once(_cause(invoice.key), content)
     return {"invoice": invoice.number, "is_mailed_by_hand": True}
+
+
+def settle(attempt: Attempt, invoice_key: str, settlement: Settlement | None) -> None:
+    """Nobody needs to mail it any more: the customer has it or has paid it, or it is void or gone (None)."""
+    is_over = settlement is None or settlement.is_mailed or settlement.is_void or settlement.is_paid
+    if not is_over:
+        return
+    with attempt.services.store.read() as uow:
+        is_told = uow.alerts.is_open(_cause(invoice_key))
+    if is_told:
+        with attempt.services.store.begin() as uow:
+            uow.alerts.close(_cause(invoice_key))
+
+
+def _cause(invoice_key: str) -> str:
+    return f"unmailed:{ROLES['invoices']}:{invoice_key}"

@@ -143,6 +143,9 @@ class RequiredAmount(Amount):
         return amount
 
 
+_MAILED = frozenset({"sent", "viewed", "overdue", "unpaid", "partially_paid", "paid"})
+
+
 class SettlementAnswer(Tolerant):
     """`total` and `balance` are required: a guess would tell the deal that it is paid, or that it is not."""
 
@@ -174,6 +177,7 @@ class SettlementAnswer(Tolerant):
             written_off=data["write_off_amount"] or _NOTHING,
             credited=data["credits_applied"] or _NOTHING,
             withheld=data["tax_amount_withheld"] or _NOTHING,
+            is_mailed=(data["status"] or "").strip().lower() in _MAILED,
         )
 
 

@@ -142,7 +142,7 @@ def test_the_overview_says_which_system_crmsync_waits_for(
 def test_an_outage_stands_beside_what_waits_for_a_person(
     operator: FlaskClient, services: Services, a_letter: Any
 ) -> None:
-    a_letter()
+    a_letter(InvalidDealError("Its currency is missing."))
     goes_down(services)
 
     page = words(operator.get("/"))

@@ -1,4 +1,4 @@
-"""Cases from the field: an alert of one order closes when somebody has put the order right at the ERP."""
+"""Cases from the field: an alert of one document closes when somebody has put it right at its system."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import pytest
 from crmsync.domain.documents import Document
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
+from crmsync.domain.payments import Settlement
 from crmsync.domain.runs import Run
 from crmsync.errors import RecordNotFoundError
-from crmsync.flows import compare_orders, order_to_invoice
+from crmsync.flows import compare_orders, order_to_invoice, unmailed
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.services import ROLES, Services
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW
 from tests.fakes import FakeClock
+from tests.field.raw_server import RawServer
 from tests.field.test_alerts_end import open_alerts
+from tests.field.vendors import json_answer, zoho
 
 DEAL = "006xx0000012abcAAA"
 MADE = Document("4711", "4711", net=Money.of("47000.00", "USD"))
 BLOCKED = replace(MADE, holds=("billing block 01",))
+TOTAL = Money.of("47000.00", "USD")
+BILLED = Settlement("46", "INV-000001", f"SF-{DEAL}", total=TOTAL, balance=TOTAL, paid=Money.of(0, "USD"))
 DAY_SECONDS = 86_400.0
 
 
@@ -140,3 +145,33 @@ def test_P14__an_order_of_which_no_alert_tells_is_not_read_for_ever(
     compare(services, clock)
 
     assert asked == []
+
+
+OVER: dict[str, Settlement | None] = {
+    "mailed": replace(BILLED, is_mailed=True),
+    "paid": replace(BILLED, balance=Money.of(0, "USD"), paid=TOTAL),
+    "void": replace(BILLED, is_void=True),
+    "deleted": None,
+}
+
+
+@pytest.mark.parametrize("settlement", OVER.values(), ids=OVER)
+def test_P14__the_alert_of_an_invoice_that_a_person_mails_ends_when_that_is_over(
+    services: Services, under_way: Run, settlement: Settlement | None
+) -> None:
+    attempt = Attempt(under_way, services, NOW)
+    unmailed.leave_to_person(attempt, Document("46", "INV-000001"), system="Zoho Books")
+    unmailed.settle(attempt, "46", BILLED)
+    (alert,) = open_alerts(services)
+    assert ["Amount", "47,000.00 USD"] in alert["facts"]
+
+    unmailed.settle(attempt, "46", settlement)
+
+    assert open_alerts(services) == []
+
+
+@pytest.mark.parametrize(("status", "is_mailed"), [("draft", False), ("pending_approval", False), ("Overdue", True)])
+def test_P14__the_books_tell_whether_the_customer_has_the_invoice(status: str, is_mailed: bool) -> None:
+    invoice = {"invoice_id": "46", "invoice_number": "INV-1", "currency_code": "USD", "total": 100, "balance": 100}
+    with RawServer(json_answer({"code": 0, "invoice": {**invoice, "status": status}})) as server:
+        assert zoho(server.url).read_settlement("46").is_mailed is is_mailed
