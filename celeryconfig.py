@@ -65,6 +65,7 @@ _periods = (
     _settings.behaviour.inventory_seconds,
     _settings.behaviour.catch_up_seconds,
     _settings.behaviour.compare_seconds,
+    _settings.behaviour.compare_invoices_seconds,
 )
 _period_seconds = min([60.0, *(float(seconds) for seconds in _periods if seconds)])
 

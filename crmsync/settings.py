@@ -102,6 +102,7 @@ class Behaviour:
         "CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"
     )
     compare_seconds: int = env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000)
+    compare_invoices_seconds: int = env.integer("CRMSYNC_COMPARE_INVOICES_SECONDS", 3600, maximum=1_000_000)
     tell_sellers: str = env.text("CRMSYNC_TELL_SELLERS", "yes", pattern="yes|no", expected="yes or no")
     seller_wait_seconds: int = env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000)
     breaker_failures: int = env.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000)

@@ -68,7 +68,15 @@ def until(condition: Callable[[], Value], *, patience_seconds: float = PATIENCE_
 
 
 # Without beat a worker looks itself whether a period has begun: then other flows would call and write meanwhile.
-NO_PERIODS = dict.fromkeys(("CRMSYNC_INVENTORY_SECONDS", "CRMSYNC_CATCH_UP_SECONDS", "CRMSYNC_COMPARE_SECONDS"), "0")
+NO_PERIODS = dict.fromkeys(
+    (
+        "CRMSYNC_INVENTORY_SECONDS",
+        "CRMSYNC_CATCH_UP_SECONDS",
+        "CRMSYNC_COMPARE_SECONDS",
+        "CRMSYNC_COMPARE_INVOICES_SECONDS",
+    ),
+    "0",
+)
 
 
 def big_sandbox(**settings: Any) -> Sandbox:

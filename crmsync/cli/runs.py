@@ -70,7 +70,8 @@ def show(key: str, *, as_json: bool) -> None:
 
     Where several runs bear the number, they are listed. `runs list --find` says what is looked at.
 
-    `inventory`, `catch_up_deals`, `catch_up_payments` and `compare_orders` have one run each, of that name.
+    `inventory`, `catch_up_deals`, `catch_up_payments`, `compare_orders` and `compare_invoices` have one run each, of
+    that name.
     """
     services = open_services()
     with services.store.read() as uow:

@@ -2,6 +2,7 @@
 
 from crmsync.flows import (
     catch_up,
+    compare_invoices,
     compare_orders,
     deal_status,
     inventory,
@@ -12,6 +13,7 @@ from crmsync.flows import (
 
 __all__ = [
     "catch_up",
+    "compare_invoices",
     "compare_orders",
     "deal_status",
     "inventory",

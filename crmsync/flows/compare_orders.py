@@ -60,7 +60,7 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
     until = attempt.started_at - timedelta(seconds=using.settings.behaviour.settle_seconds)
     with using.store.read() as uow:
         since = uow.facts.instant(CHECKPOINT) or attempt.started_at - FIRST_LOOK
-        return uow.ledger.orders_between(ROLES["orders"], since - OVERLAP, until)
+        return uow.ledger.made_between(ROLES["orders"], "order", since - OVERLAP, until)
 
 
 def _alerted(attempt: Attempt, known: Collection[EntryKey]) -> Sequence[Entry]:

@@ -61,7 +61,8 @@ def write_payment(attempt: Attempt) -> Mapping[str, Any]:
         attempt.remark = "another invoice has taken its place: the deal says what was paid on that"
         return {}
     found = PaymentFigures.from_json(read["figures"])
-    attempt.services.deals.write_payment(read["deal"], found)
+    written = found if _may_say_status(attempt, is_void=read["is_void"]) else replace(found, status="")
+    attempt.services.deals.write_payment(read["deal"], written)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", SYNCED):
         attempt.remark = found.status
@@ -84,6 +85,15 @@ def _is_replaced(attempt: Attempt, entry: Entry) -> bool:
     with attempt.services.store.read() as uow:
         newest = documents.newest(uow.ledger.of_run(entry.run_id))
     return any(each.key.kind == "invoice" and each.key.generation > entry.key.generation for each in newest)
+
+
+def _may_say_status(attempt: Attempt, *, is_void: bool) -> bool:
+    """Of a deal that is not done, or is asked about, `deal_status` says how it stands; and what became of its invoice
+    when it is done again. So only one of the two writes at any time."""
+    if attempt.services.settings.behaviour.tell_sellers == "no":
+        return True
+    entry, deal_run = _made_by(attempt)
+    return deal_run.status is RunStatus.DONE and not (is_void and entry.state is EntryState.CONFIRMED)
 
 
 def _ask_about(attempt: Attempt) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, literal, literal_column, not_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, literal, literal_column, not_, select, update
 
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState, matching_number
 from crmsync.store.rows import Rows
@@ -50,6 +50,11 @@ _OF_DOCUMENT = select(ledger).where(
     ledger.c.kind == bindparam("key_kind"),
     ledger.c.document_key == bindparam("key_document"),
 )
+# Written out, so that the index of these alone serves the query.
+_WRITTEN_OUT: dict[str, ColumnElement[str]] = {
+    "order": literal_column("'order'"),
+    "invoice": literal_column("'invoice'"),
+}
 _OPEN = (EntryState.SENT.value, EntryState.UNKNOWN.value)
 
 
@@ -76,10 +81,9 @@ class Ledger(Rows):
         row = self._connection.execute(select(ledger).where(*is_it).order_by(ledger.c.generation.desc())).first()
         return entry_of(row) if row is not None else None
 
-    def orders_between(self, connection: str, since: datetime, until: datetime) -> list[Entry]:
-        """Orders that exist, and were asked for in [since, until), oldest first."""
-        # The kind is written out, so that the index of orders alone serves the query.
-        is_so = (ledger.c.kind == literal_column("'order'"), ledger.c.state == EntryState.CONFIRMED.value)
+    def made_between(self, connection: str, kind: str, since: datetime, until: datetime) -> list[Entry]:
+        """The orders or invoices that exist, and were asked for in [since, until), oldest first."""
+        is_so = (ledger.c.kind == _WRITTEN_OUT[kind], ledger.c.state == EntryState.CONFIRMED.value)
         in_time = (ledger.c.connection == connection, ledger.c.sent_at >= since, ledger.c.sent_at < until)
         rows = self._connection.execute(select(ledger).where(*is_so, *in_time).order_by(ledger.c.id))
         return [entry_of(row) for row in rows]

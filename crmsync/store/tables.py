@@ -165,6 +165,12 @@ ledger = Table(
         sqlite_where=text("kind = 'order'"),
         postgresql_where=text("kind = 'order'"),
     ),
+    Index(
+        "ix_ledger_invoices_sent_at",
+        "sent_at",
+        sqlite_where=text("kind = 'invoice'"),
+        postgresql_where=text("kind = 'invoice'"),
+    ),
 )
 
 # Which record here is which there.

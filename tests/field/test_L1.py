@@ -20,7 +20,8 @@ _numbers = iter(range(1, 10_000))
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    settings = NO_PERIODS | {"CRMSYNC_COMPARE_SECONDS": "1", "CRMSYNC_CATCH_UP_GRACE_SECONDS": "0"}
+    periods = dict.fromkeys(("CRMSYNC_COMPARE_SECONDS", "CRMSYNC_COMPARE_INVOICES_SECONDS"), "1")
+    settings = NO_PERIODS | periods | {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0"}
     with running(tmp_path_factory.mktemp("life"), "web", "worker", "beat", **settings) as made:
         yield made
 
@@ -196,6 +197,29 @@ def test_L1__an_invoice_that_is_taken_back_after_all_is_done_is_asked_about(
     until(lambda: ended(system, invoice["key"]) > rounds, what="the old one is looked at again")
     assert paid(system, billed) == Decimal(2000), "an old invoice must not overwrite what the new one says"
     assert system.run_of(billed).status is RunStatus.DONE
+
+
+def says(system: System, deal: Deal) -> str:
+    (row,) = [row for row in system.sandbox.ledger()["deals"] if row["id"] == deal.id]
+    return str(row["Sync_Status__c"])
+
+
+@pytest.mark.parametrize("answer", [replay, leave], ids=["made anew", "left"])
+@pytest.mark.parametrize("take_back", INVOICES, ids=INVOICES)
+def test_L1__an_invoice_alone_that_nobody_announces_is_missed_and_the_deal_says_so(
+    system: System, billed: Deal, take_back: str, answer: Callable[[System, Deal], None]
+) -> None:
+    INVOICES[take_back](system, made(system, billed, "invoice")["key"])
+
+    asked(system, billed, error="DocumentGoneError")
+    until(lambda: says(system, billed) == "Needs attention", what="the seller reads that somebody must decide")
+    answer(system, billed)
+    system.wait_for("done", billed)
+
+    is_new = answer is replay
+    assert standing(system, billed) == (["1"], ["2"] if is_new else [])
+    settled = "Synced" if is_new else {"deleted": "Invoice deleted", "voided": "Invoice void"}[take_back]
+    until(lambda: says(system, billed) == settled, what=f"the deal says {settled}")
 
 
 def test_L1__a_read_that_fails_makes_nothing_gone(system: System, billed: Deal) -> None:

@@ -21,6 +21,7 @@ from crmsync.services import Services
 from crmsync.store import Store
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW, deal, run
+from tests.field.life import leave
 from tests.field.raw_server import RawServer, answer
 from tests.field.vendors import ORDERS, csrf_token, json_answer, sap, zoho
 from tests.system import System, running, until
@@ -143,8 +144,10 @@ def test_V8__a_credit_that_was_taken_back_is_no_longer_told(system: System, bill
     says(system, billed, received=False, amount=Decimal(0), status="Synced")
 
 
-def test_V8__a_void_invoice_is_called_void(system: System, billed: Deal) -> None:
+def test_V8__a_void_invoice_is_called_void_when_a_person_has_left_it_so(system: System, billed: Deal) -> None:
     system.sandbox.invoices.void(system.documents(billed)[1][0]["number"])
+    says(system, billed, received=False, amount=Decimal(0), status="Needs attention")
+    leave(system, billed)
     says(system, billed, received=False, amount=Decimal(0), status="Invoice void")
 
 

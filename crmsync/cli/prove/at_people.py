@@ -14,12 +14,14 @@ from crmsync.cli.prove.plan import Case
 from crmsync.cli.prove.runs import DEALS_FLOW
 from crmsync.cli.prove.scene import STRIKE_SECONDS, Scene, Tools
 from crmsync.cli.prove.stage import SETTLE_SECONDS
+from crmsync.cli.prove.subjects import STAMP_SECONDS
 from crmsync.cli.prove.verdict import Expected
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
 from crmsync.services import Services
 from crmsync.worker import dead_letters
 
 ACCEPT = Answers(accept=True)
+WHICH = ((True, False), (False, True), (True, True))  # whether the order is taken back, and the invoice
 NO_RECIPIENT = {"code": "1025", "message": "Please enter an email address for the customer."}
 
 
@@ -27,16 +29,17 @@ def documents_taken_back(tools: Tools, _case: Case) -> Scene:
     """A draft of a run that has stopped; then orders, and orders with their invoices, of runs that are done."""
     scene = Scene()
     stopped = _stopped_before_its_mail(tools)
-    done = tools.subjects.won_deals(4)
+    done = tools.subjects.won_deals(6)
     tools.settle(done)
     scene.expected = [stopped, *done]
     _take_back(tools, scene, stopped, order=False, invoice=True, delete=True)
     _replay(tools, scene, stopped)
-    ways = ((True, False, True), (True, False, False), (True, True, True), (True, True, False))
+    ways = [(order, invoice, delete) for order, invoice in WHICH for delete in (True, False)]
     for each, (order, invoice, delete) in zip(done, ways, strict=True):
         _take_back(tools, scene, each, order=order, invoice=invoice, delete=delete)
-    tools.stage.sleep(SETTLE_SECONDS)  # what is young may not be listed yet
-    tools.subjects.wake("compare_orders")
+    tools.stage.sleep(max(SETTLE_SECONDS, STAMP_SECONDS))  # what is young may not be listed yet
+    for flow in ("compare_orders", "compare_invoices", "catch_up_payments"):
+        tools.subjects.wake(flow)
     for each in done:
         _replay(tools, scene, each)
     return scene

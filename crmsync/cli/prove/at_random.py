@@ -9,7 +9,7 @@ from crmsync.cli.prove.plan import Case
 from crmsync.cli.prove.scene import Scene, Tools
 from crmsync.cli.prove.verdict import Expected
 
-PERIODIC = ("inventory", "catch_up_deals", "catch_up_payments", "compare_orders")
+PERIODIC = ("inventory", "catch_up_deals", "catch_up_payments", "compare_orders", "compare_invoices")
 
 
 def kill_at_random(tools: Tools, _case: Case) -> Scene:

@@ -76,6 +76,7 @@ CALLS: Mapping[str, tuple[str, str]] = {
     "catch_up_deals.look_for_deals": ("salesforce", "query"),
     "catch_up_payments.look_for_payments": ("zoho", "find_payment"),
     "compare_orders.look_at_orders": ("sap", "find_order"),
+    "compare_invoices.look_at_invoices": ("zoho", "find_invoice"),
     "deal_status.tell_seller": ("salesforce", "composite"),
 }
 WRITING_STEPS = ("write_back", "write_payment", "write_levels", "tell_seller")

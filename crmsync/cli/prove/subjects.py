@@ -199,7 +199,8 @@ class Subjects:
             "inventory": self._of_inventory,
             "catch_up_deals": self._of_missed_deal,
             "catch_up_payments": self._of_missed_payment,
-            "compare_orders": self._of_made_order,
+            "compare_orders": lambda wait: self._of_made_document(wait, "compare_orders"),
+            "compare_invoices": lambda wait: self._of_made_document(wait, "compare_invoices"),
             "deal_status": self._of_stuck_deal,
         }
         return make[flow](wait)
@@ -240,11 +241,11 @@ class Subjects:
 
         return Subject((expected,), go)
 
-    def _of_made_order(self, wait: Callable[[Sequence[Expected]], object]) -> Subject:
-        """An order that is old enough to be looked at."""
+    def _of_made_document(self, wait: Callable[[Sequence[Expected]], object], flow_name: str) -> Subject:
+        """An order and an invoice that are old enough to be looked at."""
         expected = self.invoiced(wait)
         time.sleep(SETTLE_SECONDS)
-        return Subject((expected,), lambda: self.wake("compare_orders"))
+        return Subject((expected,), lambda: self.wake(flow_name))
 
     def _of_stuck_deal(self, _wait: object) -> Subject:
         """A deal that can't be ordered until somebody corrects it, who reads at the deal that it is stuck."""

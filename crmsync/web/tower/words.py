@@ -14,6 +14,7 @@ _NAMES = {
     "catch_up_deals": "Catch-up of deals",
     "catch_up_payments": "Catch-up of payments",
     "compare_orders": "Comparison of orders",
+    "compare_invoices": "Comparison of invoices",
     "deal_status": "Status of deals",
     "retry": "failed, tried again",
     "discarded": "given up",

@@ -1,0 +1,113 @@
+"""An invoice that somebody deletes is in no list of changes: those made lately are looked for in the books' own list.
+
+Every hour the list of invoices that are new or were changed in the last seven days is read, two hundred in a call.
+One of ours that it lacks, or shows as void, is read by its id: then its deal is told, and a person is asked.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import Entry
+from crmsync.domain.payments import InvoiceChange
+from crmsync.domain.runs import RunStatus
+from crmsync.errors import RecordNotFoundError
+from crmsync.flows import invoice_to_deal
+from crmsync.flows.sightings import paged
+from crmsync.services import ROLES
+from crmsync.worker import dead_letters, waking
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import Flow
+from crmsync.worker.task import step
+
+FLOW = Flow(
+    "compare_invoices",
+    subject="comparison of invoices",
+    steps=("look_at_invoices",),
+    repeats=True,
+    every=lambda behaviour: behaviour.compare_invoices_seconds,
+    roles=("payments",),
+)
+WINDOW = timedelta(days=7)  # who takes an invoice back mostly does so within days; each day more costs pages
+CLOCKS = timedelta(minutes=5)  # the books stamp an invoice by their own clock
+READS_MAX = 40  # a list that shows nothing at all must not cost a call for each invoice
+
+
+@step(FLOW, queue="background")
+def look_at_invoices(attempt: Attempt) -> Mapping[str, Any]:
+    """Find the invoices of the last days that do not stand any more, and have their deals looked at."""
+    made = _made(attempt)
+    suspects = _done(attempt, _not_standing(attempt, made)) if made else []
+    # Others the next time: where the list lacks many for another reason, all of them have their turn.
+    read = random.sample(suspects, min(READS_MAX, len(suspects)))
+    taken_back = [entry for entry in read if _is_taken_back(attempt, entry)]
+    _wake(attempt, taken_back)
+    attempt.describe(title=f"Looked at {len(made):,} invoices, {len(taken_back):,} were taken back")
+    return {"seen": len(made), "changed": len(taken_back)}
+
+
+def _made(attempt: Attempt) -> Sequence[Entry]:
+    """What was made in the last days; what the list may not show yet is left to the next look."""
+    until = attempt.started_at - timedelta(seconds=attempt.services.settings.behaviour.settle_seconds)
+    with attempt.services.store.read() as uow:
+        return uow.ledger.made_between(ROLES["invoices"], "invoice", attempt.started_at - WINDOW, until)
+
+
+def _not_standing(attempt: Attempt, made: Sequence[Entry]) -> Sequence[Entry]:
+    """Those that the list lacks or shows as void. It is read until all are found: ours are mostly among the newest."""
+    oldest = min(entry.sent_at for entry in made if entry.sent_at)
+    missing = {_key(entry): entry for entry in made}
+    void: list[Entry] = []
+    changed = attempt.services.payments.changed_invoices(oldest - CLOCKS)
+    for page in paged(changed):
+        attempt.keep_alive()
+        void += _found(missing, page)
+        if not missing:
+            break
+    return [*void, *missing.values()]
+
+
+def _found(missing: dict[str, Entry], page: Iterable[InvoiceChange]) -> list[Entry]:
+    """Take from *missing* what is on the page. Returns those that are void."""
+    found = [(row, entry) for row in page if (entry := missing.pop(row.key, None))]
+    return [entry for row, entry in found if row.is_void]
+
+
+def _done(attempt: Attempt, entries: Collection[Entry]) -> list[Entry]:
+    """Those of deals that are done: every other run looks at its documents by itself when it goes on."""
+    with attempt.services.store.read() as uow:
+        runs = {entry.run_id: uow.runs.get(entry.run_id) for entry in entries}
+    is_done = {run_id: run is not None and run.status is RunStatus.DONE for run_id, run in runs.items()}
+    return [entry for entry in entries if is_done[entry.run_id]]
+
+
+def _is_taken_back(attempt: Attempt, entry: Entry) -> bool:
+    """A list proves nothing: the invoice is asked for by its id."""
+    attempt.keep_alive()
+    try:
+        found: Document = attempt.services.invoices.read_invoice(_key(entry))
+    except RecordNotFoundError:
+        return True
+    return found.is_void
+
+
+def _wake(attempt: Attempt, entries: Sequence[Entry]) -> None:
+    """The run that brings an invoice to its deal says what became of it, and asks."""
+    correlation_id, queued_for = attempt.run.correlation_id, attempt.services.settings.behaviour.queued_for
+    with attempt.services.store.begin() as uow:
+        attempt.hold(uow)
+        rung = [
+            waking.wake(uow, invoice_to_deal.FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
+            for key in sorted(map(_key, entries))
+        ]
+    for awake in filter(None, rung):
+        dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, *awake))
+
+
+def _key(entry: Entry) -> str:
+    return str((entry.document or {}).get("key", ""))
