@@ -30,6 +30,7 @@ from crmsync.domain.matching import (
 )
 from crmsync.domain.references import customer_reference
 from crmsync.errors import AmbiguousMatchError, NotNowError, RecordNotFoundError, RejectedError, RetryableError
+from crmsync.flows import customer_doubts
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import LinkRefusedError
@@ -37,10 +38,15 @@ from crmsync.worker.customer_links import LinkRefusedError
 DOUBTS_SHOWN = 5
 
 
-def match_customer(attempt: Attempt, deal: Deal, connection: str, connector: Customers) -> dict[str, str]:
-    """The customer in *connection*; everything is asked only for one that is not linked yet."""
-    work = _Matching(attempt, deal, connection, connector)
-    link = work.answered() or work.linked()
+def match_customer(
+    attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, is_doubted: bool = False
+) -> dict[str, str]:
+    """The customer in *connection*; all is asked only for one that is not linked yet, or is gone.
+
+    *is_doubted*: one that is linked is looked at, whether it is still there. Raises: AmbiguousMatchError.
+    """
+    work = _Matching(attempt, deal, connection, connector, is_doubted)
+    link = work.answered() or work.still_there()
     if link is None:
         with attempt.lock(f"customer:{connection}:{deal.customer.key}"):
             link = work.linked() or work.recognised() or work.link()
@@ -56,6 +62,7 @@ class _Matching:
     deal: Deal
     connection: str
     connector: Customers
+    is_doubted: bool
 
     @property
     def customer(self) -> Customer:
@@ -95,20 +102,39 @@ class _Matching:
         link = self._get()
         return link if link is not None and link.currency == self.currency else None
 
+    def still_there(self) -> Link | None:
+        """One that is linked. Where it is doubted, one that was deleted or merged there loses its link."""
+        link = self.linked()
+        if link is None or not self.is_doubted:
+            return link
+        if customer_doubts.seen(self.attempt, self.connector, link.key) is not None:
+            return link
+        self._take_back(link)
+        return None
+
+    def _take_back(self, link: Link) -> None:
+        with self.attempt.services.store.begin() as uow:
+            self.attempt.hold(uow)
+            uow.links.remove(link)
+        self.attempt.remark = f"{self.connector.system} has no customer {link.key} any more: found anew"
+
     def recognised(self) -> Link | None:
         """A link of an earlier release does not tell the currency: it is looked up once, and kept.
 
-        Raises: RecordNotFoundError for a customer that is gone.
+        Raises: RecordNotFoundError for a customer that is gone, unless it is doubted.
         """
         link = self._get()
         if link is None:
             return None
         seen = self.connector.read_customers([link.key], self.attempt.keep_alive).get(link.key)
+        if seen is None and self.is_doubted:
+            self._take_back(link)
+            return None
         if seen is None:
             raise RecordNotFoundError(
                 f"{self.connector.system} has no customer {link.key} any more, to which the account is linked.",
                 system=self.connector.system,
-                advice=f"`crmsync links remove {self.customer.key}` takes the link back; then replay.",
+                advice="Replay to have it looked for anew, or with --link and the number of the right one.",
             )
         seen = self._shown([seen])[0]
         known_link = replace(link, currency=seen.currency or self.currency, name=seen.shown_name, city=seen.shown_city)

@@ -21,6 +21,7 @@ from crmsync.domain.seller import Status
 from crmsync.errors import DocumentGoneError
 from crmsync.flows import admission, second_look, unmailed
 from crmsync.flows.business_day import business_day
+from crmsync.flows.customer_doubts import is_doubted, told_of_customer
 from crmsync.flows.customers import match_customer
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
@@ -59,7 +60,8 @@ def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
 @step(FLOW, queue="erp")
 def match_erp_customer(attempt: Attempt) -> Mapping[str, Any]:
     """Find or make the customer in the ERP."""
-    return match_customer(attempt, _deal(attempt), ROLES["orders"], attempt.services.orders)
+    doubted = is_doubted(attempt, document_step="create_order")
+    return match_customer(attempt, _deal(attempt), ROLES["orders"], attempt.services.orders, is_doubted=doubted)
 
 
 @step(FLOW, queue="erp")
@@ -68,11 +70,16 @@ def create_order(attempt: Attempt) -> Mapping[str, Any]:
     deal, erp = _deal(attempt), attempt.services.orders
     generation, customer_key = generation_of(attempt, "order"), _customer_key(attempt, "match_erp_customer")
     reference = document_reference(deal.key, generation)
+
+    def create() -> Mapping[str, Any]:
+        with told_of_customer(attempt, erp, customer_key):
+            return erp.create_order(OrderRequest(reference, customer_key, deal)).to_json()
+
     order = Document.from_json(
         attempt.create_once(
             EntryKey(ROLES["orders"], "order", reference, generation),
             find=lambda: [found.to_json() for found in standing(erp.find_orders(reference))],
-            create=lambda: erp.create_order(OrderRequest(reference, customer_key, deal)).to_json(),
+            create=create,
         )
     )
     if order.net is None or attempt.has_adopted or order.remarks:
@@ -85,7 +92,8 @@ def create_order(attempt: Attempt) -> Mapping[str, Any]:
 @step(FLOW, queue="books")
 def match_books_customer(attempt: Attempt) -> Mapping[str, Any]:
     """Find or make the customer in the books."""
-    return match_customer(attempt, _deal(attempt), ROLES["invoices"], attempt.services.invoices)
+    doubted = is_doubted(attempt, document_step="create_invoice")
+    return match_customer(attempt, _deal(attempt), ROLES["invoices"], attempt.services.invoices, is_doubted=doubted)
 
 
 @step(FLOW, queue="books")
@@ -93,11 +101,16 @@ def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
     deal, books = _deal(attempt), attempt.services.invoices
     request = _invoice_request(attempt, deal)
+
+    def create() -> Mapping[str, Any]:
+        with told_of_customer(attempt, books, request.customer_key):
+            return books.create_invoice(request).to_json()
+
     invoice = Document.from_json(
         attempt.create_once(
             EntryKey(ROLES["invoices"], "invoice", request.reference, generation_of(attempt, "invoice")),
             find=lambda: [found.to_json() for found in standing(books.find_invoices(request.reference))],
-            create=lambda: books.create_invoice(request).to_json(),
+            create=create,
         )
     )
     if invoice.net is None or attempt.has_adopted:

@@ -19,6 +19,7 @@ from crmsync.domain.ledger import Entry, EntryState, number_of
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen
 from crmsync.errors import AlreadyOrderedError, BadDataError, InvalidDealError, ReviewNeededError
+from crmsync.flows import customer_doubts
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED, MAY_MAKE, SEEN, WAS_DISCARDED, WITH_DOCUMENTS, Flow
@@ -51,7 +52,7 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
             check(deal)
         if not flow.is_complete(attempt.run) and attempt.ends_as is None:
             _refuse_foreign_numbers(attempt, deal, entries)
-    return deal.to_json() | _generations(attempt, entries)
+    return deal.to_json() | _generations(attempt, entries) | customer_doubts.replayed(attempt)
 
 
 def generation_of(attempt: Attempt, kind: str) -> int:

@@ -61,10 +61,12 @@ class World:
         run = replace(run, answers=answers | ({"links": {connection: named}} if named else {}))
         return Attempt(run, self.services, uow.now)
 
-    def match(self, connection: str, of: Customer, *, currency: str = "USD", **answer: Any) -> Any:
+    def match(
+        self, connection: str, of: Customer, *, currency: str = "USD", is_doubted: bool = False, **answer: Any
+    ) -> Any:
         won: Deal = deal(customer=of, amount=Money(Decimal(100), currency))
         attempt = self.attempt(connection, **answer)
-        found = match_customer(attempt, won, connection, self.connector(connection))
+        found = match_customer(attempt, won, connection, self.connector(connection), is_doubted=is_doubted)
         with self.services.store.begin() as uow:
             attempt.record_confirmed(uow)
         return found
@@ -98,6 +100,19 @@ def world(sandbox: Sandbox, database_url: str) -> Iterator[World]:
     settings = Settings.from_env({**os.environ, **sandbox.environment(), "SAP_TAX_NUMBER_TYPE": "DE0"})
     yield World(sandbox, Services(settings, store))
     store.close()
+
+
+def block(sandbox: Sandbox, connection: str, key: str, *, is_blocked: bool = True) -> None:
+    """As people do: in SAP the central block, in the books "inactive"."""
+    if connection == "s4hana":
+        with sandbox.sap.lock:
+            row = next(row for row in sandbox.sap.tables["A_BusinessPartner"] if key in row.values())
+            row["BusinessPartnerIsBlocked"] = is_blocked
+            sandbox.sap.tables.changed()
+    else:
+        with sandbox.zoho.lock:
+            contacts = sandbox.zoho.organization.contacts
+            contacts.mark(contacts.docs[key], "inactive" if is_blocked else "active")
 
 
 BOTH = pytest.mark.parametrize("connection", STEPS)
@@ -433,7 +448,10 @@ def test_L1__a_linked_customer_that_is_gone_in_the_books_is_said_with_the_way_ou
     with pytest.raises(RecordNotFoundError) as caught:
         world.match("zoho_books", muster())
 
-    assert f"links remove {ACCOUNT}" in caught.value.with_advice
+    assert "looked for anew" in caught.value.with_advice
+    made = world.match("zoho_books", muster(), is_doubted=True)["customer_key"]
+    assert made in world.sandbox.zoho.organization.contacts.docs
+    assert world.link("zoho_books").key == made
 
 
 def test_L1__a_customer_that_we_made_and_that_was_deleted_is_made_anew_once_its_link_is_taken_back(
@@ -446,6 +464,35 @@ def test_L1__a_customer_that_we_made_and_that_was_deleted_is_made_anew_once_its_
         uow.links.remove(uow.links.of_account(ACCOUNT)[0])
 
     assert world.match("zoho_books", muster())["customer_key"] in contacts.docs
+
+
+def test_L1__a_customer_that_was_merged_into_another_is_found_there(world: World) -> None:
+    first = world.match("zoho_books", muster())["customer_key"]
+    contacts = world.sandbox.zoho.organization.contacts
+    contacts.delete(contacts.docs[first])
+    other = world.there("zoho_books", muster())
+    before = world.calls()
+
+    assert world.match("zoho_books", muster())["customer_key"] == first, "a link costs no call"
+    assert world.calls() == before
+    assert world.match("zoho_books", muster(), is_doubted=True)["customer_key"] == other
+    assert world.link("zoho_books").key == other
+
+
+@BOTH
+def test_L1__a_linked_customer_that_was_blocked_is_asked_about_and_its_link_stands(
+    world: World, connection: str
+) -> None:
+    key = world.match(connection, muster())["customer_key"]
+    block(world.sandbox, connection, key)
+
+    with pytest.raises(AmbiguousMatchError, match=f"{key}.* is blocked or inactive") as caught:
+        world.match(connection, muster(), is_doubted=True)
+
+    assert "--link" in caught.value.with_advice
+    assert world.link(connection).key == key
+    block(world.sandbox, connection, key, is_blocked=False)
+    assert world.match(connection, muster(), is_doubted=True)["customer_key"] == key
 
 
 def test_L7__a_blocked_customer_is_not_billed(world: World) -> None:

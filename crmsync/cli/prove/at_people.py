@@ -50,7 +50,7 @@ def _stopped_before_its_mail(tools: Tools) -> Expected:
     faults = tools.stage.sandbox.faults
     fault = faults.add("zoho", "refuse", "send_invoice", **NO_RECIPIENT)
     (expected,) = tools.subjects.won_deals(1)
-    _letter(tools, expected)
+    tools.settle([expected])
     faults.clear(fault_id=fault.id)
     return expected
 
