@@ -222,6 +222,83 @@ def test_L1__an_invoice_alone_that_nobody_announces_is_missed_and_the_deal_says_
     until(lambda: says(system, billed) == settled, what=f"the deal says {settled}")
 
 
+# -- the customer
+
+
+def inactive(system: System, name: str, *, is_so: bool = True) -> None:
+    books = system.sandbox.zoho
+    with books.lock:
+        contacts = books.organization.contacts
+        contacts.mark(_contact(system, name), "inactive" if is_so else "active")
+
+
+def merged(system: System, name: str) -> None:
+    """Into another that has its name and address: its own number is no more."""
+    books = system.sandbox.zoho
+    with books.lock:
+        contacts = books.organization.contacts
+        lost = contacts.docs.pop(_contact(system, name)["contact_id"])
+        key = books.organization.books.new_id()
+        contacts.docs[key] = lost | {"contact_id": key}
+
+
+def _contact(system: System, name: str) -> dict[str, Any]:
+    docs = system.sandbox.zoho.organization.contacts.docs.values()
+    return next(doc for doc in docs if doc["contact_name"] == name)
+
+
+def blocked(system: System, name: str, *, is_so: bool = True) -> None:
+    sap = system.sandbox.sap
+    with sap.lock:
+        row = next(row for row in sap.tables["A_BusinessPartner"] if row.get("BusinessPartnerFullName") == name)
+        row["BusinessPartnerIsBlocked"] = is_so
+        sap.tables.changed()
+
+
+@pytest.mark.parametrize("stop", [inactive, blocked], ids=["inactive in the books", "blocked in the ERP"])
+def test_L1__a_customer_that_was_stopped_is_named_and_its_deal_goes_on_when_it_is_free(
+    system: System, stop: Callable[..., None]
+) -> None:
+    name = f"Stopped {next(_numbers):04d} Ltd"
+    first, second = (system.sandbox.deals.create(name) for _ in range(2))
+    assert system.close(first.id) == 200
+    system.wait_for("done", first)
+    stop(system, name)
+
+    assert system.close(second.id) == 200
+    letter = asked(system, second, error="AmbiguousMatchError")
+    assert "is blocked or inactive" in letter.cause
+    replay(system, second)
+    until(lambda: system.letter_of(second).failures > letter.failures, what="it is asked about once more")
+    stop(system, name, is_so=False)
+    replay(system, second)
+    system.wait_for("done", second)
+
+    assert standing(system, second) == (["1"], ["1"])
+
+
+def test_L1__a_customer_that_was_merged_is_found_anew_at_a_replay(system: System) -> None:
+    name = f"Merged {next(_numbers):04d} Ltd"
+    first, second, third = (system.sandbox.deals.create(name) for _ in range(3))
+    assert system.close(first.id) == 200
+    system.wait_for("done", first)
+    merged(system, name)
+
+    assert system.close(second.id) == 200
+    letter = asked(system, second, error="AmbiguousMatchError")
+    assert "any more, to which the account is linked" in letter.cause
+    replay(system, second)
+    system.wait_for("done", second)
+    assert system.close(third.id) == 200
+    system.wait_for("done", third)
+
+    assert standing(system, second) == standing(system, third) == (["1"], ["1"])
+    invoices = {each["reference"]: each for each in system.sandbox.ledger()["invoices"]}
+    assert f"SF-{third.id}" in invoices
+    contacts = [row for row in system.sandbox.ledger()["contacts"] if row["name"] == name]
+    assert len(contacts) == 1, "no second customer was made"
+
+
 def test_L1__a_read_that_fails_makes_nothing_gone(system: System, billed: Deal) -> None:
     """The books fail between the rejected order and the replay: nothing is concluded of it."""
     system.sandbox.orders.reject(made(system, billed, "order")["number"])
