@@ -438,6 +438,16 @@ def test_P3__names_of_accounts_are_read_a_few_at_a_time(world: World) -> None:
     assert len(found) == 3
 
 
+def test_P3__hundreds_of_numbers_are_looked_up_in_lists(world: World) -> None:
+    keys = [world.there("zoho_books", muster(name=f"Shop {number}")) for number in range(250)]
+
+    found = world.services.invoices.read_customers([*keys, "999999999"], lambda: None)
+
+    assert sorted(found) == sorted(keys)
+    assert {(each.name, each.currency) for each in found.values()} == {(f"Shop {n}", "USD") for n in range(250)}
+    assert world.sandbox.calls()["zoho"]["operations"] == {"find_customer": 2, "get_customer": 1, "token": 1}
+
+
 # -- what is gone or blocked
 
 
