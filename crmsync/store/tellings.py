@@ -102,7 +102,7 @@ class Tellings(Rows):
         *held_for*: after how long a run that waits by itself counts as stuck; None: never. What waits for the CRM
         itself (*crm_steps*) can't be told there.
         """
-        conditions = [self._stopped(), self._replayed(), self._over()]
+        conditions = [self._stopped(), self._replayed(), self._over(), self._refused()]
         if held_for:
             conditions += [self._going_on(held_for, crm_steps), self._held(held_for, crm_steps)]
         found: dict[str, None] = {}
@@ -141,6 +141,14 @@ class Tellings(Rows):
             tellings.c.status.in_((Status.NEEDS_ATTENTION.value, UNCERTAIN)),
             ~tellings.c.is_refused,
         )
+
+    def _refused(self) -> ColumnElement[bool]:
+        """One of those that the CRM did not take, when none was tried for an hour: somebody may have mended it."""
+        long_ago = self._now - REFUSED_AGAIN
+        other = tellings.alias("other")
+        is_any_recent = exists().where(other.c.is_refused, other.c.looked_at >= long_ago)
+        oldest = select(tellings.c.deal).where(tellings.c.is_refused).order_by(tellings.c.looked_at, tellings.c.deal)
+        return and_(tellings.c.deal == oldest.limit(1).scalar_subquery(), ~is_any_recent)
 
     def _over(self) -> ColumnElement[bool]:
         """Those that said that they were stuck, and are over."""

@@ -613,9 +613,26 @@ def test_P8__where_it_is_taken_again_the_alert_ends_and_the_others_are_told(desk
     desk.crm.refusal = None
     other = "006xx0000000009AAA"
     desk.win(key=other, **unequal())
-    desk.passes(2 * MINUTE)
+    desk.passes(62 * MINUTE)
 
     assert {key for key, *_ in desk.crm.told} == {DEAL_KEY, other}
+    assert [is_open for _, is_open in desk.alerts()] == [False]
+
+
+def test_P8__where_no_other_deal_is_stuck_one_is_tried_each_hour_until_the_crm_takes_it(desk: Desk) -> None:
+    keys = [f"006xx00000{number:05d}AAA" for number in range(3)]
+    for key in keys:
+        desk.win(key=key, **unequal())
+    desk.crm.refusal = REFUSALS["the field is missing"]
+    desk.passes(2 * MINUTE)
+    calls = desk.crm.calls
+    desk.passes(61 * MINUTE)
+    assert desk.crm.calls - calls == 1
+
+    desk.crm.refusal = None
+    desk.passes(61 * MINUTE)
+
+    assert {key for key, *_ in desk.crm.told} == set(keys)
     assert [is_open for _, is_open in desk.alerts()] == [False]
 
 
