@@ -158,10 +158,12 @@ class Reader:
 
     # -- as it is meant
 
-    def text(self, name: str, default: str = "", *, pattern: str = "", expected: str = "") -> str:
+    def text(self, name: str, default: str = "", *, pattern: str = "", expected: str = "", at_most: int = 0) -> str:
         value = self.raw(name) or default
         if value and pattern and not re.fullmatch(pattern, value):
-            self.problems.setdefault(name, f"expected {expected or pattern}")
+            self.problems.setdefault(name, f"expected {expected}")
+        if at_most and len(value) > at_most:
+            self.problems.setdefault(name, f"expected at most {at_most} character{'s' if at_most > 1 else ''}")
         return value
 
     def host(self, name: str, default: str) -> str:
@@ -233,8 +235,10 @@ class Reader:
         return value in ("1", "true", "yes")
 
     def url(self, name: str, default: str = "", *, required: bool = False) -> str:
-        value = (self.raw(name) or default).rstrip("/")
-        if value or required:
+        """*default* is not looked at: it is right, or another variable whose problem is told."""
+        own = self.raw(name).rstrip("/")
+        value = own or default.rstrip("/")
+        if own or (required and not value):
             problem = self._problem_of_url(value)
             if problem:
                 self.problems.setdefault(name, problem)

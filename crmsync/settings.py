@@ -152,7 +152,9 @@ class Settings:
     public_url: str = env.url("CRMSYNC_PUBLIC_URL")
     doors_url: str = env.url("CRMSYNC_DOORS_URL")
     log_style: str = env.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console")
-    log_level: str = env.text("CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR")
+    log_level: str = env.text(
+        "CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR", expected="DEBUG, INFO, WARNING or ERROR"
+    )
     failpoints: Path | None = env.folder("CRMSYNC_FAILPOINTS")  # where `crmsync prove` says what to kill
     go_live: datetime | None = env.instant("CRMSYNC_GO_LIVE")
     behaviour: Behaviour = read(lambda reader: _behaviour(reader))

@@ -23,6 +23,12 @@ _LOGIN_URL = "https://login.salesforce.com"
 _FIELD = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 _HOST = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"
 
+
+def _field_name(variable: str, default: str = "") -> str:
+    expected = "the API name of a field, such as Sync_Status__c"
+    return read(lambda reader: reader.text(variable, default, pattern=_FIELD, expected=expected))
+
+
 WEBHOOK_FORMS = ("signature", "standard", "bearer", "token")
 
 
@@ -38,20 +44,24 @@ class SalesforceSettings:
     webhook_bearer: tuple[Secret, ...] = read(lambda reader: _both(reader, "SF_WEBHOOK_BEARER"))
     webhook_token: tuple[Secret, ...] = read(lambda reader: _both(reader, "SF_WEBHOOK_TOKEN"))
     webhook_forms: tuple[str, ...] = read(lambda reader: _forms(reader, "SF_WEBHOOK_FORMS"))
-    organization_id: str = env.text("SF_ORGANIZATION_ID", pattern="00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?")
+    organization_id: str = env.text(
+        "SF_ORGANIZATION_ID",
+        pattern="00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?",
+        expected="15 or 18 letters and digits that begin with 00D",
+    )
     audience: str = read(lambda reader: reader.url("SF_AUDIENCE", reader.url("SF_LOGIN_URL", _LOGIN_URL)))
-    order_number_field: str = env.text("SF_ORDER_NUMBER_FIELD", "SAP_Order_Number__c", pattern=_FIELD)
-    invoice_number_field: str = env.text("SF_INVOICE_NUMBER_FIELD", "Zoho_Invoice_Number__c", pattern=_FIELD)
-    status_field: str = env.text("SF_STATUS_FIELD", "Sync_Status__c", pattern=_FIELD)
-    status_reason_field: str = env.text("SF_STATUS_REASON_FIELD", pattern=_FIELD)  # none: no sentence is written
-    purchase_order_field: str = env.text("SF_PURCHASE_ORDER_FIELD", pattern=_FIELD)
-    tax_number_field: str = env.text("SF_TAX_NUMBER_FIELD", pattern=_FIELD)
-    account_email_field: str = env.text("SF_ACCOUNT_EMAIL_FIELD", pattern=_FIELD)  # of a person account: PersonEmail
-    payment_received_field: str = env.text("SF_PAYMENT_RECEIVED_FIELD", "Payment_Received__c", pattern=_FIELD)
-    payment_amount_field: str = env.text("SF_PAYMENT_AMOUNT_FIELD", "Payment_Amount__c", pattern=_FIELD)
-    payment_date_field: str = env.text("SF_PAYMENT_DATE_FIELD", "Payment_Date__c", pattern=_FIELD)
-    stock_field: str = env.text("SF_STOCK_FIELD", "Available_Stock__c", pattern=_FIELD)
-    low_stock_field: str = env.text("SF_LOW_STOCK_FIELD", "Low_Stock_Alert__c", pattern=_FIELD)
+    order_number_field: str = _field_name("SF_ORDER_NUMBER_FIELD", "SAP_Order_Number__c")
+    invoice_number_field: str = _field_name("SF_INVOICE_NUMBER_FIELD", "Zoho_Invoice_Number__c")
+    status_field: str = _field_name("SF_STATUS_FIELD", "Sync_Status__c")
+    status_reason_field: str = _field_name("SF_STATUS_REASON_FIELD")  # none: no sentence is written
+    purchase_order_field: str = _field_name("SF_PURCHASE_ORDER_FIELD")
+    tax_number_field: str = _field_name("SF_TAX_NUMBER_FIELD")
+    account_email_field: str = _field_name("SF_ACCOUNT_EMAIL_FIELD")  # of a person account: PersonEmail
+    payment_received_field: str = _field_name("SF_PAYMENT_RECEIVED_FIELD", "Payment_Received__c")
+    payment_amount_field: str = _field_name("SF_PAYMENT_AMOUNT_FIELD", "Payment_Amount__c")
+    payment_date_field: str = _field_name("SF_PAYMENT_DATE_FIELD", "Payment_Date__c")
+    stock_field: str = _field_name("SF_STOCK_FIELD", "Available_Stock__c")
+    low_stock_field: str = _field_name("SF_LOW_STOCK_FIELD", "Low_Stock_Alert__c")
     # Salesforce limits only calls that last for 20 seconds.
     calls_at_once: int = env.integer("SF_CALLS_AT_ONCE", 0, maximum=10_000)
     catch_up_filter: str = env.text("SF_CATCH_UP_FILTER")  # a condition in SOQL
@@ -83,26 +93,29 @@ class SapSettings:
     user: str = read(lambda reader: reader.text("SAP_USER") if _is_oauth(reader) else reader.required("SAP_USER"))
     password: Secret = read(lambda reader: reader.secret("SAP_PASSWORD", required=not _is_oauth(reader)))
     sap_client: str = env.text("SAP_CLIENT", pattern=r"\d{3}", expected="three digits")
-    language: str = env.text("SAP_LANGUAGE", "EN", pattern="[A-Z]{2}")
+    language: str = env.text("SAP_LANGUAGE", "EN", pattern="[A-Z]{2}", expected="a code such as EN")
     sales_organization: str = env.required("SAP_SALES_ORGANIZATION")
-    distribution_channel: str = env.text("SAP_DISTRIBUTION_CHANNEL", "10", pattern=".{1,2}")
-    division: str = env.text("SAP_DIVISION", "00", pattern=".{1,2}")
-    order_type: str = env.text("SAP_ORDER_TYPE", "OR", pattern=".{1,4}")
-    price_condition_type: str = env.text("SAP_PRICE_CONDITION_TYPE", "PPR0", pattern=".{1,4}")
-    quantity_unit: str = env.text("SAP_QUANTITY_UNIT", pattern=".{1,3}")
+    distribution_channel: str = env.text("SAP_DISTRIBUTION_CHANNEL", "10", at_most=2)
+    division: str = env.text("SAP_DIVISION", "00", at_most=2)
+    order_type: str = env.text("SAP_ORDER_TYPE", "OR", at_most=4)
+    price_condition_type: str = env.text("SAP_PRICE_CONDITION_TYPE", "PPR0", at_most=4)
+    quantity_unit: str = env.text("SAP_QUANTITY_UNIT", at_most=3)
     reference_field: str = env.text(
-        "SAP_REFERENCE_FIELD", "PurchaseOrderByCustomer", pattern="PurchaseOrderByCustomer|AssignmentReference"
+        "SAP_REFERENCE_FIELD",
+        "PurchaseOrderByCustomer",
+        pattern="PurchaseOrderByCustomer|AssignmentReference",
+        expected="PurchaseOrderByCustomer or AssignmentReference",
     )
-    partner_grouping: str = env.text("SAP_PARTNER_GROUPING", "BP02", pattern=".{1,4}")
-    company_code: str = env.text("SAP_COMPANY_CODE", "1010", pattern=".{1,4}")
-    reconciliation_account: str = env.text("SAP_RECONCILIATION_ACCOUNT", "12100000", pattern=".{1,10}")
-    payment_terms: str = env.text("SAP_PAYMENT_TERMS", "0004", pattern=".{1,4}")
-    shipping_condition: str = env.text("SAP_SHIPPING_CONDITION", "01", pattern=".{1,2}")
-    incoterms: str = env.text("SAP_INCOTERMS", "EXW", pattern=".{1,3}")
+    partner_grouping: str = env.text("SAP_PARTNER_GROUPING", "BP02", at_most=4)
+    company_code: str = env.text("SAP_COMPANY_CODE", "1010", at_most=4)
+    reconciliation_account: str = env.text("SAP_RECONCILIATION_ACCOUNT", "12100000", at_most=10)
+    payment_terms: str = env.text("SAP_PAYMENT_TERMS", "0004", at_most=4)
+    shipping_condition: str = env.text("SAP_SHIPPING_CONDITION", "01", at_most=2)
+    incoterms: str = env.text("SAP_INCOTERMS", "EXW", at_most=3)
     default_country: str = env.text("SAP_DEFAULT_COUNTRY", pattern="[A-Z]{2}", expected="a code such as US")
-    tax_number_type: str = env.text("SAP_TAX_NUMBER_TYPE", pattern=".{1,4}")
-    customer_tax_category: str = env.text("SAP_CUSTOMER_TAX_CATEGORY", pattern=".{1,4}")
-    customer_tax_classification: str = env.text("SAP_CUSTOMER_TAX_CLASSIFICATION", "1", pattern=".{1}")
+    tax_number_type: str = env.text("SAP_TAX_NUMBER_TYPE", at_most=4)
+    customer_tax_category: str = env.text("SAP_CUSTOMER_TAX_CATEGORY", at_most=4)
+    customer_tax_classification: str = env.text("SAP_CUSTOMER_TAX_CLASSIFICATION", "1", at_most=1)
     departure_country: str = read(lambda reader: _departure_country(reader))
     # Message codes of this system that mean: locked, try again.
     lock_codes: tuple[str, ...] = env.codes("SAP_LOCK_CODES", code=r"[\w/.~-]{1,60}", example="MC/601, V2/468")
@@ -122,9 +135,9 @@ class ZohoBooksSettings:
     webhook_secret: Secret | None = env.optional_secret("ZOHO_WEBHOOK_SECRET", minimum_length=MINIMUM_SECRET_LENGTH)
     webhook_secret_previous: Secret | None = read(lambda reader: _previous(reader, "ZOHO_WEBHOOK_SECRET"))
     time_zone: str = env.time_zone("ZOHO_TIME_ZONE")  # "": the organization tells its own
-    tax_id: str = env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}")
-    invoice_unique_field: str = env.text("ZOHO_INVOICE_UNIQUE_FIELD", pattern=_FIELD)
-    contact_unique_field: str = env.text("ZOHO_CONTACT_UNIQUE_FIELD", pattern=_FIELD)
+    tax_id: str = env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}", expected="digits alone")
+    invoice_unique_field: str = _field_name("ZOHO_INVOICE_UNIQUE_FIELD")
+    contact_unique_field: str = _field_name("ZOHO_CONTACT_UNIQUE_FIELD")
     item_lookup: bool | None = read(lambda reader: _wish(reader, "ZOHO_ITEM_LOOKUP"))
     line_discounts: bool = env.flag("ZOHO_LINE_DISCOUNTS")
     calls_per_minute: int = env.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1, maximum=1_000_000)

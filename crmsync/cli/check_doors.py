@@ -41,6 +41,8 @@ class Reply:
 
 
 def all_of(settings: Settings) -> Iterator[Finding]:
+    if settings.salesforce is None and settings.zoho_books is None:
+        yield not_checked(AREA, "all doors", "neither Salesforce nor Zoho Books is configured")
     knocks: list[Knock] = []
     for found in _at_each_door(settings):
         if isinstance(found, Knock):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crmsync.cli.finding import Finding, failed, never_raising, not_checked, note, of_check
+from crmsync.cli.screen import age
 from crmsync.connectors.base import Check
 from crmsync.errors import ConfigurationError, CrmsyncError
 from crmsync.settings import Settings
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from crmsync.connectors.heard import Heard
     from crmsync.services import Services
 
+_FIRST = ("sign-in", "data centre")  # where one of them fails, the system is asked nothing more
 CLOCK_SECONDS_MAX = 60.0  # the sign-in of Salesforce allows three minutes
 
 
@@ -27,15 +29,20 @@ def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
 
 def _of(connection: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
     from crmsync.connectors.heard import Heard
-    from crmsync.connectors.registry import system_of
+    from crmsync.connectors.registry import VENDORS, is_configured, system_of
 
     heard = Heard()
     try:
         system = system_of(connection, settings)
         for check in _checks(connection, settings, services, heard):
             yield of_check(system, check)
+            if not check.is_ok and check.name in _FIRST:
+                yield not_checked(system, "everything else", f"the {check.name} comes first")
     except ConfigurationError as error:
-        yield failed(connection, "configuration", error)
+        vendor = VENDORS[connection]
+        lacks = f"it is not configured: set {vendor.variable} and the others of {vendor.guide}"
+        what = error.with_advice if is_configured(connection, settings) else lacks
+        yield Finding(vendor.called, "configuration", False, what)
     except CrmsyncError as error:
         yield failed(system, "sign-in", error)
     else:
@@ -74,6 +81,6 @@ def clock(area: str, seconds_ahead: float) -> Finding:
         area,
         "clock",
         False,
-        f"its clock is {abs(seconds_ahead):.0f} s {way} this machine's: set this one right (NTP), or that one. "
+        f"its clock is {age(abs(seconds_ahead))} {way} this machine's: set this one right (NTP), or that one. "
         "Sign-ins, signed webhooks and leases go by it.",
     )

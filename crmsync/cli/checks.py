@@ -12,7 +12,7 @@ from sqlalchemy import text
 from crmsync import files, spelling
 from crmsync.cli import check_doors, check_systems
 from crmsync.cli.failures import sentence_of
-from crmsync.cli.finding import Finding, failed, never_raising, not_checked
+from crmsync.cli.finding import Finding, failed, never_raising, not_checked, of_this_machine
 from crmsync.cli.process import open_services
 from crmsync.environment import THIS_MACHINE
 from crmsync.errors import ConfigurationError, CrmsyncError
@@ -37,6 +37,7 @@ def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
         yield Finding("Configuration", variable, False, problem)
     if not error.field_errors:
         yield Finding("Configuration", "environment", False, sentence_of(error))
+    yield not_checked("Configuration", "everything else", "it needs these variables; correct them, then run this again")
 
 
 def of_spelling(env: Mapping[str, str]) -> Iterator[Finding]:
@@ -62,13 +63,15 @@ def _opened(settings: Settings) -> tuple[Services | None, list[Finding]]:
     """The services over a store that can be used; without it the systems are asked all the same."""
     from crmsync.store import whereabouts
 
-    is_there = whereabouts.exists(settings.database_url)
     try:
+        is_there = whereabouts.exists(settings.database_url)
         services = open_services(settings, creates=True)
         services.store.check_writable()
         services.check()
     except CrmsyncError as error:
         return None, [failed("Store", "database", error)]
+    except OSError as error:  # a folder that the user of this process may not even enter
+        return None, [of_this_machine("Store", error)]
     found = "it can be written and has the tables of this release"
     made = f"there was none at {whereabouts.address_of(settings.database_url)}: an empty one was made now"
     return services, [Finding("Store", services.store.engine.dialect.name, True, found if is_there else made)]

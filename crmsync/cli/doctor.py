@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -43,7 +43,7 @@ def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
     else:
         if not is_security:
             report.print_table(findings)
-        _print_end(sum(not finding.is_ok for finding in findings))
+        _print_end(findings)
     if not all(finding.is_ok for finding in findings):
         raise SystemExit(FAILED)
 
@@ -73,9 +73,13 @@ def _print(finding: Finding) -> None:
     out.print(f" – {visible(finding.detail)}" if finding.detail else "")
 
 
-def _print_end(count: int) -> None:
+def _print_end(findings: Sequence[Finding]) -> None:
     out = screen.console()
-    if count:
-        out.print(f"\n{screen.plural(count, 'check')} failed.", style="bold red")
+    failed = sum(not finding.is_ok for finding in findings)
+    unseen = sum(finding.is_unseen for finding in findings)
+    besides = f" Not checked, each with its reason (•): {unseen}." if unseen else ""
+    if failed:
+        out.print(f"\n{screen.plural(failed, 'check')} failed.{besides}", style="bold red")
     else:
-        out.print("\nEverything is as it should be.", style="bold green")
+        what = "What was checked" if unseen else "Everything"
+        out.print(f"\n{what} is as it should be.{besides}", style="bold green")

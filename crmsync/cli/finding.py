@@ -27,6 +27,11 @@ class Finding:
     def state(self) -> str:
         return (NOTE if self.is_note else OK) if self.is_ok else FAILED
 
+    @property
+    def is_unseen(self) -> bool:
+        """Whether nobody could look; connectors say it in the same words (base.not_checked)."""
+        return self.is_note and self.detail.startswith("not checked")
+
     def to_json(self) -> dict[str, Any]:
         told = {"area": self.area, "name": self.name, "state": self.state, "is_ok": self.is_ok}
         return {**told, "detail": self.detail}
@@ -48,6 +53,11 @@ def failed(area: str, name: str, error: CrmsyncError) -> Finding:
     return Finding(area, name, False, error.with_advice)
 
 
+def of_this_machine(area: str, error: OSError) -> Finding:
+    place = f" ({error.filename})" if error.filename else ""
+    return Finding(area, "this machine", False, f"{error.strerror or type(error).__name__}{place}")
+
+
 def never_raising(area: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     """*findings*, and what nobody foresaw as the last of them: one check that breaks must not hide the others."""
     try:
@@ -55,8 +65,7 @@ def never_raising(area: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     except CrmsyncError as error:
         yield failed(area, "check", error)
     except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        yield Finding(area, "this machine", False, f"{error.strerror or type(error).__name__}{place}")
+        yield of_this_machine(area, error)
     except Exception as error:
         place = place_of(error).partition(" < ")[0]
         what = f"crmsync itself is wrong here ({type(error).__name__} at {place}): please report it"

@@ -111,7 +111,7 @@ def foreign_answer(system: str, operation: str, reply: Reply) -> errors.VendorUn
     if reply.status == _PROXY_REFUSED:
         return proxy_refusal(system, operation, reply.status)
     return errors.VendorUnavailableError(
-        f"Something before {system} answered {operation} in its place.",
+        f"Something before {system}, such as a proxy or a maintenance page, answered in its place ({operation}).",
         system=system,
         operation=operation,
         code=f"HTTP {reply.status}",

@@ -20,17 +20,20 @@ if TYPE_CHECKING:  # who asks only what is configured does without requests and 
 
 
 class Vendor(NamedTuple):
-    """Under what name a vendor's settings are, and the variable whose absence means that it is not configured."""
+    """Under what name a vendor's settings are, and what to say where there are none."""
 
     settings: str
     variable: str
+    """To begin with."""
+    called: str
+    guide: str
     keeps_notes: bool = False
 
 
 VENDORS: Mapping[str, Vendor] = {
-    "salesforce": Vendor("salesforce", "SF_CLIENT_ID"),
-    "s4hana": Vendor("sap", "SAP_BASE_URL"),
-    "zoho_books": Vendor("zoho_books", "ZOHO_CLIENT_ID", keeps_notes=True),
+    "salesforce": Vendor("salesforce", "SF_CLIENT_ID", "Salesforce", "docs/setup/salesforce.md"),
+    "s4hana": Vendor("sap", "SAP_BASE_URL", "SAP S/4HANA", "docs/setup/s4hana.md"),
+    "zoho_books": Vendor("zoho_books", "ZOHO_CLIENT_ID", "Zoho Books", "docs/setup/zoho-books.md", keeps_notes=True),
 }
 """By connection, which is also the name of the package that speaks to it."""
 

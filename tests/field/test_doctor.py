@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from crmsync.domain.breaker import FailedCall
 from crmsync.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
+from crmsync.store import whereabouts
 from crmsync.store.tables import deliveries, runs
 from crmsync.web import create_app
 from tests.builders import customer
@@ -184,6 +186,105 @@ def test_P5__a_name_that_nobody_knows_is_a_note(doctor: Doctor) -> None:
     assert "SAP_CLIENT_SECRET is set as well" in told.found["Configuration", "SAP_CLIENTSECRET"]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SF_PAYMENT_FIELD", "SF_PAYMENT_AMOUNT_FIELD, SF_PAYMENT_DATE_FIELD or SF_PAYMENT_RECEIVED_FIELD"),
+        ("SAP_TYPE_OF_TAX", ""),
+        ("SF_WEBHOOK_TOKEN_SECRET", "SF_WEBHOOK_SECRET or SF_WEBHOOK_TOKEN"),
+        ("SAP_USERNAME", "SAP_USER"),
+        ("SF_PASSWORD", ""),
+        ("CRMSYNC_DATABASE_URL", "DATABASE_URL"),
+        ("ZOHO_BOOKS_TAX_ID", "ZOHO_TAX_ID"),
+        ("SALESFORCE_USERNAME", "SF_USERNAME"),
+    ],
+)
+def test_P5__a_variable_is_suggested_the_names_that_may_be_meant_and_none_of_another_system(
+    doctor: Doctor, name: str, meant: str
+) -> None:
+    detail = doctor(**{name: "x"}).found["Configuration", name]["detail"]
+
+    assert meant in detail
+    assert bool(meant) != ("is read by no part of crmsync" in detail)
+
+
+def test_P5__one_wrong_variable_is_one_line_and_what_was_not_checked_is_said(doctor: Doctor) -> None:
+    told = doctor(SF_LOGIN_URL="'https://login.salesforce.com'", SAP_DIVISION="000")
+
+    assert told.failed() == {
+        ("Configuration", "SF_LOGIN_URL"): "is written in quotes, and they would be part of the value: leave them out",
+        ("Configuration", "SAP_DIVISION"): "expected at most 2 characters",
+    }
+    assert told.found["Configuration", "everything else"]["state"] == "note"
+
+
+def test_P5__with_no_variables_each_system_names_its_guide(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("SF_", "SAP_", "ZOHO_"))]:
+        monkeypatch.delenv(name)
+
+    told = doctor()
+
+    for area, guide in ((SALESFORCE, "salesforce"), (SAP, "s4hana"), (ZOHO, "zoho-books")):
+        assert told.failed()[area, "configuration"].endswith(f"and the others of docs/setup/{guide}.md")
+    assert told.found[DOORS, "all doors"]["detail"] == "not checked: neither Salesforce nor Zoho Books is configured"
+
+
+def test_P5__a_service_that_was_not_arranged_is_named_with_its_scenario(doctor: Doctor, sandbox: Sandbox) -> None:
+    body = {"error": {"code": "/IWFND/MED/170", "message": {"value": "No service found"}}}
+    headers = {"Content-Type": "application/json"}
+    sandbox.faults.add("sap", "answer", status=403, path="API_PRODUCT_SRV", headers=headers, body=body)
+
+    failed = doctor().failed()
+
+    said = failed[SAP, "read products (SAP_COM_0009)"]
+    assert said.endswith("arrangement of SAP_COM_0009 with crmsync's user; on premise, activate API_PRODUCT_SRV.")
+
+
+def test_P5__a_home_that_may_not_be_entered_hides_no_system(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(url: str) -> bool:
+        raise PermissionError(13, "Permission denied", "/home/other/crmsync.db")
+
+    monkeypatch.setattr(whereabouts, "exists", refuse)
+
+    told = doctor()
+
+    assert told.failed() == {("Store", "this machine"): "Permission denied (/home/other/crmsync.db)"}
+    assert told.found[SALESFORCE, "sign-in"]["state"] == "ok"
+
+
+def test_P5__without_the_stock_nobody_asks_for_what_only_the_stock_needs(
+    good_run: None, doctor: Doctor, sandbox: Sandbox
+) -> None:
+    for service in ("API_MATERIAL_STOCK_SRV", "API_PRODUCT_SRV"):
+        sandbox.faults.add("sap", "answer", status=403, path=service, body="")
+
+    told = doctor(CRMSYNC_INVENTORY_SECONDS="0", SF_STOCK_FIELD="Nobody_Made_It__c")
+
+    assert told.failed() == {}
+    assert told.found[SAP, "stock and products"]["state"] == "note"
+    assert told.found[SALESFORCE, "products and stock fields"]["state"] == "note"
+    assert doctor().found[SAP, "try an order"]["detail"] == "not checked: what has failed comes first"
+
+
+def test_P5__where_the_books_do_not_answer_the_address_and_what_was_not_asked_are_said(
+    doctor: Doctor, sandbox: Sandbox
+) -> None:
+    sandbox.faults.add("zoho", "error", status=503, path="organizations")
+
+    told = doctor()
+
+    assert f"It was asked at {sandbox.zoho.url} (ZOHO_API_URL)." in told.failed()[ZOHO, "organization"]
+    assert told.found[ZOHO, "everything else"]["state"] == "note"
+
+
+def test_P5__the_scopes_that_no_call_proves_are_those_that_are_needed(doctor: Doctor) -> None:
+    plain = doctor().found[ZOHO, "writing"]["detail"]
+    upserting = doctor(ZOHO_INVOICE_UNIQUE_FIELD="cf_reference").found[ZOHO, "writing"]["detail"]
+
+    assert plain.endswith("ZohoBooks.contacts.CREATE and ZohoBooks.invoices.CREATE as well")
+    assert upserting.endswith("ZohoBooks.invoices.CREATE and ZohoBooks.invoices.UPDATE as well")
+
+
 def test_P5__an_open_breaker_hides_no_healthy_system(good_run: None, services: Services, doctor: Doctor) -> None:
     breakers = services._breakers()
     breakers.failed("s4hana", SAP, FailedCall(False, "The plan is over."))
@@ -342,6 +443,6 @@ def test_P5__it_ends_with_a_table_that_fits_a_page(good_run: None) -> None:
     assert max(map(len, table)) <= 80
     assert [line.split() for line in table if line.startswith("area")] == [["area", "result", "what"]]
     assert any(line.startswith(("SAP S/4HANA", "Zoho Books")) and "account" in line for line in table)
-    assert lines[-1] == "Everything is as it should be."
+    assert lines[-1] == "What was checked is as it should be. Not checked, each with its reason (•): 2."
     for secret in ("sandbox-zoho-secret", "sandboxSalesforceSecret1", "integration@"):
         assert secret not in result.output

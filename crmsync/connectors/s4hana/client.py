@@ -55,14 +55,15 @@ class S4Hana:
     system = SYSTEM
     customers_have_one_currency = False  # an order may be in any currency
 
-    def __init__(self, settings: SapSettings, service: ServiceClient) -> None:
+    def __init__(self, settings: SapSettings, service: ServiceClient, *, reads_stock: bool) -> None:
         self._settings = settings
+        self._reads_stock = reads_stock
         self._service = service
         self._search = PartnerSearch(service)
         self._stock = StockReader(service, types=settings.stock_types, plants=settings.stock_plants)
 
     def checks(self) -> Iterator[Check]:
-        return examine(self._service, self._settings)
+        return examine(self._service, self._settings, reads_stock=self._reads_stock)
 
     def check(self) -> list[Check]:
         return list(self.checks())
@@ -180,7 +181,8 @@ def connect(
     tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, speaks_anything), address)
     authorizer.tokens = tokens
     explained = partial(explain, lock_codes={code_of(code) for code in settings.lock_codes})
-    return S4Hana(settings, ServiceClient(client(new_session(), explained, speaks), tokens, address))
+    service = ServiceClient(client(new_session(), explained, speaks), tokens, address)
+    return S4Hana(settings, service, reads_stock=behaviour.inventory_seconds > 0)
 
 
 def _client(

@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from crmsync import errors
-from crmsync.connectors.base import Check, noted, sign_in_failed
+from crmsync.connectors.base import Check, not_checked, noted, sign_in_failed
 from crmsync.connectors.s4hana.errors import NO_SERVICE, SIGNED_OUT
 from crmsync.connectors.s4hana.odata import equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
@@ -29,6 +29,15 @@ _READ = {
     "read products (SAP_COM_0009)": (PRODUCT_SERVICE, PRODUCT_SET, "Product"),
 }
 
+_SCENARIOS = {
+    ORDER_SERVICE: "SAP_COM_0109",
+    PARTNER_SERVICE: "SAP_COM_0008",
+    STOCK_SERVICE: "SAP_COM_0164",
+    PRODUCT_SERVICE: "SAP_COM_0009",
+}
+_OF_STOCK = (STOCK_SERVICE, PRODUCT_SERVICE)
+_TO_ACTIVATE = "Make the communication arrangement of {scenario} with crmsync's user; on premise, activate {service}."
+
 _REFUSED = {
     "oauth2": {"invalid_client": "SAP_CLIENT_ID and SAP_CLIENT_SECRET"},
     "basic": {SIGNED_OUT: "SAP_USER and SAP_PASSWORD, and whether the user is locked in SAP"},
@@ -37,30 +46,40 @@ _REFUSED = {
 Attempt = Callable[[], None]
 
 
-def examine(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
+def examine(service: ServiceClient, settings: SapSettings, *, reads_stock: bool = True) -> Iterator[Check]:
     """Ends at a refused sign-in: a few more would lock the communication user."""
     error: errors.CrmsyncError | None = None
     has_failed = False
-    for position, (name, attempt) in enumerate(_attempts(service)):
+    for position, (name, asked, attempt) in enumerate(_attempts(service, reads_stock=reads_stock)):
         error = _failure(attempt)
         if error is not None and _is_hopeless(error):
             failed = sign_in_failed(error, _asked(error, settings), _REFUSED[settings.auth])
             yield failed if position == 0 else replace(failed, name=name)
+            if position:
+                yield not_checked("everything else", "SAP would say the same again")
             return
         if position == 0:
             yield Check("sign-in", is_ok=True, detail=_account(settings))
+        if error is not None and error.code == NO_SERVICE:
+            error.advice = _TO_ACTIVATE.format(service=asked, scenario=_SCENARIOS[asked])
         yield Check(name, is_ok=error is None, detail=error.with_advice if error else "")
         has_failed = has_failed or error is not None
-    if not has_failed:
+    if not reads_stock:
+        yield not_checked("stock and products", "the stock is not read (CRMSYNC_INVENTORY_SECONDS=0)")
+    if has_failed:
+        yield not_checked("try an order", "what has failed comes first")
+    else:
         yield from try_an_order(service, settings)
         yield from _new_customers(service, settings)
 
 
-def _attempts(service: ServiceClient) -> Iterator[tuple[str, Attempt]]:
+def _attempts(service: ServiceClient, *, reads_stock: bool) -> Iterator[tuple[str, str, Attempt]]:
+    """Each with its name, and the service that it asks."""
     for name, place in _READ.items():
-        yield name, partial(service.peek, _OPERATION, *place)
+        if reads_stock or place[0] not in _OF_STOCK:
+            yield name, place[0], partial(service.peek, _OPERATION, *place)
     for each in (ORDER_SERVICE, PARTNER_SERVICE):
-        yield f"get a CSRF token from {each}", partial(service.may_write, each)
+        yield f"get a CSRF token from {each}", each, partial(service.may_write, each)
 
 
 def _failure(attempt: Attempt) -> errors.CrmsyncError | None:
@@ -98,7 +117,7 @@ def _new_customers(service: ServiceClient, settings: SapSettings) -> Iterator[Ch
             unused = [words for words, *place in _values(settings) if not _is_used(service, *place)]
             yield _judged(name, unused)
     except errors.CrmsyncError as error:
-        yield noted(name, f"not checked: {error.with_advice}")
+        yield not_checked(name, error.with_advice)
 
 
 def _judged(name: str, unused: list[str]) -> Check:

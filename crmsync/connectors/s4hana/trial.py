@@ -61,7 +61,7 @@ def try_an_order(service: ServiceClient, settings: SapSettings) -> Iterator[Chec
         yield Check(_AREA, is_ok=True, detail=f"{_area(settings)} has customers")
         material = material or _any_material(service)
         if not material:
-            yield not_checked(_OPERATION, "SAP has no product that could be ordered")
+            yield not_checked(_OPERATION, "SAP has no product that could be ordered, or shows none to this user")
             return
         yield _tried(service, settings, Sample(customer, material, currency))
     except errors.CrmsyncError as error:
@@ -113,7 +113,10 @@ def _in_area(settings: SapSettings, *, division: str) -> str:
 
 def _any_material(service: ServiceClient) -> str:
     options = {"$filter": "IsMarkedForDeletion eq false", "$select": "Product", "$orderby": "Product"}
-    row = service.first(_OPERATION, PRODUCT_SERVICE, "A_Product", options)
+    try:
+        row = service.first(_OPERATION, PRODUCT_SERVICE, "A_Product", options)
+    except errors.PermanentError:  # the user may not read products: nobody needs to without the stock
+        return ""
     return str(row.get("Product") or "") if row else ""
 
 

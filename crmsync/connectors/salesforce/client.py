@@ -82,6 +82,7 @@ class Salesforce:
             extra_hosts=settings.extra_hosts,
         )
         self._settings = settings
+        self._writes_stock = behaviour.inventory_seconds > 0
         self._default_currency = currency = behaviour.default_currency
         lacking = {soql.CURRENCY} if currency else set()  # more as Salesforce refuses them
         self._deals = DealReader(self._api, settings, default_currency=currency, lacking=lacking)
@@ -97,7 +98,9 @@ class Salesforce:
         return self._api.account()
 
     def checks(self) -> Iterator[Check]:
-        return examine(self._api, self._settings, default_currency=self._default_currency)
+        return examine(
+            self._api, self._settings, default_currency=self._default_currency, writes_stock=self._writes_stock
+        )
 
     def check(self) -> list[Check]:
         return list(self.checks())

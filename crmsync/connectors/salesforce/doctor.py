@@ -24,7 +24,9 @@ Probe = Callable[[], str]
 """Reads one thing and says what is wrong with it, or ""."""
 
 
-def examine(api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str) -> Iterator[Check]:
+def examine(
+    api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str, writes_stock: bool = True
+) -> Iterator[Check]:
     """The first line is the sign-in; where it fails there are no others."""
     sign_in = _sign_in(api, settings)
     yield sign_in
@@ -34,8 +36,11 @@ def examine(api: SalesforceApi, settings: SalesforceSettings, *, default_currenc
     yield _check("deals", lambda: _deals(api, settings))
     yield _check("currency", lambda: _currency(api, default_currency))
     yield _check("missed deals", lambda: _won_deals(api, settings, default_currency))
-    yield _check("products", lambda: _products(api, settings))
     yield _check("write-back fields", lambda: _writable(api, "Opportunity", _of_deals(settings)))
+    if not writes_stock:
+        yield not_checked("products and stock fields", "the stock is not written (CRMSYNC_INVENTORY_SECONDS=0)")
+        return
+    yield _check("products", lambda: _products(api, settings))
     yield _check("stock fields", lambda: _writable(api, soql.PRODUCT, soql.stock_fields(settings)))
 
 

@@ -50,8 +50,10 @@ def examine(
             if is_signed_out:
                 yield sign_in_failed(error, f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)", _REFUSED)
                 return
-            yield Check(name, is_ok=False, detail=_detail(error, scope))
+            where = f" It was asked at {settings.api_url} (ZOHO_API_URL)." if error.is_outage else ""
+            yield Check(name, is_ok=False, detail=f"{_detail(error, scope)}{where}")
             if error.is_outage:  # the others would say the same
+                yield not_checked("everything else", "the others would say the same")
                 return
         else:
             yield Check(name, is_ok=not problem, detail=problem or detail)
@@ -74,9 +76,10 @@ def _probes(
 
 def _unseen(settings: ZohoBooksSettings) -> Iterator[Check]:
     """What only a write would show, or what no call tells."""
-    yield not_checked(
-        "writing", "the token must have ZohoBooks.contacts.CREATE, ZohoBooks.invoices.CREATE and …UPDATE as well"
-    )
+    scopes = ["ZohoBooks.contacts.CREATE", "ZohoBooks.invoices.CREATE"]
+    scopes += ["ZohoBooks.contacts.UPDATE"] if settings.contact_unique_field else []
+    scopes += ["ZohoBooks.invoices.UPDATE"] if settings.invoice_unique_field else []
+    yield not_checked("writing", f"the token must have {', '.join(scopes[:-1])} and {scopes[-1]} as well")
     unique = filter(None, (settings.invoice_unique_field, settings.contact_unique_field))
     if fields := " and ".join(unique):
         yield not_checked("unique fields", f"that {fields} exist and prevent duplicate values: no call tells it")

@@ -44,7 +44,7 @@ def test_all_is_well(run_cli, systems):
 
     assert result.exit_code == 0
     assert "✓ SAP S/4HANA: sign-in" in result.output
-    assert "Everything is as it should be." in result.output
+    assert "What was checked is as it should be. Not checked, each with its reason (•): 1." in result.output
 
 
 def test_a_wrong_environment_is_all_that_can_be_told(run_cli, monkeypatch):
@@ -81,7 +81,7 @@ def test_a_system_that_is_not_configured_fails(run_cli):
     result = run_cli("doctor", "--json")
 
     assert result.exit_code == 1
-    assert "SAP_BASE_URL" in findings(result)["s4hana", "configuration"]["detail"]
+    assert "SAP_BASE_URL" in findings(result)["SAP S/4HANA", "configuration"]["detail"]
 
 
 def test_a_broker_that_does_not_answer_fails(run_cli, systems, monkeypatch):
