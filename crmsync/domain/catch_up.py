@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from crmsync.domain.admission import Dates, is_too_old, won_since
 from crmsync.domain.money import Money
-from crmsync.domain.runs import Run, RunStatus
+from crmsync.domain.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Verdict(StrEnum):
 
 
 def is_of_another_amount(deal: WonDeal, run: Run) -> bool:
-    """Whether the deal is worth something else than when its run, which is over, last read it."""
-    if deal.amount is None or run.amount is None or run.status not in (RunStatus.DONE, RunStatus.DISCARDED):
+    """Whether the deal is worth something else than when its run last read it."""
+    if deal.amount is None or run.amount is None:
         return False
     return not deal.amount.equals(Money(run.amount, run.currency))
 

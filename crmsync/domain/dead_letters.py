@@ -178,6 +178,18 @@ def why_not(letter_id: int, letter: DeadLetter | None) -> str:
     return f"Dead letter {letter_id} does not wait: {ended} (since {letter.updated_at:%Y-%m-%d %H:%M} UTC)."
 
 
+def without_accepted(answers: Mapping[str, Any], steps: Collection[str]) -> dict[str, Any]:
+    """*answers* for a run that does *steps* again: what was accepted of one document is not accepted of the next.
+
+    >>> without_accepted({"accepted": ["create_invoice", "create_order"]}, {"create_invoice"})
+    {'accepted': ['create_order']}
+    """
+    accepted = answers.get("accepted", ())
+    if not any(step in accepted for step in steps):
+        return dict(answers)
+    return {**answers, "accepted": [step for step in accepted if step not in steps]}
+
+
 def _doubled(first: float, times: int, longest: float) -> timedelta:
     """
     >>> [_doubled(60, times, 900).total_seconds() for times in (0, 1, 2, 4, 5000)]

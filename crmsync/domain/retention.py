@@ -20,7 +20,7 @@ def forgotten_before(now: datetime, days: int) -> datetime | None:
 def reduced(results: Mapping[str, Any]) -> dict[str, Any]:
     """What the steps of a run that is over learned, without persons: keys, numbers and amounts.
 
-    Of the deal only its key, its amount and its account's key stay; a run that goes on reads it anew.
+    Of the deal only its key, its amount, its account's key and whether it was won stay; who goes on reads it anew.
 
     >>> reduced({"fetch_deal": {"key": "006", "name": "Sensors", "customer": {"key": "001", "email": "ida@acme.test"}},
     ...          "create_order": {"number": "4711", "customer": "001"}})
@@ -42,7 +42,7 @@ def _deal(read: Any) -> dict[str, Any]:
         return {}
     customer = read.get("customer")
     key = customer.get("key") if isinstance(customer, Mapping) else None
-    return {name: read[name] for name in ("key", "amount") if name in read} | (
+    return {name: read[name] for name in ("key", "amount", "is_won") if name in read} | (
         {"customer": {"key": key}} if key else {}
     )
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from crmsync.domain.changes import GRAVE, Change, Concern, changes, changes_since
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
-from crmsync.domain.ledger import Entry, EntryState, number_of
+from crmsync.domain.ledger import Entry, EntryState, matching_number, number_of
 from crmsync.domain.money import Money
 from crmsync.errors import AmountMismatchError, CrmsyncError, DealChangedError, DocumentGoneError
 
 DOCUMENT_STEPS: Mapping[str, str] = {"order": "create_order", "invoice": "create_invoice"}  # by kind
 _CHANGES_TOLD = 5
-_MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN)
+_LEAVE = "Leave it: discard; a deal that was done stays done."
 _VOIDED = {"order": "was rejected", "invoice": "is void"}
 
 
@@ -69,7 +69,8 @@ class Agreed:
         except (KeyError, TypeError):
             amount = reading.get("amount")
             account = str((reading.get("customer") or {}).get("key", ""))
-            return cls(Money.from_json(amount) if amount else None, account)
+            is_won = bool(reading.get("is_won", True))
+            return cls(Money.from_json(amount) if amount else None, account, is_won=is_won)
         return cls(deal.amount, deal.customer.key, deal, deal.is_won)
 
     def differences(self, deal: Deal) -> list[Change]:
@@ -92,7 +93,8 @@ class Comparison:
     """A deal beside its documents. *problem*: why it can't be ordered as it is now, "" if it can.
 
     *seen* are its newest documents, *pending* the entries of those of which nobody knows whether they exist;
-    *accepted* are the steps whose figures a person has accepted.
+    *accepted* are the steps whose figures a person has accepted, of the deal as it was; who *goes_on* has accepted
+    whatever stands beside the deal as it is.
     """
 
     deal: Deal
@@ -101,6 +103,7 @@ class Comparison:
     pending: Sequence[Entry] = ()
     problem: str = ""
     accepted: frozenset[str] = frozenset()
+    goes_on: bool = False
 
     @property
     def changes(self) -> list[Change]:
@@ -114,7 +117,13 @@ class Comparison:
 
     @property
     def gone(self) -> list[Seen]:
-        return [seen for seen in self.seen if seen.is_gone and seen.entry.state is EntryState.CONFIRMED]
+        """Documents that do not stand, and of which nobody has decided; for a deal that was changed, or won again, all.
+
+        People who left it so have decided for the deal as it was then.
+        """
+        is_won_again = self.agreed is not None and self.deal.is_won and not self.agreed.is_won
+        is_open = is_won_again or bool(self.changes)
+        return [seen for seen in self.seen if seen.is_gone and (is_open or seen.entry.state is EntryState.CONFIRMED)]
 
     @property
     def standing(self) -> list[Seen]:
@@ -130,18 +139,21 @@ class Comparison:
         wrong, pending = self.wrong, self.pending if self.changes else ()
         if self.problem or wrong or pending:
             kind = DealChangedError if self.problem or self.changes else AmountMismatchError
-            return kind(self._figures(), system=system, advice=_advice([*wrong] or self.standing, pending, self.gone))
-        if self.gone and not may_make:
-            (first, *_) = self.gone
-            return DocumentGoneError(self._figures(), system=first.system, advice=_gone_advice(self.gone))
-        return None
+            return kind(self._figures(), system=system, advice=self._advice([*wrong] or self.standing, pending))
+        return None if may_make else self.gone_review()
+
+    def gone_review(self) -> CrmsyncError | None:
+        """Whether a person must decide about documents that do not stand any more."""
+        if not self.gone:
+            return None
+        return DocumentGoneError(self._figures(), system=self.gone[0].system, advice=_gone_advice(self.gone))
 
     def _is_right(self, seen: Seen) -> bool:
         if seen.entry.state is EntryState.GONE:
             return False  # it stands again, and another was to take its place
-        if DOCUMENT_STEPS[seen.entry.key.kind] in self.accepted:
-            return True
         told, grave = _told(seen.found), self.changes
+        if self.goes_on or (DOCUMENT_STEPS[seen.entry.key.kind] in self.accepted and not grave):
+            return True
         if told is None or any(change.concern is Concern.ACCOUNT for change in grave):
             return not grave
         if told.equals(self.deal.amount):
@@ -151,12 +163,27 @@ class Comparison:
         # The step that makes it compares it itself, if that has not ended.
         return not grave and (seen.agreed is None or told == _told(seen.agreed))
 
+    def _advice(self, standing: Sequence[Seen], pending: Sequence[Entry]) -> str:
+        there = [f"{seen.name} in {seen.system}" for seen in standing]
+        there += [f"what is under {entry.key.reference} in {entry.key.connection}" for entry in pending]
+        first = ["put the deal right in the CRM"] if self.problem else []
+        first += [f"void, reject or delete {' and '.join(there)}"] if there else []
+        go_on = "Go on as it is: replay with --accept. " if there else ""
+        return f"{go_on}Make it anew: {', '.join(first)}, then replay. {_LEAVE}"
+
     def _figures(self) -> str:
         """The deal is 12,500.00 USD; order 4711 is 10,000.00 USD, invoice INV-7 is 10,000.00 USD and was mailed."""
         first = f"{self.problem} The deal" if self.problem else "The deal"
         parts = [seen.says for seen in self.seen]
         parts += [f"{entry.key.kind} {entry.key.reference} may exist" for entry in self.pending]
         return f"{first} is {self.deal.amount}; {', '.join(parts)}.{_told_changes(self.changes)}"
+
+
+def foreign_numbers(deal: Deal, entries: Iterable[Entry]) -> dict[str, str]:
+    """By kind, what the deal carries of documents that are not in *entries*: somebody ordered or billed it by hand."""
+    ours = {(entry.key.kind, matching_number(number_of(entry.document or {}))) for entry in entries}
+    shown = {"order": deal.order_number, "invoice": deal.invoice_number}
+    return {kind: it for kind, it in shown.items() if it and (kind, matching_number(it)) not in ours}
 
 
 def _told(document: Document | None) -> Money | None:
@@ -171,18 +198,6 @@ def _told_changes(found: Sequence[Change]) -> str:
     return f" Changed: {'; '.join(said[:_CHANGES_TOLD])}{more}." if said else ""
 
 
-def _advice(standing: Sequence[Seen], pending: Sequence[Entry], gone: Sequence[Seen]) -> str:
-    there = [f"{seen.name} in {seen.system}" for seen in standing]
-    there += [f"what is under {entry.key.reference} in {entry.key.connection}" for entry in pending]
-    if not there:
-        return f"{_gone_advice(gone)} To go on with the deal as it is, replay with --accept."
-    return (
-        "Go on as it is: replay with --accept. "
-        f"Make it anew: void, reject or delete {' and '.join(there)}, then replay. "
-        "Leave it: discard; a deal that was done stays done."
-    )
-
-
 def _gone_advice(gone: Sequence[Seen]) -> str:
     names = " and ".join(seen.entry.key.kind for seen in gone)
-    return f"Make the {names} anew: replay. Leave it: discard; a deal that was done stays done."
+    return f"Make the {names} anew: replay. {_LEAVE}"

@@ -120,9 +120,9 @@ def deals_seen(using: Services, since: datetime, until: datetime) -> Iterator[Se
 
 def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, judge: Callable[..., Verdict]) -> Sighting:
     found = judge(deal, has_run=run is not None)
-    if run is not None and is_of_another_amount(deal, run):
-        return _seen(deal, Verdict.LOOK, has_webhook=False)
     is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_corrected(uow, run.id, deal.changed_at)
+    if run is not None and not is_corrected and is_of_another_amount(deal, run):
+        return _seen(deal, Verdict.LOOK, has_webhook=False)
     return _seen(deal, Verdict.START if is_corrected else found, has_webhook=not is_corrected)
 
 

@@ -18,7 +18,7 @@ from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, com
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.domain.seller import Status
-from crmsync.errors import DocumentGoneError
+from crmsync.errors import DocumentGoneError, RecordNotFoundError, RejectedError
 from crmsync.flows import admission, second_look, unmailed
 from crmsync.flows.business_day import business_day
 from crmsync.flows.customer_doubts import is_doubted, told_of_customer
@@ -128,7 +128,8 @@ def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
     def read() -> Document:
         return _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
 
-    if invoice.is_mailed or (_is_sent_on_create(attempt) and read().is_mailed):
+    # One that waited may have been voided or deleted meanwhile; the first try, made at once, costs no look.
+    if invoice.is_mailed or ((_is_sent_on_create(attempt) or attempt.run.attempts) and read().is_mailed):
         return {"invoice": invoice.number}
     if deal.is_mailed_by_hand:
         return unmailed.leave_to_person(attempt, invoice, system=books.system)
@@ -137,7 +138,11 @@ def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
         return [{"invoice": invoice.number}] if read().is_mailed else []
 
     def send() -> Mapping[str, Any]:
-        books.send_invoice(invoice.key, _recipients(deal))
+        try:
+            books.send_invoice(invoice.key, _recipients(deal))
+        except (RecordNotFoundError, RejectedError):
+            read()  # raises where that is why
+            raise
         return {"invoice": invoice.number}
 
     return attempt.create_once(EntryKey(ROLES["invoices"], "mail", invoice.key), find=find, create=send)

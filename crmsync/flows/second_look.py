@@ -15,17 +15,18 @@ from typing import Any
 
 from crmsync.domain.changes import are_grave
 from crmsync.domain.deals import Deal
-from crmsync.domain.ledger import Entry, EntryState, number_of
+from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.runs import RunStatus
-from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen
+from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
 from crmsync.errors import AlreadyOrderedError, BadDataError, InvalidDealError, ReviewNeededError
 from crmsync.flows import customer_doubts
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import AGREED, MAY_MAKE, SEEN, WAS_DISCARDED, WITH_DOCUMENTS, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, MAY_MAKE, SEEN, WAS_DISCARDED, WITH_DOCUMENTS, Flow
 
 FIRST_CLAIM = 1
 GENERATIONS = "generations"
+FOREIGN = "foreign"  # the numbers of others that the deal carries, and that a person has accepted
 # What has to be done again for a document that is made again.
 _FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "order": ("create_order", "write_back"),
@@ -41,18 +42,25 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
     *check* raises InvalidDealError for a deal that can't be ordered as it stands. Raises: what stops the run.
     """
     entries = _entries(attempt)
-    known = Agreed.of(attempt.run.progress.get(AGREED))
+    known, foreign = Agreed.of(attempt.run.progress.get(AGREED)), []
     with _remembering(attempt, deal) as memory:
         if _is_settled(attempt, flow, known, deal):
+            if attempt.run.progress.get(WAS_DISCARDED):
+                _look_for_gone(attempt, Comparison(deal, known), entries, memory)
             attempt.remark = "looked at again: nothing that counts has changed"
             attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
         elif _may_exist(entries):
             _look_at_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
         else:
             check(deal)
-        if not flow.is_complete(attempt.run) and attempt.ends_as is None:
-            _refuse_foreign_numbers(attempt, deal, entries)
-    return deal.to_json() | _generations(attempt, entries) | customer_doubts.replayed(attempt)
+        if attempt.undoes or (not flow.is_complete(attempt.run) and attempt.ends_as is None):
+            foreign = _foreign_numbers(attempt, deal, entries)
+    return (
+        deal.to_json()
+        | _generations(attempt, entries)
+        | customer_doubts.replayed(attempt)
+        | ({FOREIGN: foreign} if foreign else {})
+    )
 
 
 def generation_of(attempt: Attempt, kind: str) -> int:
@@ -78,8 +86,7 @@ def _is_settled(attempt: Attempt, flow: Flow, known: Agreed | None, deal: Deal) 
     found = known.differences(deal)
     if progress.get(WAS_DISCARDED):
         return not found
-    is_as_won = deal.is_won or not known.is_won
-    return flow.is_complete(attempt.run) and is_as_won and not are_grave(found)
+    return flow.is_complete(attempt.run) and deal.is_won == known.is_won and not are_grave(found)
 
 
 def _may_exist(entries: Sequence[Entry]) -> bool:
@@ -95,18 +102,27 @@ def _compared(attempt: Attempt, compared: Comparison, entries: Sequence[Entry]) 
     return replace(compared, seen=seen, pending=pending)
 
 
+def _look_for_gone(attempt: Attempt, compared: Comparison, entries: Sequence[Entry], memory: dict[str, Any]) -> None:
+    """Raises: a review, where a deal was given up and people took its documents back: it may be wanted again."""
+    compared = _compared(attempt, compared, entries)
+    memory |= _as_memory(attempt, compared)
+    error = compared.gone_review()
+    if error is not None:
+        raise error
+
+
 def _look_at_documents(
     attempt: Attempt, flow: Flow, compared: Comparison, check: Check, memory: dict[str, Any]
 ) -> None:
     """Raises: a review, unless every document is right, or a person has accepted what is not."""
     system, accepted = attempt.services.deals.system, frozenset(attempt.run.answers.get("accepted", ()))
     problem = _problem(compared.deal, check)
-    if flow.source in accepted:
-        compared = replace(compared, pending=(), accepted=frozenset(DOCUMENT_STEPS.values()))
+    if goes_on := flow.source in accepted and not _is_changed_since_asked(attempt, compared.deal):
+        compared = replace(compared, pending=(), goes_on=True)
     else:
         compared = replace(compared, problem=problem, accepted=accepted)
     memory |= _as_memory(attempt, compared)
-    is_left = flow.source in accepted and flow.is_complete(attempt.run)
+    is_left = goes_on and flow.is_complete(attempt.run)
     may_make = bool(attempt.run.progress.get(MAY_MAKE))
     error = compared.review(system, may_make=may_make or is_left)
     if error is not None:
@@ -117,6 +133,12 @@ def _look_at_documents(
     attempt.relearned |= memory["documents"]
     if may_make and not is_left:
         _make_again(attempt, [seen for seen in compared.seen if seen.is_gone])
+
+
+def _is_changed_since_asked(attempt: Attempt, deal: Deal) -> bool:
+    """Whether the deal is not the one any more of which a person has said that it goes on."""
+    asked = Agreed.of(attempt.run.progress.get(ASKED_OF))
+    return asked is not None and are_grave(asked.differences(deal))
 
 
 def _problem(deal: Deal, check: Check) -> str:
@@ -144,18 +166,18 @@ def _generations(attempt: Attempt, entries: Sequence[Entry]) -> dict[str, Any]:
     return {GENERATIONS: later} if later else {}
 
 
-def _refuse_foreign_numbers(attempt: Attempt, deal: Deal, entries: Sequence[Entry]) -> None:
-    """Raises: AlreadyOrderedError for a deal that somebody has ordered or billed by hand."""
-    if attempt.is_accepted():
-        return
-    ours = {(entry.key.kind, number_of(entry.document or {})) for entry in entries}
-    for kind, number in (("order", deal.order_number), ("invoice", deal.invoice_number)):
-        if number and (kind, number) not in ours:
+def _foreign_numbers(attempt: Attempt, deal: Deal, entries: Sequence[Entry]) -> list[str]:
+    """Those that the deal carries, all accepted. Raises: AlreadyOrderedError for one that nobody has accepted."""
+    foreign = foreign_numbers(deal, entries)
+    accepted = (attempt.run.progress.get(AGREED) or {}).get(FOREIGN, ())
+    for kind, number in foreign.items():
+        if number not in accepted and not attempt.is_accepted():
             raise AlreadyOrderedError(
                 f"The deal already carries the {kind} number {number}.",
                 system=attempt.services.deals.system,
                 advice="Clear the number on the deal and replay, or replay with --accept to make documents anyway.",
             )
+    return list(foreign.values())
 
 
 @contextmanager

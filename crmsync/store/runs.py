@@ -51,7 +51,7 @@ def _new(*columns: str) -> dict[str, Any]:
 
 
 _FINISH = _FENCED.values(
-    _new("step", "status", "results", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
+    _new("step", "status", "results", "answers", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
     | _new("customer_key")
     | _STEP_ENDS
 )
@@ -167,6 +167,7 @@ class Runs(Rows):
                 "new_step": next_step or run.step,
                 "new_status": _ACTIVE if next_step else ends_as.value,
                 "new_results": {**run.results, run.step: dict(result)},
+                "new_answers": dict(run.answers),
                 **_described(run, title, amount, currency),
                 "new_customer_key": _customer_key(result) or run.customer_key,
                 "new_queued_until": queued_until,

@@ -16,7 +16,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
-from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not
+from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not, without_accepted
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.words import known_persons, readable
@@ -26,7 +26,7 @@ from crmsync.store import Store, UnitOfWork
 from crmsync.worker import customer_links, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import Sides
-from crmsync.worker.flow import AGREED, FLOWS, MAY_MAKE, SEEN, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, MAY_MAKE, SEEN, Flow
 
 logger = logging.getLogger(__name__)
 
@@ -146,20 +146,26 @@ def reopened(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> Run:
 
 def _answered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> dict[str, Any]:
     """What was accepted of the source is agreed as soon as its step has ended: what changes later is asked anew."""
-    before = dict(run.answers)
-    if flow.source and letter.step != flow.source and "accepted" in before:
-        before["accepted"] = [step for step in before["accepted"] if step != flow.source]
+    is_kept = not flow.source or _failed_at_source(flow, letter)
+    before = run.answers if is_kept else without_accepted(run.answers, {flow.source})
     return answers.added_to(before, letter.step, letter.error)
 
 
 def _remembered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> dict[str, Any]:
     """What the step that reads the source has to know; that a person wants documents made again is good for once."""
     agreed = {AGREED: dict(flow.reading_of(run))}
-    if answers.is_persons:
-        return agreed | {MAY_MAKE: True}
     kept = run.progress if letter.step == flow.source else {}
-    left_out = {SEEN} if letter.kind is LetterKind.FAILURE else {SEEN, MAY_MAKE}
-    return {name: value for name, value in kept.items() if name not in left_out} | agreed
+    if _failed_at_source(flow, letter):  # nobody was asked, and what was decided before is decided
+        return {name: value for name, value in kept.items() if name != SEEN} | agreed
+    if answers.is_persons:
+        asked_of = kept.get(SEEN, {}).get("reading") if answers.accept else None
+        return agreed | {MAY_MAKE: True} | ({ASKED_OF: asked_of} if asked_of else {})
+    return {name: value for name, value in kept.items() if name not in (SEEN, MAY_MAKE)} | agreed
+
+
+def _failed_at_source(flow: Flow, letter: DeadLetter) -> bool:
+    """Whether the source could not be read: then nobody has been asked about it."""
+    return letter.step == flow.source and letter.kind is LetterKind.FAILURE
 
 
 def replay_message(using: Services, run_id: str) -> None:

@@ -17,12 +17,12 @@ from crmsync.celery import app
 from crmsync.connectors.base import Deals
 from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
-from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter
+from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter, without_accepted
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
 from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, number_of, seconds_until_certain
 from crmsync.domain.runs import Run
-from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen
+from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
 from crmsync.errors import BadDataError, CrmsyncError, NotNowError, OutcomeSettlingError, ReviewNeededError
 from crmsync.services import ROLES, Services
 from crmsync.store import Store, UnitOfWork
@@ -189,9 +189,8 @@ def _changes(run: Run, deal: Deal) -> Sequence[Change]:
 
 def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
     with using.store.read() as uow:
-        ours = {(entry.key.kind, number_of(entry.document or {})) for entry in uow.ledger.of_run(run.id)}
-    shown = {"order": deal.order_number, "invoice": deal.invoice_number}
-    return tuple(f"{kind} {number}" for kind, number in shown.items() if number and (kind, number) not in ours)
+        entries = uow.ledger.of_run(run.id)
+    return tuple(f"{kind} {number}" for kind, number in foreign_numbers(deal, entries).items())
 
 
 # -- the steps
@@ -207,7 +206,7 @@ def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[
             return
         kept = {step: result for step, result in results.items() if step not in foreseen.undoes}
         results = kept | {foreseen.step: foreseen.learned}
-        run = replace(run, progress={})
+        run = replace(run, progress={}, answers=without_accepted(run.answers, foreseen.undoes))
 
 
 def _linked(answers: Answers) -> dict[str, Any]:

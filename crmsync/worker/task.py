@@ -23,6 +23,7 @@ from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
 from crmsync.connectors.budget import background
 from crmsync.connectors.lease import deadline
+from crmsync.domain.dead_letters import without_accepted
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Message, Retry, RetryPolicy, Run, RunStatus, next_try, unclaimed
 from crmsync.errors import (
     BugError,
@@ -285,7 +286,8 @@ class StepTask(Task):
 def _with_results(attempt: Attempt) -> Run:
     """The run with what it knows now of the steps before this one."""
     kept = {step: result for step, result in attempt.run.results.items() if step not in attempt.undoes}
-    return replace(attempt.run, results={**kept, **attempt.relearned})
+    answers = without_accepted(attempt.run.answers, attempt.undoes)
+    return replace(attempt.run, results={**kept, **attempt.relearned}, answers=answers)
 
 
 def _telling(error: CrmsyncError, retry_in_seconds: float | None) -> CrmsyncError:

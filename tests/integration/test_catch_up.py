@@ -146,6 +146,28 @@ def test_a_deal_whose_webhook_never_came_starts_once(
     assert counted(services) == {"order_to_invoice": (2, 1)}, "two expected, one healed"
 
 
+def test_a_deal_of_another_amount_is_looked_at_when_its_run_comes_to_its_end(
+    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+) -> None:
+    """It was changed, and nobody announced it, while its run was under way: no later look would see that change."""
+    has_webhook(services, "006A")
+    with services.store.begin() as uow:
+        run = uow.runs.of_subject(order_to_invoice.FLOW.name, "006A")
+        assert run is not None
+        run = uow.runs.claim(run.id, "fetch_deal", first_step="fetch_deal", lease_seconds=60)
+        assert run is not None
+        money = {"amount": Decimal(90), "currency": "USD"}
+        uow.runs.finish_step(run, {}, next_step="create_order", queued_until=uow.now, **money)
+    crm.won = [won("006A", clock)]
+
+    look(services)
+
+    with services.store.read() as uow:
+        run = uow.runs.get(run.id)
+    assert run is not None
+    assert (run.again, rung) == (True, [])
+
+
 def test_the_last_moments_are_left_to_their_webhooks(
     services: Services, crm: Crm, clock: FakeClock, rung: list[str]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crmsync.domain.documents import Document, compare_net
+from crmsync.domain.documents import Document, compare_net, standing
 from crmsync.domain.money import Money
 from crmsync.errors import AmountMismatchError
 from tests.builders import deal
@@ -35,3 +35,11 @@ def test_a_document_survives_its_way_through_json() -> None:
     original = Document("1", "INV-1", net=Money.of("1.10", "EUR"), total=Money.of("1.31", "EUR"))
 
     assert Document.from_json(original.to_json()) == original
+
+
+def test_of_documents_that_are_all_void_one_is_enough_to_say_that_there_was_one() -> None:
+    """Two that were made of one, and both taken back: nobody is asked for ever to void all but one of them."""
+    void, other, good = Document("1", "1", is_void=True), Document("2", "2", is_void=True), Document("3", "3")
+    assert standing([void, other]) == [void]
+    assert standing([void, good, other]) == [good]
+    assert standing([]) == []

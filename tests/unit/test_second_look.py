@@ -1,0 +1,71 @@
+"""What a person is asked of a deal and its documents, and what need not be asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import Entry, EntryKey, EntryState
+from crmsync.domain.money import Money
+from crmsync.domain.second_look import Agreed, Comparison, Seen, foreign_numbers
+from crmsync.errors import CrmsyncError, DealChangedError, DocumentGoneError
+from tests.builders import deal, line
+
+WAS = deal()
+WRONG = Document("9", "INV-7", net=Money.of("47001.00", "USD"))
+VOID = replace(WRONG, is_void=True)
+
+
+def changed() -> Deal:
+    return deal(amount=Money.of("58750.00", "USD"), lines=(line(quantity=Decimal(250), total=Decimal(58750)),))
+
+
+def seen(found: Document | None, *, state: EntryState = EntryState.CONFIRMED) -> Seen:
+    entry = Entry(EntryKey("zoho_books", "invoice", "SF-1"), "r", state, document={"key": "9", "number": "INV-7"})
+    return Seen(entry, "Zoho Books", found)
+
+
+def review(now: Deal, *of: Seen, agreed: Deal = WAS, **options: object) -> CrmsyncError | None:
+    compared = Comparison(now, Agreed(agreed.amount, agreed.customer.key, agreed, agreed.is_won), of)
+    return replace(compared, **options).review("Salesforce", may_make=False)  # type: ignore[arg-type]
+
+
+def test_what_was_accepted_of_an_invoice_was_accepted_of_the_deal_as_it_was() -> None:
+    accepted = frozenset({"create_invoice"})
+    assert review(WAS, seen(WRONG), accepted=accepted) is None
+    assert isinstance(review(changed(), seen(WRONG), accepted=accepted), DealChangedError)
+    assert review(changed(), seen(WRONG), goes_on=True) is None
+
+
+def test_what_is_gone_and_was_left_so_is_asked_about_when_the_deal_is_wanted_anew() -> None:
+    left = seen(VOID, state=EntryState.GONE)
+    assert review(WAS, left) is None
+    assert isinstance(review(changed(), left), DocumentGoneError)
+    assert isinstance(review(WAS, left, agreed=replace(WAS, is_won=False)), DocumentGoneError)
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["whole", "reduced"])
+def test_a_reading_still_says_whether_the_deal_was_won(is_known: bool) -> None:
+    lost = replace(WAS, is_won=False).to_json()
+    reading = lost if is_known else {name: lost[name] for name in ("key", "amount", "is_won")}
+    agreed = Agreed.of(reading)
+    assert agreed is not None
+    assert not agreed.is_won
+
+
+def test_a_deal_that_is_lost_is_not_advised_to_be_made_anew_as_it_is() -> None:
+    error = review(replace(WAS, is_won=False), seen(VOID), problem="The deal is not won any more.")
+    assert isinstance(error, DealChangedError)
+    assert error.advice == (
+        "Make it anew: put the deal right in the CRM, then replay. Leave it: discard; a deal that was done stays done."
+    )
+
+
+def test_a_number_that_was_typed_by_hand_is_ours_in_whatever_form() -> None:
+    (entry,) = [seen(WRONG).entry]
+    assert foreign_numbers(deal(invoice_number=" inv-7"), [entry]) == {}
+    assert foreign_numbers(deal(invoice_number="INV-8", order_number=""), [entry]) == {"invoice": "INV-8"}
