@@ -91,8 +91,10 @@ def _failure(attempt: Attempt) -> errors.CrmsyncError | None:
 
 
 def _is_hopeless(error: errors.CrmsyncError) -> bool:
+    """Whether nothing else can be asked; one who waits for the end of a refusal (NotNowError) was not let in either."""
     is_signed_out = error.code == SIGNED_OUT or error.operation == "token"
-    return is_signed_out or (error.is_outage and error.code != NO_SERVICE)
+    is_held = isinstance(error, errors.NotNowError)
+    return is_signed_out or is_held or (error.is_outage and error.code != NO_SERVICE)
 
 
 def _asked(error: errors.CrmsyncError, settings: SapSettings) -> str:
