@@ -173,7 +173,7 @@ class Invoices(Customers, Protocol):
     """The zone of the organization as the environment has it, "" where the organization is to be asked."""
 
     def read_time_zone(self) -> str:
-        """The name of the organization's zone, in one call. Raises: ConfigurationError where that is none."""
+        """The name of the organization's zone, in one call; "" where it tells none that is known."""
 
     def find_invoices(self, reference: str) -> list[Document]:
         """Every invoice that carries exactly *reference* and is not void."""

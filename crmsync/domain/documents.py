@@ -31,7 +31,7 @@ class InvoiceRequest:
     payment_terms_days: int = 30
     send: bool = False
     recipients: tuple[str, ...] = ()
-    dated_on: date | None = None  # None: the day in UTC
+    dated_on: date | None = None  # None: the books' own day
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,18 +22,22 @@ KEPT_FOR = timedelta(days=1)
 
 
 class Kept(NamedTuple):
-    """A zone's name, and when it was read."""
+    """A zone's name, "" where the books do not tell one that is known, and when it was read."""
 
     name: str
     read_at: datetime
 
 
-def business_day(using: Services) -> date:
+def business_day(using: Services) -> date | None:
     """Today, in the books' organization. One call where its zone is not known yet, or not for a day.
 
-    Raises: ConfigurationError where the organization has no zone that is known; a vendor's errors.
+    None where the organization tells no zone that is known, or not to us: its books know their own day, and a document
+    that comes without one gets it. The doctor says so.
+
+    Raises: a vendor's errors.
     """
-    return using.store.clock().astimezone(_zone(using)).date()
+    zone = _zone(using)
+    return using.store.clock().astimezone(zone).date() if zone else None
 
 
 def known_zone(using: Services) -> tzinfo:
@@ -42,13 +46,13 @@ def known_zone(using: Services) -> tzinfo:
     return (zone_named(kept.name) if kept else None) or UTC
 
 
-def _zone(using: Services) -> tzinfo:
+def _zone(using: Services) -> tzinfo | None:
     kept = _kept(using)
     configured = using.invoices.time_zone
     is_fresh = kept is not None and abs(using.store.clock() - kept.read_at) < KEPT_FOR
     if kept is None or not is_fresh or configured not in ("", kept.name):
         kept = _keep(using, configured) if configured else _read(using, kept)
-    return zone_named(kept.name) or UTC
+    return zone_named(kept.name)
 
 
 def _read(using: Services, before: Kept | None) -> Kept:
@@ -73,6 +77,7 @@ def _kept(using: Services) -> Kept | None:
         value = uow.facts.get(FACT)
     try:
         read = json.loads(value or "")
-        return Kept(read["name"], datetime.fromisoformat(read["read_at"])) if zone_named(read["name"]) else None
+        name = read["name"]
+        return Kept(name, datetime.fromisoformat(read["read_at"])) if name == "" or zone_named(name) else None
     except (ValueError, KeyError, TypeError):  # none yet, or another release's
         return None

@@ -38,6 +38,8 @@ Vendor facts               value                             source             
     rates                  rounded to the decimals of the    help.zoho.com; currency.yml (price_precision)   2026-11-30
                            currency, before they are
                            multiplied
+    an invoice's date      may be left out: it is then the   invoices.yml requires none; unverified          2026-11-30
+                           organization's own day
     quantities             rounded to the decimals of the    zoho.com/books/help/items/item-preferences.html 2026-11-30
                            preferences, two by default
     invoices by change     GET /invoices?last_modified_time= invoices.yml ("modified after")                 2026-11-20

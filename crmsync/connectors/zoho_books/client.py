@@ -250,13 +250,11 @@ class ZohoBooks:
             raise
 
     def _invoice_body(self, request: InvoiceRequest, made: list[schemas.Line]) -> dict[str, Any]:
-        today = request.dated_on or self._clock().date()
         lines = schemas.LINE_BODIES.dump(made)
         body = {
             "customer_id": request.customer_key,
             "reference_number": request.reference,
-            "date": today.isoformat(),
-            "due_date": (today + timedelta(days=request.payment_terms_days)).isoformat(),
+            **_dates(request),
             "payment_terms": request.payment_terms_days,
             "is_inclusive_tax": False,
             "line_items": lines,
@@ -265,6 +263,14 @@ class ZohoBooks:
             body |= {"discount_type": "item_level", "is_discount_before_tax": True}
         currency_id = self._currencies.known_id(request.deal.amount.currency)
         return {**body, "currency_id": currency_id} if currency_id else body
+
+
+def _dates(request: InvoiceRequest) -> dict[str, str]:
+    """None where the day is not known: Zoho Books then takes its organization's own, and adds the terms."""
+    if request.dated_on is None:
+        return {}
+    due_on = request.dated_on + timedelta(days=request.payment_terms_days)
+    return {"date": request.dated_on.isoformat(), "due_date": due_on.isoformat()}
 
 
 def _document(answer: Any, operation: str) -> Document:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crmsync.connectors.zoho_books import schemas
-from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
-from crmsync.errors import AuthenticationError, ConfigurationError
+from crmsync.connectors.zoho_books.api import BooksApi
+from crmsync.errors import AuthenticationError
 from crmsync.plain import visible
 from crmsync.zones import zone_named
 
+logger = logging.getLogger(__name__)
+
 _OPERATION = "list organizations"
 VARIABLE = "ZOHO_TIME_ZONE"
+MISSING_SCOPE = "57"
 
 
 def seen(api: BooksApi) -> list[Mapping[str, Any]]:
@@ -28,20 +32,18 @@ def of_id(found: Sequence[Mapping[str, Any]], organization_id: str) -> Mapping[s
 
 
 def time_zone(api: BooksApi, organization_id: str) -> str:
-    """The name of its zone, in one call.
-
-    Raises: ConfigurationError where it has none that is known: the day of an invoice is not guessed.
-    """
+    """The name of its zone, in one call; "" where it has none that is known, or the token may not ask."""
     try:
         found = of_id(seen(api), organization_id)
     except AuthenticationError as error:
-        error.advice = f"{error.advice or ''} Or set {VARIABLE} to its zone: then it is not asked.".strip()
-        raise
+        if error.code != MISSING_SCOPE:
+            raise
+        found = None
     name = (found["time_zone"] or "") if found else ""
     problem = zone_problem(name)
     if problem:
-        raise ConfigurationError(problem, system=SYSTEM, operation=_OPERATION, advice="Then restart, and replay.")
-    return name
+        logger.warning("invoices are dated by the books: %s", problem, extra={"action": "no_time_zone"})
+    return "" if problem else name
 
 
 def zone_problem(name: str) -> str:

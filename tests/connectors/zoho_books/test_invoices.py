@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -46,7 +48,8 @@ def test_invoice_is_created_unsent_with_one_call(
 ) -> None:
     zoho.post(f"{API}/invoices", json=fixture("invoice__created"), status=201)
 
-    made = books().create_invoice(invoice_request(line("200", "235.10", "47020.00")))
+    request = replace(invoice_request(line("200", "235.10", "47020.00")), dated_on=date(2026, 11, 20))
+    made = books().create_invoice(request)
 
     assert made == DRAFT
     assert len(zoho.calls) == 1
@@ -62,6 +65,17 @@ def test_invoice_is_created_unsent_with_one_call(
             {"name": "GC1060", "description": "Generator", "rate": Decimal("235.1"), "quantity": 200},
         ],
     }
+
+
+def test_where_the_day_is_not_known_the_books_date_the_invoice_and_add_the_terms(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
+) -> None:
+    zoho.post(f"{API}/invoices", json=fixture("invoice__created"), status=201)
+
+    books().create_invoice(replace(invoice_request(line("1", "5", "5")), dated_on=None))
+
+    assert not {"date", "due_date"} & sent(zoho).keys()
+    assert sent(zoho)["payment_terms"] == 30
 
 
 @pytest.mark.parametrize(("send", "flag"), [(True, "true"), (False, "false")])

@@ -159,6 +159,7 @@ def test_settlement_takes_one_call_and_keeps_the_currency_of_the_invoice(
         paid_on=date(2026, 11, 19),
         written_off=Decimal("53.92"),
         credited=Decimal("900.00"),
+        is_mailed=True,
     )
     assert len(zoho.calls) == 1
 
