@@ -522,7 +522,7 @@ def test_T11__a_missing_scope_of_the_same_data_centre_is_a_missing_scope() -> No
     with RawServer(zoho_answer(57, "401 Unauthorized")) as server:
         checks = zoho_check(server.url, server.url)
 
-    assert len(checks) == 4
+    assert len(checks) == 6
     assert all("scope" in check.detail for check in checks)
 
 
