@@ -96,7 +96,7 @@ class S4Hana:
         key = partner.customer or self._customer_number("adopt_customer", partner)
         if not self._has_sales_area(row):
             self._add_sales_area(str(row.get("Customer") or key), currency)
-        name = match.name or ("" if partner.category == partners.PERSON else partner.name)
+        name = "" if partner.category == partners.PERSON else partner.name or match.name
         return replace(match, key=key, name=name)
 
     def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
