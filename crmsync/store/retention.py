@@ -35,7 +35,6 @@ from crmsync.store.tables import (
 
 OVER = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
 _SETTLED = (LetterStatus.REPLAYED.value, LetterStatus.DISCARDED.value)
-_ACCOUNT = runs.c.results["fetch_deal"]["customer"]["key"].as_string()
 _INVOICED_DEAL = runs.c.results["read_invoice"]["deal"].as_string()
 SHORT_ID_LENGTH = 15  # a Salesforce id without its three check characters
 
@@ -128,7 +127,7 @@ class Retention(Rows):
         """*account*, with the check characters of a Salesforce id that came without."""
         if len(account) != SHORT_ID_LENGTH:
             return account
-        of_runs = select(_ACCOUNT).where(_ACCOUNT.startswith(account, autoescape=True)).limit(1)
+        of_runs = select(runs.c.customer_key).where(runs.c.customer_key.startswith(account, autoescape=True)).limit(1)
         of_links = select(links.c.crm_key).where(links.c.crm_key.startswith(account, autoescape=True)).limit(1)
         found = self._connection.execute(of_runs).scalar() or self._connection.execute(of_links).scalar()
         return str(found or account)
@@ -163,7 +162,7 @@ class Retention(Rows):
         }
 
     def _of_account(self, account: str) -> Sequence[Any]:
-        return self._connection.execute(_REDUCIBLE.where(account == _ACCOUNT)).all()
+        return self._connection.execute(_REDUCIBLE.where(runs.c.customer_key == account)).all()
 
     def _forget_alerts(self, subjects: set[str]) -> int:
         rows = self._connection.execute(select(alerts.c.id, alerts.c.content)).all()

@@ -112,10 +112,8 @@ class Runs(Rows):
 
     def of_account(self, account: str) -> list[str]:
         """The runs of deals of this customer of the CRM, oldest first."""
-        key = runs.c.results["fetch_deal"]["customer"]["key"].as_string()
-        return list(
-            self._connection.execute(select(runs.c.id).where(key == account).order_by(runs.c.created_at)).scalars()
-        )
+        query = select(runs.c.id).where(runs.c.customer_key == account).order_by(runs.c.created_at)
+        return list(self._connection.execute(query).scalars())
 
     def claim(self, run_id: str, step: str, *, lease_seconds: float, first_step: str = "") -> Run | None:
         """Take the lease of a run that stands at *step*, is due and free. None: it is none of these.

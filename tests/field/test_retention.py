@@ -310,6 +310,17 @@ def test_O4__a_deal_that_is_under_way_is_named_and_not_broken(of_command: Servic
     assert Deal.from_json(run.results["fetch_deal"]).customer == PERSON
 
 
+def test_O4__a_deal_that_is_looked_at_again_is_under_way_as_well(of_command: Services) -> None:
+    """What it learned of the customer stands elsewhere then, and must not be left there unsaid."""
+    run_id = work_through(of_command.store, "006A")
+    with of_command.store.begin() as uow:
+        assert waking.wake(uow, order_to_invoice.FLOW, "006A", correlation_id="c") is not None
+
+    result = forget(ACCOUNT, "--yes", "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)["under_way"]) == (1, [run_id])
+
+
 def test_O4__a_customer_that_nobody_knows_is_no_error(of_command: Services) -> None:
     assert "Nothing is known of 001nobody" in forget("001nobody", "--yes").stdout
     for link in ("ERP=77", "ERP="):
