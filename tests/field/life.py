@@ -16,6 +16,24 @@ from crmsync.worker import dead_letters
 from crmsync.worker.flow import Flow
 from tests.system import System, until
 
+_numbers = iter(range(1, 10_000))
+
+
+def company(word: str) -> str:
+    """A name that no other test has: 'Buyer 0017 Ltd'."""
+    return f"{word} {next(_numbers):04d} Ltd"
+
+
+def change(system: System, deal: Deal, **values: str) -> None:
+    """Reopen the deal and change its line; it is not won again yet."""
+    system.sandbox.deals.reopen(deal.id)
+    system.sandbox.deals.change_line(deal.id, 1, values)
+
+
+def won_again(system: System, deal: Deal, **values: str) -> None:
+    change(system, deal, **values)
+    assert system.close(deal.id) == 200
+
 
 def standing(system: System, deal: Deal) -> tuple[list[str], list[str]]:
     """The generations of the deal's orders and invoices that stand: "1", "2", …"""

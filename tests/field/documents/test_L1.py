@@ -11,11 +11,10 @@ import pytest
 from crmsync.domain.dead_letters import Answers, LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.sandbox.deals import Deal
-from tests.field.life import asked, carries_what_stands, leave, made, mailed, replay, standing
+from tests.field.life import asked, carries_what_stands, company, leave, made, mailed, replay, standing
 from tests.system import NO_PERIODS, System, running, until
 
 ACCEPT = Answers(accept=True)
-_numbers = iter(range(1, 10_000))
 
 
 @pytest.fixture(scope="module")
@@ -24,38 +23,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     settings = NO_PERIODS | periods | {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0"}
     with running(tmp_path_factory.mktemp("life"), "web", "worker", "beat", **settings) as made:
         yield made
-
-
-@pytest.fixture
-def system(shared: System) -> Iterator[System]:
-    yield shared
-    shared.sandbox.faults.clear()
-
-
-@pytest.fixture
-def deal(system: System) -> Deal:
-    return system.sandbox.deals.create(f"Buyer {next(_numbers):04d} Ltd")
-
-
-@pytest.fixture
-def billed(system: System, deal: Deal) -> Deal:
-    assert system.close(deal.id) == 200
-    system.wait_for("done", deal)
-    return deal
-
-
-@pytest.fixture
-def wrong(system: System, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """While it is so, every new invoice is a dollar too much; calling it mends the cause."""
-    lines = system.sandbox.zoho.organization.invoices._lines
-    real = lines.sums
-
-    def sums(*arguments: Any) -> dict[str, Any]:
-        found = dict(real(*arguments))
-        return {**found, "sub_total": found["sub_total"] + 1, "total": found["total"] + 1}
-
-    monkeypatch.setattr(lines, "sums", sums)
-    return lambda: monkeypatch.setattr(lines, "sums", real)
 
 
 TakeBack = Callable[[System, str], object]
@@ -259,7 +226,7 @@ def blocked(system: System, name: str, *, is_so: bool = True) -> None:
 def test_L1__a_customer_that_was_stopped_is_named_and_its_deal_goes_on_when_it_is_free(
     system: System, stop: Callable[..., None]
 ) -> None:
-    name = f"Stopped {next(_numbers):04d} Ltd"
+    name = company("Stopped")
     first, second = (system.sandbox.deals.create(name) for _ in range(2))
     assert system.close(first.id) == 200
     system.wait_for("done", first)
@@ -278,7 +245,7 @@ def test_L1__a_customer_that_was_stopped_is_named_and_its_deal_goes_on_when_it_i
 
 
 def test_L1__a_customer_that_was_merged_is_found_anew_at_a_replay(system: System) -> None:
-    name = f"Merged {next(_numbers):04d} Ltd"
+    name = company("Merged")
     first, second, third = (system.sandbox.deals.create(name) for _ in range(3))
     assert system.close(first.id) == 200
     system.wait_for("done", first)

@@ -11,47 +11,31 @@ import pytest
 from crmsync.domain.dead_letters import Answers, LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.sandbox.deals import Deal
-from tests.field.life import asked, calls, carries_what_stands, leave, looked, made, mailed, replay, standing
+from tests.field.life import (
+    asked,
+    calls,
+    carries_what_stands,
+    change,
+    company,
+    leave,
+    looked,
+    made,
+    mailed,
+    replay,
+    standing,
+    won_again,
+)
 from tests.system import NO_PERIODS, System, running, until
 
 ACCEPT = Answers(accept=True)
-_numbers = iter(range(1, 10_000))
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    settings = NO_PERIODS | {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0"}
+    # Calls are counted here: what sellers are told of the deals of other tests would be among them.
+    settings = NO_PERIODS | {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0", "CRMSYNC_TELL_SELLERS": "no"}
     with running(tmp_path_factory.mktemp("again"), "web", "worker", "beat", **settings) as made:
         yield made
-
-
-@pytest.fixture
-def system(shared: System) -> Iterator[System]:
-    yield shared
-    shared.sandbox.faults.clear()
-
-
-@pytest.fixture
-def deal(system: System) -> Deal:
-    return system.sandbox.deals.create(f"Seller {next(_numbers):04d} Ltd")
-
-
-@pytest.fixture
-def billed(system: System, deal: Deal) -> Deal:
-    assert system.close(deal.id) == 200
-    system.wait_for("done", deal)
-    return deal
-
-
-def change(system: System, deal: Deal, **values: str) -> None:
-    """Reopen it and change its line; it is not won again yet."""
-    system.sandbox.deals.reopen(deal.id)
-    system.sandbox.deals.change_line(deal.id, 1, values)
-
-
-def won_again(system: System, deal: Deal, **values: str) -> None:
-    change(system, deal, **values)
-    assert system.close(deal.id) == 200
 
 
 def test_L2__a_deal_that_is_announced_again_unchanged_costs_one_call(system: System, billed: Deal) -> None:
@@ -131,7 +115,7 @@ Change = Callable[[System, Deal], None]
 
 
 def other_account(system: System, deal: Deal) -> None:
-    other = system.sandbox.deals.create(f"Other {next(_numbers):04d} Ltd")
+    other = system.sandbox.deals.create(company("Other"))
     with system.sandbox.salesforce.lock:
         system.sandbox.salesforce.org.update("Opportunity", deal.id, {"AccountId": other.account_id})
     assert system.sandbox.deals.announce(deal.id).status == 200

@@ -14,12 +14,23 @@ from crmsync.domain.runs import RunStatus
 from crmsync.flows import order_to_invoice
 from crmsync.sandbox.deals import Deal
 from crmsync.worker import waking
-from tests.field.life import asked, carries_what_stands, leave, looked, made, mailed, numbers, replay, standing
+from tests.field.life import (
+    asked,
+    carries_what_stands,
+    change,
+    leave,
+    looked,
+    made,
+    mailed,
+    numbers,
+    replay,
+    standing,
+    won_again,
+)
 from tests.system import NO_PERIODS, System, running, until
 
 ACCEPT = Answers(accept=True)
 NO_RECIPIENT = {"code": "1025", "message": "Please enter an email address for the customer."}
-_numbers = iter(range(1, 10_000))
 
 
 @pytest.fixture(scope="module")
@@ -27,48 +38,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     settings = NO_PERIODS | {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0"}
     with running(tmp_path_factory.mktemp("more"), "web", "worker", "beat", **settings) as made:
         yield made
-
-
-@pytest.fixture
-def system(shared: System) -> Iterator[System]:
-    yield shared
-    shared.sandbox.faults.clear()
-
-
-@pytest.fixture
-def deal(system: System) -> Deal:
-    return system.sandbox.deals.create(f"Keeper {next(_numbers):04d} Ltd")
-
-
-@pytest.fixture
-def billed(system: System, deal: Deal) -> Deal:
-    assert system.close(deal.id) == 200
-    system.wait_for("done", deal)
-    return deal
-
-
-@pytest.fixture
-def wrong(system: System, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """While it is so, every new invoice is a dollar too much; calling it mends the cause."""
-    lines = system.sandbox.zoho.organization.invoices._lines
-    real = lines.sums
-
-    def sums(*arguments: Any) -> dict[str, Any]:
-        found = dict(real(*arguments))
-        return {**found, "sub_total": found["sub_total"] + 1, "total": found["total"] + 1}
-
-    monkeypatch.setattr(lines, "sums", sums)
-    return lambda: monkeypatch.setattr(lines, "sums", real)
-
-
-def change(system: System, deal: Deal, **values: str) -> None:
-    system.sandbox.deals.reopen(deal.id)
-    system.sandbox.deals.change_line(deal.id, 1, values)
-
-
-def won_again(system: System, deal: Deal, **values: str) -> None:
-    change(system, deal, **values)
-    assert system.close(deal.id) == 200
 
 
 def announced(system: System, deal: Deal) -> None:
