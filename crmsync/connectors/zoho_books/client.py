@@ -115,7 +115,6 @@ class ZohoBooks:
         self._api = BooksApi(client, api_url=settings.api_url, organization_id=settings.organization_id)
         self._settings = settings
         self._behaviour = behaviour
-        self._clock = clock
         self._currencies = Currencies(self._api, assumed=behaviour.default_currency)
         self._items = Items(self._api, clock=clock, notes=notes or OwnNotes(), organization=settings.organization_id)
         self._contacts = Contacts(self._api, own_field=settings.contact_unique_field)
