@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from crmsync.cli.link_file import Pair, Problem
 from crmsync.domain.customers import Candidate, Customer
-from crmsync.domain.links import CUSTOMER, Link
+from crmsync.domain.links import Link
 
 ORIGIN = "imported"
 
@@ -16,9 +16,7 @@ ORIGIN = "imported"
 class Links(Protocol):
     """What writing needs of the store."""
 
-    def replace(
-        self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str
-    ) -> None: ...
+    def put_instead(self, link: Link) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,18 @@ def repeated(changes: Sequence[Change]) -> list[Problem]:
 def apply(links: Links, changes: Sequence[Change], *, by: str) -> None:
     for change in changes:
         if change.action != "keep":
-            found, pair = change.found, change.pair
-            more = {"currency": found.currency, "name": found.shown_name, "city": found.shown_city, "linked_by": by}
-            links.replace(pair.connection, CUSTOMER, pair.crm_key, found.key, origin=ORIGIN, **more)
+            links.put_instead(_link(change, by))
+
+
+def _link(change: Change, by: str) -> Link:
+    found, pair = change.found, change.pair
+    return Link(
+        pair.connection,
+        pair.crm_key,
+        found.key,
+        ORIGIN,
+        currency=found.currency,
+        name=found.shown_name,
+        city=found.shown_city,
+        linked_by=by,
+    )

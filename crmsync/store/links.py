@@ -70,8 +70,11 @@ class Links(Rows):
 
     def put(self, link: Link) -> bool:
         """Add *link*. False if the account is linked already, in this currency: that link stands."""
-        more = {"currency": link.currency, "name": link.name, "city": link.city, "linked_by": link.linked_by}
-        return self.add(link.connection, link.record_type, link.crm_key, link.key, origin=link.origin, **more)
+        return self.add(link.connection, link.record_type, link.crm_key, link.key, origin=link.origin, **_more(link))
+
+    def put_instead(self, link: Link) -> None:
+        """Add *link* in place of whatever link there was in this currency: a person said so."""
+        self.replace(link.connection, link.record_type, link.crm_key, link.key, origin=link.origin, **_more(link))
 
     def see(self, link: Link, seen: Link) -> None:
         """Write what was seen of the customer there; where its currency has a link of its own, that one stands."""
@@ -113,6 +116,10 @@ class Links(Rows):
         """Every link of a customer, oldest first."""
         query = select(links).where(links.c.record_type == CUSTOMER).order_by(links.c.id)
         return [_link(row) for row in self._connection.execute(query)]
+
+
+def _more(link: Link) -> dict[str, str]:
+    return {"currency": link.currency, "name": link.name, "city": link.city, "linked_by": link.linked_by}
 
 
 def _is(link: Link) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from crmsync.connectors.base import Customers
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer
-from crmsync.domain.links import CUSTOMER, Link
+from crmsync.domain.links import Link
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.services import Services
@@ -132,9 +132,7 @@ def look_up(
 def store(uow: UnitOfWork, found: Sequence[Sides], *, origin: str, by: str) -> None:
     """Link in place of whatever link there was in this currency."""
     for each in found:
-        link = each.link(origin, by=by)
-        more = {"currency": link.currency, "name": link.name, "city": link.city, "linked_by": by}
-        uow.links.replace(link.connection, CUSTOMER, link.crm_key, link.key, origin=origin, **more)
+        uow.links.put_instead(each.link(origin, by=by))
 
 
 def role(using: Services, connection: str) -> Customers:
