@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +48,16 @@ def correct(system: System, deal: Deal) -> None:
         system.sandbox.deals._line(deal.id, {"product": "SENSOR-100", "quantity": 1}, None)
 
 
-def test_P8__a_stuck_deal_costs_one_call_and_its_correction_none(system: System) -> None:
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[System]:
+    """No other test's deal calls there, and an announced deal is looked at once: products that come late have no time."""
+    once = {"CRMSYNC_ANNOUNCED_GRACE_SECONDS": "0"}
+    with running(tmp_path, "web", "worker", "beat", SF_STATUS_REASON_FIELD=REASON, **NO_PERIODS, **once) as made:
+        yield made
+
+
+def test_P8__a_stuck_deal_costs_one_call_and_its_correction_none(alone: System) -> None:
+    system = alone
     deal = deal_of(system, lines=[], amount=Decimal("235.00"))
     before = calls(system)
     system.close(deal.id)
@@ -100,6 +110,12 @@ def without_field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield made
 
 
+def heard(system: System) -> Collection[str]:
+    """Each look is a transaction of its own: within one, SQLite would show the same for ever."""
+    with system.store.read() as uow:
+        return uow.alerts.open_causes("sellers_reason")
+
+
 def test_P8__a_field_that_the_organization_lacks_holds_nothing_back(without_field: System) -> None:
     system = without_field
     good, stuck = deal_of(system), deal_of(system, lines=[], amount=Decimal("235.00"))
@@ -109,7 +125,5 @@ def test_P8__a_field_that_the_organization_lacks_holds_nothing_back(without_fiel
     until(lambda: says(system, stuck)[0] == "Needs attention", what="the status is told")
 
     assert says(system, good)[0] == "Synced"
-    with system.store.read() as uow:
-        causes = until(lambda: uow.alerts.open_causes("sellers_reason"), what="people hear of it")
-    assert len(causes) == 1
+    until(lambda: len(heard(system)) == 1, what="people hear of it, once")
     assert [letter.flow for letter in system.letters()] == ["order_to_invoice"]
