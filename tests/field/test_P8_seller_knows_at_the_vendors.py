@@ -50,7 +50,7 @@ def correct(system: System, deal: Deal) -> None:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[System]:
-    """No other test's deal calls there, and an announced deal is looked at once: products that come late have no time."""
+    """No other test's deal calls there, and a deal is looked at once: products that come late are given no time."""
     once = {"CRMSYNC_ANNOUNCED_GRACE_SECONDS": "0"}
     with running(tmp_path, "web", "worker", "beat", SF_STATUS_REASON_FIELD=REASON, **NO_PERIODS, **once) as made:
         yield made
