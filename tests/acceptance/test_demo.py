@@ -58,6 +58,7 @@ def test_the_demo_shows_the_story_and_leaves_nothing_behind(tmp_path):
         "the deal is paid in part: 7,000.00 USD",
         "the deal is paid: 47,000.00 USD",
         "crmsync catch-up --yes",
+        "2 runs started, 1 of them missed",
         "order 4714 made: 9,600.00 USD net",
         "crmsync inventory run",
         "products show what SAP has",

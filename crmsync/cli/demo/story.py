@@ -153,7 +153,8 @@ class Story:
         self._world.sandbox.deals.close(deal.id)
         self._narrator.say(
             f"{COMPANY} buys {deal.name} for {money(deal.amount)}, and the message of it is lost on the way. Every ten "
-            "minutes crmsync compares Salesforce with what it was told. Here somebody asks for it:"
+            "minutes crmsync compares Salesforce with what it was told. Here somebody asks for it. (How long a message "
+            "may be on its way is CRMSYNC_CATCH_UP_GRACE_SECONDS: 0 in this demo, 120 otherwise.)"
         )
         seen = Sightings(deal, self.evidence, self._narrator, Stopwatch())
         self._type("crmsync catch-up --yes")

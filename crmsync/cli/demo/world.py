@@ -109,6 +109,7 @@ class World:
             "CRMSYNC_LOG_STYLE": "console",
             "CRMSYNC_WORKERS": "1",
             "CRMSYNC_SETTLE_SECONDS": str(SETTLE_SECONDS),
+            "CRMSYNC_CATCH_UP_GRACE_SECONDS": "0",
             "CRMSYNC_DEFAULT_CURRENCY": CURRENCY,
             "CRMSYNC_INVENTORY_SECONDS": "0",  # the story asks for both itself
             "CRMSYNC_CATCH_UP_SECONDS": "0",
