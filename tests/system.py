@@ -271,7 +271,7 @@ class System:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             cwd="/",
         )
 

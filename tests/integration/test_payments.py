@@ -240,7 +240,7 @@ def test_a_deal_that_refuses_its_figures_reaches_a_person_and_is_replayed(
     system: System, sandbox: Sandbox, billed: Any
 ) -> None:
     (deal,) = billed()
-    sandbox.faults.add("salesforce", "refuse", operation="update_deal", times=1)
+    sandbox.deals.refuse(deal.id, times=1)
     invoice = invoice_of(system, deal)
 
     sandbox.invoices.pay(invoice["number"], webhook=True)
