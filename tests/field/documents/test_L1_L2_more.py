@@ -18,6 +18,7 @@ from tests.field.life import (
     asked,
     carries_what_stands,
     change,
+    company,
     leave,
     looked,
     made,
@@ -164,6 +165,27 @@ def test_L2__accepted_and_changed_again_before_it_was_read(system: System, bille
     assert standing(system, billed) == (["1"], ["1"])
     replay(system, billed, ACCEPT)
     system.wait_for("done", billed)
+
+
+def test_L2__given_up_and_won_again_for_another_account(system: System, deal: Deal) -> None:
+    refusal = {"code": "V1/555", "message": "This sales document is not complete"}
+    system.sandbox.faults.add("sap", "refuse", "create_order", times=1, **refusal)
+    assert system.close(deal.id) == 200
+    asked(system, deal, error="RejectedError")
+    leave(system, deal)
+    other = company("Other")
+    put(system, deal, AccountId=system.sandbox.deals.create(other).account_id)
+
+    assert system.sandbox.deals.announce(deal.id).status == 200
+    asked(system, deal, error="AmbiguousMatchError")  # it has the first one's e-mail address
+    replay(system, deal, ACCEPT)
+    system.wait_for("done", deal)
+
+    ledger = system.sandbox.ledger()
+    (order,) = [each for each in ledger["orders"] if each["reference"] == f"SF-{deal.id}"]
+    (invoice,) = [each for each in ledger["invoices"] if each["reference"] == f"SF-{deal.id}"]
+    assert [each["name"] for each in ledger["customers"] if each["customer"] == order["customer"]] == [other]
+    assert [each["name"] for each in ledger["contacts"] if each["id"] == invoice["customer_id"]] == [other]
 
 
 def test_L1__an_outage_is_replayed_and_nobody_was_asked(system: System, billed: Deal) -> None:
