@@ -22,7 +22,7 @@ from crmsync.errors import AlreadyOrderedError, BadDataError, InvalidDealError, 
 from crmsync.flows import customer_doubts
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import AGREED, ASKED_OF, MAY_MAKE, SEEN, WAS_DISCARDED, WITH_DOCUMENTS, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, MAY_MAKE, SEEN, WAS_ASKED, WAS_DISCARDED, WITH_DOCUMENTS, Flow
 
 FIRST_CLAIM = 1
 GENERATIONS = "generations"
@@ -45,7 +45,7 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
     known, foreign = Agreed.of(attempt.run.progress.get(AGREED)), []
     with _remembering(attempt, deal) as memory:
         if _is_settled(attempt, flow, known, deal):
-            if attempt.run.progress.get(WAS_DISCARDED):
+            if attempt.run.progress.get(WAS_DISCARDED) or attempt.run.progress.get(WAS_ASKED):
                 _look_for_gone(attempt, Comparison(deal, known), entries, memory)
             attempt.remark = "looked at again: nothing that counts has changed"
             attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
@@ -104,7 +104,7 @@ def _compared(attempt: Attempt, compared: Comparison, entries: Sequence[Entry]) 
 
 
 def _look_for_gone(attempt: Attempt, compared: Comparison, entries: Sequence[Entry], memory: dict[str, Any]) -> None:
-    """Raises: a review, where a deal was given up and people took its documents back: it may be wanted again."""
+    """Raises: a review, where people took documents back of a deal that is what it was: it may be wanted again."""
     compared = _compared(attempt, compared, entries)
     memory |= _as_memory(attempt, compared)
     error = compared.gone_review()

@@ -26,7 +26,7 @@ from crmsync.store import Store, UnitOfWork
 from crmsync.worker import customer_links, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import Sides
-from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, MAY_MAKE, SEEN, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, MAY_MAKE, SEEN, WAS_ASKED, Flow
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +160,8 @@ def _remembered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> d
     if answers.is_persons:
         asked_of = kept.get(SEEN, {}).get("reading") if answers.accept else None
         return agreed | {MAY_MAKE: True} | ({ASKED_OF: asked_of} if asked_of else {})
-    return {name: value for name, value in kept.items() if name not in (SEEN, MAY_MAKE)} | agreed
+    was_asked = {WAS_ASKED: True} if SEEN in kept else {}
+    return {name: value for name, value in kept.items() if name not in (SEEN, MAY_MAKE)} | agreed | was_asked
 
 
 def _failed_at_source(flow: Flow, letter: DeadLetter) -> bool:

@@ -188,6 +188,20 @@ def test_L2__given_up_and_won_again_for_another_account(system: System, deal: De
     assert [each["name"] for each in ledger["contacts"] if each["id"] == invoice["customer_id"]] == [other]
 
 
+def test_L2__put_back_when_people_had_begun_to_take_its_documents_back(system: System, billed: Deal) -> None:
+    won_again(system, billed, quantity="250")
+    asked(system, billed, error="DealChangedError")
+    system.sandbox.orders.reject(made(system, billed, "order")["number"])
+
+    won_again(system, billed, quantity="200")
+
+    letter = asked(system, billed, error="DocumentGoneError")
+    assert "The deal is 47,000.00 USD; order" in letter.cause
+    replay(system, billed)
+    system.wait_for("done", billed)
+    assert (standing(system, billed), mailed(system, billed)) == ((["2"], ["1"]), ["1"])
+
+
 def test_L1__an_outage_is_replayed_and_nobody_was_asked(system: System, billed: Deal) -> None:
     """Who replays an outage has not seen that the order was rejected, and has not said that it be made anew."""
     system.sandbox.orders.reject(made(system, billed, "order")["number"])
