@@ -1,6 +1,7 @@
 """The ledger: what we set out to create, and what came of it.
 
-    intent → sent → confirmed → gone   people deleted, voided or rejected it: the next generation takes its place
+    intent → sent → confirmed ⇄ gone   people deleted, voided or rejected it: the next generation takes its place;
+                                       or put it back before that was made
        ↑       ├──→ intent      the vendor refused, or no byte left: it does not exist
        └───────┴──→ unknown     the answer was lost: look before sending again
 

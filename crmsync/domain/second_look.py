@@ -149,8 +149,6 @@ class Comparison:
         return DocumentGoneError(self._figures(), system=self.gone[0].system, advice=_gone_advice(self.gone))
 
     def _is_right(self, seen: Seen) -> bool:
-        if seen.entry.state is EntryState.GONE:
-            return False  # it stands again, and another was to take its place
         told, grave = _told(seen.found), self.changes
         if self.goes_on or (DOCUMENT_STEPS[seen.entry.key.kind] in self.accepted and not grave):
             return True

@@ -131,6 +131,7 @@ def _look_at_documents(
     if problem and not is_left:
         check(compared.deal)
     attempt.gone += [seen.entry.key for seen in compared.gone]
+    attempt.back += [seen.entry.key for seen in compared.standing if seen.entry.state is EntryState.GONE]
     attempt.relearned |= memory["documents"]
     if may_make and not is_left:
         _make_again(attempt, [seen for seen in compared.seen if seen.is_gone])
@@ -159,10 +160,9 @@ def _make_again(attempt: Attempt, gone: Sequence[Seen]) -> None:
 
 def _generations(attempt: Attempt, entries: Sequence[Entry]) -> dict[str, Any]:
     """By kind, where it is not the first."""
-    found = {
-        entry.key.kind: entry.key.generation + (entry.state is EntryState.GONE or entry.key in attempt.gone)
-        for entry in documents.newest(entries)
-    }
+    newest = documents.newest(entries)
+    gone = {entry.key for entry in newest if entry.state is EntryState.GONE}.union(attempt.gone) - set(attempt.back)
+    found = {entry.key.kind: entry.key.generation + (entry.key in gone) for entry in newest}
     later = {kind: generation for kind, generation in found.items() if generation > 1}
     return {GENERATIONS: later} if later else {}
 

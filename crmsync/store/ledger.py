@@ -45,6 +45,7 @@ _CONFIRM = (
     )
 )
 _GONE = update(ledger).where(*_IS_KEY, ledger.c.state == EntryState.CONFIRMED.value).values(state=EntryState.GONE.value)
+_BACK = update(ledger).where(*_IS_KEY, ledger.c.state == EntryState.GONE.value).values(state=EntryState.CONFIRMED.value)
 _OF_DOCUMENT = select(ledger).where(
     ledger.c.connection == bindparam("key_connection"),
     ledger.c.kind == bindparam("key_kind"),
@@ -59,7 +60,7 @@ _OPEN = (EntryState.SENT.value, EntryState.UNKNOWN.value)
 
 
 class Ledger(Rows):
-    """A confirmed row changes only to gone, and a row that is gone never."""
+    """A confirmed row changes only to gone, and one that is gone only back to that."""
 
     def get(self, key: EntryKey) -> Entry | None:
         row = self._connection.execute(_GET, _parameters(key)).first()
@@ -139,6 +140,10 @@ class Ledger(Rows):
     def gone(self, key: EntryKey) -> bool:
         """The document existed, and does not stand any more. False if that was known, or it never was confirmed."""
         return self._connection.execute(_GONE, _parameters(key)).rowcount == 1
+
+    def stands_again(self, key: EntryKey) -> bool:
+        """What was gone was put back: a void invoice made a draft again, a rejection taken away."""
+        return self._connection.execute(_BACK, _parameters(key)).rowcount == 1
 
     def _set(self, key: EntryKey, send: int, state: EntryState, *, certain_at: datetime | None = None) -> None:
         values = {"of_send": send, "new_state": state.value, "new_certain_at": certain_at}

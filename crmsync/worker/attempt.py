@@ -52,6 +52,7 @@ class Attempt:
     has_adopted: bool = False  # the document is an earlier attempt's: what we know of it may be old
     remark: str = ""  # for the run's history
     gone: list[EntryKey] = field(default_factory=list)  # documents that do not stand any more
+    back: list[EntryKey] = field(default_factory=list)  # documents that were gone, and that people have put back
     undoes: set[str] = field(default_factory=set)  # steps to be done again, because what they made is gone
     relearned: dict[str, Any] = field(default_factory=dict)  # by step: what is known anew of what it made
     ends_as: RunStatus | None = None  # the run ends here, with nothing more to do

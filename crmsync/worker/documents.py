@@ -14,11 +14,13 @@ from crmsync.services import Services
 
 
 def newest(entries: Iterable[Entry]) -> list[Entry]:
-    """The entry of the latest generation of a run's order and of its invoice."""
+    """The entry of the latest generation of a run's order and of its invoice; what was refused was never one."""
     found: dict[str, Entry] = {}
     for entry in entries:
+        if entry.key.kind not in DOCUMENT_STEPS or entry.state is EntryState.INTENT:
+            continue
         known = found.get(entry.key.kind)
-        if entry.key.kind in DOCUMENT_STEPS and (known is None or entry.key.generation > known.key.generation):
+        if known is None or entry.key.generation > known.key.generation:
             found[entry.key.kind] = entry
     return [found[kind] for kind in DOCUMENT_STEPS if kind in found]
 

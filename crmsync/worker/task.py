@@ -223,6 +223,8 @@ class StepTask(Task):
     def _settle(self, uow: UnitOfWork, attempt: Attempt, *, is_done: bool) -> None:
         for key in attempt.gone:
             uow.ledger.gone(key)
+        for key in attempt.back:
+            uow.ledger.stands_again(key)
         if is_done:
             is_discarded = attempt.ends_as is RunStatus.DISCARDED
             cause = uow.dead_letters.run_is_done(attempt.run.id, is_discarded=is_discarded)

@@ -208,6 +208,20 @@ def test_the_next_generation_is_another_document(store: Store) -> None:
         assert uow.ledger.reserve(EntryKey("s4hana", "order", ORDER.reference, 2), "r", certain_at=uow.now) is None
 
 
+def test_a_document_that_is_gone_stands_again_where_people_have_put_it_back(store: Store) -> None:
+    with store.begin() as uow:
+        uow.ledger.reserve(ORDER, "r", certain_at=uow.now)
+        uow.ledger.confirmed(ORDER, {"number": "1"})
+        assert not uow.ledger.stands_again(ORDER)
+        assert uow.ledger.gone(ORDER)
+
+        assert uow.ledger.stands_again(ORDER)
+
+        entry = uow.ledger.get(ORDER)
+    assert entry is not None
+    assert (entry.state, entry.document) == (EntryState.CONFIRMED, {"number": "1"})
+
+
 def test_the_first_link_stands(store: Store) -> None:
     with store.begin() as uow:
         assert uow.links.add("s4hana", "customer", "001", "1000123", origin="created")

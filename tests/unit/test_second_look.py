@@ -48,6 +48,13 @@ def test_what_is_gone_and_was_left_so_is_asked_about_when_the_deal_is_wanted_ane
     assert isinstance(review(WAS, left, agreed=replace(WAS, is_won=False)), DocumentGoneError)
 
 
+def test_what_was_left_as_gone_and_was_put_back_is_compared_like_any_other() -> None:
+    again = seen(Document("9", "INV-7", net=WAS.amount), state=EntryState.GONE)
+    assert review(WAS, again) is None
+    assert isinstance(review(changed(), again), DealChangedError)
+    assert review(changed(), again, goes_on=True) is None
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["whole", "reduced"])
 def test_a_reading_still_says_whether_the_deal_was_won(is_known: bool) -> None:
     lost = replace(WAS, is_won=False).to_json()

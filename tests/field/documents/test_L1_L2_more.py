@@ -188,6 +188,26 @@ def test_L2__given_up_and_won_again_for_another_account(system: System, deal: De
     assert [each["name"] for each in ledger["contacts"] if each["id"] == invoice["customer_id"]] == [other]
 
 
+def test_L1__a_void_invoice_that_people_put_back_is_taken_and_no_second_one_is_made(
+    system: System, billed: Deal
+) -> None:
+    invoice = made(system, billed, "invoice")["number"]
+    system.sandbox.invoices.void(invoice)
+    with system.store.begin() as uow:
+        waking.look_at_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
+    asked(system, billed, error="DocumentGoneError")
+    system.sandbox.faults.add("zoho", "refuse", "create_invoice", times=1, code="1038", message="No")
+    replay(system, billed)
+    asked(system, billed, error="RejectedError")
+    system.sandbox.invoices.unvoid(invoice)
+
+    replay(system, billed)
+    system.wait_for("done", billed)
+
+    assert (standing(system, billed), mailed(system, billed)) == ((["1"], ["1"]), ["1"])
+    assert numbers(system, billed)[1] == invoice
+
+
 def test_L2__put_back_when_people_had_begun_to_take_its_documents_back(system: System, billed: Deal) -> None:
     won_again(system, billed, quantity="250")
     asked(system, billed, error="DealChangedError")
