@@ -18,7 +18,7 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
-from crmsync.errors import AlreadyOrderedError, BadDataError, InvalidDealError, ReviewNeededError
+from crmsync.errors import AlreadyOrderedError, BadDataError, DocumentGoneError, InvalidDealError, ReviewNeededError
 from crmsync.flows import customer_doubts
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
@@ -153,9 +153,23 @@ def _problem(deal: Deal, check: Check) -> str:
 
 
 def _make_again(attempt: Attempt, gone: Sequence[Seen]) -> None:
+    """Raises: DocumentGoneError where somebody has made by hand what is to be made again. A call for each."""
     for seen in gone:
+        _refuse_hand_made(attempt, seen)
         attempt.undoes.update(_FOLLOWS[seen.entry.key.kind])
     attempt.remark = "; ".join(f"{seen.says}: it is made again" for seen in gone)
+
+
+def _refuse_hand_made(attempt: Attempt, gone: Seen) -> None:
+    key = gone.entry.key
+    for other in documents.beside(attempt.services, gone.entry):
+        raise DocumentGoneError(
+            f"The {gone.says}, and {key.kind} {other.number}, which crmsync did not make, stands under its "
+            f"reference {key.reference}.",
+            system=gone.system,
+            advice=f"If that takes its place: discard. To have the {key.kind} made anew all the same: take the "
+            "reference off the other, and replay.",
+        )
 
 
 def _generations(attempt: Attempt, entries: Sequence[Entry]) -> dict[str, Any]:

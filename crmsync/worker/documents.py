@@ -34,6 +34,13 @@ def seen(using: Services, run: Run, entries: Sequence[Entry]) -> list[Seen]:
     return [_seen(using, run, entry) for entry in known]
 
 
+def beside(using: Services, entry: Entry) -> list[Document]:
+    """What others have made under the reference of *entry*, and what of it stands; a call."""
+    find = using.orders.find_orders if entry.key.kind == "order" else using.invoices.find_invoices
+    made = (entry.document or {}).get("key")
+    return [found for found in find(entry.key.reference) if found.key != made and not found.is_void]
+
+
 def read_made(using: Services, run: Run, kind: str, key: str, read: Callable[[str], Document]) -> Document | None:
     """The run's document *key*; None if it does not exist: believed only when its system had time to show it."""
     try:

@@ -253,6 +253,27 @@ def test_L1__somebody_ordered_by_hand_what_is_to_be_made_anew(system: System, bi
     assert standing(system, billed) == ([], [])
 
 
+def test_L1__somebody_billed_by_hand_under_the_same_reference(system: System, billed: Deal) -> None:
+    invoices, ours = system.sandbox.zoho.organization.invoices, made(system, billed, "invoice")
+    with system.sandbox.zoho.lock:
+        kept = invoices.docs[ours["key"]]
+        body = {"customer_id": kept["customer_id"], "reference_number": kept["reference_number"]}
+        by_hand = invoices.create({**body, "line_items": [{"name": "Sensors", "rate": "47000"}]}, {})
+    system.sandbox.invoices.delete(ours["key"])
+    with system.store.begin() as uow:
+        waking.look_at_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
+    asked(system, billed, error="DocumentGoneError")
+
+    replay(system, billed)
+
+    told = f"invoice {by_hand['invoice_number']}, which crmsync did not make, stands under its reference"
+    until(lambda: told in system.letter_of(billed).cause, what="it is asked about")
+    system.wait_for("stopped", billed)
+    assert (standing(system, billed), mailed(system, billed)) == ((["1"], ["1"]), ["1"])
+    leave(system, billed)
+    assert system.run_of(billed).status is RunStatus.DONE
+
+
 def test_L1__a_foreign_number_that_was_accepted_stays_accepted(system: System, deal: Deal) -> None:
     put(system, deal, SAP_Order_Number__c="4998")
     refused = system.sandbox.faults.add("zoho", "refuse", "send_invoice", times=1, **NO_RECIPIENT)
