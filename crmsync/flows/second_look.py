@@ -117,14 +117,16 @@ def _look_at_documents(
 ) -> None:
     """Raises: a review, unless every document is right, or a person has accepted what is not."""
     system, accepted = attempt.services.deals.system, frozenset(attempt.run.answers.get("accepted", ()))
-    problem = _problem(compared.deal, check)
-    if goes_on := flow.source in accepted and not _is_changed_since_asked(attempt, compared.deal):
+    problem, may_make = _problem(compared.deal, check), bool(attempt.run.progress.get(MAY_MAKE))
+    goes_on = flow.source in accepted and not _is_changed_since_asked(attempt, compared.deal)
+    if is_left := goes_on and flow.is_complete(attempt.run):  # who goes on with what is over wants nothing made
+        is_left = goes_on = _is_gone_as_shown(attempt, compared)
+        may_make = False
+    if goes_on:
         compared = replace(compared, pending=(), goes_on=True)
     else:
         compared = replace(compared, problem=problem, accepted=accepted)
     memory |= _as_memory(attempt, compared)
-    is_left = goes_on and flow.is_complete(attempt.run)
-    may_make = bool(attempt.run.progress.get(MAY_MAKE))
     error = compared.review(system, may_make=may_make or is_left)
     if error is not None:
         raise error
@@ -133,14 +135,20 @@ def _look_at_documents(
     attempt.gone += [seen.entry.key for seen in compared.gone]
     attempt.back += [seen.entry.key for seen in compared.standing if seen.entry.state is EntryState.GONE]
     attempt.relearned |= memory["documents"]
-    if may_make and not is_left:
+    if may_make:
         _make_again(attempt, [seen for seen in compared.seen if seen.is_gone])
 
 
 def _is_changed_since_asked(attempt: Attempt, deal: Deal) -> bool:
     """Whether the deal is not the one any more of which a person has said that it goes on."""
-    asked = Agreed.of(attempt.run.progress.get(ASKED_OF))
+    asked = Agreed.of(attempt.run.progress.get(ASKED_OF, {}).get("reading"))
     return asked is not None and are_grave(asked.differences(deal))
+
+
+def _is_gone_as_shown(attempt: Attempt, compared: Comparison) -> bool:
+    """Whether no document was taken back since a person saw how they stand, and said that it goes on."""
+    shown = attempt.run.progress.get(ASKED_OF, {}).get("gone")
+    return shown is None or all(asdict(seen.entry.key) in shown for seen in compared.gone)
 
 
 def _problem(deal: Deal, check: Check) -> str:

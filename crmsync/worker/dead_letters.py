@@ -158,8 +158,8 @@ def _remembered(flow: Flow, run: Run, letter: DeadLetter, answers: Answers) -> d
     if _failed_at_source(flow, letter):  # nobody was asked, and what was decided before is decided
         return {name: value for name, value in kept.items() if name != SEEN} | agreed
     if answers.is_persons:
-        asked_of = kept.get(SEEN, {}).get("reading") if answers.accept else None
-        return agreed | {MAY_MAKE: True} | ({ASKED_OF: asked_of} if asked_of else {})
+        asked_of = {ASKED_OF: kept[SEEN]} if answers.accept and SEEN in kept else {}
+        return agreed | {MAY_MAKE: True} | asked_of
     was_asked = {WAS_ASKED: True} if SEEN in kept else {}
     return {name: value for name, value in kept.items() if name not in (SEEN, MAY_MAKE)} | agreed | was_asked
 

@@ -18,7 +18,7 @@ FLOWS: dict[str, Flow] = {}
 # What the source's step remembers as its progress while it looks again.
 AGREED = "agreed"  # what it learned before
 MAY_MAKE = "may_make"  # a person wants made again what is gone
-ASKED_OF = "asked_of"  # the reading that a person was shown, who then said that the run goes on
+ASKED_OF = "asked_of"  # what a person was shown, who then said that the run goes on: as in SEEN
 WITH_DOCUMENTS = "with_documents"  # a document is not as it was made: look at them even if the source did not change
 WAS_ASKED = "was_asked"  # a person was asked about its documents, and may have begun to take them back
 WAS_DISCARDED = "was_discarded"  # the run was given up, and stays so unless the source has changed

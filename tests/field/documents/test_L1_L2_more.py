@@ -208,6 +208,19 @@ def test_L1__a_void_invoice_that_people_put_back_is_taken_and_no_second_one_is_m
     assert numbers(system, billed)[1] == invoice
 
 
+def test_L2__accepted_and_its_documents_were_taken_back_meanwhile(system: System, billed: Deal) -> None:
+    won_again(system, billed, quantity="250")
+    asked(system, billed, error="DealChangedError")
+    take_back(system, billed)
+
+    replay(system, billed, ACCEPT)
+
+    letter = asked(system, billed, error="DocumentGoneError")
+    assert "was rejected" in letter.cause
+    assert "is void" in letter.cause
+    assert standing(system, billed) == ([], [])
+
+
 def test_L2__put_back_when_people_had_begun_to_take_its_documents_back(system: System, billed: Deal) -> None:
     won_again(system, billed, quantity="250")
     asked(system, billed, error="DealChangedError")
