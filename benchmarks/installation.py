@@ -84,6 +84,7 @@ class Installation:
             "PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "CRMSYNC_DEFAULT_CURRENCY": "USD",
+            "CRMSYNC_BURST_DEALS": "0",
             **({"DATABASE_URL": database_url} if database_url else {}),
         }
 

@@ -52,6 +52,7 @@ BEHAVIOUR = {
     "CRMSYNC_CATCH_UP_GRACE_SECONDS": "0",
     "CRMSYNC_CATCH_UP_OVERLAP_SECONDS": "30",
     "CRMSYNC_GO_LIVE": "2020-01-01",
+    "CRMSYNC_BURST_DEALS": "0",  # a campaign closes more deals within an hour than a company
 }
 
 _UNLIMITED: Mapping[str, Any] = {
