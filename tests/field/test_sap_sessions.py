@@ -6,6 +6,7 @@ import pytest
 
 from crmsync import errors
 from crmsync.connectors.s4hana import csrf
+from tests.builders import customer
 from tests.field.raw_server import Peer, RawServer, answer, html, redirect
 from tests.field.test_vendor_edges import CREATED, REQUEST
 from tests.field.vendors import json_answer, sap
@@ -109,3 +110,27 @@ def test_T14__a_permission_that_is_missing_costs_a_read_one_more_call(monkeypatc
                 erp.read_order("4711")
 
     assert len(server.requests) == asked + 3
+
+
+def test_T7__a_session_that_is_left_while_a_token_is_fetched_keeps_the_cookies_of_that_token() -> None:
+    """One call fails while another thread waits for the token of another service, in the same session."""
+
+    def sap_with_one_session(peer: Peer) -> None:
+        line, headers = peer.request.line, peer.request.headers
+        if headers.get("x-csrf-token") != "Fetch":
+            peer.send(CREATED if line.startswith("POST") and headers.get("cookie") else html("503 Unavailable"))
+            return
+        if "API_BUSINESS_PARTNER" in line:
+            with pytest.raises(errors.VendorUnavailableError):
+                erp.read_order("4711")
+        begins = [] if headers.get("cookie") else ["Set-Cookie: sid=1; Path=/"]
+        peer.send(json_answer({"d": {}}, "200 OK", "x-csrf-token: t", *begins))
+
+    with RawServer(sap_with_one_session) as server:
+        erp = sap(server.url)
+        erp.create_order(REQUEST)
+        with pytest.raises(errors.CrmsyncError):
+            erp.create_customer(customer(), reference="SF-1", currency="USD")
+        [sent] = [each for each in server.requests if each.line.startswith("POST") and "PARTNER" in each.line]
+
+    assert sent.headers.get("cookie") == "sid=1"

@@ -50,7 +50,8 @@ class Tokens:
         self._http = http
         self._address = address
         self._tokens: dict[str, Token] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_left = False
         self._began_at = 0.0
         self.cookies: Mapping[str, str] = {}
 
@@ -72,11 +73,23 @@ class Tokens:
         return time.monotonic() - self._began_at > YOUNG_SECONDS and self.leave()
 
     def leave(self) -> bool:
-        """Whether there was a session."""
-        was_in_one, self.cookies = bool(self.cookies), {}
+        """Whether there was a session.
+
+        Its cookies go at once, or before the next token is fetched: whoever fetches one now must keep those of its own.
+        """
+        was_in_one, self.cookies, self._is_left = bool(self.cookies), {}, True
         self._tokens.clear()
-        self._http.session.cookies.clear()
+        if self._lock.acquire(blocking=False):
+            try:
+                self._forget_cookies()
+            finally:
+                self._lock.release()
         return was_in_one
+
+    def _forget_cookies(self) -> None:
+        if self._is_left:
+            self._is_left = False
+            self._http.session.cookies.clear()
 
     def of(self, service: str) -> Token:
         return self._tokens.get(service) or self.renewed(service, stale=None)
@@ -89,6 +102,7 @@ class Tokens:
         with self._alone():
             current = self._tokens.get(service)
             if current is None or current is stale:
+                self._forget_cookies()
                 with outcome(is_definite=True):
                     current = self._tokens[service] = self._fetch(service)
         return current
