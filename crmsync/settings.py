@@ -19,7 +19,11 @@ from crmsync.environment import Reader, Secret, env, instant_of, read, read_into
 from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
 from crmsync.system_settings import (
+    MAYBE_READ_OF_DEALS,
     MINIMUM_SECRET_LENGTH,
+    READ_OF_ACCOUNTS,
+    READ_OF_DEALS,
+    READ_OF_PRODUCTS,
     WEBHOOK_FORMS,
     SalesforceSettings,
     SapSettings,
@@ -31,7 +35,11 @@ from crmsync.system_settings import (
 )
 
 __all__ = [
+    "MAYBE_READ_OF_DEALS",
     "MINIMUM_SECRET_LENGTH",
+    "READ_OF_ACCOUNTS",
+    "READ_OF_DEALS",
+    "READ_OF_PRODUCTS",
     "WEBHOOK_FORMS",
     "Behaviour",
     "FlowerSettings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crmsync.environment import Reader, Secret, env, read, read_into
@@ -28,6 +29,20 @@ def _field_name(variable: str, default: str = "") -> str:
     expected = "the API name of a field, such as Sync_Status__c"
     return read(lambda reader: reader.text(variable, default, pattern=_FIELD, expected=expected))
 
+
+# What is asked of every record of these objects anyway.
+READ_OF_DEALS = ("Id", "Name", "IsWon", "IsClosed", "StageName", "Amount", "CreatedDate", "CloseDate")
+MAYBE_READ_OF_DEALS = ("LastStageChangeDate", "CurrencyIsoCode")  # some organizations or versions of the API lack them
+READ_OF_ACCOUNTS = (
+    "Id",
+    "Name",
+    "BillingStreet",
+    "BillingCity",
+    "BillingPostalCode",
+    "BillingState",
+    "BillingCountry",
+)
+READ_OF_PRODUCTS = ("Id", "ProductCode", "IsActive", "SystemModstamp")
 
 WEBHOOK_FORMS = ("signature", "standard", "bearer", "token")
 
@@ -67,6 +82,27 @@ class SalesforceSettings:
     catch_up_filter: str = env.text("SF_CATCH_UP_FILTER")  # a condition in SOQL
     # Beside Salesforce's own those to which tokens may be sent.
     extra_hosts: tuple[str, ...] = env.codes("SF_EXTRA_HOSTS", code=_HOST, example="crm.example.com")
+
+    @property
+    def own_fields(self) -> Mapping[str, Mapping[str, str]]:
+        """The customer's own fields, by object and by the variable that names each."""
+        of_deals = {
+            "SF_ORDER_NUMBER_FIELD": self.order_number_field,
+            "SF_INVOICE_NUMBER_FIELD": self.invoice_number_field,
+            "SF_STATUS_FIELD": self.status_field,
+            "SF_STATUS_REASON_FIELD": self.status_reason_field,
+            "SF_PURCHASE_ORDER_FIELD": self.purchase_order_field,
+            "SF_PAYMENT_RECEIVED_FIELD": self.payment_received_field,
+            "SF_PAYMENT_AMOUNT_FIELD": self.payment_amount_field,
+            "SF_PAYMENT_DATE_FIELD": self.payment_date_field,
+        }
+        of_accounts = {
+            "SF_TAX_NUMBER_FIELD": self.tax_number_field,
+            "SF_ACCOUNT_EMAIL_FIELD": self.account_email_field,
+        }
+        of_products = {"SF_STOCK_FIELD": self.stock_field, "SF_LOW_STOCK_FIELD": self.low_stock_field}
+        named = {"Opportunity": of_deals, "Account": of_accounts, "Product2": of_products}
+        return {kind: {variable: field for variable, field in own.items() if field} for kind, own in named.items()}
 
     @property
     def webhook_keys(self) -> WebhookKeys:
@@ -165,7 +201,28 @@ def read_salesforce(reader: Reader) -> SalesforceSettings | None:
     doors = [_has_secret(reader, f"SF_WEBHOOK_{form}") for form in ("SECRET", "BEARER", "TOKEN")]
     if not reader.any_set(*names) and not any(doors):
         return None
-    return read_into(SalesforceSettings, reader)
+    settings = read_into(SalesforceSettings, reader)
+    _refuse_taken_fields(reader, settings)
+    return settings
+
+
+def _refuse_taken_fields(reader: Reader, settings: SalesforceSettings) -> None:
+    """To write into a field of the deal itself would change the deal, and a field that is asked for twice is refused.
+
+    Salesforce does not look at case.
+    """
+    anyway = {
+        "Opportunity": (*READ_OF_DEALS, *MAYBE_READ_OF_DEALS),
+        "Account": READ_OF_ACCOUNTS,
+        "Product2": READ_OF_PRODUCTS,
+    }
+    for kind, own in settings.own_fields.items():
+        taken = {field.lower(): "crmsync reads itself" for field in anyway[kind]}
+        for variable, field in own.items():
+            if field.lower() in taken:
+                problem = f"names {field}, which {taken[field.lower()]}: name another field"
+                reader.problems.setdefault(variable, problem)
+            taken[field.lower()] = f"{variable} names as well"
 
 
 def _has_secret(reader: Reader, name: str) -> bool:

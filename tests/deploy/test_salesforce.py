@@ -13,7 +13,7 @@ import pytest
 from defusedxml import ElementTree
 
 from crmsync.connectors.salesforce import soql
-from crmsync.settings import SalesforceSettings, Settings
+from crmsync.settings import READ_OF_ACCOUNTS, READ_OF_DEALS, READ_OF_PRODUCTS, SalesforceSettings, Settings
 from tests import guides
 from tests.builders import private_pem
 
@@ -127,9 +127,9 @@ def test_what_crmsync_writes_may_be_edited_and_nothing_else() -> None:
 
 
 def test_fields_that_may_only_be_read_are_fields_that_crmsync_reads() -> None:
-    of_accounts = [f"Account.{field}" for field in soql._ACCOUNT]
-    of_products = [f"{soql.PRODUCT}.{field}" for field in soql._PRODUCT]
-    asked = {*soql._DEAL, *of_accounts, *soql._LINES, *soql._CONTACT_ROLES, *of_products}
+    of_accounts = [f"Account.{field}" for field in READ_OF_ACCOUNTS]
+    of_products = [f"{soql.PRODUCT}.{field}" for field in READ_OF_PRODUCTS]
+    asked = {*READ_OF_DEALS, *of_accounts, *soql._LINES, *soql._CONTACT_ROLES, *of_products}
     read_only = [field for field, may_edit in field_rights().items() if not may_edit]
 
     # An address is one thing to rights, and several fields to queries; a deal's account is read through its relation.

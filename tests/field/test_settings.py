@@ -30,6 +30,7 @@ from crmsync.cli.main import cli
 from crmsync.environment import Reader
 from crmsync.errors import ConfigurationError
 from crmsync.log import redact, without_password
+from crmsync.needs import WITHHELD
 from crmsync.settings import Settings, _read
 from tests.builders import private_pem
 
@@ -156,6 +157,34 @@ def test_O6__a_key_that_was_only_pasted_badly_is_read(name: str, tmp_path: Path)
 
 def test_O6__a_missing_key_is_missing() -> None:
     assert problems(SALESFORCE) == {"SF_PRIVATE_KEY": "is missing"}
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "words"),
+    [
+        ("SF_PURCHASE_ORDER_FIELD", "SAP_Order_Number__c", "which SF_ORDER_NUMBER_FIELD names as well"),
+        ("SF_STATUS_REASON_FIELD", "sync_status__C", "which SF_STATUS_FIELD names as well"),
+        ("SF_PAYMENT_AMOUNT_FIELD", "Amount", "which crmsync reads itself"),
+        ("SF_PAYMENT_DATE_FIELD", "CloseDate", "which crmsync reads itself"),
+        ("SF_STATUS_FIELD", "StageName", "which crmsync reads itself"),
+        ("SF_PURCHASE_ORDER_FIELD", "Name", "which crmsync reads itself"),
+        ("SF_TAX_NUMBER_FIELD", "Name", "which crmsync reads itself"),
+        ("SF_STOCK_FIELD", "IsActive", "which crmsync reads itself"),
+        ("SF_LOW_STOCK_FIELD", "Available_Stock__c", "which SF_STOCK_FIELD names as well"),
+    ],
+)
+def test_P5__a_field_that_is_taken_is_refused_by_variable_before_anything_starts(
+    name: str, field: str, words: str
+) -> None:
+    found = problems({**SALESFORCE, "SF_PRIVATE_KEY": WITHHELD, name: field})
+
+    assert found == {name: f"names {field}, {words}: name another field"}
+
+
+def test_P5__one_name_may_stand_for_a_field_of_each_object() -> None:
+    named = {"SF_PRIVATE_KEY": WITHHELD, "SF_TAX_NUMBER_FIELD": "Sync_Status__c"}
+
+    assert problems({**SALESFORCE, **named}) == {}
 
 
 # -- O9: every secret may be in a file

@@ -64,7 +64,7 @@ class Salesforce:
         behaviour: Behaviour,
         budget: Budget = UNLIMITED,
     ) -> None:
-        explain = explainer(soql.uncertain_fields(settings))
+        explain = explainer(soql.asked_fields(settings))
         client = VendorClient(
             system=SYSTEM,
             session=session,

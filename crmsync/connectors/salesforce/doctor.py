@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,8 +11,8 @@ from urllib.parse import urlsplit
 from crmsync.connectors.base import Check, not_checked, noted, sign_in_failed
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi
-from crmsync.connectors.salesforce.errors import speaks_with
-from crmsync.connectors.salesforce.fields_needed import field_problems
+from crmsync.connectors.salesforce.errors import UNKNOWN_FIELD, speaks_with
+from crmsync.connectors.salesforce.fields_needed import field_problems, missing_fields
 from crmsync.connectors.salesforce.ids import CASE_SENSITIVE_LENGTH
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
@@ -27,12 +28,12 @@ Probe = Callable[[], str]
 def examine(
     api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str, writes_stock: bool = True
 ) -> Iterator[Check]:
-    """The first line is the sign-in; where it fails there are no others."""
-    sign_in = _sign_in(api, settings)
-    yield sign_in
-    if not sign_in.is_ok:
-        return
-    yield _version(api, settings)
+    """The first lines are the sign-in and the version of the API; where one fails there are no others."""
+    for first in (_sign_in, _version):
+        check = first(api, settings)
+        yield check
+        if not check.is_ok:
+            return
     yield _check("deals", lambda: _deals(api, settings))
     yield _check("currency", lambda: _currency(api, default_currency))
     yield _check("missed deals", lambda: _won_deals(api, settings, default_currency))
@@ -100,34 +101,47 @@ def _judged(name: str, ours: str, offered: list[str]) -> Check:
 
 def _deals(api: SalesforceApi, settings: SalesforceSettings) -> str:
     """The query of every run: it names a field or object that is missing even where there is no deal."""
-    return _readable(api, "read deal", f"{soql.select_deals(settings, lacking=soql.OPTIONAL)} LIMIT 1")
+    return _readable(api, settings, "read deal", f"{soql.select_deals(settings, lacking=soql.OPTIONAL)} LIMIT 1")
 
 
 def _products(api: SalesforceApi, settings: SalesforceSettings) -> str:
-    return _readable(api, "read products", f"{soql.select_products(settings, None)} LIMIT 1")
+    return _readable(api, settings, "read products", f"{soql.select_products(settings, None)} LIMIT 1")
 
 
-def _readable(api: SalesforceApi, operation: str, query: str) -> str:
+def _readable(api: SalesforceApi, settings: SalesforceSettings, operation: str, query: str) -> str:
     try:
         next(api.query(operation, query), None)
     except RecordNotFoundError:
         return _NO_SUCH_VERSION
+    except PermanentError as error:
+        if error.code == UNKNOWN_FIELD and error.field_errors:
+            return " ".join(missing_fields(settings, error.field_errors))
+        raise
     return ""
 
 
 def _won_deals(api: SalesforceApi, settings: SalesforceSettings, default_currency: str) -> str:
     """The query by which catch-up finds deals whose webhook never came, with the filter that is set for it."""
+    try:
+        _read_won_deals(api, settings, default_currency)
+    except RecordNotFoundError:
+        return _NO_SUCH_VERSION
+    except PermanentError:
+        if not settings.catch_up_filter:
+            raise
+        _read_won_deals(api, replace(settings, catch_up_filter=""), default_currency)
+        return (
+            "Salesforce refuses the condition SF_CATCH_UP_FILTER: correct it in SOQL, and let the integration user see "
+            "every field that it names."
+        )
+    return ""
+
+
+def _read_won_deals(api: SalesforceApi, settings: SalesforceSettings, default_currency: str) -> None:
     lacking = {soql.CURRENCY} if default_currency else set()
     reader = WonDealReader(api, settings, default_currency=default_currency, lacking=lacking)
     until = datetime.now(UTC)
-    try:
-        next(reader.pages(until - timedelta(minutes=1), until), None)
-    except RecordNotFoundError:
-        return _NO_SUCH_VERSION
-    except PermanentError as error:
-        cause = " Is SF_CATCH_UP_FILTER a condition in SOQL?" if settings.catch_up_filter else ""
-        return f"{error.with_advice}{cause}"
-    return ""
+    next(reader.pages(until - timedelta(minutes=1), until), None)
 
 
 def _currency(api: SalesforceApi, default_currency: str) -> str:
@@ -152,7 +166,7 @@ def _has_currencies(api: SalesforceApi) -> bool:
 
 def _of_deals(settings: SalesforceSettings) -> Mapping[str, str]:
     own = {**soql.own_fields(settings), **soql.payment_fields(settings)}
-    reason = schemas.reason_field(settings)
+    reason = settings.status_reason_field
     return own | ({"status_reason": reason} if reason else {})
 
 

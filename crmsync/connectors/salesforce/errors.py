@@ -19,6 +19,8 @@ from crmsync.connectors.salesforce.causes import PROBLEMS, RETIRED, TABLE, cause
 DAILY_QUOTA_WAIT_SECONDS = 900.0  # the quota counts the last 24 hours: some of it returns all the time
 CONCURRENCY_WAIT_SECONDS = 30.0  # a call counts once it has lasted for 20 seconds
 
+UNKNOWN_FIELD = "INVALID_FIELD"
+
 _GONE = 410
 _UNAUTHORIZED = 401
 _WRITTEN = (201, 204)
@@ -124,7 +126,7 @@ def _failure(asked: Mapping[str, str], reply: Reply, problems: list[_Problem]) -
 
 def _by_code(asked: Mapping[str, str], reply: Reply, problems: list[_Problem]) -> Failure:
     code = _code(problems)
-    if code == "INVALID_FIELD":
+    if code == UNKNOWN_FIELD:
         return _unknown_field(asked, _deciding(problems).text)
     if code == "REQUEST_LIMIT_EXCEEDED":
         return _limit_exceeded(reply.headers)
@@ -192,7 +194,7 @@ def _unknown_field(asked: Mapping[str, str], text: str) -> Failure:
     """The text of a query also quotes the query, so that only its sentence tells which field is meant."""
     named = _NO_SUCH_COLUMN.findall(text) or _QUOTED.findall(text)
     ours = [asked[name.lower()] for name in named if name.lower() in asked]
-    return replace(TABLE["INVALID_FIELD"], code="INVALID_FIELD", field_errors=dict.fromkeys(ours, _UNKNOWN))
+    return replace(TABLE[UNKNOWN_FIELD], code=UNKNOWN_FIELD, field_errors=dict.fromkeys(ours, _UNKNOWN))
 
 
 def _limit_exceeded(headers: Mapping[str, str]) -> Failure:

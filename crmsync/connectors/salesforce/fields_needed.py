@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from crmsync.settings import SalesforceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,27 @@ def field_problems(
             yield from _problems(f"{object_name}.{name} ({need.variable})", need, described.get(name))
 
 
+def missing_fields(settings: SalesforceSettings, names: Iterable[str]) -> list[str]:
+    """What to do about the fields *names*, which Salesforce does not know, each with its object and its variable."""
+    return [_missing(settings, name) for name in names]
+
+
+def _missing(settings: SalesforceSettings, name: str) -> str:
+    for object_name, own in settings.own_fields.items():
+        for variable, field in own.items():
+            if field == name:
+                return _lacks(object_name, name, variable)
+    return f"It hides {name} from the integration user: grant the user read access to it."
+
+
+def _lacks(object_name: str, name: str, variable: str) -> str:
+    return f"{object_name} has no field {name} ({variable}), or hides it: create it or grant access to it."
+
+
 def _problems(field: str, need: Need, found: Mapping[str, Any] | None) -> Iterator[str]:
     if found is None:
-        name, _, variable = field.partition(" ")
-        object_name, _, own_name = name.partition(".")
-        yield f"{object_name} has no field {own_name} {variable}, or hides it: create it or grant access to it."
+        object_name, _, name = field.partition(" ")[0].partition(".")
+        yield _lacks(object_name, name, need.variable)
     elif not found["is_updateable"]:
         yield f"The integration user may not edit {field}: grant it edit access."
     elif found["type"] and found["type"] not in (*need.types, *_lists(need, found)):

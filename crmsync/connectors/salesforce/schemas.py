@@ -20,7 +20,6 @@ from crmsync.domain.customers import Address, Customer, is_address
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money
 from crmsync.domain.stock import Product
-from crmsync.errors import ConfigurationError
 from crmsync.settings import SalesforceSettings
 
 Row = Mapping[str, Any]
@@ -89,18 +88,9 @@ def deal_answer(settings: SalesforceSettings) -> Schema:
     own: dict[str, fields.Field[Any]] = {
         meaning: Text(field, required=True) for meaning, field in named.items() if field
     }
-    try:
-        account = AccountAnswer.from_dict(own)()
-        customer = fields.Nested(account, data_key="Account", load_default=None, allow_none=True)
-        return DealAnswer.from_dict({"customer": customer, **_own_texts(settings)})()
-    except ValueError as error:
-        raise _same_field() from error
-
-
-def _same_field() -> ConfigurationError:
-    return ConfigurationError(
-        "Two variables SF_…_FIELD name the same field of Salesforce, or one that crmsync reads anyway.", system=SYSTEM
-    )
+    account = AccountAnswer.from_dict(own)()
+    customer = fields.Nested(account, data_key="Account", load_default=None, allow_none=True)
+    return DealAnswer.from_dict({"customer": customer, **_own_texts(settings)})()
 
 
 def write_back_body(settings: SalesforceSettings) -> Schema:
@@ -114,9 +104,7 @@ def _own_texts(settings: SalesforceSettings) -> dict[str, fields.Field[Any]]:
 
 def payment_body(settings: SalesforceSettings) -> Schema:
     """PaymentFigures as they are written; the amount is a number of the deal's currency, no day is null."""
-    own, names = own_fields(settings).values(), payment_fields(settings)
-    if len({*own, *names.values()}) < len(own) + len(names):
-        raise _same_field()
+    names = payment_fields(settings)
     body: dict[str, fields.Field[Any]] = {
         "is_received": fields.Boolean(data_key=names["payment_received"]),
         "amount": fields.Decimal(data_key=names["payment_amount"], attribute="amount.amount"),
@@ -128,14 +116,6 @@ def payment_body(settings: SalesforceSettings) -> Schema:
 def payment_status_body(settings: SalesforceSettings, status: str) -> dict[str, str]:
     """What happened besides payments stands where the state of the deal does, and needs no field of its own."""
     return {own_fields(settings)["status"]: status} if status else {}
-
-
-def reason_field(settings: SalesforceSettings) -> str:
-    """The field for the sentence that says how a deal stands; "" for none."""
-    field = settings.status_reason_field
-    if field and field in {*own_fields(settings).values(), *payment_fields(settings).values()}:
-        raise _same_field()
-    return field
 
 
 class StampAnswer(Tolerant):
@@ -195,10 +175,7 @@ def catalogue_answer(settings: SalesforceSettings) -> Schema:
         "available": Number(names["stock"]),
         "is_low": fields.Boolean(data_key=names["low_stock"], load_default=None, allow_none=True),
     }
-    try:
-        return CatalogueAnswer.from_dict(own)(many=True)
-    except ValueError as error:
-        raise _same_field() from error
+    return CatalogueAnswer.from_dict(own)(many=True)
 
 
 def level_body(settings: SalesforceSettings) -> Schema:

@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from crmsync.settings import SalesforceSettings
+from crmsync.settings import (
+    MAYBE_READ_OF_DEALS,
+    READ_OF_ACCOUNTS,
+    READ_OF_DEALS,
+    READ_OF_PRODUCTS,
+    SalesforceSettings,
+)
 
-CURRENCY = "CurrencyIsoCode"
-LAST_STAGE_CHANGE = "LastStageChangeDate"
-OPTIONAL = (LAST_STAGE_CHANGE, CURRENCY)
-"""The fields of a deal that some organizations or versions of the API lack."""
+OPTIONAL = MAYBE_READ_OF_DEALS
+LAST_STAGE_CHANGE, CURRENCY = OPTIONAL
 PRODUCT = "Product2"
 WON_DEALS_PER_PAGE = 2000
 SELECT_CURRENCY = "SELECT CurrencyIsoCode FROM Opportunity LIMIT 1"
 
-_DEAL = ("Id", "Name", "IsWon", "IsClosed", "StageName", "Amount", "CreatedDate", "CloseDate")
-_ACCOUNT = (
-    "Id",
-    "Name",
-    "BillingStreet",
-    "BillingCity",
-    "BillingPostalCode",
-    "BillingState",
-    "BillingCountry",
-)
 _LINES = ("Id", "Product2.ProductCode", "Product2.Name", "Description", "Quantity", "UnitPrice", "TotalPrice")
 _CONTACT_ROLES = ("Id", "IsPrimary", "Contact.Email", "Contact.FirstName", "Contact.LastName")
 
 _WON_DEAL = ("Id", "Name", "Account.Name", "Amount", "CreatedDate", "CloseDate", "SystemModstamp")
-_PRODUCT = ("Id", "ProductCode", "IsActive", "SystemModstamp")
 
 Position = tuple[datetime, str]
 """The stamp and the id of a row, by which a list is read on."""
@@ -84,15 +77,12 @@ def stock_fields(settings: SalesforceSettings) -> Mapping[str, str]:
     return {"stock": settings.stock_field, "low_stock": settings.low_stock_field}
 
 
-def uncertain_fields(settings: SalesforceSettings) -> tuple[str, ...]:
-    """The fields that some organizations lack."""
-    own = (own_fields(settings), payment_fields(settings), stock_fields(settings))
-    return (
-        *OPTIONAL,
-        *(field for fields in own for field in fields.values()),
-        *account_fields(settings),
-        *filter(None, [settings.status_reason_field]),
-    )
+def asked_fields(settings: SalesforceSettings) -> Iterable[str]:
+    """Every field by its own name, which organizations may lack or hide."""
+    for own in settings.own_fields.values():
+        yield from own.values()
+    yield from (*READ_OF_DEALS, *OPTIONAL, *READ_OF_ACCOUNTS, *READ_OF_PRODUCTS)
+    yield from (field.rpartition(".")[2] for field in (*_LINES, *_CONTACT_ROLES, *_WON_DEAL))
 
 
 def account_fields(settings: SalesforceSettings) -> tuple[str, ...]:
@@ -105,10 +95,10 @@ def select_deals(settings: SalesforceSettings, lacking: Collection[str]) -> str:
 
     Where the query ends is the caller's to add.
     """
-    account = [*_ACCOUNT, *account_fields(settings)]
+    account = [*READ_OF_ACCOUNTS, *account_fields(settings)]
     return _select(
         [
-            *_DEAL,
+            *READ_OF_DEALS,
             *_optional(lacking),
             *own_fields(settings).values(),
             *(f"Account.{field}" for field in account),
@@ -152,7 +142,7 @@ def won_deals_between(since: datetime, until: datetime, after: Position | None, 
 def select_products(settings: SalesforceSettings, since: datetime | None) -> str:
     """The active products; or all that were changed at or after *since*, to learn which are active no more."""
     which = f"SystemModstamp >= {instant(since)}" if since else "IsActive = true"
-    return f"{_select([*_PRODUCT, *stock_fields(settings).values()], PRODUCT)} WHERE {which}"
+    return f"{_select([*READ_OF_PRODUCTS, *stock_fields(settings).values()], PRODUCT)} WHERE {which}"
 
 
 def _after(position: Position) -> str:

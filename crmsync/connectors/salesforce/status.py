@@ -26,7 +26,7 @@ class ReasonField:
     """The field for the sentence, if there is one. An organization that refuses it gets everything else."""
 
     def __init__(self, settings: SalesforceSettings) -> None:
-        self._name = schemas.reason_field(settings)
+        self._name = settings.status_reason_field
         self._refusal: CrmsyncError | None = None
         self._refused_at = 0.0
 

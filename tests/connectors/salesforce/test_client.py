@@ -24,7 +24,6 @@ from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import (
     AccountRefusedError,
-    ConfigurationError,
     InvalidDealError,
     PermanentError,
     RecordNotFoundError,
@@ -406,24 +405,6 @@ class TestWritePayment:
 
         with pytest.raises(RecordNotFoundError):
             crm().write_payment(DEAL, PaymentFigures(False, Money.of("0", "USD"), None))
-
-
-class TestSettings:
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"purchase_order_field": "SAP_Order_Number__c"},
-            {"purchase_order_field": "Name"},
-            {"tax_number_field": "Name"},
-            {"payment_amount_field": "SAP_Order_Number__c"},
-            {"payment_date_field": "Payment_Amount__c"},
-            {"stock_field": "Low_Stock_Alert__c"},
-            {"low_stock_field": "IsActive"},
-        ],
-    )
-    def test_two_settings_of_one_field_are_refused_at_the_start(self, crm: Build, changes: dict[str, str]) -> None:
-        with pytest.raises(ConfigurationError, match="the same field"):
-            crm(**changes)
 
 
 class TestAddress:

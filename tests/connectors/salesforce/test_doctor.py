@@ -37,6 +37,7 @@ def organization(salesforce: responses.RequestsMock, fixture: LoadFixture) -> Ca
     """An organization of one currency, in which all is well but what is told otherwise."""
 
     def build(queries: Answers | None = None, **changes: Any) -> responses.RequestsMock:
+        salesforce.assert_all_requests_are_fired = False
         usual = {"CurrencyIsoCode": (400, fixture("error__no_currency")), "": (200, fixture("query__none"))}
         _queries(salesforce, {**(queries or {}), **usual})
         offered = changes.get("versions", [{"version": f"{number}.0"} for number in range(31, 69)])
@@ -50,8 +51,7 @@ def organization(salesforce: responses.RequestsMock, fixture: LoadFixture) -> Ca
 
 def _queries(salesforce: responses.RequestsMock, answers: Answers) -> None:
     def answer(request: Any) -> tuple[int, dict[str, str], str]:
-        asked = request.params["q"].partition(" WHERE ")[0]
-        status, content = next(found for words, found in answers.items() if words in asked)
+        status, content = next(found for words, found in answers.items() if words in request.params["q"])
         return status, {}, json.dumps(content)
 
     salesforce.add_callback("GET", QUERY, callback=answer)
@@ -146,22 +146,43 @@ def test_a_picklist_that_takes_any_value_will_do(
     assert _details(crm)["write-back fields"] == ""
 
 
-def test_a_field_to_be_read_is_named(crm: Build, organization: Callable[..., Any], fixture: LoadFixture) -> None:
-    organization({"OpportunityLineItems": (400, fixture("error__no_custom_field"))})
+@pytest.mark.parametrize(
+    ("field", "entity", "changes", "words"),
+    [
+        (
+            "SAP_Order_Number__c",
+            "Opportunity",
+            {},
+            "Opportunity has no field SAP_Order_Number__c (SF_ORDER_NUMBER_FIELD)",
+        ),
+        ("VAT__c", "Account", {"tax_number_field": "VAT__c"}, "Account has no field VAT__c (SF_TAX_NUMBER_FIELD)"),
+        ("BillingState", "Account", {}, "It hides BillingState from the integration user"),
+        ("ProductCode", "Product2", {}, "It hides ProductCode from the integration user"),
+    ],
+)
+def test_a_field_that_can_not_be_read_is_named_with_its_variable(
+    crm: Build, organization: Callable[..., Any], field: str, entity: str, changes: dict[str, str], words: str
+) -> None:
+    error = {"errorCode": "INVALID_FIELD", "message": f"{field}\n^\nNo such column '{field}' on entity '{entity}'."}
+    organization({"OpportunityLineItems": (400, [error])})
 
-    detail = _details(crm)["deals"]
-
-    assert "SAP_Order_Number__c" in detail
-    assert "field-level security" in detail
+    assert words in _details(crm, **changes)["deals"]
 
 
-def test_a_filter_of_catch_up_that_is_no_SOQL_is_told(crm: Build, organization: Callable[..., Any]) -> None:
-    organization({"Account.Name, Amount": (400, [{"errorCode": "MALFORMED_QUERY", "message": "unexpected token"}])})
+@pytest.mark.parametrize("code", ["MALFORMED_QUERY", "INVALID_FIELD"])
+def test_a_filter_of_catch_up_that_is_refused_is_told(crm: Build, organization: Callable[..., Any], code: str) -> None:
+    organization({"Kind": (400, [{"errorCode": code, "message": "unexpected token"}])})
 
-    details = _details(crm, catch_up_filter="Type = = 'x'")
+    details = _details(crm, catch_up_filter="Kind = = 'x'")
 
-    assert "SF_CATCH_UP_FILTER" in details["missed deals"]
+    assert details["missed deals"].startswith("Salesforce refuses the condition SF_CATCH_UP_FILTER")
     assert details["deals"] == ""
+
+
+def test_the_filter_is_not_blamed_for_what_is_refused_without_it(crm: Build, organization: Callable[..., Any]) -> None:
+    organization({"Account.Name, Amount": (400, [{"errorCode": "INVALID_TYPE", "message": "…"}])})
+
+    assert "read access" in _details(crm, catch_up_filter="Kind = 'x'")["missed deals"]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +202,12 @@ def test_a_version_is_judged_by_those_that_are_offered(
 
     assert (check.is_ok, check.is_note) == (is_ok, is_note)
     assert words in check.detail
+
+
+def test_a_version_that_is_not_offered_is_one_line(crm: Build, organization: Callable[..., Any]) -> None:
+    organization(versions=[{"version": "69.0"}])
+
+    assert list(_details(crm)) == ["sign-in", "version of the API"]
 
 
 @pytest.mark.parametrize(

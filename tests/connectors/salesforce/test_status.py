@@ -142,12 +142,6 @@ def test_a_deal_is_read_without_it(crm: Build, salesforce: responses.RequestsMoc
     assert REASON not in str(salesforce.calls[0].request.url)
 
 
-@pytest.mark.parametrize("taken", ["Sync_Status__c", "Payment_Date__c"])
-def test_it_must_be_a_field_of_its_own(crm: Build, taken: str) -> None:
-    with pytest.raises(errors.ConfigurationError):
-        crm(status_reason_field=taken)
-
-
 @pytest.mark.parametrize(
     ("described", "expected"),
     [
