@@ -135,7 +135,11 @@ class Reader:
             self.problems[f"{name}_FILE"] = f"and {name} are both set: keep one of them"
             return None
         try:
-            with Path(path).expanduser().open("rb") as file:
+            place = Path(path).expanduser()
+            if place.exists() and not (place.is_file() or place.is_dir()):  # to open a pipe may wait for ever
+                self.problems[f"{name}_FILE"] = "is a pipe or a device: expected a file, which can be read again"
+                return None
+            with place.open("rb") as file:
                 content = file.read(_FILE_BYTES_MAX + 1)
         except (OSError, ValueError, RuntimeError) as error:
             self.problems[f"{name}_FILE"] = f"can't be read: {getattr(error, 'strerror', None) or 'no such path'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from base64 import b64encode
@@ -218,6 +219,7 @@ def test_O9__every_secret_may_be_in_a_file(name: str, tmp_path: Path) -> None:
 FILES: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "there is none": (lambda path: None, "can't be read: No such file"),
     "a folder": (lambda path: path.mkdir(), "can't be read: Is a directory"),
+    "a pipe that nobody writes to": (os.mkfifo, "is a pipe or a device"),
     "empty": (lambda path: path.write_text(" \n"), "empty"),
     "two lines": (lambda path: path.write_text("one\ntwo\n"), "one line"),
     "UTF-16": (lambda path: path.write_bytes("geheim".encode("utf-16")), "UTF-8"),
