@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from crmsync.cli.finding import Finding, not_checked
@@ -55,10 +56,21 @@ def all_of(settings: Settings) -> Iterator[Finding]:
 
 def _at_each_door(settings: Settings) -> Iterator[Knock | Finding]:
     """How each door that is set up is knocked at, and what is so of those that are not."""
-    if settings.salesforce is not None:
-        yield from _of_deals(settings.salesforce)
-    if settings.zoho_books is not None:
-        yield from _of_payments(settings.zoho_books)
+    crm, books = settings.salesforce, settings.zoho_books
+    if crm is not None:
+        keys = crm.webhook_keys
+        secrets_of_deals = (*keys.signature, *keys.standard, *keys.bearer, *keys.token)
+        yield from _unless_withheld(_DEALS, secrets_of_deals, _of_deals(crm))
+    if books is not None:
+        yield from _unless_withheld(_PAYMENTS, books.webhook_secrets, _of_payments(books))
+
+
+def _unless_withheld(door: str, keys: Iterable[Secret], found: Iterator[Knock | Finding]) -> Iterator[Knock | Finding]:
+    if any(key.is_withheld for key in keys):
+        what = "its secrets are withheld from this process; run `crmsync doctor` where the receiver runs as well"
+        yield not_checked(AREA, door, what)
+    else:
+        yield from found
 
 
 # -- the proofs
@@ -91,6 +103,8 @@ def _proofs(keys: WebhookKeys, body: bytes) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     if keys.signature:
         found["signature"] = {SIGNATURE_HEADER: f"sha256={signatures.sign(keys.signature[0], body)}"}
+    if keys.standard:
+        found["Standard Webhooks"] = signatures.standard_headers(keys.standard[0], "probe", body, datetime.now(UTC))
     if keys.bearer:
         found["bearer"] = {"Authorization": f"Bearer {keys.bearer[0].reveal()}"}
     return found
@@ -99,7 +113,9 @@ def _proofs(keys: WebhookKeys, body: bytes) -> dict[str, dict[str, str]]:
 def _outbound(crm: SalesforceSettings, token: Secret) -> Knock | Finding:
     name = "deals by Outbound Message"
     if not crm.organization_id:
-        return not_checked(AREA, name, "it refuses Outbound Messages until SF_ORGANIZATION_ID is set")
+        what = "it refuses Outbound Messages until SF_ORGANIZATION_ID is set"
+        is_chosen = bool(crm.webhook_token) or crm.webhook_forms == ("token",)
+        return Finding(AREA, name, False, what) if is_chosen else not_checked(AREA, name, what)
     path = f"{_DEALS}?{_query(token)}"
     return Knock(name, path, _variable(crm, "token"), f"<probe>{crm.organization_id}</probe>".encode(), _XML)
 

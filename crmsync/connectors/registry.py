@@ -27,19 +27,35 @@ class Vendor(NamedTuple):
     """To begin with."""
     called: str
     guide: str
+    credentials: tuple[str, ...]
+    """The settings that sign in."""
     keeps_notes: bool = False
 
 
 VENDORS: Mapping[str, Vendor] = {
-    "salesforce": Vendor("salesforce", "SF_CLIENT_ID", "Salesforce", "docs/setup/salesforce.md"),
-    "s4hana": Vendor("sap", "SAP_BASE_URL", "SAP S/4HANA", "docs/setup/s4hana.md"),
-    "zoho_books": Vendor("zoho_books", "ZOHO_CLIENT_ID", "Zoho Books", "docs/setup/zoho-books.md", keeps_notes=True),
+    "salesforce": Vendor("salesforce", "SF_CLIENT_ID", "Salesforce", "docs/setup/salesforce.md", ("private_key",)),
+    "s4hana": Vendor("sap", "SAP_BASE_URL", "SAP S/4HANA", "docs/setup/s4hana.md", ("client_secret", "password")),
+    "zoho_books": Vendor(
+        "zoho_books",
+        "ZOHO_CLIENT_ID",
+        "Zoho Books",
+        "docs/setup/zoho-books.md",
+        ("client_secret", "refresh_token"),
+        keeps_notes=True,
+    ),
 }
 """By connection, which is also the name of the package that speaks to it."""
 
 
 def is_configured(connection: str, settings: Settings) -> bool:
     return getattr(settings, VENDORS[connection].settings) is not None
+
+
+def is_withheld(connection: str, settings: Settings) -> bool:
+    """Whether this process is not given what signs in to *connection*."""
+    vendor = VENDORS[connection]
+    own = getattr(settings, vendor.settings)
+    return own is not None and any(getattr(own, name).is_withheld for name in vendor.credentials)
 
 
 def connect(

@@ -17,6 +17,7 @@ from werkzeug.serving import make_server
 from crmsync import broker
 from crmsync.cli.main import cli
 from crmsync.domain.breaker import FailedCall
+from crmsync.needs import WITHHELD, for_process
 from crmsync.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
@@ -369,6 +370,7 @@ def test_P5__each_door_lets_a_signed_probe_in_and_nothing_begins(
 
     assert {name: each["state"] for (area, name), each in told.found.items() if area == DOORS} == {
         "deals by signature": "ok",
+        "deals by Standard Webhooks": "ok",
         "deals by bearer": "ok",
         "deals by Outbound Message": "ok",
         "payments": "ok",
@@ -394,6 +396,44 @@ def test_P5__a_receiver_that_runs_with_another_secret_is_told(
 
     assert "it runs with another secret" in failed[DOORS, name]
     assert words in failed[DOORS, name]
+
+
+def test_P5__a_door_with_one_form_is_knocked_at_in_that_form(receiver: str, doctor: Doctor) -> None:
+    whsec = doctor(SF_WEBHOOK_FORMS="standard", SF_WEBHOOK_SECRET="whsec_" + "QUJD" * 8)
+
+    assert [name for area, name in whsec.found if area == DOORS] == ["deals by Standard Webhooks", "payments"]
+    assert list(whsec.failed()) == [(DOORS, "deals by Standard Webhooks")]
+
+
+def test_P5__outbound_messages_that_were_chosen_need_the_organization(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SF_ORGANIZATION_ID")
+
+    assert doctor().found[DOORS, "deals by Outbound Message"]["state"] == "note"
+    failed = doctor(SF_WEBHOOK_TOKEN="a token for the address").failed()
+    assert failed[DOORS, "deals by Outbound Message"] == (
+        "it refuses Outbound Messages until SF_ORGANIZATION_ID is set"
+    )
+
+
+def test_P5__what_is_withheld_from_a_process_is_left_to_the_one_that_has_it(
+    receiver: str, doctor: Doctor, sandbox: Sandbox
+) -> None:
+    """As the containers of a worker and of the receiver are given their secrets."""
+    worker, web = (
+        doctor(**{name: value for name, value in for_process(each, sandbox.environment()).items() if value == WITHHELD})
+        for each in ("worker", "web")
+    )
+
+    assert (worker.failed(), worker.status) == ({}, 0)
+    assert {key for key in worker.found if key[0] == DOORS} == {
+        (DOORS, "/webhook/salesforce/deal-closed"),
+        (DOORS, "/webhook/zoho/payment"),
+    }
+    assert (web.failed(), web.status) == ({}, 0)
+    assert all(web.found[area, "everything"]["state"] == "note" for area in (SALESFORCE, SAP, ZOHO))
+    assert web.found[DOORS, "payments"]["state"] == "ok"
 
 
 def test_P5__a_receiver_of_another_organization_is_told(receiver: str, doctor: Doctor) -> None:
