@@ -98,8 +98,9 @@ def _is_hopeless(error: errors.CrmsyncError) -> bool:
 
 
 def _asked(error: errors.CrmsyncError, settings: SapSettings) -> str:
-    is_for_token = error.operation == "token"
-    return f"{settings.token_url} (SAP_TOKEN_URL)" if is_for_token else f"{settings.base_url} (SAP_BASE_URL)"
+    address = settings.token_url if error.operation == "token" else settings.base_url
+    is_of_base = address == settings.base_url or address.startswith(f"{settings.base_url}/")
+    return f"{address} ({'SAP_BASE_URL' if is_of_base else 'SAP_TOKEN_URL'})"
 
 
 def _account(settings: SapSettings) -> str:
@@ -144,6 +145,19 @@ def _values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
     yield f"SAP_INCOTERMS={settings.incoterms}", area, "IncotermsClassification", settings.incoterms
     shipping = settings.shipping_condition
     yield f"SAP_SHIPPING_CONDITION={shipping}", area, "ShippingCondition", shipping
+    yield from _tax_values(settings)
+
+
+def _tax_values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
+    """Those that are set: without them no taxes are written."""
+    if number_type := settings.tax_number_type:
+        yield f"SAP_TAX_NUMBER_TYPE={number_type}", "A_BusinessPartnerTaxNumber", "BPTaxType", number_type
+    if category := settings.customer_tax_category:
+        taxes, country = "A_CustomerSalesAreaTax", settings.departure_country
+        yield f"SAP_CUSTOMER_TAX_CATEGORY={category}", taxes, "CustomerTaxCategory", category
+        classification = settings.customer_tax_classification
+        yield f"SAP_CUSTOMER_TAX_CLASSIFICATION={classification}", taxes, "CustomerTaxClassification", classification
+        yield f"SAP_DEPARTURE_COUNTRY={country}", taxes, "DepartureCountry", country
 
 
 def _is_used(service: ServiceClient, entity_set: str, field: str, value: str) -> bool:

@@ -129,7 +129,11 @@ def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behavio
 def _currency_problem(base: str, assumed: str) -> str:
     if not base or not assumed or base == assumed:
         return ""
-    return f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}."
+    return (
+        f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}: invoices would be in "
+        f"{base}, and each would wait for a person. Set it to the currency of Salesforce, or ZOHO_ORGANIZATION_ID to "
+        "the organization that keeps its books in that."
+    )
 
 
 def _readable(api: BooksApi, kind: str) -> Found:

@@ -216,6 +216,32 @@ def test_values_that_no_customer_has_are_a_note(sap: Sap, build: Build) -> None:
     assert "SAP_RECONCILIATION_ACCOUNT" not in check.detail
 
 
+def test_values_of_taxes_that_no_customer_has_are_a_note(sap: Sap, build: Build) -> None:
+    readable(sap)
+    tried(sap)
+    sap.answers("GET", f"{PARTNERS}/A_Customer", rows({"Customer": "1"}))
+    sap.answers("GET", READS[1], rows({"BusinessPartnerGrouping": "BP02"}))
+    sap.answers("GET", f"{PARTNERS}/A_CustomerCompany", rows({"ReconciliationAccount": "12100000"}))
+    sap.answers("GET", AREAS, rows({"CustomerPaymentTerms": "0004"}))
+    sap.answers("GET", f"{PARTNERS}/A_CustomerSalesAreaTax", NOTHING)
+    sap.answers("GET", f"{PARTNERS}/A_CustomerSalesAreaTax", rows({"CustomerTaxClassification": "1"}))
+
+    changes = {"customer_tax_category": "MWXX", "departure_country": "DE", "tax_number_type": "DE9"}
+    check = by_name(build, **changes)["values for new customers"]
+
+    assert (check.is_ok, check.is_note) == (True, True)
+    assert "SAP_TAX_NUMBER_TYPE=DE9 or SAP_CUSTOMER_TAX_CATEGORY=MWXX:" in check.detail
+    assert "SAP_DEPARTURE_COUNTRY" not in check.detail
+
+
+def test_an_address_is_told_by_the_variable_that_was_set(sap: Sap, build: Build) -> None:
+    sap.answers("GET", READS[0], None, status=503)
+
+    (check,) = build().check()
+
+    assert check.detail.endswith("(SAP_BASE_URL).")
+
+
 def test_which_permission_is_missing_is_told(sap: Sap, build: Build) -> None:
     for url in READS:
         sap.answers("GET", url, NOTHING, status=403 if url == READS[1] else 200)
