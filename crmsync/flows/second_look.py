@@ -55,7 +55,8 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
             check(deal)
         if attempt.undoes or (not flow.is_complete(attempt.run) and attempt.ends_as is None):
             foreign = _foreign_numbers(attempt, deal, entries)
-            attempt.undoes |= flow.rereads & attempt.run.results.keys()  # the customer of the deal as it is now
+            if not attempt.run.progress.get(MAY_MAKE):  # a replay has begun without them, or --link has named them
+                attempt.undoes |= flow.rereads & attempt.run.results.keys()  # the customer of the deal as it is now
     return (
         deal.to_json()
         | _generations(attempt, entries)
