@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crmsync.connectors.base import Customers
+from crmsync.connectors.rehearsal import is_rehearsed
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch, suffixes
 from crmsync.domain.dead_letters import LINKS
 from crmsync.domain.deals import Deal
@@ -50,6 +51,33 @@ def match_customer(
     if link is None:
         with attempt.lock(f"customer:{connection}:{deal.customer.key}"):
             link = work.linked() or work.recognised() or work.link()
+    return _learned(link)
+
+
+def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, matched_in: str) -> str:
+    """The customer that the step *matched_in* found, or the one that a person has linked since.
+
+    A run may wait for days between the two steps: people who correct a link mean its documents too.
+
+    Raises: AmbiguousMatchError where the link was taken back.
+    """
+    known = str(attempt.run.results[matched_in]["customer_key"])
+    if is_rehearsed():  # what it would link is not in the store
+        return known
+    with attempt.services.store.read() as uow:
+        link = uow.links.get(connection, deal.customer.key, deal.amount.currency)
+    if link is None:
+        raise AmbiguousMatchError(
+            f"The link of the account to {known} in {connector.system} was taken back while the run was under way.",
+            system=connector.system,
+            advice="Replay to have the customer looked for anew, or with --link and the number of the right one.",
+        )
+    if link.key != known:
+        attempt.relearned[matched_in] = _learned(link)
+    return link.key
+
+
+def _learned(link: Link) -> dict[str, str]:
     shown = {"name": link.name, "city": link.city}
     return {"customer_key": link.key, **{name: text for name, text in shown.items() if text}, "matched_by": link.origin}
 

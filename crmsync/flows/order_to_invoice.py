@@ -9,6 +9,7 @@ A deal of known customers costs five calls: one for each step but the two matche
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from crmsync.errors import DocumentGoneError, RecordNotFoundError, RejectedError
 from crmsync.flows import admission, second_look, unmailed
 from crmsync.flows.business_day import business_day
 from crmsync.flows.customer_doubts import is_doubted, told_of_customer
-from crmsync.flows.customers import match_customer
+from crmsync.flows.customers import customer_now, match_customer
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
 from crmsync.flows.told_deals import note_synced
@@ -68,10 +69,11 @@ def match_erp_customer(attempt: Attempt) -> Mapping[str, Any]:
 def create_order(attempt: Attempt) -> Mapping[str, Any]:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
     deal, erp = _deal(attempt), attempt.services.orders
-    generation, customer_key = generation_of(attempt, "order"), _customer_key(attempt, "match_erp_customer")
+    generation = generation_of(attempt, "order")
     reference = document_reference(deal.key, generation)
 
     def create() -> Mapping[str, Any]:
+        customer_key = customer_now(attempt, deal, ROLES["orders"], erp, matched_in="match_erp_customer")
         with told_of_customer(attempt, erp, customer_key):
             return erp.create_order(OrderRequest(reference, customer_key, deal)).to_json()
 
@@ -103,8 +105,9 @@ def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
     request = _invoice_request(attempt, deal)
 
     def create() -> Mapping[str, Any]:
-        with told_of_customer(attempt, books, request.customer_key):
-            return books.create_invoice(request).to_json()
+        customer_key = customer_now(attempt, deal, ROLES["invoices"], books, matched_in="match_books_customer")
+        with told_of_customer(attempt, books, customer_key):
+            return books.create_invoice(replace(request, customer_key=customer_key)).to_json()
 
     invoice = Document.from_json(
         attempt.create_once(
@@ -169,10 +172,6 @@ def _is_sent_on_create(attempt: Attempt) -> bool:
     return attempt.services.settings.behaviour.send_on_create
 
 
-def _customer_key(attempt: Attempt, matched_in: str) -> str:
-    return str(attempt.run.results[matched_in]["customer_key"])
-
-
 def _recipients(deal: Deal) -> tuple[str, ...]:
     return (deal.customer.email,) if is_address(deal.customer.email) else ()
 
@@ -181,7 +180,7 @@ def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
     behaviour = attempt.services.settings.behaviour
     return InvoiceRequest(
         reference=document_reference(deal.key, generation_of(attempt, "invoice")),
-        customer_key=_customer_key(attempt, "match_books_customer"),
+        customer_key=attempt.run.results["match_books_customer"]["customer_key"],
         deal=deal,
         payment_terms_days=behaviour.payment_terms_days,
         send=_is_sent_on_create(attempt) and not deal.is_mailed_by_hand,

@@ -13,16 +13,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from crmsync.celery import app
 from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal
 from crmsync.domain.money import Money
 from crmsync.errors import AmbiguousMatchError, RecordNotFoundError, RejectedError
+from crmsync.flows import order_to_invoice
 from crmsync.flows.customers import match_customer
 from crmsync.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
+from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from tests.builders import customer, deal
 from tests.system import big_sandbox
@@ -31,6 +34,7 @@ ACCOUNT = "001xx000003dgb2AAA"
 OTHER_ACCOUNT = "001xx000003dgb3AAA"
 ULM = Address("Weg 1", "Ulm", "89073", "", "Germany")
 STEPS = {"s4hana": "match_erp_customer", "zoho_books": "match_books_customer"}
+DOCUMENT_STEPS = {"s4hana": "create_order", "zoho_books": "create_invoice"}
 
 
 def muster(key: str = ACCOUNT, name: str = "Muster GmbH", email: str = "info@muster.test", **more: Any) -> Customer:
@@ -48,9 +52,9 @@ class World:
     def connector(self, connection: str) -> Customers:
         return self.services.orders if connection == "s4hana" else self.services.invoices
 
-    def attempt(self, connection: str, *, is_accepted: bool = False, named: Any = None) -> Attempt:
+    def attempt(self, connection: str, *, is_accepted: bool = False, named: Any = None, step: str = "") -> Attempt:
         self.runs += 1
-        step = STEPS[connection]
+        step = step or STEPS[connection]
         with self.services.store.begin() as uow:
             run_id, _ = uow.runs.start(
                 "order_to_invoice", f"006{self.runs}", step=step, correlation_id="c", queued_until=uow.now
@@ -512,3 +516,52 @@ def test_L7__a_blocked_customer_is_not_billed(world: World) -> None:
 
     with pytest.raises(RejectedError, match="blocked or inactive"):
         world.match("zoho_books", muster(tax_number="DE123456789"))
+
+
+# -- a run that waits between its customer and its document
+
+
+def waiting(world: World, connection: str) -> Attempt:
+    """Its customer was found; its document was not asked for yet, for its system was down or its quota used up."""
+    won: Deal = deal(customer=muster(), is_mailed_by_hand=True)
+    found = world.match(connection, muster())
+    attempt = world.attempt(connection, step=DOCUMENT_STEPS[connection])
+    return replace(attempt, run=replace(attempt.run, results={"fetch_deal": won.to_json(), STEPS[connection]: found}))
+
+
+def make_document(connection: str, attempt: Attempt) -> None:
+    app.tasks[order_to_invoice.FLOW.task_name(DOCUMENT_STEPS[connection])].body(attempt)
+
+
+def billed(world: World, connection: str) -> list[str]:
+    kind, customer = ("orders", "customer") if connection == "s4hana" else ("invoices", "customer_id")
+    return [row[customer] for row in world.sandbox.ledger()[kind]]
+
+
+@BOTH
+def test_P3__a_customer_that_a_person_links_while_the_run_waits_is_the_one_that_is_billed(
+    world: World, connection: str
+) -> None:
+    attempt = waiting(world, connection)
+    right = world.there(connection, muster(name="Muster Werk GmbH", email="werk@muster.test"))
+    found = customer_links.sides(world.services, connection, right, muster(), "USD")
+    with world.services.store.begin() as uow:
+        customer_links.store(uow, [found], origin="imported", by="the test")
+
+    make_document(connection, attempt)
+
+    assert billed(world, connection) == [right]
+    learned = attempt.relearned[STEPS[connection]]
+    assert (learned["customer_key"], learned["name"], learned["matched_by"]) == (right, "Muster Werk GmbH", "imported")
+
+
+@BOTH
+def test_P3__nobody_is_billed_whose_link_was_taken_back_while_the_run_waits(world: World, connection: str) -> None:
+    attempt = waiting(world, connection)
+    with world.services.store.begin() as uow:
+        uow.links.remove(world.link(connection))
+
+    with pytest.raises(AmbiguousMatchError, match="taken back"):
+        make_document(connection, attempt)
+
+    assert billed(world, connection) == []
