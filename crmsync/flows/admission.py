@@ -38,16 +38,14 @@ def read(attempt: Attempt) -> Deal:
     attempt.describe(
         title=f"{deal.customer.name} – {deal.name}", amount=deal.amount.amount, currency=deal.amount.currency
     )
+    _wait_for_change(attempt, deal)
     return _mailed_by_hand(deal) if _needs_hand(attempt, deal) else deal
 
 
 def check(attempt: Attempt, deal: Deal) -> None:
-    """Raises: InvalidDealError; where nothing is made yet also NotYetError, OldDealError, NoAddressError."""
-    is_new = _is_new(attempt)
-    if is_new:
-        _wait_for_change(attempt, deal)
+    """Raises: InvalidDealError; where nothing is made yet also OldDealError, NoAddressError."""
     deals.check(deal)
-    if is_new:
+    if _is_new(attempt):
         _hold_old(attempt, deal)
         _require_address(attempt, deal)
 

@@ -25,8 +25,8 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 from crmsync.flows import catch_up, order_to_invoice, sightings
 from crmsync.services import ROLES, Services
-from crmsync.store.tables import alerts
-from crmsync.worker import dead_letters
+from crmsync.store.tables import alerts, runs
+from crmsync.worker import dead_letters, waking
 from crmsync.worker.flow import FLOWS
 from tests.builders import NOW, customer, deal
 from tests.fakes import FakeClock
@@ -198,9 +198,28 @@ def test_L4__an_announcement_of_a_clock_that_was_ahead_holds_nothing_up(
 
 
 def order_to_invoice_due(run_id: str, at: datetime) -> Any:
-    from crmsync.store.tables import runs
-
     return runs.update().where(runs.c.id == run_id).values(due_at=at)
+
+
+def test_L4__a_deal_that_is_won_again_is_waited_for_as_well(services: Services, crm: Crm, clock: FakeClock) -> None:
+    run_id = announce(services)
+    made = {"fetch_deal": fresh(key="006A").to_json()} | {step: {} for step in order_to_invoice.FLOW.steps[1:]}
+    with services.store.begin() as uow:
+        done = runs.update().where(runs.c.id == run_id)
+        uow.connection.execute(done.values(status=RunStatus.DONE.value, step="write_back", results=made))
+    clock.advance(86_400)
+    crm.shown = lambda key: fresh(key=key, is_won=False)  # reopened, and about to be won again
+    with services.store.begin() as uow:
+        uow.deliveries.add(ROLES["deals"], "006A")
+        waking.wake(uow, order_to_invoice.FLOW, "006A", correlation_id="c")
+
+    run = fetch(services, run_id)
+    assert (run.status, run.step, (run.due_at - clock.now).total_seconds()) == (RunStatus.ACTIVE, "fetch_deal", 2.0)
+
+    crm.shown = lambda key: fresh(key=key)
+    clock.now = run.due_at
+    assert fetch(services, run_id).status is RunStatus.DONE
+    assert told(services) == []
 
 
 @pytest.mark.parametrize(
