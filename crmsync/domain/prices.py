@@ -27,10 +27,11 @@ class Price:
     per: Decimal
 
 
-def price_of(line: DealLine, currency: str, *, per_max: int = PER_MAX) -> Price | None:
+def price_of(line: DealLine, currency: str, *, digits: int | None = None, per_max: int = PER_MAX) -> Price | None:
     """The net price of which rate ÷ per × quantity, rounded, is exactly the line's total; None if there is none.
 
-    What would be rounded up or down by half a cent is no such price: systems differ in how they round it.
+    What would be rounded up or down by half a cent is no such price: systems differ in how they round it. *digits* are
+    the decimals of the rate, and of what the system rounds to, where these are not the currency's.
 
     >>> from dataclasses import replace
     >>> line = DealLine("1", "A", "", Decimal(1000), Decimal("0.0125"), Decimal("12.50"))
@@ -42,9 +43,13 @@ def price_of(line: DealLine, currency: str, *, per_max: int = PER_MAX) -> Price 
     Price(rate=Decimal('16.66'), per=Decimal('5'))
     >>> price_of(line, "USD", per_max=1) is None
     True
+    >>> price_of(replace(line, quantity=Decimal(2), unit_price=Decimal("33.5"), total=Decimal(67)), "HUF", digits=0)
+    Price(rate=Decimal('67'), per=Decimal('2'))
     """
-    digits = decimals_of(currency)
+    digits = decimals_of(currency) if digits is None else digits
     total = Fraction(line.total_in(currency).amount.scaleb(digits))
+    if total.denominator != 1:
+        return None
     quantity = Fraction(line.quantity)
     for rate, per in _candidates(Fraction(line.unit_price.scaleb(digits)), total, quantity, per_max):
         if per <= per_max and abs(rate * quantity / per - total) < _HALF:

@@ -10,7 +10,7 @@ from crmsync.connectors.s4hana.schemas import ItemSchema, Order, OrderSchema, Pr
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.money import Money
-from crmsync.domain.prices import price_of
+from crmsync.domain.prices import Price, price_of
 from crmsync.settings import SapSettings
 
 ORDER_SERVICE = "API_SALES_ORDER_SRV"
@@ -28,6 +28,8 @@ _PREFIX = "SF-"
 _SALESFORCE_ID = 18  # of which the last three only guard against a loss of case
 _CHECK_CHARACTERS = 3
 _PER_MAX = 99_999  # ConditionQuantity is a Decimal(5,0)
+# They have cents by ISO 4217, and none in SAP's own table of decimals (TCURX) as it is delivered. [Note 137626]
+_WITHOUT_CENTS = frozenset("COP HUF IDR LAK TWD".split())
 
 _ORDER = OrderSchema()
 _ITEM = ItemSchema()
@@ -123,7 +125,7 @@ def _items(deal: Deal, settings: SapSettings, header: dict[str, Any]) -> list[di
 
 
 def _price(line: DealLine, position: int, currency: str, settings: SapSettings) -> dict[str, Any]:
-    price = price_of(line, currency, per_max=_PER_MAX)
+    price = _price_of(line, currency)
     if price is None:
         raise misfit(f"OpportunityLineItems[{position}].Quantity", _no_price(line, currency))
     unit = settings.quantity_unit
@@ -133,6 +135,12 @@ def _price(line: DealLine, position: int, currency: str, settings: SapSettings) 
         "ConditionCurrency": currency,
         **({"ConditionQuantityUnit": unit} if unit else {}),
     }
+
+
+def _price_of(line: DealLine, currency: str) -> Price | None:
+    """Without cents where SAP keeps none; with them if the line has some all the same: SAP decides."""
+    whole = price_of(line, currency, digits=0, per_max=_PER_MAX) if currency in _WITHOUT_CENTS else None
+    return whole or price_of(line, currency, per_max=_PER_MAX)
 
 
 def _no_price(line: DealLine, currency: str) -> str:

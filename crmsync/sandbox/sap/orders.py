@@ -9,10 +9,10 @@ from decimal import Decimal
 from itertools import count
 
 from crmsync.sandbox.clock import Clock
-from crmsync.sandbox.numbers import decimals, places
+from crmsync.sandbox.numbers import decimals
 from crmsync.sandbox.sap.errors import ODataError
 from crmsync.sandbox.sap.metadata import Row, entities
-from crmsync.sandbox.sap.pricing import CONDITIONS, amount, net_amount
+from crmsync.sandbox.sap.pricing import CONDITIONS, amount, net_amount, places
 from crmsync.sandbox.sap.tables import Tables
 from crmsync.sandbox.sap.writing import Draft, inherit
 

@@ -2,10 +2,20 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from crmsync.sandbox.numbers import places
+from crmsync.sandbox import numbers
 from crmsync.sandbox.sap.metadata import Row
 
 CONDITIONS = {"PPR0": "price", "DPR1": "percent", "DRV1": "value"}
+WITHOUT_CENTS = frozenset(("COP", "HUF", "IDR", "LAK", "TWD"))  # in TCURX as SAP delivers it, unlike in ISO 4217
+
+
+def places(currency: str) -> int:
+    """How many digits SAP has for a currency.
+
+    >>> [places(currency) for currency in ("EUR", "HUF", "KWD")]
+    [2, 0, 3]
+    """
+    return 0 if currency in WITHOUT_CENTS else numbers.places(currency)
 
 
 def amount(value: Decimal, currency: str) -> Decimal:

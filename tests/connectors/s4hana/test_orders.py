@@ -70,6 +70,24 @@ def test_a_unit_is_named_where_the_settings_know_it(creates: Any) -> None:
     assert item["to_PricingElement"][0]["ConditionQuantityUnit"] == "PC"
 
 
+@pytest.mark.parametrize(
+    ("quantity", "unit_price", "total", "price"),
+    [
+        ("2", "33.50", "67", ("67", "2")),
+        ("200", "235.00", "47000.00", ("235", "1")),
+        ("2.5", "3333.20", "8333.00", ("16666", "5")),
+        ("1", "33.50", "33.50", ("33.50", "1")),  # no whole forints: SAP decides
+    ],
+)
+def test_a_price_has_no_cents_where_sap_keeps_none_of_the_currency(
+    creates: Any, quantity: str, unit_price: str, total: str, price: tuple[str, str]
+) -> None:
+    made = line(quantity=Decimal(quantity), unit_price=Decimal(unit_price), total=Decimal(total))
+    sent = creates(deal(amount=Money.of(total, "HUF"), lines=(made,)))["to_Item"][0]["to_PricingElement"][0]
+
+    assert (sent["ConditionRateValue"], sent["ConditionQuantity"]) == price
+
+
 def test_the_customers_own_order_number_goes_to_the_items(creates: Any) -> None:
     body = creates(deal(purchase_order_number="PO 88/1"))
 
