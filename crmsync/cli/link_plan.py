@@ -29,6 +29,11 @@ class Change:
     found: Candidate
     before: str | None = None
 
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """What has one link."""
+        return self.pair.connection, self.pair.crm_key, self.found.currency
+
     def to_json(self) -> dict[str, Any]:
         return {
             "action": self.action,
@@ -52,11 +57,19 @@ def plan(
     accounts: Mapping[str, Customer],
     customers: Mapping[tuple[str, str], Candidate],
 ) -> list[Change]:
-    """What each pair asks for. All of *accounts* and *customers*, by connection and number, were looked up."""
+    """What the pairs ask for; all of *accounts* and *customers*, by connection and number, were looked up.
+
+    Several lines may ask for the same: an account with customers of several currencies in the books has a line for
+    each, and in each of them its one customer of the ERP.
+    """
     linked: dict[tuple[str, str, str], str] = {
         (link.connection, link.crm_key, link.currency): link.key for link in existing
     }
-    return [_change(pair, accounts[pair.crm_key], customers[pair.connection, pair.key], linked) for pair in pairs]
+    found = (_change(pair, accounts[pair.crm_key], customers[pair.connection, pair.key], linked) for pair in pairs)
+    distinct: dict[tuple[tuple[str, str, str], str], Change] = {}
+    for each in found:
+        distinct.setdefault((each.subject, each.found.key), each)
+    return list(distinct.values())
 
 
 def _change(pair: Pair, account: Customer, found: Candidate, linked: Mapping[tuple[str, str, str], str]) -> Change:
@@ -86,8 +99,7 @@ def repeated(changes: Sequence[Change]) -> list[Problem]:
     return [
         Problem(change.pair.line, "crm_id", f"{change.pair.crm_key} stands in line {known.pair.line} already")
         for change in changes
-        if (known := first.setdefault((change.pair.connection, change.pair.crm_key, change.found.currency), change))
-        is not change
+        if (known := first.setdefault(change.subject, change)) is not change
     ]
 
 

@@ -99,6 +99,12 @@ def test_problems_are_shown_by_line_and_field(run_cli, store, file):
     assert "2  crm_id" in result.output
 
 
+def test_an_account_may_stand_in_a_line_for_each_currency_of_the_books(run_cli, store, file):
+    path = file(HEADER, f"{LONG},1000123,46000000001", f"{SHORT},1000123,")
+
+    assert run_cli("links", "import", path).output == "✓ 2 linked.\n"
+
+
 def test_an_account_that_stands_twice_is_a_problem(run_cli, store, file):
     result = run_cli("links", "import", file(HEADER, f"{LONG},1000123,", f"{SHORT},1000124,"), "--json")
 
