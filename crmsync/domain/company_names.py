@@ -29,7 +29,7 @@ _CONNECTORS = frozenset({"and", "und", "et", "y", "i", "og", "och", "en", "e"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
 _ABBREVIATION = re.compile(r"\b(?:\w\.\s?){1,5}(?:\w\b)?")  # S.A., S. p. A., e.K.
-_SPELLED = re.compile(r"\b(g\.?\s?m\.?\s?b\.?\s?h|sp\.?\s?z\.?\s?o\.?\s?o|haftungsbeschr[aä]n?kt)\b\.?")
+_SPELLED = re.compile(r"\b(g\.?\s?m\.?\s?b\.?\s?h|sp\.?\s?z\.?\s?o\.?\s?o|a/s|s/a|haftungsbeschr[aä]n?kt)\b\.?")
 _APOSTROPHES = re.compile("['’‘`´]")
 _NO_WORD = re.compile(r"[\W_]+")
 

@@ -39,6 +39,8 @@ SAME = [
     ("Rhein-Main Technik GmbH & Co. KG", "Rhein Main Technik GmbH und Co KG"),
     ("O'Brien Ltd", "OBrien Limited"),
     ("Prova S.p.A.", "PROVA SPA"),
+    ("Møller A/S", "Moeller AS"),
+    ("Café do Sul S/A", "Cafe do Sul S.A."),
     ("Kovář s.r.o.", "Kovar sro"),
 ]
 OTHERS = [
