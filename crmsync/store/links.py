@@ -12,21 +12,18 @@ from crmsync.domain.links import CUSTOMER, Link
 from crmsync.store.rows import Rows
 from crmsync.store.tables import links, locks
 
-_OF_RECORD = (
-    links.c.connection == bindparam("in_connection"),
-    links.c.record_type == bindparam("of_type"),
-    links.c.crm_key == bindparam("for_key"),
-)
 # The one of this currency before the one of which none is known.
 _FIND = (
     select(links)
-    .where(*_OF_RECORD, links.c.currency.in_((bindparam("in_currency"), "")))
+    .where(
+        links.c.connection == bindparam("in_connection"),
+        links.c.record_type == bindparam("of_type"),
+        links.c.crm_key == bindparam("for_key"),
+        links.c.currency.in_((bindparam("in_currency"), "")),
+    )
     .order_by(links.c.currency.desc())
     .limit(1)
 )
-
-
-_FIND_ANY = select(links.c.key).where(*_OF_RECORD).order_by(links.c.id).limit(1)
 _LENGTHS = {"name": 200, "city": 100, "linked_by": 100}
 
 
@@ -36,11 +33,6 @@ class Links(Rows):
         values = {"in_connection": connection, "of_type": CUSTOMER, "for_key": crm_key, "in_currency": currency}
         row = self._connection.execute(_FIND, values).first()
         return _link(row) if row is not None else None
-
-    def find(self, connection: str, record_type: str, crm_key: str) -> str | None:
-        """The key in *connection* of the CRM's record, if the two are linked; in whatever currency, the first one."""
-        values = {"in_connection": connection, "of_type": record_type, "for_key": crm_key}
-        return self._connection.execute(_FIND_ANY, values).scalar()
 
     def add(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str) -> bool:
         """Link two records, with *more* that is known: currency, name, city, linked_by.
