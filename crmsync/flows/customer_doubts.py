@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Candidate
 from crmsync.errors import AmbiguousMatchError, CrmsyncError, RecordNotFoundError, RejectedError
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import MAY_MAKE
+
+Stopped = TypeVar("Stopped", bound=CrmsyncError)
 
 BY_PERSON = "by_person"  # in what fetch_deal has learned: a person has let the run go on
 
@@ -59,12 +62,16 @@ def _problem(attempt: Attempt, connector: Customers, key: str) -> AmbiguousMatch
     except CrmsyncError:
         return None
     if found is None:
-        return AmbiguousMatchError(
-            f"{connector.system} has no customer {key} any more, to which the account is linked.",
-            system=connector.system,
-            advice="Replay to have it looked for anew, or with --link and the number of the right one.",
-        )
+        return vanished(AmbiguousMatchError, connector, key)
     return _blocked(connector, key) if found.is_blocked else None
+
+
+def vanished(error: type[Stopped], connector: Customers, key: str) -> Stopped:
+    return error(
+        f"{connector.system} has no customer {key} any more, to which the account is linked.",
+        system=connector.system,
+        advice="Replay to have it looked for anew, or with --link and the number of the right one.",
+    )
 
 
 def _blocked(connector: Customers, key: str) -> AmbiguousMatchError:

@@ -159,11 +159,7 @@ class _Matching:
             self._take_back(link)
             return None
         if seen is None:
-            raise RecordNotFoundError(
-                f"{self.connector.system} has no customer {link.key} any more, to which the account is linked.",
-                system=self.connector.system,
-                advice="Replay to have it looked for anew, or with --link and the number of the right one.",
-            )
+            raise customer_doubts.vanished(RecordNotFoundError, self.connector, link.key)
         seen = self._shown([seen])[0]
         known_link = replace(link, currency=seen.currency or self.currency, name=seen.shown_name, city=seen.shown_city)
         with self.attempt.services.store.begin() as uow:
