@@ -40,7 +40,8 @@ class Document:
 
     *key* is its id there, *number* what people call it. *net* is None where the answer did not say it yet;
     *total* includes tax. *remarks* are the codes of warnings that came with its making; *holds* say in words what keeps
-    it from being delivered or billed now, and *is_incomplete* that its making left something out.
+    it from being delivered or billed now, and *is_incomplete* that its making left something out. That nobody is told
+    again: only that it *is_in_hand*, delivered or billed in part at least, proves that it was completed.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Document:
     remarks: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     is_incomplete: bool = False
+    is_in_hand: bool = False
 
     @property
     def all_holds(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class Document:
 
     def as_read(self, later: Document) -> Document:
         """*later*, with what only the answer to the making told."""
-        return replace(later, remarks=self.remarks, is_incomplete=self.is_incomplete)
+        return replace(later, remarks=self.remarks, is_incomplete=self.is_incomplete and not later.is_in_hand)
 
     def to_json(self) -> dict[str, Any]:
         return {

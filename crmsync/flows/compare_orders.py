@@ -97,8 +97,8 @@ def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: M
 
 
 def _close_solved(attempt: Attempt, known: Document, present: Document | None, problem: str) -> None:
-    """Whether an order is complete only the answer to its making tells: that alert stays until a person has seen it."""
-    is_held = known.is_incomplete or bool(present and present.holds)
+    """That an order is incomplete only the answer to its making tells: that alert stays until something follows it."""
+    is_held = present is not None and bool(known.as_read(present).all_holds)
     is_so = {"order": bool(problem), "held": is_held and not problem}
     over = [f"{family}:{ROLES['orders']}:{known.key}" for family in FAMILIES if not is_so[family]]
     with attempt.services.store.read() as uow:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from crmsync.domain.documents import Document
 from crmsync.domain.ledger import EntryKey
@@ -16,12 +17,13 @@ from crmsync.errors import RecordNotFoundError
 from crmsync.flows import compare_orders, order_to_invoice, unmailed
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.services import ROLES, Services
+from crmsync.store.tables import ledger
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW
 from tests.fakes import FakeClock
 from tests.field.raw_server import RawServer
 from tests.field.test_alerts_end import open_alerts
-from tests.field.vendors import json_answer, zoho
+from tests.field.vendors import json_answer, sap, zoho
 
 DEAL = "006xx0000012abcAAA"
 MADE = Document("4711", "4711", net=Money.of("47000.00", "USD"))
@@ -122,6 +124,31 @@ def test_P14__the_alert_of_a_held_order_ends_when_the_order_is_released(
     compare(services, clock)
 
     assert open_alerts(services) == []
+
+
+def test_P14__the_alert_of_an_incomplete_order_ends_when_it_is_delivered_or_billed(
+    services: Services, clock: FakeClock, erp: FakeErp, alert_of_holds: None, under_way: Run
+) -> None:
+    """No field of the order says that it was completed; but what is incomplete can't be delivered."""
+    made = replace(MADE, remarks=("SLS_LORD/009",), is_incomplete=True)
+    with services.store.begin() as uow:
+        uow.connection.execute(update(ledger).values(document=made.to_json()))
+    look_at_holds(Attempt(under_way, services, NOW), made, system=erp.system)
+    compare(services, clock)
+    (alert,) = open_alerts(services)
+    assert "it is incomplete" in alert["cause"]
+
+    erp.order = replace(MADE, is_in_hand=True)
+    compare(services, clock)
+
+    assert open_alerts(services) == []
+
+
+@pytest.mark.parametrize(("status", "is_in_hand"), [("", False), ("A", False), ("B", True), ("C", True)])
+def test_P14__the_erp_tells_whether_something_has_followed_an_order(status: str, is_in_hand: bool) -> None:
+    with RawServer(json_answer({"d": {"SalesOrder": "4711", "OverallSDProcessStatus": status}})) as server:
+        assert sap(server.url).read_order("4711").is_in_hand is is_in_hand
+    assert "OverallSDProcessStatus" in server.requests[-1].path
 
 
 def test_P14__an_order_that_is_held_and_then_changed_has_one_alert(

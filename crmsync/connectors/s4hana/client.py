@@ -38,15 +38,10 @@ from crmsync.settings import Behaviour, SapSettings
 
 TOKEN_SECONDS = 3600  # where the token's answer does not say
 
-_ORDER_FIELDS = (
-    "SalesOrder,SoldToParty,TotalNetAmount,TransactionCurrency,"
-    "PurchaseOrderByCustomer,AssignmentReference,OverallSDDocumentRejectionSts,"
-    "HeaderBillingBlockReason,DeliveryBlockReason,TotalCreditCheckStatus,SalesDocApprovalStatus"
-)
-
 _PARTNER = PartnerSchema()
 _SALES_AREA = SalesAreaSchema()
 _ORDER = OrderSchema()
+_ORDER_FIELDS = ",".join(str(field.data_key) for field in _ORDER.fields.values())
 
 
 class S4Hana:

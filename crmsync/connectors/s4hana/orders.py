@@ -18,8 +18,9 @@ PURCHASE_ORDER = "PurchaseOrderByCustomer"
 ASSIGNMENT = "AssignmentReference"
 REJECTED = "C"  # every item of the order is rejected: SAP's way to void it
 # "The document is not yet complete", from the two applications that make orders: a warning that comes with a success.
-# No field of the order says it later.
+# No field of the order says it later; but while it is so, nothing follows upon the order.
 INCOMPLETE = frozenset({"SLS_LORD/009", "V1/555"})
+IN_HAND = ("B", "C")  # processed in part, or completely; A: nothing has followed yet
 NOT_AWAITED = ("", "B")  # an approval: none is needed, or it was given; A: awaited, C: refused
 CREDIT_REFUSED = ("B", "C")  # not passed, not passed in part; A: passed, D: released by a person
 
@@ -86,8 +87,14 @@ def carries(order: Order, reference: str, field: str) -> bool:
 
 def document(order: Order) -> Document:
     net = Money(order.net, order.currency) if order.net is not None and order.currency else None
-    is_void = order.rejection == REJECTED
-    return Document(key=order.number, number=order.number, net=net, is_void=is_void, holds=holds(order))
+    return Document(
+        key=order.number,
+        number=order.number,
+        net=net,
+        is_void=order.rejection == REJECTED,
+        holds=holds(order),
+        is_in_hand=order.progress in IN_HAND,
+    )
 
 
 def created_document(order: Order, remarks: Sequence[str]) -> Document:

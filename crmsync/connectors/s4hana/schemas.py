@@ -216,6 +216,7 @@ class Order:
     delivery_block: str = ""
     credit: str = ""
     approval: str = ""
+    progress: str = ""
 
 
 class OrderSchema(Tolerant):
@@ -232,6 +233,7 @@ class OrderSchema(Tolerant):
     delivery_block = Text(2, data_key="DeliveryBlockReason", load_only=True)
     credit = Text(1, data_key="TotalCreditCheckStatus", load_only=True)
     approval = Text(1, data_key="SalesDocApprovalStatus", load_only=True)
+    progress = Text(1, data_key="OverallSDProcessStatus", load_only=True)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Order:
