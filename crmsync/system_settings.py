@@ -31,7 +31,7 @@ def _field_name(variable: str, default: str = "") -> str:
 
 
 # What is asked of every record of these objects anyway.
-READ_OF_DEALS = ("Id", "Name", "IsWon", "IsClosed", "StageName", "Amount", "CreatedDate", "CloseDate")
+READ_OF_DEALS = ("Id", "Name", "IsWon", "IsClosed", "StageName", "Amount", "CreatedDate", "CloseDate", "SystemModstamp")
 MAYBE_READ_OF_DEALS = ("LastStageChangeDate", "CurrencyIsoCode")  # some organizations or versions of the API lack them
 READ_OF_ACCOUNTS = (
     "Id",

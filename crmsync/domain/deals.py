@@ -15,7 +15,7 @@ from crmsync.domain.money import Money
 from crmsync.errors import InvalidDealError
 
 NOT_WON = "the deal is not closed as won"
-_INSTANTS = ("created_at", "won_at")
+_INSTANTS = ("created_at", "won_at", "changed_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Deal:
     invoice_number: str = ""
     created_at: datetime | None = None
     won_at: datetime | None = None  # when its stage last changed; None: the CRM does not tell
+    changed_at: datetime | None = None  # the CRM's own stamp: what bears a later one was not read
     is_mailed_by_hand: bool = False  # a person mails its invoice: there is no address to mail it to
 
     @property

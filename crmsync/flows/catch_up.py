@@ -15,11 +15,12 @@ from typing import Any
 
 from crmsync.alerts.content import silence_alert
 from crmsync.domain.catch_up import Verdict, WonDeal, is_of_another_amount, verdict
-from crmsync.domain.dead_letters import LetterKind, LetterStatus
+from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.flows.business_day import known_zone
+from crmsync.flows.corrections import is_corrected
 from crmsync.flows.sightings import Sighting, Started, paged, source_of, start
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
@@ -120,7 +121,7 @@ def deals_seen(using: Services, since: datetime, until: datetime) -> Iterator[Se
 
 def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, judge: Callable[..., Verdict]) -> Sighting:
     found = judge(deal, has_run=run is not None)
-    is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_corrected(uow, run.id, deal.changed_at)
+    is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_mended(uow, run, deal.changed_at)
     if run is not None and not is_corrected and is_of_another_amount(deal, run):
         return _seen(deal, Verdict.LOOK, has_webhook=False)
     return _seen(deal, Verdict.START if is_corrected else found, has_webhook=not is_corrected)
@@ -134,18 +135,14 @@ def _seen(deal: WonDeal, found: Verdict, *, has_webhook: bool) -> Sighting:
     )
 
 
-def _is_corrected(uow: UnitOfWork, run_id: str, changed_at: datetime) -> bool:
-    """Whether a deal that is won now died of bad data, and may have been changed since it was read.
+def _is_mended(uow: UnitOfWork, run: Run, changed_at: datetime) -> bool:
+    """Whether a deal that is won now died of bad data, and was changed since it was read.
 
     One that was not won, or not there, is so now, whatever the stamp says: a change is stamped before it is seen.
     """
-    letter = uow.dead_letters.of_run(run_id)
-    if letter is None or (letter.kind, letter.status) != (LetterKind.DATA, LetterStatus.WAITING):
-        return False
-    read_at = uow.history.last_stopped_attempt_at(run_id)
-    is_changed = read_at is not None and changed_at > read_at - CLOCKS
-    is_corrected = is_changed and not uow.tellings.is_own_change(letter.subject_key, changed_at)
-    return letter.is_of_unwon_deal or is_corrected
+    letter = uow.dead_letters.of_run(run.id)
+    was_unwon = letter is not None and letter.status is LetterStatus.WAITING and letter.is_of_unwon_deal
+    return was_unwon or is_corrected(uow, run, changed_at)
 
 
 def payments_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:

@@ -15,11 +15,12 @@ from typing import Any
 from crmsync.alerts.content import untold_sellers_alert
 from crmsync.celery import app
 from crmsync.connectors.base import StatusWritten
-from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.seller import DOES_NOT_ANSWER, IS_CLOSED, Place, Status, Telling, telling_of
 from crmsync.errors import CrmsyncError, NotNowError, RecordNotFoundError, RetryableError
 from crmsync.flows import invoice_to_deal, order_to_invoice
+from crmsync.flows.corrections import is_corrected
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
 from crmsync.store.tellings import Told
@@ -203,6 +204,9 @@ def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, se
     awake = None
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
+        run, changed_before = uow.runs.get(seen.run.id) if seen.run else None, written.changed_before
+        if run is not None and changed_before is not None and is_corrected(uow, run, changed_before):
+            awake = dead_letters.revive(uow, run.id)
         uow.tellings.told(attempt.run.subject_key, telling, changed_at=written.changed_at, looked_at=seen.at)
         uow.tellings.try_refused_again()
         _close_alert(uow)
@@ -210,18 +214,8 @@ def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, se
             uow.alerts.close(_SENTENCES_LEFT_OUT)
         else:
             _alert(attempt, uow, _SENTENCES_LEFT_OUT, written.left_out)
-        if seen.run is not None and _is_corrected(uow, seen.run.id, seen.letter, written.changed_before):
-            awake = dead_letters.revive(uow, seen.run.id)
-    if seen.run is not None and awake is not None:
-        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, seen.run.id, awake))
-
-
-def _is_corrected(uow: UnitOfWork, run_id: str, letter: DeadLetter | None, changed_at: datetime | None) -> bool:
-    """Whether somebody changed the deal after it was read, and before our status."""
-    if letter is None or letter.kind is not LetterKind.DATA or changed_at is None:
-        return False
-    read_at = uow.history.last_stopped_attempt_at(run_id)
-    return read_at is not None and changed_at > read_at
+    if run is not None and awake is not None:
+        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, run.id, awake))
 
 
 def _note_uncertain(attempt: Attempt, seen: Seen) -> None:

@@ -30,12 +30,6 @@ class History(Rows):
             },
         )
 
-    def last_stopped_attempt_at(self, run_id: str) -> datetime | None:
-        """When the attempt began that stopped the run last."""
-        of_run = (history.c.run_id == run_id, history.c.event == "stopped")
-        query = select(history.c.started_at).where(*of_run).order_by(history.c.id.desc()).limit(1)
-        return self._connection.execute(query).scalar()
-
     def forget(self, run_id: str, *, before: datetime) -> None:
         """Drop old lines of a run that repeats for ever."""
         self._connection.execute(history.delete().where(history.c.run_id == run_id, history.c.at < before))

@@ -223,8 +223,7 @@ def _leave(uow: UnitOfWork, run: Run) -> None:
     if flow is None or not flow.source:
         uow.runs.leave(run.id, status=RunStatus.DISCARDED, results=run.results)
         return
-    seen = run.progress.get(SEEN, {})
-    reading = seen.get("reading") or dict(flow.reading_of(run))
+    seen, reading = run.progress.get(SEEN, {}), dict(flow.last_reading(run))
     results = {**run.results, **seen.get("documents", {}), **({flow.source: reading} if reading else {})}
     if not flow.is_complete(run):
         uow.runs.leave(run.id, status=RunStatus.DISCARDED, results=results)

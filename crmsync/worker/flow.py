@@ -127,6 +127,10 @@ class Flow:
         found = run.results.get(self.source) or run.progress.get(AGREED)
         return found if isinstance(found, Mapping) else {}
 
+    def last_reading(self, run: Run) -> Mapping[str, Any]:
+        """What was last read of the source, agreed or not: what stopped the run is not agreed."""
+        return run.progress.get(SEEN, {}).get("reading") or self.reading_of(run)
+
     def replay_from(self, results: Results) -> tuple[str, dict[str, Any]]:
         """Where a replay starts and which results stand: all but what was read from the source."""
         standing = {step: result for step, result in results.items() if step not in self.rereads}

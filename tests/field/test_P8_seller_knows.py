@@ -58,10 +58,11 @@ FIELD = "Sync_Status__c"
 
 @dataclass
 class Crm:
-    """The deals of a CRM whose clock is ours; it stamps each change, and counts calls."""
+    """The deals of a CRM whose clock is *ahead* of ours; it stamps each change, and counts calls."""
 
     clock: FakeClock
     system: str = CRM
+    ahead: timedelta = timedelta(0)
     deals: dict[str, Deal] = field(default_factory=dict)
     changed_at: dict[str, datetime] = field(default_factory=dict)
     says: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -74,13 +75,17 @@ class Crm:
     def put(self, **changes: Any) -> None:
         """What a person does at the deal."""
         made = deal(**changes)
-        self.deals[made.key], self.changed_at[made.key] = made, self.clock.now
+        self.deals[made.key], self.changed_at[made.key] = made, self.now
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now + self.ahead
 
     def fetch_deal(self, key: str) -> Deal:
         self.calls += 1
         if key not in self.deals:
             raise RecordNotFoundError(system=CRM)
-        return self.deals[key]
+        return replace(self.deals[key], changed_at=self.changed_at[key])
 
     def write_back(self, key: str, *, order_number: str, invoice_number: str, status: str) -> None:
         self._write(key, status, "")
@@ -99,13 +104,13 @@ class Crm:
             raise self.refusal
         if key not in self.deals:
             raise RecordNotFoundError(system=CRM)
-        self.says[key], self.changed_at[key] = (status, reason), self.clock.now
+        self.says[key], self.changed_at[key] = (status, reason), self.now
 
     def won_deals(self, since: datetime, until: datetime) -> Iterator[list[WonDeal]]:
         yield [
             WonDeal(key, "Acme", "", None, at, created_at=at, won_at=at)
             for key, at in self.changed_at.items()
-            if key in self.deals and since <= at < until
+            if key in self.deals and since <= at - self.ahead < until
         ]
 
 
@@ -208,6 +213,10 @@ class Desk:
             found = uow.runs.of_subject(flow, key)
         assert found is not None
         return found
+
+    def history(self) -> list[str]:
+        with self.services.store.read() as uow:
+            return [line.event for line in uow.history.of_run(self.run().id)]
 
     def replay(self, **answers: Any) -> None:
         self.clock.advance(1)
@@ -678,13 +687,46 @@ def test_P8__a_correction_ten_seconds_after_our_write_is_found_by_catch_up(desk:
     assert desk.crm.says[DEAL_KEY] == ("Synced", "")
 
 
-def test_P8__a_correction_before_our_write_is_not_hidden_by_it(desk: Desk) -> None:
+CLOCKS = [timedelta(0), timedelta(minutes=-5), timedelta(minutes=5)]
+
+
+@pytest.mark.parametrize("ahead", CLOCKS, ids=str)
+def test_P8__a_correction_before_our_write_is_not_hidden_by_it(desk: Desk, ahead: timedelta) -> None:
+    """Whatever the clock of the CRM says: its stamps are compared with each other."""
+    desk.crm.ahead = ahead
     desk.win(**unequal())
     desk.clock.advance(10)
     desk.crm.put()  # and nobody announces it
     desk.passes(SWEEP)
     assert desk.crm.says[DEAL_KEY] == ("Synced", "")
     assert desk.run().status is RunStatus.DONE
+
+
+@pytest.mark.parametrize("ahead", CLOCKS, ids=str)
+def test_P8__what_was_read_is_no_correction(desk: Desk, ahead: timedelta) -> None:
+    """Neither before our write nor when catch-up sees the deal; and what we wrote before is none for the next write."""
+    desk.crm.ahead = ahead
+    desk.crm.put(**unequal())
+    assert desk.catch_up() == 1
+    assert desk.catch_up() == 0
+    desk.passes(SWEEP)
+    assert desk.crm.says[DEAL_KEY][0] == "Needs attention"
+    desk.discard()
+    desk.passes(10 * MINUTE)
+
+    assert desk.crm.says[DEAL_KEY][0] == "Not synced"
+    assert desk.history().count("replayed") == 0
+
+
+def test_P8__a_deal_of_which_an_earlier_release_kept_no_stamp_is_read_once_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.crm, "fetch_deal", lambda key: desk.crm.deals[key])
+    desk.win(**unequal())
+    desk.crm.put()  # and nobody announces it
+    desk.passes(SWEEP)
+
+    assert desk.crm.says[DEAL_KEY] == ("Synced", "")
 
 
 def test_P8__an_automation_that_announces_our_write_ends_after_one_look(desk: Desk) -> None:

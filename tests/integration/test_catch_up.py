@@ -20,7 +20,7 @@ from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_t
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, waking
-from crmsync.worker.flow import FLOWS
+from crmsync.worker.flow import FLOWS, SEEN
 from tests.builders import NOW
 from tests.fakes import FakeClock
 
@@ -248,12 +248,14 @@ def test_a_corrected_deal_goes_on_although_its_second_webhook_never_came(
         assert run is not None
         held = uow.runs.claim(run.id, "fetch_deal", lease_seconds=60)
         assert held is not None
+        read = {"changed_at": (clock.now - timedelta(seconds=1200)).isoformat()}
+        uow.runs.record_progress(held, {SEEN: {"reading": read}}, lease_seconds=60)
         uow.runs.stop(held, title=None, amount=None, currency=None)
         uow.history.note(held, "stopped", started_at=uow.now)
         uow.dead_letters.add(held, InvalidDealError(field_errors={"Amount": "?"}))
     crm.won = [won("006A", clock, ago=1200)]
     look(services)
-    assert rung == [], "it was changed before it died"
+    assert rung == [], "it is as it was read"
 
     clock.advance(1200)
     crm.won = [won("006A", clock)]

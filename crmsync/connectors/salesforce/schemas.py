@@ -78,6 +78,7 @@ class DealAnswer(Tolerant):
     closed_on = Text("CloseDate")
     created_at = Instant("CreatedDate")
     won_at = Instant(LAST_STAGE_CHANGE)
+    changed_at = Instant(STAMP)
     lines = fields.Raw(data_key="OpportunityLineItems", load_default=None, allow_none=True)
     contact_roles = fields.Raw(data_key="OpportunityContactRoles", load_default=None, allow_none=True)
 
@@ -305,6 +306,7 @@ def deal_of(row: Mapping[str, Any], lines: Sequence[DealLine], contacts: Sequenc
         invoice_number=row.get("invoice_number", ""),
         created_at=row["created_at"],
         won_at=row["won_at"],
+        changed_at=row["changed_at"],
     )
 
 
