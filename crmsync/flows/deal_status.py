@@ -19,8 +19,9 @@ from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.seller import DOES_NOT_ANSWER, IS_CLOSED, Place, Status, Telling, telling_of
 from crmsync.errors import CrmsyncError, NotNowError, RecordNotFoundError, RetryableError
-from crmsync.flows import invoice_to_deal, order_to_invoice
+from crmsync.flows import order_to_invoice
 from crmsync.flows.corrections import is_corrected
+from crmsync.flows.told_deals import settled
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
 from crmsync.store.tellings import Told
@@ -118,7 +119,7 @@ def _telling(
     held_for = using.settings.behaviour.seller_wait
     is_held = held_for is not None and _is_held(uow, run, letter, held_for)
     place = _place(uow, run, letter, systems)
-    return telling_of(run, letter, place, settled=_settled(uow, run), now=uow.now, is_held=is_held)
+    return telling_of(run, letter, place, settled=settled(uow, run), now=uow.now, is_held=is_held)
 
 
 def _is_held(uow: UnitOfWork, run: Run, letter: DeadLetter | None, held_for: timedelta) -> bool:
@@ -151,14 +152,6 @@ def _role_of(step_name: str) -> str:
     """The role of the system that a step of the deal's flow calls; "" for a step of another release."""
     task = app.tasks.get(order_to_invoice.FLOW.task_name(step_name))
     return _ROLE_OF_QUEUE.get(str(task.queue), "") if task is not None else ""
-
-
-def _settled(uow: UnitOfWork, run: Run) -> str:
-    """What a deal says that is done: that it is in sync, or what became of its invoice besides payments."""
-    invoice = run.results.get("create_invoice", {}).get("key")
-    paid = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice) if invoice else None
-    read = paid.results.get("read_invoice", {}) if paid else {}
-    return str(read.get("figures", {}).get("status") or Status.SYNCED)
 
 
 # To write it

@@ -13,9 +13,9 @@ from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, figures
 from crmsync.domain.runs import Run, RunStatus
+from crmsync.domain.seller import Status
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import order_to_invoice, unmailed
-from crmsync.flows.order_to_invoice import SYNCED
 from crmsync.services import ROLES
 from crmsync.worker import dead_letters, documents, waking
 from crmsync.worker.attempt import Attempt
@@ -64,7 +64,7 @@ def write_payment(attempt: Attempt) -> Mapping[str, Any]:
     written = found if _may_say_status(attempt, is_void=read["is_void"]) else replace(found, status="")
     attempt.services.deals.write_payment(read["deal"], written)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
-    if found.status not in ("", SYNCED):
+    if found.status not in ("", Status.SYNCED):
         attempt.remark = found.status
     if read["is_void"]:
         _ask_about(attempt)
@@ -135,6 +135,11 @@ def _figures(settlement: Settlement | None, deal_run: Run, last_seen: date | Non
         nothing = Money(Decimal(0), deal_run.currency)
         return PaymentFigures(is_received=False, amount=nothing, paid_on=None, status=extraordinary(None))
     found = figures(settlement, last_seen=last_seen)
-    # What was credited and is no more must not go on being called so; a deal that was given up was never in sync.
-    ordinary = SYNCED if deal_run.status is RunStatus.DONE else ""
-    return replace(found, status=found.status or ordinary)
+    return replace(found, status=found.status or _ordinary(settlement, deal_run))
+
+
+def _ordinary(settlement: Settlement, deal_run: Run) -> str:
+    """What was credited and is no more must not go on being called so; a deal that was given up was never in sync."""
+    if deal_run.status is not RunStatus.DONE:
+        return ""
+    return (not unmailed.is_over(settlement) and unmailed.status_of(deal_run)) or Status.SYNCED.value

@@ -18,7 +18,6 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
-from crmsync.domain.seller import Status
 from crmsync.errors import DocumentGoneError, RecordNotFoundError, RejectedError
 from crmsync.flows import admission, second_look, unmailed
 from crmsync.flows.business_day import business_day
@@ -26,7 +25,7 @@ from crmsync.flows.customer_doubts import is_doubted, told_of_customer
 from crmsync.flows.customers import customer_now, match_customer
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
-from crmsync.flows.told_deals import note_synced
+from crmsync.flows.told_deals import note_told, settled
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.documents import read_made
@@ -48,7 +47,6 @@ FLOW = Flow(
     rereads=("fetch_deal", "match_erp_customer", "match_books_customer"),
     source="fetch_deal",
 )
-SYNCED = Status.SYNCED.value
 
 
 @step(FLOW, queue="crm")
@@ -153,14 +151,16 @@ def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
 
 @step(FLOW, queue="crm")
 def write_back(attempt: Attempt) -> Mapping[str, Any]:
-    """Write the numbers to the deal."""
+    """Write the numbers to the deal, and how it stands: an invoice that stays may have been credited meanwhile."""
+    with attempt.services.store.read() as uow:
+        status = settled(uow, attempt.run)
     numbers = {
         "order_number": attempt.run.results["create_order"]["number"],
         "invoice_number": attempt.run.results["create_invoice"]["number"],
-        "status": unmailed.STATUS if _deal(attempt).is_mailed_by_hand else SYNCED,
+        "status": status,
     }
     attempt.services.deals.write_back(attempt.run.subject_key, **numbers)
-    note_synced(attempt)
+    note_told(attempt, status)
     return numbers
 
 

@@ -1,11 +1,26 @@
-"""A deal that was stuck and whose numbers are written says "Synced" by the same call: nobody has to tell it again."""
+"""What a deal says that is done, and that one that was stuck says so by the same call as its numbers."""
 
 from __future__ import annotations
 
+from crmsync.domain.runs import Run
+from crmsync.domain.seller import Status
+from crmsync.flows import unmailed
+from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
 
+_READS_INVOICE = ("invoice_to_deal", "read_invoice")
 
-def note_synced(attempt: Attempt) -> None:
+
+def settled(uow: UnitOfWork, run: Run) -> str:
+    """That it is in sync, or what became of its invoice besides payments."""
+    flow, step = _READS_INVOICE
+    invoice = run.results.get("create_invoice", {}).get("key")
+    paid = uow.runs.of_subject(flow, invoice) if invoice else None
+    read = paid.results.get(step, {}) if paid else {}
+    return str(read.get("figures", {}).get("status") or unmailed.status_of(run) or Status.SYNCED.value)
+
+
+def note_told(attempt: Attempt, status: str) -> None:
     """Of an ordinary deal there is no row, and this is one look at the store."""
     key = attempt.run.subject_key
     with attempt.services.store.read() as uow:
@@ -13,4 +28,4 @@ def note_synced(attempt: Attempt) -> None:
             return
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
-        uow.tellings.synced(key, since=attempt.started_at)
+        uow.tellings.settled(key, status, since=attempt.started_at)

@@ -8,6 +8,7 @@ from typing import Any
 from crmsync.alerts.content import unmailed_alert
 from crmsync.domain.documents import Document
 from crmsync.domain.payments import Settlement
+from crmsync.domain.runs import Run
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 
@@ -29,10 +30,19 @@ def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Mapp
     return {"invoice": invoice.number, "is_mailed_by_hand": True}
 
 
+def status_of(run: Run) -> str:
+    """What the deal says while a person has to mail its invoice; "" for every other."""
+    return STATUS if run.results.get("send_invoice", {}).get("is_mailed_by_hand") else ""
+
+
+def is_over(settlement: Settlement | None) -> bool:
+    """Whether nobody needs to mail it any more: the customer has it or has paid it, or it is void or gone (None)."""
+    return settlement is None or settlement.is_mailed or settlement.is_void or settlement.is_paid
+
+
 def settle(attempt: Attempt, invoice_key: str, settlement: Settlement | None) -> None:
-    """Nobody needs to mail it any more: the customer has it or has paid it, or it is void or gone (None)."""
-    is_over = settlement is None or settlement.is_mailed or settlement.is_void or settlement.is_paid
-    if not is_over:
+    """Close the alert of an invoice that nobody needs to mail any more."""
+    if not is_over(settlement):
         return
     with attempt.services.store.read() as uow:
         is_told = uow.alerts.is_open(_cause(invoice_key))

@@ -54,13 +54,11 @@ class Tellings(Rows):
         says = {"status": telling.status, "reason": telling.reason}
         self._set(deal, looked_at, is_refused=False, told_at=self._now, changed_at=changed_at, **says)
 
-    def synced(self, deal: str, *, since: datetime) -> None:
-        """The deal's own run began *since* to write that all is well; what may have been written later may stand."""
+    def settled(self, deal: str, status: str, *, since: datetime) -> None:
+        """The deal's own run began *since* to write that it is done; what may have been written later may stand."""
         is_earlier = or_(tellings.c.told_at.is_(None), tellings.c.told_at <= since)
         statement = update(tellings).where(tellings.c.deal == deal, is_earlier)
-        self._connection.execute(
-            statement.values(status=Status.SYNCED.value, reason="", looked_at=self._now, is_refused=False)
-        )
+        self._connection.execute(statement.values(status=status, reason="", looked_at=self._now, is_refused=False))
 
     def looked(self, deal: str, telling: Telling | None = None, *, looked_at: datetime) -> None:
         """Nothing was to be written, because the deal says *telling* already; None: what it says is as it was."""

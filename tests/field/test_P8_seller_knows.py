@@ -123,11 +123,13 @@ class Maker:
     def __init__(self, system: str) -> None:
         self.system = system
         self.failure: CrmsyncError | None = None
+        self.is_void = False
 
     def _make(self, request: Any) -> Document:
         if self.failure is not None:
             raise self.failure
-        return Document("1", "1", net=request.deal.amount, is_mailed=True)
+        self.is_void = False
+        return Document("1", "1", net=request.deal.amount, is_mailed=not request.deal.is_mailed_by_hand)
 
     create_order = create_invoice = _make
 
@@ -135,7 +137,7 @@ class Maker:
         return {key: Candidate(key, "Acme Ltd") for key in keys}
 
     def read_document(self, key: str) -> Document:
-        return Document(key, key, net=deal().amount, is_mailed=True)
+        return Document(key, key, net=deal().amount, is_mailed=True, is_void=self.is_void)
 
     read_order = read_invoice = read_document
 
@@ -539,18 +541,43 @@ def test_P8__a_run_that_ends_without_writing_to_the_deal_frees_it_all_the_same(d
 
 def test_P8__what_became_of_the_invoice_stands_above_being_in_sync(desk: Desk) -> None:
     desk.win()
-    with desk.services.store.begin() as uow:
-        run_id, _ = uow.runs.start("invoice_to_deal", "1", step="read_invoice", correlation_id="c", queued_until=NOW)
-        paid = uow.runs.claim(run_id, "read_invoice", lease_seconds=60)
-        assert paid is not None
-        read = {"figures": {"status": "Credited"}}
-        uow.runs.finish_step(paid, read, next_step=None, queued_until=NOW)
+    credit(desk)
     stop(desk, errors.DealChangedError(system=CRM))
     desk.passes(SWEEP)
     set_status(desk, RunStatus.DONE)
     desk.passes(MINUTE)
 
     assert desk.crm.says[DEAL_KEY] == ("Credited", "")
+
+
+def test_P8__an_order_that_is_made_anew_does_not_hide_what_became_of_the_invoice(desk: Desk) -> None:
+    desk.win()
+    credit(desk)
+    stop(desk, errors.DocumentGoneError(system=ERP))
+    desk.passes(SWEEP)
+    assert desk.crm.says[DEAL_KEY][0] == "Needs attention"
+    desk.erp.is_void = True
+    desk.replay()
+    desk.work()
+    desk.passes(10 * MINUTE)
+
+    assert desk.run().results["fetch_deal"]["generations"] == {"order": 2}
+    assert desk.crm.says[DEAL_KEY] == ("Credited", "")
+    assert len(desk.crm.told) == 1
+
+
+def test_P8__a_deal_whose_invoice_a_person_mails_goes_on_saying_so(desk: Desk) -> None:
+    desk.win(customer=replace(deal().customer, email=""))
+    desk.passes(SWEEP)
+    desk.replay(accept=True)
+    desk.work()
+    assert desk.crm.says[DEAL_KEY] == ("Synced, invoice not mailed: no e-mail address", "")
+    stop(desk, errors.DealChangedError(system=CRM))
+    desk.passes(SWEEP)
+    set_status(desk, RunStatus.DONE)
+    desk.passes(MINUTE)
+
+    assert desk.crm.says[DEAL_KEY] == ("Synced, invoice not mailed: no e-mail address", "")
 
 
 # -- the CRM does not take it
@@ -868,6 +895,15 @@ def stop(desk: Desk, error: CrmsyncError) -> None:
         uow.dead_letters.add(replace(ended, step="fetch_deal"), error)
         uow.history.note(ended, "stopped", started_at=uow.now)
     set_status(desk, RunStatus.STOPPED)
+
+
+def credit(desk: Desk) -> None:
+    """The books' credit of the deal's invoice came home."""
+    with desk.services.store.begin() as uow:
+        run_id, _ = uow.runs.start("invoice_to_deal", "1", step="read_invoice", correlation_id="c", queued_until=NOW)
+        paid = uow.runs.claim(run_id, "read_invoice", lease_seconds=60)
+        assert paid is not None
+        uow.runs.finish_step(paid, {"figures": {"status": "Credited"}}, next_step=None, queued_until=NOW)
 
 
 def set_status(desk: Desk, status: RunStatus) -> None:
