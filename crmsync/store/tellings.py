@@ -195,7 +195,7 @@ def _has_letter_news() -> ColumnElement[bool]:
 def _is_held(since: datetime) -> ColumnElement[bool]:
     """A line says that it was held back before *since*, and none that it has moved after that."""
     held, moved = history.alias("held"), history.alias("moved")
-    has_moved = exists().where(moved.c.run_id == runs.c.id, moved.c.id > held.c.id, moved.c.event.not_in(_HELD))
+    has_moved = exists().where(moved.c.run_id == held.c.run_id, moved.c.id > held.c.id, moved.c.event.not_in(_HELD))
     return exists().where(held.c.run_id == runs.c.id, held.c.event.in_(_HELD), held.c.at < since, ~has_moved)
 
 

@@ -400,6 +400,22 @@ def test_P8__a_run_that_an_open_breaker_holds_waits_as_well(desk: Desk) -> None:
     assert len(desk.crm.told) == 1
 
 
+def test_P8__a_deal_waits_however_much_other_runs_do_meanwhile(desk: Desk) -> None:
+    desk.erp.failure = VendorUnavailableError(system=ERP)
+    with desk.services.store.begin() as uow:
+        uow.breakers.failed(ROLES["orders"], breaker_call(), system=ERP, threshold=1)
+    hold(desk, 3600)
+    desk.win()
+    for number in range(10):
+        desk.announce(f"006xx00000{number:05d}AAA")
+        desk.work()
+        desk.passes(MINUTE)
+
+    assert desk.crm.told == [
+        (DEAL_KEY, "Waiting", "Waiting for SAP S/4HANA, which does not answer. Nothing to do."),
+    ]
+
+
 def test_P8__so_does_one_that_waits_for_a_quota(desk: Desk) -> None:
     desk.books.failure = errors.RateLimitedError(system=BOOKS, retry_after_seconds=MINUTE)
     desk.win()
