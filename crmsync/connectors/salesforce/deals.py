@@ -52,7 +52,13 @@ class DealReader:
         query = f"{soql.select_deals(self._settings, lacking)} WHERE Id = {soql.quote(deal_id)}"
         row = next(self._api.query(_READ_DEAL, query), None)
         if row is None:
-            raise RecordNotFoundError(system=SYSTEM, operation=_READ_DEAL)
+            raise RecordNotFoundError(
+                "Salesforce does not show the deal: it was deleted, or crmsync may not see it.",
+                system=SYSTEM,
+                operation=_READ_DEAL,
+                advice="Restore it, or give the integration user access to it, and replay; "
+                "if it was deleted on purpose, discard it.",
+            )
         found: Mapping[str, Any] = schemas.load(self._answer, row, operation=_READ_DEAL)
         return found
 

@@ -170,8 +170,10 @@ class TestFetchDeal:
     ) -> None:
         salesforce.get(QUERY, json=fixture("query__none"))
 
-        with pytest.raises(RecordNotFoundError):
+        with pytest.raises(RecordNotFoundError) as caught:
             crm().fetch_deal(DEAL)
+
+        assert "discard it" in caught.value.advice
 
     @pytest.mark.parametrize(
         ("roles", "expected"),
