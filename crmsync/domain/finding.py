@@ -11,15 +11,17 @@ from crmsync.domain.ledger import matching_number
 from crmsync.plain import visible
 
 WHERE = (
-    "ids of runs, deals, payments, invoices, accounts and dead letters; numbers of orders, invoices and customers; "
-    "references, correlation ids, and names of companies and deals"
+    "ids of runs, deals, payments, invoices, accounts and dead letters; numbers of orders, invoices, payments and "
+    "customers; references, correlation ids, and names of companies and deals"
 )
 _WORDS_BEFORE = re.compile(
     r"(?:(?:dead[ -]?letter|letter|order|invoice|customer|payment|deal|account|run|no|nr|number)\b[ .:#-]*)+(?=\S)",
     re.I,
 )
+_OF_ANOTHER = re.compile(r"order|invoice|customer|payment|deal|account|run", re.I)
 _REFERENCE = re.compile(r"SF-([A-Za-z0-9]{15,18})(?:-\d+)?", re.I)
 _LARGEST_ID = 2**31 - 1
+_SHORTEST_PART = 4
 _LONGEST = 200  # no number and no name is longer
 _HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
 _AROUND = " \"'`“”#,;.:"
@@ -30,12 +32,13 @@ _PART_WITH_DIGIT = re.compile(r"(?<=[/=])[\w-]*\d[\w-]*")
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """*keys* are ids as systems write them, *number* is a document's as numbers are compared, *letter* a dead letter's
-    id (0: none); *text* is part of a name."""
+    id (0: none); *text* is part of a name, and *part* of a number, without blanks and hyphens ("": too short)."""
 
     text: str
     keys: tuple[str, ...]
     number: str
     letter: int
+    part: str = ""
 
 
 def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
@@ -46,6 +49,8 @@ def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
     ('INV-000001', ('inv-000001', 'INV-000001'), 0)
     >>> wanted("order 0000004734").number, wanted("dead letter 7").letter, wanted("Nr. 12").number
     ('4734', 7, '12')
+    >>> wanted("payment 7").letter, wanted("inv 000001").part
+    (0, 'INV000001')
     >>> wanted("SF-006xx0000012abcAAA-2").keys[-1]
     '006xx0000012abcAAA'
     >>> wanted("Order Desk GmbH").text
@@ -59,8 +64,15 @@ def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
     reference = _REFERENCE.fullmatch(bare)
     found = [bare, full_key(bare), matching_number(bare), *([full_key(reference[1])] if reference else [])]
     is_small = bare.isascii() and bare.isdigit() and int(bare) <= _LARGEST_ID
+    is_letter = is_small and bare[0] != "0" and not _OF_ANOTHER.search(typed)
     keys = tuple(dict.fromkeys(key for key in found if key))
-    return Wanted(text, keys, matching_number(bare), int(bare) if is_small else 0)
+    return Wanted(text, keys, matching_number(bare), int(bare) if is_letter else 0, _part(bare))
+
+
+def _part(bare: str) -> str:
+    """Of a number, as people shorten it or write it in another way."""
+    part = re.sub(r"[\s-]", "", bare).upper()
+    return part if len(part) >= _SHORTEST_PART and any(map(str.isdigit, part)) else ""
 
 
 def _number_in(text: str) -> str:

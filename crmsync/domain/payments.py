@@ -16,11 +16,12 @@ _TRIFLE = Decimal("0.01")  # of the total: a bank's fee or a cent that was writt
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as it stands in the books, and the invoices that it is applied to now."""
+    """A payment as it stands in the books, and the invoices that it is applied to now; *number* is what people say."""
 
     key: str
     invoice_keys: tuple[str, ...]
     paid_on: date | None = None
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ def find_invoices(attempt: Attempt) -> Mapping[str, Any]:
     for run_id, results in awake:
         dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, run_id, results))
     attempt.remark = _remark(payment, len(ours), len(touched) - len(ours))
-    return {"ours": ours, "foreign": len(touched) - len(ours), "is_gone": payment is None}
+    number = {"number": payment.number} if payment and payment.number else {}
+    return {"ours": ours, "foreign": len(touched) - len(ours), "is_gone": payment is None, **number}
 
 
 def _read(attempt: Attempt) -> Payment | None:

@@ -1,4 +1,4 @@
-"""Finds runs by whatever number people have. Each question but the last is answered by an index."""
+"""Finds runs by whatever number people have. Where no index answers, all is read, for part of a number or a name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from crmsync.store.rows import Rows
 from crmsync.store.tables import applications, dead_letters, ledger, links, runs
 
 MOST = 50  # of one kind: a customer may have thousands of deals
+_PAYMENT_NUMBER = runs.c.results["find_invoices"]["number"].as_string()
 _SHOWN = [column for column in runs.c if column.name not in ("results", "answers", "progress")]  # those hold persons
 
 
@@ -29,15 +30,15 @@ class Hit:
 
 class Finding(Rows):
     def find(self, wanted: Wanted, flows: Collection[str], connections: Collection[str]) -> list[Hit]:
-        """Of each run one hit, the most direct first; *flows* and *connections* are all that there are."""
+        """Of each run one hit; *flows* and *connections* are all that there are."""
         if not wanted.keys:
             return []
         hits: dict[str, Hit] = {}
         for hit in self._by_number(wanted, flows, connections):
             hits.setdefault(hit.run.id, hit)
-        for hit in [] if hits else self._by_name(wanted.text):
+        for hit in [] if hits else self._by_part(wanted):
             hits.setdefault(hit.run.id, hit)
-        return sorted(hits.values(), key=lambda hit: not hit.is_direct)
+        return list(hits.values())
 
     def _by_number(self, wanted: Wanted, flows: Collection[str], connections: Collection[str]) -> Iterator[Hit]:
         yield from self._runs(runs.c.id.in_(wanted.keys), "run")
@@ -109,8 +110,21 @@ class Finding(Rows):
             what = f"invoice {number_of(row.document or {})}"
             yield from self._runs(runs.c.id == row.run_id, what=what, is_direct=False)
 
+    def _by_part(self, wanted: Wanted) -> Iterator[Hit]:
+        """What only the books call a payment, part of a document's number, part of a name: this reads every row."""
+        yield from self._runs(_PAYMENT_NUMBER.in_(wanted.keys), what=f"payment {wanted.keys[0]}")
+        if wanted.part:
+            yield from self._makers(self._numbered(wanted.part))
+        yield from self._by_name(wanted.text)
+
+    def _numbered(self, part: str) -> Sequence[Row[Any]]:
+        number = func.replace(ledger.c.document_number, "-", "")
+        columns: tuple[Any, ...] = (ledger.c.run_id, ledger.c.kind, ledger.c.document, ledger.c.reference)
+        query = select(*columns).where(number.contains(part, autoescape=True))
+        return self._connection.execute(query.order_by(ledger.c.id.desc()).limit(MOST)).all()
+
     def _by_name(self, text: str) -> Iterator[Hit]:
-        """Part of a company's or a deal's name, or of an id: this reads every run."""
+        """Part of a company's or a deal's name, or of an id."""
         query = select(*_SHOWN).where(
             runs.c.title.icontains(text, autoescape=True) | runs.c.subject_key.icontains(text, autoescape=True)
         )

@@ -10,4 +10,8 @@ from crmsync.worker.flow import FLOWS
 
 
 def find(uow: UnitOfWork, text: str) -> list[Hit]:
-    return uow.finding.find(wanted(text, full_key), list(FLOWS), list(VENDORS))
+    """The most direct first; what only tells of another run after that."""
+    hits = uow.finding.find(wanted(text, full_key), list(FLOWS), list(VENDORS))
+    return sorted(
+        hits, key=lambda hit: (not hit.is_direct, hit.run.flow in FLOWS and FLOWS[hit.run.flow].is_background)
+    )

@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from crmsync.domain.ledger import EntryKey
 from crmsync.errors import PermanentError
-from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows import deal_status, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker.finding import find
@@ -65,6 +65,9 @@ def found(services: Services, text: str) -> list[tuple[str, str]]:
     ("text", "what"),
     [
         ("INV-000001", "invoice INV-000001"),
+        ("inv 000001", "invoice INV-000001"),
+        ("INV000001", "invoice INV-000001"),
+        ("v 000001", "invoice INV-000001"),
         (" inv-000001 ", "invoice INV-000001"),
         ("invoice INV-000001", "invoice INV-000001"),
         ("4734", "order 0000004734"),
@@ -96,6 +99,13 @@ def test_P15__a_deal_is_found_by_any_number_that_people_have(services: Services,
     assert of_deals == {DEAL}
 
 
+def test_P15__a_deal_comes_before_what_tells_of_it(services: Services) -> None:
+    with services.store.begin() as uow:
+        deal_status.FLOW.open_run(uow, DEAL, correlation_id="c5")
+
+        assert [hit.run.flow for hit in find(uow, DEAL)] == ["order_to_invoice", "deal_status"]
+
+
 def test_P15__a_dead_letter_is_found_by_its_id(services: Services) -> None:
     for text in ("1", "dead letter 1", "#1"):
         assert found(services, text) == [("006xx0000012zzzAAA", "dead letter 1")]
@@ -118,6 +128,26 @@ def test_P15__an_invoice_is_found_with_its_payments(services: Services) -> None:
 
     assert hits[0].what == "invoice INV-000001"
     assert {hit.run.flow for hit in hits[1:]} == {"invoice_to_deal", "payment_to_invoices"}
+
+
+def test_P15__digits_with_zeros_in_front_are_part_of_a_number_and_no_dead_letter(services: Services) -> None:
+    hits = found(services, "000001")
+
+    assert hits[0] == (DEAL, "invoice INV-000001")
+    assert "dead letter 1" not in [what for _, what in hits]
+
+
+def test_P15__a_payment_is_found_by_the_number_that_the_books_show(services: Services) -> None:
+    """A small number, which may be a dead letter's as well: who says that it is a payment's gets no letter."""
+    with services.store.begin() as uow:
+        run = uow.runs.of_subject("payment_to_invoices", "46000777")
+        assert run is not None
+        held = uow.runs.claim(run.id, "find_invoices", lease_seconds=60)
+        assert held is not None
+        uow.runs.finish_step(held, {"ours": [], "number": "1"}, next_step=None, queued_until=uow.now)
+
+    assert found(services, "Payment 1") == [("46000777", "payment 1")]
+    assert found(services, "payment no. 1") == [("46000777", "payment 1")]
 
 
 NONSENSE = ["", "  ", "%", "_", "INV-9", "9" * 20, "9" * 5000, "x" * 100_000, "'; DROP TABLE runs"]

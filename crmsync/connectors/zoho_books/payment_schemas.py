@@ -93,13 +93,15 @@ class AppliedAnswer(Tolerant):
 
 class PaymentAnswer(Tolerant):
     payment_id = Key(required=True)
+    number = fields.Raw(data_key="payment_number", load_default=None, allow_none=True)  # a text or a number
     day = Day(data_key="date", load_default=None, allow_none=True)
     invoices = fields.List(fields.Nested(AppliedAnswer), load_default=list, allow_none=True)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Payment:
         applied = dict.fromkeys(row["invoice_id"] for row in data["invoices"] or ())
-        return Payment(data["payment_id"], tuple(applied), data["day"])
+        number = str(data["number"] or "").strip()
+        return Payment(data["payment_id"], tuple(applied), data["day"], number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def _of_invoice(read: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _of_payment(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
+        ("Payment number", str(found.get("number", ""))),
         ("Invoices of ours", str(len(found["ours"]))),
         ("Invoices of others", str(found["foreign"])),
         ("Deleted in the books", "yes" if found["is_gone"] else ""),

@@ -66,7 +66,7 @@ def test_payment_names_its_invoices_and_its_day(
     zoho.get(f"{API}/customerpayments/{PAYMENT}", json=fixture("customerpayment__two_invoices"))
     role: Payments = books()
 
-    assert role.read_payment(PAYMENT) == Payment(PAYMENT, (INVOICE, "460000000039131"), date(2026, 11, 19))
+    assert role.read_payment(PAYMENT) == Payment(PAYMENT, (INVOICE, "460000000039131"), date(2026, 11, 19), "7")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,7 @@ def test_payment_names_its_invoices_and_its_day(
         ("payment", {"invoices": None, "date": None}, Payment("46", ())),
         ("payment", {"invoices": [], "date": " "}, Payment("46", ())),
         ("customerpayment", {"date": "2026-11-19"}, Payment("46", (), date(2026, 11, 19))),
+        ("payment", {"payment_number": 7}, Payment("46", (), None, "7")),
         ("payment", {"invoices": [{"invoice_id": 7}, {"invoice_id": "7"}]}, Payment("46", ("7",))),
         ("payment", {"invoices": [{"invoice_id": "7", "amount_applied": 0}]}, Payment("46", ("7",))),
         ("payment", {"invoices": [{"invoice_id": "7", "amount_applied": "5.00"}]}, Payment("46", ("7",))),
@@ -85,6 +86,7 @@ def test_payment_names_its_invoices_and_its_day(
         "nulls",
         "not applied, no day",
         "the other key",
+        "a number that is one",
         "an invoice named twice",
         "nothing applied yet",
         "text for an amount",
