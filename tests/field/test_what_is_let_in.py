@@ -222,15 +222,16 @@ def test_L4__a_deal_that_is_won_again_is_waited_for_as_well(services: Services, 
     assert told(services) == []
 
 
+READ_STAMP = NOW + timedelta(hours=1)
+
+
 @pytest.mark.parametrize(
-    ("died_of", "stamped_seconds_before", "is_revived"),
+    ("died_of", "stamped_later_by", "is_revived"),
     [
-        pytest.param(lambda key: fresh(key=key, is_won=False), 3600, True, id="not won, an old stamp"),
-        pytest.param(gone, 3600, True, id="not found, an old stamp"),
-        pytest.param(lambda key: fresh(key=key, amount=Money.of(1, "USD")), 30, True, id="bad data, within the clocks"),
-        pytest.param(
-            lambda key: fresh(key=key, amount=Money.of(1, "USD")), 3600, False, id="bad data, unchanged since"
-        ),
+        pytest.param(lambda key: fresh(key=key, is_won=False), 0, True, id="not won, the same stamp"),
+        pytest.param(gone, 0, True, id="not found"),
+        pytest.param(lambda key: fresh(key=key, amount=Money.of(1, "USD")), 1, True, id="bad data, changed since"),
+        pytest.param(lambda key: fresh(key=key, amount=Money.of(1, "USD")), 0, False, id="bad data, unchanged since"),
     ],
 )
 def test_L4__catch_up_revives_what_is_won_now(
@@ -238,14 +239,14 @@ def test_L4__catch_up_revives_what_is_won_now(
     crm: Crm,
     clock: FakeClock,
     died_of: Callable[[str], Deal],
-    stamped_seconds_before: int,
+    stamped_later_by: int,
     is_revived: bool,
 ) -> None:
     run_id = announce(services)
     clock.advance(7200)
-    crm.shown = died_of
+    crm.shown = lambda key: replace(died_of(key), changed_at=READ_STAMP)
     assert fetch(services, run_id).status is RunStatus.STOPPED
-    seen = WonDeal("006A", "Acme", "A", None, changed_at=clock.now - timedelta(seconds=stamped_seconds_before))
+    seen = WonDeal("006A", "Acme", "A", None, changed_at=READ_STAMP + timedelta(seconds=stamped_later_by))
 
     clock.advance(600)
     crm.won_deals = lambda since, until: iter([[seen]])  # type: ignore[attr-defined]
