@@ -79,7 +79,8 @@ class Breakers(Rows):
 
     def wake_waiting(self) -> int:
         """Let the runs that wait for any system, which cost them no attempt, come back now. Returns how many."""
-        newest = select(func.max(history.c.id)).where(history.c.run_id == runs.c.id).scalar_subquery()
+        # Said outright: two levels down, a query would take its own `runs` in place of those to be updated.
+        newest = select(func.max(history.c.id)).where(history.c.run_id == runs.c.id).correlate(runs).scalar_subquery()
         last = history.alias()
         is_waiting = exists().where(last.c.id == newest, last.c.event == "waiting")
         statement = update(runs).where(

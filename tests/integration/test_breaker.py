@@ -15,6 +15,7 @@ from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.transport import new_session
 from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
+from crmsync.flows import order_to_invoice
 from crmsync.services import Services
 from crmsync.store.tables import alerts
 from crmsync.store.watch import BreakerWatch
@@ -150,3 +151,21 @@ def test_no_answer_counts_as_well_as_an_error(services: Services, process: Any, 
     fails(process(), THRESHOLD)
 
     assert told(services) == ["SAP is down"]
+
+
+@pytest.mark.parametrize("last", ["waiting", "retry"])
+def test_its_end_brings_back_the_runs_that_wait_and_no_others(services: Services, last: str) -> None:
+    """Whatever line was written last of all: each run's own last line tells whether it waits."""
+    with services.store.begin() as uow:
+        ids = {
+            event: order_to_invoice.FLOW.open_run(uow, event, correlation_id="c")[0] for event in ("waiting", "retry")
+        }
+        for event in sorted(ids, key=lambda event: event == last):
+            run = uow.runs.claim(ids[event], "fetch_deal", lease_seconds=60)
+            assert run is not None
+            uow.runs.release(run, wait_seconds=300, attempts=0, queued_for=None)
+            uow.history.note(run, event)
+        woken = uow.breakers.wake_waiting()
+        due = {event for event, run_id in ids.items() if (run := uow.runs.get(run_id)) and run.due_at <= uow.now}
+
+    assert (woken, due) == (1, {"waiting"})
