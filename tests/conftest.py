@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from crmsync.store import Store, schema
 from tests.system import database
+
+# No test is timed: a machine that is busy makes an example slow, not wrong.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # What a developer's shell may hold and a test must not see.
 _PREFIXES = ("CRMSYNC_", "SF_", "SAP_", "ZOHO_", "SLACK_", "CELERY_", "FLOWER_")
