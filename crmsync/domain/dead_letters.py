@@ -137,7 +137,11 @@ class Choice:
 
 
 _GO_ON = ("go on", "what stands stays as it is, and the run goes on", "replay {} --accept")
-_MAKE_ANEW = ("make anew", "when what is wrong was voided, rejected or deleted there, it is made again", "replay {}")
+_MAKE_ANEW = (
+    "make anew",
+    "when what is wrong was voided, rejected, deleted or wholly credited there, it is made again",
+    "replay {}",
+)
 _TRY_AGAIN = ("try again", "when it was put right, the run looks once more", "replay {}")
 _LEAVE = ("leave", "nothing more is done; a deal that was done before stays done", "discard {}")
 _OF_DOCUMENTS = ("DealChangedError", "AmountMismatchError")

@@ -39,9 +39,10 @@ class Document:
     """An order or invoice as it stands in the other system.
 
     *key* is its id there, *number* what people call it. *net* is None where the answer did not say it yet;
-    *total* includes tax. *remarks* are the codes of warnings that came with its making; *holds* say in words what keeps
-    it from being delivered or billed now, and *is_incomplete* that its making left something out. That nobody is told
-    again: only that it *is_in_hand*, delivered or billed in part at least, proves that it was completed.
+    *total* includes tax; *is_credited* where credit notes cover all of it. *remarks* are the codes of warnings that
+    came with its making; *holds* say in words what keeps it from being delivered or billed now, and *is_incomplete*
+    that its making left something out. That nobody is told again: only that it *is_in_hand*, delivered or billed in
+    part at least, proves that it was completed.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Document:
     total: Money | None = None
     is_mailed: bool = False
     is_void: bool = False
+    is_credited: bool = False
     remarks: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     is_incomplete: bool = False

@@ -36,6 +36,11 @@ class Seen:
         return self.found is None or self.found.is_void
 
     @property
+    def is_credited(self) -> bool:
+        """Whether it stands, and nothing of it is owed: how a bill that was mailed is taken back."""
+        return self.found is not None and self.found.is_credited and not self.is_gone
+
+    @property
     def name(self) -> str:
         return f"{self.entry.key.kind} {number_of(self.entry.document or {})}"
 
@@ -47,7 +52,8 @@ class Seen:
         if self.found.is_void:
             return f"{self.name} {_VOIDED[self.entry.key.kind]}"
         mailed = " and was mailed" if self.found.is_mailed else ""
-        return f"{self.name} is {_told(self.found) or 'of unknown amount'}{mailed}"
+        credited = " and is wholly credited" if self.is_credited else ""
+        return f"{self.name} is {_told(self.found) or 'of unknown amount'}{mailed}{credited}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +140,19 @@ class Comparison:
         """Documents that stand and are not what the deal asks for."""
         return [seen for seen in self.standing if not self._is_right(seen)]
 
+    @property
+    def in_the_way(self) -> list[Seen]:
+        """Of those that are wrong, what has to be taken back before it is made anew."""
+        return [seen for seen in self.wrong if not seen.is_credited]
+
+    @property
+    def taken_back(self) -> list[Seen]:
+        """What is made anew when a person says so. A credited one that is right may have been paid by its credit."""
+        return [seen for seen in self.seen if seen.is_gone or (seen.is_credited and not self._is_right(seen))]
+
     def review(self, system: str, *, may_make: bool) -> CrmsyncError | None:
         """What a person must decide; None if the run may go on. *may_make*: a person wants made what is gone."""
-        wrong, pending = self.wrong, self.pending if self.changes else ()
+        wrong, pending = self.in_the_way if may_make else self.wrong, self.pending if self.changes else ()
         if self.problem or wrong or pending:
             kind = DealChangedError if self.problem or self.changes else AmountMismatchError
             return kind(self._figures(), system=system, advice=self._advice([*wrong] or self.standing, pending))
@@ -149,6 +165,8 @@ class Comparison:
         return DocumentGoneError(self._figures(), system=self.gone[0].system, advice=_gone_advice(self.gone))
 
     def _is_right(self, seen: Seen) -> bool:
+        if seen.entry.state is EntryState.GONE and seen.is_credited:
+            return True  # another takes its place
         told, grave = _told(seen.found), self.changes
         if self.goes_on or (DOCUMENT_STEPS[seen.entry.key.kind] in self.accepted and not grave):
             return True
@@ -162,12 +180,14 @@ class Comparison:
         return not grave and (seen.agreed is None or told == _told(seen.agreed))
 
     def _advice(self, standing: Sequence[Seen], pending: Sequence[Entry]) -> str:
-        there = [f"{seen.name} in {seen.system}" for seen in standing]
+        there = [f"{seen.name} in {seen.system}" for seen in standing if not seen.is_credited]
         there += [f"what is under {entry.key.reference} in {entry.key.connection}" for entry in pending]
         first = ["put the deal right in the CRM"] if self.problem else []
         first += [f"void, reject or delete {' and '.join(there)}"] if there else []
-        go_on = "Go on as it is: replay with --accept. " if there else ""
-        return f"{go_on}Make it anew: {', '.join(first)}, then replay. {_LEAVE}"
+        go_on = "Go on as it is: replay with --accept. " if standing or pending else ""
+        return (
+            f"{go_on}Make it anew: {''.join(f'{each}, ' for each in first)}{'then ' if first else ''}replay. {_LEAVE}"
+        )
 
     def _figures(self) -> str:
         """The deal is 12,500.00 USD; order 4711 is 10,000.00 USD, invoice INV-7 is 10,000.00 USD and was mailed."""

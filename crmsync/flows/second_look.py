@@ -134,10 +134,12 @@ def _look_at_documents(
     if problem and not is_left:
         check(compared.deal)
     attempt.gone += [seen.entry.key for seen in compared.gone]
-    attempt.back += [seen.entry.key for seen in compared.standing if seen.entry.state is EntryState.GONE]
-    attempt.relearned |= memory["documents"]
+    back = [seen for seen in compared.standing if seen.entry.state is EntryState.GONE and not seen.is_credited]
+    attempt.back += [seen.entry.key for seen in back]
     if may_make:
-        _make_again(attempt, [seen for seen in compared.seen if seen.is_gone])
+        attempt.gone += [seen.entry.key for seen in compared.taken_back]
+        _make_again(attempt, compared.taken_back)
+    attempt.relearned |= {step: found for step, found in memory["documents"].items() if step not in attempt.undoes}
 
 
 def _is_changed_since_asked(attempt: Attempt, deal: Deal) -> bool:

@@ -144,7 +144,7 @@ def _with_documents(using: Services, run: Run, source: Source) -> Source:
         return replace(source, documents=(f"They can't be looked at now: {error}",), is_refused_by=names)
     agreed = Agreed.of(FLOWS[run.flow].reading_of(run))
     compared = Comparison(source.deal, agreed, seen, [entry for entry in newest if entry.document is None])
-    in_the_way = [each.name for each in compared.wrong] + [entry.key.reference for entry in compared.pending]
+    in_the_way = [each.name for each in compared.in_the_way] + [entry.key.reference for entry in compared.pending]
     return replace(source, documents=tuple(map(_told, seen)), is_refused_by=tuple(in_the_way))
 
 

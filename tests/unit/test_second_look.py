@@ -55,6 +55,18 @@ def test_what_was_left_as_gone_and_was_put_back_is_compared_like_any_other() -> 
     assert review(changed(), again, goes_on=True) is None
 
 
+def test_an_invoice_that_is_wholly_credited_is_made_anew_only_where_it_is_wrong_and_a_person_says_so() -> None:
+    credited = seen(Document("9", "INV-7", net=WAS.amount, is_mailed=True, is_credited=True))
+    then = Comparison(changed(), Agreed(WAS.amount, WAS.customer.key, WAS), [credited])
+    error = then.review("Salesforce", may_make=False)
+    assert isinstance(error, DealChangedError)
+    assert "and was mailed and is wholly credited" in str(error)
+    assert "Make it anew: replay." in (error.advice or "")
+    assert then.review("Salesforce", may_make=True) is None
+    assert then.taken_back == [credited]
+    assert Comparison(WAS, then.agreed, [credited]).taken_back == []
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["whole", "reduced"])
 def test_a_reading_still_says_whether_the_deal_was_won(is_known: bool) -> None:
     lost = replace(WAS, is_won=False).to_json()

@@ -208,6 +208,7 @@ class InvoiceAnswer(Tolerant):
     currency_code = fields.String(load_default="", allow_none=True)
     sub_total = Amount(load_default=None, allow_none=True)
     total = Amount(load_default=None, allow_none=True)
+    credits_applied = Amount(load_default=None, allow_none=True)
     is_emailed = fields.Boolean(load_default=False, allow_none=True)
 
     @post_load
@@ -220,6 +221,7 @@ class InvoiceAnswer(Tolerant):
             total=_money(data["total"], currency),
             is_mailed=bool(data["is_emailed"]) or status in _MAILED,
             is_void=status == "void",
+            is_credited=bool(data["total"]) and (data["credits_applied"] or 0) >= data["total"],
         )
         return InvoiceRow(data["reference_number"] or "", data["customer_id"], document)
 

@@ -221,6 +221,24 @@ def test_L2__accepted_and_its_documents_were_taken_back_meanwhile(system: System
     assert standing(system, billed) == ([], [])
 
 
+def test_L2__made_anew_after_its_invoice_was_credited(system: System, billed: Deal) -> None:
+    """A bill that was mailed must not be voided in many countries: a credit note takes it back."""
+    won_again(system, billed, quantity="250")
+    asked(system, billed, error="DealChangedError")
+    system.sandbox.orders.reject(made(system, billed, "order")["number"])
+    invoice = made(system, billed, "invoice")["number"]
+    system.sandbox.invoices.credit(invoice)
+
+    replay(system, billed)
+    system.wait_for("done", billed)
+
+    assert (standing(system, billed), mailed(system, billed)) == ((["2"], ["1", "2"]), ["1", "2"])
+    assert Decimal(made(system, billed, "invoice")["net"]["amount"]) == Decimal(58750)
+    carries_what_stands(system, billed)
+    announced(system, billed)
+    assert system.run_of(billed).status is RunStatus.DONE
+
+
 def test_L2__put_back_when_people_had_begun_to_take_its_documents_back(system: System, billed: Deal) -> None:
     won_again(system, billed, quantity="250")
     asked(system, billed, error="DealChangedError")
