@@ -98,7 +98,7 @@ _OURS = frozenset({"order number", "invoice number"})
 class Comparison:
     """A deal beside its documents. *problem*: why it can't be ordered as it is now, "" if it can.
 
-    *seen* are its newest documents, *pending* the entries of those of which nobody knows whether they exist;
+    *seen* are its newest documents, *pending* the entries of those whose answer was lost, and which are there;
     *accepted* are the steps whose figures a person has accepted, of the deal as it was; who *goes_on* has accepted
     whatever stands beside the deal as it is.
     """
@@ -193,7 +193,7 @@ class Comparison:
         """The deal is 12,500.00 USD; order 4711 is 10,000.00 USD, invoice INV-7 is 10,000.00 USD and was mailed."""
         first = f"{self.problem} The deal" if self.problem else "The deal"
         parts = [seen.says for seen in self.seen]
-        parts += [f"{entry.key.kind} {entry.key.reference} may exist" for entry in self.pending]
+        parts += [f"an {entry.key.kind} whose answer was lost is under {entry.key.reference}" for entry in self.pending]
         return f"{first} is {self.deal.amount}; {', '.join(parts)}.{_told_changes(self.changes)}"
 
 

@@ -99,9 +99,8 @@ def _may_exist(entries: Sequence[Entry]) -> bool:
 def _compared(attempt: Attempt, compared: Comparison, entries: Sequence[Entry]) -> Comparison:
     """With the newest documents as they stand now: a call for each."""
     newest = documents.newest(entries)
-    seen = documents.seen(attempt.services, attempt.run, newest)
-    pending = [entry for entry in newest if entry.state in (EntryState.SENT, EntryState.UNKNOWN)]
-    return replace(compared, seen=seen, pending=pending)
+    compared = replace(compared, seen=documents.seen(attempt.services, attempt.run, newest))
+    return replace(compared, pending=documents.pending(attempt.services, newest)) if compared.changes else compared
 
 
 def _look_for_gone(attempt: Attempt, compared: Comparison, entries: Sequence[Entry], memory: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from crmsync.domain.documents import Document
-from crmsync.domain.ledger import Entry, EntryState
+from crmsync.domain.ledger import Entry, EntryState, seconds_until_certain
 from crmsync.domain.runs import Run
 from crmsync.domain.second_look import DOCUMENT_STEPS, Seen
 from crmsync.errors import OutcomeSettlingError, RecordNotFoundError
@@ -34,11 +34,35 @@ def seen(using: Services, run: Run, entries: Sequence[Entry]) -> list[Seen]:
     return [_seen(using, run, entry) for entry in known]
 
 
+def pending(using: Services, entries: Sequence[Entry]) -> list[Entry]:
+    """Those of *entries* whose answer was lost, and under whose reference something stands; a call for each.
+
+    Raises: OutcomeSettlingError while it is not certain that there is nothing; a vendor's errors.
+    """
+    return [
+        entry for entry in entries if entry.state in (EntryState.SENT, EntryState.UNKNOWN) and _is_there(using, entry)
+    ]
+
+
+def _is_there(using: Services, entry: Entry) -> bool:
+    looked_at = using.store.clock()  # before the call: what shows up while its answer is on its way was not in it
+    if _under_reference(using, entry):
+        return True
+    wait = seconds_until_certain(entry, looked_at)
+    if wait > 0:
+        raise OutcomeSettlingError(wait_seconds=wait, system=entry.key.connection)
+    return False
+
+
 def beside(using: Services, entry: Entry) -> list[Document]:
     """What others have made under the reference of *entry*, and what of it stands; a call."""
-    find = using.orders.find_orders if entry.key.kind == "order" else using.invoices.find_invoices
     made = (entry.document or {}).get("key")
-    return [found for found in find(entry.key.reference) if found.key != made and not found.is_void]
+    return [found for found in _under_reference(using, entry) if found.key != made]
+
+
+def _under_reference(using: Services, entry: Entry) -> list[Document]:
+    find = using.orders.find_orders if entry.key.kind == "order" else using.invoices.find_invoices
+    return [found for found in find(entry.key.reference) if not found.is_void]
 
 
 def read_made(using: Services, run: Run, kind: str, key: str, read: Callable[[str], Document]) -> Document | None:

@@ -138,12 +138,12 @@ def _with_documents(using: Services, run: Run, source: Source) -> Source:
         newest = documents.newest(uow.ledger.of_run(run.id))
     assert source.deal is not None  # it was read, else nothing changed  # noqa: S101
     try:
-        seen = documents.seen(using, run, newest)
+        seen, pending = documents.seen(using, run, newest), documents.pending(using, newest)
     except CrmsyncError as error:
         names = tuple(f"{entry.key.kind} {number_of(entry.document or {})}".strip() for entry in newest)
         return replace(source, documents=(f"They can't be looked at now: {error}",), is_refused_by=names)
     agreed = Agreed.of(FLOWS[run.flow].reading_of(run))
-    compared = Comparison(source.deal, agreed, seen, [entry for entry in newest if entry.document is None])
+    compared = Comparison(source.deal, agreed, seen, pending)
     in_the_way = [each.name for each in compared.in_the_way] + [entry.key.reference for entry in compared.pending]
     return replace(source, documents=tuple(map(_told, seen)), is_refused_by=tuple(in_the_way))
 

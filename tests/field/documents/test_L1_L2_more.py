@@ -337,3 +337,41 @@ def test_L2__lost_and_all_taken_back_says_what_can_be_done(system: System, bille
     letter = asked(system, billed, error="DealChangedError")
     assert "discard" in letter.advice
     assert "put the deal right in the CRM, then replay" in letter.advice
+
+
+def test_L2__nobody_is_asked_about_an_order_whose_answer_was_lost_and_that_was_never_made(
+    system: System, deal: Deal
+) -> None:
+    """It is looked for under its reference: a person could not tell either, and a replay asked the same again."""
+    system.sandbox.faults.add("sap", "drop", "create_order")
+    assert system.close(deal.id) == 200
+    system.wait_for("stopped", deal)
+    leave(system, deal)
+    system.sandbox.faults.clear()
+
+    won_again(system, deal, quantity="250")
+    system.wait_for("done", deal)
+
+    assert standing(system, deal) == (["1"], ["1"])
+    assert Decimal(made(system, deal, "order")["net"]["amount"]) == Decimal(58750)
+
+
+def test_L2__an_order_whose_answer_was_lost_is_in_the_way_until_it_is_rejected(system: System, deal: Deal) -> None:
+    system.sandbox.faults.add("sap", "lost", "create_order", times=1)
+    system.sandbox.faults.add("sap", "refuse", "find_order", code="V1/555", message="Not now")
+    assert system.close(deal.id) == 200
+    system.wait_for("stopped", deal)
+    leave(system, deal)
+    system.sandbox.faults.clear()
+
+    won_again(system, deal, quantity="250")
+    assert "whose answer was lost" in asked(system, deal, error="DealChangedError").cause
+    (order,) = [row for row in system.sandbox.ledger()["orders"] if deal.id in row["reference"]]
+    system.sandbox.orders.reject(order["id"])
+    replay(system, deal)
+    asked(system, deal, error="DocumentGoneError")
+    replay(system, deal)
+    system.wait_for("done", deal)
+
+    assert standing(system, deal) == (["2"], ["1"])
+    assert Decimal(made(system, deal, "order")["net"]["amount"]) == Decimal(58750)

@@ -60,6 +60,9 @@ class Erp:
             raise RecordNotFoundError
         return self.order
 
+    def find_orders(self, reference):
+        return [self.order] if self.order else []
+
 
 @pytest.fixture
 def crm(monkeypatch):
@@ -153,6 +156,16 @@ def test_a_replay_is_refused_where_money_changed_and_documents_exist(run_letters
     assert "The deal changed after documents were made from it." in result.stderr
     assert "celery -A crmsync dead-letters replay 1 --accept-changes" in result.stderr
     assert letter_of(store).status is LetterStatus.WAITING
+
+
+def test_an_order_whose_answer_was_lost_and_that_is_not_there_is_in_nobodys_way(
+    run_letters, bury_deal, store, crm, erp
+):
+    bury_deal(order="sent")
+    crm.deal, erp.order = DEARER, None
+
+    assert run_letters("replay", "1", "--yes").exit_code == 0
+    assert letter_of(store).status is LetterStatus.REPLAYING
 
 
 def test_the_refusal_shows_what_changed_and_nobodys_name(run_letters, bury_deal, crm):
