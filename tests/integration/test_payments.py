@@ -27,7 +27,7 @@ _numbers = iter(range(1, 10_000))
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("payments")
-    with running(home, "web", "worker", "beat", **NO_PERIODS) as system:
+    with running(home, "web", "worker", "beat", **NO_PERIODS, CRMSYNC_TELL_SELLERS="no") as system:
         yield system
 
 
