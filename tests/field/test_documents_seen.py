@@ -377,7 +377,7 @@ def test_V6__many_orders_are_read_in_one_query_and_nobody_is_told_of_good_ones(s
     calls = system.sandbox.calls()["sap"]["operations"]
     until(lambda: looked(system) > before + 1, what="two comparisons")
     after = system.sandbox.calls()["sap"]["operations"]
-    assert after["find_order"] - calls["find_order"] <= 2 * (looked(system) - before + 1)
+    assert after["find_order"] - calls.get("find_order", 0) <= 2 * (looked(system) - before + 1)
     assert after.get("get_order", 0) - calls.get("get_order", 0) < len(deals), "each order was read by itself"
     with system.store.read() as uow:
         facts = [row.content["facts"] for row in uow.alerts.newest(limit=200)]
