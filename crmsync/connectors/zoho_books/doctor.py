@@ -15,7 +15,7 @@ from crmsync.settings import Behaviour, ZohoBooksSettings
 
 MALFORMED = "14"
 _DATA_CENTRE = re.compile(r"https?://[A-Za-z0-9.-]{1,100}(:\d{1,5})?")
-_ITEMS_SCOPE = "ZohoBooks.settings.READ"
+_SETTINGS_SCOPE = "ZohoBooks.settings.READ"  # of the organization, its items, currencies and taxes
 _SIGN_IN = "token"  # the operation of errors that auth.py raises
 
 _REFUSED = {
@@ -65,14 +65,14 @@ def examine(
 def _probes(
     api: BooksApi, items: Items, settings: ZohoBooksSettings, behaviour: Behaviour
 ) -> Iterator[tuple[str, str, Probe]]:
-    yield "organization", "ZohoBooks.settings.READ", lambda: _organization(api, settings, behaviour)
+    yield "organization", _SETTINGS_SCOPE, lambda: _organization(api, settings, behaviour)
     yield "contacts", "ZohoBooks.contacts.READ", lambda: _readable(api, "contacts")
     yield "invoices", "ZohoBooks.invoices.READ", lambda: _readable(api, "invoices")
     yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
-    yield "invoice lines", _ITEMS_SCOPE, lambda: _lines(items, needs_items=settings.item_lookup)
-    yield "currencies", "ZohoBooks.settings.READ", lambda: _currencies(api)
+    yield "invoice lines", _SETTINGS_SCOPE, lambda: _lines(items, needs_items=settings.item_lookup)
+    yield "currencies", _SETTINGS_SCOPE, lambda: _currencies(api)
     if settings.tax_id:
-        yield "tax", "ZohoBooks.settings.READ", lambda: _tax(api, settings.tax_id)
+        yield "tax", _SETTINGS_SCOPE, lambda: _tax(api, settings.tax_id)
 
 
 def _unseen(settings: ZohoBooksSettings) -> Iterator[Check]:
@@ -150,7 +150,7 @@ def _lines(items: Items, *, needs_items: bool | None) -> Found:
     except PermanentError as error:
         if needs_items:
             raise
-        return "", f"free text, for the items can't be read: {_detail(error, _ITEMS_SCOPE)}"
+        return "", f"free text, for the items can't be read: {_detail(error, _SETTINGS_SCOPE)}"
     if needs_items and not len(items):
         return "ZOHO_ITEM_LOOKUP=true wants an item for each product, but no active item has a SKU of its own.", ""
     others = "a code that none has stops its deal" if needs_items else "other codes as free text"
