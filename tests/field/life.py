@@ -93,6 +93,22 @@ def leave(system: System, deal: Deal) -> None:
     dead_letters.discard(_services(system), system.letter_of(deal).id, by="a test")
 
 
+def give_up(system: System, deal: Deal) -> None:
+    """The ERP refuses the order of the new deal, and a person discards its letter."""
+    refusal = {"code": "V1/555", "message": "This sales document is not complete"}
+    system.sandbox.faults.add("sap", "refuse", "create_order", times=1, **refusal)
+    assert system.close(deal.id) == 200
+    asked(system, deal, error="RejectedError")
+    leave(system, deal)
+
+
+def announced(system: System, deal: Deal) -> None:
+    """Once more, with nothing changed; until it was looked at."""
+    looks = looked(system, deal)
+    assert system.sandbox.deals.announce(deal.id).status == 200
+    until(lambda: looked(system, deal) > looks, what="the look")
+
+
 def looked(system: System, deal: Deal) -> int:
     """How often the deal was read to its end."""
     return system.history(deal).count(("fetch_deal", "done"))

@@ -15,12 +15,13 @@ from crmsync.flows import order_to_invoice
 from crmsync.sandbox.deals import Deal
 from crmsync.worker import waking
 from tests.field.life import (
+    announced,
     asked,
     carries_what_stands,
     change,
     company,
+    give_up,
     leave,
-    looked,
     made,
     mailed,
     numbers,
@@ -39,12 +40,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     settings = NO_PERIODS | {"CRMSYNC_CATCH_UP_GRACE_SECONDS": "0"}
     with running(tmp_path_factory.mktemp("more"), "web", "worker", "beat", **settings) as made:
         yield made
-
-
-def announced(system: System, deal: Deal) -> None:
-    looks = looked(system, deal)
-    assert system.sandbox.deals.announce(deal.id).status == 200
-    until(lambda: looked(system, deal) > looks, what="the look")
 
 
 def take_back(system: System, deal: Deal) -> None:
@@ -168,11 +163,7 @@ def test_L2__accepted_and_changed_again_before_it_was_read(system: System, bille
 
 
 def test_L2__given_up_and_won_again_for_another_account(system: System, deal: Deal) -> None:
-    refusal = {"code": "V1/555", "message": "This sales document is not complete"}
-    system.sandbox.faults.add("sap", "refuse", "create_order", times=1, **refusal)
-    assert system.close(deal.id) == 200
-    asked(system, deal, error="RejectedError")
-    leave(system, deal)
+    give_up(system, deal)
     other = company("Other")
     put(system, deal, AccountId=system.sandbox.deals.create(other).account_id)
 

@@ -12,11 +12,13 @@ from crmsync.domain.dead_letters import Answers, LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.sandbox.deals import Deal
 from tests.field.life import (
+    announced,
     asked,
     calls,
     carries_what_stands,
     change,
     company,
+    give_up,
     leave,
     looked,
     made,
@@ -103,9 +105,7 @@ def test_L2__what_was_agreed_is_not_asked_again(system: System, billed: Deal, an
 
     assert system.run_of(billed).status is RunStatus.DONE
     assert standing(system, billed) == (["1"], ["1"])
-    looks = looked(system, billed)
-    assert system.sandbox.deals.announce(billed.id).status == 200
-    until(lambda: looked(system, billed) > looks, what="the look")
+    announced(system, billed)
     assert system.run_of(billed).status is RunStatus.DONE
     won_again(system, billed, quantity="300")
     assert "70,500.00 USD" in asked(system, billed, error="DealChangedError").cause
@@ -190,16 +190,10 @@ def test_L2__a_change_while_the_run_is_under_way_is_found_at_its_end(system: Sys
 
 
 def test_L2__a_deal_that_was_given_up_goes_on_when_it_was_changed_and_not_before(system: System, deal: Deal) -> None:
-    refusal = {"code": "V1/555", "message": "This sales document is not complete"}
-    system.sandbox.faults.add("sap", "refuse", "create_order", times=1, **refusal)
-    assert system.close(deal.id) == 200
-    asked(system, deal, error="RejectedError")
-    leave(system, deal)
+    give_up(system, deal)
     assert system.run_of(deal).status is RunStatus.DISCARDED
 
-    looks = looked(system, deal)
-    assert system.sandbox.deals.announce(deal.id).status == 200
-    until(lambda: looked(system, deal) > looks, what="the look")
+    announced(system, deal)
     assert system.run_of(deal).status is RunStatus.DISCARDED
     assert system.letter_of(deal).status is LetterStatus.DISCARDED
 
