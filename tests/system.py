@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import redis
 import requests
 from sqlalchemy import create_engine, text
 
+from crmsync.cli.processes import free_ports
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run
 from crmsync.embedded import embedded_client_url, find_server
@@ -52,9 +52,7 @@ COMMANDS: Mapping[str, list[str]] = {
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def until(condition: Callable[[], Value], *, patience_seconds: float = PATIENCE_SECONDS, what: str = "") -> Value:
@@ -219,7 +217,7 @@ class System:
                     self._command(name), env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
                 )
         if "web" in names:
-            until(lambda: self._answers("/healthz"), what="the receiver answers")
+            until(self._receiver_answers, what="the receiver answers")
         return self
 
     def _command(self, name: str) -> list[str]:
@@ -230,6 +228,10 @@ class System:
         if "worker" in command:
             command += ["--hostname", f"{name.replace('@', '-')}@test"]
         return command
+
+    def _receiver_answers(self) -> bool:
+        assert self.processes["web"].poll() is None, (self.home / "web.log").read_text()
+        return self._answers("/healthz")
 
     def _answers(self, path: str) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import secrets
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -32,6 +33,8 @@ _PORT_PROBLEMS = {
     errno.EADDRINUSE: "is taken by another process",
     errno.EACCES: "may not be used by this user: ports below 1024 belong to the system",
 }
+# Below those that Linux (from 32768) and others (from 49152) give to connections that go out.
+_PORTS_TO_SERVE = range(10240, 32768)
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - addresses to recognise, none is bound here
 
 
@@ -107,9 +110,10 @@ def next_free(host: str, port: int) -> int | None:
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Ports of this machine that nobody uses now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Ports of this machine that nobody uses now, and that no connection which goes out is given meanwhile."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = secrets.choice(_PORTS_TO_SERVE)
+        if port not in ports and not why_not("127.0.0.1", port):
+            ports.append(port)
     return ports

@@ -53,6 +53,10 @@ def test_free_ports_are_free_and_different():
     assert processes.taken([("127.0.0.1", port) for port in ports]) == []
 
 
+def test_no_connection_that_goes_out_is_given_a_free_port_before_its_process_listens():
+    assert max(processes.free_ports(50)) < 32768
+
+
 class Healthy(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
