@@ -217,7 +217,7 @@ class System:
                     self._command(name), env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
                 )
         if "web" in names:
-            until(self._receiver_answers, what="the receiver answers")
+            self._await_receiver()
         return self
 
     def _command(self, name: str) -> list[str]:
@@ -229,8 +229,14 @@ class System:
             command += ["--hostname", f"{name.replace('@', '-')}@test"]
         return command
 
+    def _await_receiver(self) -> None:
+        try:
+            until(self._receiver_answers, what="the receiver answers")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{(self.home / 'web.log').read_text()}") from None
+
     def _receiver_answers(self) -> bool:
-        assert self.processes["web"].poll() is None, (self.home / "web.log").read_text()
+        assert self.processes["web"].poll() is None, "the receiver has ended"
         return self._answers("/healthz")
 
     def _answers(self, path: str) -> bool:
