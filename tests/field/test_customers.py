@@ -195,6 +195,20 @@ def test_P2__the_tax_number_finds_the_right_one_of_eleven_with_one_address(world
     assert found == {"customer_key": keys[7], "name": "Shop 7", "city": "Ulm", "matched_by": "tax number"}
 
 
+@BOTH
+def test_P2__of_more_customers_with_one_address_than_are_shown_the_namesake_is_found(
+    world: World, connection: str
+) -> None:
+    for number in range(11):
+        world.there(connection, muster(name=f"Shop {number:02d}", email="ap@reseller.test"))
+    key = world.there(connection, muster(name="MUSTER Gmbh", email="ap@reseller.test"))
+    world.there(connection, muster(name="Shop 99", email="ap@reseller.test"))
+
+    found = world.match(connection, muster(email="ap@reseller.test"))
+
+    assert (found["customer_key"], found["matched_by"]) == (key, "e-mail and name")
+
+
 def test_P2__the_books_name_and_tax_number_are_enough_where_the_address_is_another(world: World) -> None:
     key = world.there("zoho_books", muster(email="old@muster.test"), vat_reg_no="DE 123456789")
 

@@ -68,7 +68,7 @@ class S4Hana:
 
     def find_customers_by_keys(self, customer: Customer) -> list[Candidate]:
         """Tax number first: where it finds anybody, the e-mail address is not asked."""
-        return self._search.by_tax_number(customer.tax) or self._search.by_email(search_email(customer))
+        return self._search.by_tax_number(customer.tax) or self._search.by_email(search_email(customer), customer.name)
 
     def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
         """Nobody: SAP takes any number of customers of one name."""

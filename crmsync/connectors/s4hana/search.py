@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from crmsync import errors
@@ -27,12 +27,14 @@ from crmsync.connectors.s4hana.schemas import (
 )
 from crmsync.connectors.s4hana.schemas import TaxNumber as TaxRow
 from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.domain.company_names import same_company_name
 from crmsync.domain.countries import country_code
 from crmsync.domain.customers import Candidate
 from crmsync.domain.tax_numbers import TaxNumber, Verdict, compare, spellings
 
 PARTNER_SERVICE = "API_BUSINESS_PARTNER"
 CANDIDATES_MAX = 10
+SHARED_MAX = 100  # customers of one e-mail address that are looked at: a reseller's, a holding's
 KEYS_MAX = 20  # numbers that one filter names
 SEARCH_TERM_LENGTH = 20  # of SearchEmailAddress: the beginning of the address in upper case
 
@@ -75,8 +77,11 @@ class PartnerSearch:
         same = (each.partner for each in found if compare(wanted, _tax_number(each)) is Verdict.SAME)
         return self._numbered(operation, _distinct(same))
 
-    def by_email(self, email: str) -> list[Candidate]:
-        """Through the address that the e-mail belongs to: it may be that of a contact person."""
+    def by_email(self, email: str, name: str) -> list[Candidate]:
+        """Through the address that the e-mail belongs to: it may be that of a contact person.
+
+        Of many who share it, those of this *name* come first.
+        """
         if not email:
             return []
         operation = "find_customers_by_email"
@@ -84,17 +89,18 @@ class PartnerSearch:
         rows = self._rows(operation, "A_AddressEmailAddress", asked, "AddressID,EmailAddress")
         found = [read(_EMAIL, row, operation) for row in rows]
         same = (each["address_id"] for each in found if each["email"].strip().casefold() == email.casefold())
-        partners = self._numbered(operation, self._at(operation, _distinct(same)))
-        return [replace(each, emails=(email,)) for each in partners]
+        partners = self._numbered(operation, self._at(operation, _distinct(same, SHARED_MAX)))
+        partners.sort(key=lambda each: not same_company_name(name, each.name))
+        return [replace(each, emails=(email,)) for each in partners[:CANDIDATES_MAX]]
 
     def by_numbers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
         """By the number of the customer, else of the partner, a few at a time."""
         found: dict[str, Candidate] = {}
         for field in ("Customer", "BusinessPartner"):
             missing = [key for key in keys if key not in found]
-            for place in range(0, len(missing), KEYS_MAX):
+            for some in _parts(missing):
                 keep_alive()
-                found |= self._of_field(field, missing[place : place + KEYS_MAX])
+                found |= self._of_field(field, some)
         return found
 
     def complete(self, operation: str, key: str) -> Row:
@@ -121,18 +127,20 @@ class PartnerSearch:
         return {key: of[trimmed(key)] for key in keys if trimmed(key) in of}
 
     def _numbered(self, operation: str, numbers: list[str]) -> list[Candidate]:
-        if not numbers:
-            return []
-        rows = self._described(operation, numbered("BusinessPartner", *numbers))
-        return _candidates((row for row in rows if _partner(row, operation).number in numbers), operation)
+        rows = chain.from_iterable(
+            self._described(operation, numbered("BusinessPartner", *some)) for some in _parts(numbers)
+        )
+        return _candidates((row for row in rows if _partner(row, operation).number in numbers), operation, SHARED_MAX)
 
     def _at(self, operation: str, addresses: list[str]) -> list[str]:
-        if not addresses:
-            return []
-        condition = numbered("AddressID", *addresses)
-        rows = self._rows(operation, "A_BusinessPartnerAddress", condition, "BusinessPartner,AddressID")
+        rows = chain.from_iterable(
+            self._rows(
+                operation, "A_BusinessPartnerAddress", numbered("AddressID", *some), "BusinessPartner,AddressID"
+            )
+            for some in _parts(addresses)
+        )
         found = [read(_ADDRESS, row, operation) for row in rows]
-        return _distinct(each["partner"] for each in found if trimmed(each["address_id"]) in addresses)
+        return _distinct((each["partner"] for each in found if trimmed(each["address_id"]) in addresses), SHARED_MAX)
 
     def _described(self, operation: str, condition: str) -> Iterator[Row]:
         """Partners with what people, and tax offices, tell them apart by."""
@@ -195,13 +203,15 @@ def _partner(row: Row, operation: str) -> Partner:
     return partner
 
 
-def _candidates(rows: Iterable[Row], operation: str) -> list[Candidate]:
-    """At most ten, without the blocked ones unless there are no others: to block is SAP's way to delete."""
-    found = list(
-        {each.key: each for each in (candidate(row, operation) for row in islice(rows, CANDIDATES_MAX))}.values()
-    )
+def _candidates(rows: Iterable[Row], operation: str, most: int = CANDIDATES_MAX) -> list[Candidate]:
+    """Without the blocked ones unless there are no others: to block is SAP's way to delete."""
+    found = list({each.key: each for each in (candidate(row, operation) for row in islice(rows, most))}.values())
     return [each for each in found if not each.is_blocked] or found
 
 
-def _distinct(keys: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(trimmed(key) for key in keys if key))[:CANDIDATES_MAX]
+def _distinct(keys: Iterable[Any], most: int = CANDIDATES_MAX) -> list[str]:
+    return list(dict.fromkeys(trimmed(key) for key in keys if key))[:most]
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[place : place + KEYS_MAX] for place in range(0, len(keys), KEYS_MAX))

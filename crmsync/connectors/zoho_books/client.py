@@ -140,7 +140,7 @@ class ZohoBooks:
         return self._contacts.of_reference(reference, customer, currency=currency)
 
     def find_customers_by_keys(self, customer: Customer) -> list[Candidate]:
-        return self._contacts.of_email(search_email(customer))
+        return self._contacts.of_email(search_email(customer), customer.name)
 
     def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
         return self._contacts.of_name(customer)

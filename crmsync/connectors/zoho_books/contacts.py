@@ -14,11 +14,13 @@ from crmsync.connectors.base import KeepAlive
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.schemas import ContactRow
+from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer, suffixes
 from crmsync.domain.references import is_of_customer
 from crmsync.errors import RecordNotFoundError
 
 CANDIDATES_MAX = 10
+SHARED_MAX = 200  # customers of one e-mail address that are looked at: a reseller's, a holding's
 LISTS_MAX = 50  # of 200 contacts each
 
 
@@ -46,14 +48,15 @@ class Contacts:
     def of_name(self, customer: Customer) -> list[Candidate]:
         return self._named(_name(customer))
 
-    def of_email(self, email: str) -> list[Candidate]:
-        """Active customers whose primary contact person has this address."""
+    def of_email(self, email: str, name: str) -> list[Candidate]:
+        """Active customers whose primary contact person has this address; of many, those of this *name* come first."""
         wanted = email.lower()
         if not wanted or len(wanted) > schemas.EMAIL_MAX:
             return []
         same = (row for row in self._rows(email=wanted) if row.email.strip().lower() == wanted)
-        usable = islice((row for row in same if row.is_customer and row.is_active), CANDIDATES_MAX)
-        return [self._read(row.key) for row in usable]
+        usable = list(islice((row for row in same if row.is_customer and row.is_active), SHARED_MAX))
+        usable.sort(key=lambda row: not any(same_company_name(name, other) for other in (row.name, row.company)))
+        return [self._read(row.key) for row in usable[:CANDIDATES_MAX]]
 
     def of_keys(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
         """One call for each; many are looked up in lists first, without their city, for a minute has 100 calls."""
