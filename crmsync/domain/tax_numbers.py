@@ -44,12 +44,14 @@ def _written(prefix: str, form: str) -> _Written:
 # The group is what counts: the U of Austria, the MWST of Switzerland and the like may be left out.
 _FORMS: dict[str, _Written] = {
     "AE": _written("AE", r"(\d{15})"),
+    "AR": _written("AR", r"(\d{11})"),
     "AT": _written("AT", r"U?(\d{8})"),
     "AU": _written("AU", r"(\d{11})"),
     "BE": _written("BE", r"0?([1-9]\d{8}|1\d{9})"),
     "BG": _written("BG", r"(\d{9,10})"),
     "BR": _written("BR", r"(\d{14})"),
     "CH": _written("CHE", r"(\d{9})(?:MWST|TVA|IVA|VAT)?"),
+    "CL": _written("CL", r"(\d{7,8}[0-9K])"),
     "CY": _written("CY", r"(\d{8}[A-Z])"),
     "CZ": _written("CZ", r"(\d{8,10})"),
     "DE": _written("DE", r"(\d{9})"),
@@ -69,6 +71,7 @@ _FORMS: dict[str, _Written] = {
     "LU": _written("LU", r"(\d{8})"),
     "LV": _written("LV", r"(\d{11})"),
     "MT": _written("MT", r"(\d{8})"),
+    "MX": _written("MX", r"([A-Z]{2,4}\d{6}[A-Z0-9]{3})"),
     "NL": _written("NL", r"(\d{9}B\d{2})"),
     "NO": _written("NO", r"(\d{9})(?:MVA)?"),
     "PL": _written("PL", r"(\d{10})"),
@@ -83,8 +86,10 @@ _FORMS: dict[str, _Written] = {
 _OTHER_PREFIXES = {"GR": "GR", "CH": "CH", "GB": "XI"}  # as people write them beside EL, CHE and GB
 # How a number is written for people where it is not in threes.
 _FACES = {
+    "AR": "##-########-#",
     "AU": "## ### ### ###",
     "BR": "##.###.###/####-##",
+    "CL": "##.###.###-#",
     "DK": "## ## ## ##",
     "FI": "#######-#",
     "FR": "## ### ### ###",
@@ -94,8 +99,8 @@ _FACES = {
 }
 _LABEL = re.compile(
     r"^\s*(?:(?:EU[ -]?)?VAT(?:[ -]?(?:REG|ID))?|UST[ .-]?ID(?:[ .-]*NR)?|UID|GST(?:IN)?|EIN|TVA|BTW|P\.? ?IVA|NIF|CIF"
-    r"|ABN|TRN)"
-    r"(?:[ .]*(?:NO|NR|NUMBER|NUMMER))?[ .]*:\s*"
+    r"|ABN|TRN|TAX[ -]?ID|MOMS|CVR|NIP|RFC|CNPJ|CUIT|RUT|INN|UEN)"
+    r"(?:[ .]*(?:NO|NR|NUMBER|NUMMER))?[ .]*(?::|(?<=[ .]))\s*(?=.*\d)"
 )
 _SIGNS = re.compile(r"[^A-Z0-9]+")
 _LEAST = 5  # digits, and not all the same: "n/a", "0", "00000000" say nothing
@@ -166,7 +171,8 @@ def _forms_of(read: _Read) -> list[str]:
     if read.country == "CH":
         dotted = _grouped(read.core, ".")
         plain = f"CHE{read.core}"
-        return [plain, f"CHE-{dotted}", f"CHE-{dotted} MWST", f"{plain}MWST", f"CHE-{dotted} TVA", f"CHE {dotted}"]
+        named = [f"CHE-{dotted} {tax}" for tax in ("MWST", "TVA", "IVA")]
+        return [plain, f"CHE-{dotted}", *named, f"{plain}MWST", f"CHE {dotted}"]
     if read.country == "BE":
         core = read.core.zfill(10)
         dotted = f"{core[:4]}.{core[4:7]}.{core[7:]}"
@@ -175,10 +181,12 @@ def _forms_of(read: _Read) -> list[str]:
         return [f"SE{read.core}01", f"SE {read.core}01", f"{read.core[:6]}-{read.core[6:]}", read.core]
     if read.country == "IN":
         return [read.core]
-    blocks, prefix = _face(read), form.prefix
+    blocks, prefix, other = _face(read), form.prefix, _OTHER_PREFIXES.get(read.country)
+    if read.country == "NO":
+        return [f"NO{read.core}MVA", f"{read.core}MVA", f"NO {blocks} MVA", f"{blocks} MVA", f"NO{read.core}", blocks]
     return [
         f"{prefix}{read.core}", read.core, f"{prefix} {read.core}", f"{prefix} {blocks}",
-        f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks,
+        f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks, *([f"{other}{read.core}"] if other else []),
     ]  # fmt: skip
 
 

@@ -40,6 +40,12 @@ PAIRS = [
     (("XAXX010101000", "Mexico"), ("XAXX010101000", "Mexico"), "unknown"),
     (("DEL010203AB9", "Mexico"), ("DEL-010203-AB9", "Mexico"), "same"),
     (("12.345.678/0001-95", "Brazil"), ("12345678000195", "BR"), "same"),
+    (("USt-ID DE123456789", ""), ("DE123456789", ""), "same"),
+    (("VAT No. GB 123 4567 82", ""), ("123456782", "GB"), "same"),
+    (("CVR 12345678", "Denmark"), ("DK12345678", ""), "same"),
+    (("RFC: ABC-010203-AB1", "Mexico"), ("ABC010203AB1", "MX"), "same"),
+    (("GSTIN 27AAPFU0939F1ZV", "India"), ("27AAPFU0939F1ZV", ""), "same"),
+    (("EINSTEIN 123456", "DE"), ("123456", "DE"), "unknown"),
 ]
 
 
@@ -67,6 +73,13 @@ def test_what_says_nothing_is_asked_for_nowhere(number: str) -> None:
     ("wanted", "stored"),
     [
         (("DE123456789", ""), "DE 123 456 789"),
+        (("USt-ID DE123456789", ""), "DE123456789"),
+        (("923609016", "Norway"), "NO 923 609 016 MVA"),
+        (("CHE123456789", ""), "CHE-123.456.789 IVA"),
+        (("EL123456783", ""), "GR123456783"),
+        (("76123456-K", "Chile"), "76.123.456-K"),
+        (("20123456789", "Argentina"), "20-12345678-9"),
+        (("RFC ABC-010203-AB1", "Mexico"), "ABC010203AB1"),
         (("123456789", "Germany"), "DE123456789"),
         (("12-3456789", "USA"), "123456789"),
         (("123456789", "US"), "12-3456789"),
