@@ -53,12 +53,16 @@ class Alerts(Rows):
         query = select(alerts.c.cause).where(alerts.c.cause.startswith(prefix, autoescape=True))
         return list(self._connection.execute(query.where(alerts.c.closed_at.is_(None))).scalars())
 
-    def revise(self, cause: str, content: Mapping[str, Any]) -> None:
-        """What is open under *cause* is another thing by now: of several dead letters some are settled."""
+    def revise(self, cause: str, content: Mapping[str, Any], *, is_news: bool = False) -> None:
+        """What is open under *cause* is another thing by now: of several dead letters some are settled.
+
+        Of *news* people hear at once, also where their message can't be changed.
+        """
         is_open = (alerts.c.cause == cause, alerts.c.closed_at.is_(None))
         before = self._connection.execute(select(alerts.c.content).where(*is_open)).scalar()
         if before is not None and before != content:
-            changes = {"content": dict(content), "updated_at": self._now, "is_stale": true()}
+            changes: dict[str, Any] = {"content": dict(content), "updated_at": self._now, "is_stale": true()}
+            changes |= {"told": 0, "due_at": self._now} if is_news else {}
             self._connection.execute(update(alerts).where(*is_open).values(**changes))
 
     def close(self, cause: str, *, end: Mapping[str, Any] | None = None, is_told: bool = True) -> bool:

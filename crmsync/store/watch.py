@@ -58,11 +58,11 @@ class BreakerWatch:
             uow.breakers.look_now(connection)
 
     def _tell_opened(self, uow: UnitOfWork, cause: str, content: Mapping[str, Any], *, is_other: bool) -> None:
-        """A deal that died of the outage may have been told under *cause* already: this is what it is about."""
+        """A deal that died of the outage may have been told under *cause* already: this is more than that."""
         if is_other:  # what was told before is not all of it
             uow.alerts.close(cause, is_told=False)
         if not uow.alerts.add_once(cause, content):
-            uow.alerts.revise(cause, content)
+            uow.alerts.revise(cause, content, is_news=True)
 
     def _tell_closed(self, uow: UnitOfWork, system: str, was_open: Breaker | None) -> None:
         if was_open is not None:

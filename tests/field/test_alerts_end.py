@@ -157,6 +157,22 @@ def test_P14__the_end_of_an_outage_is_told_also_where_no_message_can_be_changed(
     ]
 
 
+def test_P14__that_a_whole_system_is_away_is_told_after_its_first_deal_also_where_no_message_can_be_changed(
+    services: Services, webhook: Messenger, slack: Slack
+) -> None:
+    dies(services, outage())
+    deliver(services.store, webhook)
+    breaker_opens(services)
+    dies(services, outage())
+    deliver(services.store, webhook)
+    deliver(services.store, webhook)
+
+    assert [message["text"].split(":")[0] for _, message in slack.messages()] == [
+        "A deal is stuck",
+        f"{SAP} does not answer",
+    ]
+
+
 def test_P14__a_solved_alert_says_so_in_its_message_and_asks_for_nothing(
     services: Services, bot: Messenger, slack: Slack, clock: FakeClock
 ) -> None:
