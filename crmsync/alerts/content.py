@@ -33,10 +33,10 @@ _PASSING_ADVICE = "When the cause is gone, replay it; or wait, for crmsync tries
 
 def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str, waiting: int = 1) -> Content:
     """*subject* is what people call what the run was for: "deal"; so many letters are *waiting* for the same cause."""
-    named = _NAMED.get(subject, subject[:1].upper() + subject[1:])
+    capital = subject[:1].upper() + subject[1:]
+    named = _NAMED.get(subject, capital)
     facts = {
-        subject[:1].upper() + subject[1:]: letter.subject_key,
-        "Company": letter.title,
+        **({"About": letter.title} if letter.is_only_one else {capital: letter.subject_key, "Company": letter.title}),
         "Amount": letter.money,
         "System": letter.system,
         "Step": f"{letter.flow}.{letter.step}",

@@ -136,9 +136,9 @@ def print_words(letter: DeadLetter, words: str) -> None:
 
 
 def _facts(letter: DeadLetter) -> dict[str, str]:
+    subject = screen.capital(history.subject_of(letter.flow))
     return {
-        screen.capital(history.subject_of(letter.flow)): letter.subject_key,
-        "Company": letter.title,
+        **({"About": letter.title} if letter.is_only_one else {subject: letter.subject_key, "Company": letter.title}),
         "Amount": letter.money,
         "Task": f"{letter.flow}.{letter.step}",
         "System": letter.system,

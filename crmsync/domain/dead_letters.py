@@ -89,6 +89,11 @@ class DeadLetter:
     field_errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_only_one(self) -> bool:
+        """Whether its flow has one run alone, which comes back each period: that is of no company."""
+        return self.subject_key == self.flow
+
+    @property
     def is_unsettled(self) -> bool:
         """Whether its run is not through: it waits, or is tried again."""
         return self.status in (LetterStatus.WAITING, LetterStatus.REPLAYING)

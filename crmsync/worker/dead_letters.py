@@ -197,7 +197,8 @@ def revive(
         return None
     if not uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING):
         return None
-    return _reopen(uow, letter, BY_ITSELF, by="a change at its source", due_at=due_at)
+    by = "its next period" if letter.is_only_one else "a change at its source"
+    return _reopen(uow, letter, BY_ITSELF, by=by, due_at=due_at)
 
 
 def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:

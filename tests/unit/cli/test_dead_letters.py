@@ -9,6 +9,7 @@ import sys
 import pytest
 from kombu.exceptions import OperationalError
 
+from crmsync.alerts.content import dead_letter_alert
 from crmsync.cli import options
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.ledger import EntryKey
@@ -97,6 +98,27 @@ def test_a_payments_letter_says_so(run_letters, store):
     assert "Payment        46000001" in run_letters("show", "1").output
     found = json.loads(run_letters("list", "--json").output)[0]
     assert (found["flow"], found["subject"], found["deal"]) == ("payment_to_invoices", "payment", "46000001")
+
+
+def test_a_letter_of_a_flow_that_repeats_is_of_no_company(run_letters, store):
+    with store.begin() as uow:
+        run_id, _ = uow.runs.start(
+            "compare_orders", "compare_orders", step="look_at_orders", correlation_id="c", queued_until=uow.now
+        )
+        run = uow.runs.claim(run_id, "look_at_orders", lease_seconds=60)
+        uow.runs.stop(run, title="Looked at 3 orders", amount=None, currency=None)
+        letter, _ = uow.dead_letters.add(run, RejectedError(system="SAP S/4HANA"))
+
+    shown = run_letters("show", "1").output
+    assert "About          Looked at 3 orders" in shown
+    assert "Company" not in shown
+    told = dead_letter_alert(letter, subject="comparison of orders", command="")
+    assert ["About", "Looked at 3 orders"] in told["facts"]
+    assert "Company" not in dict(told["facts"])
+
+    with store.begin() as uow:
+        worker.revive(uow, run_id)
+    assert "by its next period" in run_letters("show", "1").output
 
 
 def test_list_folds_a_letter_where_the_terminal_is_narrow(run_letters, bury, monkeypatch):
