@@ -15,13 +15,16 @@ WHERE = (
     "customers; references, correlation ids, and names of companies and deals"
 )
 _WORDS_BEFORE = re.compile(
-    r"(?:(?:dead[ -]?letter|letter|order|invoice|customer|payment|deal|account|run|no|nr|number)\b[ .:#-]*)+(?=\S)",
+    r"(?:(?:dead[ -]?letter|letter|order|invoice|customer|payment|deal|account|run|no|nr|number)\b[ .:#-]*"
+    r"|(?:sales|opportunity|reference|ref|correlation|id)\b[ .:#]+)+(?=\S)",  # "REF-12" may be a number as it stands
     re.I,
 )
-_OF_ANOTHER = re.compile(r"order|invoice|customer|payment|deal|account|run", re.I)
+_OF_ANOTHER = re.compile(r"order|invoice|customer|payment|deal|account|run|opportunity|reference|correlation", re.I)
 _REFERENCE = re.compile(r"SF-([A-Za-z0-9]{15,18})(?:-\d+)?", re.I)
 _LARGEST_ID = 2**31 - 1
 _SHORTEST_PART = 4
+_SHORTEST_ID = 8  # of which people leave the rest out, or the capitals
+_HEXADECIMAL = re.compile(r"[0-9a-f-]+", re.I)
 _LONGEST = 200  # no number and no name is longer
 _HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
 _AROUND = " \"'`“”#,;.:"
@@ -32,13 +35,16 @@ _PART_WITH_DIGIT = re.compile(r"(?<=[/=])[\w-]*\d[\w-]*")
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """*keys* are ids as systems write them, *number* is a document's as numbers are compared, *letter* a dead letter's
-    id (0: none); *text* is part of a name, and *part* of a number, without blanks and hyphens ("": too short)."""
+    id (0: none); *text* is part of a name, *part* of a number, without blanks and hyphens, *id_part* of a system's id,
+    and *beginning* that of an id of crmsync's own ("": too short, or none)."""
 
     text: str
     keys: tuple[str, ...]
     number: str
     letter: int
     part: str = ""
+    id_part: str = ""
+    beginning: str = ""
 
 
 def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
@@ -53,6 +59,8 @@ def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
     (0, 'INV000001')
     >>> wanted("SF-006xx0000012abcAAA-2").keys[-1]
     '006xx0000012abcAAA'
+    >>> wanted("sf-006XX0000012abcaaa").id_part, wanted("Correlation ID: 0C0FFEE42").beginning
+    ('006XX0000012abcaaa', '0c0ffee42')
     >>> wanted("Order Desk GmbH").text
     'Order Desk GmbH'
     >>> wanted("https://acme.test/lightning/r/Opportunity/006xx0000012abcAAA/view").keys[0]
@@ -62,11 +70,14 @@ def wanted(text: str, full_key: Callable[[str], str] = str) -> Wanted:
     typed = _number_in(text)
     bare = _WORDS_BEFORE.sub("", typed, count=1).strip("# ") if any(map(str.isdigit, typed)) else typed
     reference = _REFERENCE.fullmatch(bare)
-    found = [bare, full_key(bare), matching_number(bare), *([full_key(reference[1])] if reference else [])]
+    long = bare if len(bare) >= _SHORTEST_ID else ""
+    beginning = long.lower() if _HEXADECIMAL.fullmatch(long) else ""
+    found = [bare, full_key(bare), matching_number(bare), *([full_key(reference[1])] if reference else []), beginning]
     is_small = bare.isascii() and bare.isdigit() and int(bare) <= _LARGEST_ID
     is_letter = is_small and bare[0] != "0" and not _OF_ANOTHER.search(typed)
     keys = tuple(dict.fromkeys(key for key in found if key))
-    return Wanted(text, keys, matching_number(bare), int(bare) if is_letter else 0, _part(bare))
+    letter, id_part = int(bare) if is_letter else 0, reference[1] if reference else long
+    return Wanted(text, keys, matching_number(bare), letter, _part(bare), id_part, beginning)
 
 
 def _part(bare: str) -> str:

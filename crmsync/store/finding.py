@@ -115,7 +115,11 @@ class Finding(Rows):
         yield from self._runs(_PAYMENT_NUMBER.in_(wanted.keys), what=f"payment {wanted.keys[0]}")
         if wanted.part:
             yield from self._makers(self._numbered(wanted.part))
-        yield from self._by_name(wanted.text)
+        if wanted.beginning:
+            begins = [each.startswith(wanted.beginning) for each in (runs.c.id, runs.c.correlation_id)]
+            yield from self._runs(begins[0] | begins[1], what="beginning of an id")
+        for text in filter(None, dict.fromkeys((wanted.text, wanted.id_part))):
+            yield from self._by_name(text)
 
     def _numbered(self, part: str) -> Sequence[Row[Any]]:
         number = func.replace(ledger.c.document_number, "-", "")

@@ -83,6 +83,11 @@ def found(services: Services, text: str) -> list[tuple[str, str]]:
         (SHORT, "id"),
         (f"SF-{DEAL}", "id"),
         (f"SF-{DEAL}-2", "id"),
+        (f"sf-{DEAL.lower()}", "name or part of an id"),
+        (f"deal {DEAL.upper()}", "name or part of an id"),
+        (f"Reference: SF-{DEAL}", "id"),
+        ("sales order 4734", "order 0000004734"),
+        (f"opportunity {DEAL}", "id"),
         ("c0ffee", "correlation id"),
         ("10001234", "customer 0010001234"),
         ("0010001234", "customer 0010001234"),
@@ -104,6 +109,16 @@ def test_P15__a_deal_comes_before_what_tells_of_it(services: Services) -> None:
         deal_status.FLOW.open_run(uow, DEAL, correlation_id="c5")
 
         assert [hit.run.flow for hit in find(uow, DEAL)] == ["order_to_invoice", "deal_status"]
+
+
+def test_P15__an_id_of_a_run_is_found_in_capitals_and_by_its_beginning(services: Services) -> None:
+    with services.store.begin() as uow:
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, "006xx0000012hexAAA", correlation_id="edfd207e18c943fe")
+
+    for text in (run_id.upper(), "EDFD207E18C943FE", "Correlation ID: edfd207e18c943fe"):
+        assert [subject for subject, _ in found(services, text)] == ["006xx0000012hexAAA"]
+    for text in (run_id[:8], "edfd207e", "EDFD207E18"):
+        assert found(services, text) == [("006xx0000012hexAAA", "beginning of an id")]
 
 
 def test_P15__a_dead_letter_is_found_by_its_id(services: Services) -> None:
