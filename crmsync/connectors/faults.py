@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import zlib
 from collections.abc import Iterator, Mapping
@@ -104,6 +105,10 @@ def proxy_refusal(system: str, operation: str, status: int | str) -> errors.Vend
 
 
 def _what(is_unsent: bool, chain: list[BaseException]) -> str:
+    if any(isinstance(each, socket.gaierror) for each in chain):
+        return "can't be reached: this machine finds no address for its host's name"
+    if is_unsent and any(isinstance(each, ConnectionRefusedError) for each in chain):
+        return "can't be reached: its host refuses the connection at that port"
     if is_unsent:
         return "can't be reached"
     is_broken = any(isinstance(each, BrokenAnswerError) for each in chain)

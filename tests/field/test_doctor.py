@@ -28,6 +28,7 @@ from tests.builders import customer
 from tests.system import big_sandbox
 
 NOBODY = "redis://127.0.0.1:1/0"
+NOBODY_LISTENS = "http://127.0.0.1:1"
 Doctor = Callable[..., "Told"]
 
 
@@ -276,6 +277,33 @@ def test_P5__where_the_books_do_not_answer_the_address_and_what_was_not_asked_ar
 
     assert f"It was asked at {sandbox.zoho.url} (ZOHO_API_URL)." in told.failed()[ZOHO, "organization"]
     assert told.found[ZOHO, "everything else"]["state"] == "note"
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [({}, "SAP_BASE_URL"), ({"SAP_TOKEN_URL": "{}/oauth/token"}, "SAP_TOKEN_URL")],
+    ids=["the usual address", "one of its own, at the same host"],
+)
+def test_P5__where_the_sign_in_of_sap_does_not_answer_the_variable_with_its_address_is_named(
+    doctor: Doctor, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], named: str
+) -> None:
+    monkeypatch.delenv("SAP_TOKEN_URL")
+    sandbox.faults.add("sap", "down")
+
+    told = doctor(**{name: value.format(sandbox.sap.url) for name, value in variables.items()})
+
+    assert told.failed()[SAP, "sign-in"].endswith(f"({named}).")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("https://nobody.invalid", "finds no address for its host's name"), (NOBODY_LISTENS, "refuses the connection")],
+)
+def test_P5__why_a_system_can_not_be_reached_is_said(doctor: Doctor, address: str, why: str) -> None:
+    told = doctor(SF_LOGIN_URL=address, ZOHO_ACCOUNTS_URL=address, SAP_BASE_URL=address, SAP_TOKEN_URL=address)
+
+    for system in (SALESFORCE, ZOHO, SAP):
+        assert why in told.failed()[system, "sign-in"]
 
 
 def test_P5__the_scopes_that_no_call_proves_are_those_that_are_needed(doctor: Doctor) -> None:

@@ -17,6 +17,7 @@ from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET
 from crmsync.connectors.s4hana.trial import try_an_order
 from crmsync.settings import SapSettings
+from crmsync.system_settings import TOKEN_PATH
 
 _OPERATION = "check"
 _READ = {
@@ -98,9 +99,10 @@ def _is_hopeless(error: errors.CrmsyncError) -> bool:
 
 
 def _asked(error: errors.CrmsyncError, settings: SapSettings) -> str:
-    address = settings.token_url if error.operation == "token" else settings.base_url
-    is_of_base = address == settings.base_url or address.startswith(f"{settings.base_url}/")
-    return f"{address} ({'SAP_BASE_URL' if is_of_base else 'SAP_TOKEN_URL'})"
+    if error.operation != "token":
+        return f"{settings.base_url} (SAP_BASE_URL)"
+    is_of_base = settings.token_url == f"{settings.base_url}{TOKEN_PATH}"
+    return f"{settings.token_url} ({'SAP_BASE_URL' if is_of_base else 'SAP_TOKEN_URL'})"
 
 
 def _account(settings: SapSettings) -> str:
