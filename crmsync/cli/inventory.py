@@ -12,6 +12,7 @@ from crmsync.cli.failures import FAILED, NUMBER
 from crmsync.cli.options import json_option
 from crmsync.cli.process import open_services
 from crmsync.domain.runs import RunStatus
+from crmsync.domain.stock import plain
 
 if TYPE_CHECKING:
     from crmsync.domain.dead_letters import DeadLetter
@@ -160,7 +161,11 @@ _HEADS = {"available": "read in the ERP", "shown": "shown in the CRM"}
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
+    """
+    >>> _cell({"available": Decimal("1200.500000")}, "available"), _cell({"shown": None}, "shown")
+    ('1,200.5', '–')
+    """
     if name == "not written":
         return "" if row["written"] else row["reason"] or "not yet"
     value = row[name]
-    return f"{value:,f}" if isinstance(value, Decimal) else str(value if value is not None else "–")
+    return f"{plain(value):,f}" if isinstance(value, Decimal) else str(value if value is not None else "–")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from crmsync.domain.stock import plain
+
 _NAMES = {
     "s4hana": "SAP S/4HANA",
     "salesforce": "Salesforce",
@@ -72,10 +74,10 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def quantity(number: Decimal | None) -> str:
     """
-    >>> quantity(Decimal("12500")), quantity(Decimal("0.500")), quantity(None)
-    ('12,500', '0.500', '–')
+    >>> quantity(Decimal("12500")), quantity(Decimal("0.500000")), quantity(None)
+    ('12,500', '0.5', '–')
     """
-    return "–" if number is None else f"{number:,f}"
+    return "–" if number is None else f"{plain(number):,f}"
 
 
 FILTERS = (label, span, age, utc, plural, quantity)
