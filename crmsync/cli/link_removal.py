@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
+from crmsync.domain.ledger import matching_number
 from crmsync.domain.money import Money
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ def of_system(links: Sequence[Link], system: str | None) -> list[Link]:
     if system.upper() not in LINK_NAMES:
         raise click.BadParameter(f"expected {' or '.join(LINK_NAMES)}, found {system!r}.", param_hint="--system")
     return [link for link in links if link.connection == LINK_NAMES[system.upper()]]
+
+
+def accounts_of(uow: UnitOfWork, number: str) -> list[str]:
+    """The accounts that are linked to a customer of that number in any system."""
+    wanted = matching_number(number)
+    return sorted({link.crm_key for link in uow.links.customers() if matching_number(link.key) == wanted})
 
 
 def documents_of(uow: UnitOfWork, account: str, connections: Collection[str]) -> list[dict[str, Any]]:
@@ -57,10 +64,12 @@ def show(links: Sequence[Link], documents: Sequence[Mapping[str, Any]]) -> None:
     for link in links:
         name = ", ".join(filter(None, (link.name, link.city)))
         words = " ".join(filter(None, (link.connection, link.key, name, link.currency)))
-        out.print(f"{link.crm_key} is {words}, found by {link.origin}.")
+        how = "made by crmsync" if link.origin == "created" else f"found by {link.origin}"
+        out.print(f"{link.crm_key} is {words}, {how}.")
     if documents:
-        count = screen.plural(len(documents), "document")
-        out.print(f"{count} were made for it, and stay as they are:")
+        were = "1 document was made for it, and stays as it is"
+        many = f"{len(documents)} documents were made for it, and stay as they are"
+        out.print(f"{were if len(documents) == 1 else many}:")
         out.print(screen.records(["system", "kind", "number", "amount"], documents))
     else:
         out.print("No document was made for it.")

@@ -97,15 +97,17 @@ def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> Non
     The next deal of the account looks for its customer anew. One that crmsync made, or that carries its reference, is
     found again: name another then, with `replay --link` or `links import`.
     """
-    from crmsync.cli.link_removal import documents_of, of_system, show
+    from crmsync.cli.link_removal import accounts_of, documents_of, of_system, show
 
     services = open_services()
     with services.store.read() as uow:
         key = str(uow.retention.full_key(account))
+        accounts = accounts_of(uow, account)
         found = of_system(uow.links.of_account(key), system)
         documents = documents_of(uow, key, {link.connection for link in found})
     if not found:
-        raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.")
+        meant = f" A customer of that number is linked to {', '.join(accounts)}: name that." if accounts else ""
+        raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.{meant}")
     if not as_json:
         show(found, documents)
     confirm(f"Take {screen.plural(len(found), 'link')} back?", yes=yes)

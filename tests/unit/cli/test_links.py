@@ -275,6 +275,29 @@ def test_only_the_link_of_one_system_is_taken_back(run_cli, store, file):
     assert set(links_of(store)) == {("s4hana", LONG)}
 
 
+def test_what_stands_on_a_link_is_told_in_words(run_cli, store, bury):
+    bury()
+    account = "001xx000003dgb2AAA"
+    link(store, account)
+    with store.begin() as uow:
+        uow.links.add("s4hana", "customer", account, "0001000003", origin="created")
+        key = EntryKey("s4hana", "order", "SF-1")
+        uow.ledger.reserve(key, uow.runs.of_account(account)[0], certain_at=uow.now)
+        uow.ledger.confirmed(key, {"key": "9", "number": "9"})
+
+    told = run_cli("links", "remove", account, "--system", "ERP").output
+
+    assert "0001000003, made by crmsync." in told
+    assert "1 document was made for it, and stays as it is:" in told
+
+
+def test_who_names_the_customer_is_told_the_account(run_cli, store):
+    with store.begin() as uow:
+        uow.links.add("s4hana", "customer", LONG, "0001000003", origin="import")
+
+    assert f"is linked to {LONG}: name that." in " ".join(run_cli("links", "remove", "1000003", "--yes").output.split())
+
+
 @pytest.mark.parametrize("words", [[OTHER], [LONG, "--system", "CRM"]])
 def test_a_link_that_is_not_there_can_not_be_taken_back(run_cli, store, words):
     link(store, LONG)
