@@ -47,16 +47,7 @@ def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
         out = screen.console()
         out.print(letters.table(found, uow.now, width=out.width, with_status=with_ended))
     else:
-        screen.console().print(_nothing(error, with_ended))
-
-
-def _nothing(error: str | None, with_ended: bool) -> str:
-    """
-    >>> _nothing(None, False), _nothing("RejectedError", True)
-    ('No dead letter waits.', 'There is no dead letter with the error RejectedError.')
-    """
-    name = f" with the error {error}" if error else ""
-    return f"There is no dead letter{name}." if with_ended else f"No dead letter{name} waits."
+        screen.console().print(letters.nothing(error, with_ended=with_ended))
 
 
 @dead_letters.command

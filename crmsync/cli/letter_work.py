@@ -45,6 +45,7 @@ class Work:
     services: Services
     failed: bool = False
     _missing: dict[int, str] = field(default_factory=dict)
+    _error: str | None = None
 
     def choose(
         self, ids: Sequence[int], error: str | None, everything: bool, *, like: int | None = None
@@ -55,6 +56,7 @@ class Work:
         """
         if bool(ids) + bool(error or everything) + bool(like) != 1:
             raise click.UsageError(f"Say which to {self.verb}: ids, or --like ID, or --error NAME, or --all.")
+        self._error = error
         with self.services.store.read() as uow:
             if like:
                 return self._alike(uow, like)
@@ -175,7 +177,7 @@ class Work:
 
     def _outcome(self, done: Sequence[DeadLetter], *, is_told: bool, nothing: bool) -> list[str]:
         if not done:
-            return ["No dead letter waits."] if nothing else []
+            return [letters.nothing(self._error, with_ended=False)] if nothing else []
         told = f"✓ {self.verb}ed {screen.plural(len(done), 'dead letter')}."
         if self.verb == "discard":
             return [told]

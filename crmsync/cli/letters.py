@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from crmsync import errors
 from crmsync.cli import history, screen
 from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, choices
+from crmsync.plain import visible
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,6 +87,27 @@ def _subject(letter: DeadLetter) -> str:
         if history.subject_of(letter.flow) == "deal"
         else history.named(letter.flow, letter.subject_key)
     )
+
+
+def nothing(error: str | None, *, with_ended: bool) -> str:
+    """What is said where no letter is found.
+
+    >>> nothing(None, with_ended=False), nothing("RejectedError", with_ended=True)
+    ('No dead letter waits.', 'There is no dead letter with the error RejectedError.')
+    >>> nothing("Rejected", with_ended=False)
+    'No dead letter with the error Rejected waits. There is no error of that name; is RejectedError meant?'
+    """
+    name = f" with the error {visible(error)}" if error else ""
+    told = f"There is no dead letter{name}." if with_ended else f"No dead letter{name} waits."
+    return f"{told}{_unknown(error)}" if error else told
+
+
+def _unknown(error: str) -> str:
+    known = [name for name, kind in vars(errors).items() if isinstance(kind, type) and name.endswith("Error")]
+    if error in known:
+        return ""
+    close = get_close_matches(error, known, n=1)
+    return " There is no error of that name" + (f"; is {close[0]} meant?" if close else ".")
 
 
 def answers(letter: DeadLetter, settings: Settings) -> list[dict[str, str]]:

@@ -292,6 +292,15 @@ def test_replay_of_all_where_none_waits_is_no_failure(run_letters, store, broker
     assert (result.exit_code, result.output) == (0, "No dead letter waits.\n")
 
 
+def test_replay_of_an_error_that_none_died_of_does_not_say_that_none_waits(run_letters, bury, broker):
+    bury(error=RejectedError())
+
+    told = run_letters("replay", "--error", "VendorUnavailable", "--yes").output
+    assert "No dead letter with the error VendorUnavailable waits." in told
+    assert "is VendorUnavailableError meant?" in " ".join(told.split())
+    assert "no error of that name" not in run_letters("replay", "--error", "VendorUnavailableError", "--yes").output
+
+
 def test_replay_as_json_prints_nothing_else(run_letters, bury, broker):
     bury()
 
