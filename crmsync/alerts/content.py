@@ -31,8 +31,13 @@ _ADVICE = {
 _PASSING_ADVICE = "When the cause is gone, replay it; or wait, for crmsync tries it again by itself."
 
 
-def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str, waiting: int = 1) -> Content:
-    """*subject* is what people call what the run was for: "deal"; so many letters are *waiting* for the same cause."""
+def dead_letter_alert(
+    letter: DeadLetter, *, subject: str, command: str, waiting: int = 1, words_at: str = ""
+) -> Content:
+    """*subject* is what people call what the run was for: "deal"; so many letters are *waiting* for the same cause.
+
+    *words_at* is the command that shows what the system itself said, "" where it said nothing.
+    """
     capital = subject[:1].upper() + subject[1:]
     named = _NAMED.get(subject, capital)
     facts = {
@@ -42,11 +47,12 @@ def dead_letter_alert(letter: DeadLetter, *, subject: str, command: str, waiting
         "Step": f"{letter.flow}.{letter.step}",
         "Stuck in all": f"{waiting:,}" if waiting > 1 else "",
     }
+    advice = letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind])
     return _content(
         (_HELD if letter.is_told_once else _HEADLINES[letter.kind]).format(named),
         facts,
         cause=visible(letter.cause),
-        advice=letter.advice or (_PASSING_ADVICE if letter.is_passing else _ADVICE[letter.kind]),
+        advice=f"{advice} What {letter.system or 'the system'} said: `{words_at}`" if words_at else advice,
         command=command,
     )
 

@@ -20,7 +20,7 @@ def tell(uow: UnitOfWork, settings: Settings, letter: DeadLetter, *, is_news: bo
     """*letter* was written just now. Not *is_news*: it died again of what people know, if they still have an alert."""
     cause = letter.alert_cause
     breaker = _open_breaker(uow, cause)
-    content = _content(uow, settings, cause, breaker) or _of_letters(settings, letter, [letter], 1)
+    content = _content(uow, settings, cause, breaker) or _of_letters(uow, settings, letter, [letter], 1)
     if is_news and breaker is None:
         uow.alerts.add(cause, content)
     elif not uow.alerts.add_once(cause, content) and breaker is not None:
@@ -68,16 +68,22 @@ def _content(uow: UnitOfWork, settings: Settings, cause: str, breaker: Breaker |
             stuck=count,
         )
     newest = uow.dead_letters.newest_behind(cause)
-    return _of_letters(settings, newest, letters, count) if newest is not None else None
+    return _of_letters(uow, settings, newest, letters, count) if newest is not None else None
 
 
-def _of_letters(settings: Settings, newest: DeadLetter, letters: list[DeadLetter], count: int) -> Content:
+def _of_letters(
+    uow: UnitOfWork, settings: Settings, newest: DeadLetter, letters: list[DeadLetter], count: int
+) -> Content:
     """The newest as an example, and the command for all *count* of them; *letters* are the first, one more than named.
 
     A flood has thousands, and each of them tells anew: none reads them all.
     """
     subject = FLOWS[newest.flow].subject if newest.flow in FLOWS else newest.flow
-    return dead_letter_alert(newest, subject=subject, command=command(settings, letters), waiting=count)
+    shows = settings.pasteable(f"celery -A crmsync dead-letters show {newest.id}")
+    words_at = shows if uow.dead_letters.sealed_words(newest.id) else ""
+    return dead_letter_alert(
+        newest, subject=subject, command=command(settings, letters), waiting=count, words_at=words_at
+    )
 
 
 def command(settings: Settings, letters: list[DeadLetter]) -> str:

@@ -168,6 +168,21 @@ def test_P7__they_reach_no_log_no_alert_and_no_history(
     assert not [place for place in (caplog.text, str(told), str(history), str(messenger.told)) if "blocked" in place]
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_P7__the_alert_names_the_command_that_shows_them(services: Services, said: bool) -> None:
+    def raises() -> None:
+        error = errors.RejectedError(system="SAP S/4HANA", code="V1/312")
+        error.words = "Sold-to party is blocked" if said else ""
+        raise error
+
+    _, letter_id = refused(services, raises)
+
+    with services.store.read() as uow:
+        (alert,) = uow.alerts.open()
+    command = services.settings.pasteable(f"celery -A crmsync dead-letters show {letter_id}")
+    assert (f"What SAP S/4HANA said: `{command}`" in alert.content["advice"]) is said
+
+
 def test_P7__another_death_replaces_them(services: Services) -> None:
     run_id, letter_id = refused(services, raises_words)
 
