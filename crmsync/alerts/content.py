@@ -157,6 +157,7 @@ def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> Co
         advice="Look each reason up under “Refused webhooks” in docs/runbook.md, and correct the sender; the log "
         "has the last ones. What was announced is not lost: catch-up finds it, later.",
         command=command,
+        counts=True,
     )
 
 
@@ -251,12 +252,20 @@ def watch_alert(headline: str, *, cause: str, advice: str, command: str) -> Cont
 
 
 def _content(
-    headline: str, facts: Mapping[str, str], *, cause: str, advice: str, command: str, tells_end: bool = False
+    headline: str,
+    facts: Mapping[str, str],
+    *,
+    cause: str,
+    advice: str,
+    command: str,
+    tells_end: bool = False,
+    counts: bool = False,
 ) -> Content:
-    """*tells_end*: people hear that it is solved also where their message can't be changed any more."""
+    """*tells_end*: people hear that it is solved also where their message can't be changed any more. *counts*: the
+    facts say how often it happened, and the alert, which was made for many at once, does not."""
     known = [[name, value] for name, value in facts.items() if value]
     told = {"headline": headline, "facts": known, "cause": cause, "advice": advice, "command": command}
-    return {**told, "tells_end": True} if tells_end else told
+    return told | ({"tells_end": True} if tells_end else {}) | ({"counts": True} if counts else {})
 
 
 def solved(content: Mapping[str, Any], at: datetime) -> Content:
@@ -277,4 +286,5 @@ def as_text(content: Mapping[str, Any], occurrences: int) -> str:
 def headline(content: Mapping[str, Any], occurrences: int) -> str:
     """The first line, with how often it happened."""
     first = str(content["headline"])
-    return first if occurrences == 1 or content.get("solved") else f"{first} ({occurrences} times; the latest)"
+    is_counted = occurrences > 1 and not content.get("solved") and not content.get("counts")
+    return f"{first} ({occurrences} times; the latest)" if is_counted else first

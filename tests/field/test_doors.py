@@ -27,6 +27,7 @@ from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
 from crmsync import broker
+from crmsync.alerts.content import headline
 from crmsync.connectors.base import Connector
 from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError, StoreUnavailableError
 from crmsync.flows import payment_to_invoices
@@ -801,6 +802,7 @@ def test_P6__twelve_refused_webhooks_are_counted_logged_shown_and_alerted_once(
     with services.store.read() as uow:
         (alert,) = uow.alerts.newest(limit=10)
     assert alert.content["headline"] == "Webhooks are refused"
+    assert headline(alert.content, occurrences=3) == "Webhooks are refused", "its facts have the number"
     assert all(answer.get_json()["reason"] for answer in answers)
 
 

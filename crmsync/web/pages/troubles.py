@@ -50,6 +50,7 @@ class AlertRow:
     updated_at: datetime
     closed_at: datetime | None
     end: str
+    counts: bool  # its facts say how often it happened
 
     @property
     def is_open(self) -> bool:
@@ -112,4 +113,5 @@ def _alert_row(row: Row[Any]) -> AlertRow:
         updated_at=row.updated_at,
         closed_at=row.closed_at,
         end=content.get("end", {}).get("headline", ""),
+        counts=bool(content.get("counts")),
     )
