@@ -111,6 +111,7 @@ class SharedToken:
         self._copied_at = 0.0
         self._signing_in = threading.Lock()
         self._refused_at: float | None = None  # when credentials that had worked were refused for the first time
+        self._outlived = ""  # the token that was to be replaced then
 
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"{self._scheme} {self.token().value}"}
@@ -147,7 +148,7 @@ class SharedToken:
                 if time.monotonic() >= give_up_at or isinstance(error, OtherAccountError):
                     raise
             except AuthenticationError as error:
-                raise self._judged(error, has_worked=stale is not None) from None
+                raise self._judged(error, stale) from None
             time.sleep(_POLL_SECONDS)
 
     @contextmanager
@@ -162,11 +163,11 @@ class SharedToken:
         finally:
             self._signing_in.release()
 
-    def _judged(self, error: AuthenticationError, *, has_worked: bool) -> AuthenticationError | RetryableError:
+    def _judged(self, error: AuthenticationError, stale: str | None) -> AuthenticationError | RetryableError:
         """Vendors refuse good credentials now and then: those that have worked get one more try."""
-        if not has_worked or not is_in_step() or self._refused_at is not None:
+        if stale is None or not is_in_step() or self._refused_at is not None:
             return error
-        self._refused_at = time.monotonic()
+        self._refused_at, self._outlived = time.monotonic(), stale
         return RetryableError(
             f"{error.args[0]} The credentials have worked before, so crmsync tries once more.",
             retry_after_seconds=SECOND_TRY_SECONDS,
@@ -176,7 +177,9 @@ class SharedToken:
         )
 
     def _keep(self, token: AccessToken) -> AccessToken:
-        self._copy, self._copied_at, self._refused_at = token, time.monotonic(), None
+        self._copy, self._copied_at = token, time.monotonic()
+        if token.value != self._outlived:  # what the store still has may look good, and say nothing of the credentials
+            self._refused_at, self._outlived = None, ""
         return token
 
 

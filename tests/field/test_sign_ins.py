@@ -460,6 +460,29 @@ def test_T5__credentials_that_worked_before_get_one_more_try(
     assert len(server.requests) == 3
 
 
+def test_T5__a_token_that_its_system_has_ended_and_that_still_looks_good_brings_no_third_try(
+    vault: SharedTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the integration user was deactivated: the account is refused, and no run dies of it."""
+    monkeypatch.setattr(auth, "_COPY_SECONDS", -1.0)
+    monkeypatch.setattr(auth, "SECOND_TRY_SECONDS", 0.0)
+    refused = told("invalid_code", status="200 OK")
+    with RawServer(answer(GRANTED), refused, refused, refused, answer(GRANTED.replace(b"good", b"new"))) as server:
+        token = shared(vault, server)
+        ended = token.headers()
+
+        with in_a_step(), pytest.raises(errors.RetryableError, match="worked before"):
+            token.renew(ended)
+        for _ in range(2):
+            assert token.headers() == ended, "the store still has it"
+            with in_a_step(), pytest.raises(errors.AuthenticationError):
+                token.renew(ended)
+
+        token.renew(ended)
+        assert token.headers() == {"Authorization": "Bearer new"}
+        assert token._refused_at is None, "what is refused later is the first time again"
+
+
 def test_T5__credentials_that_never_worked_are_wrong_at_once(vault: SharedTokens) -> None:
     with (
         RawServer(told("invalid_code", status="200 OK")) as server,
