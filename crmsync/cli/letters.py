@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmsync import errors
 from crmsync.cli import history, screen
-from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, choices
+from crmsync.domain.dead_letters import DeadLetter, LetterStatus, answer_asked, choices
 from crmsync.plain import visible
 from crmsync.settings import Settings
 
@@ -21,12 +21,6 @@ NARROW_COLUMNS = ("id", "age", "task, error", "deal, company", "amount", "kind",
 ONE_LINE_WIDTH = 150
 
 _COMMAND = "celery -A crmsync dead-letters"
-
-# What `replay` has to be told where only a person knows it.
-_ANSWERS = {
-    ("AmbiguousMatchError", "match_erp_customer"): " --link ERP=NUMBER",
-    ("AmbiguousMatchError", "match_books_customer"): " --link BOOKS=NUMBER",
-}
 
 
 def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
@@ -200,10 +194,4 @@ def next_command(letter: DeadLetter, settings: Settings) -> str:
 
 def replay_command(letter: DeadLetter, settings: Settings, options: str) -> str:
     """The replay of *letter* with *options*; without any, with the answer that it waits for."""
-    return settings.pasteable(f"{_COMMAND} replay {letter.id}{options or _answer(letter)}")
-
-
-def _answer(letter: DeadLetter) -> str:
-    if letter.kind is not LetterKind.REVIEW or letter.error in ("OutcomeUnknownError", "DocumentGoneError"):
-        return ""
-    return _ANSWERS.get((letter.error, letter.step), " --accept")
+    return settings.pasteable(f"{_COMMAND} replay {letter.id}{options or answer_asked(letter)}")

@@ -163,6 +163,20 @@ def choices(letter: DeadLetter) -> tuple[Choice, ...]:
     return tuple(Choice(answer, means, command.format(letter.id)) for answer, means, command in offered)
 
 
+# What `replay` has to be told where only a person knows it.
+_NUMBERS = {
+    ("AmbiguousMatchError", "match_erp_customer"): " --link ERP=NUMBER",
+    ("AmbiguousMatchError", "match_books_customer"): " --link BOOKS=NUMBER",
+}
+
+
+def answer_asked(letter: DeadLetter) -> str:
+    """What stands behind `replay ID` where a replay without an answer would ask the same again."""
+    if letter.kind is not LetterKind.REVIEW or letter.error in ("OutcomeUnknownError", _GONE):
+        return ""
+    return _NUMBERS.get((letter.error, letter.step), " --accept")
+
+
 def _class_of(error: str) -> type[CrmsyncError] | None:
     found = getattr(errors, error, None)
     return found if isinstance(found, type) and issubclass(found, CrmsyncError) else None

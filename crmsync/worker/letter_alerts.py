@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crmsync.alerts.content import Content, dead_letter_alert, outage_alert
 from crmsync.domain.breaker import Breaker
-from crmsync.domain.dead_letters import OUTAGES, DeadLetter, LetterStatus
+from crmsync.domain.dead_letters import OUTAGES, DeadLetter, LetterKind, LetterStatus
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
@@ -87,9 +87,12 @@ def _of_letters(
 
 
 def command(settings: Settings, letters: list[DeadLetter]) -> str:
-    """What replays these letters, and no others: those that wait, else all of them."""
+    """What replays these letters, and no others: those that wait, else all of them; of one that waits for an answer,
+    what shows the answers, because a replay without one would ask the same again."""
     waiting = [letter for letter in letters if letter.status is LetterStatus.WAITING] or letters
     if waiting[0].is_told_once:
         return settings.pasteable(f"celery -A crmsync dead-letters replay --error {waiting[0].error} --accept")
+    if waiting[0].kind is LetterKind.REVIEW and len(waiting) == 1:
+        return settings.pasteable(f"celery -A crmsync dead-letters show {waiting[0].id}")
     chosen = " ".join(str(letter.id) for letter in waiting) if len(waiting) <= NAMED else f"--like {waiting[0].id}"
     return settings.pasteable(f"celery -A crmsync dead-letters replay {chosen}")

@@ -14,7 +14,13 @@ from crmsync.alerts.messenger import Messenger
 from crmsync.cli.letter_work import Work
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.dead_letters import LetterStatus
-from crmsync.errors import BadDataError, ConcurrentUpdateError, PermanentError, VendorUnavailableError
+from crmsync.errors import (
+    AmbiguousMatchError,
+    BadDataError,
+    ConcurrentUpdateError,
+    PermanentError,
+    VendorUnavailableError,
+)
 from crmsync.services import Services
 from crmsync.store import dead_letters as letters_stored
 from crmsync.store.tables import alerts as table
@@ -102,6 +108,15 @@ def test_P14__each_deal_that_must_be_mended_has_an_alert_that_ends_with_it(servi
 
     (alert,) = open_alerts(services)
     assert chosen_by(services, alert["command"]) == [2]
+
+
+def test_P14__where_an_answer_is_asked_for_the_alert_leads_to_the_answers(services: Services) -> None:
+    """A replay without one would ask the same again."""
+    dies(services, AmbiguousMatchError("One customer may be the account.", system=SAP))
+
+    (alert,) = open_alerts(services)
+
+    assert alert["command"] == services.settings.pasteable("celery -A crmsync dead-letters show 1")
 
 
 def test_P14__a_letter_that_dies_of_something_else_has_one_open_alert(services: Services, clock: FakeClock) -> None:

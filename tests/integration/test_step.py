@@ -386,4 +386,4 @@ def test_an_alert_names_the_deal_the_amount_and_the_next_command(
     facts = dict(content["facts"])
     assert occurrences == 1
     assert (facts["Company"], facts["Amount"], facts["System"]) == ("Acme – 200 sensors", "47,000.00 USD", "SAP")
-    assert content["command"].endswith(f"celery -A crmsync dead-letters replay {letter_id}")
+    assert content["command"].endswith(f"celery -A crmsync dead-letters show {letter_id}")

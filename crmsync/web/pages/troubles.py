@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
-from crmsync.domain.dead_letters import Choice, DeadLetter, choices
+from crmsync.domain.dead_letters import Choice, DeadLetter, answer_asked, choices
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
 
@@ -83,7 +83,12 @@ def letters_page(uow: UnitOfWork, settings: Settings) -> LettersPage:
 
 
 def letter_row(letter: DeadLetter, settings: Settings) -> LetterRow:
-    return LetterRow(letter, settings.pasteable(f"{REPLAY} {letter.id}"), choices(letter))
+    offered = [
+        replace(choice, command=settings.pasteable(f"celery -A crmsync dead-letters {choice.command}"))
+        for choice in choices(letter)
+    ]
+    asked = "" if offered else answer_asked(letter)  # of several answers none is chosen for people
+    return LetterRow(letter, settings.pasteable(f"{REPLAY} {letter.id}{asked}"), offered)
 
 
 def alerts_page(uow: UnitOfWork) -> AlertsPage:

@@ -286,6 +286,23 @@ def test_a_dead_letter_says_why_and_what_next(operator: FlaskClient, a_letter: A
     assert "CRMSYNC_HOME=" in page
 
 
+def test_the_answers_of_a_review_are_commands_that_can_be_pasted(
+    operator: FlaskClient, a_letter: Any, services: Services
+) -> None:
+    letter = a_letter(AmountMismatchError("The order 1 is 1.00 USD net."), done=2)
+
+    page = words(operator.get("/dead-letters"))
+
+    for answer in (f"replay {letter.id} --accept", f"replay {letter.id}", f"discard {letter.id}"):
+        assert f"( {services.settings.pasteable(f'celery -A crmsync dead-letters {answer}')} )" in page
+
+
+def test_where_a_number_is_needed_the_command_asks_for_it(operator: FlaskClient, a_letter: Any) -> None:
+    letter = a_letter(AmbiguousMatchError("One customer may be the account."), done=1)
+
+    assert f"dead-letters replay {letter.id} --link ERP=NUMBER" in words(operator.get("/dead-letters"))
+
+
 def test_letters_beyond_one_page_are_counted(
     operator: FlaskClient, a_letter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
