@@ -11,14 +11,15 @@ from typing import Any
 _DECIMALS = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
 }
 
 
 def decimals_of(currency: str) -> int:
     """How many digits *currency* has after the point.
 
-    >>> decimals_of("USD"), decimals_of("JPY"), decimals_of("KWD")
-    (2, 0, 3)
+    >>> [decimals_of(currency) for currency in ("USD", "JPY", "KWD", "CLF")]
+    [2, 0, 3, 4]
     """
     return _DECIMALS.get(currency, 2)
 

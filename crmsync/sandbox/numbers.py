@@ -9,6 +9,7 @@ LONGEST = 40  # digits before or after the point
 _PLACES = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
 }
 _WHOLE = re.compile(r"[0-9]{1,9}")
 

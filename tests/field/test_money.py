@@ -14,7 +14,7 @@ from tests.system import NO_PERIODS, System, big_sandbox, running
 CURRENCIES = {
     "salesforce_multi_currency": True,
     "sap_create_response": "full",
-    "zoho_currencies": ("USD", "EUR", "JPY", "KWD", "HUF"),
+    "zoho_currencies": ("USD", "EUR", "JPY", "KWD", "HUF", "CLF"),
 }
 
 
@@ -44,6 +44,7 @@ EXACT = {
     "M1 grams": ("EUR", [line("2.125", "3.99")], "8.48"),
     "M1 yen": ("JPY", [line("3", "33.33"), line("1000", "0.5")], "600"),
     "M1 dinars": ("KWD", [line("1000", "0.0125"), line("7", total="1.001")], "13.501"),
+    "M1 units of account, of four decimals": ("CLF", [line("2", "1.2345"), line("3", total="0.0001")], "2.4691"),
     "M1 forints, of which SAP keeps no cents": ("HUF", [line("2", "33.50"), line("3", "33.3333")], "167.00"),
     "M1 a discount that no rate divides": ("USD", [line("7", "19.99", Discount="12.5")], "122.44"),
     "M2 as many decimals as the API has": ("USD", [line("0.72", total="1300.5617283950617")], "1300.56"),

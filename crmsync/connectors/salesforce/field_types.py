@@ -13,7 +13,7 @@ from crmsync.settings import instant_of
 
 _DIGITS_MAX = 18  # what a number field of Salesforce holds
 _SURE_DIGITS = 15  # of a double
-_KEPT_DECIMALS = 4  # more than any currency has
+_KEPT_DECIMALS = 4  # as many as any currency has
 _DECIMALS_MAX = 40  # more than any number of it has, and few enough to be written out
 
 
