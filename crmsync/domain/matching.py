@@ -15,7 +15,7 @@ from enum import StrEnum
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.mail_domains import is_freemail
-from crmsync.domain.references import is_of_customer
+from crmsync.domain.references import is_of_customer, other_customer
 from crmsync.domain.tax_numbers import Verdict, compare_all
 
 Accounts = Mapping[str, Sequence[str]]
@@ -98,23 +98,29 @@ def _of_strong(customer: Customer, same: Sequence[Candidate], by: Evidence, link
 
 
 def _of_email(customer: Customer, found: Sequence[tuple[Candidate, Evidence]], linked: Accounts) -> Choice:
-    free = [
-        each for each, by in found if by is Evidence.EMAIL_AND_NAME and not others_of(customer.key, each.key, linked)
-    ]
+    free = [each for each, by in found if by is Evidence.EMAIL_AND_NAME and not _claims(customer, each, linked)]
     if len(free) == 1:
         return Choice(free[0], str(Evidence.EMAIL_AND_NAME))
     return Choice(doubts=tuple(Doubt(each, _why(customer, each, by, linked)) for each, by in found))
 
 
 def _why(customer: Customer, candidate: Candidate, by: Evidence, linked: Accounts) -> str:
-    others = others_of(customer.key, candidate.key, linked)
     told = "same e-mail and name" if by is Evidence.EMAIL_AND_NAME else "same e-mail, another name"
-    return f"{told}, and linked to {', '.join(others)}" if others else told
+    return ", and ".join([told, *_claims(customer, candidate, linked)])
 
 
 def others_of(account: str, key: str, linked: Accounts) -> Sequence[str]:
     """The other accounts that *key* is linked to."""
     return [each for each in linked.get(key, ()) if each != account]
+
+
+def _claims(customer: Customer, candidate: Candidate, linked: Accounts) -> list[str]:
+    """In words, which other accounts it is the customer of: by a link, or, where that was lost, by our reference."""
+    links = others_of(customer.key, candidate.key, linked)
+    keys = dict.fromkeys(other_customer(text, customer.key) for text in candidate.references)
+    made_for = [key for key in keys if key and key not in {each.upper() for each in links}]
+    claims = {"linked to": links, "made for": made_for}
+    return [f"{how} {', '.join(accounts)}" for how, accounts in claims.items() if accounts]
 
 
 def is_in_other_currency(candidate: Candidate, currency: str) -> bool:
@@ -126,7 +132,7 @@ def is_sibling(customer: Customer, candidate: Candidate, linked: Accounts, *, cu
     if candidate.is_vendor or not is_in_other_currency(candidate, currency):
         return False
     by = evidence(customer, candidate)
-    is_free = not others_of(customer.key, candidate.key, linked)
+    is_free = not _claims(customer, candidate, linked)
     return by in (Evidence.REFERENCE, Evidence.TAX_NUMBER) or (by is Evidence.EMAIL_AND_NAME and is_free)
 
 
@@ -140,11 +146,10 @@ def namesakes(
 def _why_not(customer: Customer, candidate: Candidate, linked: Accounts, currency: str) -> str:
     if candidate.is_vendor:
         return "but a vendor"
-    others = others_of(customer.key, candidate.key, linked)
     reasons = {
         "inactive": candidate.is_blocked,
         f"billed in {candidate.currency}": is_in_other_currency(candidate, currency),
         "another tax number": evidence(customer, candidate) is Evidence.CONTRADICTED,
-        f"linked to {', '.join(others)}": bool(others),
     }
-    return ", ".join(why for why, is_so in reasons.items() if is_so) or "and no other key"
+    found = [why for why, is_so in reasons.items() if is_so] + _claims(customer, candidate, linked)
+    return ", ".join(found) or "and no other key"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_KIND = 3  # characters of an id of the CRM that tell what it is of
+
 
 def document_reference(deal_key: str, generation: int = 1) -> str:
     """The reference of a deal's order and invoice; a document made again after a void gets the next generation.
@@ -32,3 +34,14 @@ def is_of_customer(text: str, customer_key: str) -> bool:
     """
     reference = customer_reference(customer_key)
     return text.upper() == reference or text.upper().startswith(f"{reference}-")
+
+
+def other_customer(text: str, customer_key: str) -> str:
+    """The key, in capitals, of another customer of the CRM of which *text* is a reference; "" for any other text.
+
+    >>> other_customer("001XX000003DGB9AAA-EUR", "001xx000003dgb2aaa"), other_customer("crmsync", "001xx000003dgb2aaa")
+    ('001XX000003DGB9AAA', '')
+    """
+    key, kind = text.upper().partition("-")[0], customer_key[:_KIND].upper()
+    is_key = len(key) == len(customer_key) and key.startswith(kind) and key.isalnum()
+    return key if is_key and not is_of_customer(text, customer_key) else ""

@@ -168,6 +168,18 @@ def test_L7__a_namesake_that_is_another_accounts_customer_is_not_taken(world: Wo
         world.match(connection, muster(address=replace(ULM, city="Bonn")))
 
 
+@BOTH
+def test_L7__a_namesake_that_was_made_for_another_account_is_not_taken_where_its_link_was_lost(
+    world: World, connection: str
+) -> None:
+    world.match(connection, muster(OTHER_ACCOUNT))
+    with world.services.store.begin() as uow:
+        uow.links.remove(uow.links.of_account(OTHER_ACCOUNT)[0])
+
+    with pytest.raises(AmbiguousMatchError, match=f"made for {OTHER_ACCOUNT.upper()}"):
+        world.match(connection, muster(address=replace(ULM, city="Bonn")))
+
+
 def test_L7__a_tax_number_that_is_another_beats_address_and_name(world: World) -> None:
     key = world.there("s4hana", muster(tax_number="DE987654321"))
 

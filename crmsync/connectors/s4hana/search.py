@@ -134,9 +134,7 @@ class PartnerSearch:
 
     def _at(self, operation: str, addresses: list[str]) -> list[str]:
         rows = chain.from_iterable(
-            self._rows(
-                operation, "A_BusinessPartnerAddress", numbered("AddressID", *some), "BusinessPartner,AddressID"
-            )
+            self._rows(operation, "A_BusinessPartnerAddress", numbered("AddressID", *some), "BusinessPartner,AddressID")
             for some in _parts(addresses)
         )
         found = [read(_ADDRESS, row, operation) for row in rows]
