@@ -32,6 +32,7 @@ _ABBREVIATION = re.compile(r"\b(?:\w\.\s?){1,5}(?:\w\b)?")  # S.A., S. p. A., e.
 _SPELLED = re.compile(r"\b(g\.?\s?m\.?\s?b\.?\s?h|sp\.?\s?z\.?\s?o\.?\s?o|a/s|s/a|haftungsbeschr[aä]n?kt)\b\.?")
 _APOSTROPHES = re.compile("['’‘`´]")
 _NO_WORD = re.compile(r"[\W_]+")
+_LAST_ACCENT = "\u08ff"  # marks up to here may be left out (é, ё, vowel points); later ones are letters (ガ, की)
 
 
 class _Name(NamedTuple):
@@ -67,13 +68,22 @@ def _readings(name: str) -> tuple[_Name, ...]:
 
 
 def _read(text: str) -> _Name:
-    flat = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    flat = "".join(each for each in unicodedata.normalize("NFKD", text) if not _is_accent(each))
     flat = _APOSTROPHES.sub("", flat.translate(_STROKES)).replace("&", " and ").replace("+", " and ")
     flat = _SPELLED.sub(lambda found: _NO_WORD.sub("", found[0]) + " ", flat)
     flat = _ABBREVIATION.sub(lambda found: _NO_WORD.sub("", found[0]) + " ", flat)
-    words = [word for word in _NO_WORD.split(flat) if word and not word.startswith("haftungsbesch")]
+    parts = "".join(each if each.isalnum() or _is_mark(each) else " " for each in flat).split()
+    words = [word for word in parts if not word.startswith("haftungsbesch")]
     inner = range(1, len(words) - 1)  # the first or last word joins nothing: "Plan E"
     return _split(["and" if place in inner and word in _CONNECTORS else word for place, word in enumerate(words)])
+
+
+def _is_accent(character: str) -> bool:
+    return unicodedata.combining(character) > 0 and character <= _LAST_ACCENT
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
 def _split(words: list[str]) -> _Name:

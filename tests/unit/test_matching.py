@@ -42,6 +42,9 @@ SAME = [
     ("Møller A/S", "Moeller AS"),
     ("Café do Sul S/A", "Cafe do Sul S.A."),
     ("Kovář s.r.o.", "Kovar sro"),
+    ("ガス商会", "カ\u3099ス商会"),
+    ("Озёрный дом", "Озерный Дом"),
+    ("Đức Phát Co., Ltd.", "Duc Phat Co Ltd"),
 ]
 OTHERS = [
     ("Muster GmbH", "Muster AG"),
@@ -49,6 +52,8 @@ OTHERS = [
     ("Muster Nord GmbH", "Muster Süd GmbH"),
     ("Muster Holding GmbH", "Muster GmbH"),
     ("GmbH", "AG"),
+    ("ガス商会", "カス商会"),
+    ("मीरा ट्रेडर्स", "मारा ट्रेडर्स"),
     ("Plan E", "Plan Y"),
     ("", ""),
 ]
