@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crmsync import broker
 from crmsync.connectors import registry
+from crmsync.domain.breaker import Breaker
 from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.settings import Settings
@@ -65,7 +66,7 @@ def check_all(services: Services) -> dict[str, Check]:
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
-        **{name: _system(name, settings) for name in registry.VENDORS},
+        **_systems(services),
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 
@@ -112,10 +113,23 @@ def _broker(settings: Settings) -> Check:
     return {"status": "down", "reason": f"{reason}; webhooks are kept and their runs start when it is back"}
 
 
-def _system(connection: str, settings: Settings) -> Check:
-    if registry.is_configured(connection, settings):
+def _systems(services: Services) -> dict[str, Check]:
+    try:
+        with services.store.read() as uow:
+            breakers = {breaker.connection: breaker for breaker in uow.breakers.all()}
+    except (StoreUnavailableError, SQLAlchemyError):  # the store's own check says so
+        breakers = {}
+    return {name: _system(name, services.settings, breakers.get(name)) for name in registry.VENDORS}
+
+
+def _system(connection: str, settings: Settings, breaker: Breaker | None) -> Check:
+    """As the last calls found it."""
+    if not registry.is_configured(connection, settings):
+        return {"status": "not configured", "reason": "docs/configuration.md lists its variables"}
+    if breaker is None or not breaker.is_open:
         return {"status": "ok"}
-    return {"status": "not configured", "reason": "docs/configuration.md lists its variables"}
+    reason = "it refuses the account, or something that it was asked" if breaker.reason else "it does not answer"
+    return {"status": "down", "reason": f"{reason}; runs that need it wait, and go on by themselves"}
 
 
 def _overall(checks: Mapping[str, Check]) -> str:

@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from crmsync import broker
+from crmsync.domain.breaker import FailedCall
 from crmsync.embedded import ensure_running
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
@@ -189,6 +190,20 @@ def test_a_store_of_another_release_is_not_ready(services: Services, visitor: Fl
 
     assert (status, body["status"]) == (503, "not ready")
     assert body["checks"]["store"]["reason"] == "the schema is 9999, this release needs " + schema.HEAD
+
+
+def test_a_system_whose_runs_are_held_is_not_called_ok(services: Services, redis: Serve) -> None:
+    breakers = services._breakers()
+    for _ in range(services.settings.behaviour.breaker_failures):
+        breakers.failed("s4hana", "SAP S/4HANA", FailedCall(is_probe=False))
+    breakers.failed("zoho_books", "Zoho Books", FailedCall(is_probe=False, reason="The plan is over."))
+
+    status, body = readyz(serving(services, redis_url=redis(b"$5\r\ntrial\r\n"), **ALL_SYSTEMS))
+
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["checks"]["salesforce"] == {"status": "ok"}
+    assert body["checks"]["s4hana"]["reason"].startswith("it does not answer; runs that need it wait")
+    assert body["checks"]["zoho_books"]["reason"].startswith("it refuses the account")
 
 
 def test_readyz_counts_what_waits(
