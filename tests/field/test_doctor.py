@@ -268,6 +268,16 @@ def test_P5__without_the_stock_nobody_asks_for_what_only_the_stock_needs(
     assert doctor().found[SAP, "try an order"]["detail"] == "not checked: what has failed comes first"
 
 
+def test_P5__stock_types_and_plants_that_nothing_lies_in_are_told(doctor: Doctor) -> None:
+    assert doctor().found[SAP, "stock that counts"]["state"] == "ok"
+
+    told = doctor(SAP_STOCK_TYPES="07", SAP_STOCK_PLANTS="9999").found[SAP, "stock that counts"]
+
+    assert told["state"] == "note"
+    assert "SAP_STOCK_TYPES=07 and SAP_STOCK_PLANTS=9999" in told["detail"]
+    assert "none with SAP_STOCK_TYPES=07:" in doctor(SAP_STOCK_TYPES="07").found[SAP, "stock that counts"]["detail"]
+
+
 def test_P5__where_the_books_do_not_answer_the_address_and_what_was_not_asked_are_said(
     doctor: Doctor, sandbox: Sandbox
 ) -> None:

@@ -14,7 +14,7 @@ from crmsync.connectors.s4hana.odata import equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE
 from crmsync.connectors.s4hana.service import ServiceClient
-from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET
+from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, stock_filter
 from crmsync.connectors.s4hana.trial import try_an_order
 from crmsync.settings import SapSettings
 from crmsync.system_settings import TOKEN_PATH
@@ -70,6 +70,8 @@ def examine(service: ServiceClient, settings: SapSettings, *, reads_stock: bool 
     if has_failed:
         yield not_checked("try an order", "what has failed comes first")
     else:
+        if reads_stock:
+            yield _stock_that_counts(service, settings)
         yield from try_an_order(service, settings)
         yield from _new_customers(service, settings)
 
@@ -109,6 +111,20 @@ def _account(settings: SapSettings) -> str:
     client = f"client {settings.sap_client}" if settings.sap_client else "its default client"
     how = "a user and a password" if settings.auth == "basic" else "OAuth 2.0"
     return f"{urlsplit(settings.base_url).netloc}, {client}, by {how}"
+
+
+def _stock_that_counts(service: ServiceClient, settings: SapSettings) -> Check:
+    """Where nothing lies there, every product is shown as sold out: that may be so, and a person should know it."""
+    name, types, plants = "stock that counts", settings.stock_types, settings.stock_plants
+    options = {"$filter": stock_filter(types, plants), "$select": "Material", "$orderby": "Material"}
+    try:
+        is_there = service.first(_OPERATION, STOCK_SERVICE, STOCK_SET, options) is not None
+    except errors.CrmsyncError as error:
+        return not_checked(name, error.with_advice)
+    if is_there:
+        return Check(name, is_ok=True)
+    where = f" and SAP_STOCK_PLANTS={','.join(plants)}" if plants else ""
+    return noted(name, f"SAP has none with SAP_STOCK_TYPES={','.join(types)}{where}: every product would be sold out")
 
 
 def _new_customers(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
