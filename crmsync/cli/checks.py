@@ -12,7 +12,7 @@ from sqlalchemy import text
 from crmsync import files, spelling
 from crmsync.cli import check_doors, check_systems
 from crmsync.cli.failures import sentence_of
-from crmsync.cli.finding import Finding, failed, never_raising, not_checked, of_this_machine
+from crmsync.cli.finding import Finding, failed, never_raising, not_checked, note, of_this_machine
 from crmsync.cli.process import open_services
 from crmsync.environment import THIS_MACHINE
 from crmsync.errors import ConfigurationError, CrmsyncError
@@ -49,6 +49,7 @@ def of_spelling(env: Mapping[str, str]) -> Iterator[Finding]:
 def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
     yield from never_raising("Configuration", _home(settings))
+    yield from _go_live(settings, datetime.now(UTC))
     services, found = _opened(settings)
     yield from found
     if services is not None:
@@ -104,6 +105,13 @@ def tls_of(store: Store) -> Iterator[Finding]:
     if host and not host.startswith(("/", "@")) and host not in THIS_MACHINE and mode != "verify-full":
         advice = "whoever is between can read and change it; DATABASE_URL with ?sslmode=verify-full&sslrootcert=system"
         yield Finding("Store", f"sslmode is {mode}", True, f"the certificate of {host} is not checked: {advice}")
+
+
+def _go_live(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """One that is to come is meant, or a slip of the year: either way deals are held until then."""
+    if settings.go_live is not None and settings.go_live > now:
+        what = f"{settings.go_live:%Y-%m-%d %H:%M} UTC is to come: what is won before it is held until a person decides"
+        yield note("Configuration", "CRMSYNC_GO_LIVE", what)
 
 
 def _home(settings: Settings) -> Iterator[Finding]:

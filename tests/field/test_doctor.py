@@ -268,6 +268,13 @@ def test_P5__without_the_stock_nobody_asks_for_what_only_the_stock_needs(
     assert doctor().found[SAP, "try an order"]["detail"] == "not checked: what has failed comes first"
 
 
+def test_P5__a_go_live_that_is_to_come_is_told(doctor: Doctor) -> None:
+    key = ("Configuration", "CRMSYNC_GO_LIVE")
+
+    assert "held until a person decides" in doctor(CRMSYNC_GO_LIVE="9998-01-01").found[key]["detail"]
+    assert key not in doctor(CRMSYNC_GO_LIVE="2026-01-01").found
+
+
 def test_P5__stock_types_and_plants_that_nothing_lies_in_are_told(doctor: Doctor) -> None:
     assert doctor().found[SAP, "stock that counts"]["state"] == "ok"
 
