@@ -268,6 +268,15 @@ def test_P5__without_the_stock_nobody_asks_for_what_only_the_stock_needs(
     assert doctor().found[SAP, "try an order"]["detail"] == "not checked: what has failed comes first"
 
 
+def test_P5__all_fields_that_are_missing_are_named_at_once(doctor: Doctor) -> None:
+    fields = {"SF_PURCHASE_ORDER_FIELD": "PO__c", "SF_TAX_NUMBER_FIELD": "Vat__c", "SF_ACCOUNT_EMAIL_FIELD": "Mail__c"}
+
+    told = doctor(**fields).failed()[SALESFORCE, "deals"]
+
+    for variable, field in fields.items():
+        assert told.count(f"has no field {field} ({variable})") == 1
+
+
 def test_P5__a_go_live_that_is_to_come_is_told(doctor: Doctor) -> None:
     key = ("Configuration", "CRMSYNC_GO_LIVE")
 

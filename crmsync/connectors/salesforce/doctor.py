@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,23 +101,38 @@ def _judged(name: str, ours: str, offered: list[str]) -> Check:
 
 def _deals(api: SalesforceApi, settings: SalesforceSettings) -> str:
     """The query of every run: it names a field or object that is missing even where there is no deal."""
-    return _readable(api, settings, "read deal", f"{soql.select_deals(settings, lacking=soql.OPTIONAL)} LIMIT 1")
+    query = f"{soql.select_deals(settings, lacking=soql.OPTIONAL)} LIMIT 1"
+    return _readable(api, settings, "read deal", query, ("Opportunity", "Account"))
 
 
 def _products(api: SalesforceApi, settings: SalesforceSettings) -> str:
-    return _readable(api, settings, "read products", f"{soql.select_products(settings, None)} LIMIT 1")
+    query = f"{soql.select_products(settings, None)} LIMIT 1"
+    return _readable(api, settings, "read products", query, (soql.PRODUCT,))
 
 
-def _readable(api: SalesforceApi, settings: SalesforceSettings, operation: str, query: str) -> str:
+def _readable(
+    api: SalesforceApi, settings: SalesforceSettings, operation: str, query: str, objects: Iterable[str]
+) -> str:
     try:
         next(api.query(operation, query), None)
     except RecordNotFoundError:
         return _NO_SUCH_VERSION
     except PermanentError as error:
         if error.code == UNKNOWN_FIELD and error.field_errors:
-            return " ".join(missing_fields(settings, error.field_errors))
+            names = dict.fromkeys([*error.field_errors, *_lacking(api, settings, objects)])
+            return " ".join(missing_fields(settings, names))
         raise
     return ""
+
+
+def _lacking(api: SalesforceApi, settings: SalesforceSettings, objects: Iterable[str]) -> Iterator[str]:
+    """The customer's own fields that *objects* do not have: a query is refused for the first of them alone."""
+    for object_name in objects:
+        try:
+            described = _described(api, object_name)
+        except CrmsyncError:  # what is known is told all the same
+            continue
+        yield from (field for field in settings.own_fields[object_name].values() if field not in described)
 
 
 def _won_deals(api: SalesforceApi, settings: SalesforceSettings, default_currency: str) -> str:
@@ -171,8 +186,12 @@ def _of_deals(settings: SalesforceSettings) -> Mapping[str, str]:
 
 
 def _writable(api: SalesforceApi, object_name: str, own: Mapping[str, str]) -> str:
+    return " ".join(field_problems(object_name, own, _described(api, object_name)))
+
+
+def _described(api: SalesforceApi, object_name: str) -> dict[str, Mapping[str, Any]]:
+    """The fields of an object that the integration user sees, by name."""
     operation = f"describe {object_name}"
     answer = api.call(operation, "GET", f"/sobjects/{object_name}/describe", speaks=speaks_with("fields"))
     description: Mapping[str, Any] = schemas.load(schemas.DESCRIBE, answer, operation=operation)
-    described = {field["name"]: field for field in description["described"]}
-    return " ".join(field_problems(object_name, own, described))
+    return {field["name"]: field for field in description["described"]}
