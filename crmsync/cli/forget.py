@@ -72,17 +72,19 @@ def _key_of(uow: Any, account: str) -> str:
         return str(uow.retention.full_key(account))
     if name.upper() not in LINK_NAMES:
         raise click.UsageError(f"ACCOUNT is the CRM's id, or one of {', '.join(f'{each}=…' for each in LINK_NAMES)}.")
-    key = uow.retention.account_of(LINK_NAMES[name.upper()], number)
-    if key is None:
+    accounts = uow.retention.accounts_of(LINK_NAMES[name.upper()], number)
+    if not accounts:
         raise click.UsageError(f"No customer is linked to {number} there.")
-    return str(key)
+    if len(accounts) > 1:
+        raise click.UsageError(f"Several accounts are linked to {number} there, so name one: {', '.join(accounts)}.")
+    return str(accounts[0])
 
 
 def _print(found: dict[str, Any], *, dry_run: bool) -> None:
     out = screen.console()
     counts = {name: str(count) for name, count in found["removed"].items() if count}
     if not (counts or found["under_way"] or any(found["stays"].values())):
-        out.print(f"Nothing is known of {found['account']}.")
+        out.print(f"Nothing is known of {found['account']}. A customer's number is written ERP=… or BOOKS=….")
         return
     verb = "Would be removed or reduced" if dry_run else "Removed or reduced"
     out.print(f"{verb} of {found['account']}:" if counts else f"Nothing of {found['account']} is left to remove.")

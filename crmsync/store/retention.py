@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, update
 
 from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.ledger import matching_number
 from crmsync.domain.references import customer_reference
 from crmsync.domain.retention import reduced
 from crmsync.domain.runs import RunStatus
@@ -118,10 +119,11 @@ class Retention(Rows):
 
     # -- one customer
 
-    def account_of(self, connection: str, key: str) -> str | None:
-        """The CRM's key of the customer that is linked to *key* there."""
-        query = select(links.c.crm_key).where(links.c.connection == connection, links.c.key == key)
-        return self._connection.execute(query).scalar()
+    def accounts_of(self, connection: str, number: str) -> Sequence[str]:
+        """The CRM's keys of the customers that are linked to *number* there, with leading zeros or without."""
+        is_same = func.ltrim(func.upper(links.c.key), "0") == matching_number(number)
+        query = select(links.c.crm_key).where(links.c.connection == connection, is_same).distinct()
+        return self._connection.execute(query.order_by(links.c.crm_key)).scalars().all()
 
     def full_key(self, account: str) -> str:
         """*account*, with the check characters of a Salesforce id that came without."""

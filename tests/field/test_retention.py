@@ -327,6 +327,17 @@ def test_O4__a_customer_that_nobody_knows_is_no_error(of_command: Services) -> N
         assert "No customer is linked" in forget(link, "--yes").stderr
 
 
+def test_O4__a_number_is_found_however_it_is_written_and_never_stands_for_one_of_several(of_command: Services) -> None:
+    with of_command.store.begin() as uow:
+        uow.links.add("s4hana", "customer", "001first", "0000000078", origin="created")
+    assert json.loads(forget("ERP=78", "--dry-run", "--json").stdout)["account"] == "001first"
+
+    with of_command.store.begin() as uow:
+        uow.links.add("s4hana", "customer", "001second", "78", origin="created")
+    assert "name one: 001first, 001second." in " ".join(forget("ERP=0078", "--yes").stderr.split())
+    assert "ERP=… or BOOKS=…" in " ".join(forget("78", "--yes").stdout.split())
+
+
 def test_O4__forgetting_again_finds_nothing_and_says_so(of_command: Services) -> None:
     work_through(of_command.store, "006A")
     forget(ACCOUNT, "--yes")

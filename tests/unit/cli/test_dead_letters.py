@@ -368,7 +368,7 @@ def test_a_system_that_can_not_be_asked_links_nobody(run_letters, bury, store, b
 
     result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123")
 
-    assert "can't be asked for customer 1000123 now" in " ".join(result.output.split())
+    assert "SAP S/4HANA can't be asked for customer 1000123 now" in " ".join(result.output.split())
     assert status_of(store, letter_id) is LetterStatus.WAITING
 
 
