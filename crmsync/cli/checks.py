@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from crmsync.services import Services
     from crmsync.store import Store
 
+_GONE = (
+    "there is none any more at {}, where the processes of this state directory have theirs: it was moved or deleted. "
+    "Put it back; the next start without it begins a new one, which knows of no order and no invoice."
+)
 TEST_ALERT: Mapping[str, Any] = {
     "headline": "A test of crmsync",
     "facts": [],
@@ -66,6 +70,10 @@ def _opened(settings: Settings) -> tuple[Services | None, list[Finding]]:
 
     try:
         is_there = whereabouts.exists(settings.database_url)
+        if not is_there and whereabouts.remembered(settings.home) == whereabouts.address_of(settings.database_url):
+            return None, [
+                Finding("Store", "database", False, _GONE.format(whereabouts.address_of(settings.database_url)))
+            ]
         services = open_services(settings, creates=True)
         services.store.check_writable()
         services.check()

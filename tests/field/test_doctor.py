@@ -6,12 +6,14 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.engine import make_url
 from werkzeug.serving import make_server
 
 from crmsync import broker
@@ -376,6 +378,20 @@ def test_P5__without_its_database_it_asks_the_systems_all_the_same(doctor: Docto
     assert "geheim" not in str(told.said)
     assert told.found[SALESFORCE, "sign-in"]["state"] == "ok"
     assert told.found[ZOHO, "account"]["state"] == "note"
+
+
+def test_P9__a_store_that_was_moved_away_is_missed_and_not_made_anew(doctor: Doctor) -> None:
+    settings = Settings.from_env()
+    doctor()
+    whereabouts.remember(settings.home, settings.database_url)
+    path = Path(make_url(settings.database_url).database or "")
+    path.rename(path.with_name("moved.db"))
+
+    told = doctor()
+
+    assert "it was moved or deleted" in told.failed()["Store", "database"]
+    assert not path.exists()
+    assert told.found[SALESFORCE, "sign-in"]["state"] == "ok"
 
 
 def test_P5__a_home_that_is_no_folder_is_told(doctor: Doctor, tmp_path: Any) -> None:
