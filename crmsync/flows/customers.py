@@ -288,12 +288,13 @@ class _Matching:
         return CustomerMatch(**known(CustomerMatch, made))
 
     def _entry_key(self, key: EntryKey) -> EntryKey:
-        """One that we made, and that is gone there now, is made anew: as the next generation."""
+        """One that we made, and that is gone or in another currency now, is made anew: as the next generation."""
         with self.attempt.services.store.read() as uow:
             entry = uow.ledger.get(key)
         if entry is None or entry.state is not EntryState.CONFIRMED:
             return key
         made = str((entry.document or {}).get("key", ""))
-        if made in self.connector.read_customers([made], self.attempt.keep_alive):
+        found = self.connector.read_customers([made], self.attempt.keep_alive).get(made)
+        if found is not None and not is_in_other_currency(found, self.currency):
             return key
         return self._entry_key(replace(key, generation=key.generation + 1))

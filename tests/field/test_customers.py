@@ -18,7 +18,7 @@ from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal
 from crmsync.domain.money import Money
-from crmsync.errors import AmbiguousMatchError, RecordNotFoundError, RejectedError
+from crmsync.errors import AmbiguousMatchError, RecordNotFoundError, RejectedError, RetryableError
 from crmsync.flows import order_to_invoice
 from crmsync.flows.customers import match_customer
 from crmsync.sandbox import Sandbox
@@ -300,6 +300,44 @@ def test_M3__an_account_has_a_customer_in_the_books_for_each_currency(world: Wor
     assert again == keys
     assert len(set(keys.values())) == 3
     assert currencies(world) == {"Muster GmbH": "USD", "Muster GmbH (EUR)": "EUR", "Muster GmbH (GBP)": "GBP"}
+
+
+@pytest.fixture
+def elsewhere(database_url: str) -> Iterator[World]:
+    """A CRM in USD alone, and books that are kept in EUR and have USD."""
+    with big_sandbox(zoho_currency="EUR", zoho_currencies=("EUR", "USD")) as sandbox:
+        store = Store(database_url)
+        schema.migrate(store)
+        settings = Settings.from_env({**os.environ, **sandbox.environment(), "CRMSYNC_DEFAULT_CURRENCY": "USD"})
+        yield World(sandbox, Services(settings, store))
+        store.close()
+
+
+def test_M3__where_the_books_are_kept_in_another_currency_than_the_crm_customers_are_made_in_the_deals(
+    elsewhere: World,
+) -> None:
+    with pytest.raises(RetryableError, match="keeps its books in EUR"):
+        elsewhere.match("zoho_books", muster())
+    elsewhere.match("zoho_books", muster())
+    elsewhere.match("zoho_books", muster(OTHER_ACCOUNT, "Holding AG", "ap@holding.test"))
+
+    assert currencies(elsewhere) == {"Muster GmbH": "EUR", "Muster GmbH (USD)": "USD", "Holding AG": "USD"}
+    assert all(check.is_ok for check in elsewhere.services.invoices.check() if check.name == "organization")
+
+
+def test_M3__a_customer_that_we_made_and_that_is_in_another_currency_now_is_left_and_another_made(world: World) -> None:
+    wrong = world.match("zoho_books", muster())["customer_key"]
+    organization = world.sandbox.zoho.organization
+    with world.sandbox.zoho.lock:
+        contact = organization.contacts.docs[wrong]
+        organization.contacts.update(contact, {"currency_id": organization.books.currency_id("EUR")})
+    with world.services.store.begin() as uow:
+        uow.links.remove(world.link("zoho_books"))
+
+    right = world.match("zoho_books", muster())
+
+    assert right["customer_key"] != wrong
+    assert currencies(world) == {"Muster GmbH": "EUR", "Muster GmbH (USD)": "USD"}
 
 
 def test_M3__of_three_namesakes_each_has_its_own_in_each_currency_and_finds_it_again(world: World) -> None:

@@ -32,7 +32,7 @@ from crmsync.domain.documents import Document, InvoiceRequest
 from crmsync.domain.matching import search_email
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.errors import RecordNotFoundError, RejectedError
+from crmsync.errors import RecordNotFoundError, RejectedError, RetryableError
 from crmsync.settings import Behaviour, ZohoBooksSettings
 
 TOKEN_SECONDS = 3600
@@ -115,8 +115,9 @@ class ZohoBooks:
         self._api = BooksApi(client, api_url=settings.api_url, organization_id=settings.organization_id)
         self._settings = settings
         self._behaviour = behaviour
-        self._currencies = Currencies(self._api, assumed=behaviour.default_currency)
-        self._items = Items(self._api, clock=clock, notes=notes or OwnNotes(), organization=settings.organization_id)
+        notes, of = notes or OwnNotes(), settings.organization_id
+        self._currencies = Currencies(self._api, assumed=behaviour.default_currency, notes=notes, organization=of)
+        self._items = Items(self._api, clock=clock, notes=notes, organization=of)
         self._contacts = Contacts(self._api, own_field=settings.contact_unique_field)
         self._payments = PaymentReader(self._api)
         policy = LinePolicy(
@@ -155,7 +156,9 @@ class ZohoBooks:
     def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
         """One call; the first customer of a process in a foreign currency costs another for the currencies.
 
-        Raises: AmbiguousMatchError where the name is taken; MappingError for an unknown currency.
+        Where the books are kept in another currency than the CRM, that is learned at the first customer of all.
+
+        Raises: AmbiguousMatchError where the name is taken; MappingError for an unknown currency; RetryableError.
         """
         body = contact_body(
             customer, reference=reference, suffix=suffix, payment_terms_days=self._behaviour.payment_terms_days
@@ -165,7 +168,19 @@ class ZohoBooks:
             body["currency_id"] = currency_id
         answer = self._write("contact", body, self._settings.contact_unique_field, reference, {})
         made: schemas.ContactRow = schemas.read(schemas.CONTACT, answer, "contact", operation="create contact")
+        if currency and not currency_id and made.currency not in ("", currency):
+            self._learn(made, currency)
         return CustomerMatch(made.key, made.name, "created", customer.address.city)
+
+    def _learn(self, made: schemas.ContactRow, currency: str) -> None:
+        """Raises: RetryableError, once for all processes, so that another is made: this one can't be billed."""
+        if self._currencies.learn(made.currency):
+            raise RetryableError(
+                f"{SYSTEM} keeps its books in {made.currency} and made the customer {made.key} in that: "
+                f"another is made in {currency}.",
+                system=SYSTEM,
+                operation="create contact",
+            )
 
     # Invoices
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 from crmsync.connectors.base import Check, not_checked, sign_in_failed
 from crmsync.connectors.zoho_books import organization, schemas
@@ -120,19 +122,23 @@ def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behavio
         return f"The user of the refresh token is not in ZOHO_ORGANIZATION_ID ({settings.organization_id}).{whose}", ""
     told = (own["name"], own["organization_id"], own["currency_code"], own["time_zone"])
     problems = (
-        _currency_problem(own["currency_code"] or "", behaviour.default_currency),
+        _currency_problem(api, own["currency_code"] or "", behaviour.default_currency),
         "" if settings.time_zone else organization.zone_problem(own["time_zone"] or ""),
     )
     return " ".join(filter(None, problems)), ", ".join(filter(None, told))
 
 
-def _currency_problem(base: str, assumed: str) -> str:
+def _currency_problem(api: BooksApi, base: str, assumed: str) -> str:
+    """Books in another currency than the CRM's bill in the CRM's, where they have it."""
     if not base or not assumed or base == assumed:
         return ""
+    with suppress(RecordNotFoundError):  # an edition without currencies
+        if assumed in {row["currency_code"] for row in _listed(api)}:
+            return ""
     return (
         f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}: invoices would be in "
-        f"{base}, and each would wait for a person. Set it to the currency of Salesforce, or ZOHO_ORGANIZATION_ID to "
-        "the organization that keeps its books in that."
+        f"{base}, and each would wait for a person. Set it to the currency of Salesforce and add that to the "
+        "organization's currencies, or set ZOHO_ORGANIZATION_ID to the organization that keeps its books in that."
     )
 
 
@@ -159,11 +165,15 @@ def _lines(items: Items, *, needs_items: bool | None) -> Found:
 
 def _currencies(api: BooksApi) -> Found:
     try:
-        rows = list(api.rows("/settings/currencies"))
+        found = _listed(api)
     except RecordNotFoundError:  # an edition without currencies: every contact has the organization's own
         return "", "the organization's own alone"
-    found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
     return "", ", ".join(_named(row["currency_code"], row["price_precision"]) for row in found[:12])
+
+
+def _listed(api: BooksApi) -> list[dict[str, Any]]:
+    rows = list(api.rows("/settings/currencies"))
+    return [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
 
 
 def _named(currency: str, kept: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from crmsync.connectors.notes import Notes
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.errors import MappingError, RecordNotFoundError, RejectedError
@@ -12,11 +13,16 @@ _HIDDEN = frozenset({"5", "1002"})  # no such address, no such record
 
 
 class Currencies:
-    """The currencies of the organization; *assumed* is its own one as far as the configuration says."""
+    """The currencies of the organization; *assumed* is its own one as far as the configuration says.
 
-    def __init__(self, api: BooksApi, *, assumed: str) -> None:
+    That it is another is learned from an answer, and kept in *notes* for all processes.
+    """
+
+    def __init__(self, api: BooksApi, *, assumed: str, notes: Notes, organization: str) -> None:
         self._api = api
         self._assumed = assumed
+        self._notes = notes
+        self._note = f"own_currency.{organization}"
         self._base = ""
         self._ids: Mapping[str, str] = {}
         self._is_hidden = False
@@ -25,12 +31,22 @@ class Currencies:
         """Its id if a call has brought it already, else ""."""
         return self._ids.get(currency, "")
 
+    def learn(self, own: str) -> bool:
+        """An answer has shown the organization's own currency. False if that was known."""
+        if own == self._own():
+            return False
+        self._notes.write(self._note, own)
+        return True
+
+    def _own(self) -> str:
+        return self._notes.read(self._note) or self._assumed
+
     def foreign_id(self, currency: str) -> str:
         """Its id, or "" where it is the organization's own or no list can be read.
 
         Raises: MappingError for one that the organization doesn't have.
         """
-        if currency in ("", self._assumed) or self._is_hidden:
+        if currency in ("", self._own()) or self._is_hidden:
             return ""
         if currency not in self._ids:
             self._read()
