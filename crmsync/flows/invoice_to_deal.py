@@ -58,6 +58,7 @@ def write_payment(attempt: Attempt) -> Mapping[str, Any]:
     """Write it to the deal; one that was taken back is for a person, who may want another."""
     read = attempt.run.results["read_invoice"]
     if read.get("is_replaced"):
+        _look_at_newest(attempt)
         attempt.remark = "another invoice has taken its place: the deal says what was paid on that"
         return {}
     found = PaymentFigures.from_json(read["figures"])
@@ -82,9 +83,29 @@ def _made_by(attempt: Attempt) -> tuple[Entry, Run]:
 
 
 def _is_replaced(attempt: Attempt, entry: Entry) -> bool:
+    newest = _newest(attempt, entry)
+    return newest is not None and newest.key.generation > entry.key.generation
+
+
+def _newest(attempt: Attempt, entry: Entry) -> Entry | None:
+    """The invoice of the same deal that was asked for last."""
     with attempt.services.store.read() as uow:
         newest = documents.newest(uow.ledger.of_run(entry.run_id))
-    return any(each.key.kind == "invoice" and each.key.generation > entry.key.generation for each in newest)
+    return next((each for each in newest if each.key.kind == "invoice"), None)
+
+
+def _look_at_newest(attempt: Attempt) -> None:
+    """The deal may still say what was paid on the one that was replaced: nothing else tells it otherwise."""
+    using, newest = attempt.services, _newest(attempt, _made_by(attempt)[0])
+    if newest is None or newest.document is None:
+        return
+    key, correlation_id = str(newest.document["key"]), attempt.run.correlation_id
+    with using.store.begin() as uow:
+        attempt.hold(uow)
+        queued_for = using.settings.behaviour.queued_for
+        awake = waking.wake(uow, FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
+    if awake:
+        dead_letters.best_effort(partial(FLOW.ring, *awake))
 
 
 def _may_say_status(attempt: Attempt, *, is_void: bool) -> bool:

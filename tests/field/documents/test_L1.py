@@ -11,7 +11,17 @@ import pytest
 from crmsync.domain.dead_letters import Answers, LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.sandbox.deals import Deal
-from tests.field.life import asked, carries_what_stands, company, leave, made, mailed, replay, standing
+from tests.field.life import (
+    asked,
+    carries_what_stands,
+    company,
+    leave,
+    made,
+    mailed,
+    replay,
+    standing,
+    won_again,
+)
 from tests.system import NO_PERIODS, System, running, until
 
 ACCEPT = Answers(accept=True)
@@ -164,6 +174,26 @@ def test_L1__an_invoice_that_is_taken_back_after_all_is_done_is_asked_about(
     until(lambda: ended(system, invoice["key"]) > rounds, what="the old one is looked at again")
     assert paid(system, billed) == Decimal(2000), "an old invoice must not overwrite what the new one says"
     assert system.run_of(billed).status is RunStatus.DONE
+
+
+def test_L1__what_was_paid_on_an_invoice_that_was_replaced_unseen_does_not_stay_at_the_deal(
+    system: System, billed: Deal
+) -> None:
+    """It was paid in part and voided, and replaced before anybody had read that it is void."""
+    invoice = made(system, billed, "invoice")["key"]
+    system.sandbox.invoices.pay(invoice, Decimal(1000), webhook=True)
+    until(lambda: paid(system, billed) == Decimal(1000), what="the payment is told")
+    won_again(system, billed, quantity="250")
+    asked(system, billed, error="DealChangedError")
+    system.sandbox.orders.reject(made(system, billed, "order")["number"])
+    system.sandbox.invoices.void(invoice)
+    replay(system, billed)
+    system.wait_for("done", billed)
+
+    wake_invoice(system, invoice)
+
+    until(lambda: paid(system, billed) == 0, what="the deal says what was paid on the new one")
+    assert says(system, billed) == "Synced"
 
 
 def says(system: System, deal: Deal) -> str:
