@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from crmsync.domain.customer_numbers import customer_number
-from crmsync.domain.dead_letters import Answers
+from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.errors import CrmsyncError
 from crmsync.worker.dead_letters import LINK_NAMES
 
@@ -25,6 +26,17 @@ def require_confirmation(form: Mapping[str, str]) -> None:
     """Raises: AnswerError."""
     if form.get("confirm") != "yes":
         raise AnswerError("Nothing was discarded: tick the box to confirm that the run is to be given up.")
+
+
+def told(letter: DeadLetter) -> str:
+    """What a letter told when its form was shown: another cause is another question."""
+    return hashlib.sha256(f"{letter.step}\n{letter.error}\n{letter.cause}".encode()).hexdigest()[:16]
+
+
+def require_same(form: Mapping[str, str], letter: DeadLetter) -> None:
+    """Raises: AnswerError where the letter asks something else by now than the person has read."""
+    if form.get("told") != told(letter):
+        raise AnswerError(f"Nothing was done: dead letter {letter.id} has changed since you saw it. Read it again.")
 
 
 def _customer_number(form: Mapping[str, str], name: str) -> str:

@@ -26,7 +26,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from crmsync.domain.dead_letters import DeadLetter
+from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import StoreUnavailableError
@@ -41,7 +41,7 @@ from crmsync.web.pages.runs import found_runs, run_rows
 from crmsync.web.pages.stock import stock_page
 from crmsync.web.pages.troubles import alerts_page, letters_page
 from crmsync.web.tower import words
-from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation
+from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation, require_same, told
 from crmsync.worker import dead_letters
 from crmsync.worker.dead_letters import LINK_NAMES, NotWaitingError
 from crmsync.worker.flow import FLOWS
@@ -59,6 +59,7 @@ def _prepare(state: BlueprintSetupState) -> None:
     for function in words.FILTERS:
         state.app.add_template_filter(function)
     state.app.add_template_filter(subject_of, "subject")
+    state.app.add_template_filter(told)
 
 
 @blueprint.before_request
@@ -154,6 +155,7 @@ def alerts() -> str:
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
 def replay(letter_id: int) -> BaseResponse:
     answers = read_answers(request.form)
+    _require_same(letter_id)
     letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_operator())
     return _done(letter, f"is replayed, from step “{words.label(letter.step)}” on; what is done is not repeated.")
 
@@ -161,8 +163,17 @@ def replay(letter_id: int) -> BaseResponse:
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/discard")
 def discard(letter_id: int) -> BaseResponse:
     require_confirmation(request.form)
+    _require_same(letter_id)
     letter = dead_letters.discard(services_of_app(), letter_id, by=_operator())
     return _done(letter, "was discarded; its run will not go on, and a deal that was done stays done.")
+
+
+def _require_same(letter_id: int) -> None:
+    """Raises: AnswerError where a letter that waits asks something else than the page that was filled in."""
+    with _reading() as uow:
+        letter = uow.dead_letters.get(letter_id)
+    if letter is not None and letter.status is LetterStatus.WAITING:
+        require_same(request.form, letter)
 
 
 def _done(letter: DeadLetter, what: str) -> BaseResponse:

@@ -10,15 +10,22 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import text, update
 from werkzeug.test import TestResponse
 
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
-from crmsync.errors import AmbiguousMatchError, AmountMismatchError, InvalidDealError, VendorUnavailableError
+from crmsync.errors import (
+    AmbiguousMatchError,
+    AmountMismatchError,
+    DealChangedError,
+    InvalidDealError,
+    VendorUnavailableError,
+)
 from crmsync.services import Services
+from crmsync.store.tables import dead_letters as letters_table
 from crmsync.web.pages import troubles
 from crmsync.web.pages.run import run_page
 from crmsync.web.tower.words import plural
@@ -58,8 +65,16 @@ def token(client: FlaskClient) -> str:
         return str(session["token"])
 
 
+def shown(client: FlaskClient, letter_id: int) -> str:
+    """The page's form of the letter says of what it asks; "" where it is not on the page."""
+    article = client.get("/dead-letters").text.partition(f'/dead-letters/{letter_id}/replay"')[2]
+    found = re.search(r'name="told" value="(\w+)"', article)
+    return found[1] if found else ""
+
+
 def press(client: FlaskClient, letter_id: int, button: str, **fields: str) -> TestResponse:
-    return client.post(f"/dead-letters/{letter_id}/{button}", data={"token": token(client), **fields})
+    form = {"token": token(client), "told": shown(client, letter_id), **fields}
+    return client.post(f"/dead-letters/{letter_id}/{button}", data=form)
 
 
 # Pages
@@ -478,6 +493,24 @@ def test_discard_needs_the_tick(operator: FlaskClient, a_letter: Any, services: 
     press(operator, letter.id, "discard")
 
     assert "Nothing was discarded: tick the box" in words(operator.get("/dead-letters"))
+    _still_waits(services, letter.id)
+
+
+@pytest.mark.parametrize("button", ["replay", "discard"])
+def test_an_answer_to_what_a_letter_does_not_ask_any_more_does_nothing(
+    operator: FlaskClient, a_letter: Any, services: Services, rung: list[str], button: str
+) -> None:
+    """The deal changed once more while the person was filling in the form, which is not renewed meanwhile."""
+    letter = a_letter(DealChangedError("The deal is 250.00 USD; order 1 is 200.00 USD."))
+    read = shown(operator, letter.id)
+    with services.store.begin() as uow:
+        cause = "The deal is 300.00 USD; order 1 is 200.00 USD."
+        uow.dead_letters._connection.execute(update(letters_table).values(cause=cause))
+
+    press(operator, letter.id, button, accept="yes", confirm="yes", told=read)
+
+    assert f"dead letter {letter.id} has changed since you saw it" in words(operator.get("/dead-letters"))
+    assert rung == []
     _still_waits(services, letter.id)
 
 
