@@ -20,6 +20,7 @@ from crmsync.errors import RecordNotFoundError
 from crmsync.flows import invoice_to_deal
 from crmsync.flows.sightings import paged
 from crmsync.services import ROLES
+from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -82,8 +83,15 @@ def _done(attempt: Attempt, entries: Collection[Entry]) -> list[Entry]:
     """Those of deals that are done: every other run looks at its documents by itself when it goes on."""
     with attempt.services.store.read() as uow:
         runs = {entry.run_id: uow.runs.get(entry.run_id) for entry in entries}
-    is_done = {run_id: run is not None and run.status is RunStatus.DONE for run_id, run in runs.items()}
-    return [entry for entry in entries if is_done[entry.run_id]]
+        is_done = {run_id: run is not None and run.status is RunStatus.DONE for run_id, run in runs.items()}
+        return [entry for entry in entries if is_done[entry.run_id] and not _is_of_lost_deal(uow, entry)]
+
+
+def _is_of_lost_deal(uow: UnitOfWork, entry: Entry) -> bool:
+    """Whether the CRM does not show the deal any more, and a person has said that it be left so."""
+    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, _key(entry))
+    letter = uow.dead_letters.of_run(run.id) if run is not None and run.status is RunStatus.DISCARDED else None
+    return letter is not None and letter.error == RecordNotFoundError.__name__
 
 
 def _is_taken_back(attempt: Attempt, entry: Entry) -> bool:

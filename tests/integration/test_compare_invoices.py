@@ -17,6 +17,7 @@ from crmsync.errors import RecordNotFoundError
 from crmsync.flows import compare_invoices, invoice_to_deal, order_to_invoice
 from crmsync.services import Services
 from crmsync.store.tables import runs
+from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
 from tests.fakes import FakeClock
 
@@ -152,3 +153,25 @@ def test_it_looks_back_for_a_week(services: Services, clock: FakeClock, books: B
     books.listed.clear()
     books.stands.clear()
     assert look(services, clock) == ["new"]
+
+
+def test_of_a_deal_that_is_deleted_nobody_is_asked_again_who_has_left_it_so(
+    services: Services, clock: FakeClock, books: Books
+) -> None:
+    billed(services, books, "1")
+    books.stands.clear()
+    books.listed.clear()
+    assert look(services, clock) == ["1"]
+    with services.store.begin() as uow:
+        run = uow.runs.of_subject(invoice_to_deal.FLOW.name, "1")
+        assert run is not None
+        uow.runs.stop(run, title=None, amount=None, currency=None)
+        letter, _ = uow.dead_letters.add(run, RecordNotFoundError(system="Salesforce"))
+    dead_letters.discard(services, letter.id, by="a test")
+
+    look(services, clock)
+
+    with services.store.read() as uow:
+        run = uow.runs.of_subject(invoice_to_deal.FLOW.name, "1")
+    assert run is not None
+    assert run.status is RunStatus.DISCARDED
