@@ -87,7 +87,7 @@ def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: M
     """Whether the order is not as it was made: then a person is asked what shall become of the deal."""
     known = _known(run, entry)
     present = found.get(known.key) or _read(erp, known.key)
-    problem = drift(known, present) if entry.state is EntryState.CONFIRMED else ""  # people know of one that is gone
+    problem = drift(known, present) if not _is_known(run, entry, present) else ""
     if problem and run is not None and run.status is RunStatus.DONE:
         _ask(attempt, run)
     elif problem and not _is_looked_at(run):
@@ -96,9 +96,15 @@ def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: M
     return bool(problem)
 
 
+def _is_known(run: Run | None, entry: Entry, present: Document | None) -> bool:
+    """Whether people know of it: one that is gone, or that was rejected when its deal had been given up."""
+    is_given_up = run is not None and run.status is RunStatus.DISCARDED
+    return entry.state is not EntryState.CONFIRMED or (is_given_up and present is not None and present.is_void)
+
+
 def _close_solved(attempt: Attempt, known: Document, present: Document | None, problem: str) -> None:
     """That an order is incomplete only the answer to its making tells: that alert stays until something follows it."""
-    is_held = present is not None and bool(known.as_read(present).all_holds)
+    is_held = present is not None and not present.is_void and bool(known.as_read(present).all_holds)
     is_so = {"order": bool(problem), "held": is_held and not problem}
     over = [f"{family}:{ROLES['orders']}:{known.key}" for family in FAMILIES if not is_so[family]]
     with attempt.services.store.read() as uow:

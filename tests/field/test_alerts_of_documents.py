@@ -12,12 +12,12 @@ from crmsync.domain.documents import Document
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
 from crmsync.domain.payments import Settlement
-from crmsync.domain.runs import Run
+from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import compare_orders, order_to_invoice, unmailed
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.services import ROLES, Services
-from crmsync.store.tables import ledger
+from crmsync.store.tables import ledger, runs
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW
 from tests.fakes import FakeClock
@@ -103,6 +103,22 @@ def test_P14__the_alert_of_an_order_that_is_not_as_it_was_made_ends_when_it_is_a
     assert ["Deal", DEAL] in alert["facts"]
 
     erp.order = MADE
+    compare(services, clock)
+
+    assert open_alerts(services) == []
+
+
+@pytest.mark.parametrize("is_told_before", [False, True], ids=["after it was given up", "before"])
+def test_P14__who_gives_a_deal_up_and_rejects_its_order_is_not_told_of_it(
+    services: Services, clock: FakeClock, erp: FakeErp, under_way: Run, is_told_before: bool
+) -> None:
+    erp.order = replace(BLOCKED, is_void=True)
+    if is_told_before:
+        compare(services, clock)
+        assert len(open_alerts(services)) == 1
+    with services.store.begin() as uow:
+        uow.connection.execute(update(runs).where(runs.c.id == under_way.id).values(status=RunStatus.DISCARDED.value))
+
     compare(services, clock)
 
     assert open_alerts(services) == []
