@@ -43,9 +43,10 @@ def read(attempt: Attempt) -> Deal:
 
 
 def check(attempt: Attempt, deal: Deal) -> None:
-    """Raises: InvalidDealError; where nothing is made yet also OldDealError, NoAddressError."""
+    """Raises: InvalidDealError; where nothing is made yet also UnusualBurstError, OldDealError, NoAddressError."""
     deals.check(deal)
     if _is_new(attempt):
+        flood.ask_again(attempt)
         _hold_old(attempt, deal)
         _require_address(attempt, deal)
 

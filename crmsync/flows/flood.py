@@ -17,11 +17,18 @@ from crmsync.errors import UnusualBurstError
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import AGREED, WAS_DISCARDED
 
 ACCEPTED_UNTIL = "burst.accepted_until"  # a fact
 HOUR = timedelta(hours=1)
 COUNTED_FOR = timedelta(seconds=5)  # so long a count does for all deals of this process
 USUAL_FOR = timedelta(minutes=10)
+FIRST_CLAIM = 1
+_ADVICE = (
+    "See in the CRM what announced them, such as a mass update or an import. All of them go on by "
+    "`replay --error UnusualBurstError --accept`, and are given up by `discard --error UnusualBurstError`. "
+    "Those of the last years are asked about one by one even so."
+)
 
 
 @dataclass
@@ -41,18 +48,27 @@ _figures: WeakKeyDictionary[Services, _Figures] = WeakKeyDictionary()
 def hold(attempt: Attempt) -> None:
     """Let a deal pass that came as deals usually come. No call is made for one that did not.
 
-    Raises: UnusualBurstError.
+    One that was given up is read when it is announced again, so that a person who leaves it so is not asked once more:
+    see ask_again(). Raises: UnusualBurstError.
     """
     using, floor = attempt.services, attempt.services.settings.behaviour.burst_deals
-    if not floor or is_answered(attempt.run.answers, attempt.run.step, UnusualBurstError):
+    if not floor or attempt.run.progress.get(WAS_DISCARDED) or _is_accepted(attempt):
         return
+    if _was_held(attempt):
+        raise UnusualBurstError("The deal came in a flood of new ones, and nobody has let it pass.", advice=_ADVICE)
     count, usual = _count(using, attempt.run.flow, floor)
     if count > usual and _is_of_flood(attempt):
         raise UnusualBurstError(
-            f"{count:,} new deals were announced within an hour; up to {usual:,} are usual here.",
-            advice="See in the CRM what announced them, such as a mass update or an import. All of them go on by "
-            "`replay --error UnusualBurstError --accept`, and are given up by `discard --error UnusualBurstError`. "
-            "Those of the last years are asked about one by one even so.",
+            f"{count:,} new deals were announced within an hour; up to {usual:,} are usual here.", advice=_ADVICE
+        )
+
+
+def ask_again(attempt: Attempt) -> None:
+    """Raises: UnusualBurstError for a deal that was given up with a flood, unread, and is announced again."""
+    progress = attempt.run.progress
+    if progress.get(WAS_DISCARDED) and not progress.get(AGREED) and _was_held(attempt) and not _is_accepted(attempt):
+        raise UnusualBurstError(
+            "The deal was given up with a flood of new ones, and is announced again.", advice=_ADVICE
         )
 
 
@@ -62,11 +78,28 @@ def let_pass(using: Services) -> None:
         uow.facts.set(ACCEPTED_UNTIL, (uow.now + ACCEPTED_FOR).isoformat())
 
 
+def _is_accepted(attempt: Attempt) -> bool:
+    return is_answered(attempt.run.answers, attempt.run.step, UnusualBurstError)
+
+
+def _was_held(attempt: Attempt) -> bool:
+    """Whether it was held before, and the flood was not let pass since: who replays a failure has not decided that."""
+    if attempt.run.fence <= FIRST_CLAIM:
+        return False
+    with attempt.services.store.read() as uow:
+        letter = uow.dead_letters.of_run(attempt.run.id)
+        return letter is not None and letter.error == UnusualBurstError.__name__ and not _is_let_pass(uow)
+
+
+def _is_let_pass(uow: UnitOfWork) -> bool:
+    accepted_until = uow.facts.instant(ACCEPTED_UNTIL, longest_ahead=ACCEPTED_FOR)
+    return accepted_until is not None and accepted_until > uow.now
+
+
 def _is_of_flood(attempt: Attempt) -> bool:
     """Whether the deal was announced just now, and nobody has let the flood pass. Catch-up's own starts are none."""
     with attempt.services.store.read() as uow:
-        accepted_until = uow.facts.instant(ACCEPTED_UNTIL, longest_ahead=ACCEPTED_FOR)
-        if accepted_until is not None and accepted_until > uow.now:
+        if _is_let_pass(uow):
             return False
         is_recent = attempt.run.created_at > uow.now - HOUR
         return is_recent and uow.deliveries.last_received_at(ROLES["deals"], attempt.run.subject_key) is not None

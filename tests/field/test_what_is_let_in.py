@@ -502,6 +502,45 @@ def test_L6__a_flood_that_is_given_up_stays_so(services: Services) -> None:
     assert letter_of(services, run_id).status is LetterStatus.DISCARDED
 
 
+@pytest.mark.usefixtures("low_floor")
+def test_L6__deals_of_a_flood_that_was_given_up_are_asked_about_once_when_announced_again(
+    services: Services, crm: Crm, clock: FakeClock
+) -> None:
+    """Nothing is known of them, so a person is asked whether they are meant now; then they are known."""
+    run_id = flood_of(services, 60)[0]
+    fetch(services, run_id)
+    dead_letters.discard(services, letter_of(services, run_id).id, by="the test")
+    clock.advance(2 * 3600)
+
+    assert announced_again(services, run_id).status is RunStatus.STOPPED
+    letter = letter_of(services, run_id)
+    assert letter.cause == "The deal was given up with a flood of new ones, and is announced again."
+    dead_letters.discard(services, letter.id, by="the test")
+    assert announced_again(services, run_id).status is RunStatus.DISCARDED
+    crm.shown = lambda key: fresh(key=key, closed_on="2026-11-19")
+    assert announced_again(services, run_id).step == "match_erp_customer", "it was changed"
+
+
+def announced_again(services: Services, run_id: str) -> Run:
+    with services.store.begin() as uow:
+        run = uow.runs.get(run_id)
+        assert run is not None
+        waking.wake(uow, order_to_invoice.FLOW, run.subject_key, correlation_id="c")
+    return fetch(services, run_id)
+
+
+@pytest.mark.usefixtures("low_floor")
+def test_L6__who_replays_all_that_waits_lets_no_flood_pass(services: Services, clock: FakeClock) -> None:
+    """As a worker on the queue `dead_letter` does, or `replay --all` after an outage, when the hour is over."""
+    run_id = flood_of(services, 60)[0]
+    fetch(services, run_id)
+    clock.advance(2 * 3600)
+
+    dead_letters.replay(services, letter_of(services, run_id).id, by="the test")
+    assert fetch(services, run_id).status is RunStatus.STOPPED
+    assert accept(services, run_id).step == "match_erp_customer"
+
+
 def test_L6__what_is_usual_is_learned_from_busy_hours_but_not_from_floods(services: Services, clock: FakeClock) -> None:
     hours = {NOW - timedelta(hours=ago): count for ago, count in ((100, 900), (80, 4000), (60, 30_000), (5, 12))}
     busiest = learned({}, hours, now=NOW, floor=1000)
