@@ -19,6 +19,7 @@ from crmsync.flows import flood
 from crmsync.flows.business_day import known_zone
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import AGREED
 
 MADE = frozenset({"create_order", "create_invoice"})  # the steps after which it is too late to ask
 
@@ -105,9 +106,10 @@ def _hold_old(attempt: Attempt, deal: Deal) -> None:
 
 
 def _needs_hand(attempt: Attempt, deal: Deal) -> bool:
-    """Whether there is no address, and a person has said that he mails the invoice."""
+    """Whether there is no address, and a person has said that he mails the invoice: this one, or the one before it."""
     is_accepted = is_answered(attempt.run.answers, attempt.run.step, NoAddressError)
-    return is_accepted and not is_address(deal.customer.email)
+    was_so = (attempt.run.progress.get(AGREED) or {}).get("is_mailed_by_hand")
+    return bool(is_accepted or was_so) and not is_address(deal.customer.email)
 
 
 def _mailed_by_hand(deal: Deal) -> Deal:

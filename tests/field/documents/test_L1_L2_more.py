@@ -179,6 +179,23 @@ def test_L2__given_up_and_won_again_for_another_account(system: System, deal: De
     assert [each["name"] for each in ledger["contacts"] if each["id"] == invoice["customer_id"]] == [other]
 
 
+def test_L2__who_mails_the_invoice_by_hand_is_not_asked_again_when_it_is_made_anew(system: System) -> None:
+    deal = system.sandbox.deals.create(company("Buyer"), email=None)
+    assert system.close(deal.id) == 200
+    asked(system, deal, error="NoAddressError")
+    replay(system, deal, ACCEPT)
+    system.wait_for("done", deal)
+    won_again(system, deal, quantity="250")
+    asked(system, deal, error="DealChangedError")
+    take_back(system, deal)
+
+    replay(system, deal)
+    system.wait_for("done", deal)
+
+    assert (standing(system, deal), mailed(system, deal)) == ((["2"], ["2"]), [])
+    carries_what_stands(system, deal)
+
+
 def test_L1__a_void_invoice_that_people_put_back_is_taken_and_no_second_one_is_made(
     system: System, billed: Deal
 ) -> None:
