@@ -21,6 +21,7 @@ from crmsync.services import ROLES, Services
 from crmsync.worker.flow import Flow
 
 LOOK_BACK = timedelta(hours=24)
+_WHY = {Verdict.LOOK: "another amount than its documents", Verdict.WON_AGAIN: "won again"}
 CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
 PAGE = 50
 STARTED_ALREADY = "was started by catch-up already"
@@ -59,8 +60,8 @@ class Missed:
 
     @property
     def why(self) -> str:
-        if self.sighting.verdict is Verdict.LOOK:
-            return "another amount than its documents"
+        if self.sighting.verdict.looks:
+            return _WHY[self.sighting.verdict]
         return "missed" if self.is_certain else "to be sure"
 
     @property
@@ -139,12 +140,12 @@ class Found:
 
 
 def _calls(sighting: Sighting) -> Mapping[str, int]:
-    return LOOK_CALLS if sighting.verdict is Verdict.LOOK else CALLS[sighting.flow.name]
+    return LOOK_CALLS if sighting.verdict.looks else CALLS[sighting.flow.name]
 
 
 def _most_calls(sighting: Sighting) -> int:
     least = sum(_calls(sighting).values())
-    return least if sighting.verdict is Verdict.LOOK else MOST_CALLS.get(sighting.flow.name, least)
+    return least if sighting.verdict.looks else MOST_CALLS.get(sighting.flow.name, least)
 
 
 def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]:
@@ -192,7 +193,7 @@ def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
 
 def _writes_to(sighting: Sighting) -> tuple[str, ...]:
     """A deal that is looked at again writes nothing: a person is asked first."""
-    return () if sighting.verdict is Verdict.LOOK else WRITES_TO[sighting.flow.name]
+    return () if sighting.verdict.looks else WRITES_TO[sighting.flow.name]
 
 
 def _is_started(using: Services, sighting: Sighting) -> bool:

@@ -39,6 +39,7 @@ class Verdict(StrEnum):
 
     START = "start"
     LOOK = "has another amount than its run"
+    WON_AGAIN = "was not won when its run last read it"
     HAS_RUN = "has a run"
     HAS_ORDER = "carries an order number"
     BEFORE_GO_LIVE = "was won before going live"
@@ -46,7 +47,12 @@ class Verdict(StrEnum):
 
     @property
     def wakes(self) -> bool:
-        return self in (Verdict.START, Verdict.LOOK)
+        return self is Verdict.START or self.looks
+
+    @property
+    def looks(self) -> bool:
+        """Whether a run that is over looks at its deal again."""
+        return self in (Verdict.LOOK, Verdict.WON_AGAIN)
 
 
 def is_of_another_amount(deal: WonDeal, run: Run) -> bool:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from crmsync import errors
-from crmsync.domain.deals import NOT_WON
+from crmsync.domain.deals import NOT_WON, NOT_WON_ANY_MORE
 from crmsync.domain.money import Money
 from crmsync.errors import BadDataError, CrmsyncError, ReviewNeededError
 
@@ -106,8 +106,9 @@ class DeadLetter:
 
     @property
     def is_of_unwon_deal(self) -> bool:
-        """Whether it died because its deal was not won when it was read, or not there."""
-        is_unwon = self.error == errors.InvalidDealError.__name__ and NOT_WON in self.cause
+        """Whether it died because its deal was not won when it was read, or not won any more, or not there."""
+        told = {errors.InvalidDealError.__name__: NOT_WON, errors.DealChangedError.__name__: NOT_WON_ANY_MORE}
+        is_unwon = self.error in told and told[self.error] in self.cause
         return is_unwon or (self.error == errors.RecordNotFoundError.__name__ and self.step == READS_DEAL)
 
     @property

@@ -15,6 +15,7 @@ from crmsync.domain.money import Money
 from crmsync.errors import InvalidDealError
 
 NOT_WON = "the deal is not closed as won"
+NOT_WON_ANY_MORE = "The deal is not won any more."
 _INSTANTS = ("created_at", "won_at", "changed_at")
 
 

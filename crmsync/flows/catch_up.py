@@ -124,11 +124,14 @@ def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, judge: Callable[
     is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_mended(uow, run, deal.changed_at)
     if run is not None and not is_corrected and is_of_another_amount(deal, run):
         return _seen(deal, Verdict.LOOK, has_webhook=False)
+    if run is not None and run.results.get(order_to_invoice.FLOW.source, {}).get("is_won") is False:
+        is_done = order_to_invoice.FLOW.is_complete(run)
+        return _seen(deal, Verdict.WON_AGAIN if is_done else Verdict.START, has_webhook=False)
     return _seen(deal, Verdict.START if is_corrected else found, has_webhook=not is_corrected)
 
 
 def _seen(deal: WonDeal, found: Verdict, *, has_webhook: bool) -> Sighting:
-    is_missed = found is not Verdict.LOOK
+    is_missed = not found.looks
     shown = (deal.title, deal.amount)
     return Sighting(
         order_to_invoice.FLOW, deal.key, deal.changed_at, found, *shown, has_webhook=has_webhook, is_missed=is_missed

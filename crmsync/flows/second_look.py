@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from crmsync.domain.changes import are_grave
-from crmsync.domain.deals import Deal
+from crmsync.domain.deals import NOT_WON_ANY_MORE, Deal
 from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
@@ -22,7 +22,7 @@ from crmsync.errors import AlreadyOrderedError, BadDataError, DocumentGoneError,
 from crmsync.flows import customer_doubts
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import AGREED, ASKED_OF, MAY_MAKE, SEEN, WAS_ASKED, WAS_DISCARDED, WITH_DOCUMENTS, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, LEFT, MAY_MAKE, SEEN, WAS_ASKED, WAS_DISCARDED, WITH_DOCUMENTS, Flow
 
 FIRST_CLAIM = 1
 GENERATIONS = "generations"
@@ -42,12 +42,14 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
     *check* raises InvalidDealError for a deal that can't be ordered as it stands. Raises: what stops the run.
     """
     entries = _entries(attempt)
-    known, foreign = Agreed.of(attempt.run.progress.get(AGREED)), []
-    with _remembering(attempt, deal) as memory:
+    known, foreign, reading = Agreed.of(attempt.run.progress.get(AGREED)), [], deal.to_json()
+    with _remembering(attempt, deal, has_documents=_may_exist(entries)) as memory:
         if _is_settled(attempt, flow, known, deal):
             if attempt.run.progress.get(WAS_DISCARDED) or attempt.run.progress.get(WAS_ASKED):
                 _look_for_gone(attempt, Comparison(deal, known), entries, memory)
             attempt.remark = "looked at again: nothing that counts has changed"
+            if not deal.is_won:  # what its documents stand for is not what is being talked about
+                reading = dict(attempt.run.progress[AGREED])
             attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
         elif _may_exist(entries):
             _look_at_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
@@ -58,7 +60,7 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
             if not attempt.run.progress.get(MAY_MAKE):  # a replay has begun without them, or --link has named them
                 attempt.undoes |= flow.rereads & attempt.run.results.keys()  # the customer of the deal as it is now
     return (
-        deal.to_json()
+        reading
         | _generations(attempt, entries)
         | customer_doubts.replayed(attempt)
         | ({FOREIGN: foreign} if foreign else {})
@@ -85,6 +87,8 @@ def _is_settled(attempt: Attempt, flow: Flow, known: Agreed | None, deal: Deal) 
     is_asked = progress.get(MAY_MAKE) or progress.get(WITH_DOCUMENTS)
     if known is None or is_asked:
         return False
+    if not (deal.is_won or known.is_won):  # it counts again when it is won
+        return bool(progress.get(WAS_DISCARDED)) or flow.is_complete(attempt.run)
     found = known.differences(deal)
     if progress.get(WAS_DISCARDED):
         return not found
@@ -158,7 +162,7 @@ def _problem(deal: Deal, check: Check) -> str:
     try:
         check(deal)
     except InvalidDealError as error:
-        return str(error) if deal.is_won else "The deal is not won any more."
+        return str(error) if deal.is_won else NOT_WON_ANY_MORE
     return ""
 
 
@@ -206,9 +210,14 @@ def _foreign_numbers(attempt: Attempt, deal: Deal, entries: Sequence[Entry]) -> 
 
 
 @contextmanager
-def _remembering(attempt: Attempt, deal: Deal) -> Iterator[dict[str, Any]]:
-    """What stops the run is kept with what was seen then, so that a person can leave the deal so."""
-    memory: dict[str, Any] = {}
+def _remembering(attempt: Attempt, deal: Deal, *, has_documents: bool) -> Iterator[dict[str, Any]]:
+    """What stops the run is kept with what was seen then, so that a person can leave the deal so.
+
+    Of a deal that is not won any more that is left: its figures are asked about when it is won with them.
+    """
+    agreed, memory = attempt.run.progress.get(AGREED), dict[str, Any]()
+    if agreed and has_documents and not deal.is_won:
+        memory[LEFT] = {**agreed, "is_won": False}
     try:
         yield memory
     except (BadDataError, ReviewNeededError):

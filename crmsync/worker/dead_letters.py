@@ -26,7 +26,7 @@ from crmsync.store import Store, UnitOfWork
 from crmsync.worker import customer_links, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import Sides
-from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, MAY_MAKE, SEEN, WAS_ASKED, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, LEFT, MAY_MAKE, SEEN, WAS_ASKED, Flow
 
 logger = logging.getLogger(__name__)
 
@@ -225,6 +225,7 @@ def _leave(uow: UnitOfWork, run: Run) -> None:
         uow.runs.leave(run.id, status=RunStatus.DISCARDED, results=run.results)
         return
     seen, reading = run.progress.get(SEEN, {}), dict(flow.last_reading(run))
+    reading = seen.get(LEFT) or reading
     results = {**run.results, **seen.get("documents", {}), **({flow.source: reading} if reading else {})}
     if not flow.is_complete(run):
         uow.runs.leave(run.id, status=RunStatus.DISCARDED, results=results)

@@ -22,6 +22,7 @@ ASKED_OF = "asked_of"  # what a person was shown, who then said that the run goe
 WITH_DOCUMENTS = "with_documents"  # a document is not as it was made: look at them even if the source did not change
 WAS_ASKED = "was_asked"  # a person was asked about its documents, and may have begun to take them back
 WAS_DISCARDED = "was_discarded"  # the run was given up, and stays so unless the source has changed
+LEFT = "left"  # in SEEN: what is agreed where a person leaves it so, if that is not the deal as it was seen
 SEEN = "seen"  # what stopped it, so that a person can leave it so: the deal, its documents, and which are gone
 
 Results = Mapping[str, Any]  # what a run has learned, by step

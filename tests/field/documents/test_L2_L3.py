@@ -147,6 +147,23 @@ def test_L2__whatever_counts_is_asked_about(system: System, billed: Deal, happen
         assert f"{kind} {made(system, billed, kind)['number']} is 47,000.00 USD" in letter.cause
 
 
+def test_L2__what_was_left_while_the_deal_was_open_is_asked_about_when_it_is_won(system: System, billed: Deal) -> None:
+    """To leave it while people negotiate is not to agree to what they come to."""
+    change(system, billed, quantity="250")
+    assert system.sandbox.deals.announce(billed.id).status == 200
+    asked(system, billed, error="DealChangedError")
+    leave(system, billed)
+    announced(system, billed)
+    assert system.run_of(billed).status is RunStatus.DONE, "the same is not asked about twice"
+
+    assert system.close(billed.id) == 200
+
+    won = "The deal is 58,750.00 USD; order"
+    until(lambda: system.letter_of(billed).cause.startswith(won), what="the review is about the deal as it is won")
+    system.wait_for("stopped", billed)
+    assert "quantity was 200, is 250" in system.letter_of(billed).cause
+
+
 def test_L2__a_deal_that_is_put_back_settles_its_review(system: System, billed: Deal) -> None:
     won_again(system, billed, quantity="250")
     asked(system, billed, error="DealChangedError")
@@ -210,6 +227,23 @@ def caught_up(system: System, *options: str) -> dict[str, object]:
     done = system.run("crmsync", "catch-up", "--json", *options)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("answer", ["none", "leave"])
+def test_L3__catch_up_sees_that_a_deal_is_won_again(system: System, billed: Deal, answer: str) -> None:
+    """It was announced while it was open and already of another amount; nobody tells that it is won."""
+    change(system, billed, quantity="250")
+    assert system.sandbox.deals.announce(billed.id).status == 200
+    assert asked(system, billed, error="DealChangedError").cause.startswith("The deal is not won any more.")
+    if answer == "leave":
+        leave(system, billed)
+    system.sandbox.deals.close(billed.id)
+
+    caught_up(system, "--yes")
+
+    won = "The deal is 58,750.00 USD; order"
+    until(lambda: system.letter_of(billed).cause.startswith(won), what="the review is about the deal as it is won")
+    system.wait_for("stopped", billed)
 
 
 def test_L3__catch_up_sees_a_won_deal_of_another_amount(system: System, billed: Deal) -> None:
