@@ -176,7 +176,7 @@ class Invoices(Customers, Protocol):
         """The name of the organization's zone, in one call; "" where it tells none that is known."""
 
     def find_invoices(self, reference: str) -> list[Document]:
-        """Every invoice that carries exactly *reference* and is not void."""
+        """Every invoice that carries exactly *reference*, void ones too."""
 
     def create_invoice(self, request: InvoiceRequest) -> Document:
         """Make the invoice; mail it in the same call only where `request.send` is set."""

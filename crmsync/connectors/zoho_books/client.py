@@ -185,13 +185,13 @@ class ZohoBooks:
     # Invoices
 
     def find_invoices(self, reference: str) -> list[Document]:
-        """Every invoice with exactly this reference number, void ones left out. Lists know no net.
+        """Every invoice with exactly this reference number; a void one is ours as well, and says so. Lists know no net.
 
         Whoever it is for: contacts may be merged, and then the invoice belongs to another.
         """
         rows = self._api.rows("/invoices", reference_number=reference)
         found = [schemas.load(schemas.INVOICE, row, "invoices", operation="list invoices") for row in rows]
-        return [row.document for row in found if row.reference == reference and not row.document.is_void]
+        return [row.document for row in found if row.reference == reference]
 
     def create_invoice(self, request: InvoiceRequest) -> Document:
         """One call. With a unique field it is an upsert, which repeats without harm but never mails.

@@ -298,7 +298,7 @@ def test_a_success_that_is_not_zohos_leaves_it_open_too(
     assert "Acme" not in str(caught.value)
 
 
-def test_search_finds_exactly_the_reference_whoever_it_is_for_and_nothing_void(
+def test_search_finds_exactly_the_reference_whoever_it_is_for_and_tells_what_is_void(
     zoho: responses.RequestsMock, books: Build, fixture: LoadFixture
 ) -> None:
     query = {"organization_id": "10234695", "reference_number": REFERENCE, "page": "1", "per_page": "200"}
@@ -312,6 +312,7 @@ def test_search_finds_exactly_the_reference_whoever_it_is_for_and_nothing_void(
 
     assert found == [
         Document("460000000039129", "INV-00012", None, Money(Decimal("55953.92"), "USD"), is_mailed=True),
+        Document("460000000039128", "INV-00011", None, Money(Decimal("55953.92"), "USD"), is_void=True),
         Document("460000000039127", "INV-00010", None, Money(Decimal("1.00"), "USD")),
     ]
 

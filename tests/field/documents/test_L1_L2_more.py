@@ -110,6 +110,27 @@ def test_L1__a_draft_that_is_taken_back_while_its_mail_is_under_way_is_asked_abo
     assert (standing(system, deal), mailed(system, deal)) == ((["1"], ["2"]), ["2"])
 
 
+def test_L1__an_invoice_whose_answer_was_lost_and_that_was_voided_meanwhile_is_asked_about(
+    system: System, deal: Deal
+) -> None:
+    """Who voids it before crmsync has found it does not want another, unasked."""
+    system.sandbox.faults.add("zoho", "lost", "create_invoice", times=1)
+    away = system.sandbox.faults.add("zoho", "error", "find_invoice")
+    assert system.close(deal.id) == 200
+    until(lambda: away.hits >= 1, what="it is looked for")
+    (row,) = [row for row in system.sandbox.ledger()["invoices"] if deal.id in row["reference"]]
+    system.sandbox.invoices.void(row["number"])
+    system.sandbox.faults.clear()
+
+    letter = asked(system, deal, error="DocumentGoneError")
+
+    assert row["number"] in letter.cause
+    assert (standing(system, deal), mailed(system, deal)) == ((["1"], []), [])
+    replay(system, deal)
+    system.wait_for("done", deal)
+    assert (standing(system, deal), mailed(system, deal)) == ((["1"], ["2"]), ["2"])
+
+
 def test_L2__lost_and_its_documents_voided_and_won_once_more(system: System, billed: Deal) -> None:
     """What was left when the deal was lost is not what is wanted when it is won again."""
     system.sandbox.deals.reopen(billed.id, stage="Closed Lost")
