@@ -9,7 +9,9 @@ from typing import Any
 
 from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.ledger import number_of
 from crmsync.domain.runs import Run
+from crmsync.domain.second_look import Seen
 from crmsync.errors import CrmsyncError
 from crmsync.plain import visible
 
@@ -215,6 +217,27 @@ def changed_order_alert(run: Run | None, system: str, *, order: str, problem: st
         {**(_deal_of(run) if run else {}), "Order": order, "System": system},
         cause=f"{system} confirmed the order {order}, but it {problem}.",
         advice="Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
+        command=command,
+    )
+
+
+def twice_alert(run: Run | None, seen: Sequence[Seen], *, command: str) -> Content:
+    """*seen* are the older and the newer document of one kind that both stand for one deal."""
+    older, newer = seen
+    kind, system = older.entry.key.kind, older.system
+    how = f"void or delete {older.name}, or credit it wholly" if kind == "invoice" else f"reject {older.name}"
+    return _content(
+        f"Two {kind}s stand for one deal",
+        {
+            **(_deal_of(run) if run else {}),
+            f"{kind.capitalize()}s": " and ".join(number_of(each.entry.document or {}) for each in seen),
+            "System": system,
+        },
+        cause=f"The {older.says}. It had been taken back, and stands again beside the one that was made in its place: "
+        f"the {newer.says}.",
+        advice=f"Take one of them back in {system}: {how}, for the deal carries the number of {newer.name}. If the "
+        f"older one shall stand: take {newer.name} back, discard the question that follows, and put the older "
+        "number on the deal.",
         command=command,
     )
 

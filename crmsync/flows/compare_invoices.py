@@ -17,7 +17,8 @@ from crmsync.domain.ledger import Entry
 from crmsync.domain.payments import InvoiceChange
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError
-from crmsync.flows import invoice_to_deal
+from crmsync.flows import invoice_to_deal, put_back
+from crmsync.flows.put_back import Replaced
 from crmsync.flows.sightings import paged
 from crmsync.services import ROLES
 from crmsync.store import UnitOfWork
@@ -42,14 +43,18 @@ READS_MAX = 40  # a list that shows nothing at all must not cost a call for each
 @step(FLOW, queue="background")
 def look_at_invoices(attempt: Attempt) -> Mapping[str, Any]:
     """Find the invoices of the last days that do not stand any more, and have their deals looked at."""
-    made = _made(attempt)
-    suspects = _done(attempt, _not_standing(attempt, made)) if made else []
+    made, replaced = _made(attempt), put_back.replaced(attempt, "invoices", "invoice")
+    not_standing, back = _read_list(attempt, made, replaced) if made else ([], [])
+    suspects = _done(attempt, not_standing)
     # Others the next time: where the list lacks many for another reason, all of them have their turn.
     read = random.sample(suspects, min(READS_MAX, len(suspects)))
     taken_back = [entry for entry in read if _is_taken_back(attempt, entry)]
     _wake(attempt, taken_back)
+    told = [pair for pair in replaced if pair.is_told]
+    look_at = [*told, *random.sample(back, min(READS_MAX, len(back)))]
+    twice = put_back.look(attempt, attempt.services.invoices.system, look_at, partial(_present, attempt))
     attempt.describe(title=f"Looked at {len(made):,} invoices, {len(taken_back):,} were taken back")
-    return {"seen": len(made), "changed": len(taken_back)}
+    return {"seen": len(made), "changed": len(taken_back) + twice}
 
 
 def _made(attempt: Attempt) -> Sequence[Entry]:
@@ -59,18 +64,26 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
         return uow.ledger.made_between(ROLES["invoices"], "invoice", attempt.started_at - WINDOW, until)
 
 
-def _not_standing(attempt: Attempt, made: Sequence[Entry]) -> Sequence[Entry]:
-    """Those that the list lacks or shows as void. It is read until all are found: ours are mostly among the newest."""
+def _read_list(
+    attempt: Attempt, made: Sequence[Entry], replaced: Sequence[Replaced]
+) -> tuple[list[Entry], list[Replaced]]:
+    """Those of *made* that the list lacks or shows as void, and those of *replaced* that it shows and are news.
+
+    It is read until all are found: ours are mostly among the newest.
+    """
     oldest = min(entry.sent_at for entry in made if entry.sent_at)
     missing = {_key(entry): entry for entry in made}
+    gone = {pair.keys[0]: pair for pair in replaced if not pair.is_told}
     void: list[Entry] = []
+    back: list[Replaced] = []
     changed = attempt.services.payments.changed_invoices(oldest - CLOCKS)
     for page in paged(changed):
         attempt.keep_alive()
         void += _found(missing, page)
-        if not missing:
+        back += [pair for row in page if (pair := gone.pop(row.key, None)) and not row.is_void]
+        if not (missing or gone):
             break
-    return [*void, *missing.values()]
+    return [*void, *missing.values()], back
 
 
 def _found(missing: dict[str, Entry], page: Iterable[InvoiceChange]) -> list[Entry]:
@@ -97,11 +110,16 @@ def _is_of_lost_deal(uow: UnitOfWork, entry: Entry) -> bool:
 def _is_taken_back(attempt: Attempt, entry: Entry) -> bool:
     """A list proves nothing: the invoice is asked for by its id."""
     attempt.keep_alive()
+    found = _present(attempt, _key(entry))
+    return found is None or found.is_void
+
+
+def _present(attempt: Attempt, key: str) -> Document | None:
+    """None: it does not exist."""
     try:
-        found: Document = attempt.services.invoices.read_invoice(_key(entry))
+        return attempt.services.invoices.read_invoice(key)
     except RecordNotFoundError:
-        return True
-    return found.is_void
+        return None
 
 
 def _wake(attempt: Attempt, entries: Sequence[Entry]) -> None:

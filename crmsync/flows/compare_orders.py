@@ -17,7 +17,7 @@ from crmsync.domain.documents import Document, drift
 from crmsync.domain.ledger import Entry, EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
-from crmsync.flows import order_to_invoice
+from crmsync.flows import order_to_invoice, put_back
 from crmsync.services import ROLES
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.attempt import Attempt
@@ -47,6 +47,7 @@ def look_at_orders(attempt: Attempt) -> Mapping[str, Any]:
     for start in range(0, len(wanted), AT_ONCE):
         attempt.keep_alive()
         changed += _compare(attempt, wanted[start : start + AT_ONCE])
+    changed += _look_at_replaced(attempt)
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         uow.facts.set(CHECKPOINT, attempt.started_at.isoformat())
@@ -81,6 +82,27 @@ def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
         runs = {entry.run_id: uow.runs.get(entry.run_id) for entry in entries}
     told = [_look(attempt, erp, runs[entry.run_id], entry, found) for entry in entries if entry.document]
     return sum(told)
+
+
+def _look_at_replaced(attempt: Attempt) -> int:
+    """Orders that were taken back, and of which another was made lately: people may have put them back."""
+    erp, pairs, told = attempt.services.orders, put_back.replaced(attempt, "orders", "order"), 0
+    for start in range(0, len(pairs), AT_ONCE // 2):
+        attempt.keep_alive()
+        some = pairs[start : start + AT_ONCE // 2]
+        found = {order.key: order for order in erp.read_orders([key for pair in some for key in pair.keys])}
+        stand = {key for key, order in found.items() if not order.is_void}
+        told += put_back.look(
+            attempt,
+            erp.system,
+            [pair for pair in some if pair.is_told or pair.keys[0] in stand],
+            partial(_shown, erp, found),
+        )
+    return told
+
+
+def _shown(erp: Orders, found: Mapping[str, Document], key: str) -> Document | None:
+    return found.get(key) or _read(erp, key)
 
 
 def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: Mapping[str, Document]) -> bool:

@@ -19,7 +19,8 @@ _IS_KEY = (
     ledger.c.generation == bindparam("key_generation"),
 )
 _GET = select(ledger).where(*_IS_KEY)
-_IS_KNOWN = ledger.c.state.in_((EntryState.CONFIRMED.value, EntryState.GONE.value))
+_KNOWN = (EntryState.CONFIRMED.value, EntryState.GONE.value)
+_IS_KNOWN = ledger.c.state.in_(_KNOWN)
 # An attempt speaks of its own send only: an overtaken one must not say what became of another's.
 _OF_SEND = (*_IS_KEY, ledger.c.sends == bindparam("of_send"), not_(_IS_KNOWN))
 _SENT = (
@@ -87,6 +88,18 @@ class Ledger(Rows):
         is_so = (ledger.c.kind == _WRITTEN_OUT[kind], ledger.c.state == EntryState.CONFIRMED.value)
         in_time = (ledger.c.connection == connection, ledger.c.sent_at >= since, ledger.c.sent_at < until)
         rows = self._connection.execute(select(ledger).where(*is_so, *in_time).order_by(ledger.c.id))
+        return [entry_of(row) for row in rows]
+
+    def replaced_since(self, connection: str, kind: str, since: datetime) -> list[Entry]:
+        """The orders or invoices that are gone, and in whose place another was made since then, oldest first."""
+        gone, newer = ledger.alias("gone"), ledger.alias("newer")
+        is_newer = (newer.c.run_id == gone.c.run_id) & (newer.c.generation > gone.c.generation)
+        is_same = (gone.c.connection == newer.c.connection, gone.c.kind == newer.c.kind)
+        # Few are not the first: from those the database begins, and not from all that was ever made.
+        is_made = (newer.c.kind == _WRITTEN_OUT[kind], newer.c.sent_at >= since, newer.c.generation > 1)
+        is_so = (newer.c.connection == connection, newer.c.state.in_(_KNOWN), gone.c.state == EntryState.GONE.value)
+        ids = select(gone.c.id).join(newer, is_newer).where(*is_made, *is_same, *is_so)
+        rows = self._connection.execute(select(ledger).where(ledger.c.id.in_(ids)).order_by(ledger.c.id))
         return [entry_of(row) for row in rows]
 
     def is_any_open(self, connection: str, kind: str) -> bool:

@@ -219,6 +219,49 @@ def test_L1__an_invoice_alone_that_nobody_announces_is_missed_and_the_deal_says_
     until(lambda: says(system, billed) == settled, what=f"the deal says {settled}")
 
 
+# -- what was taken back is put back
+
+PUT_BACK: dict[str, tuple[TakeBack, TakeBack]] = {
+    "order": (
+        lambda system, key: system.sandbox.orders.reject(key),
+        lambda system, key: system.sandbox.orders.reopen(key),
+    ),
+    "invoice": (
+        lambda system, key: system.sandbox.invoices.void(key),
+        lambda system, key: system.sandbox.invoices.unvoid(key),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PUT_BACK)
+def test_L1__one_that_is_put_back_beside_its_successor_is_told_until_one_of_them_is_taken_back(
+    system: System, billed: Deal, kind: str
+) -> None:
+    take_back, put_back = PUT_BACK[kind]
+    old = made(system, billed, kind)
+    take_back(system, old["key"])
+    asked(system, billed, error="DocumentGoneError")
+    replay(system, billed)
+    system.wait_for("done", billed)
+    assert old["number"] not in twice(system, billed), "it does not stand"
+
+    put_back(system, old["key"])
+
+    until(lambda: old["number"] in twice(system, billed), what="people are told of both")
+    assert made(system, billed, kind)["number"] in twice(system, billed)
+    assert standing(system, billed) == ((["1", "2"], ["1"]) if kind == "order" else (["1"], ["1", "2"]))
+    assert system.run_of(billed).status is RunStatus.DONE
+    take_back(system, old["key"])
+    until(lambda: not twice(system, billed), what="the alert ends")
+
+
+def twice(system: System, deal: Deal) -> str:
+    """The cause of the open alert that two documents of the deal stand, "" where none is open."""
+    with system.store.read() as uow:
+        contents = [row.content for row in uow.alerts.open() if row.cause.startswith("twice:")]
+    return "".join(content["cause"] for content in contents if ["Deal", deal.id] in content["facts"])
+
+
 # -- the customer
 
 
