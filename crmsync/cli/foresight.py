@@ -156,6 +156,8 @@ def print_refusal(reason: str, source: Source, accepting: str) -> None:
         out.print(f"  {visible(told)}")
     in_the_way = " and ".join(source.is_refused_by)
     out.print(f"Nothing was replayed. To have it made anew, void, reject or delete {in_the_way} there, then replay.")
+    if any(each.startswith("invoice ") for each in source.is_refused_by):
+        out.print("An invoice that was mailed may be wholly credited instead.")
     if accepting:
         out.print("To go on with the deal as it is now, for what is still to be made (--dry-run shows it):")
         out.print(f"  {accepting}", style="bold", soft_wrap=True)

@@ -183,7 +183,8 @@ class Comparison:
         there = [f"{seen.name} in {seen.system}" for seen in standing if not seen.is_credited]
         there += [f"what is under {entry.key.reference} in {entry.key.connection}" for entry in pending]
         first = ["put the deal right in the CRM"] if self.problem else []
-        first += [f"void, reject or delete {' and '.join(there)}"] if there else []
+        credit = " (an invoice that was mailed may be wholly credited instead)" if _is_any_bill(standing) else ""
+        first += [f"void, reject or delete {' and '.join(there)}{credit}"] if there else []
         go_on = "Go on as it is: replay with --accept. " if standing or pending else ""
         return (
             f"{go_on}Make it anew: {''.join(f'{each}, ' for each in first)}{'then ' if first else ''}replay. {_LEAVE}"
@@ -206,6 +207,12 @@ def foreign_numbers(deal: Deal, entries: Iterable[Entry]) -> dict[str, str]:
 
 def _told(document: Document | None) -> Money | None:
     return (document.net or document.total) if document else None
+
+
+def _is_any_bill(standing: Sequence[Seen]) -> bool:
+    """Whether one of them can be taken back by a credit note: a draft can't."""
+    found = [each.found for each in standing if each.entry.key.kind == "invoice" and not each.is_credited]
+    return any(it is not None and it.is_mailed for it in found)
 
 
 def _told_changes(found: Sequence[Change]) -> str:

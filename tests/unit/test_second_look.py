@@ -67,6 +67,21 @@ def test_an_invoice_that_is_wholly_credited_is_made_anew_only_where_it_is_wrong_
     assert Comparison(WAS, then.agreed, [credited]).taken_back == []
 
 
+@pytest.mark.parametrize("is_mailed", [True, False], ids=["mailed", "draft"])
+def test_an_invoice_that_was_mailed_is_said_to_be_taken_back_by_a_credit_note_as_well(is_mailed: bool) -> None:
+    order = Seen(
+        Entry(EntryKey("s4hana", "order", "SF-1"), "r", EntryState.CONFIRMED, document={"number": "4711"}),
+        "SAP S/4HANA",
+        Document("1", "4711", net=WAS.amount),
+    )
+    error = review(changed(), order, seen(Document("9", "INV-7", net=WAS.amount, is_mailed=is_mailed)))
+    assert error is not None
+    credit = " (an invoice that was mailed may be wholly credited instead)" if is_mailed else ""
+    wanted = f"void, reject or delete order 4711 in SAP S/4HANA and invoice INV-7 in Zoho Books{credit}, then replay."
+    assert wanted in (error.advice or "")
+    assert "credited" not in (error.advice if (error := review(changed(), order)) and error.advice else "")
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["whole", "reduced"])
 def test_a_reading_still_says_whether_the_deal_was_won(is_known: bool) -> None:
     lost = replace(WAS, is_won=False).to_json()
