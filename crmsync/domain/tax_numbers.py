@@ -182,11 +182,12 @@ def _forms_of(read: _Read) -> list[str]:
     if read.country == "IN":
         return [read.core]
     blocks, prefix, other = _face(read), form.prefix, _OTHER_PREFIXES.get(read.country)
+    more = [f"{other}{read.core}"] if other else []
     if read.country == "NO":
-        return [f"NO{read.core}MVA", f"{read.core}MVA", f"NO {blocks} MVA", f"{blocks} MVA", f"NO{read.core}", blocks]
+        more = [f"NO{read.core}MVA", f"{read.core}MVA", f"NO {blocks} MVA", f"{blocks} MVA"]
     return [
         f"{prefix}{read.core}", read.core, f"{prefix} {read.core}", f"{prefix} {blocks}",
-        f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks, *([f"{other}{read.core}"] if other else []),
+        f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks, *more,
     ]  # fmt: skip
 
 
