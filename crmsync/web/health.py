@@ -62,11 +62,12 @@ def check_all(services: Services) -> dict[str, Check]:
     """No vendor is called, and no address or secret is told."""
     settings = services.settings
     store = _store(services.store)
+    breakers = _breakers(services) if store["status"] == "ok" else {}
     return {
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
-        **_systems(services),
+        **{name: _system(name, settings, breakers.get(name)) for name in registry.VENDORS},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 
@@ -113,13 +114,12 @@ def _broker(settings: Settings) -> Check:
     return {"status": "down", "reason": f"{reason}; webhooks are kept and their runs start when it is back"}
 
 
-def _systems(services: Services) -> dict[str, Check]:
+def _breakers(services: Services) -> dict[str, Breaker]:
     try:
         with services.store.read() as uow:
-            breakers = {breaker.connection: breaker for breaker in uow.breakers.all()}
-    except (StoreUnavailableError, SQLAlchemyError):  # the store's own check says so
-        breakers = {}
-    return {name: _system(name, services.settings, breakers.get(name)) for name in registry.VENDORS}
+            return {breaker.connection: breaker for breaker in uow.breakers.all()}
+    except (StoreUnavailableError, SQLAlchemyError):
+        return {}
 
 
 def _system(connection: str, settings: Settings, breaker: Breaker | None) -> Check:
