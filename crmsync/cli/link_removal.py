@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
-from crmsync.domain.ledger import matching_number
 from crmsync.domain.money import Money
 
 if TYPE_CHECKING:
@@ -32,8 +31,9 @@ def of_system(links: Sequence[Link], system: str | None) -> list[Link]:
 
 def accounts_of(uow: UnitOfWork, number: str) -> list[str]:
     """The accounts that are linked to a customer of that number in any system."""
-    wanted = matching_number(number)
-    return sorted({link.crm_key for link in uow.links.customers() if matching_number(link.key) == wanted})
+    from crmsync.worker.dead_letters import LINK_NAMES
+
+    return sorted({key for each in LINK_NAMES.values() for key in uow.retention.accounts_of(each, number)})
 
 
 def documents_of(uow: UnitOfWork, account: str, connections: Collection[str]) -> list[dict[str, Any]]:

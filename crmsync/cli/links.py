@@ -102,11 +102,11 @@ def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> Non
     services = open_services()
     with services.store.read() as uow:
         key = str(uow.retention.full_key(account))
-        accounts = accounts_of(uow, account)
         found = of_system(uow.links.of_account(key), system)
+        accounts = [] if found else accounts_of(uow, account)
         documents = documents_of(uow, key, {link.connection for link in found})
     if not found:
-        meant = f" A customer of that number is linked to {', '.join(accounts)}: name that." if accounts else ""
+        meant = f" A customer of that number is linked to {', '.join(accounts)}: name the account." if accounts else ""
         raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.{meant}")
     if not as_json:
         show(found, documents)

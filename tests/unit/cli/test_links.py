@@ -295,7 +295,9 @@ def test_who_names_the_customer_is_told_the_account(run_cli, store):
     with store.begin() as uow:
         uow.links.add("s4hana", "customer", LONG, "0001000003", origin="import")
 
-    assert f"is linked to {LONG}: name that." in " ".join(run_cli("links", "remove", "1000003", "--yes").output.split())
+    assert f"is linked to {LONG}: name the account." in " ".join(
+        run_cli("links", "remove", "1000003", "--yes").output.split()
+    )
 
 
 @pytest.mark.parametrize("words", [[OTHER], [LONG, "--system", "CRM"]])
