@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from crmsync.connectors.base import Check, not_checked, sign_in_failed
 from crmsync.connectors.zoho_books import organization, schemas
@@ -26,8 +26,14 @@ _REFUSED = {
     "invalid_code": "ZOHO_REFRESH_TOKEN: it was revoked, or belongs to another client; make another one",
 }
 
-Found = tuple[str, str]
-"""What is wrong, "" if nothing is; and what was found."""
+
+class Found(NamedTuple):
+    """What is wrong, "" if nothing is; and what was found, which a person should read where it is a note."""
+
+    problem: str = ""
+    detail: str = ""
+    is_note: bool = False
+
 
 Probe = Callable[[], Found]
 
@@ -43,7 +49,7 @@ def examine(
     is_well = True
     for name, scope, probe in _probes(api, items, settings, behaviour):
         try:
-            problem, detail = probe()
+            found = probe()
         except CrmsyncError as error:
             elsewhere = _elsewhere(settings, error, api_domain)
             if elsewhere:
@@ -59,7 +65,7 @@ def examine(
                 yield not_checked("everything else", "the others would say the same")
                 return
         else:
-            yield Check(name, is_ok=not problem, detail=problem or detail)
+            yield Check(name, not found.problem, found.problem or found.detail, found.is_note and not found.problem)
     if is_well:
         yield from _unseen(settings)
 
@@ -119,19 +125,22 @@ def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behavio
     if own is None:
         others = ", ".join(row["organization_id"] for row in found[:5])
         whose = f" It sees {others}: set ZOHO_ORGANIZATION_ID to the right one." if others else ""
-        return f"The user of the refresh token is not in ZOHO_ORGANIZATION_ID ({settings.organization_id}).{whose}", ""
-    told = (own["name"], own["organization_id"], own["currency_code"], own["time_zone"])
+        return Found(
+            f"The user of the refresh token is not in ZOHO_ORGANIZATION_ID ({settings.organization_id}).{whose}"
+        )
+    base, assumed = own["currency_code"] or "", behaviour.default_currency
+    is_other = bool(base and assumed) and base != assumed
     problems = (
-        _currency_problem(api, own["currency_code"] or "", behaviour.default_currency),
+        _currency_problem(api, base, assumed) if is_other else "",
         "" if settings.time_zone else organization.zone_problem(own["time_zone"] or ""),
     )
-    return " ".join(filter(None, problems)), ", ".join(filter(None, told))
+    bills = f"bills in {assumed}, which CRMSYNC_DEFAULT_CURRENCY says is the currency of Salesforce" if is_other else ""
+    told = (own["name"], own["organization_id"], base, own["time_zone"], bills)
+    return Found(" ".join(filter(None, problems)), ", ".join(filter(None, told)), is_note=is_other)
 
 
 def _currency_problem(api: BooksApi, base: str, assumed: str) -> str:
     """Books in another currency than the CRM's bill in the CRM's, where they have it."""
-    if not base or not assumed or base == assumed:
-        return ""
     with suppress(RecordNotFoundError):  # an edition without currencies
         if assumed in {row["currency_code"] for row in _listed(api)}:
             return ""
@@ -144,31 +153,31 @@ def _currency_problem(api: BooksApi, base: str, assumed: str) -> str:
 
 def _readable(api: BooksApi, kind: str) -> Found:
     api.call(f"list {kind}", "GET", f"/{kind}", params={"page": "1", "per_page": "1"}, is_list=True)
-    return "", ""
+    return Found()
 
 
 def _lines(items: Items, *, needs_items: bool | None) -> Found:
     """What stands on this organization's invoices: the books' own items, or free text."""
     if needs_items is False:
-        return "", "free text (ZOHO_ITEM_LOOKUP=false)"
+        return Found(detail="free text (ZOHO_ITEM_LOOKUP=false)")
     try:
         items.read()
     except PermanentError as error:
         if needs_items:
             raise
-        return "", f"free text, for the items can't be read: {_detail(error, _SETTINGS_SCOPE)}"
+        return Found(detail=f"free text, for the items can't be read: {_detail(error, _SETTINGS_SCOPE)}")
     if needs_items and not len(items):
-        return "ZOHO_ITEM_LOOKUP=true wants an item for each product, but no active item has a SKU of its own.", ""
+        return Found("ZOHO_ITEM_LOOKUP=true wants an item for each product, but no active item has a SKU of its own.")
     others = "a code that none has stops its deal" if needs_items else "other codes as free text"
-    return "", f"{len(items):,} items by SKU, {others}"
+    return Found(detail=f"{len(items):,} items by SKU, {others}")
 
 
 def _currencies(api: BooksApi) -> Found:
     try:
         found = _listed(api)
     except RecordNotFoundError:  # an edition without currencies: every contact has the organization's own
-        return "", "the organization's own alone"
-    return "", ", ".join(_named(row["currency_code"], row["price_precision"]) for row in found[:12])
+        return Found(detail="the organization's own alone")
+    return Found(detail=", ".join(_named(row["currency_code"], row["price_precision"]) for row in found[:12]))
 
 
 def _listed(api: BooksApi) -> list[dict[str, Any]]:
@@ -188,7 +197,7 @@ def _named(currency: str, kept: int | None) -> str:
 def _tax(api: BooksApi, tax_id: str) -> Found:
     ids = [str(row.get("tax_id")) for row in api.rows("/settings/taxes") if isinstance(row, dict)]
     problem = f"The organization has no tax {tax_id} (ZOHO_TAX_ID); it has {', '.join(ids[:5]) or 'none'}."
-    return "" if tax_id in ids else problem, ""
+    return Found("" if tax_id in ids else problem)
 
 
 def _detail(error: CrmsyncError, scope: str) -> str:
