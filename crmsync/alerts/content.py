@@ -210,6 +210,19 @@ def unmailed_alert(run: Run, system: str, *, invoice: str, command: str) -> Cont
     )
 
 
+def other_currency_alert(run: Run, system: str, *, invoice: str, currency: str, command: str) -> Content:
+    return _content(
+        "A deal is paid in another currency",
+        {**_deal_of(run), "Invoice": invoice, "System": system},
+        cause=f"Money came for the invoice {invoice}, which is in {currency}, but its deal is in {run.currency}. The "
+        "deal's field for the amount stays empty, and its state says in words what was paid.",
+        advice=f"If it was sold in {currency}, give the deal that currency, and accept the change when you are asked. "
+        "Else leave it, or settle it with the customer: take the payment off, void the invoice or credit it, and have "
+        f"it made again in {run.currency}.",
+        command=command,
+    )
+
+
 def changed_order_alert(run: Run | None, system: str, *, order: str, problem: str, command: str) -> Content:
     """*run* is None where the deal of the order is not known any more."""
     return _content(

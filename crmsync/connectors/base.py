@@ -112,8 +112,10 @@ class Deals(Connector, Protocol):
         Raises: RecordNotFoundError.
         """
 
-    def write_payment(self, key: str, figures: PaymentFigures) -> None:
-        """Write what was paid to the deal; the same call twice changes nothing. No day clears the day.
+    def write_payment(self, key: str, figures: PaymentFigures, *, currency: str) -> None:
+        """Write what was paid to the deal, which is in *currency*; the same call twice changes nothing.
+
+        No day clears the day, and an amount of another currency clears the amount.
 
         Raises: RecordNotFoundError.
         """

@@ -74,6 +74,15 @@ class PaymentFigures:
     paid_on: date | None
     status: str = ""
 
+    def number_in(self, currency: str) -> Decimal | None:
+        """The amount for a field of *currency*; None where it is of another, and can only be said in words.
+
+        >>> paid, nothing = (PaymentFigures(False, Money.of(amount, "EUR"), None) for amount in ("7.00", "0.00"))
+        >>> paid.number_in("EUR"), paid.number_in("USD"), nothing.number_in("USD")
+        (Decimal('7.00'), None, Decimal('0.00'))
+        """
+        return self.amount.amount if currency == self.amount.currency or not self.amount.amount else None
+
     def to_json(self) -> dict[str, Any]:
         return {
             "is_received": self.is_received,

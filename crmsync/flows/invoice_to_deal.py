@@ -15,7 +15,7 @@ from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, f
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.seller import Status
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
-from crmsync.flows import order_to_invoice, unmailed
+from crmsync.flows import order_to_invoice, other_currency, unmailed
 from crmsync.services import ROLES
 from crmsync.worker import dead_letters, documents, waking
 from crmsync.worker.attempt import Attempt
@@ -59,11 +59,14 @@ def write_payment(attempt: Attempt) -> Mapping[str, Any]:
     read = attempt.run.results["read_invoice"]
     if read.get("is_replaced"):
         _look_at_newest(attempt)
+        other_currency.close(attempt)
         attempt.remark = "another invoice has taken its place: the deal says what was paid on that"
         return {}
     found = PaymentFigures.from_json(read["figures"])
     written = found if _may_say_status(attempt, is_void=read["is_void"]) else replace(found, status="")
-    attempt.services.deals.write_payment(read["deal"], written)
+    _, deal_run = _made_by(attempt)
+    attempt.services.deals.write_payment(read["deal"], written, currency=deal_run.currency)
+    other_currency.look(attempt, deal_run, found, invoice=read["number"])
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", Status.SYNCED):
         attempt.remark = found.status
@@ -156,7 +159,8 @@ def _figures(settlement: Settlement | None, deal_run: Run, last_seen: date | Non
         nothing = Money(Decimal(0), deal_run.currency)
         return PaymentFigures(is_received=False, amount=nothing, paid_on=None, status=extraordinary(None))
     found = figures(settlement, last_seen=last_seen)
-    return replace(found, status=found.status or _ordinary(settlement, deal_run))
+    said = found.status or other_currency.status_of(found, deal_run)
+    return replace(found, status=said or _ordinary(settlement, deal_run))
 
 
 def _ordinary(settlement: Settlement, deal_run: Run) -> str:

@@ -19,7 +19,7 @@ from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, com
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.errors import DocumentGoneError, RecordNotFoundError, RejectedError
-from crmsync.flows import admission, second_look, unmailed
+from crmsync.flows import admission, other_currency, second_look, unmailed
 from crmsync.flows.business_day import business_day
 from crmsync.flows.customer_doubts import is_doubted, told_of_customer
 from crmsync.flows.customers import customer_now, match_customer
@@ -53,6 +53,7 @@ FLOW = Flow(
 def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
     """Read the deal, and go on only if it can be ordered and billed as it stands, and its documents are its own."""
     deal = admission.read(attempt)
+    other_currency.look_again(attempt, deal)
     return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
 
 

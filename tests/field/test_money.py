@@ -1,4 +1,5 @@
-"""Cases from the field: M1, M2 and M5. What a deal, its order and its invoice come to, whatever each system rounds."""
+"""Cases from the field: M1, M2, M3 and M5. What a deal, its order and its invoice come to, whatever each system rounds;
+and that no number of another currency gets into the deal."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from crmsync.domain.dead_letters import Answers
+from crmsync.domain.runs import RunStatus
 from crmsync.sandbox.deals import Deal
-from tests.system import NO_PERIODS, System, big_sandbox, running
+from tests.field.life import asked, replay
+from tests.system import NO_PERIODS, System, big_sandbox, running, until
 
 CURRENCIES = {
     "salesforce_multi_currency": True,
@@ -111,6 +115,119 @@ def test_M2_M5__what_no_document_can_say_is_refused_before_anything_is_made(syst
         letter = system.letter_of(deal)
         assert (letter.error, REFUSED[name][1] in letter.cause) == ("InvalidDealError", True), letter.cause
         assert system.documents(deal) == ([], [])
+
+
+ACCEPT = Answers(accept=True)
+
+
+def test_M3__what_was_paid_in_another_currency_is_said_in_words_and_never_as_a_number(system: System) -> None:
+    """Somebody has given the customer another currency in the books, and a person accepts the invoice."""
+    deal = accepted_in_euro(system, "Paid Abroad Ltd")
+    (invoice,) = system.documents(deal)[1]
+
+    system.sandbox.invoices.pay(invoice["number"], Decimal(7), webhook=True, date="2026-11-18")
+    assert told(system, deal, day="2026-11-18") == (False, None, "7.00 EUR paid")
+    alert = foreign_alert(system, invoice["id"])
+    assert f"the invoice {invoice['number']}, which is in EUR, but its deal is in USD" in alert["cause"]
+
+    system.sandbox.invoices.pay(invoice["number"], webhook=True, date="2026-11-20")
+    assert told(system, deal, day="2026-11-20") == (True, None, "51.60 EUR paid")
+    assert foreign_alert(system, invoice["id"]) == alert, "people hear of it once"
+
+
+def test_M3__it_is_over_when_nothing_is_paid_any_more(system: System) -> None:
+    deal = accepted_in_euro(system, "Paid Back Abroad Ltd")
+    (invoice,) = system.documents(deal)[1]
+    paid = system.sandbox.invoices.pay(invoice["number"], webhook=True, date="2026-11-18")
+    assert told(system, deal, day="2026-11-18") == (True, None, "51.60 EUR paid")
+
+    system.sandbox.payments.delete(paid.payment_id, webhook=True)
+
+    assert told(system, deal, day=None) == (False, 0, "Synced")
+    assert foreign_alert(system, invoice["id"]) == {}
+
+
+def test_M3__a_deal_that_gets_the_currency_of_its_invoice_says_the_number_by_itself(system: System) -> None:
+    deal = accepted_in_euro(system, "Sold Abroad Ltd")
+    (invoice,) = system.documents(deal)[1]
+    system.sandbox.invoices.pay(invoice["number"], webhook=True, date="2026-11-18")
+    assert told(system, deal, day="2026-11-18") == (True, None, "51.60 EUR paid")
+
+    give_currency(system, deal, "EUR")
+    asked(system, deal, error="DealChangedError")
+
+    until(lambda: told(system, deal, day="2026-11-18")[:2] == (True, Decimal("51.60")), what="the number")
+    assert foreign_alert(system, invoice["id"]) == {}
+
+
+def test_M3__a_deal_that_gets_another_currency_keeps_no_number_of_the_old_one(system: System) -> None:
+    deal = won(system, "Moved Abroad Ltd", [line("4", "12.90")], "USD")
+    system.close(deal.id)
+    system.wait_for("done", deal)
+    (invoice,) = system.documents(deal)[1]
+    system.sandbox.invoices.pay(invoice["number"], webhook=True, date="2026-11-18")
+    assert told(system, deal, day="2026-11-18") == (True, Decimal("51.60"), "Synced")
+
+    give_currency(system, deal, "EUR")
+    asked(system, deal, error="DealChangedError")
+
+    until(lambda: told(system, deal, day="2026-11-18")[:2] == (True, None), what="the number is taken away")
+    assert foreign_alert(system, invoice["id"])["times"] == 1
+
+
+def give_currency(system: System, deal: Deal, currency: str) -> None:
+    """A seller gives the deal another currency: Salesforce keeps its numbers as they are."""
+    crm = system.sandbox.salesforce
+    with crm.lock:
+        crm.org.update("Opportunity", deal.id, {"CurrencyIsoCode": currency})
+    assert system.sandbox.deals.announce(deal.id).status == 200
+
+
+def accepted_in_euro(system: System, name: str) -> Deal:
+    """A deal in USD whose invoice a person has accepted in EUR."""
+    first, second = (won(system, name, [line("4", "12.90")], "USD") for _ in range(2))
+    system.close(first.id)
+    system.wait_for("done", first)
+    books = system.sandbox.zoho
+    with books.lock:
+        (customer,) = (doc for doc in books.organization.contacts.docs.values() if doc["contact_name"] == name)
+        customer["currency_code"] = "EUR"
+    system.close(second.id)
+    asked(system, second, error="AmountMismatchError")
+    replay(system, second, ACCEPT)
+    system.wait_for("done", second)
+    return second
+
+
+def told(system: System, deal: Deal, *, day: str | None) -> tuple[bool, Decimal | None, str]:
+    """What the deal says of its payment, once it is of this *day*."""
+
+    def row() -> dict[str, Any]:
+        (found,) = [each for each in system.sandbox.ledger()["deals"] if each["id"] == deal.id]
+        return dict(found)
+
+    def is_told() -> bool:
+        return row()["Payment_Date__c"] == day and is_over(system, deal)
+
+    until(is_told, what="the deal is told")
+    found = row()
+    amount = found["Payment_Amount__c"]
+    return found["Payment_Received__c"], None if amount is None else Decimal(str(amount)), found["Sync_Status__c"]
+
+
+def is_over(system: System, deal: Deal) -> bool:
+    """Whether nothing is left to do for the payments of the deal's invoice."""
+    (invoice,) = system.documents(deal)[1]
+    with system.store.read() as uow:
+        run = uow.runs.of_subject("invoice_to_deal", invoice["id"])
+    return run is not None and run.status is RunStatus.DONE
+
+
+def foreign_alert(system: System, invoice: str) -> dict[str, Any]:
+    """What people were told of it, and how often, while it is open; {} else."""
+    with system.store.read() as uow:
+        found = [each for each in uow.alerts.open() if each.cause == f"other_currency:zoho_books:{invoice}"]
+    return {**found[0].content, "times": found[0].occurrences} if found else {}
 
 
 def won(system: System, name: str, lines: list[dict[str, Any]], currency: str) -> Deal:

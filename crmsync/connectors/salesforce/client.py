@@ -124,9 +124,14 @@ class Salesforce:
     def write_status(self, key: str, status: str, reason: str) -> StatusWritten:
         return self._status.write(_opportunity_id(key), status, reason)
 
-    def write_payment(self, key: str, figures: PaymentFigures) -> None:
-        """In one call; the amount is in the currency of the deal, as the figures have it."""
-        values = self._payment_body.dump(figures) | schemas.payment_status_body(self._settings, figures.status)
+    def write_payment(self, key: str, figures: PaymentFigures, *, currency: str) -> None:
+        """In one call."""
+        paid = {
+            "is_received": figures.is_received,
+            "amount": figures.number_in(currency),
+            "paid_on": figures.paid_on,
+        }
+        values = self._payment_body.dump(paid) | schemas.payment_status_body(self._settings, figures.status)
         self._update(key, values, operation="write payment", has_status=bool(figures.status))
 
     def _update(self, key: str, values: Mapping[str, Any], *, operation: str, has_status: bool) -> None:

@@ -104,11 +104,11 @@ def _own_texts(settings: SalesforceSettings) -> dict[str, fields.Field[Any]]:
 
 
 def payment_body(settings: SalesforceSettings) -> Schema:
-    """PaymentFigures as they are written; the amount is a number of the deal's currency, no day is null."""
+    """PaymentFigures as they are written; the amount is a number of the deal's currency, no number or day is null."""
     names = payment_fields(settings)
     body: dict[str, fields.Field[Any]] = {
         "is_received": fields.Boolean(data_key=names["payment_received"]),
-        "amount": fields.Decimal(data_key=names["payment_amount"], attribute="amount.amount"),
+        "amount": fields.Decimal(data_key=names["payment_amount"]),
         "paid_on": fields.Date(data_key=names["payment_date"]),
     }
     return Schema.from_dict(body)()

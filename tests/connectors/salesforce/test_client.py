@@ -391,6 +391,11 @@ class TestWritePayment:
                 b'{"Paid__c": false, "Payment_Amount__c": 0, "Payment_Date__c": null}',
                 id="no day clears the day",
             ),
+            pytest.param(
+                PaymentFigures(True, Money.of("47000.10", "EUR"), date(2026, 12, 1)),
+                b'{"Paid__c": true, "Payment_Amount__c": null, "Payment_Date__c": "2026-12-01"}',
+                id="an amount of another currency clears the amount",
+            ),
         ],
     )
     def test_one_patch_of_the_configured_fields(
@@ -398,7 +403,7 @@ class TestWritePayment:
     ) -> None:
         salesforce.patch(DEAL_URL, status=204)
 
-        crm(payment_received_field="Paid__c").write_payment(DEAL[:15], figures)
+        crm(payment_received_field="Paid__c").write_payment(DEAL[:15], figures, currency="USD")
 
         assert salesforce.calls[0].request.body == body
 
@@ -406,7 +411,7 @@ class TestWritePayment:
         salesforce.patch(DEAL_URL, status=404, json=[{"errorCode": "NOT_FOUND", "message": "…"}])
 
         with pytest.raises(RecordNotFoundError):
-            crm().write_payment(DEAL, PaymentFigures(False, Money.of("0", "USD"), None))
+            crm().write_payment(DEAL, PaymentFigures(False, Money.of("0", "USD"), None), currency="USD")
 
 
 class TestAddress:

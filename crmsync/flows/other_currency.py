@@ -1,0 +1,70 @@
+"""What is paid in another currency than the deal's: no number of the deal, but words; and people are told once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from crmsync.alerts.content import other_currency_alert
+from crmsync.domain.deals import Deal
+from crmsync.domain.payments import PaymentFigures
+from crmsync.domain.runs import Run
+from crmsync.services import ROLES
+from crmsync.worker import dead_letters, waking
+from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import FLOWS
+
+
+def status_of(figures: PaymentFigures, deal_run: Run) -> str:
+    """What the deal says in place of a number; "" where it has one."""
+    return f"{figures.amount} paid" if _is_other(figures, deal_run) else ""
+
+
+def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: str) -> None:
+    """Tell people of it while it is so."""
+    if not _is_other(figures, deal_run):
+        return close(attempt)
+    content = other_currency_alert(
+        deal_run,
+        attempt.services.invoices.system,
+        invoice=invoice,
+        currency=figures.amount.currency,
+        command=attempt.services.settings.pasteable(f"crmsync runs show {deal_run.subject_key}"),
+    )
+    with attempt.services.store.begin() as uow:
+        uow.alerts.add_once(_cause(attempt), content)
+
+
+def look_again(attempt: Attempt, deal: Deal) -> None:
+    """Where the deal has another currency than when it was read last, the number that it has of payments is wrong."""
+    invoice = attempt.run.results.get("create_invoice", {}).get("key")
+    if not invoice or deal.amount.currency == attempt.run.currency:
+        return
+    using, flow = attempt.services, FLOWS["invoice_to_deal"]
+    with using.store.begin() as uow:
+        attempt.hold(uow)
+        awake = waking.wake(
+            uow,
+            flow,
+            invoice,
+            correlation_id=attempt.run.correlation_id,
+            queued_for=using.settings.behaviour.queued_for,
+        )
+    if awake:
+        dead_letters.best_effort(partial(flow.ring, *awake))
+
+
+def close(attempt: Attempt) -> None:
+    """Nothing of another currency is paid, or another invoice counts."""
+    with attempt.services.store.read() as uow:
+        is_told = uow.alerts.is_open(_cause(attempt))
+    if is_told:
+        with attempt.services.store.begin() as uow:
+            uow.alerts.close(_cause(attempt))
+
+
+def _is_other(figures: PaymentFigures, deal_run: Run) -> bool:
+    return figures.number_in(deal_run.currency) is None
+
+
+def _cause(attempt: Attempt) -> str:
+    return f"other_currency:{ROLES['invoices']}:{attempt.run.subject_key}"
