@@ -22,7 +22,8 @@ def status_of(figures: PaymentFigures, deal_run: Run) -> str:
 def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: str) -> None:
     """Tell people of it while it is so."""
     if not _is_other(figures, deal_run):
-        return close(attempt)
+        close(attempt)
+        return
     content = other_currency_alert(
         deal_run,
         attempt.services.invoices.system,
