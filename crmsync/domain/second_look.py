@@ -176,8 +176,9 @@ class Comparison:
             was = self.agreed.amount if self.agreed else None
             # Of another amount before, it was corrected, or the deal was put right. Of the same one, it has old lines.
             return not grave or was is None or not told.equals(was)
-        # The step that makes it compares it itself, if that has not ended.
-        return not grave and (seen.agreed is None or told == _told(seen.agreed))
+        if seen.agreed is None:  # the step that makes it compares it itself; one that was credited is taken back
+            return not (grave or seen.is_credited)
+        return not grave and told == _told(seen.agreed)
 
     def _advice(self, standing: Sequence[Seen], pending: Sequence[Entry]) -> str:
         there = [f"{seen.name} in {seen.system}" for seen in standing if not seen.is_credited]

@@ -12,7 +12,7 @@ from crmsync.domain.documents import Document
 from crmsync.domain.ledger import Entry, EntryKey, EntryState
 from crmsync.domain.money import Money
 from crmsync.domain.second_look import Agreed, Comparison, Seen, foreign_numbers
-from crmsync.errors import CrmsyncError, DealChangedError, DocumentGoneError
+from crmsync.errors import AmountMismatchError, CrmsyncError, DealChangedError, DocumentGoneError
 from tests.builders import deal, line
 
 WAS = deal()
@@ -65,6 +65,17 @@ def test_an_invoice_that_is_wholly_credited_is_made_anew_only_where_it_is_wrong_
     assert then.review("Salesforce", may_make=True) is None
     assert then.taken_back == [credited]
     assert Comparison(WAS, then.agreed, [credited]).taken_back == []
+
+
+def test_an_invoice_that_was_mailed_when_it_was_made_and_is_wrong_is_taken_back_by_a_credit_note() -> None:
+    """Its step has compared it, and has not ended: nothing of it was agreed."""
+    credited = seen(replace(WRONG, is_mailed=True, is_credited=True))
+    then = Comparison(WAS, Agreed(WAS.amount, WAS.customer.key, WAS), [credited])
+    assert then.taken_back == [credited]
+    assert then.review("Salesforce", may_make=True) is None
+    assert isinstance(then.review("Salesforce", may_make=False), AmountMismatchError)
+    assert replace(then, accepted=frozenset({"create_invoice"})).taken_back == []
+    assert Comparison(WAS, then.agreed, [seen(WRONG)]).wrong == []
 
 
 @pytest.mark.parametrize("is_mailed", [True, False], ids=["mailed", "draft"])

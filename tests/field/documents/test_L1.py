@@ -87,6 +87,26 @@ def test_L1__a_document_may_be_made_anew_twice_and_its_lost_answer_is_looked_for
     carries_what_stands(system, deal)
 
 
+def test_L1__a_wrong_one_that_is_out_and_wholly_credited_is_made_anew(
+    system: System, deal: Deal, wrong: Callable[[], None]
+) -> None:
+    """A person has sent it, or CRMSYNC_SEND_ON_CREATE: it can't be a draft any more, and its step has not ended."""
+    assert system.close(deal.id) == 200
+    asked(system, deal, error="AmountMismatchError")
+    key, books = made(system, deal, "invoice")["key"], system.sandbox.zoho
+    with books.lock:
+        books.organization.invoices.mark(books.organization.invoices.docs[key], "sent")
+    system.sandbox.invoices.credit(key)
+    wrong()
+
+    replay(system, deal)
+    system.wait_for("done", deal, patience_seconds=20)
+
+    assert standing(system, deal) == (["1"], ["1", "2"])
+    assert mailed(system, deal) == ["2"]
+    carries_what_stands(system, deal)
+
+
 def test_L1__one_that_stands_and_is_wrong_is_not_made_anew(
     system: System, deal: Deal, wrong: Callable[[], None]
 ) -> None:
