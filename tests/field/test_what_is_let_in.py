@@ -20,9 +20,11 @@ from crmsync.domain.catch_up import Verdict, WonDeal, verdict
 from crmsync.domain.customers import Candidate, is_address
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
 from crmsync.domain.deals import Deal
+from crmsync.domain.documents import Document
+from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.errors import CrmsyncError, RecordNotFoundError
+from crmsync.errors import CrmsyncError, RecordNotFoundError, RejectedError
 from crmsync.flows import catch_up, order_to_invoice, sightings
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import alerts, runs
@@ -414,6 +416,43 @@ def test_L6__a_deal_that_waited_for_its_correction_does_not_grow_old(
     dead_letters.replay(services, letter_of(services, run_id).id, by="the test")
 
     assert fetch(services, run_id).step == "match_erp_customer"
+
+
+class EmptyErp:
+    system = "SAP S/4HANA"
+
+    def read_order(self, key: str) -> Document:
+        raise RecordNotFoundError(system=self.system)
+
+    def find_orders(self, reference: str) -> list[Document]:
+        return []
+
+
+@pytest.mark.parametrize("was_made", [True, False], ids=["made and taken back", "refused"])
+def test_L6__a_deal_that_was_ordered_is_not_asked_about_as_an_old_one_when_going_live_is_moved(
+    services: Services, crm: Crm, books: Books, clock: FakeClock, was_made: bool
+) -> None:
+    """Its order was deleted, and a person has it made anew: the first try failed."""
+    services._connect = {"salesforce": crm, "zoho_books": books, "s4hana": EmptyErp()}.__getitem__  # type: ignore[assignment]
+    run = fetch(services, announce(services))
+    order = EntryKey("s4hana", "order", "SF-006A")
+    with services.store.begin() as uow:
+        uow.ledger.reserve(order, run.id, certain_at=uow.now)
+        if was_made:
+            uow.ledger.confirmed(order, {"key": "4711", "number": "4711"})
+            uow.ledger.gone(order)
+        else:
+            uow.ledger.refused(order, 1)
+        uow.runs.stop(run, title=None, amount=None, currency=None)
+        uow.dead_letters.add(run, RejectedError(system="SAP S/4HANA"))
+    services.settings = replace(services.settings, go_live=clock.now + timedelta(days=10))
+    clock.advance(86_400)
+
+    dead_letters.replay(services, letter_of(services, run.id).id, by="the test")
+
+    run = fetch(services, run.id)
+    assert run.step == ("match_erp_customer" if was_made else "fetch_deal")
+    assert run.status is (RunStatus.ACTIVE if was_made else RunStatus.STOPPED)
 
 
 def flood_of(services: Services, count: int, first: int = 0) -> list[str]:
