@@ -77,7 +77,8 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
             _go_on_from(attempt, flow, page[-1].changed_at)
     with using.store.begin() as uow:
         attempt.hold(uow)
-        uow.facts.set(_checkpoint(flow), until.isoformat())
+        if since < until:  # while going live is to come nothing is read: it may be moved to an earlier day
+            uow.facts.set(_checkpoint(flow), until.isoformat())
         _watch_for_silence(using, uow, role, started.unannounced, timedelta(seconds=behaviour.silence_seconds))
     attempt.describe(title=f"Looked at {looked:,} changes, started {started.all:,}, {started.healed:,} of them missed")
     return {"seen": looked, **started.to_json(), "until": until.isoformat()}

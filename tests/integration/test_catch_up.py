@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -117,6 +118,39 @@ def look(services: Services, flow: Any = catch_up.DEALS) -> Run:
 def counted(services: Services) -> dict[str, tuple[int, int]]:
     with services.store.read() as uow:
         return uow.deliveries.healed_counts()
+
+
+def live_at(services: Services, monkeypatch: pytest.MonkeyPatch, at: datetime) -> None:
+    monkeypatch.setattr(services, "settings", replace(services.settings, go_live=at))
+
+
+@pytest.mark.parametrize("flow", [catch_up.DEALS, catch_up.PAYMENTS], ids=lambda flow: flow.name)
+def test_what_changed_while_going_live_was_to_come_is_seen_when_that_is_moved_to_an_earlier_day(
+    services: Services,
+    crm: Crm,
+    books: Books,
+    clock: FakeClock,
+    rung: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flow: Any,
+) -> None:
+    look(services, flow)
+    crm.windows.clear()
+    live_at(services, monkeypatch, clock.now + timedelta(days=30))
+    clock.advance(86_400)
+    crm.won.append(won("006A", clock))
+    books.payments.append(PaymentChange("p1", clock.now - timedelta(seconds=600)))
+    for _ in range(2):
+        clock.advance(86_400)
+        look(services, flow)
+    assert (rung, crm.windows) == ([], [])
+
+    live_at(services, monkeypatch, NOW)
+    clock.advance(600)
+    look(services, flow)
+
+    expected = {catch_up.DEALS: "order_to_invoice 006A", catch_up.PAYMENTS: "payment_to_invoices p1"}
+    assert rung == [expected[flow]]
 
 
 def has_webhook(services: Services, key: str) -> None:
