@@ -553,6 +553,6 @@ def test_P5__it_ends_with_a_table_that_fits_a_page(good_run: None) -> None:
     assert max(map(len, table)) <= 80
     assert [line.split() for line in table if line.startswith("area")] == [["area", "result", "what"]]
     assert any(line.startswith(("SAP S/4HANA", "Zoho Books")) and "account" in line for line in table)
-    assert lines[-1] == "What was checked is as it should be. Not checked, each with its reason (•): 2."
+    assert lines[-1] == "What was checked is as it should be. Not checked, each with its reason (•): 3."
     for secret in ("sandbox-zoho-secret", "sandboxSalesforceSecret1", "integration@"):
         assert secret not in result.output

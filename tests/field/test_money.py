@@ -117,6 +117,26 @@ def test_M2_M5__what_no_document_can_say_is_refused_before_anything_is_made(syst
         assert system.documents(deal) == ([], [])
 
 
+def test_M1__books_that_keep_too_few_decimals_get_one_wrong_draft_and_no_other(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none at all after a doctor; when they keep all of them, the deal goes on by a replay."""
+    first, second = (won(system, f"Fine {each} Ltd", [line("7", total="1.001")], "KWD") for each in range(2))
+    monkeypatch.setitem(system.sandbox.zoho.profile.price_precision, "KWD", 2)
+
+    system.close(first.id)
+    asked(system, first, error="AmountMismatchError")
+    system.close(second.id)
+    letter = asked(system, second, error="MappingError")
+    assert "keeps KWD with 2 of its 3 decimals, and a line comes to 1.001" in letter.cause
+    assert system.documents(second)[1] == []
+
+    monkeypatch.undo()
+    replay(system, second)
+    system.wait_for("done", second)
+    assert totals(system, second) == [("KWD", Decimal("1.001"))] * 2
+
+
 ACCEPT = Answers(accept=True)
 
 

@@ -123,11 +123,11 @@ class ZohoBooks:
         policy = LinePolicy(
             tax_id=settings.tax_id, has_discounts=settings.line_discounts, needs_items=settings.item_lookup
         )
-        self._lines = InvoiceLines(self._items, policy)
+        self._lines = InvoiceLines(self._items, self._currencies, policy)
         self.time_zone = settings.time_zone
 
     def checks(self) -> Iterator[Check]:
-        return examine(self._api, self._items, self._settings, self._behaviour, self._api_domain)
+        return examine(self._api, self._items, self._currencies, self._settings, self._behaviour, self._api_domain)
 
     def check(self) -> list[Check]:
         return list(self.checks())
@@ -196,8 +196,12 @@ class ZohoBooks:
     def create_invoice(self, request: InvoiceRequest) -> Document:
         """One call. With a unique field it is an upsert, which repeats without harm but never mails.
 
+        Raises: MappingError, with another call, for a deal finer than the organization is known to keep its currency.
+
+
         Where it is refused and an item on it is no longer active, it is made once more, without that item.
         """
+        self._currencies.check(request.deal)
         lines = self._lines.of(request.deal)
         try:
             return self._create_invoice(request, lines)
@@ -215,7 +219,10 @@ class ZohoBooks:
             request.reference,
             {"send": "true" if request.send else "false"},
         )
-        return _document(answer, "create invoice")
+        made: schemas.InvoiceRow = schemas.read(schemas.INVOICE, answer, "invoice", operation="create invoice")
+        if made.document.net is not None:
+            self._currencies.saw(made.document.net.currency, made.decimals)
+        return made.document
 
     def read_invoice(self, key: str) -> Document:
         return _document(self._api.call("read invoice", "GET", f"/invoices/{key}"), "read invoice")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from crmsync.connectors.base import Check, not_checked, sign_in_failed
-from crmsync.connectors.zoho_books import organization, schemas
+from crmsync.connectors.zoho_books import organization
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.items import Items
+from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.domain.money import decimals_of
 from crmsync.errors import AuthenticationError, CrmsyncError, PermanentError, RecordNotFoundError
 from crmsync.settings import Behaviour, ZohoBooksSettings
@@ -41,13 +42,14 @@ Probe = Callable[[], Found]
 def examine(
     api: BooksApi,
     items: Items,
+    currencies: Currencies,
     settings: ZohoBooksSettings,
     behaviour: Behaviour,
     api_domain: Callable[[], str] = lambda: "",
 ) -> Iterator[Check]:
     """The first line is the sign-in; where it fails, or belongs to another data centre, there are no others."""
     is_well = True
-    for name, scope, probe in _probes(api, items, settings, behaviour):
+    for name, scope, probe in _probes(api, items, currencies, settings, behaviour):
         try:
             found = probe()
         except CrmsyncError as error:
@@ -71,14 +73,14 @@ def examine(
 
 
 def _probes(
-    api: BooksApi, items: Items, settings: ZohoBooksSettings, behaviour: Behaviour
+    api: BooksApi, items: Items, currencies: Currencies, settings: ZohoBooksSettings, behaviour: Behaviour
 ) -> Iterator[tuple[str, str, Probe]]:
-    yield "organization", _SETTINGS_SCOPE, lambda: _organization(api, settings, behaviour)
+    yield "organization", _SETTINGS_SCOPE, lambda: _organization(api, currencies, settings, behaviour)
     yield "contacts", "ZohoBooks.contacts.READ", lambda: _readable(api, "contacts")
     yield "invoices", "ZohoBooks.invoices.READ", lambda: _readable(api, "invoices")
     yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
     yield "invoice lines", _SETTINGS_SCOPE, lambda: _lines(items, needs_items=settings.item_lookup)
-    yield "currencies", _SETTINGS_SCOPE, lambda: _currencies(api)
+    yield "currencies", _SETTINGS_SCOPE, lambda: _currencies(currencies, behaviour.default_currency)
     if settings.tax_id:
         yield "tax", _SETTINGS_SCOPE, lambda: _tax(api, settings.tax_id)
 
@@ -90,6 +92,10 @@ def _unseen(settings: ZohoBooksSettings) -> Iterator[Check]:
     scopes += ["ZohoBooks.invoices.UPDATE"] if settings.invoice_unique_field else []
     yield not_checked("writing", f"the token must have {', '.join(scopes[:-1])} and {scopes[-1]} as well")
     unique = filter(None, (settings.invoice_unique_field, settings.contact_unique_field))
+    yield not_checked(
+        "quantities",
+        "that the item preferences keep two decimals, if your deals have such quantities: no call tells it",
+    )
     if fields := " and ".join(unique):
         yield not_checked("unique fields", f"that {fields} exist and prevent duplicate values: no call tells it")
 
@@ -119,7 +125,7 @@ def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Cal
     return f"The token of {signs_in} is not valid at {settings.api_url} (ZOHO_API_URL): set both to one data centre."
 
 
-def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behaviour) -> Found:
+def _organization(api: BooksApi, currencies: Currencies, settings: ZohoBooksSettings, behaviour: Behaviour) -> Found:
     found = organization.seen(api)
     own = organization.of_id(found, settings.organization_id)
     if own is None:
@@ -131,7 +137,7 @@ def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behavio
     base, assumed = own["currency_code"] or "", behaviour.default_currency
     is_other = bool(base and assumed) and base != assumed
     problems = (
-        _currency_problem(api, base, assumed) if is_other else "",
+        _currency_problem(currencies, base, assumed) if is_other else "",
         "" if settings.time_zone else organization.zone_problem(own["time_zone"] or ""),
     )
     bills = f"bills in {assumed}, which CRMSYNC_DEFAULT_CURRENCY says is the currency of Salesforce" if is_other else ""
@@ -139,10 +145,10 @@ def _organization(api: BooksApi, settings: ZohoBooksSettings, behaviour: Behavio
     return Found(" ".join(filter(None, problems)), ", ".join(filter(None, told)), is_note=is_other)
 
 
-def _currency_problem(api: BooksApi, base: str, assumed: str) -> str:
+def _currency_problem(currencies: Currencies, base: str, assumed: str) -> str:
     """Books in another currency than the CRM's bill in the CRM's, where they have it."""
     with suppress(RecordNotFoundError):  # an edition without currencies
-        if assumed in {row["currency_code"] for row in _listed(api)}:
+        if assumed in {row["currency_code"] for row in currencies.rows()}:
             return ""
     return (
         f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}: invoices would be in "
@@ -172,17 +178,18 @@ def _lines(items: Items, *, needs_items: bool | None) -> Found:
     return Found(detail=f"{len(items):,} items by SKU, {others}")
 
 
-def _currencies(api: BooksApi) -> Found:
+def _currencies(currencies: Currencies, billed: str) -> Found:
+    """*billed* is the only currency of the deals, "" where they have several."""
     try:
-        found = _listed(api)
+        found = currencies.rows()
     except RecordNotFoundError:  # an edition without currencies: every contact has the organization's own
         return Found(detail="the organization's own alone")
-    return Found(detail=", ".join(_named(row["currency_code"], row["price_precision"]) for row in found[:12]))
-
-
-def _listed(api: BooksApi) -> list[dict[str, Any]]:
-    rows = list(api.rows("/settings/currencies"))
-    return [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
+    names = ", ".join(_named(row["currency_code"], row["price_precision"]) for row in found[:12])
+    fewer = [code for code in currencies.fewer() if billed in ("", code)]
+    if not fewer:
+        return Found(detail=names)
+    stops = "a deal whose lines need more is ordered, and stops before its invoice: give it all of them in the settings"
+    return Found(detail=f"{names}; {', '.join(fewer)} lacks decimals, and {stops}", is_note=True)
 
 
 def _named(currency: str, kept: int | None) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 
 from crmsync.connectors.zoho_books.items import Items
+from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.schemas import Line
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money, decimals_of
@@ -37,14 +38,19 @@ class LinePolicy:
 class InvoiceLines:
     """The lines of invoices, with the books' own items."""
 
-    def __init__(self, items: Items, policy: LinePolicy) -> None:
+    def __init__(self, items: Items, currencies: Currencies, policy: LinePolicy) -> None:
         self._items = items
+        self._currencies = currencies
         self._policy = policy
 
     def of(self, deal: Deal) -> list[Line]:
         """Raises: MappingError for a code that needs an item and has none."""
         currency = deal.amount.currency
-        return [invoice_line(line, currency, self._policy, self._item_id(line.product_code)) for line in deal.lines]
+        digits = self._currencies.decimals(currency)
+        return [
+            invoice_line(line, currency, self._policy, self._item_id(line.product_code), digits=digits)
+            for line in deal.lines
+        ]
 
     def now(self, deal: Deal, lines: list[Line]) -> list[Line]:
         """*lines*, which were refused, by the items as they are now, if there are items on them."""
@@ -59,20 +65,20 @@ class InvoiceLines:
         return self._items.required(sku) if self._policy.needs_items else ""
 
 
-def invoice_line(line: DealLine, currency: str, policy: LinePolicy, item_id: str = "") -> Line:
+def invoice_line(line: DealLine, currency: str, policy: LinePolicy, item_id: str, *, digits: int) -> Line:
     """The line at its rate; with a discount; or, where no rate is exact, as one piece that names the quantity.
 
     It says what the deal says whatever the item's own name, text and rate are. One piece is of no item unless it must
-    be: the books would take one of it from their stock.
+    be: the books would take one of it from their stock. *digits* are what the organization keeps of a rate.
     """
     # Where a line of an item has no text, Zoho Books takes the item's.
     description = line.description or (line.product_code if item_id else "")
     build = partial(Line, name=line.product_code, description=description, item_id=item_id, tax_id=policy.tax_id)
     if _decimals(line.quantity) <= QUANTITY_DECIMALS:
-        price = price_of(line, currency, per_max=1)
+        price = price_of(line, currency, digits=digits, per_max=1)
         if price is not None:
             return build(rate=price.rate, quantity=line.quantity)
-        percent = discount_percent(line, currency) if policy.has_discounts else None
+        percent = discount_percent(line, currency) if policy.has_discounts and digits == decimals_of(currency) else None
         if percent is not None:
             return build(rate=line.unit_price, quantity=line.quantity, discount=f"{_plain(percent)}%")
     whole = build(description=as_one_piece(line, currency), rate=line.total_in(currency).amount, quantity=Decimal(1))

@@ -1,13 +1,19 @@
-"""The ids of currencies, read once per process and again when one is missing."""
+"""The currencies of the organization: their ids, and how many decimals it keeps of them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
 
 from crmsync.connectors.notes import Notes
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
-from crmsync.errors import MappingError, RecordNotFoundError, RejectedError
+from crmsync.domain.deals import Deal
+from crmsync.domain.money import decimals_of
+from crmsync.errors import CrmsyncError, MappingError, RecordNotFoundError, RejectedError
 
 _HIDDEN = frozenset({"5", "1002"})  # no such address, no such record
 
@@ -15,7 +21,9 @@ _HIDDEN = frozenset({"5", "1002"})  # no such address, no such record
 class Currencies:
     """The currencies of the organization; *assumed* is its own one as far as the configuration says.
 
-    That it is another is learned from an answer, and kept in *notes* for all processes.
+    That it is another is learned from an answer, and kept in *notes* for all processes. So is of which it keeps fewer
+    decimals than they have, where no exact amount can be billed. Ids are read once per process, and again when one is
+    missing.
     """
 
     def __init__(self, api: BooksApi, *, assumed: str, notes: Notes, organization: str) -> None:
@@ -23,6 +31,7 @@ class Currencies:
         self._assumed = assumed
         self._notes = notes
         self._note = f"own_currency.{organization}"
+        self._decimals_note = f"decimals.{organization}"
         self._base = ""
         self._ids: Mapping[str, str] = {}
         self._is_hidden = False
@@ -56,15 +65,59 @@ class Currencies:
             raise _no_currency(currency)
         return self._ids[currency]
 
+    def decimals(self, currency: str) -> int:
+        """How many it keeps, as far as they are known to be fewer than the currency has."""
+        return self.fewer().get(currency, decimals_of(currency))
+
+    def saw(self, currency: str, decimals: int | None) -> None:
+        """An answer has shown how many it keeps; None where it did not tell."""
+        fewer = self.fewer()
+        now = {code: kept for code, kept in fewer.items() if code != currency or decimals is None}
+        if decimals is not None and 0 <= decimals < decimals_of(currency):
+            now[currency] = decimals
+        if now != fewer:
+            self._notes.write(self._decimals_note, json.dumps(now))
+
+    def check(self, deal: Deal) -> None:
+        """Before anything is made. What is known may be old: a deal is refused by a list that was just read.
+
+        Raises: MappingError for a deal with a total that the organization can't keep.
+        """
+        if _too_fine(deal, self.decimals(deal.amount.currency)) is None:
+            return
+        try:
+            self._read()
+        except CrmsyncError as error:
+            error.is_definite = True
+            raise
+        kept = self.decimals(deal.amount.currency)
+        total = None if self._is_hidden else _too_fine(deal, kept)
+        if total is not None:
+            raise _too_few_decimals(deal.amount.currency, kept, total)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As the organization lists them now. Raises: RecordNotFoundError, RejectedError."""
+        rows = list(self._api.rows("/settings/currencies"))
+        found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
+        for row in found:
+            self.saw(row["currency_code"], row["price_precision"])
+        return found
+
+    def fewer(self) -> Mapping[str, int]:
+        """The decimals that it keeps, by currency. What another release wrote counts as not there."""
+        with suppress(ValueError, TypeError, AttributeError):
+            noted = json.loads(self._notes.read(self._decimals_note) or "{}")
+            return {str(code): int(kept) for code, kept in noted.items()}
+        return {}
+
     def _read(self) -> None:
         try:
-            rows = list(self._api.rows("/settings/currencies"))
+            found = self.rows()
         except (RecordNotFoundError, RejectedError) as error:
             if error.code not in _HIDDEN:
                 raise
             self._is_hidden = True  # an edition without currencies: every contact has the organization's own
             return
-        found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
         self._base = next((row["currency_code"] for row in found if row["is_base_currency"]), "")
         self._ids = {row["currency_code"]: row["currency_id"] for row in found}
 
@@ -76,4 +129,21 @@ def _no_currency(currency: str) -> MappingError:
         operation="list currencies",
         field_errors={"currency_id": "has no counterpart"},
         advice="Add the currency to the organization, then replay.",
+    )
+
+
+def _too_fine(deal: Deal, decimals: int) -> Decimal | None:
+    """The first total of a line that *decimals* can't hold."""
+    totals = (line.total_in(deal.amount.currency).amount for line in deal.lines)
+    return next((total for total in totals if total != total.quantize(Decimal(1).scaleb(-decimals))), None)
+
+
+def _too_few_decimals(currency: str, kept: int, total: Decimal) -> MappingError:
+    return MappingError(
+        f"{SYSTEM} keeps {currency} with {kept} of its {decimals_of(currency)} decimals, and a line comes to {total}.",
+        system=SYSTEM,
+        operation="create invoice",
+        field_errors={"price_precision": f"is {kept} for {currency}"},
+        advice=f"Give {currency} all its decimals in the settings of the organization, or the deal totals that need no "
+        "more; then replay.",
     )

@@ -197,6 +197,7 @@ class InvoiceRow:
     reference: str
     customer_key: str
     document: Document
+    decimals: int | None = None  # that the organization keeps of its currency
 
 
 class InvoiceAnswer(Tolerant):
@@ -210,6 +211,7 @@ class InvoiceAnswer(Tolerant):
     total = Amount(load_default=None, allow_none=True)
     credits_applied = Amount(load_default=None, allow_none=True)
     is_emailed = fields.Boolean(load_default=False, allow_none=True)
+    price_precision = fields.Integer(load_default=None, allow_none=True)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> InvoiceRow:
@@ -223,7 +225,7 @@ class InvoiceAnswer(Tolerant):
             is_void=status == "void",
             is_credited=bool(data["total"]) and (data["credits_applied"] or 0) >= data["total"],
         )
-        return InvoiceRow(data["reference_number"] or "", data["customer_id"], document)
+        return InvoiceRow(data["reference_number"] or "", data["customer_id"], document, data["price_precision"])
 
 
 def _money(amount: Decimal | None, currency: str | None) -> Money | None:

@@ -11,6 +11,7 @@ import pytest
 import responses
 
 from crmsync import errors
+from crmsync.connectors.base import Check
 from crmsync.connectors.zoho_books import ZohoBooks, connect
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Behaviour, ZohoBooksSettings
@@ -121,9 +122,16 @@ def test_doctor_says_which_currencies_have_too_few_decimals_for_exact_invoices(
     rows = [{"currency_id": code, "currency_code": code, "price_precision": digits} for code, digits in kept.items()]
     zoho.get(f"{API}/settings/currencies", json={**NO_ROWS, "currencies": rows})
 
-    (check,) = [check for check in books().check() if check.name == "currencies"]
+    def of_deals_in(currency: str) -> Check:
+        (check,) = [check for check in books(default_currency=currency).check() if check.name == "currencies"]
+        return check
 
-    assert (check.is_ok, check.detail) == (True, "USD, JPY, KWD (only 2 decimals), HUF (only 0 decimals)")
+    names = "USD, JPY, KWD (only 2 decimals), HUF (only 0 decimals)"
+    assert of_deals_in("USD") == Check("currencies", is_ok=True, detail=names)
+    for currency, fewer in {"KWD": "KWD", "": "KWD, HUF"}.items():
+        check = of_deals_in(currency)
+        assert (check.is_ok, check.is_note) == (True, True)
+        assert check.detail.startswith(f"{names}; {fewer} lacks decimals, and a deal whose lines need more")
 
 
 def test_doctor_signs_in_and_reads_one_thing_per_permission(
@@ -146,6 +154,7 @@ def test_doctor_signs_in_and_reads_one_thing_per_permission(
         ("currencies", True),
         ("tax", True),
         ("writing", True),
+        ("quantities", True),
     ]
     assert checks[0].detail == "Crmsync Test, 10234695, USD, PST"
     assert (checks[-1].is_note, checks[-1].detail[:13]) == (True, "not checked: ")
