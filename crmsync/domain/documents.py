@@ -118,8 +118,9 @@ def compare_net(deal: Deal, document: Document, *, system: str, kind: str) -> No
     told = document.net or document.total  # a total that is the deal's carries no tax
     if told is not None and told.equals(deal.amount):
         return
+    mend = "Void it or credit it wholly, for it was mailed, and replay: another is made" if document.is_mailed else ""
     raise AmountMismatchError(
         f"The {kind} {document.number} is {told or 'of unknown amount'}, the deal is {deal.amount} net.",
         system=system,
-        advice="Correct the document in that system, or replay with --accept to go on as it is.",
+        advice=f"{mend or 'Correct the document in that system'}, or replay with --accept to go on as it is.",
     )

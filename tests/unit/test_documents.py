@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crmsync.domain.documents import Document, compare_net, standing
@@ -29,6 +31,20 @@ def test_net_is_compared_with_net(document_net: Money | None, is_same: bool) -> 
         return
     with pytest.raises(AmountMismatchError, match="INV-1"):
         compare_net(deal(), document, system="the books", kind="invoice")
+
+
+def test_a_wrong_bill_that_is_out_is_advised_to_be_taken_back_and_not_to_be_corrected() -> None:
+    wrong = Document("1", "INV-1", net=Money.of(1, "USD"))
+    with pytest.raises(AmountMismatchError) as draft:
+        compare_net(deal(), wrong, system="the books", kind="invoice")
+    with pytest.raises(AmountMismatchError) as out:
+        compare_net(deal(), replace(wrong, is_mailed=True), system="the books", kind="invoice")
+
+    assert draft.value.advice == "Correct the document in that system, or replay with --accept to go on as it is."
+    assert out.value.advice is not None
+    assert out.value.advice.startswith(
+        "Void it or credit it wholly, for it was mailed, and replay: another is made, or"
+    )
 
 
 def test_a_document_survives_its_way_through_json() -> None:
