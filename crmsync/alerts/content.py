@@ -248,9 +248,8 @@ def twice_alert(run: Run | None, seen: Sequence[Seen], *, command: str) -> Conte
         },
         cause=f"The {older.says}. It had been taken back, and stands again beside the one that was made in its place: "
         f"the {newer.says}.",
-        advice=f"Take one of them back in {system}: {how}, for the deal carries the number of {newer.name}. If the "
-        f"older one shall stand: take {newer.name} back, discard the question that follows, and put the older "
-        "number on the deal.",
+        advice=f"Take one of them back in {system}: {how}, for crmsync goes by {newer.name}, whose number the deal "
+        "carries. If the older one shall stand: docs/runbook.md, “Two orders or two invoices stand for one deal”.",
         command=command,
     )
 
