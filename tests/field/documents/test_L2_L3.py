@@ -79,7 +79,7 @@ def test_L2__made_anew_after_what_stood_was_taken_back(system: System, billed: D
     replay(system, billed)  # one of them stands yet
     until(lambda: system.letter_of(billed).failures > first.failures, what="it is refused")
     letter = asked(system, billed, error="DealChangedError")
-    assert f"reject or delete invoice {invoice} in Zoho Books, then" in letter.advice
+    assert f"reject or delete invoice {invoice} in Zoho Books (an invoice that was mailed" in letter.advice
     assert standing(system, billed) == ([], ["1"]), "nothing is made while one of the old figures stands"
 
     system.sandbox.invoices.void(invoice)
