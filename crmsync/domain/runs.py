@@ -68,6 +68,11 @@ class Run:
         """'47,000.00 USD', or "" while the deal has not been read."""
         return str(Money(self.amount, self.currency)) if self.amount is not None else ""
 
+    @property
+    def is_first_claim(self) -> bool:
+        """Whether no worker had the run before: then there is nothing to look for in the store."""
+        return self.fence <= 1
+
     def is_leased(self, now: datetime) -> bool:
         return self.lease_until is not None and self.lease_until > now
 

@@ -23,7 +23,6 @@ ACCEPTED_UNTIL = "burst.accepted_until"  # a fact
 HOUR = timedelta(hours=1)
 COUNTED_FOR = timedelta(seconds=5)  # so long a count does for all deals of this process
 USUAL_FOR = timedelta(minutes=10)
-FIRST_CLAIM = 1
 _ADVICE = (
     "See in the CRM what announced them, such as a mass update or an import. All of them go on by "
     "`replay --error UnusualBurstError --accept`, and are given up by `discard --error UnusualBurstError`. "
@@ -84,7 +83,7 @@ def _is_accepted(attempt: Attempt) -> bool:
 
 def _was_held(attempt: Attempt) -> bool:
     """Whether it was held before, and the flood was not let pass since: who replays a failure has not decided that."""
-    if attempt.run.fence <= FIRST_CLAIM:
+    if attempt.run.is_first_claim:
         return False
     with attempt.services.store.read() as uow:
         letter = uow.dead_letters.of_run(attempt.run.id)

@@ -24,7 +24,6 @@ from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED, ASKED_OF, LEFT, MAY_MAKE, SEEN, WAS_ASKED, WAS_DISCARDED, WITH_DOCUMENTS, Flow
 
-FIRST_CLAIM = 1
 GENERATIONS = "generations"
 FOREIGN = "foreign"  # the numbers of others that the deal carries, and that a person has accepted
 # What has to be done again for a document that is made again.
@@ -75,7 +74,7 @@ def generation_of(attempt: Attempt, kind: str) -> int:
 def _entries(attempt: Attempt) -> list[Entry]:
     """What the run has set out to make; nothing yet where it is claimed for the first time."""
     run = attempt.run
-    if run.fence <= FIRST_CLAIM and not (run.results or run.progress):
+    if run.is_first_claim and not (run.results or run.progress):
         return []
     with attempt.services.store.read() as uow:
         return uow.ledger.of_run(attempt.run.id)
