@@ -123,7 +123,7 @@ class ZohoBooks:
         policy = LinePolicy(
             tax_id=settings.tax_id, has_discounts=settings.line_discounts, needs_items=settings.item_lookup
         )
-        self._lines = InvoiceLines(self._items, self._currencies, policy)
+        self._lines = InvoiceLines(self._items, policy)
         self.time_zone = settings.time_zone
 
     def checks(self) -> Iterator[Check]:
@@ -198,15 +198,14 @@ class ZohoBooks:
 
         Raises: MappingError, with another call, for a deal finer than the organization is known to keep its currency.
 
-
         Where it is refused and an item on it is no longer active, it is made once more, without that item.
         """
-        self._currencies.check(request.deal)
-        lines = self._lines.of(request.deal)
+        digits = self._currencies.check(request.deal)
+        lines = self._lines.of(request.deal, digits)
         try:
             return self._create_invoice(request, lines)
         except (RejectedError, RecordNotFoundError):
-            lines_now = self._lines.now(request.deal, lines)
+            lines_now = self._lines.now(request.deal, lines, digits)
             if lines_now == lines:
                 raise
         return self._create_invoice(request, lines_now)

@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import partial
 
 from crmsync.connectors.zoho_books.items import Items
-from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.schemas import Line
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.money import Money, decimals_of
@@ -38,26 +37,24 @@ class LinePolicy:
 class InvoiceLines:
     """The lines of invoices, with the books' own items."""
 
-    def __init__(self, items: Items, currencies: Currencies, policy: LinePolicy) -> None:
+    def __init__(self, items: Items, policy: LinePolicy) -> None:
         self._items = items
-        self._currencies = currencies
         self._policy = policy
 
-    def of(self, deal: Deal) -> list[Line]:
-        """Raises: MappingError for a code that needs an item and has none."""
+    def of(self, deal: Deal, digits: int) -> list[Line]:
+        """*digits* are what the organization keeps of a rate. Raises: MappingError for a code that lacks its item."""
         currency = deal.amount.currency
-        digits = self._currencies.decimals(currency)
         return [
             invoice_line(line, currency, self._policy, self._item_id(line.product_code), digits=digits)
             for line in deal.lines
         ]
 
-    def now(self, deal: Deal, lines: list[Line]) -> list[Line]:
+    def now(self, deal: Deal, lines: list[Line], digits: int) -> list[Line]:
         """*lines*, which were refused, by the items as they are now, if there are items on them."""
         if not any(line.item_id for line in lines):
             return lines
         self._items.refresh()
-        return self.of(deal)
+        return self.of(deal, digits)
 
     def _item_id(self, sku: str) -> str:
         if self._policy.needs_items is None:

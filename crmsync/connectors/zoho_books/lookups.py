@@ -32,6 +32,7 @@ class Currencies:
         self._notes = notes
         self._note = f"own_currency.{organization}"
         self._decimals_note = f"decimals.{organization}"
+        self._fewer: Mapping[str, int] = {}  # as it was noted when this process read it last
         self._base = ""
         self._ids: Mapping[str, str] = {}
         self._is_hidden = False
@@ -65,35 +66,39 @@ class Currencies:
             raise _no_currency(currency)
         return self._ids[currency]
 
-    def decimals(self, currency: str) -> int:
+    def _decimals(self, currency: str) -> int:
         """How many it keeps, as far as they are known to be fewer than the currency has."""
         return self.fewer().get(currency, decimals_of(currency))
 
     def saw(self, currency: str, decimals: int | None) -> None:
-        """An answer has shown how many it keeps; None where it did not tell."""
-        fewer = self.fewer()
-        now = {code: kept for code, kept in fewer.items() if code != currency or decimals is None}
-        if decimals is not None and 0 <= decimals < decimals_of(currency):
-            now[currency] = decimals
-        if now != fewer:
-            self._notes.write(self._decimals_note, json.dumps(now))
-
-    def check(self, deal: Deal) -> None:
-        """Before anything is made. What is known may be old: a deal is refused by a list that was just read.
-
-        Raises: MappingError for a deal with a total that the organization can't keep.
-        """
-        if _too_fine(deal, self.decimals(deal.amount.currency)) is None:
+        """An answer has shown how many it keeps; None where it did not tell. What is no news is not looked up."""
+        full = decimals_of(currency)
+        if decimals is None or decimals < 0 or min(decimals, full) == self._fewer.get(currency, full):
             return
+        others = {code: kept for code, kept in self.fewer().items() if code != currency}
+        now = others | ({currency: decimals} if decimals < full else {})
+        self._notes.write(self._decimals_note, json.dumps(now))
+        self._fewer = now
+
+    def check(self, deal: Deal) -> int:
+        """Before anything is made: how many decimals it keeps of the deal's currency.
+
+        What is known may be old: a deal is refused by a list that was just read. Raises: MappingError for one with a
+        total that the organization can't keep.
+        """
+        kept = self._decimals(deal.amount.currency)
+        if _too_fine(deal, kept) is None:
+            return kept
         try:
             self._read()
         except CrmsyncError as error:
             error.is_definite = True
             raise
-        kept = self.decimals(deal.amount.currency)
+        kept = self._decimals(deal.amount.currency)
         total = None if self._is_hidden else _too_fine(deal, kept)
         if total is not None:
             raise _too_few_decimals(deal.amount.currency, kept, total)
+        return kept
 
     def rows(self) -> list[dict[str, Any]]:
         """As the organization lists them now. Raises: RecordNotFoundError, RejectedError."""
@@ -105,10 +110,11 @@ class Currencies:
 
     def fewer(self) -> Mapping[str, int]:
         """The decimals that it keeps, by currency. What another release wrote counts as not there."""
+        noted = self._notes.read(self._decimals_note) or "{}"
+        self._fewer = {}
         with suppress(ValueError, TypeError, AttributeError):
-            noted = json.loads(self._notes.read(self._decimals_note) or "{}")
-            return {str(code): int(kept) for code, kept in noted.items()}
-        return {}
+            self._fewer = {str(code): int(kept) for code, kept in json.loads(noted).items()}
+        return self._fewer
 
     def _read(self) -> None:
         try:

@@ -126,3 +126,27 @@ def test_M1__doctor_lets_every_process_know(zoho: responses.RequestsMock, books:
     with pytest.raises(MappingError):
         books(notes=notes).create_invoice(FINE)
     assert posts(zoho) == 0
+
+
+@pytest.mark.parametrize("kept", [2, 3, None])
+def test_M1__an_invoice_of_what_is_known_costs_one_look_at_the_notes(
+    zoho: responses.RequestsMock, books: Build, fixture: LoadFixture, kept: int | None
+) -> None:
+    class Counted(OwnNotes):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reads: list[str] = []
+
+        def read(self, name: str) -> str | None:
+            self.reads.append(name)
+            return super().read(name)
+
+    notes = Counted()
+    makes(zoho, fixture, kept=kept)
+    made = books(notes=notes)
+    made.create_invoice(WHOLE)
+    notes.reads.clear()
+
+    made.create_invoice(WHOLE)
+
+    assert notes.reads == ["decimals.10234695"]
