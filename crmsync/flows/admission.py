@@ -14,12 +14,11 @@ from crmsync.domain.admission import next_look_seconds, why_old
 from crmsync.domain.customers import is_address
 from crmsync.domain.dead_letters import is_answered
 from crmsync.domain.deals import Deal
-from crmsync.domain.ledger import EntryState
-from crmsync.domain.second_look import DOCUMENT_STEPS
 from crmsync.errors import NoAddressError, NotYetError, OldDealError, RecordNotFoundError
 from crmsync.flows import flood
 from crmsync.flows.business_day import known_zone
 from crmsync.services import ROLES
+from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED
 
@@ -107,8 +106,7 @@ def _hold_old(attempt: Attempt, deal: Deal) -> None:
 def _is_ordered(attempt: Attempt) -> bool:
     """Whether it was let in: documents of it were made, or may have been, also where they were taken back."""
     with attempt.services.store.read() as uow:
-        entries = uow.ledger.of_run(attempt.run.id)
-    return any(entry.key.kind in DOCUMENT_STEPS and entry.state is not EntryState.INTENT for entry in entries)
+        return bool(documents.newest(uow.ledger.of_run(attempt.run.id)))
 
 
 # -- whether its bill can be mailed

@@ -96,7 +96,7 @@ def _is_settled(attempt: Attempt, flow: Flow, known: Agreed | None, deal: Deal) 
 
 def _may_exist(entries: Sequence[Entry]) -> bool:
     """Whether an order or an invoice was made for the run, or may have been."""
-    return any(entry.key.kind in DOCUMENT_STEPS and entry.state is not EntryState.INTENT for entry in entries)
+    return bool(documents.newest(entries))
 
 
 def _compared(attempt: Attempt, compared: Comparison, entries: Sequence[Entry]) -> Comparison:
