@@ -41,8 +41,8 @@ def look_again(attempt: Attempt, deal: Deal) -> None:
     if not invoice or deal.amount.currency == attempt.run.currency:
         return
     using, flow = attempt.services, FLOWS["invoice_to_deal"]
+    # Its own run is not held meanwhile: that of the invoice wakes this one, and two would wait for each other.
     with using.store.begin() as uow:
-        attempt.hold(uow)
         awake = waking.wake(
             uow,
             flow,
