@@ -88,6 +88,8 @@ class Agreed:
             found.append(Change("amount", str(self.amount), str(deal.amount), Concern.MONEY))
         if self.account and self.account != deal.customer.key:
             found.append(Change("account", self.account, deal.customer.key, Concern.ACCOUNT))
+        if deal.is_won and not self.is_won:
+            found.append(Change("won", "no", "yes", Concern.OTHER))
         return found
 
 

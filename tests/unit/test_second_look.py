@@ -100,6 +100,8 @@ def test_a_reading_still_says_whether_the_deal_was_won(is_known: bool) -> None:
     agreed = Agreed.of(reading)
     assert agreed is not None
     assert not agreed.is_won
+    assert [change.field for change in agreed.differences(WAS)] == ["won"], "one that was given up goes on"
+    assert agreed.differences(replace(WAS, is_won=False)) == []
 
 
 def test_a_deal_that_is_lost_is_not_advised_to_be_made_anew_as_it_is() -> None:
