@@ -34,8 +34,11 @@ def told(letter: DeadLetter) -> str:
 
 
 def require_same(form: Mapping[str, str], letter: DeadLetter) -> None:
-    """Raises: AnswerError where the letter asks something else by now than the person has read."""
-    if form.get("told") != told(letter):
+    """Raises: AnswerError where the letter asks something else by now than the person has read.
+
+    A form that does not say what was read, as one of a page from before an upgrade, is an answer as it always was.
+    """
+    if form.get("told", told(letter)) != told(letter):
         raise AnswerError(f"Nothing was done: dead letter {letter.id} has changed since you saw it. Read it again.")
 
 

@@ -514,6 +514,17 @@ def test_an_answer_to_what_a_letter_does_not_ask_any_more_does_nothing(
     _still_waits(services, letter.id)
 
 
+def test_a_form_of_a_page_from_before_an_upgrade_is_an_answer(
+    operator: FlaskClient, a_letter: Any, services: Services
+) -> None:
+    letter = a_letter(InvalidDealError())
+
+    operator.post(f"/dead-letters/{letter.id}/replay", data={"token": token(operator)})
+
+    with services.store.read() as uow:
+        assert uow.dead_letters.get(letter.id).status is LetterStatus.REPLAYING
+
+
 def test_a_form_that_is_too_large_is_refused_and_never_cut(
     operator: FlaskClient, a_letter: Any, services: Services, rung: list[str]
 ) -> None:
