@@ -47,6 +47,11 @@ class Entry:
     certain_at: datetime | None = None
     document: Mapping[str, Any] | None = None  # as the vendor confirmed it
 
+    @property
+    def document_key(self) -> str:
+        """The id of the document in its system; "" while none is known."""
+        return str((self.document or {}).get("key", ""))
+
 
 class Move(StrEnum):
     """What an attempt does about a document."""

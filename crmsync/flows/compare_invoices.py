@@ -72,7 +72,7 @@ def _read_list(
     It is read until all are found: ours are mostly among the newest.
     """
     oldest = min(entry.sent_at for entry in made if entry.sent_at)
-    missing = {_key(entry): entry for entry in made}
+    missing = {entry.document_key: entry for entry in made}
     gone = {pair.keys[0]: pair for pair in replaced if not pair.is_told}
     void: list[Entry] = []
     back: list[Replaced] = []
@@ -102,7 +102,7 @@ def _done(attempt: Attempt, entries: Collection[Entry]) -> list[Entry]:
 
 def _is_of_lost_deal(uow: UnitOfWork, entry: Entry) -> bool:
     """Whether the CRM does not show the deal any more, and a person has said that it be left so."""
-    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, _key(entry))
+    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, entry.document_key)
     letter = uow.dead_letters.of_run(run.id) if run is not None and run.status is RunStatus.DISCARDED else None
     return letter is not None and letter.error == RecordNotFoundError.__name__
 
@@ -110,7 +110,7 @@ def _is_of_lost_deal(uow: UnitOfWork, entry: Entry) -> bool:
 def _is_taken_back(attempt: Attempt, entry: Entry) -> bool:
     """A list proves nothing: the invoice is asked for by its id."""
     attempt.keep_alive()
-    found = _present(attempt, _key(entry))
+    found = _present(attempt, entry.document_key)
     return found is None or found.is_void
 
 
@@ -129,11 +129,7 @@ def _wake(attempt: Attempt, entries: Sequence[Entry]) -> None:
         attempt.hold(uow)
         rung = [
             waking.wake(uow, invoice_to_deal.FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
-            for key in sorted(map(_key, entries))
+            for key in sorted(entry.document_key for entry in entries)
         ]
     for awake in filter(None, rung):
         dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, *awake))
-
-
-def _key(entry: Entry) -> str:
-    return str((entry.document or {}).get("key", ""))

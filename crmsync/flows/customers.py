@@ -293,7 +293,7 @@ class _Matching:
             entry = uow.ledger.get(key)
         if entry is None or entry.state is not EntryState.CONFIRMED:
             return key
-        made = str((entry.document or {}).get("key", ""))
+        made = entry.document_key
         found = self.connector.read_customers([made], self.attempt.keep_alive).get(made)
         if found is not None and not is_in_other_currency(found, self.currency):
             return key

@@ -34,7 +34,7 @@ class Replaced:
 
     @property
     def keys(self) -> tuple[str, str]:
-        return _key(self.old), _key(self.new)
+        return self.old.document_key, self.new.document_key
 
 
 def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
@@ -46,7 +46,7 @@ def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
         older = [uow.ledger.of_document(connection, kind, key) for key in sorted(told)]
         lately = uow.ledger.replaced_since(connection, kind, attempt.started_at - WINDOW)
         found = {entry.key: entry for entry in (*older, *lately) if entry is not None}
-        return [Replaced(entry, _newest(uow, entry), _key(entry) in told) for entry in found.values()]
+        return [Replaced(entry, _newest(uow, entry), entry.document_key in told) for entry in found.values()]
 
 
 def look(attempt: Attempt, system: str, pairs: Iterable[Replaced], present: Present) -> int:
@@ -58,7 +58,7 @@ def _look(attempt: Attempt, system: str, pair: Replaced, present: Present) -> bo
     attempt.keep_alive()
     seen: list[Seen] = []
     for entry in (pair.old, pair.new):
-        seen.append(Seen(entry, system, present(_key(entry))))
+        seen.append(Seen(entry, system, present(entry.document_key)))
         if seen[-1].is_gone or seen[-1].is_credited:
             if pair.is_told:
                 _close(attempt, pair)
@@ -86,14 +86,10 @@ def _close(attempt: Attempt, pair: Replaced) -> None:
 
 
 def _cause(pair: Replaced) -> str:
-    return f"{FAMILY}:{pair.old.key.connection}:{_key(pair.old)}"
+    return f"{FAMILY}:{pair.old.key.connection}:{pair.old.document_key}"
 
 
 def _newest(uow: UnitOfWork, entry: Entry) -> Entry:
     """The last one that was made; of one that is only just asked for there is nothing to read yet."""
     made = [each for each in uow.ledger.of_run(entry.run_id) if each.document and each.key.kind == entry.key.kind]
     return max(made, key=lambda each: each.key.generation)
-
-
-def _key(entry: Entry) -> str:
-    return str((entry.document or {}).get("key", ""))
