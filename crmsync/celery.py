@@ -109,7 +109,7 @@ def _arm(folder: Path | None) -> None:
 def _pass_failpoint(task: Any, state: str, **_: Any) -> None:
     """The next message is sent by now, and this one is acknowledged after this."""
     if state == SUCCESS:
-        failpoints.hit("unacknowledged", task.name)
+        failpoints.hit("unacknowledged", failpoints.here() or task.name)
     failpoints.leave()
 
 

@@ -232,9 +232,9 @@ class Reader:
         text = self.raw(name)
         return Path(text).absolute() if text else None
 
-    def flag(self, name: str) -> bool:
-        value = self.raw(name).lower()
-        if value not in ("", "0", "1", "true", "false", "yes", "no"):
+    def flag(self, name: str, default: str = "false") -> bool:
+        value = self.raw(name).lower() or default
+        if value not in ("0", "1", "true", "false", "yes", "no"):
             self.problems.setdefault(name, "expected true or false")
         return value in ("1", "true", "yes")
 

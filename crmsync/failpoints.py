@@ -4,8 +4,10 @@
     reserved        the intent to create is committed, the call is not made yet
     sent            the request has left, its answer has not come
     answered        the answer came, nothing of it is stored
+    ending          the outcome is written, and with it the next step's claim, and nothing is committed
     stored          the outcome is committed, the chain has not gone on
-    unacknowledged  the next step's message is sent, this one's is not acknowledged
+    handing         what is left of the chain is free, and not handed back to Celery yet
+    unacknowledged  the next message is sent, this one's is not acknowledged
 
 The file `armed` in the folder names one of them; the process that gets there first takes the file away, so that a
 failpoint strikes once, whoever comes by. It leaves `struck` behind, with its process id and the instant.
@@ -26,7 +28,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-BOUNDARIES = ("claimed", "reserved", "sent", "answered", "stored", "unacknowledged")
+BOUNDARIES = ("claimed", "reserved", "sent", "answered", "ending", "stored", "handing", "unacknowledged")
 ANY, WRITE, CREATE = "any", "write", "create"
 KILL, STOP = "kill", "stop"
 SIGNALS = {KILL: signal.SIGKILL, STOP: signal.SIGSTOP}
@@ -92,6 +94,11 @@ def hit(boundary: str, step: str) -> None:
         _step.set(step)
         _is_creating.set(boundary == "reserved")
         _strike_if_armed(_folder, step, boundary, {ANY})
+
+
+def here() -> str:
+    """The step at which this thread was last, "" where it was at none: a message may go through several."""
+    return _step.get()
 
 
 def leave() -> None:

@@ -159,6 +159,10 @@ class Services:
         self.confirm_accounts(wanted=connection)
         return self._connector(connection)
 
+    def at_hand(self, connection: str) -> Connector | None:
+        """The connector, if it is there and nothing has to be asked first; None before it is first used."""
+        return None if self._unconfirmed else self._connected.get(connection)
+
     def system_of(self, connection: str) -> str:
         """What people call the system of a connection, without asking it anything; its name if it isn't configured."""
         is_known = self._is_handed_in or is_configured(connection, self.settings)

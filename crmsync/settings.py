@@ -116,6 +116,7 @@ class Behaviour:
     breaker_failures: int = env.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000)
     keep_days: int = env.integer("CRMSYNC_KEEP_DAYS", 90, maximum=36_500)
     database_connections: int = env.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100)
+    run_ahead: bool = env.flag("CRMSYNC_RUN_AHEAD", "true")
     reserve_percent: int = env.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95)
 
     @property

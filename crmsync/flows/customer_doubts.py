@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Candidate
+from crmsync.domain.runs import Run
 from crmsync.errors import AmbiguousMatchError, CrmsyncError, RecordNotFoundError, RejectedError
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import MAY_MAKE
@@ -26,10 +27,9 @@ def replayed(attempt: Attempt) -> dict[str, bool]:
     return {BY_PERSON: True} if attempt.run.progress.get(MAY_MAKE) else {}
 
 
-def is_doubted(attempt: Attempt, *, document_step: str) -> bool:
+def is_doubted(run: Run, *, document_step: str) -> bool:
     """Whether the customer is to be looked at before *document_step* makes a document for it."""
-    results = attempt.run.results
-    return bool(results["fetch_deal"].get(BY_PERSON)) and document_step not in results
+    return bool(run.results["fetch_deal"].get(BY_PERSON)) and document_step not in run.results
 
 
 def seen(attempt: Attempt, connector: Customers, key: str) -> Candidate | None:

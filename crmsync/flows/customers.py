@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from crmsync.connectors.base import Customers
 from crmsync.connectors.rehearsal import is_rehearsed
@@ -30,8 +30,11 @@ from crmsync.domain.matching import (
     namesakes,
 )
 from crmsync.domain.references import customer_reference
+from crmsync.domain.runs import Run
 from crmsync.errors import AmbiguousMatchError, NotNowError, RecordNotFoundError, RejectedError, RetryableError
 from crmsync.flows import customer_doubts
+from crmsync.services import ROLES, Services
+from crmsync.store import UnitOfWork
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import LinkRefusedError
@@ -54,6 +57,20 @@ def match_customer(
     return _learned(link)
 
 
+def linked_customer(
+    using: Services, uow: UnitOfWork, run: Run, *, role: str, document_step: str
+) -> dict[str, str] | None:
+    """What is learned of a customer that is linked, which costs no call; None where there is anything to be asked."""
+    connection, deal = ROLES[role], Deal.from_json(run.results["fetch_deal"])
+    connector = cast(Customers | None, using.at_hand(connection))
+    is_answered = bool(run.answers.get(LINKS, {}).get(connection))
+    if connector is None or is_answered or customer_doubts.is_doubted(run, document_step=document_step):
+        return None
+    currency = deal.amount.currency if connector.customers_have_one_currency else ""
+    link = uow.links.get(connection, deal.customer.key, currency)
+    return _learned(link) if link is not None and link.currency == currency else None
+
+
 def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, matched_in: str) -> str:
     """The customer that the step *matched_in* found, or the one that a person has linked since.
 
@@ -62,7 +79,8 @@ def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Custo
     Raises: AmbiguousMatchError where the link was taken back.
     """
     known = str(attempt.run.results[matched_in]["customer_key"])
-    if is_rehearsed():  # what it would link is not in the store
+    # What a rehearsal would link is not in the store.
+    if is_rehearsed() or matched_in in attempt.fresh:
         return known
     with attempt.services.store.read() as uow:
         link = uow.links.get(connection, deal.customer.key, deal.amount.currency)

@@ -18,15 +18,16 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
+from crmsync.domain.runs import Run
 from crmsync.errors import DocumentGoneError, RecordNotFoundError, RejectedError
 from crmsync.flows import admission, other_currency, second_look, unmailed
 from crmsync.flows.business_day import business_day
 from crmsync.flows.customer_doubts import is_doubted, told_of_customer
-from crmsync.flows.customers import customer_now, match_customer
+from crmsync.flows.customers import customer_now, linked_customer, match_customer
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
 from crmsync.flows.told_deals import note_told, settled
-from crmsync.services import ROLES
+from crmsync.services import ROLES, Services
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.documents import read_made
 from crmsync.worker.flow import Flow
@@ -57,29 +58,45 @@ def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
     return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
 
 
-@step(FLOW, queue="erp")
+def _order_key(_: Services, run: Run) -> EntryKey:
+    generation = generation_of(run, "order")
+    return EntryKey(ROLES["orders"], "order", document_reference(run.subject_key, generation), generation)
+
+
+def _invoice_key(_: Services, run: Run) -> EntryKey:
+    generation = generation_of(run, "invoice")
+    return EntryKey(ROLES["invoices"], "invoice", document_reference(run.subject_key, generation), generation)
+
+
+def _mail_key(using: Services, run: Run) -> EntryKey | None:
+    """None where it is first to be seen whether a mail is to be sent."""
+    invoice = Document.from_json(run.results["create_invoice"])
+    is_sent = invoice.is_mailed or using.settings.behaviour.send_on_create
+    return None if is_sent or _deal(run).is_mailed_by_hand else EntryKey(ROLES["invoices"], "mail", invoice.key)
+
+
+@step(FLOW, queue="erp", known=partial(linked_customer, role="orders", document_step="create_order"))
 def match_erp_customer(attempt: Attempt) -> Mapping[str, Any]:
     """Find or make the customer in the ERP."""
-    doubted = is_doubted(attempt, document_step="create_order")
-    return match_customer(attempt, _deal(attempt), ROLES["orders"], attempt.services.orders, is_doubted=doubted)
+    doubted = is_doubted(attempt.run, document_step="create_order")
+    return match_customer(attempt, _deal(attempt.run), ROLES["orders"], attempt.services.orders, is_doubted=doubted)
 
 
-@step(FLOW, queue="erp")
+@step(FLOW, queue="erp", reserves=_order_key)
 def create_order(attempt: Attempt) -> Mapping[str, Any]:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
-    deal, erp = _deal(attempt), attempt.services.orders
-    generation = generation_of(attempt, "order")
-    reference = document_reference(deal.key, generation)
+    deal, erp = _deal(attempt.run), attempt.services.orders
+    key = _order_key(attempt.services, attempt.run)
 
     def create() -> Mapping[str, Any]:
         customer_key = customer_now(attempt, deal, ROLES["orders"], erp, matched_in="match_erp_customer")
         with told_of_customer(attempt, erp, customer_key):
-            return erp.create_order(OrderRequest(reference, customer_key, deal)).to_json()
+            return erp.create_order(OrderRequest(key.reference, customer_key, deal)).to_json()
 
     order = Document.from_json(
         attempt.create_once(
-            EntryKey(ROLES["orders"], "order", reference, generation),
-            find=lambda: [found.to_json() for found in standing(erp.find_orders(reference))],
+            key,
+            find=lambda: [found.to_json() for found in standing(erp.find_orders(key.reference))],
             create=create,
         )
     )
@@ -90,17 +107,17 @@ def create_order(attempt: Attempt) -> Mapping[str, Any]:
     return order.to_json() | {"customer": deal.customer.key}
 
 
-@step(FLOW, queue="books")
+@step(FLOW, queue="books", known=partial(linked_customer, role="invoices", document_step="create_invoice"))
 def match_books_customer(attempt: Attempt) -> Mapping[str, Any]:
     """Find or make the customer in the books."""
-    doubted = is_doubted(attempt, document_step="create_invoice")
-    return match_customer(attempt, _deal(attempt), ROLES["invoices"], attempt.services.invoices, is_doubted=doubted)
+    doubted = is_doubted(attempt.run, document_step="create_invoice")
+    return match_customer(attempt, _deal(attempt.run), ROLES["invoices"], attempt.services.invoices, is_doubted=doubted)
 
 
-@step(FLOW, queue="books")
+@step(FLOW, queue="books", reserves=_invoice_key)
 def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
-    deal, books = _deal(attempt), attempt.services.invoices
+    deal, books = _deal(attempt.run), attempt.services.invoices
     request = _invoice_request(attempt, deal)
 
     def create() -> Mapping[str, Any]:
@@ -110,7 +127,7 @@ def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
 
     invoice = Document.from_json(
         attempt.create_once(
-            EntryKey(ROLES["invoices"], "invoice", request.reference, generation_of(attempt, "invoice")),
+            _invoice_key(attempt.services, attempt.run),
             find=lambda: [found.to_json() for found in standing(books.find_invoices(request.reference))],
             create=create,
         )
@@ -121,10 +138,10 @@ def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
     return invoice.to_json()
 
 
-@step(FLOW, queue="books")
+@step(FLOW, queue="books", reserves=_mail_key)
 def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
     """Mail the invoice, once: before a repeated mail the books' own mark is read."""
-    deal, books = _deal(attempt), attempt.services.invoices
+    deal, books = _deal(attempt.run), attempt.services.invoices
     invoice = Document.from_json(attempt.run.results["create_invoice"])
 
     def read() -> Document:
@@ -165,8 +182,8 @@ def write_back(attempt: Attempt) -> Mapping[str, Any]:
     return numbers
 
 
-def _deal(attempt: Attempt) -> Deal:
-    return Deal.from_json(attempt.run.results["fetch_deal"])
+def _deal(run: Run) -> Deal:
+    return Deal.from_json(run.results["fetch_deal"])
 
 
 def _is_sent_on_create(attempt: Attempt) -> bool:
@@ -180,7 +197,7 @@ def _recipients(deal: Deal) -> tuple[str, ...]:
 def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
     behaviour = attempt.services.settings.behaviour
     return InvoiceRequest(
-        reference=document_reference(deal.key, generation_of(attempt, "invoice")),
+        reference=_invoice_key(attempt.services, attempt.run).reference,
         customer_key=attempt.run.results["match_books_customer"]["customer_key"],
         deal=deal,
         payment_terms_days=behaviour.payment_terms_days,

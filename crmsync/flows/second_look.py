@@ -16,7 +16,7 @@ from typing import Any
 from crmsync.domain.changes import are_grave
 from crmsync.domain.deals import NOT_WON_ANY_MORE, Deal
 from crmsync.domain.ledger import Entry, EntryState
-from crmsync.domain.runs import RunStatus
+from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
 from crmsync.errors import AlreadyOrderedError, BadDataError, DocumentGoneError, InvalidDealError, ReviewNeededError
 from crmsync.flows import customer_doubts
@@ -66,9 +66,9 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
     )
 
 
-def generation_of(attempt: Attempt, kind: str) -> int:
+def generation_of(run: Run, kind: str) -> int:
     """Which generation of the order or invoice is the one that stands, or is to be made."""
-    return int(attempt.run.results["fetch_deal"].get(GENERATIONS, {}).get(kind, 1))
+    return int(run.results["fetch_deal"].get(GENERATIONS, {}).get(kind, 1))
 
 
 def _entries(attempt: Attempt) -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,11 @@ class History(Rows):
                 "detail": detail[:500],
             },
         )
+
+    def skipped(self, run: Run, steps: Sequence[str]) -> None:
+        """Add a line for each of the *steps* that the store itself has answered."""
+        for step in steps:
+            self.note(replace(run, step=step), "done", started_at=self._now)
 
     def forget(self, run_id: str, *, before: datetime) -> None:
         """Drop old lines of a run that repeats for ever."""

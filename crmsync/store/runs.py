@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -54,6 +55,11 @@ _FINISH = _FENCED.values(
     _new("step", "status", "results", "answers", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
     | _new("customer_key")
     | _STEP_ENDS
+)
+# The end of a step and the claim of the next one, by the worker that goes on with it.
+_GO_ON = _FENCED.values(
+    _new("step", "results", "answers", "title", "amount", "currency", "due_at", "updated_at", "customer_key")
+    | {**_STEP_ENDS, "starts": 1, "lease_until": bindparam("until"), "fence": runs.c.fence + 1}
 )
 _FINISH_LAST = _FINISH.where(runs.c.again.is_(False))
 _GO_ROUND = _FENCED.where(runs.c.again.is_(True)).values(
@@ -173,6 +179,50 @@ class Runs(Rows):
                 "new_updated_at": self._now,
             },
         )
+
+    def go_on(
+        self,
+        run: Run,
+        learned: Mapping[str, Any],
+        *,
+        next_step: str,
+        lease_seconds: float,
+        title: str | None = None,
+        amount: Decimal | None = None,
+        currency: str | None = None,
+    ) -> Run | None:
+        """Record what the step learned, and what others did (*learned*, by step), and claim *next_step*.
+
+        Returns the run under the new lease; None: overtaken.
+        """
+        described = _described(run, title, amount, currency)
+        claimed = replace(
+            run,
+            step=next_step,
+            results={**run.results, **learned},
+            title=described["new_title"],
+            amount=described["new_amount"],
+            currency=described["new_currency"],
+            customer_key=_customer_key(learned[run.step]) or run.customer_key,
+            lease_until=self._now + timedelta(seconds=lease_seconds),
+            fence=run.fence + 1,
+            attempts=0,
+            starts=1,
+            progress={},
+            due_at=self._now,
+            updated_at=self._now,
+        )
+        values = {
+            "new_step": next_step,
+            "new_results": claimed.results,
+            "new_answers": dict(run.answers),
+            **described,
+            "new_customer_key": claimed.customer_key,
+            "new_due_at": self._now,
+            "new_updated_at": self._now,
+            "until": claimed.lease_until,
+        }
+        return claimed if self._write(_GO_ON, run, values) else None
 
     def go_round(
         self,

@@ -40,11 +40,16 @@ Found = Mapping[str, Any]  # a document of another system, as JSON
 
 @dataclass
 class Attempt:
-    """*confirmed* are ledger rows whose outcome is known; they are written with the end of the attempt."""
+    """*confirmed* are ledger rows whose outcome is known; they are written with the end of the attempt.
+
+    *reserved* are rows that were written with the claim, with the earlier attempt's entry where there was one.
+    """
 
     run: Run
     services: Services
     started_at: datetime
+    reserved: dict[EntryKey, Entry | None] = field(default_factory=dict)
+    fresh: frozenset[str] = frozenset()  # steps whose results were read from the store when the run was claimed
     title: str | None = None
     amount: Decimal | None = None
     currency: str | None = None
@@ -83,10 +88,13 @@ class Attempt:
         """Keep the lease over several calls in a row. Raises: LeaseLostError."""
         self.record_progress()
 
-    def record_confirmed(self, uow: UnitOfWork) -> None:
-        """Write what is known of documents, whoever has the run by now: they exist."""
+    def record_outcomes(self, uow: UnitOfWork) -> None:
+        """Write what is known of documents, whoever has the run by now: these exist, and those were never sent."""
         for key, document in self.confirmed:
             uow.ledger.confirmed(key, document)
+        for key, earlier in self.reserved.items():
+            if earlier is None:
+                uow.ledger.refused(key, FIRST_SEND)
 
     def is_accepted(self) -> bool:
         """A person has looked at what stopped this step and said to go on."""
@@ -100,7 +108,7 @@ class Attempt:
         Raises: OutcomeSettlingError while it is not certain that a lost create came to nothing;
         OutcomeUnknownError if there is more than one document; DocumentGoneError if it was made and is gone.
         """
-        entry = self._reserve(key)
+        entry = self.reserved.pop(key) if key in self.reserved else self._reserve(key)
         if entry is None:
             return self._create(key, FIRST_SEND, create)
         found = self._settle(entry, find)
@@ -115,7 +123,7 @@ class Attempt:
         """Commit that the document is about to be asked for. Returns the earlier attempt's entry if there is one."""
         with self.services.store.begin() as uow:
             self.hold(uow)
-            entry = uow.ledger.reserve(key, self.run.id, certain_at=self._certain_at(uow.now))
+            entry = uow.ledger.reserve(key, self.run.id, certain_at=self.certain_at(uow.now))
         self._extend(uow.now)
         return entry
 
@@ -154,7 +162,7 @@ class Attempt:
         """Raises: OutcomeSettlingError if somebody else has sent or found it meanwhile: look again."""
         with self.services.store.begin() as uow:
             self.hold(uow)
-            if not uow.ledger.send_again(entry, self.run.id, certain_at=self._certain_at(uow.now)):
+            if not uow.ledger.send_again(entry, self.run.id, certain_at=self.certain_at(uow.now)):
                 raise OutcomeSettlingError(wait_seconds=LOCK_WAIT_SECONDS, system=entry.key.connection)
         self._extend(uow.now)
 
@@ -203,7 +211,7 @@ class Attempt:
         elapsed = (self.services.store.clock() - held_at).total_seconds()
         return now + self.services.settings.behaviour.lease_seconds * LEASE_MARGIN - elapsed
 
-    def _certain_at(self, now: datetime) -> datetime:
+    def certain_at(self, now: datetime) -> datetime:
         """When absence is certain if this attempt is never heard of again.
 
         A call ends before the lease does, and starts anywhere within it: signing in may come first.

@@ -57,6 +57,7 @@ class _OwnPool:
 def _reserve_queue(instance: Any, **_: Any) -> None:
     """Leave `housekeeping` to Consumer, below; a worker of nothing else needs no bulkhead."""
     consumed = instance.app.amqp.queues.consume_from
+    queues.consumed = frozenset(consumed)
     queues.is_replayer = DEAD_LETTER in consumed
     instance.has_bulkhead = HOUSEKEEPING in consumed and len(consumed) > 1
     if instance.has_bulkhead:

@@ -46,7 +46,7 @@ class NotWaitingError(CrmsyncError):
 def bury(attempt: Attempt, error: CrmsyncError) -> bool:
     """End the run as a dead letter, tell people, show it on the queue. False if the run is another worker's by now."""
     with attempt.services.store.begin() as uow:
-        attempt.record_confirmed(uow)
+        attempt.record_outcomes(uow)
         if not uow.runs.stop(attempt.run, **attempt.described):
             return False
         uow.history.note(attempt.run, "stopped", started_at=attempt.started_at, detail=str(error))

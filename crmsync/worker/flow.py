@@ -102,8 +102,15 @@ class Flow:
         if undone:
             # The message that chain(...) sends, made by hand: chain() copies every signature several times, which
             # costs a webhook more than its two inserts and their commit.
-            rest = [self._signature(step, run_id) for step in reversed(undone[1:])]
+            rest = self.chain(run_id, undone[1:])
             app.tasks[self.task_name(undone[0])].apply_async((run_id,), chain=rest, retry=False)
+
+    def chain(self, run_id: str, steps: Sequence[str], *, countdown: float | None = None) -> list[dict[str, Any]]:
+        """The chain of *steps* as a message holds it: backwards. The first of them comes in *countdown* seconds."""
+        signatures = [self._signature(step, run_id) for step in reversed(steps)]
+        if countdown and signatures:
+            signatures[-1]["options"]["countdown"] = countdown
+        return signatures
 
     def _signature(self, step: str, run_id: str) -> dict[str, Any]:
         """An immutable Celery signature, as the data that it is in a message."""

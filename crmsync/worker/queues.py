@@ -11,6 +11,9 @@ from crmsync.celery import DEAD_LETTER, app
 # As an object: naming it would add it to the queues that this process consumes when it reconnects.
 dead_letter_queue = Queue(DEAD_LETTER, Exchange(DEAD_LETTER), routing_key=DEAD_LETTER)
 
+consumed: frozenset[str] = frozenset()
+"""The queues of this process; none where it is no worker."""
+
 is_replayer = True
 """Whether this process may replay dead letters: of workers only one that was started with `-Q dead_letter`."""
 

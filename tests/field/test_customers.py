@@ -72,7 +72,7 @@ class World:
         attempt = self.attempt(connection, **answer)
         found = match_customer(attempt, won, connection, self.connector(connection), is_doubted=is_doubted)
         with self.services.store.begin() as uow:
-            attempt.record_confirmed(uow)
+            attempt.record_outcomes(uow)
         return found
 
     def there(self, connection: str, of: Customer, **fields: Any) -> str:

@@ -377,7 +377,7 @@ def attempt(services: Services) -> Attempt:
 
 def end(attempt: Attempt) -> None:
     with attempt.services.store.begin() as uow:
-        attempt.record_confirmed(uow)
+        attempt.record_outcomes(uow)
         uow.runs.release(attempt.run, wait_seconds=0, attempts=0, queued_for=None)
 
 

@@ -56,7 +56,7 @@ def create(attempt: Attempt, vendor: FakeVendor) -> Any:
 def end(attempt: Attempt) -> None:
     """End the attempt as the task does."""
     with attempt.services.store.begin() as uow:
-        attempt.record_confirmed(uow)
+        attempt.record_outcomes(uow)
         uow.runs.release(attempt.run, wait_seconds=0, attempts=0, queued_for=None)
 
 
@@ -274,7 +274,7 @@ def test_an_overtaken_worker_still_records_the_document_it_holds(services: Servi
     first = attempt(services)
     create(first, vendor)
     with services.store.begin() as uow:
-        first.record_confirmed(uow)
+        first.record_outcomes(uow)
         entry = uow.ledger.get(ORDER)
 
     assert entry is not None

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import requests
+from celery import Task
 from celery.exceptions import Ignore
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ from hypothesis.stateful import (
 )
 
 from crmsync import services as process
+from crmsync.celery import app
 from crmsync.connectors import http
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move
@@ -46,7 +48,7 @@ from crmsync.store.ledger import Ledger
 from crmsync.store.runs import Runs
 from crmsync.store.tables import metadata
 from crmsync.worker import attempt as attempts
-from crmsync.worker import dead_letters, housekeeping, waking
+from crmsync.worker import dead_letters, housekeeping, queues, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -273,8 +275,9 @@ class SteppedStore(Store):
         assert before is not None
         assert after is not None
         if after.fence > before.fence:
+            is_own = before.fence == worker.fence  # it goes on with the next step
             worker.fence = after.fence
-            self._expect(not before.is_leased(now), "claimed a run that another worker holds")
+            self._expect(is_own or not before.is_leased(now), "claimed a run that another worker holds")
         elif after != before:
             self._expect(before.fence == worker.fence, "an overtaken worker wrote")
             self._expect(before.lease_until is not None, "one claim ended twice")
@@ -353,11 +356,20 @@ class World:
     def chain(self) -> None:
         """A message and what follows it, as Celery does it."""
         run_id = self.run().id
+        messages = _FLOW.chain(run_id, _FLOW.steps)
+        while messages:
+            messages = self._deliver(app.tasks[messages.pop()["task"]], run_id, messages)
+
+    def _deliver(self, task: Task, run_id: str, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns the chain that the task leaves; none where another message will come."""
+        task.push_request(id="m", chain=chain)
         try:
-            for task in (read, make):
-                task.execute(run_id)
+            task.execute(run_id)
+            return list(task.request.chain or ())
         except (Ignore, CrmsyncError):
-            pass  # another message will come
+            return []
+        finally:
+            task.pop_request()
 
     def sweep(self) -> None:
         housekeeping.enqueue_due(self.store, self.services.settings.behaviour.queued_for)
@@ -379,13 +391,15 @@ def read(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["read"](attempt)
 
 
-@step(_FLOW, queue="erp")
+@step(_FLOW, queue="erp", reserves=lambda using, run: ORDER)
 def make(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["make"](attempt)
 
 
-@pytest.fixture
-def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+@pytest.fixture(params=[True, False], ids=["ahead", "a_message_a_step"])
+def world(database_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[World]:
+    """In both ways in which workers go through a run."""
+    monkeypatch.setattr(queues, "consumed", frozenset({"erp"}) if request.param else frozenset())
     clock = FakeClock()
     store = SteppedStore(database_url, clock=clock)
     schema.migrate(store)
@@ -566,6 +580,7 @@ def test_a_worker_stopped_right_after_its_promise_does_not_send_when_its_time_is
     assert len(world.vendor.documents) == 1
 
 
+@pytest.mark.parametrize("world", [False], indirect=True)
 def test_a_commit_that_takes_long_uses_up_the_time_to_send(world: World, worker: Worker) -> None:
     worker.go_on_until(lambda: world.run().step == "make" and world.run().lease_until)
     worker.stall = 40
@@ -573,6 +588,21 @@ def test_a_commit_that_takes_long_uses_up_the_time_to_send(world: World, worker:
 
     world.clock.advance(15)
     worker.go_on_until(lambda: world.vendor.calls)
+
+    assert world.vendor.calls == [], "55 of the lease's 60 seconds are over"
+
+
+@pytest.mark.parametrize("world", [True], indirect=True)
+def test_a_transaction_that_takes_long_uses_up_the_time_of_the_next_step(world: World, worker: Worker) -> None:
+    """The next step's lease, and its promise, count from the beginning of that transaction."""
+    worker.go_on_until(lambda: world.run().lease_until)
+    worker.go_on()  # reads the source
+    worker.go_on()
+    worker.stall = 40
+    worker.go_on_until(world.entry)
+
+    world.clock.advance(15)
+    worker.go_on_until(lambda: world.vendor.calls or world.run().lease_until is None)
 
     assert world.vendor.calls == [], "55 of the lease's 60 seconds are over"
 

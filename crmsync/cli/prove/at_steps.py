@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from crmsync import failpoints
 from crmsync.cli.lab import until
-from crmsync.cli.prove.plan import Case, failpoint_of
+from crmsync.cli.prove.plan import Case, failpoint_of, is_handed_back, operation_of
 from crmsync.cli.prove.runs import Stand
 from crmsync.cli.prove.scene import STRIKE_SECONDS, Scene, Tools
 from crmsync.cli.prove.stage import LEASE_SECONDS
@@ -27,6 +27,9 @@ def kill(tools: Tools, case: Case) -> Scene:
 def _strike(tools: Tools, case: Case, subject: Subject) -> Strike | None:
     """Set the subject going, and wait until the case's failpoint has struck."""
     folder = tools.stage.failpoints
+    if tools.plan.runs_ahead and is_handed_back(case):
+        system, operation = operation_of(case.step)
+        tools.stage.sandbox.faults.add(kind="error", status=503, system=system, operation=operation, times=1)
     failpoints.arm(folder, failpoint_of(case))
     subject.go()
     strike = until(lambda: failpoints.struck(folder), patience_seconds=STRIKE_SECONDS)

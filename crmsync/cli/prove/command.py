@@ -52,6 +52,9 @@ def _names() -> str:
     "--pool", type=click.Choice(["threads", "prefork"]), default="threads", show_default=True, help="How workers work."
 )
 @click.option(
+    "--one-message-a-step", "is_stepwise", is_flag=True, help="Workers do not run ahead (CRMSYNC_RUN_AHEAD=0)."
+)
+@click.option(
     "--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the matrix as a page."
 )
 @click.option(
@@ -68,6 +71,7 @@ def prove(
     database: str,
     broker_url: str,
     pool: str,
+    is_stepwise: bool,
     html_path: Path | None,
     json_path: Path | None,
     keep_state: bool,
@@ -88,6 +92,7 @@ def prove(
         database=database,
         broker=broker_url,
         pool=pool,
+        runs_ahead=not is_stepwise,
     )
     if not perform(plan, html_path=html_path, json_path=json_path, keep_state=keep_state):
         raise SystemExit(FAILED)

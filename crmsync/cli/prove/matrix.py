@@ -87,9 +87,9 @@ def _of_boundaries(fault: str, verdicts: Sequence[Verdict]) -> Matrix:
 
 
 def _at_boundary(of_step: Sequence[Verdict], boundary: str) -> Cell | str:
-    if boundary not in boundaries_of(of_step[0].case.step):
-        return NOT_THERE
-    return add_up(each for each in of_step if each.case.boundary == boundary) or NOT_RUN
+    case = of_step[0].case
+    is_there = boundary in boundaries_of(case.fault, case.step, runs_ahead=True)
+    return add_up(each for each in of_step if each.case.boundary == boundary) or (NOT_RUN if is_there else NOT_THERE)
 
 
 def _of_answers(verdicts: Sequence[Verdict]) -> Matrix:

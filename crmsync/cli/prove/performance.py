@@ -56,7 +56,7 @@ def _facts(plan: Plan) -> Mapping[str, str]:
         "Seed": str(plan.seed),
         "Database": without_password(plan.database) if plan.database else "SQLite",
         "Broker": without_password(plan.broker) if plan.broker else "embedded Redis",
-        "Workers": f"{BEHAVIOUR['CRMSYNC_WORKERS']}, {plan.pool}",
+        "Workers": f"{BEHAVIOUR['CRMSYNC_WORKERS']}, {plan.pool}{'' if plan.runs_ahead else ', one message a step'}",
         "Lease, settle, sweep": " s, ".join(
             BEHAVIOUR[f"CRMSYNC_{name}_SECONDS"] for name in ("LEASE", "SETTLE", "SWEEP")
         )

@@ -79,6 +79,10 @@ CALLS: Mapping[str, tuple[str, str]] = {
     "compare_invoices.look_at_invoices": ("zoho", "find_invoice"),
     "deal_status.tell_seller": ("salesforce", "composite"),
 }
+# The steps of flows of several steps that run ahead; of which these are the first and the last ones.
+FIRST = frozenset({"order_to_invoice.fetch_deal", "invoice_to_deal.read_invoice"})
+LAST = frozenset({"order_to_invoice.write_back", "invoice_to_deal.write_payment"})
+HANDED_BACK = FIRST | LAST | CREATES.keys()
 WRITING_STEPS = ("write_back", "write_payment", "write_levels", "tell_seller")
 
 
@@ -119,29 +123,45 @@ class Plan:
     database: str = ""
     broker: str = ""
     pool: str = "threads"
+    runs_ahead: bool = True  # False: one message a step
 
 
 def cases(flows: Flows, plan: Plan) -> list[Case]:
     """The cases of one round, in order; those that the plan names, or all."""
-    found = [case for fault in FAULTS if not plan.only or fault in plan.only for case in _of_fault(fault, flows)]
+    faults = [fault for fault in FAULTS if not plan.only or fault in plan.only]
+    found = [case for fault in faults for case in _of_fault(fault, flows, runs_ahead=plan.runs_ahead)]
     return [case for case in found if not plan.cases or case.name in plan.cases]
 
 
-def _of_fault(fault: str, flows: Flows) -> list[Case]:
+def _of_fault(fault: str, flows: Flows, *, runs_ahead: bool) -> list[Case]:
     if fault not in STEPWISE:
         return [Case(fault)]
     steps = [f"{flow}.{step}" for flow, names in flows.items() for step in names]
-    stepwise = [Case(fault, step, boundary) for step in steps for boundary in _boundaries(fault, step)]
+    stepwise = [Case(fault, step, each) for step in steps for each in _boundaries(fault, step, runs_ahead=runs_ahead)]
     return stepwise + ([Case(fault)] if fault in ANSWERS else [])
 
 
-def _boundaries(fault: str, step: str) -> Sequence[str]:
-    return [ANSWERS[fault]] if fault in ANSWERS else boundaries_of(step)
+def _boundaries(fault: str, step: str, *, runs_ahead: bool) -> Sequence[str]:
+    return [ANSWERS[fault]] if fault in ANSWERS else boundaries_of(fault, step, runs_ahead=runs_ahead)
 
 
-def boundaries_of(step: str) -> list[str]:
-    """The boundaries that a step has: only a step that makes something reserves it first."""
-    return [boundary for boundary in BOUNDARIES if boundary != "reserved" or step in CREATES]
+def boundaries_of(fault: str, step: str, *, runs_ahead: bool) -> list[str]:
+    """The boundaries of a step at which *fault* may strike.
+
+    Only a step that makes something reserves it first. Who runs ahead hands a later step back when that must wait, and
+    sends no message for a first step that ended well. Who is stopped inside a transaction only keeps others waiting.
+    """
+    excluded = set() if step in CREATES else {"reserved"}
+    excluded |= {"ending"} if fault == "worker-stopped" else set()
+    is_ahead, is_later = runs_ahead and step in HANDED_BACK, step not in FIRST
+    excluded |= set() if is_ahead and is_later else {"handing"}
+    excluded |= {"unacknowledged"} if is_ahead and not is_later else set()
+    return [boundary for boundary in BOUNDARIES if boundary not in excluded]
+
+
+def is_handed_back(case: Case) -> bool:
+    """Whether the step must wait once, so that a task which runs ahead comes to the case's boundary there."""
+    return case.boundary == "handing" or (case.boundary == "unacknowledged" and case.step in HANDED_BACK - LAST)
 
 
 def failpoint_of(case: Case) -> Failpoint:
@@ -182,4 +202,5 @@ def plan_command(plan: Plan, *, seed: int) -> str:
     for option, value in (("--database", plan.database), ("--broker", plan.broker)):
         words += [option, without_password(value)] if value else []
     words += ["--pool", plan.pool] if plan.pool != "threads" else []
+    words += [] if plan.runs_ahead else ["--one-message-a-step"]
     return shlex.join(words)

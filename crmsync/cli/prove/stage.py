@@ -162,6 +162,7 @@ class Stage:
             "SLACK_WEBHOOK_URL": self.slack.url,
             "CRMSYNC_FAILPOINTS": str(self.failpoints),
             **BEHAVIOUR,
+            "CRMSYNC_RUN_AHEAD": "1" if self.plan.runs_ahead else "0",
             **self.broker.environment,
             **self.sandbox.environment(),
         }

@@ -32,6 +32,9 @@ from crmsync.cli.prove.plan import (
     CALLS,
     CREATES,
     FAULTS,
+    FIRST,
+    HANDED_BACK,
+    LAST,
     Case,
     Plan,
     boundaries_of,
@@ -54,6 +57,7 @@ from crmsync.sandbox.oddities import ODDITIES
 from crmsync.sandbox.receiver import Answer
 from crmsync.store import Store, schema
 from crmsync.store.tables import runs
+from crmsync.worker import flow as flow_module
 from tests.builders import NOW
 from tests.unit.cli.conftest import Bury
 
@@ -85,18 +89,38 @@ def test_every_call_to_be_broken_is_one_of_the_sandbox() -> None:
     assert [step for step in STEPS if operation_of(step)[1] not in known[operation_of(step)[0]]] == []
 
 
-def test_a_whole_campaign_kills_at_every_boundary_of_every_step() -> None:
-    planned = cases(FLOWS, Plan(seed=1))
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_whole_campaign_kills_at_every_boundary_of_every_step(ahead: bool) -> None:
+    planned = cases(FLOWS, Plan(seed=1, runs_ahead=ahead))
 
     killed = [(case.step, case.boundary) for case in planned if case.fault == "kill"]
-    assert killed == [(step, boundary) for step in STEPS for boundary in boundaries_of(step)]
+    assert killed == [(step, each) for step in STEPS for each in boundaries_of("kill", step, runs_ahead=ahead)]
     assert {case.fault for case in planned} == set(FAULTS)
     assert len(planned) == len(set(planned))
 
 
 def test_only_a_step_that_makes_something_reserves_it() -> None:
-    assert boundaries_of(ORDER) == list(BOUNDARIES)
-    assert "reserved" not in boundaries_of("order_to_invoice.fetch_deal")
+    assert boundaries_of("kill", ORDER, runs_ahead=True) == list(BOUNDARIES)
+    assert "reserved" not in boundaries_of("kill", "order_to_invoice.fetch_deal", runs_ahead=True)
+
+
+def test_only_who_runs_ahead_hands_a_chain_back() -> None:
+    of_first, of_order = (
+        boundaries_of("kill", step, runs_ahead=True) for step in ("order_to_invoice.fetch_deal", ORDER)
+    )
+
+    assert "handing" in of_order
+    assert not {"handing", "unacknowledged"} & set(of_first), "it ends well, and the message goes on"
+    assert "handing" not in boundaries_of("kill", ORDER, runs_ahead=False)
+
+
+def test_the_steps_that_are_handed_back_are_those_of_flows_that_run_ahead() -> None:
+    known = [flow for flow in flow_module.FLOWS.values() if flow.name in FLOWS]
+    flows = [flow for flow in known if len(flow.steps) > 1 and not flow.is_background]
+
+    assert {flow.task_name(flow.steps[0]) for flow in flows} == FIRST
+    assert {flow.task_name(flow.steps[-1]) for flow in flows} == LAST
+    assert {flow.task_name(step) for flow in flows for step in flow.steps} == HANDED_BACK
 
 
 def test_the_plan_may_name_faults_and_cases() -> None:
@@ -229,7 +253,7 @@ def test_the_matrix_has_a_cell_for_each_boundary() -> None:
     kills, whole = matrices([GOOD, BAD, WHOLE, SKIPPED])
 
     assert kills.columns == ("step", *BOUNDARIES)
-    assert [str(cell) for cell in kills.rows[0]] == [ORDER, "", "", "✓ 4.1 s", "", "✗ 1 twice", ""]
+    assert [str(cell) for cell in kills.rows[0]] == [ORDER, "", "", "✓ 4.1 s", "", "", "✗ 1 twice", "", ""]
     assert [row[0] for row in whole.rows] == ["kill", "two-beats", "disk-full"]
     assert whole.rows[1] == ("two-beats", "4", "24", "0", "0", "0", "2.0 s")
     assert whole.rows[2][-1] == "not here"

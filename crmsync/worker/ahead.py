@@ -1,0 +1,88 @@
+"""Runs ahead: the next step is done in the same task where that is right, and what is left goes back to Celery.
+
+    message of step 1, with the chain 2 … 7
+    ─▶ 1 ─▶ 2 ─▶ 3 has to wait for 4 s ─▶ the chain is now 3 (in 4 s), 4 … 7 ─▶ Celery sends its first message
+
+Celery sends what stands in a request's chain when its task returns, so a task decides by it what comes next.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from celery.signals import worker_shutting_down
+from celery.worker import state
+
+from crmsync import failpoints
+from crmsync.celery import app
+from crmsync.domain.ledger import Entry, EntryKey
+from crmsync.domain.runs import Run
+from crmsync.worker import queues
+from crmsync.worker.flow import Flow
+
+if TYPE_CHECKING:
+    from crmsync.worker.task import StepTask
+
+# Well under the broker's visibility timeout (celeryconfig.py), after which it delivers the message once more.
+LONGEST_SECONDS = 300.0
+
+_stopping = mmap.mmap(-1, 1)  # shared with the children of a prefork worker, who hear of no signal
+
+
+@worker_shutting_down.connect
+def stop(**_: Any) -> None:
+    """The worker ends: what is left of each chain is another's."""
+    _stopping[0] = 1
+
+
+def is_stopping() -> bool:
+    return _stopping[0] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """A run whose next step was claimed in the transaction that ended the step before.
+
+    *reserved* are the ledger's rows that were written in it, with the earlier attempt's entry where there was one;
+    *fresh* are the steps whose results were read from the store in it.
+    """
+
+    task: StepTask
+    run: Run
+    reserved: Mapping[EntryKey, Entry | None] = field(default_factory=dict)
+    fresh: frozenset[str] = frozenset()
+
+
+class Ahead:
+    """Of one message: how far its task goes. *request* is Celery's."""
+
+    def __init__(self, flow: Flow, request: Any, *, is_allowed: bool) -> None:
+        self._flow = flow
+        self._request = request
+        # A background run would keep its thread for all of its steps while deals wait for one.
+        self._is_allowed = is_allowed and not flow.is_background
+        self._ends_at = time.monotonic() + LONGEST_SECONDS
+        self.has_moved = False  # beyond the step that the message is for
+
+    def task_of(self, step: str) -> StepTask | None:
+        """The task of *step*, if the step may be done in this one."""
+        if not self._is_allowed or is_stopping() or time.monotonic() > self._ends_at:
+            return None
+        task: StepTask = app.tasks[self._flow.task_name(step)]
+        return task if task.queue in queues.consumed else None
+
+    def moved_to(self, step: str) -> None:
+        """Tell Flower and `celery events` where the run is: the task's state is the name of its step."""
+        self.has_moved = True
+        message = state.requests.get(self._request.id)
+        if message is not None:
+            message.send_event(f"task-{step}")
+
+    def hand_back(self, run: Run, *, countdown: float | None = None) -> None:
+        """Let Celery send what is left to be done of *run*, its next step in *countdown* seconds."""
+        failpoints.hit("handing", f"{run.flow}.{run.step}")
+        self._request.chain = self._flow.chain(run.id, self._flow.undone(run.results), countdown=countdown)
