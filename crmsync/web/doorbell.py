@@ -5,26 +5,32 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from crmsync.store import Store
 from crmsync.worker import dead_letters
-from crmsync.worker.flow import Flow, Results
+from crmsync.worker.flow import Flow, Results, Ring, ring_all
 
 logger = logging.getLogger(__name__)
 
 DOORBELL_SIZE = 10_000
+TOGETHER_MAX = 100
+REST_SECONDS = 0.02  # between two errands
 
 
 class Doorbell:
     """Sends the first message of a run from a thread of its own, so that a slow Redis never holds a webhook.
 
+    In a burst one errand serves several runs: sending for each of them alone costs more than its webhook.
     What does not get through is no loss: the run is in the store, and the sweeper starts it.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting: queue.Queue[tuple[Flow, str, Results]] = queue.Queue(DOORBELL_SIZE)
+        self._waiting: queue.Queue[Ring] = queue.Queue(DOORBELL_SIZE)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -34,6 +40,11 @@ class Doorbell:
             self._waiting.put_nowait((flow, run_id, results))
         except queue.Full:
             logger.warning("the doorbell is full", extra={"action": "doorbell_full"})
+
+    def flush(self) -> None:
+        """The last errand of a process that ends."""
+        if rings := self._at_hand(TOGETHER_MAX):
+            self._ring(rings)
 
     def _start(self) -> None:
         """In the process that serves: a thread does not survive gunicorn's fork."""
@@ -45,15 +56,33 @@ class Doorbell:
 
     def _work(self) -> None:
         while True:
-            flow, run_id, results = self._waiting.get()
-            try:
-                if not dead_letters.best_effort(partial(flow.ring, run_id, results)):
-                    self._unqueue(run_id)
-            except Exception:
-                # One run's bell must not silence the others; the sweeper rings for it.
-                logger.exception("the doorbell failed", extra={"action": "doorbell_failed"})
+            self._ring(self._next())
+            time.sleep(REST_SECONDS)
 
-    def _unqueue(self, run_id: str) -> None:
-        """No message is on its way: let the next sweep bring the run."""
+    def _next(self) -> list[Ring]:
+        """Who is waiting, as soon as somebody is."""
+        return [self._waiting.get(), *self._at_hand(TOGETHER_MAX - 1)]
+
+    def _at_hand(self, limit: int) -> list[Ring]:
+        found: list[Ring] = []
+        with suppress(queue.Empty):
+            while len(found) < limit:
+                found.append(self._waiting.get_nowait())
+        return found
+
+    def _ring(self, rings: Sequence[Ring]) -> None:
+        try:
+            if not dead_letters.best_effort(partial(ring_all, rings)):
+                self._unqueue(rings)
+        except Exception:
+            if len(rings) > 1:  # one run's bell must not silence the others
+                for each in rings:
+                    self._ring([each])
+                return
+            logger.exception("the doorbell failed", extra={"action": "doorbell_failed"})  # the sweeper rings for it
+
+    def _unqueue(self, rings: Sequence[Ring]) -> None:
+        """No message is on its way: let the next sweep bring the runs."""
         with self._store.begin() as uow:
-            uow.runs.queued(run_id, None)
+            for _, run_id, _ in rings:
+                uow.runs.queued(run_id, None)

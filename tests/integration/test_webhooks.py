@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
@@ -25,8 +25,8 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.store.tables import deliveries, runs
-from crmsync.web import create_app
-from crmsync.worker.flow import Flow
+from crmsync.web import create_app, doorbell
+from crmsync.worker.flow import Flow, Ring
 from tests.builders import private_pem
 from tests.fakes import FakeClock
 from tests.system import until
@@ -532,10 +532,10 @@ def test_a_message_is_stored_whole_or_not_at_all(
 def test_without_its_broker_the_receiver_stores_and_the_sweeper_starts(
     services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_broker(run_id: str, results: Mapping[str, Any]) -> None:
+    def no_broker(rings: Sequence[Ring]) -> None:
         raise OperationalError("nobody listens")
 
-    monkeypatch.setattr(order_to_invoice.FLOW, "ring", no_broker)
+    monkeypatch.setattr(doorbell, "ring_all", no_broker)
 
     assert post_json(client_of(services)).status_code == 200
 
