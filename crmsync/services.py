@@ -40,6 +40,7 @@ from crmsync.store import Store, UnitOfWork, schema, whereabouts
 from crmsync.store.account_watch import AccountWatch
 from crmsync.store.engine import utc_now
 from crmsync.store.notes import KeptNotes
+from crmsync.store.remembered import Remembered
 from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
@@ -75,6 +76,7 @@ class Services:
     ) -> None:
         self.settings = settings
         self.store = store
+        self.facts = Remembered(store)
         self._messenger = messenger
         self._is_handed_in = connectors is not None
         self._connect = connectors or self._connect_configured
@@ -109,8 +111,7 @@ class Services:
         """Nothing from before this instant is started by catch-up: as configured, else when crmsync first ran."""
         if self.settings.go_live is not None:
             return self.settings.go_live
-        with self.store.read() as uow:
-            kept = uow.facts.get(GO_LIVE)
+        kept = self.facts.get(GO_LIVE)
         if kept is None:
             with self.store.begin() as uow:
                 # To the whole second, as the stamps of vendors are.

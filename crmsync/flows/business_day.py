@@ -67,14 +67,13 @@ def _read(using: Services, before: Kept | None) -> Kept:
 
 
 def _keep(using: Services, name: str) -> Kept:
-    with using.store.begin(durable=False) as uow:
-        uow.facts.set(FACT, json.dumps({"name": name, "read_at": uow.now.isoformat()}))
-    return Kept(name, uow.now)
+    now = using.store.clock()
+    using.facts.set(FACT, json.dumps({"name": name, "read_at": now.isoformat()}))
+    return Kept(name, now)
 
 
 def _kept(using: Services) -> Kept | None:
-    with using.store.read() as uow:
-        value = uow.facts.get(FACT)
+    value = using.facts.get(FACT)
     try:
         read = json.loads(value or "")
         name = read["name"]

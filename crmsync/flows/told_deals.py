@@ -21,11 +21,6 @@ def settled(uow: UnitOfWork, run: Run) -> str:
 
 
 def note_told(attempt: Attempt, status: str) -> None:
-    """Of an ordinary deal there is no row, and this is one look at the store."""
-    key = attempt.run.subject_key
-    with attempt.services.store.read() as uow:
-        if uow.tellings.of(key) is None:
-            return
-    with attempt.services.store.begin(durable=False) as uow:
-        attempt.hold(uow)
-        uow.tellings.settled(key, status, since=attempt.started_at)
+    """With the end of the step: of an ordinary deal there is no row, and nothing is written."""
+    key, since = attempt.run.subject_key, attempt.started_at
+    attempt.with_end.append(lambda uow: uow.tellings.settled(key, status, since=since))

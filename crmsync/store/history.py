@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,28 +12,31 @@ from crmsync.domain.runs import Run
 from crmsync.store.rows import Rows
 from crmsync.store.tables import history, runs
 
-_NOTE = history.insert()  # built once: it runs for every step of every deal
+_NOTE = history.insert().inline()  # built once: it runs for every step of every deal
 
 
 class History(Rows):
-    def note(self, run: Run, event: str, *, started_at: datetime | None = None, detail: str = "") -> None:
-        """Add a line to the run's history."""
+    def note(
+        self,
+        run: Run,
+        event: str,
+        *,
+        started_at: datetime | None = None,
+        detail: str = "",
+        skipped: Collection[str] = (),
+    ) -> None:
+        """Add a line to the run's history; and one for each step after it that was *skipped*, as the store knew it."""
+        line = {
+            "run_id": run.id,
+            "step": run.step,
+            "event": event,
+            "at": self._now,
+            "started_at": started_at,
+            "detail": detail[:500],
+        }
         self._connection.execute(
-            _NOTE,
-            {
-                "run_id": run.id,
-                "step": run.step,
-                "event": event,
-                "at": self._now,
-                "started_at": started_at,
-                "detail": detail[:500],
-            },
+            _NOTE, [line, *({**line, "step": step, "started_at": self._now, "detail": ""} for step in skipped)]
         )
-
-    def skipped(self, run: Run, steps: Sequence[str]) -> None:
-        """Add a line for each of the *steps* that the store itself has answered."""
-        for step in steps:
-            self.note(replace(run, step=step), "done", started_at=self._now)
 
     def forget(self, run_id: str, *, before: datetime) -> None:
         """Drop old lines of a run that repeats for ever."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from crmsync.store.engine import Store
+from crmsync.store.remembered import Remembered
 
 
 class KeptNotes:
     def __init__(self, store: Store, connection: str) -> None:
-        self._store = store
+        self._facts = Remembered(store)
         self._connection = connection
 
     def read(self, name: str) -> str | None:
-        with self._store.read() as uow:
-            return uow.facts.get(self._named(name))
+        return self._facts.get(self._named(name))
 
     def write(self, name: str, text: str) -> None:
-        with self._store.begin(durable=False) as uow:
-            uow.facts.set(self._named(name), text)
+        self._facts.set(self._named(name), text)
 
     def _named(self, name: str) -> str:
         return f"notes.{self._connection}.{name}"

@@ -58,6 +58,7 @@ class Attempt:
     remark: str = ""  # for the run's history
     gone: list[EntryKey] = field(default_factory=list)  # documents that do not stand any more
     back: list[EntryKey] = field(default_factory=list)  # documents that were gone, and that people have put back
+    with_end: list[Callable[[UnitOfWork], None]] = field(default_factory=list)  # what else is written when it ends well
     undoes: set[str] = field(default_factory=set)  # steps to be done again, because what they made is gone
     relearned: dict[str, Any] = field(default_factory=dict)  # by step: what is known anew of what it made
     ends_as: RunStatus | None = None  # the run ends here, with nothing more to do

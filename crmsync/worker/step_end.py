@@ -94,10 +94,9 @@ def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequen
         )
         if claimed is None:
             raise Ignore
-        uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
-        uow.history.skipped(run, list(known))
+        uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark, skipped=known)
         failpoints.hit("ending", f"{run.flow}.{run.step}")
-        _settle_documents(uow, attempt)
+        _write_rest(uow, attempt)
         reserved = _reserve(attempt, uow, claimed, task)
     failpoints.hit("stored", f"{run.flow}.{run.step}")
     logger.info("step done", extra={"action": "step_done"})
@@ -141,7 +140,7 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
         if is_ours or goes_round:
             uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
         if is_ours:
-            _settle_documents(uow, attempt)
+            _write_rest(uow, attempt)
         if is_ours and not undone:
             _settle_letter(uow, attempt)
         failpoints.hit("ending", f"{run.flow}.{run.step}")
@@ -156,11 +155,13 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
         raise Ignore
 
 
-def _settle_documents(uow: UnitOfWork, attempt: Attempt) -> None:
+def _write_rest(uow: UnitOfWork, attempt: Attempt) -> None:
     for key in attempt.gone:
         uow.ledger.gone(key)
     for key in attempt.back:
         uow.ledger.stands_again(key)
+    for write in attempt.with_end:
+        write(uow)
 
 
 def _settle_letter(uow: UnitOfWork, attempt: Attempt) -> None:

@@ -19,8 +19,9 @@ from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import InvalidDealError, RateLimitedError, StoreUnavailableError, VendorUnavailableError
 from crmsync.settings import Secret
 from crmsync.store import Store, UnitOfWork, schema
+from crmsync.store.remembered import Remembered
 from crmsync.store.vault import SharedTokens, Vault
-from tests.fakes import AnyAccount
+from tests.fakes import AnyAccount, FakeClock
 
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 
@@ -472,3 +473,18 @@ def test_a_writer_that_waits_in_vain_says_so_and_harms_no_later_one(
     other.execute("ROLLBACK")
     with store.begin() as uow:
         uow.connection.exec_driver_sql("CREATE TABLE written (id INTEGER)")
+
+
+def test_a_fact_is_asked_for_again_only_after_a_while(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "clock", clock)
+    here, there = Remembered(store), Remembered(store)
+    here.set("zone", "UTC")
+    assert there.get("zone") == "UTC"
+
+    here.set("zone", "Asia/Tokyo")
+
+    assert (here.get("zone"), there.get("zone")) == ("Asia/Tokyo", "UTC")
+    clock.advance(11)
+    assert there.get("zone") == "Asia/Tokyo"
