@@ -23,6 +23,7 @@ from crmsync.connectors import breaker as breaker_module
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.domain.breaker import FailedCall
+from crmsync.domain.dead_letters import FIRST_SHOWN_SECONDS, DeadLetter
 from crmsync.domain.deals import Deal
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
@@ -545,14 +546,51 @@ def test_P10__what_needs_a_person_waits_for_one(services: Services, clock: FakeC
     assert statuses(services, run_ids) == {RunStatus.STOPPED}
 
 
-def test_P10__an_old_message_replays_no_letter_before_its_time(services: Services, bodies: dict[str, Any]) -> None:
-    [run_id] = runs_of(services, 1)
-    bury(services, bodies, run_id, BugError())
+def letter_of(services: Services, run_id: str) -> DeadLetter:
+    with services.store.read() as uow:
+        letter = uow.dead_letters.of_run(run_id)
+    assert letter is not None
+    return letter
+
+
+def shown_later(services: Services, bodies: dict[str, Any], run_id: str) -> None:
+    """It was replayed, and failed again."""
     dead_letters.replay_message(services, run_id)
     bury(services, bodies, run_id, BugError())
 
+
+def replaying(services: Services, bodies: dict[str, Any], run_id: str) -> None:
     dead_letters.replay_message(services, run_id)
-    assert get(services, run_id).status is RunStatus.STOPPED
+
+
+def discarded(services: Services, bodies: dict[str, Any], run_id: str) -> None:
+    dead_letters.discard(services, letter_of(services, run_id).id, by="a person")
+
+
+@pytest.mark.parametrize("became", [shown_later, replaying, discarded], ids=lambda became: became.__name__)
+def test_P10__a_message_of_a_letter_that_is_not_on_show_any_more_replays_nothing(
+    services: Services, bodies: dict[str, Any], became: Callable[..., None]
+) -> None:
+    [run_id] = runs_of(services, 1)
+    bury(services, bodies, run_id, BugError())
+    became(services, bodies, run_id)
+    before = get(services, run_id), letter_of(services, run_id)
+
+    dead_letters.replay_message(services, run_id)
+    assert (get(services, run_id), letter_of(services, run_id)) == before
+
+
+def test_P10__a_message_replays_a_letter_that_failed_again_once_it_is_on_show(
+    services: Services, bodies: dict[str, Any], clock: FakeClock
+) -> None:
+    [run_id] = runs_of(services, 1)
+    bury(services, bodies, run_id, BugError())
+    shown_later(services, bodies, run_id)
+
+    for wait_seconds, status in ((FIRST_SHOWN_SECONDS - 1, RunStatus.STOPPED), (1, RunStatus.ACTIVE)):
+        clock.advance(wait_seconds)
+        dead_letters.replay_message(services, run_id)
+        assert get(services, run_id).status is status
 
 
 # Nobody takes runs
