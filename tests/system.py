@@ -355,7 +355,10 @@ class System:
         return orders, [invoice for invoice in ledger["invoices"] if invoice["reference"] == reference]
 
     def assert_each_once(self, deals: Sequence[Deal], *, customers: Sequence[str]) -> None:
-        """Each deal has one order and one invoice of its amount, mailed once; each name is one customer each side."""
+        """Each deal has one order and one invoice of its amount, mailed once; each name is one customer each side.
+
+        Both are of the deal's own customer, and the deal carries their numbers and no others.
+        """
         ledger = self.sandbox.ledger()
         expected = {f"SF-{deal.id}": f"{deal.amount:.2f}" for deal in deals}
         orders = [(order["reference"], f"{order['net']:.2f}") for order in ledger["orders"]]
@@ -367,8 +370,8 @@ class System:
         for kind in ("customers", "contacts"):
             named = Counter(row["name"] for row in ledger[kind])
             assert {name: named[name] for name in customers} == dict.fromkeys(customers, 1), kind
-        numbers = {row["id"]: (row["SAP_Order_Number__c"], row["Zoho_Invoice_Number__c"]) for row in ledger["deals"]}
-        assert all(all(numbers[deal.id]) for deal in deals), "a number did not return to its deal"
+        written = {row["id"]: row for row in ledger["deals"]}
+        assert [_told(written[deal.id]) for deal in deals] == [_of_documents(ledger, deal) for deal in deals]
 
     # -- the broker
 
@@ -379,6 +382,21 @@ class System:
     def queue_length(self, name: str = "dead_letter") -> int:
         with self.redis() as client:
             return int(client.llen(name))
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a deal says of its documents."""
+    names = {"ordered by": row["account"], "billed to": row["account"]}
+    return {"order": row["SAP_Order_Number__c"], "invoice": row["Zoho_Invoice_Number__c"], **names}
+
+
+def _of_documents(ledger: Mapping[str, Any], deal: Deal) -> dict[str, Any]:
+    """What the documents of a deal say themselves; it has one of each."""
+    [order] = [each for each in ledger["orders"] if each["reference"] == f"SF-{deal.id}"]
+    [invoice] = [each for each in ledger["invoices"] if each["reference"] == f"SF-{deal.id}"]
+    [partner] = [each["name"] for each in ledger["customers"] if each["customer"] == order["customer"]]
+    [contact] = [each["name"] for each in ledger["contacts"] if each["id"] == invoice["customer_id"]]
+    return {"order": order["id"], "invoice": invoice["number"], "ordered by": partner, "billed to": contact}
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_killed_workers_and_broken_answers_lose_and_double_nothing(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=170,
         cwd="/",
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +18,13 @@ from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal
 from crmsync.domain.money import Money
-from crmsync.errors import AmbiguousMatchError, RecordNotFoundError, RejectedError, RetryableError
+from crmsync.errors import (
+    AmbiguousMatchError,
+    LockedByOtherRunError,
+    RecordNotFoundError,
+    RejectedError,
+    RetryableError,
+)
 from crmsync.flows import order_to_invoice
 from crmsync.flows.customers import match_customer
 from crmsync.sandbox import Sandbox
@@ -603,6 +609,64 @@ def make_document(connection: str, attempt: Attempt) -> None:
 def billed(world: World, connection: str) -> list[str]:
     kind, customer = ("orders", "customer") if connection == "s4hana" else ("invoices", "customer_id")
     return [row[customer] for row in world.sandbox.ledger()[kind]]
+
+
+class Meanwhile:
+    """A connector; while *operation* is under way, something else happens."""
+
+    def __init__(self, connector: Customers, operation: str, happens: Callable[[], object]) -> None:
+        self._connector, self._operation, self._happens = connector, operation, happens
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._operation:
+            self._happens()
+        return getattr(self._connector, name)
+
+
+def match_meanwhile(world: World, connection: str, operation: str, happens: Callable[[], object]) -> str:
+    attempt = world.attempt(connection)
+    connector = cast(Customers, Meanwhile(world.connector(connection), operation, happens))
+    found = match_customer(attempt, deal(customer=muster()), connection, connector)
+    with world.services.store.begin() as uow:
+        attempt.record_confirmed(uow)
+    return found["customer_key"]
+
+
+@BOTH
+@pytest.mark.parametrize("operation", ["create_customer", "adopt_customer"])
+def test_P3__the_second_deal_of_a_new_customer_waits_a_second_for_the_first(
+    world: World, connection: str, operation: str
+) -> None:
+    """It must not wait for the outcome of the first one's call to settle; and SAP takes a sales area only once."""
+    if operation == "adopt_customer":
+        world.there(connection, muster())
+    waits: list[float] = []
+
+    def second() -> None:
+        with pytest.raises(LockedByOtherRunError) as caught:
+            world.match(connection, muster())
+        waits.append(caught.value.wait_seconds)
+
+    key = match_meanwhile(world, connection, operation, second)
+
+    assert len(waits) == 1
+    assert 0 < waits[0] <= 1.5
+    assert world.match(connection, muster())["customer_key"] == key
+
+
+@BOTH
+def test_P3__two_new_customers_do_not_wait_for_each_other(world: World, connection: str) -> None:
+    other = muster(OTHER_ACCOUNT, "Holding AG", "info@holding.test")
+    found: list[str] = []
+
+    key = match_meanwhile(
+        world,
+        connection,
+        "create_customer",
+        lambda: found.append(world.match(connection, other)["customer_key"]),
+    )
+
+    assert len({key, *found}) == 2
 
 
 @BOTH

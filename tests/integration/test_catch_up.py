@@ -323,6 +323,24 @@ def test_nothing_from_before_going_live_is_started(options: dict[str, Any], expe
     assert verdict(deal, has_run=True, go_live=LIVE) is Verdict.HAS_RUN
 
 
+def test_no_look_goes_back_before_going_live(
+    services: Services, crm: Crm, books: Books, clock: FakeClock, rung: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A company says so of what its books held before: those payments were told to its deals by hand."""
+    live_at(services, monkeypatch, clock.now)
+    for key in ("11", "12"):
+        our_invoice(services, key)
+    books.payments = [PaymentChange(key, clock.now + timedelta(seconds=age)) for key, age in (("1", -1), ("2", 1))]
+    books.invoices = [invoice(key, clock, balance=40, ago=age) for key, age in (("11", 1), ("12", -1))]
+    for _ in range(2):  # the second begins where the first ended, and an overlap before that
+        clock.advance(300)
+        look(services)
+        look(services, catch_up.PAYMENTS)
+
+    assert [since for since, _ in crm.windows] == [services.go_live()] * 2
+    assert rung == ["payment_to_invoices 2", "invoice_to_deal 12"]
+
+
 # Payments and invoices
 
 

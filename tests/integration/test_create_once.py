@@ -178,6 +178,41 @@ def test_a_worker_killed_in_the_middle(services: Services, vendor: FakeVendor, c
     assert len(vendor.documents) == 1
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first send", "a later send"])
+def test_what_a_killed_worker_may_have_made_gets_its_settle_time_after_the_lease(
+    services: Services, vendor: FakeVendor, clock: FakeClock, is_first: bool
+) -> None:
+    """A call may begin at the end of a lease: so long after that the vendor's lists may still be without it."""
+    if not is_first:
+        vendor.fails_with(RejectedError())
+        attempt_ends_in(RejectedError, services, vendor)
+    vendor.fails_with(WorkerKilledError(), after_commit=True)
+    vendor.hidden = 1
+    with pytest.raises(WorkerKilledError):
+        create(attempt(services), vendor)
+
+    clock.advance(FORGOTTEN_SECONDS - 1)
+    settling = attempt_ends_in(OutcomeSettlingError, services, vendor)
+    assert 1 <= settling.wait_seconds < 2
+    vendor.hidden = 0
+    clock.advance(settling.wait_seconds)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+    assert len(vendor.documents) == 1
+
+
+def test_what_a_killed_worker_never_sent_is_made_as_soon_as_that_is_certain(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    vendor.fails_with(WorkerKilledError())
+    with pytest.raises(WorkerKilledError):
+        create(attempt(services), vendor)
+
+    clock.advance(FORGOTTEN_SECONDS)
+
+    assert create(attempt(services), vendor) == {"number": "1"}
+
+
 def test_a_slow_sign_in_before_the_call_does_not_shorten_the_wait(
     services: Services, vendor: FakeVendor, clock: FakeClock
 ) -> None:

@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 from crmsync import failpoints
 from crmsync.cli.lab import until
-from crmsync.cli.prove.plan import Case, failpoint_of, is_handed_back, operation_of
+from crmsync.cli.prove.plan import CREATES, Case, failpoint_of, is_handed_back, operation_of
 from crmsync.cli.prove.runs import Stand
 from crmsync.cli.prove.scene import STRIKE_SECONDS, Scene, Tools
-from crmsync.cli.prove.stage import LEASE_SECONDS
+from crmsync.cli.prove.stage import LEASE_SECONDS, SETTLE_SECONDS
 from crmsync.cli.prove.subjects import Subject
 from crmsync.failpoints import Strike
 
@@ -20,8 +21,13 @@ LATE_WRITE_SECONDS = 15.0  # at most; it takes no time
 
 
 def kill(tools: Tools, case: Case) -> Scene:
+    """What the step was making comes to its list when its next attempt has looked for it, and found nothing."""
     subject = tools.subjects.of_flow(case.flow, tools.settle)
-    return _scene(case, subject, _strike(tools, case, subject))
+    with tools.stage.late_lists() if case.step in CREATES else nullcontext():
+        scene = _scene(case, subject, _strike(tools, case, subject))
+        if case.step in CREATES and scene.strikes and tools.settle(subject.expected):
+            scene.ended_at = time.time()
+    return scene
 
 
 def _strike(tools: Tools, case: Case, subject: Subject) -> Strike | None:
@@ -54,7 +60,7 @@ def worker_stopped(tools: Tools, case: Case) -> Scene:
     before: Mapping[str, Stand] = {}
     try:
         # Nobody can where the stopped process is inside a transaction of SQLite, which has one writer.
-        if tools.watch.wait(subject.expected, 4 * LEASE_SECONDS):
+        if tools.watch.wait(subject.expected, 4 * LEASE_SECONDS + SETTLE_SECONDS):
             scene.ended_at = time.time()
             time.sleep(max(0.0, strike.at + LEASE_SECONDS - time.time()))
             subject.goes_on()

@@ -11,10 +11,9 @@ from typing import Any
 from crmsync.cli.lab import until
 from crmsync.cli.prove.plan import CREATES, Case, operation_of
 from crmsync.cli.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools, several_times
-from crmsync.cli.prove.stage import CALL_SECONDS, SETTLE_SECONDS, WORKERS
+from crmsync.cli.prove.stage import CALL_SECONDS, LAG_SECONDS, SETTLE_SECONDS, WORKERS
 from crmsync.cli.prove.subjects import STAMP_SECONDS
 from crmsync.cli.prove.verdict import Expected
-from crmsync.sandbox import Sandbox
 from crmsync.sandbox.oddities import ODDITIES
 from crmsync.sandbox.salesforce.moving import OLD_ADDRESSES
 from crmsync.sandbox.wire import PLACES
@@ -25,7 +24,6 @@ SLOW_SECONDS = CALL_SECONDS + 0.5 * (CALL_SECONDS + SETTLE_SECONDS)
 ALERT_SECONDS = 45.0
 MOVES = 5
 STREAM_SECONDS = 10.0
-LAG_SECONDS = 0.8 * SETTLE_SECONDS
 SYSTEMS = ("salesforce", "sap", "zoho")
 
 # How an answer goes wrong, by fault; those that are not named here have several ways.
@@ -141,30 +139,22 @@ def org_moves(tools: Tools, _case: Case) -> Scene:
 
 def lists_late(tools: Tools, _case: Case) -> Scene:
     """Every list is late, just within the settle time, while the answers to half of all creates are lost."""
-    scene, sandbox = Scene(), tools.stage.sandbox
-    _let_lists_lag(sandbox, LAG_SECONDS)
-    try:
+    scene, faults = Scene(), tools.stage.sandbox.faults
+    with tools.stage.late_lists():
         with tools.subjects.stream(DEALS) as scene.expected:
-            made = [sandbox.faults.add(system, "lost", name, rate=0.5) for system, name in CREATES.values()]
+            made = [faults.add(system, "lost", name, rate=0.5) for system, name in CREATES.values()]
             missed, more = tools.subjects.new_deal()
             tools.subjects.win(missed, more, webhook=False)
             tools.subjects.wake("catch_up_deals")  # its stamp is older than its commit: it is not seen yet
             tools.stage.sleep(STREAM_SECONDS)
-        sandbox.faults.clear()
+        faults.clear()
         tools.stage.sleep(LAG_SECONDS + STAMP_SECONDS)
         tools.subjects.wake("catch_up_deals")
         scene.expected = [*scene.expected, more]
         tools.settle(scene.expected)
-    finally:
-        _let_lists_lag(sandbox, 0.0)
     scene.broken()
     scene.strikes = sum(fault.hits for fault in made)
     return scene
-
-
-def _let_lists_lag(sandbox: Sandbox, seconds: float) -> None:
-    for profile in (sandbox.profile.salesforce, sandbox.profile.sap, sandbox.profile.zoho):
-        profile.lag_seconds = seconds
 
 
 def slack_closed(tools: Tools, _case: Case) -> Scene:

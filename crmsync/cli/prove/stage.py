@@ -30,7 +30,9 @@ from crmsync.store.tables import tokens
 from crmsync.supervisor import ProcessSpec, Supervisor
 
 LEASE_SECONDS = 3.0
-SETTLE_SECONDS = 1.0
+# Longer than the lease: so a document may come to its list after others have taken its step over, and within the time.
+SETTLE_SECONDS = 4.0
+LAG_SECONDS = LEASE_SECONDS + 0.8
 CALL_SECONDS = 0.4 * LEASE_SECONDS
 RESTART_SECONDS = 0.1
 LATENCY_SECONDS = 0.01
@@ -187,6 +189,19 @@ class Stage:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         return True
+
+    @contextmanager
+    def late_lists(self) -> Iterator[None]:
+        """What is new comes to every list late: after a killed worker's lease, and just within the settle time."""
+        profile = self.sandbox.profile
+        lagging = (profile.salesforce, profile.sap, profile.zoho)
+        for each in lagging:
+            each.lag_seconds = LAG_SECONDS
+        try:
+            yield
+        finally:
+            for each in lagging:
+                each.lag_seconds = 0.0
 
     def expire_tokens(self) -> None:
         """End every token; as if the last time was long ago, for vendors give but a few in ten minutes."""

@@ -69,6 +69,7 @@ class Subjects:
         self.sender = Sender()
         self.all: list[Expected] = []  # whatever was accepted so far
         self._invoiced: list[Expected] = []
+        self._invoiced_at = 0.0
 
     # -- deals
 
@@ -123,6 +124,7 @@ class Subjects:
         if not self._invoiced:
             self._invoiced = self.won_deals(10)
             wait(self._invoiced)
+            self._invoiced_at = time.monotonic()
         return self._invoiced.pop()
 
     def pay(self, expected: Expected, share: Decimal, *, webhook: bool = True) -> None:
@@ -244,7 +246,7 @@ class Subjects:
     def _of_made_document(self, wait: Callable[[Sequence[Expected]], object], flow_name: str) -> Subject:
         """An order and an invoice that are old enough to be looked at."""
         expected = self.invoiced(wait)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(max(0.0, self._invoiced_at + SETTLE_SECONDS - time.monotonic()))
         return Subject((expected,), lambda: self.wake(flow_name))
 
     def _of_stuck_deal(self, _wait: object) -> Subject:

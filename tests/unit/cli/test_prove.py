@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from sqlalchemy import select
 
 from crmsync import failpoints
 from crmsync.celery import app
-from crmsync.cli.prove import subjects
+from crmsync.cli.prove import at_steps, subjects
 from crmsync.cli.prove.at_vendors import FAILING, OWN_WAYS, SYSTEMS, spoilt
 from crmsync.cli.prove.campaign import known_flows
 from crmsync.cli.prove.matrix import Cell, add_up, matrices, summary
@@ -46,7 +47,8 @@ from crmsync.cli.prove.plan import (
 from crmsync.cli.prove.proxy import READ_ONLY, SSL_REQUEST, Proxy
 from crmsync.cli.prove.runs import Watch
 from crmsync.cli.prove.scenarios import SCENARIOS
-from crmsync.cli.prove.stage import Stage
+from crmsync.cli.prove.scene import Tools
+from crmsync.cli.prove.stage import BEHAVIOUR, LAG_SECONDS, LEASE_SECONDS, SETTLE_SECONDS, Stage
 from crmsync.cli.prove.strange import STRANGERS, StrangeRows
 from crmsync.cli.prove.verdict import Expected, Verdict, examine, examine_stock
 from crmsync.errors import CrmsyncError, InvalidDealError, VendorUnavailableError
@@ -167,6 +169,29 @@ def test_the_repeat_command_names_where_it_ran() -> None:
         "crmsync prove --only random-kill --seed 3 --kills 200 "
         "--database postgresql://u@h/d --broker 'amqp://u:***@h//' --pool prefork"
     )
+
+
+def test_what_a_killed_worker_made_is_listed_between_the_next_look_and_the_end_of_its_settle_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the settle time the campaign would find it twice; with less of a lag it would not be needed."""
+    sandbox, lags = Sandbox(), list[float]()
+    stage = SimpleNamespace(sandbox=sandbox)
+    stage.late_lists = partial(Stage.late_lists, cast(Stage, stage))
+    of_flow = SimpleNamespace(of_flow=lambda *_: subjects.Subject((), lambda: None))
+    tools = cast(Tools, SimpleNamespace(stage=stage, subjects=of_flow, settle=lambda _: True))
+
+    def strike(*_: object) -> failpoints.Strike:
+        lags.append(sandbox.profile.sap.lag_seconds)
+        return failpoints.Strike(pid=1, at=0.0)
+
+    monkeypatch.setattr(at_steps, "_strike", strike)
+    for step in (ORDER, "order_to_invoice.fetch_deal"):
+        at_steps.kill(tools, Case("kill", step, "sent"))
+
+    assert lags == [LAG_SECONDS, 0.0]
+    assert LEASE_SECONDS + float(BEHAVIOUR["CRMSYNC_SWEEP_SECONDS"]) < LAG_SECONDS < SETTLE_SECONDS
+    assert sandbox.profile.sap.lag_seconds == 0
 
 
 # -- verdicts
