@@ -44,6 +44,9 @@ _WORKER = ["celery", "-A", "crmsync", "worker", "--loglevel", "INFO"]
 COMMANDS: Mapping[str, list[str]] = {
     "web": ["gunicorn", "crmsync.web.wsgi:app", "--config", "python:crmsync.web.serving", "--workers", "1"],
     "worker": [*_WORKER, "--pool", "threads", "--concurrency", "8"],
+    # Two workers that share the work by its queues.
+    "crm": [*_WORKER, "--pool", "threads", "--concurrency", "4", "-Q", "crm,background,housekeeping"],
+    "others": [*_WORKER, "--pool", "threads", "--concurrency", "4", "-Q", "erp,books"],
     "prefork": [*_WORKER, "--pool", "prefork", "--concurrency", "4"],
     "replayer": [*_WORKER, "--pool", "threads", "--concurrency", "2", "-Q", "dead_letter"],
     "beat": ["celery", "-A", "crmsync", "beat", "--loglevel", "INFO"],
