@@ -145,7 +145,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_nothing_behind(system: System, sa
 def test_workers_that_share_the_queues_hand_runs_to_each_other(tmp_path: Path, sandbox: Sandbox) -> None:
     deals = burst(sandbox)
     with (
-        database(tmp_path) as url,  # and no sweep: what is not handed over stands still
+        harness.database(tmp_path) as url,  # and no sweep: what is not handed over stands still
         System(tmp_path, sandbox, database_url=url, CRMSYNC_SWEEP_SECONDS="600") as system,
     ):
         system.start("web", "crm", "others")
