@@ -111,10 +111,12 @@ def _start_some(using: Services, sightings: Sequence[Sighting], correlation_id: 
 
 def _count(uow: UnitOfWork, sightings: Sequence[Sighting]) -> None:
     """What had its webhook is counted once, however often it changes afterwards."""
-    known = uow.deliveries.known([each.key for each in sightings]) if sightings else ()
-    for each in sightings:
-        if (each.source, each.key) not in known:
-            uow.deliveries.add(each.source, each.key, event_key=each.key)
+    for source in dict.fromkeys(each.source for each in sightings):
+        keys = [each.key for each in sightings if each.source == source]
+        known = uow.deliveries.known(source, keys)
+        for key in keys:
+            if key not in known:
+                uow.deliveries.add(source, key, event_key=key)
 
 
 def _start(using: Services, uow: UnitOfWork, sighting: Sighting, grace: timedelta, correlation_id: str) -> Awake | None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, case, false, func, select, true, update
+from sqlalchemy import Row, case, false, func, select, text, true, update
 
 from crmsync.store.rows import CLOCKS, Rows
-from crmsync.store.tables import alerts
+from crmsync.store.tables import HAS_NEWS, alerts
 
 UNREADABLE_SECONDS = 3600.0  # how long one that can't be told waits; another release may be able to tell it
 CONTINUED, EARLIER = "continued", 10  # a mark in the content of alerts that go on in a newer one; how many are told
+_HAS_NEWS = text(f"({HAS_NEWS})")
 QUIET_SECONDS = 900.0  # a cause that stays silent this long is over: the next one is a new alert
 
 
@@ -108,14 +109,15 @@ class Alerts(Rows):
 
     def open(self) -> Sequence[Row[Any]]:
         """All that are open, oldest first."""
-        return self._connection.execute(select(alerts).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.id)).all()
+        rows = self._connection.execute(select(alerts).where(alerts.c.closed_at.is_(None)))
+        return sorted(rows, key=lambda row: row.id)
 
     def claim_due(self, *, limit: int, seconds: float) -> Sequence[Row[Any]]:
         """Alerts that people don't know all of, for one sender at a time for *seconds*."""
         is_unreal = alerts.c.updated_at > self._now + CLOCKS
-        has_news = (alerts.c.told < alerts.c.occurrences) | alerts.c.is_stale
-        is_due = ((alerts.c.due_at <= self._now) | is_unreal) & has_news
-        batch = select(alerts.c.id).where(is_due).order_by(alerts.c.id).limit(limit)
+        is_due = ((alerts.c.due_at <= self._now) | is_unreal) & _HAS_NEWS
+        # Put in order here: the database would go through all alerts to find them in order.
+        batch = sorted(self._connection.execute(select(alerts.c.id).where(is_due)).scalars())[:limit]
         statement = (
             update(alerts)
             .where(alerts.c.id.in_(batch), is_due)
@@ -160,9 +162,12 @@ class Alerts(Rows):
 
     def newest(self, *, limit: int, is_open: bool = True) -> Sequence[Row[Any]]:
         """The newest of those that are open, or of those that are solved."""
-        query = select(alerts).where(alerts.c.closed_at.is_(None) if is_open else alerts.c.closed_at.is_not(None))
-        order = alerts.c.id if is_open else alerts.c.closed_at
-        return self._connection.execute(query.order_by(order.desc(), alerts.c.id.desc()).limit(limit)).all()
+        if is_open:
+            return self.open()[: -limit - 1 : -1]
+        query = select(alerts).where(alerts.c.closed_at.is_not(None))
+        return self._connection.execute(
+            query.order_by(alerts.c.closed_at.desc(), alerts.c.id.desc()).limit(limit)
+        ).all()
 
     def open_count(self) -> int:
         query = select(func.count()).select_from(alerts).where(alerts.c.closed_at.is_(None))
@@ -170,5 +175,5 @@ class Alerts(Rows):
 
     def pending_count(self) -> int:
         """Alerts that people don't know all of."""
-        query = select(func.count()).select_from(alerts).where(alerts.c.told < alerts.c.occurrences)
+        query = select(func.count()).select_from(alerts).where(alerts.c.told < alerts.c.occurrences, _HAS_NEWS)
         return self._connection.execute(query).scalar_one()

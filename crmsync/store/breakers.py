@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import exists, func, or_, select, update
 
 from crmsync.domain.breaker import Breaker, FailedCall, hold_seconds
-from crmsync.domain.runs import RunStatus
 from crmsync.store.rows import Rows
+from crmsync.store.run_lists import IS_ACTIVE
 from crmsync.store.tables import breakers, history, runs
 
 _REASON_LENGTH = 300
@@ -83,9 +83,7 @@ class Breakers(Rows):
         newest = select(func.max(history.c.id)).where(history.c.run_id == runs.c.id).correlate(runs).scalar_subquery()
         last = history.alias()
         is_waiting = exists().where(last.c.id == newest, last.c.event == "waiting")
-        statement = update(runs).where(
-            runs.c.status == RunStatus.ACTIVE.value, runs.c.lease_until.is_(None), runs.c.due_at > self._now, is_waiting
-        )
+        statement = update(runs).where(IS_ACTIVE, runs.c.lease_until.is_(None), runs.c.due_at > self._now, is_waiting)
         return self._connection.execute(statement.values(due_at=self._now, queued_until=None)).rowcount
 
     def succeeded(self, connection: str, operation: str = "") -> Breaker | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, func, not_, select
+from sqlalchemy import and_, case, func, select
 
 from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
@@ -40,14 +40,22 @@ class Deliveries(Rows):
 
     def last_received_at(self, source: str, subject_key: str | None = None) -> datetime | None:
         """When *source* sent its last webhook (of *subject_key*)."""
-        query = select(deliveries.c.received_at).where(deliveries.c.source == source)
-        if subject_key is not None:
-            query = query.where(deliveries.c.subject_key == subject_key)
-        return self._connection.execute(query.order_by(deliveries.c.received_at.desc()).limit(1)).scalar()
+        is_of_source = deliveries.c.source == source
+        if subject_key is None:
+            return self._connection.execute(select(func.max(deliveries.c.received_at)).where(is_of_source)).scalar()
+        # The few of one subject: asked for the last of them, SQLite looks through all of the source instead.
+        query = select(deliveries.c.received_at).where(is_of_source, deliveries.c.subject_key == subject_key)
+        return max(self._connection.execute(query).scalars(), default=None)
 
     def first_received_at(self, since: datetime) -> datetime | None:
-        query = select(func.min(deliveries.c.received_at)).where(deliveries.c.received_at >= since)
-        return self._connection.execute(query).scalar()
+        is_since = deliveries.c.received_at >= since
+        first = (
+            self._connection.execute(
+                select(func.min(deliveries.c.received_at)).where(deliveries.c.source == source, is_since)
+            ).scalar()
+            for source in self._values(deliveries.c.source)
+        )
+        return min((each for each in first if each is not None), default=None)
 
     def new_subjects(self, source: str, flow: str, since: datetime, until: datetime) -> int:
         """How many subjects *source* announced in [since, until] whose run of *flow* was opened in that time."""
@@ -60,19 +68,16 @@ class Deliveries(Rows):
         )
         return self._connection.execute(query).scalar_one()
 
-    def known(self, subject_keys: Collection[str]) -> set[tuple[str, str]]:
-        """Of which of these subjects an event was ever recorded, as pairs of source and subject."""
-        query = select(deliveries.c.source, deliveries.c.subject_key).distinct()
-        rows = self._connection.execute(query.where(deliveries.c.subject_key.in_(subject_keys)))
-        return {(row.source, row.subject_key) for row in rows}
+    def known(self, source: str, subject_keys: Collection[str]) -> set[str]:
+        """Of which of these subjects an event of *source* was ever recorded."""
+        is_of = (deliveries.c.source == source, deliveries.c.subject_key.in_(subject_keys))
+        return set(self._connection.execute(select(deliveries.c.subject_key).where(*is_of)).scalars())
 
     def count_since(self, seconds: float) -> int:
         since = self._now - timedelta(seconds=seconds)
-        return self._connection.execute(
-            select(func.count())
-            .select_from(deliveries)
-            .where(deliveries.c.received_at >= since, not_(deliveries.c.source.startswith(CATCH_UP)))
-        ).scalar_one()
+        sources = [source for source in self._values(deliveries.c.source) if not source.startswith(CATCH_UP)]
+        is_recent = (deliveries.c.source.in_(sources), deliveries.c.received_at >= since)
+        return self._connection.execute(select(func.count()).select_from(deliveries).where(*is_recent)).scalar_one()
 
     def healed_counts(self) -> dict[str, tuple[int, int]]:
         """For each source that catch-up looks at: how many changes it saw, and how many of them it had to start."""

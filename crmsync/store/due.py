@@ -9,10 +9,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Run, RunStatus
 from crmsync.store.rows import CLOCKS, Rows
+from crmsync.store.run_lists import IS_ACTIVE, is_held
 from crmsync.store.runs import Runs, is_free
 from crmsync.store.tables import history, runs
-
-_ACTIVE = RunStatus.ACTIVE.value
 
 
 class Due(Rows):
@@ -34,11 +33,13 @@ class Due(Rows):
         A run that was written in the future is due now; a lease or a message is worth no more than one of now. Returns
         how many were set right.
         """
-        active, longest = runs.c.status == _ACTIVE, timedelta(seconds=lease_seconds)
+        longest = timedelta(seconds=lease_seconds)
         message = timedelta(seconds=LONG_WAIT_SECONDS) + queued_for
-        written = update(runs).where(active, runs.c.updated_at > self._now + CLOCKS)
-        leased = update(runs).where(active, self._is_unreal(runs.c.lease_until, lease_seconds))
-        queued = update(runs).where(active, self._is_unreal(runs.c.queued_until, message.total_seconds()))
+        # What was written in the future and is due in the past is taken in its turn.
+        is_ahead = and_(runs.c.due_at > self._now + CLOCKS, runs.c.updated_at > self._now + CLOCKS)
+        written = update(runs).where(IS_ACTIVE, is_ahead)
+        leased = update(runs).where(IS_ACTIVE, self._is_unreal(runs.c.lease_until, lease_seconds))
+        queued = update(runs).where(IS_ACTIVE, self._is_unreal(runs.c.queued_until, message.total_seconds()))
         statements = (
             leased.values(lease_until=self._now + longest),
             queued.values(queued_until=None),
@@ -50,7 +51,7 @@ class Due(Rows):
         """Let runs that nobody can continue be due again later."""
         later = self._now + timedelta(seconds=seconds)
         self._connection.execute(
-            update(runs).where(runs.c.id.in_(run_ids), runs.c.status == _ACTIVE).values(due_at=later, queued_until=None)
+            update(runs).where(runs.c.id.in_(run_ids), IS_ACTIVE).values(due_at=later, queued_until=None)
         )
 
     def count(self) -> int:
@@ -63,24 +64,18 @@ class Due(Rows):
         query = select(runs.c.due_at).where(self._is_due()).order_by(runs.c.due_at).limit(1)
         return self._connection.execute(query).scalar()
 
-    def since(self) -> dict[str, datetime]:
-        """For each flow, since when its longest-waiting run could have gone on and nobody has taken it."""
-        query = select(runs.c.flow, func.min(runs.c.due_at)).where(self._is_due()).group_by(runs.c.flow)
-        return dict(self._connection.execute(query).all())
-
     def taken_at(self) -> datetime | None:
         """When a worker last took a run; now, where one holds a run."""
-        active = runs.c.status == _ACTIVE
-        if self._connection.execute(select(runs.c.id).where(active, runs.c.lease_until > self._now).limit(1)).first():
+        if self._connection.execute(select(runs.c.id).where(is_held(self._now)).limit(1)).first():
             return self._now
         ended = select(history.c.at).where(history.c.started_at.is_not(None)).order_by(history.c.id.desc()).limit(1)
         # Who waits for a quota or a lock leaves no line in the history, but a due time after its last change.
-        released = select(func.max(runs.c.updated_at)).where(active, runs.c.due_at > runs.c.updated_at)
+        released = select(func.max(runs.c.updated_at)).where(IS_ACTIVE, runs.c.due_at > runs.c.updated_at)
         found = [self._connection.execute(query).scalar() for query in (ended, released)]
         return max((each for each in found if each is not None), default=None)
 
     def _is_due(self) -> ColumnElement[bool]:
-        return and_(runs.c.status == _ACTIVE, runs.c.due_at <= self._now, is_free(self._now))
+        return and_(IS_ACTIVE, runs.c.due_at <= self._now, is_free(self._now))
 
     def _readable(self, run_id: str) -> Run:
         try:

@@ -57,6 +57,7 @@ _WRITTEN_OUT: dict[str, ColumnElement[str]] = {
     "order": literal_column("'order'"),
     "invoice": literal_column("'invoice'"),
 }
+_IS_NOT_CONFIRMED: ColumnElement[bool] = ledger.c.state != literal_column("'confirmed'")
 _OPEN = (EntryState.SENT.value, EntryState.UNKNOWN.value)
 
 
@@ -86,9 +87,10 @@ class Ledger(Rows):
     def made_between(self, connection: str, kind: str, since: datetime, until: datetime) -> list[Entry]:
         """The orders or invoices that exist, and were asked for in [since, until), oldest first."""
         is_so = (ledger.c.kind == _WRITTEN_OUT[kind], ledger.c.state == EntryState.CONFIRMED.value)
-        in_time = (ledger.c.connection == connection, ledger.c.sent_at >= since, ledger.c.sent_at < until)
+        in_time = (ledger.c.sent_at >= since, ledger.c.sent_at < until)
         rows = self._connection.execute(select(ledger).where(*is_so, *in_time).order_by(ledger.c.id))
-        return [entry_of(row) for row in rows]
+        # Asked for the connection, too, SQLite takes another index, and reads all that was ever made there.
+        return [entry_of(row) for row in rows if row.connection == connection]
 
     def replaced_since(self, connection: str, kind: str, since: datetime) -> list[Entry]:
         """The orders or invoices that are gone, and in whose place another was made since then, oldest first."""
@@ -96,7 +98,11 @@ class Ledger(Rows):
         is_newer = (newer.c.run_id == gone.c.run_id) & (newer.c.generation > gone.c.generation)
         is_same = (gone.c.connection == newer.c.connection, gone.c.kind == newer.c.kind)
         # Few are not the first: from those the database begins, and not from all that was ever made.
-        is_made = (newer.c.kind == _WRITTEN_OUT[kind], newer.c.sent_at >= since, newer.c.generation > 1)
+        is_made = (
+            newer.c.kind == _WRITTEN_OUT[kind],
+            newer.c.sent_at >= since,
+            newer.c.generation > literal_column("1"),
+        )
         is_so = (newer.c.connection == connection, newer.c.state.in_(_KNOWN), gone.c.state == EntryState.GONE.value)
         ids = select(gone.c.id).join(newer, is_newer).where(*is_made, *is_same, *is_so)
         rows = self._connection.execute(select(ledger).where(ledger.c.id.in_(ids)).order_by(ledger.c.id))
@@ -105,7 +111,8 @@ class Ledger(Rows):
     def is_any_open(self, connection: str, kind: str) -> bool:
         """Whether a document of this kind may exist of which we do not know the id yet."""
         is_open = (ledger.c.connection == connection, ledger.c.kind == kind, ledger.c.state.in_(_OPEN))
-        return self._connection.execute(select(literal(1)).where(*is_open).limit(1)).first() is not None
+        query = select(literal(1)).where(*is_open, _IS_NOT_CONFIRMED).limit(1)
+        return self._connection.execute(query).first() is not None
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many entries stand in each (kind, state)."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, text, update
 
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.ledger import matching_number
@@ -22,6 +22,8 @@ from crmsync.store.deliveries import GONE, GONE_HEALED
 from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
 from crmsync.store.tables import (
+    IS_REDUCED,
+    IS_REDUCIBLE,
     alerts,
     dead_letters,
     deliveries,
@@ -43,21 +45,30 @@ SHORT_ID_LENGTH = 15  # a Salesforce id without its three check characters
 class Retention(Rows):
     def reduce_runs(self, before: datetime, *, limit: int) -> int:
         """Runs that came to their end *before* lose what they learned of persons, and their history."""
-        is_due = and_(runs.c.status.in_(OVER), not_(runs.c.is_reduced), runs.c.updated_at < before)
-        rows = self._connection.execute(_REDUCIBLE.where(is_due).limit(limit)).all()
+        is_due = (text(IS_REDUCIBLE), runs.c.updated_at < before)
+        # The oldest first: told to take any, PostgreSQL looks for them among all that is reduced already.
+        rows = self._connection.execute(_REDUCIBLE.where(*is_due).order_by(runs.c.updated_at).limit(limit)).all()
         self._reduce(rows)
         return len(rows)
 
     def drop_runs(self, before: datetime, *, flows: Collection[str], limit: int) -> int:
         """Reduced runs of *flows* that look at their source again whenever it changes: a new one would do the same."""
         has_documents = exists().where(ledger.c.run_id == runs.c.id)
-        is_over = and_(runs.c.status.in_(OVER), runs.c.is_reduced, runs.c.updated_at < before)
-        return self._drop(runs, and_(is_over, runs.c.flow.in_(flows), not_(has_documents)), limit)
+        is_over = and_(runs.c.status.in_(OVER), text(IS_REDUCED), runs.c.updated_at < before)
+        count = 0
+        for flow in flows:
+            is_of_flow = and_(is_over, runs.c.flow == flow, not_(has_documents))
+            count += self._drop(runs, is_of_flow, limit - count, oldest=runs.c.updated_at)
+        return count
 
     def drop_deliveries(self, before: datetime, *, limit: int) -> int:
         """The counts of what came stay."""
-        chosen = select(deliveries.c.id).where(deliveries.c.received_at < before).limit(limit)
-        return self._count_dropped(delete(deliveries).where(deliveries.c.id.in_(chosen)))
+        count = 0
+        for source in self._values(deliveries.c.source):
+            is_old = (deliveries.c.source == source, deliveries.c.received_at < before)
+            chosen = select(deliveries.c.id).where(*is_old).order_by(deliveries.c.received_at).limit(limit - count)
+            count += self._count_dropped(delete(deliveries).where(deliveries.c.id.in_(chosen)))
+        return count
 
     def drop_alerts(self, before: datetime, *, limit: int) -> int:
         """Alerts of which people know all, and that nothing has happened under since."""
@@ -70,14 +81,15 @@ class Retention(Rows):
     def drop_locks(self, before: datetime, *, limit: int) -> int:
         return self._drop(locks, locks.c.until < before, limit)
 
-    def drop_tellings(self, before: datetime, *, limit: int) -> int:
-        """What deals that are over said while they were stuck."""
-        is_stuck = exists().where(runs.c.subject_key == tellings.c.deal, runs.c.status.not_in(OVER))
+    def drop_tellings(self, before: datetime, *, flows: Collection[str], limit: int) -> int:
+        """What deals that are over, of one of *flows*, said while they were stuck."""
+        of_deal = (runs.c.flow.in_(flows), runs.c.subject_key == tellings.c.deal)
+        is_stuck = exists().where(*of_deal, runs.c.status.not_in(OVER))
         return self._drop(tellings, and_(tellings.c.looked_at < before, not_(is_stuck)), limit)
 
-    def _drop(self, table: Any, condition: ColumnElement[bool], limit: int) -> int:
+    def _drop(self, table: Any, condition: ColumnElement[bool], limit: int, *, oldest: Any = None) -> int:
         (key,) = table.primary_key.columns
-        chosen = select(key).where(condition).limit(limit)
+        chosen = select(key).where(condition).order_by(oldest).limit(limit)
         return self._connection.execute(delete(table).where(key.in_(chosen))).rowcount
 
     def _count_dropped(self, statement: Delete) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, literal
+from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 CLOCKS = timedelta(minutes=5)  # what lies further in the future than it could was written by a wrong clock
@@ -21,6 +21,14 @@ class Rows:
     def _is_unreal(self, until: ColumnElement[Any], longest_seconds: float) -> ColumnElement[bool]:
         """Whether a promise that lasts *longest_seconds* at most ends later than one that is made now could."""
         return until > self._now + timedelta(seconds=longest_seconds) + CLOCKS
+
+    def _values(self, column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> list[Any]:
+        """The few values that *column*, the next one of an index, has: a look at the index for each of them."""
+        found = select(func.min(column).label("value")).where(*conditions).cte("found", recursive=True)
+        following = select(func.min(column)).where(*conditions, column > found.c.value).scalar_subquery()
+        found = found.union_all(select(following).where(found.c.value.is_not(None)))
+        query = select(found.c.value).where(found.c.value.is_not(None))
+        return list(self._connection.execute(query).scalars())
 
     def _insert_once(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert a row. False if one of the table's constraints says that it is there already."""

@@ -1,18 +1,18 @@
-"""Runs: who executes them, how far they are, and how many stand where."""
+"""Runs: who executes them, and how far they are."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, case, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, false, or_, select, update
 
 from crmsync.domain.runs import CLOCK_SLACK, Run, RunStatus
-from crmsync.store.rows import Rows
+from crmsync.store.run_lists import Place, RunLists, in_list
 from crmsync.store.tables import runs
 
 _ACTIVE = RunStatus.ACTIVE.value
@@ -75,7 +75,7 @@ _STOP = _FENCED.values(
 _GET = select(runs).where(runs.c.id == bindparam("run_id"))
 
 
-class Runs(Rows):
+class Runs(RunLists):
     """What a worker writes of its run names the fence under which it holds it; False means: overtaken."""
 
     def start(
@@ -336,29 +336,18 @@ class Runs(Rows):
         self._connection.execute(update(runs).where(runs.c.id == run_id).values(queued_until=until))
 
     def newest(
-        self, *, limit: int, status: str | None = None, flow: str | None = None, without: Collection[str] = ()
+        self,
+        *,
+        limit: int,
+        status: str | None = None,
+        flow: str | None = None,
+        without: Collection[str] = (),
+        after: Place | None = None,
     ) -> list[Run]:
-        """The newest runs, of *flow* only or of all flows but those *without*."""
-        query = select(runs).where(runs.c.flow.not_in(without)).order_by(runs.c.created_at.desc()).limit(limit)
-        if flow:
-            query = query.where(runs.c.flow == flow)
-        if status:
-            query = query.where(runs.c.status == status)
-        return [run_of(row) for row in self._connection.execute(query)]
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """How many runs stand in each (flow, status)."""
-        rows = self._connection.execute(
-            select(runs.c.flow, runs.c.status, func.count()).group_by(runs.c.flow, runs.c.status)
-        )
-        return {(flow, status): count for flow, status, count in rows}
-
-    def tally(self) -> Sequence[Row[Any]]:
-        """How many runs stand where (flow, status, step, count), and how many of them a worker holds (leased)."""
-        is_leased = case((runs.c.lease_until > self._now, 1))
-        place = (runs.c.flow, runs.c.status, runs.c.step)
-        query = select(*place, func.count().label("standing"), func.count(is_leased).label("leased"))
-        return self._connection.execute(query.group_by(*place)).all()
+        """What listed() shows, with all that the runs learned."""
+        ids = self._newest(limit=limit, status=status, flow=flow, without=without, after=after)
+        rows = self._connection.execute(in_list(select(runs).where(runs.c.id.in_(ids)))).all() if ids else ()
+        return [run_of(row) for row in rows]
 
     def _write(self, statement: Any, run: Run, values: Mapping[str, Any]) -> bool:
         parameters = {"run_id": run.id, "held_fence": run.fence, **values}

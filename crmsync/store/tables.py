@@ -72,7 +72,17 @@ class Amount(TypeDecorator[Decimal]):
 
 
 _ID = String(32)
-_IS_OVER = "status IN ('done', 'discarded') AND NOT is_reduced"
+
+
+def _index_of_some(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows that a query asks for in just these words: it does not grow with what is over."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+# As an index and the queries that it serves have them: SQLite compares the words, and knows no parameter of a query.
+IS_REDUCIBLE = "status IN ('done', 'discarded') AND NOT is_reduced"
+IS_REDUCED = "is_reduced"
+HAS_NEWS = "told < occurrences OR is_stale"
 
 # The inbox: what each webhook announced, written before it is acknowledged, and what catch-up saw. No body is kept.
 deliveries = Table(
@@ -85,7 +95,7 @@ deliveries = Table(
     Column("received_at", Instant, nullable=False),
     Column("is_healed", Boolean, nullable=False, default=False, server_default=false()),
     UniqueConstraint("source", "event_key"),  # stops a message that the vendor repeats
-    Index("ix_deliveries_received_at", "received_at"),
+    Index("ix_deliveries_source_received_at", "source", "received_at"),
     Index("ix_deliveries_subject", "source", "subject_key"),
 )
 
@@ -119,8 +129,13 @@ runs = Table(
     Column("customer_key", String(40), nullable=False, default="", server_default=""),  # a deal's account in the CRM
     Index("ix_runs_customer_key", "customer_key"),
     Index("ix_runs_correlation_id", "correlation_id"),
-    Index("ix_runs_status_due_at", "status", "due_at"),
-    Index("ix_runs_over", "updated_at", postgresql_where=text(_IS_OVER), sqlite_where=text(_IS_OVER)),
+    Index("ix_runs_created_at", "flow", "status", "created_at"),
+    _index_of_some("ix_runs_not_done", "flow", "status", "step", where="status <> 'done'"),
+    _index_of_some("ix_runs_due", "due_at", "queued_until", "lease_until", where="status = 'active'"),
+    # What was taken and given back, to wait; what only waits for its turn has a due time of its last change.
+    _index_of_some("ix_runs_given_back", "updated_at", where="status = 'active' AND due_at > updated_at"),
+    _index_of_some("ix_runs_over", "updated_at", where=IS_REDUCIBLE),
+    _index_of_some("ix_runs_reduced", "flow", "updated_at", where=IS_REDUCED),
 )
 
 # What happened to a run, in order: for people, never read by the flow.
@@ -159,18 +174,10 @@ ledger = Table(
     Index("ix_ledger_run_id", "run_id"),
     Index("ix_ledger_document_number", "document_number"),
     Index("ix_ledger_document", "connection", "kind", "document_key"),
-    Index(
-        "ix_ledger_orders_sent_at",
-        "sent_at",
-        sqlite_where=text("kind = 'order'"),
-        postgresql_where=text("kind = 'order'"),
-    ),
-    Index(
-        "ix_ledger_invoices_sent_at",
-        "sent_at",
-        sqlite_where=text("kind = 'invoice'"),
-        postgresql_where=text("kind = 'invoice'"),
-    ),
+    _index_of_some("ix_ledger_orders_sent_at", "sent_at", where="kind = 'order'"),
+    _index_of_some("ix_ledger_invoices_sent_at", "sent_at", where="kind = 'invoice'"),
+    _index_of_some("ix_ledger_made_again", "kind", "sent_at", where="generation > 1"),
+    _index_of_some("ix_ledger_not_confirmed", "connection", "kind", "state", where="state <> 'confirmed'"),
 )
 
 # Which record here is which there.
@@ -292,7 +299,8 @@ alerts = Table(
         sqlite_where=text("closed_at IS NULL"),
         postgresql_where=text("closed_at IS NULL"),
     ),
-    Index("ix_alerts_due_at", "due_at"),
+    _index_of_some("ix_alerts_news", "due_at", where=HAS_NEWS),
+    _index_of_some("ix_alerts_closed_at", "closed_at", where="closed_at IS NOT NULL"),
 )
 
 # Access tokens shared by all processes, encrypted.

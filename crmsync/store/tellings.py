@@ -13,6 +13,7 @@ from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.seller import RETRYING_AFTER, Status, Telling, passing, untold
 from crmsync.store.rows import Rows
+from crmsync.store.run_lists import IS_ACTIVE
 from crmsync.store.tables import dead_letters, history, runs, tellings
 
 UNCERTAIN = "?"  # an answer was lost: nobody knows what the deal says
@@ -133,7 +134,7 @@ class Tellings(Rows):
     def _replayed(self) -> ColumnElement[bool]:
         """Those that say that somebody must act, and somebody has."""
         return and_(
-            runs.c.status == RunStatus.ACTIVE.value,
+            IS_ACTIVE,
             dead_letters.c.status == LetterStatus.REPLAYING.value,
             dead_letters.c.updated_at < self._now - RETRYING_AFTER,
             tellings.c.status.in_((Status.NEEDS_ATTENTION.value, UNCERTAIN)),
@@ -150,9 +151,10 @@ class Tellings(Rows):
 
     def _over(self) -> ColumnElement[bool]:
         """Those that said that they were stuck, and are over."""
-        over = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
+        saying = select(tellings.c.deal).where(or_(tellings.c.status != "", tellings.c.is_refused))
         return and_(
-            runs.c.status.in_(over),
+            runs.c.subject_key.in_(saying),  # from those the database begins, and not from all that is over
+            runs.c.status.not_in((RunStatus.ACTIVE.value, RunStatus.STOPPED.value)),
             or_(runs.c.status != RunStatus.DONE.value, tellings.c.status != Status.SYNCED.value),
             or_(tellings.c.status != "", tellings.c.is_refused),
             tellings.c.looked_at < runs.c.updated_at,
@@ -160,7 +162,7 @@ class Tellings(Rows):
 
     def _held(self, held_for: timedelta, crm_steps: Collection[str]) -> ColumnElement[bool]:
         return and_(
-            runs.c.status == RunStatus.ACTIVE.value,
+            IS_ACTIVE,
             runs.c.created_at < self._now - held_for,
             runs.c.step.not_in(crm_steps),
             _is_held(self._now - held_for),
@@ -172,7 +174,7 @@ class Tellings(Rows):
 
     def is_held(self, run_id: str, held_for: timedelta) -> bool:
         """Whether the run has been held back at its step for so long."""
-        query = select(runs.c.id).where(runs.c.id == run_id, runs.c.status == RunStatus.ACTIVE.value)
+        query = select(runs.c.id).where(runs.c.id == run_id, IS_ACTIVE)
         return self._connection.execute(query.where(_is_held(self._now - held_for))).first() is not None
 
 

@@ -54,7 +54,7 @@ def _duties() -> Iterator[Duty]:
     yield lambda uow, before: uow.retention.reduce_runs(before, limit=BATCH)
     again = [flow.name for flow in FLOWS.values() if flow.repeats and flow.every is None]
     yield lambda uow, before: uow.retention.drop_runs(before, flows=again, limit=BATCH)
-    yield lambda uow, before: uow.retention.drop_tellings(before, limit=BATCH)
+    yield lambda uow, before: uow.retention.drop_tellings(before, flows=list(FLOWS), limit=BATCH)
     yield lambda uow, before: uow.retention.drop_deliveries(before, limit=BATCH)
     yield lambda uow, before: uow.retention.drop_alerts(before, limit=BATCH)
     yield lambda uow, before: uow.retention.drop_products(before, limit=BATCH)

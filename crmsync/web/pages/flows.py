@@ -6,14 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import Row
 
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.flows.sightings import last_look_by_hand
 from crmsync.store import UnitOfWork
+from crmsync.store.run_lists import Standing
 from crmsync.web.pages.history import last_done
 from crmsync.worker.flow import FLOWS, Flow
 
@@ -40,7 +38,6 @@ class FlowTally:
     name: str
     states: Mapping[str, int]
     steps: Sequence[StepTally]
-    due_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ def subject_of(flow: str) -> str:
     return FLOWS[flow].subject if flow in FLOWS else flow
 
 
-def flow_tally(flow: Flow, tally: Sequence[Row[Any]], due_since: datetime | None) -> FlowTally:
+def flow_tally(flow: Flow, tally: Sequence[Standing]) -> FlowTally:
     steps: dict[str, Counter[str]] = {step: Counter() for step in flow.steps}
     for row in tally:
         if row.flow == flow.name:
@@ -90,12 +87,11 @@ def flow_tally(flow: Flow, tally: Sequence[Row[Any]], due_since: datetime | None
     return FlowTally(
         flow.name,
         {state: total[state] for state in STATES},
-        [StepTally(name, {state: count[state] for state in STATES}) for name, count in steps.items()],
-        due_since,
+        [StepTally(name, {state: count[state] for state in STATES}) for name, count in steps.items() if name],
     )
 
 
-def _states(row: Row[Any]) -> dict[str, int]:
+def _states(row: Standing) -> dict[str, int]:
     """An active run is running while a worker holds it, else it waits for its turn or its time."""
     if row.status != RunStatus.ACTIVE:
         return {row.status: row.standing}

@@ -34,11 +34,10 @@ class Overview:
 
 
 def overview_page(uow: UnitOfWork, flows: Iterable[Flow]) -> Overview:
-    due_since = uow.due.since()
     tally = uow.runs.tally()
     return Overview(
-        flows=[flow_tally(flow, tally, due_since.get(flow.name)) for flow in in_order(flows)],
-        due_since=min(due_since.values(), default=None),
+        flows=[flow_tally(flow, tally) for flow in in_order(flows)],
+        due_since=uow.due.oldest(),
         deliveries_last_hour=uow.deliveries.count_since(HOUR_SECONDS),
         alerts_pending=uow.alerts.pending_count(),
         alerts=open_alerts(uow, limit=5),

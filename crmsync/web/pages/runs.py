@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.store import UnitOfWork
-from crmsync.store import tables as t
+from crmsync.store.run_lists import Place
 from crmsync.web.pages.flows import subject_of
 from crmsync.worker.finding import find
 
@@ -53,16 +53,26 @@ def run_rows(
     status: str = "",
     flow: str = "",
     without: Collection[str] = (),
+    after: Place | None = None,
 ) -> list[RunRow]:
-    """The newest runs, of *flow* only or of all but those *without*."""
-    shown = [column for column in t.runs.c if column.name not in ("results", "answers")]  # those hold persons
-    query = select(*shown).order_by(t.runs.c.created_at.desc(), t.runs.c.id).limit(limit)
-    query = query.where(t.runs.c.flow.not_in(without))
-    if flow:
-        query = query.where(t.runs.c.flow == flow)
-    if status:
-        query = query.where(t.runs.c.status == status)
-    return [run_row(row, uow.now) for row in uow.connection.execute(query)]
+    """The newest runs that come *after* a place in the list, of *flow* only or of all but those *without*."""
+    found = uow.runs.listed(limit=limit, status=status, flow=flow, without=without, after=after)
+    return [run_row(row, uow.now) for row in found]
+
+
+def place_after(rows: Sequence[RunRow]) -> str:
+    """Where the next page of a list begins, as its address has it; "" where this one is the last."""
+    return f"{rows[-1].created_at.isoformat()},{rows[-1].id}" if len(rows) == RUNS_SHOWN else ""
+
+
+def place_of(text: str) -> Place | None:
+    """None for the beginning of the list, and for what is no place."""
+    created_at, _, run_id = text.partition(",")
+    try:
+        instant = datetime.fromisoformat(created_at)
+    except ValueError:
+        return None
+    return Place(instant, run_id) if instant.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from crmsync.web import access, refusals_of_app, services_of_app
 from crmsync.web.pages.flows import background, flow_names, subject_of
 from crmsync.web.pages.overview import overview_page
 from crmsync.web.pages.run import run_page
-from crmsync.web.pages.runs import found_runs, run_rows
+from crmsync.web.pages.runs import found_runs, place_after, place_of, run_rows
 from crmsync.web.pages.stock import stock_page
 from crmsync.web.pages.troubles import alerts_page, letters_page
 from crmsync.web.tower import words
@@ -94,8 +94,8 @@ def runs() -> str:
         flow = ""
     with _reading() as uow:
         found = found_runs(uow, text, status=status, flow=flow) if text else []
-        hidden = () if flow else background()
-        newest = [] if text else run_rows(uow, status=status, flow=flow, without=hidden)
+        hidden, after = () if flow else background(), place_of(request.args.get("after", ""))
+        newest = [] if text else run_rows(uow, status=status, flow=flow, without=hidden, after=after)
         rows, whats = newest or [each.run for each in found], {each.run.id: each.what for each in found}
         chosen = {"status": status, "flow": flow}
         return _page(
@@ -105,6 +105,8 @@ def runs() -> str:
             whats=whats,
             text=text,
             where=WHERE,
+            after=after,
+            next_place=place_after(newest),
             **chosen,
             statuses=list(RunStatus),
             flows=flow_names(),
