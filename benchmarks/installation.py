@@ -35,6 +35,12 @@ _ASK_SECONDS = 60.0
 _KEPT = ("PATH", "LANG", "TMPDIR", "TZ")
 
 
+def databases() -> dict[str, str]:
+    """Where to measure, by name: SQLite (""), and PostgreSQL where CRMSYNC_TEST_DATABASE_URL names one."""
+    url = os.environ.get("CRMSYNC_TEST_DATABASE_URL", "")
+    return {"SQLite": ""} | ({"PostgreSQL": url} if url else {})
+
+
 @contextmanager
 def temporary_database(url: str) -> Iterator[str]:
     """*url* with a schema of its own, dropped afterwards; "" stays "", the SQLite file of the state directory."""
