@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import and_, case, func, select
 
+from crmsync.domain.webhooks import WebhookEvent
 from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
 from crmsync.store.tables import deliveries, runs
@@ -24,15 +26,26 @@ class Deliveries(Rows):
         *is_healed*: no webhook came, and catch-up starts what it would have started.
         """
         return self._insert_once(
-            deliveries,
-            {
-                "source": source,
-                "event_key": event_key or None,
-                "subject_key": subject_key,
-                "is_healed": is_healed,
-                "received_at": self._now,
-            },
+            deliveries, self._row(source, WebhookEvent(subject_key, event_key), is_healed=is_healed)
         )
+
+    def add_all(self, source: str, events: Sequence[WebhookEvent]) -> list[bool]:
+        """Record events of webhooks. For each whether it is new, and not the same as one before."""
+        new = self._insert_new([self._row(source, each) for each in events], deliveries.c.event_key)
+        found = []
+        for each in events:
+            found.append(not each.event_key or each.event_key in new)
+            new.discard(each.event_key)
+        return found
+
+    def _row(self, source: str, event: WebhookEvent, *, is_healed: bool = False) -> dict[str, Any]:
+        return {
+            "source": source,
+            "event_key": event.event_key or None,
+            "subject_key": event.subject_key,
+            "is_healed": is_healed,
+            "received_at": self._now,
+        }
 
     def has(self, source: str, event_key: str) -> bool:
         query = select(deliveries.c.id).where(deliveries.c.source == source, deliveries.c.event_key == event_key)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 CLOCKS = timedelta(minutes=5)  # what lies further in the future than it could was written by a wrong clock
@@ -35,9 +35,22 @@ class Rows:
         statement = _insert_once(table, self._connection.dialect.name)
         return self._connection.execute(statement, values).first() is not None
 
+    def _insert_new(self, rows: Sequence[Mapping[str, Any]], told: Column[Any]) -> set[Any]:
+        """Insert the rows that are not there already, in one go. Returns what *told* is of those."""
+        if not rows:
+            return set()
+        statement = _insert_new(told, self._connection.dialect.name)
+        return set(self._connection.execute(statement, list(rows)).scalars())
+
 
 @cache
 def _insert_once(table: Table, dialect_name: str) -> Any:
     dialect = postgresql if dialect_name == "postgresql" else sqlite
     # Not the row count: it is undefined where the driver asks for generated keys.
     return dialect.insert(table).on_conflict_do_nothing().returning(literal(1))
+
+
+@cache
+def _insert_new(told: Column[Any], dialect_name: str) -> Any:
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
+    return dialect.insert(told.table).on_conflict_do_nothing().returning(told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -82,24 +82,24 @@ class Runs(RunLists):
         self, flow: str, subject_key: str, *, step: str, correlation_id: str, queued_until: datetime
     ) -> tuple[str, bool]:
         """Open the run of *flow* for *subject_key*, once. Returns its id and whether it is new."""
-        run_id = uuid.uuid4().hex
-        values = {
-            "id": run_id,
-            "flow": flow,
-            "subject_key": subject_key,
-            "status": _ACTIVE,
-            "step": step,
-            "correlation_id": correlation_id,
-            "created_at": self._now,
-            "updated_at": self._now,
-            "due_at": self._now,
-            "queued_until": queued_until,
-        }
-        if self._insert_once(runs, values):
-            return run_id, True
-        return self._connection.execute(
-            select(runs.c.id).where(runs.c.flow == flow, runs.c.subject_key == subject_key)
-        ).scalar_one(), False
+        return self.start_all(flow, [(subject_key, correlation_id)], step=step, queued_until=queued_until)[0]
+
+    def start_all(
+        self, flow: str, subjects: Sequence[tuple[str, str]], *, step: str, queued_until: datetime
+    ) -> list[tuple[str, bool]]:
+        """start() for each of *subjects*, each with its correlation id; in one go, because each question costs time."""
+        same: dict[str, Any] = {"flow": flow, "status": _ACTIVE, "step": step, "queued_until": queued_until}
+        same |= dict.fromkeys(("created_at", "updated_at", "due_at"), self._now)
+        rows = [{"id": uuid.uuid4().hex, "subject_key": key, "correlation_id": of, **same} for key, of in subjects]
+        new = self._insert_new(rows, runs.c.id)
+        known = self._ids(flow, [row["subject_key"] for row in rows if row["id"] not in new])
+        return [(row["id"], True) if row["id"] in new else (known[row["subject_key"]], False) for row in rows]
+
+    def _ids(self, flow: str, subject_keys: Collection[str]) -> dict[str, str]:
+        if not subject_keys:
+            return {}
+        query = select(runs.c.subject_key, runs.c.id).where(runs.c.flow == flow, runs.c.subject_key.in_(subject_keys))
+        return dict(self._connection.execute(query).all())
 
     def get(self, run_id: str) -> Run | None:
         row = self._connection.execute(_GET, {"run_id": run_id}).first()

@@ -14,12 +14,14 @@ def create_app(services: Services) -> Flask:
     """A receiver that works with *services*."""
     from crmsync.web import health, metrics, paths, tower, webhooks
     from crmsync.web.doorbell import Doorbell
+    from crmsync.web.inbox import Inbox
 
     app = Flask(__name__)
     # One byte more: a body of unknown length is cut at the limit, and only the next byte says that it was too long.
     app.config["MAX_CONTENT_LENGTH"] = services.settings.behaviour.max_body_bytes + 1
     app.extensions["crmsync"] = services
     app.extensions["crmsync_doorbell"] = Doorbell(services.store)
+    app.extensions["crmsync_inbox"] = Inbox(services)
     app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
     for module in (webhooks, health, metrics, tower):
         app.register_blueprint(module.blueprint)

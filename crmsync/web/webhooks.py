@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -32,6 +31,7 @@ from crmsync.settings import WebhookKeys
 from crmsync.store import UnitOfWork
 from crmsync.web import probe, refusals_of_app, services_of_app
 from crmsync.web.doorbell import Doorbell
+from crmsync.web.inbox import Inbox
 from crmsync.web.refusals import LEFT_OUT
 from crmsync.worker import waking
 from crmsync.worker.flow import Flow
@@ -105,7 +105,7 @@ def payment() -> Response:
             uow.deliveries.add("zoho_books", notice.payment_key)
             uow.applications.hint(notice.payment_key, notice.invoice_keys)
             awake = _wake(uow, payment_to_invoices.FLOW, notice.payment_key, correlation_id)
-        _ring([(payment_to_invoices.FLOW, awake)])
+        _ring(payment_to_invoices.FLOW, [awake] if awake else [])
         logger.info("payment accepted", extra={"action": "accepted"})
     return jsonify(status="accepted")
 
@@ -134,19 +134,12 @@ def _body() -> bytes:
 
 
 def _accept(events: Sequence[WebhookEvent]) -> None:
-    """Store every event with its run, in one transaction; then ring for the runs that have something to do."""
+    """Store every event with its run; then ring for the runs that have something to do."""
     correlation_id = log.new_correlation_id()
     with log.bound(correlation_id=correlation_id):
-        with services_of_app().store.begin() as uow:
-            awake = [_store(uow, event, correlation_id) for event in sorted(events, key=attrgetter("subject_key"))]
-        _ring([(order_to_invoice.FLOW, each) for each in awake])
+        inbox = cast(Inbox, current_app.extensions["crmsync_inbox"])
+        _ring(order_to_invoice.FLOW, inbox.put(events, correlation_id))
         logger.info("%d deals accepted", len(events), extra={"action": "accepted", "deals": len(events)})
-
-
-def _store(uow: UnitOfWork, event: WebhookEvent, correlation_id: str) -> Awake | None:
-    """The run to ring, if this event gives it something to do."""
-    is_first = uow.deliveries.add("salesforce", event.subject_key, event_key=event.event_key)
-    return _wake(uow, order_to_invoice.FLOW, event.subject_key, correlation_id) if is_first else None
 
 
 def _wake(uow: UnitOfWork, flow: Flow, subject_key: str, correlation_id: str) -> Awake | None:
@@ -161,11 +154,10 @@ def _wake(uow: UnitOfWork, flow: Flow, subject_key: str, correlation_id: str) ->
     )
 
 
-def _ring(awake: Sequence[tuple[Flow, Awake | None]]) -> None:
+def _ring(flow: Flow, awake: Sequence[Awake]) -> None:
     bell = cast(Doorbell, current_app.extensions["crmsync_doorbell"])
-    for flow, each in awake:
-        if each:
-            bell.ring(flow, *each)
+    for each in awake:
+        bell.ring(flow, *each)
 
 
 def _note(reason: str, detail: str) -> None:

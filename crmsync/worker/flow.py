@@ -91,13 +91,13 @@ class Flow:
         self, uow: UnitOfWork, subject_key: str, *, correlation_id: str, queued_for: timedelta = timedelta(0)
     ) -> tuple[str, bool]:
         """Open the run for *subject_key*, once. Returns its id and whether it is new; ring() it after the commit."""
-        return uow.runs.start(
-            self.name,
-            subject_key,
-            step=self.steps[0],
-            correlation_id=correlation_id,
-            queued_until=uow.now + queued_for,
-        )
+        return self.open_runs(uow, [(subject_key, correlation_id)], queued_for=queued_for)[0]
+
+    def open_runs(
+        self, uow: UnitOfWork, subjects: Sequence[tuple[str, str]], *, queued_for: timedelta
+    ) -> list[tuple[str, bool]]:
+        """open_run() for each of *subjects*, each with its correlation id."""
+        return uow.runs.start_all(self.name, subjects, step=self.steps[0], queued_until=uow.now + queued_for)
 
     def ring(self, run_id: str, results: Results | None = None) -> None:
         """Send the chain of a run's undone steps. A message lost here is sent again by the sweeper.

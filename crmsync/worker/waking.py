@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,13 +33,26 @@ def wake(
     concern; or its last look is less than *pause* ago, and the sweeper brings it when that is over: whoever repeats an
     announcement does not decide how often we ask the source.
     """
-    run_id, is_new = flow.open_run(uow, subject_key, correlation_id=correlation_id, queued_for=queued_for)
+    subjects = [(subject_key, correlation_id)]
+    return wake_all(uow, flow, subjects, queued_for=queued_for, pause=pause)[0]
+
+
+def wake_all(
+    uow: UnitOfWork, flow: Flow, subjects: Sequence[tuple[str, str]], *, queued_for: timedelta, pause: timedelta
+) -> list[Awake | None]:
+    """wake() for each of *subjects*, each with its correlation id."""
+    opened = flow.open_runs(uow, subjects, queued_for=queued_for)
+    return [
+        (run_id, {}) if is_new else _wake_known(uow, flow, run_id, queued_for=queued_for, pause=pause)
+        for run_id, is_new in opened
+    ]
+
+
+def _wake_known(uow: UnitOfWork, flow: Flow, run_id: str, *, queued_for: timedelta, pause: timedelta) -> Awake | None:
     # In this order: a run that ends between the two questions is found at its end. The other way round it is found
     # at work, then not at work, and nobody looks.
-    if flow.looks_again and not is_new and uow.runs.look_again(run_id):
+    if flow.looks_again and uow.runs.look_again(run_id):
         return None
-    if is_new:
-        return run_id, {}
     due_at = _not_before(uow, run_id, pause)
     if flow.repeats and _begin_again(uow, flow, run_id, due_at, queued_for):
         return (run_id, {}) if due_at <= uow.now else None

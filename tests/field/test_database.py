@@ -482,7 +482,7 @@ def test_O17__whatever_a_database_has_against_a_webhook_the_answer_is_503(
     def fails(*_: object, **__: object) -> bool:
         raise IntegrityError("INSERT", {}, sqlite3.IntegrityError("a constraint of another release"))
 
-    monkeypatch.setattr(Deliveries, "add", fails)
+    monkeypatch.setattr(Deliveries, "add_all", fails)
 
     assert post_deal(receiver(store)) == 503
 

@@ -594,7 +594,7 @@ def test_D8__an_unforeseen_error_asks_for_the_call_again_and_is_logged_without_i
     def fails(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("crmsync.worker.waking.wake", fails)
+    monkeypatch.setattr("crmsync.worker.flow.Flow.open_runs", fails)
 
     answers = [post_json(client), post_soap(client, envelope(notification(1))), post_payment(client, PAYMENT)]
 

@@ -16,6 +16,7 @@ from crmsync.domain.dead_letters import LetterKind, LetterStatus
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.tokens import AccessToken, RenewalLimit
+from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import InvalidDealError, RateLimitedError, StoreUnavailableError, VendorUnavailableError
 from crmsync.settings import Secret
 from crmsync.store import Store, UnitOfWork, schema
@@ -248,6 +249,32 @@ def test_a_lock_is_held_by_one_until_it_is_released_or_over(store: Store) -> Non
         uow.locks.release("customer:1", "a")
         assert uow.locks.take("customer:1", "b", seconds=-1)
         assert uow.locks.take("customer:1", "c", seconds=60)
+
+
+def test_of_events_that_come_together_each_is_new_once(store: Store) -> None:
+    keyed, other, without = WebhookEvent("006", "04l1"), WebhookEvent("006", "04l2"), WebhookEvent("006")
+    with store.begin() as uow:
+        uow.deliveries.add("salesforce", "006", event_key="04l1")
+
+        are_new = uow.deliveries.add_all("salesforce", [keyed, other, without, other, without])
+
+        assert are_new == [False, True, True, False, True]
+        assert uow.deliveries.add_all("salesforce", []) == []
+        assert uow.deliveries.counts() == {"salesforce": 4}
+
+
+def test_runs_that_are_opened_together_are_one_for_each_subject(store: Store) -> None:
+    with store.begin() as uow:
+        until = uow.now
+        known = uow.runs.start("flow", "known", step="first", correlation_id="c", queued_until=until)[0]
+
+        asked = [("new", "1"), ("known", "2"), ("new", "3")]
+        (new, first), (again, second), (same, third) = uow.runs.start_all(
+            "flow", asked, step="first", queued_until=until
+        )
+
+        assert (again, same, first, second, third) == (known, new, True, False, False)
+        assert [run.correlation_id for run in map(uow.runs.get, (new, known)) if run] == ["1", "c"]
 
 
 def test_a_delivery_that_the_vendor_repeats_is_known(store: Store) -> None:

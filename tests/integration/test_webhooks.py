@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.runs import Run, RunStatus
+from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import CrmsyncError, InvalidDealError, StoreUnavailableError, VendorUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.services import Services
@@ -26,6 +27,7 @@ from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.store.tables import deliveries, runs
 from crmsync.web import create_app, doorbell
+from crmsync.web.inbox import Arrived, Inbox
 from crmsync.worker.flow import Flow, Ring
 from tests.builders import private_pem
 from tests.fakes import FakeClock
@@ -473,6 +475,19 @@ def test_a_failure_of_a_vendor_is_not_revived_by_a_webhook(services: Services, c
     assert bell.rung == []
 
 
+def test_what_comes_at_the_same_time_is_stored_together_and_each_rings_for_its_own(services: Services) -> None:
+    deal, other, twice = WebhookEvent("006A"), WebhookEvent("006B", "wh:1:006B"), WebhookEvent("006C", "wh:2:006C")
+    arrived = [Arrived([twice, deal], "first"), Arrived([other, twice], "second"), Arrived([deal], "third")]
+
+    first, second, third = Inbox(services).store_all(arrived)
+
+    assert [id for id, _ in first] == [run_of(services, "006A").id, run_of(services, "006C").id]
+    assert [id for id, _ in second] == [run_of(services, "006B").id]
+    assert (third, run_of(services, "006A").again) == ([], True)  # under way since a moment ago
+    assert [run_of(services, f"006{each}").correlation_id for each in "ABC"] == ["first", "second", "first"]
+    assert (count(services, runs), count(services, deliveries)) == (3, 4)
+
+
 def test_a_repeated_message_is_no_correction(services: Services, client: FlaskClient) -> None:
     """Salesforce repeats what it believes lost: the deal is as wrong as it was."""
     post_soap(client, envelope(notification(1)))
@@ -512,16 +527,13 @@ def test_without_its_store_the_receiver_asks_to_be_called_again(storeless: Flask
 def test_a_message_is_stored_whole_or_not_at_all(
     services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = order_to_invoice.FLOW.open_run
-    subjects: list[str] = []
+    opened = order_to_invoice.FLOW.open_runs
 
-    def fails_at_the_third(uow: Any, subject_key: str, **options: Any) -> tuple[str, bool]:
-        subjects.append(subject_key)
-        if len(subjects) == 3:
-            raise StoreUnavailableError
-        return opened(uow, subject_key, **options)
+    def fails_when_all_is_written(*arguments: Any, **options: Any) -> list[tuple[str, bool]]:
+        opened(*arguments, **options)
+        raise StoreUnavailableError
 
-    monkeypatch.setattr(order_to_invoice.FLOW, "open_run", fails_at_the_third)
+    monkeypatch.setattr(order_to_invoice.FLOW, "open_runs", fails_when_all_is_written)
 
     response = post_soap(client, envelope(*(notification(each) for each in range(5))))
 
