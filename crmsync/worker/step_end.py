@@ -78,29 +78,40 @@ def _ahead_of(task: StepTask, undone: Sequence[str], ahead: Ahead) -> list[StepT
 
 
 def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask]) -> Onward:
-    """End this step and claim the next in one transaction, which waits for the disk where that step makes something."""
-    behaviour = attempt.services.settings.behaviour
+    """End this step and claim the next in one transaction, which waits for the disk where that step makes something.
+
+    Raises: Ignore.
+    """
     is_durable = any(task.reserves is not None for task in tasks)
     with attempt.services.store.begin(durable=is_durable) as uow:
         attempt.record_outcomes(uow)
-        known = _known(attempt.services, uow, replace(run, results={**run.results, run.step: learned}), tasks)
-        task = tasks[len(known)]
-        claimed = uow.runs.go_on(
-            run,
-            {run.step: learned, **known},
-            next_step=task.step,
-            lease_seconds=behaviour.lease_seconds,
-            **attempt.described,
-        )
-        if claimed is None:
-            raise Ignore
-        uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark, skipped=known)
-        failpoints.hit("ending", f"{run.flow}.{run.step}")
-        _write_rest(uow, attempt)
-        reserved = _reserve(attempt, uow, claimed, task)
+        onward = _claim_next(uow, attempt, run, learned, tasks)
+    if onward is None:  # after the commit: who was overtaken has still written what it made
+        raise Ignore
     failpoints.hit("stored", f"{run.flow}.{run.step}")
     logger.info("step done", extra={"action": "step_done"})
-    return Onward(task, claimed, reserved, fresh=frozenset(known))
+    return onward
+
+
+def _claim_next(
+    uow: UnitOfWork, attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask]
+) -> Onward | None:
+    """None: overtaken."""
+    known = _known(attempt.services, uow, replace(run, results={**run.results, run.step: learned}), tasks)
+    task = tasks[len(known)]
+    claimed = uow.runs.go_on(
+        run,
+        {run.step: learned, **known},
+        next_step=task.step,
+        lease_seconds=attempt.services.settings.behaviour.lease_seconds,
+        **attempt.described,
+    )
+    if claimed is None:
+        return None
+    uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark, skipped=known)
+    failpoints.hit("ending", f"{run.flow}.{run.step}")
+    _write_rest(uow, attempt)
+    return Onward(task, claimed, _reserve(attempt, uow, claimed, task), fresh=frozenset(known))
 
 
 def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[StepTask]) -> dict[str, Mapping[str, Any]]:

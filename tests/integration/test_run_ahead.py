@@ -417,3 +417,22 @@ def test_flower_sees_at_which_step_a_task_is(run_id: str, monkeypatch: pytest.Mo
     deliver(read, run_id)
 
     assert told == ["task-match", "task-make", "task-tell"]
+
+
+def test_who_is_overtaken_after_its_call_still_writes_what_it_made(
+    services: Services, run_id: str, clock: FakeClock
+) -> None:
+    """The document exists, whoever has the run by now: else only the other's look finds it, if the list shows it."""
+
+    def overtaken(attempt: Attempt) -> Mapping[str, Any]:
+        found = create(attempt)
+        clock.advance(61)
+        with services.store.begin() as uow:
+            assert uow.runs.claim(run_id, "make", lease_seconds=60) is not None
+        return found
+
+    _bodies["make"] = overtaken
+
+    assert deliver(read, run_id) == []
+    run = get(services, run_id)
+    assert (run.step, sorted(run.results), entry_state(services)) == ("make", ["match", "read"], EntryState.CONFIRMED)
