@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import and_, func, select
 
 from crmsync.domain.webhooks import WebhookEvent
-from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
 from crmsync.store.tables import deliveries, runs
+from crmsync.store.tallies import DELIVERIES, Tallies
 
 CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
 # In front of a source, as names of facts: how many of its rows were deleted, and how many of those were healed.
@@ -94,20 +94,31 @@ class Deliveries(Rows):
 
     def healed_counts(self) -> dict[str, tuple[int, int]]:
         """For each source that catch-up looks at: how many changes it saw, and how many of them it had to start."""
-        healed = func.count(case((deliveries.c.is_healed, 1)))
-        query = select(deliveries.c.source, func.count(), healed).where(deliveries.c.source.startswith(CATCH_UP))
-        rows = self._connection.execute(query.group_by(deliveries.c.source)).all()
-        seen = Counter({source: count for source, count, _ in rows}) + self._gone(GONE)
-        started = Counter({source: count for source, _, count in rows}) + self._gone(GONE_HEALED)
+        seen, started = self._ever()
         sources = [source for source in seen if source.startswith(CATCH_UP)]
         return {source.removeprefix(CATCH_UP): (seen[source], started[source]) for source in sources}
 
     def counts(self) -> dict[str, int]:
         """How many deliveries were ever received from each source."""
-        query = select(deliveries.c.source, func.count()).group_by(deliveries.c.source)
-        total = Counter(dict(self._connection.execute(query).all())) + self._gone(GONE)
-        return {source: count for source, count in total.items() if not source.startswith(CATCH_UP)}
+        seen, _ = self._ever()
+        return {source: count for source, count in seen.items() if not source.startswith(CATCH_UP)}
 
-    def _gone(self, beginning: str) -> Counter[str]:
-        kept = Facts(self._connection, self._now).under(beginning)
-        return Counter({source: int(count) for source, count in kept.items()})
+    def _ever(self) -> tuple[Counter[str], Counter[str]]:
+        """All that ever came, by source, and those of them that were healed: what is there, and what was deleted."""
+        tallies = Tallies(self._connection, self._now)
+        # Read at once: whoever deletes some moves them from one to the other.
+        known = tallies.all_under(DELIVERIES.fact, GONE, GONE_HEALED)
+        kept = tallies.read(DELIVERIES, known.get(DELIVERIES.fact))
+        newer = {
+            (source, is_healed): count for source, is_healed, count in self._connection.execute(tallies.newer(kept))
+        }
+        seen, started = _gone(known, GONE), _gone(known, GONE_HEALED)
+        for (source, is_healed), count in (kept.counts + Counter(newer)).items():
+            seen[source] += count
+            started[source] += count if is_healed else 0
+        return seen, started
+
+
+def _gone(known: Mapping[str, str], beginning: str) -> Counter[str]:
+    counts = {name.removeprefix(beginning): int(count) for name, count in known.items() if name.startswith(beginning)}
+    return Counter(counts)

@@ -20,6 +20,11 @@ class Facts(Rows):
         query = select(facts.c.name, facts.c.value).where(facts.c.name.startswith(prefix, autoescape=True))
         return {name.removeprefix(prefix): value for name, value in self._connection.execute(query.order_by("name"))}
 
+    def all_under(self, *prefixes: str) -> dict[str, str]:
+        """The facts whose names begin with any of *prefixes*, by their names, as they are at one moment."""
+        is_under = or_(*(facts.c.name.startswith(prefix, autoescape=True) for prefix in prefixes))
+        return dict(self._connection.execute(select(facts.c.name, facts.c.value).where(is_under)).all())
+
     def instant(self, name: str, *, longest_ahead: timedelta = timedelta(0)) -> datetime | None:
         """The instant that is kept; None where there is none, or none that a clock that is right could have written:
         it lies further ahead than it could.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, literal, literal_column, not_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, literal, literal_column, not_, select, union_all, update
 
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState, matching_number
 from crmsync.store.rows import Rows
 from crmsync.store.tables import ledger
+from crmsync.store.tallies import LEDGER, Tallies
 
 _IS_KEY = (
     ledger.c.connection == bindparam("key_connection"),
@@ -115,9 +117,16 @@ class Ledger(Rows):
         return self._connection.execute(query).first() is not None
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How many entries stand in each (kind, state)."""
-        query = select(ledger.c.kind, ledger.c.state, func.count()).group_by(ledger.c.kind, ledger.c.state)
-        return {(kind, state): count for kind, state, count in self._connection.execute(query)}
+        """How many entries stand in each (kind, state). Those that are confirmed are all the others."""
+        place, tallies = (ledger.c.kind, ledger.c.state), Tallies(self._connection, self._now)
+        kept = tallies.kept(LEDGER)
+        of_kind, number = tallies.newer(kept).subquery().c
+        others = select(*place, func.count()).where(_IS_NOT_CONFIRMED).group_by(*place)
+        counts = Counter({(kind, EntryState.CONFIRMED.value): count for (kind,), count in kept.counts.items()})
+        for kind, state, count in self._connection.execute(union_all(others, select(of_kind, literal(""), number))):
+            counts[kind, EntryState.CONFIRMED.value] += -count if state else count
+            counts[kind, state] += count if state else 0
+        return {place: count for place, count in counts.items() if count > 0}
 
     def reserve(self, key: EntryKey, run_id: str, *, certain_at: datetime) -> Entry | None:
         """Write that the document is about to be asked for. An entry that stands already is returned unchanged."""

@@ -35,6 +35,7 @@ from crmsync.store.tables import (
     runs,
     tellings,
 )
+from crmsync.store.tallies import DELIVERIES, RUNS, Tallies
 
 OVER = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
 _SETTLED = (LetterStatus.REPLAYED.value, LetterStatus.DISCARDED.value)
@@ -58,8 +59,16 @@ class Retention(Rows):
         count = 0
         for flow in flows:
             is_of_flow = and_(is_over, runs.c.flow == flow, not_(has_documents))
-            count += self._drop(runs, is_of_flow, limit - count, oldest=runs.c.updated_at)
+            chosen = select(runs.c.id).where(is_of_flow).order_by(runs.c.updated_at).limit(limit - count)
+            dropped = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.flow, runs.c.created_at)
+            rows = self._connection.execute(dropped).all()
+            self._tallies.dropped(RUNS, rows)
+            count += len(rows)
         return count
+
+    @property
+    def _tallies(self) -> Tallies:
+        return Tallies(self._connection, self._now)
 
     def drop_deliveries(self, before: datetime, *, limit: int) -> int:
         """The counts of what came stay."""
@@ -87,13 +96,15 @@ class Retention(Rows):
         is_stuck = exists().where(*of_deal, runs.c.status.not_in(OVER))
         return self._drop(tellings, and_(tellings.c.looked_at < before, not_(is_stuck)), limit)
 
-    def _drop(self, table: Any, condition: ColumnElement[bool], limit: int, *, oldest: Any = None) -> int:
+    def _drop(self, table: Any, condition: ColumnElement[bool], limit: int) -> int:
         (key,) = table.primary_key.columns
-        chosen = select(key).where(condition).order_by(oldest).limit(limit)
+        chosen = select(key).where(condition).limit(limit)
         return self._connection.execute(delete(table).where(key.in_(chosen))).rowcount
 
     def _count_dropped(self, statement: Delete) -> int:
-        rows = self._connection.execute(statement.returning(deliveries.c.source, deliveries.c.is_healed)).all()
+        columns = (deliveries.c.source, deliveries.c.is_healed, deliveries.c.received_at)
+        rows = self._connection.execute(statement.returning(*columns)).all()
+        self._tallies.dropped(DELIVERIES, rows)
         facts = Facts(self._connection, self._now)
         for source, count in Counter(row.source for row in rows).items():
             facts.count(f"{GONE}{source}", count)

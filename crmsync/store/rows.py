@@ -30,6 +30,19 @@ class Rows:
         query = select(found.c.value).where(found.c.value.is_not(None))
         return list(self._connection.execute(query).scalars())
 
+    def _places(self, *columns: ColumnElement[Any]) -> list[tuple[Any, ...]]:
+        """The values that the first columns of an index have together, in order: few of few."""
+        places: list[tuple[Any, ...]] = [()]
+        for depth, column in enumerate(columns):
+            places = [
+                (*place, value)
+                for place in places
+                for value in self._values(
+                    column, *(each == at for each, at in zip(columns[:depth], place, strict=True))
+                )
+            ]
+        return places
+
     def _insert_once(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert a row. False if one of the table's constraints says that it is there already."""
         statement = _insert_once(table, self._connection.dialect.name)

@@ -7,15 +7,17 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, literal_column, or_, select, union_all
 
 from crmsync.domain.runs import RunStatus
 from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import runs
+from crmsync.store.tallies import RUNS, Tallies
 
 # Written out, so that the index of these alone serves a query.
 IS_ACTIVE: ColumnElement[bool] = runs.c.status == literal_column("'active'")
 _IS_NOT_DONE: ColumnElement[bool] = runs.c.status != literal_column("'done'")
+_STANDING = (runs.c.flow, runs.c.status, runs.c.step)
 
 
 class Place(NamedTuple):
@@ -60,8 +62,11 @@ class RunLists(Rows):
         self, *, limit: int, status: str | None, flow: str | None, without: Collection[str], after: Place | None
     ) -> list[str]:
         """Their ids: the newest of those that are of the same flow and the same status, which an index has in order."""
-        flows = [flow] if flow else [each for each in self._values(runs.c.flow) if each not in without]
-        places = [(each, one) for each in flows for one in ([status] if status else self._statuses(each))]
+        places = [
+            place
+            for place in self._places(runs.c.flow, runs.c.status)
+            if place == (flow or place[0], status or place[1]) and place[0] not in without
+        ]
         newest = [_newest_of(*place, after, limit).subquery() for place in places]
         if not newest:
             return []
@@ -69,25 +74,37 @@ class RunLists(Rows):
         query = select(found.c.id).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(limit)
         return list(self._connection.execute(query).scalars())
 
-    def _statuses(self, flow: str) -> list[str]:
-        return self._values(runs.c.status, runs.c.flow == flow)
-
     def counts(self) -> dict[tuple[str, str], int]:
         """How many runs stand in each (flow, status)."""
-        rows = self._connection.execute(
-            select(runs.c.flow, runs.c.status, func.count()).group_by(runs.c.flow, runs.c.status)
-        )
-        return {(flow, status): count for flow, status, count in rows}
+        counts: Counter[tuple[str, str]] = Counter()
+        for flow, status, _, count in self._standing():
+            counts[flow, status] += count
+        return dict(counts)
 
     def tally(self) -> list[Standing]:
         """How many runs stand where."""
-        place = (runs.c.flow, runs.c.status, runs.c.step)
-        not_done = select(*place, func.count()).where(_IS_NOT_DONE).group_by(*place)
-        leased = Counter(tuple(row) for row in self._connection.execute(select(*place).where(is_held(self._now))))
-        rows = self._connection.execute(not_done).all()
-        found = [Standing(flow, status, step, count, leased[flow, status, step]) for flow, status, step, count in rows]
-        done = [each for each in self.counts().items() if each[0][1] == RunStatus.DONE]
-        return found + [Standing(flow, status, "", count, 0) for (flow, status), count in done]
+        held = select(*_STANDING).where(is_held(self._now))
+        leased = Counter(tuple(row) for row in self._connection.execute(held))
+        return [
+            Standing(flow, status, step, count, leased[flow, status, step])
+            for flow, status, step, count in self._standing()
+        ]
+
+    def _standing(self) -> list[tuple[str, str, str, int]]:
+        """Those that are not done, by flow, status and step; and how many of each flow are done: all the others."""
+        tallies = Tallies(self._connection, self._now)
+        kept = tallies.kept(RUNS)
+        newer = tallies.newer(kept).subquery()
+        not_done = select(*_STANDING, func.count()).where(_IS_NOT_DONE).group_by(*_STANDING)
+        of_flow, count = newer.c
+        # In one question, so that a run which is opened or ends meanwhile is counted once.
+        query = union_all(not_done, select(of_flow, literal(""), literal(""), count))
+        rows = [tuple(row) for row in self._connection.execute(query)]
+        done = Counter({flow: count for (flow,), count in kept.counts.items()})
+        for flow, status, _, count in rows:
+            done[flow] += -count if status else count
+        ended = [(flow, RunStatus.DONE.value, "", count) for flow, count in done.items() if count > 0]
+        return [row for row in rows if row[1]] + ended
 
 
 _SHOWN = select(*(column for column in runs.c if column.name not in ("results", "answers", "progress")))

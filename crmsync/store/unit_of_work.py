@@ -25,6 +25,7 @@ from crmsync.store.refusals import Refusals
 from crmsync.store.retention import Retention
 from crmsync.store.rows import Rows
 from crmsync.store.runs import Runs
+from crmsync.store.tallies import Tallies
 from crmsync.store.tellings import Tellings
 from crmsync.store.tokens import Tokens
 
@@ -54,6 +55,7 @@ class UnitOfWork:
     tokens = _of_this(Tokens)
     facts = _of_this(Facts)
     refusals = _of_this(Refusals)
+    tallies = _of_this(Tallies)
     applications = _of_this(Applications)
     products = _of_this(Products)
     retention = _of_this(Retention)

@@ -18,6 +18,7 @@ from crmsync.celery import HOUSEKEEPING, app
 from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
+from crmsync.store.tallies import BOOKS
 from crmsync.worker import dead_letters, letter_alerts, queues, retention, stranded, waking, watch
 from crmsync.worker.flow import FLOWS, Finds, Flow
 from crmsync.worker.neighbours import Neighbours
@@ -71,6 +72,7 @@ def sweep_now(using: Services) -> None:
         watch=partial(watch.look, using),
         deliver=partial(_deliver, using),
         prune=partial(retention.prune, using),
+        count=partial(_count_what_is_over, using),
     )
 
 
@@ -89,6 +91,15 @@ def _do_each(**duties: Callable[[], Any]) -> None:
 def _sign(using: Services, name: str) -> None:
     with using.store.begin(durable=False) as uow:
         watch.sign(uow, name)
+
+
+def _count_what_is_over(using: Services) -> None:
+    """Once in a quarter of an hour, so that whoever asks counts the last half hour and not years."""
+    with using.store.read() as uow:
+        due = [book for book in BOOKS if uow.tallies.is_due(book)]
+    for book in due:
+        with using.store.begin(durable=False) as uow:
+            uow.tallies.fold(book)
 
 
 def _deliver(using: Services) -> None:

@@ -19,6 +19,7 @@ from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.store.run_lists import Place
 from crmsync.store.tables import history
+from crmsync.store.tallies import BOOKS
 from crmsync.worker.flow import FLOWS
 from tests.fakes import FakeMessenger
 
@@ -40,6 +41,9 @@ QUESTIONS: dict[str, Question] = {
     "the newest of a flow": lambda _, uow: uow.runs.newest(limit=20, flow="invoice_to_deal"),
     "the newest of a status": lambda _, uow: uow.runs.newest(limit=5, status="stopped"),
     "the newest of both": lambda _, uow: uow.runs.newest(limit=1, status="discarded", flow="payment_to_invoices"),
+    "how many stand where": lambda _, uow: uow.runs.tally(),
+    "how many documents there are": lambda _, uow: uow.ledger.counts(),
+    "how many webhooks came": lambda _, uow: uow.deliveries.counts(),
     "deals with news": lambda using, uow: deal_status.deals_with_news(using, uow),
     "orders made lately": lambda _, uow: uow.ledger.made_between("s4hana", "order", uow.now - DAYS, uow.now),
     "invoices made again": lambda _, uow: uow.ledger.replaced_since("zoho_books", "invoice", uow.now - DAYS),
@@ -72,6 +76,9 @@ def _filled(path: Path, runs: int) -> Store:
     store = Store(f"sqlite:///{path}")
     schema.migrate(store)
     fill(store, store.clock(), runs)
+    for book in BOOKS:
+        with store.begin() as uow:
+            uow.tallies.fold(book)
     return store
 
 
