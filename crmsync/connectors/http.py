@@ -34,7 +34,7 @@ from crmsync.connectors.lease import lease_ends_at
 from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.renewals import Renewals, SecondTry, Worth
 from crmsync.connectors.second_look import SecondLook
-from crmsync.connectors.transport import READS, content, exchange, lines
+from crmsync.connectors.transport import READS, Session, content, exchange, lines
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
@@ -91,7 +91,7 @@ class VendorClient:
         self,
         *,
         system: str,
-        session: requests.Session,
+        session: Session,
         authorizer: Authorizer | None,
         explain: Explain,
         call_seconds: float,
@@ -245,13 +245,8 @@ class VendorClient:
 
     def _exchange(self, call: Call, address: str, headers: Mapping[str, str]) -> Reply:
         with exchange(self.system, call.operation, seconds=self._seconds(call)):
-            response = self.session.request(
-                call.method,
-                address,
-                params=call.params,
-                data=call.body,
-                headers={**headers, **_correlation()},
-                stream=True,
+            response = self.session.ask(
+                call.method, address, params=call.params, body=call.body, headers={**headers, **_correlation()}
             )
             with response:
                 return _streamed(response, call) if call.read else reply_of(response, content(response))

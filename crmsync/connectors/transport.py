@@ -13,9 +13,9 @@ import base64
 import codecs
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -75,29 +75,49 @@ class Session(requests.Session):
         # Otherwise a netrc file would replace our credentials, and each call would read the environment.
         self.trust_env = False
         self.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
-        self.is_direct = False
+        self.is_direct = self.keeps_cookies = False
         self._routes: dict[str, dict[str, Any]] = {}
         adapter = _Adapter(pool_connections=16, pool_maxsize=POOL_SIZE)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """The answer, never a redirect's; its body within the limit, or unread where `stream` is asked for.
-
-        What only reads is sent once more where it met the end of a connection that was kept open (RFC 9112, 9.3.1).
-        """
+        """The answer, never a redirect's; its body within the limit, or unread where `stream` is asked for."""
         is_stream = kwargs.pop("stream", False)
         options = {**kwargs, "stream": True, "allow_redirects": False}
-        try:
-            response = super().send(request, **options)
-        except requests.ConnectionError as error:
-            if request.method not in READS or not any(isinstance(each, LeftOpenError) for each in causes(error)):
-                raise
-            response = super().send(request, **options)
+        response = _once_more(request, partial(super().send, request, **options))
         if not is_stream:
             with response:
                 response._content = content(response)
         return response
+
+    def ask(self, method: str, url: str, *, params: Any, body: Any, headers: Mapping[str, str]) -> requests.Response:
+        """The answer to a call, as request() gets it, its body unread.
+
+        What request() does for cookies, hooks, files and credentials of the session costs more processor time than the
+        exchange; a call of ours has none of them, but where the vendor binds tokens to cookies.
+        """
+        if self.keeps_cookies or "@" in url:  # which may be credentials
+            return self.request(method, url, params=params, data=body, headers=dict(headers), stream=True)
+        request = self._prepared(method, url, params, body, headers)
+        address = str(request.url)
+        route = self.merge_environment_settings(address, {}, True, None, None)
+        send = self.get_adapter(address).send
+        return _once_more(request, partial(send, request, timeout=None, **route))
+
+    def _prepared(
+        self, method: str, url: str, params: Any, body: Any, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        request = requests.PreparedRequest()
+        request.prepare_method(method)
+        request.prepare_url(url, params)
+        request.prepare_headers({**self.headers, **headers})
+        if not body or isinstance(body, bytes):
+            request.body = body or None
+            request.prepare_content_length(request.body)
+        else:
+            request.prepare_body(body, None)
+        return request
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """None, whatever the answer says: credentials go where the settings say, and nowhere else."""
@@ -118,10 +138,20 @@ class Session(requests.Session):
 def new_session(*, cookies: bool = False, is_direct: bool = False) -> Session:
     """Without cookies, unless the vendor binds tokens to them. A direct one uses no proxy, whatever is prescribed."""
     session = Session()
-    session.is_direct = is_direct
+    session.is_direct, session.keeps_cookies = is_direct, cookies
     if not cookies:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
+
+
+def _once_more(request: requests.PreparedRequest, send: Callable[[], requests.Response]) -> requests.Response:
+    """What only reads is sent once more where it met the end of a connection that was kept open (RFC 9112, 9.3.1)."""
+    try:
+        return send()
+    except requests.ConnectionError as error:
+        if request.method not in READS or not any(isinstance(each, LeftOpenError) for each in causes(error)):
+            raise
+        return send()
 
 
 class _Adapter(HTTPAdapter):

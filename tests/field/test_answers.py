@@ -808,7 +808,7 @@ def test_T4__there_is_no_second_way_out() -> None:
     """Whoever calls a system by another way than the transport has none of its guards."""
     package = Path(transport.__file__).parents[1]
     opens = re.compile(
-        r"import urlopen|urllib\.request|requests\.(get|post|put|request)\(|http\.client import HTTP\w*Con"
+        r"import urlopen|urllib\.request|(?<!\.)\brequests\.(get|post|put|request)\(|http\.client import HTTP\w*Con"
     )
     others = {"cli/processes.py"}  # asks a receiver on this machine whether it is ready
     found = {

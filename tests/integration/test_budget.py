@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import requests
 import responses
 from celery.exceptions import Ignore
 from redis import Redis
@@ -21,6 +20,7 @@ from crmsync.connectors.budget import Announcement, Quota, background
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.shared_budget import SharedBudget, State
+from crmsync.connectors.transport import new_session
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import NotNowError, RateLimitedError
@@ -355,7 +355,7 @@ class Books:
     def __init__(self, budget: SharedBudget) -> None:
         self.client = VendorClient(
             system="Zoho Books",
-            session=requests.Session(),
+            session=new_session(),
             authorizer=None,
             explain=lambda reply: None,
             call_seconds=5,

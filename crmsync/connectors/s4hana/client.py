@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-import requests
-
 from crmsync import errors
 from crmsync.connectors import auth
 from crmsync.connectors.answers import Explain, Speaks, speaks_anything
@@ -27,7 +25,7 @@ from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchem
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.stock import StockReader
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.transport import Session, new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.documents import Document, OrderRequest
@@ -185,7 +183,7 @@ def _client(
     authorizer: Authorizer,
     call_seconds: float,
     budget: Budget,
-    session: requests.Session,
+    session: Session,
     explained: Explain,
     spoken: Speaks,
 ) -> VendorClient:

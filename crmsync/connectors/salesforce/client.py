@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import requests
-
 from crmsync.connectors.auth import SharedToken, TokenStore
 from crmsync.connectors.base import Check, KeepAlive, StatusWritten
 from crmsync.connectors.budget import UNLIMITED, Budget
@@ -25,7 +23,7 @@ from crmsync.connectors.salesforce.quota import CONNECTION
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
 from crmsync.connectors.salesforce.won_deals import WonDealReader
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.transport import Session, new_session
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.customers import Customer
 from crmsync.domain.deals import Deal
@@ -58,7 +56,7 @@ class Salesforce:
     def __init__(
         self,
         *,
-        session: requests.Session,
+        session: Session,
         authorizer: TokenAuthorizer,
         settings: SalesforceSettings,
         behaviour: Behaviour,

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import requests
-
 from crmsync.connectors.auth import SharedToken, TokenStore
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
@@ -16,7 +14,7 @@ from crmsync.connectors.grants import refresh_token
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.notes import Notes, OwnNotes
 from crmsync.connectors.second_look import SecondLook
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.transport import Session, new_session
 from crmsync.connectors.zoho_books import organization, schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.contacts import Contacts, contact_body
@@ -88,7 +86,7 @@ class ZohoBooks:
     def __init__(
         self,
         *,
-        session: requests.Session,
+        session: Session,
         authorizer: Authorizer,
         settings: ZohoBooksSettings,
         behaviour: Behaviour,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
-import requests
 import responses
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -20,6 +19,7 @@ from crmsync.connectors.s4hana import connect as connect_s4hana
 from crmsync.connectors.salesforce import quota as salesforce
 from crmsync.connectors.shared_budget import SharedBudget
 from crmsync.connectors.slots import Slots, patience_seconds
+from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import quota as zoho_books
 from crmsync.domain.runs import LONG_WAIT_SECONDS, RetryPolicy, next_try
 from crmsync.errors import BusyError, CrmsyncError, NotNowError, RateLimitedError
@@ -70,7 +70,7 @@ def client(spy: SpyBudget) -> VendorClient:
 
     return VendorClient(
         system="Zoho Books",
-        session=requests.Session(),
+        session=new_session(),
         authorizer=Renewable(),
         explain=explain,
         call_seconds=5,

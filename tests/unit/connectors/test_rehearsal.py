@@ -6,12 +6,12 @@ import time
 from decimal import Decimal
 
 import pytest
-import requests
 import responses
 
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.lease import deadline
 from crmsync.connectors.rehearsal import WouldWriteError, rehearsal
+from crmsync.connectors.transport import new_session
 
 URL = "https://books.test/books/v3/invoices"
 SECRETS = {"Authorization": "Bearer s3cret", "x-csrf-token": "s3cret", "Cookie": "SAP=s3cret"}
@@ -38,7 +38,7 @@ def credentials():
 @pytest.fixture
 def client(credentials):
     return VendorClient(
-        system="Books", session=requests.Session(), authorizer=credentials, explain=lambda reply: None, call_seconds=5
+        system="Books", session=new_session(), authorizer=credentials, explain=lambda reply: None, call_seconds=5
     )
 
 
