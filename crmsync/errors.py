@@ -9,6 +9,7 @@
     │   ├── OtherAccountError         the credentials are not those of the account that the store belongs to
     │   ├── WaitsForOtherRunError     another run must come to its end first
     │   ├── NotYetError               what was announced is not to be seen yet
+    │   ├── NewerReleaseError         what the run has learned only a newer release can read
     │   └── ProcessFaultError         this process or its machine is at fault, and no run
     │       └── StoreUnavailableError our own database does not answer, or can't write
     ├── RetryableError                try the same thing later (retry_after_seconds)
@@ -169,6 +170,12 @@ class WaitsForOtherRunError(NotNowError):
 
 class NotYetError(NotNowError):
     """What was announced is not to be seen yet."""
+
+
+class NewerReleaseError(NotNowError):
+    """What the run has learned was written by a newer release of crmsync, and this one can't read it."""
+
+    wait_seconds = 300.0
 
 
 class ProcessFaultError(NotNowError):

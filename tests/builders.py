@@ -10,7 +10,9 @@ from typing import Any
 
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal, DealLine
+from crmsync.domain.learned import InvoiceRead
 from crmsync.domain.money import Money
+from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.sandbox.keys import make_key
 
@@ -37,6 +39,14 @@ def customer(**changes: Any) -> Customer:
 def deal(**changes: Any) -> Deal:
     made = Deal(DEAL_KEY, "200 sensors", True, Money.of("47000.00", "USD"), customer(), (line(),), "2026-11-20")
     return replace(made, **changes)
+
+
+def invoice_read(**changes: Any) -> InvoiceRead:
+    """As the run of an invoice has learned it; *status* is what its deal says of it."""
+    nothing = PaymentFigures(
+        is_received=False, amount=Money.of(0, "USD"), paid_on=None, status=changes.pop("status", "")
+    )
+    return replace(InvoiceRead(DEAL_KEY, "INV-1", "47000.00", False, nothing, NOW), **changes)
 
 
 def run(**changes: Any) -> Run:

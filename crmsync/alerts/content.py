@@ -9,6 +9,7 @@ from typing import Any
 
 from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.learned import LevelsWritten
 from crmsync.domain.ledger import number_of
 from crmsync.domain.runs import Run
 from crmsync.domain.second_look import Seen
@@ -60,7 +61,7 @@ def dead_letter_alert(
 
 
 def stock_digest(
-    outcome: Mapping[str, Any],
+    outcome: LevelsWritten,
     *,
     unknown: int,
     first_unknown: Sequence[str],
@@ -70,27 +71,25 @@ def stock_digest(
 ) -> Content:
     """What an hour of inventory has to tell: products newly low, newly refused, unknown to the ERP for the first time.
 
-    *outcome* has `newly_low`, `lowest` (code and quantity as read, at most ten), `newly_refused` and `reasons`; and
-    which of the low ones could not be written: `low_unwritten`, `first_low_unwritten`; an earlier release counts none.
+    Of *outcome* what is low, at most ten of it by code and quantity, and what of that could not be written; and what
+    was refused.
     """
     facts = {
-        "Newly low": outcome["newly_low"],
-        "Newly refused": outcome["newly_refused"],
+        "Newly low": outcome.newly_low,
+        "Newly refused": outcome.newly_refused,
         "Not in the ERP": unknown,
     }
     parts = [
         _list(
             f"Less than {threshold:,} left",
-            [f"{code}: {left}" for code, left in outcome["lowest"]],
-            outcome["newly_low"],
+            [f"{code}: {left}" for code, left in outcome.lowest],
+            outcome.newly_low,
         ),
-        _list(
-            "Low, and not written to the CRM", outcome.get("first_low_unwritten", ()), outcome.get("low_unwritten", 0)
-        ),
-        _list("Refused", [f"{reason.rstrip('.')}: {count:,}" for reason, count in outcome["reasons"].items()][:10]),
+        _list("Low, and not written to the CRM", outcome.first_low_unwritten, outcome.low_unwritten),
+        _list("Refused", [f"{reason.rstrip('.')}: {count:,}" for reason, count in outcome.reasons.items()][:10]),
         _list("No such material", list(first_unknown), unknown),
     ]
-    headline = f"{_products(outcome['newly_low'])} low on stock" if outcome["newly_low"] else "The stock has news"
+    headline = f"{_products(outcome.newly_low)} low on stock" if outcome.newly_low else "The stock has news"
     return _content(
         headline,
         {name: f"{count:,}" for name, count in facts.items() if count},

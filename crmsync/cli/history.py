@@ -38,7 +38,11 @@ def named(flow: str, key: str) -> str:
 
 def deal_of(run: Run) -> str:
     """The deal that an invoice's run writes to, once it has read that."""
-    return str(run.results.get("read_invoice", {}).get("deal", ""))
+    from crmsync.domain.learned import InvoiceRead
+    from crmsync.worker.flow import learned
+
+    read = learned(run, "read_invoice", InvoiceRead)
+    return read.deal if read else ""
 
 
 def steps_of(uow: UnitOfWork, run_id: str) -> list[dict[str, Any]]:
@@ -83,21 +87,21 @@ def steps_table(steps: list[dict[str, Any]]) -> Table:
 
 def customers_of(run: Run) -> list[dict[str, Any]]:
     """Which customers the run's documents are for, and how each was found."""
-    learned = ((step, run.results.get(step)) for step in _MATCHES)
+    from crmsync.domain.learned import CustomerMatched
+    from crmsync.worker.flow import learned
+
+    matches = ((step, learned(run, step, CustomerMatched)) for step in ("match_erp_customer", "match_books_customer"))
     return [
         {
             "step": step,
-            "number": str(found["customer_key"]),
-            "name": str(found.get("name", "")),
-            "city": str(found.get("city", "")),
-            "matched_by": str(found.get("matched_by", "")),
+            "number": found.customer_key,
+            "name": found.name,
+            "city": found.city,
+            "matched_by": found.matched_by,
         }
-        for step, found in learned
-        if found and found.get("customer_key")
+        for step, found in matches
+        if found and found.customer_key
     ]
-
-
-_MATCHES = ("match_erp_customer", "match_books_customer")
 
 
 def customers_table(customers: list[dict[str, Any]]) -> Table:

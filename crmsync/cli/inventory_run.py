@@ -20,12 +20,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from crmsync import log, services
 from crmsync.celery import app
 from crmsync.cli import screen
+from crmsync.domain.learned import CatalogueRead, LevelsWritten, StockRead
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.stock import ProductState
 from crmsync.errors import CrmsyncError
 from crmsync.flows import inventory
 from crmsync.services import ROLES, Services
 from crmsync.worker import waking
+from crmsync.worker.flow import learned
 
 if TYPE_CHECKING:
     from crmsync.store import Store
@@ -186,8 +188,8 @@ def phases(run: Run) -> list[Phase]:
 
 def _text(step: str, run: Run) -> str:
     words, counted = _PHASES[step]
-    known = run.results.get(step) or run.progress
-    return f"{words}: {known[counted]:,} {counted}".removesuffix(" changed") if counted in known else words
+    found = FLOW.learns[step].peek(run.results.get(step) or run.progress)
+    return f"{words}: {getattr(found, counted):,} {counted}".removesuffix(" changed") if found else words
 
 
 def _waiting(using: Services, run: Run) -> str:
@@ -269,20 +271,26 @@ class Bars:
 
 def outcome_of(run: Run, counts: Any) -> dict[str, Any]:
     """What an inventory did; figures of steps that were not reached are zero."""
-    read, stock, wrote = (run.results.get(step, {}) for step in FLOW.steps)
+    read = learned(run, "read_catalogue", CatalogueRead) or CatalogueRead(0)
+    stock = learned(run, "read_stock", StockRead) or StockRead(0)
+    wrote = learned(run, "write_levels", LevelsWritten) or LevelsWritten(0)
     return {
         "run": run.id,
         "status": run.status.value,
         "step": run.step if run.status is not RunStatus.DONE else "",
         "products": counts.active,
-        "products_read": read.get("products", 0),
-        "materials": stock.get("materials", 0),
-        "newly_unknown": stock.get("unknown", 0),
-        "first_unknown": stock.get("first_unknown", []),
-        **{name: wrote.get(name, 0) for name in ("changed", "written", "refused", "newly_refused", "newly_low")},
-        "reasons": wrote.get("reasons", {}),
-        "lowest": wrote.get("lowest", []),
-        "low_unwritten": wrote.get("low_unwritten", 0),
+        "products_read": read.products,
+        "materials": stock.materials,
+        "newly_unknown": stock.unknown,
+        "first_unknown": list(stock.first_unknown),
+        "changed": wrote.changed,
+        "written": wrote.written or 0,
+        "refused": wrote.refused,
+        "newly_refused": wrote.newly_refused,
+        "newly_low": wrote.newly_low,
+        "reasons": dict(wrote.reasons),
+        "lowest": [list(each) for each in wrote.lowest],
+        "low_unwritten": wrote.low_unwritten,
         "low": counts.low,
         "unknown": counts.unknown,
     }

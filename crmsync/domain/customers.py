@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from crmsync.domain.kept import known
+from crmsync.domain.kept import Kept
 from crmsync.domain.tax_numbers import TaxNumber
 
 EMAIL_MAX = 254  # RFC 5321
@@ -24,7 +22,7 @@ def is_address(email: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Address(Kept):
     street: str = ""
     city: str = ""
     postal_code: str = ""
@@ -33,11 +31,11 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class Customer(Kept):
     """A customer of the CRM; *key* is its id there."""
 
     key: str
-    name: str
+    name: str = ""
     email: str = ""
     first_name: str = ""
     last_name: str = ""
@@ -54,16 +52,9 @@ class Customer:
     def tax(self) -> TaxNumber:
         return TaxNumber(self.tax_number, self.address.country)
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Customer:
-        return cls(**{**known(cls, value), "address": Address(**known(Address, value["address"]))})
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class CustomerMatch:
+class CustomerMatch(Kept):
     """A customer in the ERP or in the books. *key* is what documents refer to; *matched_by* says why it fits."""
 
     key: str

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from crmsync.domain.admission import Dates
 from crmsync.domain.customers import Customer
-from crmsync.domain.kept import known
+from crmsync.domain.kept import Kept
 from crmsync.domain.money import Money
 from crmsync.errors import InvalidDealError
 
 NOT_WON = "the deal is not closed as won"
 NOT_WON_ANY_MORE = "The deal is not won any more."
-_INSTANTS = ("created_at", "won_at", "changed_at")
 
 
 @dataclass(frozen=True, slots=True)
-class DealLine:
+class DealLine(Kept):
     """One product of a deal. *total* is net: quantity × unit price less the discount, with all the CRM's decimals."""
 
     key: str
@@ -36,7 +33,7 @@ class DealLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Deal:
+class Deal(Kept):
     """A deal as it stands in the CRM; *amount* is net of tax."""
 
     key: str
@@ -64,37 +61,12 @@ class Deal:
         currency = self.amount.currency
         return Money(sum((line.total_in(currency).amount for line in self.lines), Decimal(0)), currency)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "amount": self.amount.to_json(),
-            "customer": self.customer.to_json(),
-            "lines": [{key: str(value) for key, value in asdict(line).items()} for line in self.lines],
-            **{name: at.isoformat() if (at := getattr(self, name)) else None for name in _INSTANTS},
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Deal:
-        return cls(
-            **{
-                **known(cls, value),
-                "amount": Money.from_json(value["amount"]),
-                "customer": Customer.from_json(value["customer"]),
-                "lines": tuple(_line_from_json(line) for line in value["lines"]),
-                **{name: datetime.fromisoformat(at) if (at := value.get(name)) else None for name in _INSTANTS},
-            }
-        )
-
 
 def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _line_from_json(value: Mapping[str, str]) -> DealLine:
-    numbers = {name: Decimal(value[name]) for name in ("quantity", "unit_price", "total")}
-    return DealLine(**{**known(DealLine, value), **numbers})
 
 
 def check(deal: Deal) -> None:

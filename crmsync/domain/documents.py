@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
 
 from crmsync.domain.deals import Deal
+from crmsync.domain.kept import UNKEPT, Kept
 from crmsync.domain.money import Money
 from crmsync.errors import AmountMismatchError
 
@@ -35,7 +35,7 @@ class InvoiceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Document(Kept):
     """An order or invoice as it stands in the other system.
 
     *key* is its id there, *number* what people call it. *net* is None where the answer did not say it yet;
@@ -50,12 +50,12 @@ class Document:
     net: Money | None = None
     total: Money | None = None
     is_mailed: bool = False
-    is_void: bool = False
-    is_credited: bool = False
+    is_void: bool = field(default=False, metadata=UNKEPT)
+    is_credited: bool = field(default=False, metadata=UNKEPT)
     remarks: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     is_incomplete: bool = False
-    is_in_hand: bool = False
+    is_in_hand: bool = field(default=False, metadata=UNKEPT)
 
     @property
     def all_holds(self) -> tuple[str, ...]:
@@ -64,32 +64,6 @@ class Document:
     def as_read(self, later: Document) -> Document:
         """*later*, with what only the answer to the making told."""
         return replace(later, remarks=self.remarks, is_incomplete=self.is_incomplete and not later.is_in_hand)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "key": self.key,
-            "number": self.number,
-            "net": self.net.to_json() if self.net else None,
-            "total": self.total.to_json() if self.total else None,
-            "is_mailed": self.is_mailed,
-            **({"remarks": list(self.remarks)} if self.remarks else {}),
-            **({"holds": list(self.holds)} if self.holds else {}),
-            **({"is_incomplete": True} if self.is_incomplete else {}),
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Document:
-        net, total = value.get("net"), value.get("total")
-        return cls(
-            key=value["key"],
-            number=value["number"],
-            net=Money.from_json(net) if net else None,
-            total=Money.from_json(total) if total else None,
-            is_mailed=bool(value.get("is_mailed")),
-            remarks=tuple(value.get("remarks", ())),
-            holds=tuple(value.get("holds", ())),
-            is_incomplete=bool(value.get("is_incomplete")),
-        )
 
 
 def drift(known: Document, found: Document | None) -> str:

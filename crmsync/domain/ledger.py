@@ -16,6 +16,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from crmsync.domain.kept import Kept
+
 FIRST_SEND = 1
 
 
@@ -28,7 +30,7 @@ class EntryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EntryKey:
+class EntryKey(Kept):
     """What makes an entry unique: one document of one kind under one reference and generation."""
 
     connection: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+
+from crmsync.domain.kept import Kept
 
 # ISO 4217 currencies whose smallest unit is not 1/100.
 _DECIMALS = {
@@ -25,8 +25,8 @@ def decimals_of(currency: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
-    """*amount* in units of *currency* (ISO 4217)."""
+class Money(Kept):
+    """*amount* in units of *currency* (ISO 4217); kept as {"amount": "47000.00", "currency": "USD"}."""
 
     amount: Decimal
     currency: str
@@ -34,14 +34,6 @@ class Money:
     @classmethod
     def of(cls, amount: str | int | Decimal, currency: str) -> Money:
         return cls(Decimal(amount), currency)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Money:
-        return cls(Decimal(value["amount"]), value["currency"])
-
-    def to_json(self) -> dict[str, str]:
-        """{"amount": "47000.00", "currency": "USD"}"""
-        return {"amount": str(self.amount), "currency": self.currency}
 
     def rounded(self) -> Money:
         """To the smallest unit of the currency, half up; nothing is 0 and never -0.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
+from crmsync.domain.kept import Kept
 from crmsync.domain.money import Money
 
 _NOTHING = Decimal(0)
@@ -66,7 +65,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentFigures:
+class PaymentFigures(Kept):
     """What a deal says of its payment. *status* is in words, "" to leave the deal's as it is."""
 
     is_received: bool
@@ -82,20 +81,6 @@ class PaymentFigures:
         (Decimal('7.00'), None, Decimal('0.00'))
         """
         return self.amount.amount if currency == self.amount.currency or not self.amount.amount else None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "is_received": self.is_received,
-            "amount": self.amount.to_json(),
-            "paid_on": self.paid_on.isoformat() if self.paid_on else None,
-            "status": self.status,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> PaymentFigures:
-        paid_on = value["paid_on"]
-        day = date.fromisoformat(paid_on) if paid_on else None
-        return cls(value["is_received"], Money.from_json(value["amount"]), day, value.get("status", ""))
 
 
 def figures(settlement: Settlement, *, last_seen: date | None = None) -> PaymentFigures:

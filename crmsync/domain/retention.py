@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crmsync.domain.customers import Customer
+from crmsync.domain.kept import VERSION
 from crmsync.domain.personal import masked, personal_values
 
 _DEAL = "fetch_deal"
@@ -42,7 +43,7 @@ def _deal(read: Any) -> dict[str, Any]:
         return {}
     customer = read.get("customer")
     key = customer.get("key") if isinstance(customer, Mapping) else None
-    return {name: read[name] for name in ("key", "amount", "is_won") if name in read} | (
+    return {name: read[name] for name in (VERSION, "key", "amount", "is_won") if name in read} | (
         {"customer": {"key": key}} if key else {}
     )
 

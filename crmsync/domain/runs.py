@@ -62,6 +62,7 @@ class Run:
     is_reduced: bool = False  # what it learned is forgotten
     customer_key: str = ""  # of a deal's account in the CRM
     again: bool = False  # the source changed while it was under way: it goes round once more
+    read: dict[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, repr=False)  # see result() in flow.py
 
     @property
     def money(self) -> str:

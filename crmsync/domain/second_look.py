@@ -9,6 +9,7 @@ from typing import Any
 from crmsync.domain.changes import GRAVE, Change, Concern, changes, changes_since
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
+from crmsync.domain.learned import DealInShort, DealRead
 from crmsync.domain.ledger import Entry, EntryState, matching_number, number_of
 from crmsync.domain.money import Money
 from crmsync.errors import AmountMismatchError, CrmsyncError, DealChangedError, DocumentGoneError
@@ -41,6 +42,11 @@ class Seen:
         return self.found is not None and self.found.is_credited and not self.is_gone
 
     @property
+    def present(self) -> Document | None:
+        """As it stands now, with what only the answer to its making told."""
+        return self.agreed.as_read(self.found) if self.agreed and self.found else self.found
+
+    @property
     def name(self) -> str:
         return f"{self.entry.key.kind} {number_of(self.entry.document or {})}"
 
@@ -67,16 +73,17 @@ class Agreed:
 
     @classmethod
     def of(cls, reading: Mapping[str, Any] | None) -> Agreed | None:
-        """*reading* as fetch_deal learned it, or what retention left of that; None where nothing is known."""
+        """*reading* as fetch_deal learned it, or what retention left of that; None where nothing is known.
+
+        Raises: NewerReleaseError.
+        """
         if not reading:
             return None
         try:
-            deal = Deal.from_json(reading)
-        except (KeyError, TypeError):
-            amount = reading.get("amount")
-            account = str((reading.get("customer") or {}).get("key", ""))
-            is_won = bool(reading.get("is_won", True))
-            return cls(Money.from_json(amount) if amount else None, account, is_won=is_won)
+            deal = DealRead.from_json(reading)
+        except TypeError:
+            short = DealInShort.from_json(reading)
+            return cls(short.amount, short.customer.key, is_won=short.is_won)
         return cls(deal.amount, deal.customer.key, deal, deal.is_won)
 
     def differences(self, deal: Deal) -> list[Change]:

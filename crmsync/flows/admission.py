@@ -14,6 +14,7 @@ from crmsync.domain.admission import next_look_seconds, why_old
 from crmsync.domain.customers import is_address
 from crmsync.domain.dead_letters import is_answered
 from crmsync.domain.deals import Deal
+from crmsync.domain.learned import DealRead
 from crmsync.errors import NoAddressError, NotYetError, OldDealError, RecordNotFoundError
 from crmsync.flows import flood
 from crmsync.flows.business_day import known_zone
@@ -115,8 +116,9 @@ def _is_ordered(attempt: Attempt) -> bool:
 def _needs_hand(attempt: Attempt, deal: Deal) -> bool:
     """Whether there is no address, and a person has said that he mails the invoice: this one, or the one before it."""
     is_accepted = is_answered(attempt.run.answers, attempt.run.step, NoAddressError)
-    was_so = (attempt.run.progress.get(AGREED) or {}).get("is_mailed_by_hand")
-    return bool(is_accepted or was_so) and not is_address(deal.customer.email)
+    agreed = DealRead.peek(attempt.run.progress.get(AGREED))
+    was_so = agreed is not None and agreed.is_mailed_by_hand
+    return (is_accepted or was_so) and not is_address(deal.customer.email)
 
 
 def _mailed_by_hand(deal: Deal) -> Deal:

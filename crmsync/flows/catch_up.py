@@ -7,15 +7,15 @@ are still on their way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
-from typing import Any
 
 from crmsync.alerts.content import silence_alert
 from crmsync.domain.catch_up import Verdict, WonDeal, is_of_another_amount, verdict
 from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.learned import ChangesSeen, DealInShort, InvoiceRead
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
@@ -25,7 +25,7 @@ from crmsync.flows.sightings import Sighting, Started, paged, source_of, start
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import Flow, learned
 from crmsync.worker.task import step
 
 QUEUE = "background"
@@ -53,19 +53,19 @@ EARLY = timedelta(minutes=5)  # a webhook may come this much before the stamp of
 Seen = Callable[[Services, datetime, datetime], Iterator[Sequence[Sighting]]]
 
 
-@step(DEALS, queue=QUEUE)
-def look_for_deals(attempt: Attempt) -> Mapping[str, Any]:
+@step(DEALS, queue=QUEUE, learns=ChangesSeen)
+def look_for_deals(attempt: Attempt) -> ChangesSeen:
     """Start the deals that were won since the last look and have no run."""
     return _look(attempt, DEALS, deals_seen, role="deals", is_oldest_first=True)
 
 
-@step(PAYMENTS, queue=QUEUE)
-def look_for_payments(attempt: Attempt) -> Mapping[str, Any]:
+@step(PAYMENTS, queue=QUEUE, learns=ChangesSeen)
+def look_for_payments(attempt: Attempt) -> ChangesSeen:
     """Wake what was paid, credited or voided since the last look and was not announced."""
     return _look(attempt, PAYMENTS, payments_seen, role="payments")
 
 
-def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> Mapping[str, Any]:
+def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> ChangesSeen:
     using, behaviour = attempt.services, attempt.services.settings.behaviour
     since, until = _window(using, flow, attempt.started_at)
     looked, started = 0, Started()
@@ -81,7 +81,7 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
             uow.facts.set(_checkpoint(flow), until.isoformat())
         _watch_for_silence(using, uow, role, started.unannounced, timedelta(seconds=behaviour.silence_seconds))
     attempt.describe(title=f"Looked at {looked:,} changes, started {started.all:,}, {started.healed:,} of them missed")
-    return {"seen": looked, **started.to_json(), "until": until.isoformat()}
+    return ChangesSeen(looked, started.healed, started.all, until)
 
 
 def _go_on_from(attempt: Attempt, flow: Flow, changed_at: datetime) -> None:
@@ -125,7 +125,8 @@ def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, judge: Callable[
     is_corrected = run is not None and run.status is RunStatus.STOPPED and _is_mended(uow, run, deal.changed_at)
     if run is not None and not is_corrected and is_of_another_amount(deal, run):
         return _seen(deal, Verdict.LOOK, has_webhook=False)
-    if run is not None and run.results.get(order_to_invoice.FLOW.source, {}).get("is_won") is False:
+    read = learned(run, order_to_invoice.FLOW.source, DealInShort) if run is not None else None
+    if run is not None and read is not None and not read.is_won:
         is_done = order_to_invoice.FLOW.is_complete(run)
         return _seen(deal, Verdict.WON_AGAIN if is_done else Verdict.START, has_webhook=False)
     return _seen(deal, Verdict.START if is_corrected else found, has_webhook=not is_corrected)
@@ -199,10 +200,12 @@ def _may_be_told(invoice: InvoiceChange, told: Run | None) -> bool:
         return False
     if told.status is RunStatus.ACTIVE:  # it was woken already, and reads what is there then
         return True
-    read, read_at = told.results.get("read_invoice", {}), _read_at(told)
-    is_same = (read.get("balance"), read.get("is_void")) == (str(invoice.balance), invoice.is_void)
+    read = learned(told, "read_invoice", InvoiceRead)
+    if read is None:
+        return False
+    is_same = (read.balance, read.is_void) == (str(invoice.balance), invoice.is_void)
     # Read at about the time of its change: two clocks can't say which came first.
-    return is_same or (read_at is not None and read_at > invoice.changed_at - CLOCKS)
+    return is_same or read.read_at > invoice.changed_at - CLOCKS
 
 
 def _is_payment_announced(uow: UnitOfWork, invoice: InvoiceChange) -> bool:
@@ -214,16 +217,11 @@ def _is_payment_announced(uow: UnitOfWork, invoice: InvoiceChange) -> bool:
 
 def _is_told(invoice: InvoiceChange, told: Run | None) -> bool:
     """Whether *told*, the run that brings the invoice to its deal, has read it since it changed."""
-    read_at = _read_at(told)
-    if read_at is None:
+    read = learned(told, "read_invoice", InvoiceRead) if told else None
+    if read is None:
         return invoice.is_untouched and told is None
     # Of an equal balance another part may be paid: a payment that bounced and was written off.
-    return read_at > invoice.changed_at + CLOCKS
-
-
-def _read_at(told: Run | None) -> datetime | None:
-    read = told.results.get("read_invoice") if told else None
-    return datetime.fromisoformat(read["read_at"]) if read is not None else None
+    return read.read_at > invoice.changed_at + CLOCKS
 
 
 # Silence

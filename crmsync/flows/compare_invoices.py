@@ -7,12 +7,12 @@ One of ours that it lacks, or shows as void, is read by its id: then its deal is
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from crmsync.domain.documents import Document
+from crmsync.domain.learned import DocumentsCompared
 from crmsync.domain.ledger import Entry
 from crmsync.domain.payments import InvoiceChange
 from crmsync.domain.runs import RunStatus
@@ -40,8 +40,8 @@ CLOCKS = timedelta(minutes=5)  # the books stamp an invoice by their own clock
 READS_MAX = 40  # a list that shows nothing at all must not cost a call for each invoice
 
 
-@step(FLOW, queue="background")
-def look_at_invoices(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="background", learns=DocumentsCompared)
+def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
     """Find the invoices of the last days that do not stand any more, and have their deals looked at."""
     made, replaced = _made(attempt), put_back.replaced(attempt, "invoices", "invoice")
     not_standing, back = _read_list(attempt, made, replaced) if made else ([], [])
@@ -54,7 +54,7 @@ def look_at_invoices(attempt: Attempt) -> Mapping[str, Any]:
     look_at = [*told, *random.sample(back, min(READS_MAX, len(back)))]
     twice = put_back.look(attempt, attempt.services.invoices.system, look_at, partial(_present, attempt))
     attempt.describe(title=f"Looked at {len(made):,} invoices, {len(taken_back):,} were taken back")
-    return {"seen": len(made), "changed": len(taken_back) + twice}
+    return DocumentsCompared(len(made), len(taken_back) + twice)
 
 
 def _made(attempt: Attempt) -> Sequence[Entry]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from crmsync.alerts.content import changed_order_alert
 from crmsync.connectors.base import Orders
 from crmsync.domain.documents import Document, drift
+from crmsync.domain.learned import DocumentsCompared
 from crmsync.domain.ledger import Entry, EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import order_to_invoice, put_back
 from crmsync.services import ROLES
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import dead_letters, documents, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -39,8 +39,8 @@ FAMILIES = ("order", "held")  # of alerts: an order that is not as it was made, 
 CHECKPOINT = "compare_orders.until"
 
 
-@step(FLOW, queue="background")
-def look_at_orders(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="background", learns=DocumentsCompared)
+def look_at_orders(attempt: Attempt) -> DocumentsCompared:
     """Read the orders made since the last look, and tell people of those that are gone, rejected or changed."""
     made, changed = _made(attempt), 0
     wanted = [*made, *_alerted(attempt, {entry.key for entry in made})]
@@ -52,7 +52,7 @@ def look_at_orders(attempt: Attempt) -> Mapping[str, Any]:
         attempt.hold(uow)
         uow.facts.set(CHECKPOINT, attempt.started_at.isoformat())
     attempt.describe(title=f"Looked at {len(made):,} orders, {changed:,} are not as they were made")
-    return {"seen": len(made), "changed": changed, "until": attempt.started_at.isoformat()}
+    return DocumentsCompared(len(made), changed, attempt.started_at)
 
 
 def _made(attempt: Attempt) -> Sequence[Entry]:
@@ -153,9 +153,8 @@ def _ask(attempt: Attempt, run: Run) -> None:
 
 def _known(run: Run | None, entry: Entry) -> Document:
     """The order as the deal's run accepted it; as it was made where the run has not come so far."""
-    accepted = run.results.get("create_order") if run else None
-    made = entry.document or {}
-    return Document.from_json(accepted if accepted and accepted["key"] == made["key"] else made)
+    agreed = documents.agreed(run, entry) if run else None
+    return agreed or Document.from_json(entry.document or {})
 
 
 def _read(erp: Orders, key: str) -> Document | None:

@@ -12,24 +12,18 @@ from typing import TypeVar
 
 from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Candidate
+from crmsync.domain.learned import DealRead
 from crmsync.domain.runs import Run
 from crmsync.errors import AmbiguousMatchError, CrmsyncError, RecordNotFoundError, RejectedError
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import MAY_MAKE
+from crmsync.worker.flow import result
 
 Stopped = TypeVar("Stopped", bound=CrmsyncError)
-
-BY_PERSON = "by_person"  # in what fetch_deal has learned: a person has let the run go on
-
-
-def replayed(attempt: Attempt) -> dict[str, bool]:
-    """What fetch_deal adds to what it has learned."""
-    return {BY_PERSON: True} if attempt.run.progress.get(MAY_MAKE) else {}
 
 
 def is_doubted(run: Run, *, document_step: str) -> bool:
     """Whether the customer is to be looked at before *document_step* makes a document for it."""
-    return bool(run.results["fetch_deal"].get(BY_PERSON)) and document_step not in run.results
+    return result(run, "fetch_deal", DealRead).by_person and document_step not in run.results
 
 
 def seen(attempt: Attempt, connector: Customers, key: str) -> Candidate | None:

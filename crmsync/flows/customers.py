@@ -9,7 +9,7 @@ customer has one currency, all this is done for each currency that an account bu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from crmsync.connectors.base import Customers
@@ -17,7 +17,7 @@ from crmsync.connectors.rehearsal import is_rehearsed
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch, suffixes
 from crmsync.domain.dead_letters import LINKS
 from crmsync.domain.deals import Deal
-from crmsync.domain.kept import known
+from crmsync.domain.learned import CustomerMatched, DealRead
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.links import CUSTOMER, Link
 from crmsync.domain.matching import (
@@ -38,13 +38,14 @@ from crmsync.store import UnitOfWork
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import LinkRefusedError
+from crmsync.worker.flow import result
 
 DOUBTS_SHOWN = 5
 
 
 def match_customer(
     attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, is_doubted: bool = False
-) -> dict[str, str]:
+) -> CustomerMatched:
     """The customer in *connection*; all is asked only for one that is not linked yet, or is gone.
 
     *is_doubted*: one that is linked is looked at, whether it is still there. Raises: AmbiguousMatchError.
@@ -59,9 +60,9 @@ def match_customer(
 
 def linked_customer(
     using: Services, uow: UnitOfWork, run: Run, *, role: str, document_step: str
-) -> dict[str, str] | None:
+) -> CustomerMatched | None:
     """What is learned of a customer that is linked, which costs no call; None where there is anything to be asked."""
-    connection, deal = ROLES[role], Deal.from_json(run.results["fetch_deal"])
+    connection, deal = ROLES[role], result(run, "fetch_deal", DealRead)
     connector = cast(Customers | None, using.at_hand(connection))
     is_answered = bool(run.answers.get(LINKS, {}).get(connection))
     if connector is None or is_answered or customer_doubts.is_doubted(run, document_step=document_step):
@@ -78,7 +79,7 @@ def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Custo
 
     Raises: AmbiguousMatchError where the link was taken back.
     """
-    known = str(attempt.run.results[matched_in]["customer_key"])
+    known = attempt.result(matched_in, CustomerMatched).customer_key
     # What a rehearsal would link is not in the store.
     if is_rehearsed() or matched_in in attempt.fresh:
         return known
@@ -91,13 +92,12 @@ def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Custo
             advice="Replay to have the customer looked for anew, or with --link and the number of the right one.",
         )
     if link.key != known:
-        attempt.relearned[matched_in] = _learned(link)
+        attempt.relearned[matched_in] = _learned(link).to_json()
     return link.key
 
 
-def _learned(link: Link) -> dict[str, str]:
-    shown = {"name": link.name, "city": link.city}
-    return {"customer_key": link.key, **{name: text for name, text in shown.items() if text}, "matched_by": link.origin}
+def _learned(link: Link) -> CustomerMatched:
+    return CustomerMatched(link.key, link.name, link.city, matched_by=link.origin)
 
 
 @dataclass(frozen=True)
@@ -294,16 +294,16 @@ class _Matching:
 
         def find() -> list[Mapping[str, Any]]:
             match = self._found()
-            return [asdict(match)] if match else []
+            return [match.to_json()] if match else []
 
         def create() -> Mapping[str, Any]:
             currency = self.deal.amount.currency
             made = self.connector.create_customer(self.customer, reference=reference, currency=currency, suffix=suffix)
-            return asdict(made)
+            return made.to_json()
 
         key = self._entry_key(EntryKey(self.connection, CUSTOMER, reference))
         made = self.attempt.create_once(key, find=find, create=create)
-        return CustomerMatch(**known(CustomerMatch, made))
+        return CustomerMatch.from_json(made)
 
     def _entry_key(self, key: EntryKey) -> EntryKey:
         """One that we made, and that is gone or in another currency now, is made anew: as the next generation."""

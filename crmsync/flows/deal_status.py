@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from crmsync.alerts.content import untold_sellers_alert
 from crmsync.celery import app
 from crmsync.connectors.base import StatusWritten
 from crmsync.domain.dead_letters import DeadLetter
+from crmsync.domain.learned import SellerTold
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.seller import DOES_NOT_ANSWER, IS_CLOSED, Place, Status, Telling, telling_of
 from crmsync.errors import CrmsyncError, NotNowError, RecordNotFoundError, RetryableError
@@ -82,8 +82,8 @@ class Seen:
         return self.told.telling == telling
 
 
-@step(FLOW, queue="crm")
-def tell_seller(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="crm", learns=SellerTold)
+def tell_seller(attempt: Attempt) -> SellerTold:
     """Write how the deal stands now, unless it says so already."""
     systems = _systems(attempt.services)
     with attempt.services.store.read() as uow:
@@ -100,8 +100,8 @@ def tell_seller(attempt: Attempt) -> Mapping[str, Any]:
     return _learned(telling if written else None)
 
 
-def _learned(telling: Telling | None) -> Mapping[str, Any]:
-    return {"status": telling.status, "reason": telling.reason} if telling else {}
+def _learned(telling: Telling | None) -> SellerTold:
+    return SellerTold(telling.status, telling.reason) if telling else SellerTold()
 
 
 def _look(uow: UnitOfWork, key: str) -> Seen:

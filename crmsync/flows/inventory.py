@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from crmsync.alerts.content import stock_digest
 from crmsync.connectors.base import JOB_LOST
 from crmsync.domain import stock
+from crmsync.domain.learned import CatalogueRead, LevelsWritten, StockRead
 from crmsync.domain.runs import LONG_WAIT_SECONDS
 from crmsync.domain.stock import Known, Plan, Rejection, StockLevel, Total
 from crmsync.errors import CrmsyncError, LeaseLostError, NoStockError, NotNowError, VendorUnavailableError
@@ -36,8 +38,8 @@ JOB_WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is a call
 
 
-@step(FLOW, queue=QUEUE)
-def read_catalogue(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue=QUEUE, learns=CatalogueRead)
+def read_catalogue(attempt: Attempt) -> CatalogueRead:
     """Read the products: once a day all of them with what they say, else those that changed."""
     since, count = _since(attempt), 0
     for page in attempt.services.catalogue.products(since):
@@ -50,11 +52,11 @@ def read_catalogue(attempt: Attempt) -> Mapping[str, Any]:
             uow.products.retire_unseen(attempt.started_at)
             uow.facts.set("catalogue.whole_at", attempt.started_at.isoformat())
         uow.facts.set("catalogue.read_at", attempt.started_at.isoformat())
-    return {"products": count, "is_whole": since is None, "at": attempt.started_at.isoformat()}
+    return CatalogueRead(count, since is None, attempt.started_at.isoformat())
 
 
-@step(FLOW, queue=QUEUE)
-def read_stock(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue=QUEUE, learns=StockRead)
+def read_stock(attempt: Attempt) -> StockRead:
     """Add up the stock of each material, and note what each product shall say."""
     totals: dict[str, Total] = {}
     for page in attempt.services.stock.stock():
@@ -71,17 +73,17 @@ def read_stock(attempt: Attempt) -> Mapping[str, Any]:
         uow.products.unknown(product.key for product in unknown)
         uow.products.blocked(made.mixed)
     news = sorted(product.code for product in unknown if product.is_known is None)
-    return {
-        "materials": len(totals),
-        "unknown": len(news),
-        "first_unknown": news[:SHOWN],
-        "mixed_units": len(made.mixed),
-        "newly_mixed": sum(blocked_before.get(each.product_key) != each.reason for each in made.mixed),
-    }
+    return StockRead(
+        materials=len(totals),
+        unknown=len(news),
+        first_unknown=tuple(news[:SHOWN]),
+        mixed_units=len(made.mixed),
+        newly_mixed=sum(blocked_before.get(each.product_key) != each.reason for each in made.mixed),
+    )
 
 
-@step(FLOW, queue=QUEUE)
-def write_levels(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue=QUEUE, learns=LevelsWritten)
+def write_levels(attempt: Attempt) -> LevelsWritten:
     """Write what changed, and tell people what became low; a row that is refused stops no other."""
     with attempt.services.store.read() as uow:
         levels = uow.products.to_write()
@@ -123,7 +125,7 @@ def _ask(attempt: Attempt, made: Plan) -> list[Known]:
 
     Codes found unknown are asked for again when the whole catalogue is read.
     """
-    is_whole = attempt.run.results["read_catalogue"]["is_whole"]
+    is_whole = attempt.result(read_catalogue).is_whole
     asked = [product for product in made.absent if is_whole or product.is_known is None]
     codes = [product.code for product in asked]
     known = attempt.services.stock.known_materials(codes, attempt.keep_alive) if asked else set()
@@ -171,23 +173,23 @@ def _job_wait(looks: int, rows: int) -> float:
 
 def _settle(
     attempt: Attempt, uow: UnitOfWork, levels: Sequence[StockLevel], rejections: Sequence[Rejection]
-) -> Mapping[str, Any]:
+) -> LevelsWritten:
     """Keep what was written, and put the digest into the outbox with it."""
     refused = {rejection.product_key for rejection in rejections}
     before = uow.products.known_problems()
     low, told = uow.products.newly_low(), attempt.progress.get("told_low", 0)
     uow.products.written(levels, rejections)
     uow.products.told_low()
-    outcome = {
-        "changed": len(levels),
-        "written": len(levels) - len(refused),
-        "refused": len(refused),
-        "reasons": dict(stock.by_reason(rejections)) | _mixed(attempt),
-        "newly_refused": sum(before.get(each.product_key) != each.reason for each in rejections)
-        + attempt.run.results["read_stock"]["newly_mixed"],
-        "newly_low": told + len(low),
+    newly_refused = sum(before.get(each.product_key) != each.reason for each in rejections)
+    outcome = LevelsWritten(
+        changed=len(levels),
+        written=len(levels) - len(refused),
+        refused=len(refused),
+        reasons=dict(stock.by_reason(rejections)) | _mixed(attempt),
+        newly_refused=newly_refused + attempt.result(read_stock).newly_mixed,
+        newly_low=told + len(low),
         **_lowest(low, [level for level in low if level.product_key in refused]),
-    }
+    )
     _tell(attempt, uow, outcome, newly_low=len(low))
     _describe(attempt, uow, outcome)
     return outcome
@@ -196,9 +198,9 @@ def _settle(
 def _lowest(low: Sequence[StockLevel], unwritten: Sequence[StockLevel]) -> dict[str, Any]:
     """The first of those that are newly low, and of those among them that the catalogue does not show as low."""
     return {
-        "lowest": [[level.code, str(level.available)] for level in low[:SHOWN]],
+        "lowest": tuple((level.code, str(level.available)) for level in low[:SHOWN]),
         "low_unwritten": len(unwritten),
-        "first_low_unwritten": [level.code for level in unwritten[:SHOWN]],
+        "first_low_unwritten": tuple(level.code for level in unwritten[:SHOWN]),
     }
 
 
@@ -215,7 +217,7 @@ def _tell_unwritten(attempt: Attempt) -> None:
         low = uow.products.newly_low()
         uow.products.told_low()
         if low:
-            outcome = {"newly_low": len(low), "newly_refused": 0, "reasons": {}, **_lowest(low, low)}
+            outcome = LevelsWritten(changed=0, newly_low=len(low), **_lowest(low, low))
             _add_digest(attempt, uow, outcome, unknown=0, first_unknown=(), part=":read")
     if low:
         attempt.record_progress(told_low=attempt.progress.get("told_low", 0) + len(low))
@@ -223,22 +225,22 @@ def _tell_unwritten(attempt: Attempt) -> None:
 
 
 def _mixed(attempt: Attempt) -> dict[str, int]:
-    count = attempt.run.results["read_stock"]["mixed_units"]
+    count = attempt.result(read_stock).mixed_units
     return {stock.MIXED_UNITS: count} if count else {}
 
 
-def _tell(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any], *, newly_low: int) -> None:
+def _tell(attempt: Attempt, uow: UnitOfWork, outcome: LevelsWritten, *, newly_low: int) -> None:
     """One digest for an hour with news, of which *newly_low* are not told yet; none for an hour without."""
-    read = attempt.run.results["read_stock"]
-    if newly_low or outcome["newly_refused"] or read["unknown"]:
-        news = {**outcome, "newly_low": newly_low}
-        _add_digest(attempt, uow, news, unknown=read["unknown"], first_unknown=read["first_unknown"])
+    read = attempt.result(read_stock)
+    if newly_low or outcome.newly_refused or read.unknown:
+        news = replace(outcome, newly_low=newly_low)
+        _add_digest(attempt, uow, news, unknown=read.unknown, first_unknown=read.first_unknown)
 
 
 def _add_digest(
     attempt: Attempt,
     uow: UnitOfWork,
-    news: Mapping[str, Any],
+    news: LevelsWritten,
     *,
     unknown: int,
     first_unknown: Sequence[str],
@@ -254,7 +256,7 @@ def _add_digest(
         command=using.settings.pasteable("crmsync inventory show"),
     )
     _close_digests(uow)
-    uow.alerts.add_once(f"{DIGEST}{attempt.run.results['read_catalogue']['at']}{part}", content)
+    uow.alerts.add_once(f"{DIGEST}{attempt.result(read_catalogue).at}{part}", content)
 
 
 def _close_digests(uow: UnitOfWork) -> None:
@@ -263,11 +265,9 @@ def _close_digests(uow: UnitOfWork) -> None:
         uow.alerts.close(cause, is_told=False)
 
 
-def _describe(attempt: Attempt, uow: UnitOfWork, outcome: Mapping[str, Any]) -> None:
+def _describe(attempt: Attempt, uow: UnitOfWork, outcome: LevelsWritten) -> None:
     counts = uow.products.counts()
     if not (counts.low or counts.refused or counts.unknown):
         _close_digests(uow)
     attempt.describe(title=f"Stock of {counts.active:,} products, {counts.low:,} low")
-    attempt.remark = (
-        f"{outcome['written']:,} written, {outcome['refused']:,} refused, {outcome['newly_low']:,} newly low"
-    )
+    attempt.remark = f"{outcome.written:,} written, {outcome.refused:,} refused, {outcome.newly_low:,} newly low"

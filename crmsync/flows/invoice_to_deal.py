@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
+from crmsync.domain.learned import InvoiceRead
 from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, figures
@@ -33,8 +32,8 @@ DEAL_WAIT_SECONDS = 5.0  # the deal's own run is at work
 PERSON_WAIT_SECONDS = 120.0  # it waits for a person
 
 
-@step(FLOW, queue="books")
-def read_invoice(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="books", learns=InvoiceRead)
+def read_invoice(attempt: Attempt) -> InvoiceRead:
     """Read how far the invoice is settled, once its deal carries its number."""
     entry, deal_run = _made_by(attempt)
     _wait_for(deal_run)
@@ -42,37 +41,36 @@ def read_invoice(attempt: Attempt) -> Mapping[str, Any]:
     unmailed.settle(attempt, attempt.run.subject_key, settlement)
     found = _figures(settlement, deal_run, _last_seen(attempt))
     attempt.describe(title=deal_run.title, amount=found.amount.amount, currency=found.amount.currency)
-    return {
-        "read_at": attempt.started_at.isoformat(),
-        "deal": deal_run.subject_key,
-        "number": settlement.number if settlement else "",
-        "balance": str(settlement.balance.amount) if settlement else "",
-        "is_void": settlement is None or settlement.is_void,
-        "is_replaced": _is_replaced(attempt, entry),
-        "figures": found.to_json(),
-    }
+    return InvoiceRead(
+        read_at=attempt.started_at,
+        deal=deal_run.subject_key,
+        number=settlement.number if settlement else "",
+        balance=str(settlement.balance.amount) if settlement else "",
+        is_void=settlement is None or settlement.is_void,
+        is_replaced=_is_replaced(attempt, entry),
+        figures=found,
+    )
 
 
 @step(FLOW, queue="crm")
-def write_payment(attempt: Attempt) -> Mapping[str, Any]:
+def write_payment(attempt: Attempt) -> None:
     """Write it to the deal; one that was taken back is for a person, who may want another."""
-    read = attempt.run.results["read_invoice"]
-    if read.get("is_replaced"):
+    read = attempt.result(read_invoice)
+    if read.is_replaced:
         _look_at_newest(attempt)
         other_currency.close(attempt)
         attempt.remark = "another invoice has taken its place: the deal says what was paid on that"
-        return {}
-    found = PaymentFigures.from_json(read["figures"])
-    written = found if _may_say_status(attempt, is_void=read["is_void"]) else replace(found, status="")
+        return
+    found = read.figures
+    written = found if _may_say_status(attempt, is_void=read.is_void) else replace(found, status="")
     _, deal_run = _made_by(attempt)
-    attempt.services.deals.write_payment(read["deal"], written, currency=deal_run.currency)
-    other_currency.look(attempt, deal_run, found, invoice=read["number"])
+    attempt.services.deals.write_payment(read.deal, written, currency=deal_run.currency)
+    other_currency.look(attempt, deal_run, found, invoice=read.number)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", Status.SYNCED):
         attempt.remark = found.status
-    if read["is_void"]:
+    if read.is_void:
         _ask_about(attempt)
-    return {}
 
 
 def _made_by(attempt: Attempt) -> tuple[Entry, Run]:

@@ -16,6 +16,7 @@ from typing import Any
 from crmsync.domain.customers import is_address
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
+from crmsync.domain.learned import CustomerMatched, DealRead, InvoiceMade, InvoiceMailed, NumbersWritten, OrderMade
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.domain.runs import Run
@@ -30,7 +31,7 @@ from crmsync.flows.told_deals import note_told, settled
 from crmsync.services import ROLES, Services
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.documents import read_made
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import Flow, result
 from crmsync.worker.task import step
 
 FLOW = Flow(
@@ -50,8 +51,8 @@ FLOW = Flow(
 )
 
 
-@step(FLOW, queue="crm")
-def fetch_deal(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="crm", learns=DealRead)
+def fetch_deal(attempt: Attempt) -> DealRead | Mapping[str, Any]:
     """Read the deal, and go on only if it can be ordered and billed as it stands, and its documents are its own."""
     deal = admission.read(attempt)
     other_currency.look_again(attempt, deal)
@@ -70,22 +71,29 @@ def _invoice_key(_: Services, run: Run) -> EntryKey:
 
 def _mail_key(using: Services, run: Run) -> EntryKey | None:
     """None where it is first to be seen whether a mail is to be sent."""
-    invoice = Document.from_json(run.results["create_invoice"])
+    invoice = result(run, "create_invoice", InvoiceMade)
     is_sent = invoice.is_mailed or using.settings.behaviour.send_on_create
-    return None if is_sent or _deal(run).is_mailed_by_hand else EntryKey(ROLES["invoices"], "mail", invoice.key)
+    if is_sent or result(run, "fetch_deal", DealRead).is_mailed_by_hand:
+        return None
+    return EntryKey(ROLES["invoices"], "mail", invoice.key)
 
 
-@step(FLOW, queue="erp", known=partial(linked_customer, role="orders", document_step="create_order"))
-def match_erp_customer(attempt: Attempt) -> Mapping[str, Any]:
+@step(
+    FLOW,
+    queue="erp",
+    learns=CustomerMatched,
+    known=partial(linked_customer, role="orders", document_step="create_order"),
+)
+def match_erp_customer(attempt: Attempt) -> CustomerMatched:
     """Find or make the customer in the ERP."""
-    doubted = is_doubted(attempt.run, document_step="create_order")
-    return match_customer(attempt, _deal(attempt.run), ROLES["orders"], attempt.services.orders, is_doubted=doubted)
+    deal, doubted = attempt.result(fetch_deal), is_doubted(attempt.run, document_step="create_order")
+    return match_customer(attempt, deal, ROLES["orders"], attempt.services.orders, is_doubted=doubted)
 
 
-@step(FLOW, queue="erp", reserves=_order_key)
-def create_order(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="erp", learns=OrderMade, reserves=_order_key)
+def create_order(attempt: Attempt) -> OrderMade:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
-    deal, erp = _deal(attempt.run), attempt.services.orders
+    deal, erp = attempt.result(fetch_deal), attempt.services.orders
     key = _order_key(attempt.services, attempt.run)
 
     def create() -> Mapping[str, Any]:
@@ -104,20 +112,25 @@ def create_order(attempt: Attempt) -> Mapping[str, Any]:
         order = order.as_read(_standing(attempt, "order", order, erp.read_order, system=erp.system))
     _compare(attempt, deal, order, system=erp.system, kind="order")
     look_at_holds(attempt, order, system=erp.system)
-    return order.to_json() | {"customer": deal.customer.key}
+    return OrderMade.of(order, customer=deal.customer.key)
 
 
-@step(FLOW, queue="books", known=partial(linked_customer, role="invoices", document_step="create_invoice"))
-def match_books_customer(attempt: Attempt) -> Mapping[str, Any]:
+@step(
+    FLOW,
+    queue="books",
+    learns=CustomerMatched,
+    known=partial(linked_customer, role="invoices", document_step="create_invoice"),
+)
+def match_books_customer(attempt: Attempt) -> CustomerMatched:
     """Find or make the customer in the books."""
-    doubted = is_doubted(attempt.run, document_step="create_invoice")
-    return match_customer(attempt, _deal(attempt.run), ROLES["invoices"], attempt.services.invoices, is_doubted=doubted)
+    deal, doubted = attempt.result(fetch_deal), is_doubted(attempt.run, document_step="create_invoice")
+    return match_customer(attempt, deal, ROLES["invoices"], attempt.services.invoices, is_doubted=doubted)
 
 
-@step(FLOW, queue="books", reserves=_invoice_key)
-def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="books", learns=InvoiceMade, reserves=_invoice_key)
+def create_invoice(attempt: Attempt) -> InvoiceMade:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
-    deal, books = _deal(attempt.run), attempt.services.invoices
+    deal, books = attempt.result(fetch_deal), attempt.services.invoices
     request = _invoice_request(attempt, deal)
 
     def create() -> Mapping[str, Any]:
@@ -135,21 +148,21 @@ def create_invoice(attempt: Attempt) -> Mapping[str, Any]:
     if invoice.net is None or attempt.has_adopted:
         invoice = _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
     _compare(attempt, deal, invoice, system=books.system, kind="invoice")
-    return invoice.to_json()
+    return InvoiceMade.of(invoice)
 
 
-@step(FLOW, queue="books", reserves=_mail_key)
-def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="books", learns=InvoiceMailed, reserves=_mail_key)
+def send_invoice(attempt: Attempt) -> InvoiceMailed:
     """Mail the invoice, once: before a repeated mail the books' own mark is read."""
-    deal, books = _deal(attempt.run), attempt.services.invoices
-    invoice = Document.from_json(attempt.run.results["create_invoice"])
+    deal, books = attempt.result(fetch_deal), attempt.services.invoices
+    invoice = attempt.result(create_invoice)
 
     def read() -> Document:
         return _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
 
     # One that waited may have been voided or deleted meanwhile; the first try, made at once, costs no look.
     if invoice.is_mailed or ((_is_sent_on_create(attempt) or attempt.run.attempts) and read().is_mailed):
-        return {"invoice": invoice.number}
+        return InvoiceMailed(invoice.number)
     if deal.is_mailed_by_hand:
         return unmailed.leave_to_person(attempt, invoice, system=books.system)
 
@@ -164,26 +177,21 @@ def send_invoice(attempt: Attempt) -> Mapping[str, Any]:
             raise
         return {"invoice": invoice.number}
 
-    return attempt.create_once(EntryKey(ROLES["invoices"], "mail", invoice.key), find=find, create=send)
+    mail = EntryKey(ROLES["invoices"], "mail", invoice.key)
+    return InvoiceMailed.from_json(attempt.create_once(mail, find=find, create=send))
 
 
-@step(FLOW, queue="crm")
-def write_back(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="crm", learns=NumbersWritten)
+def write_back(attempt: Attempt) -> NumbersWritten:
     """Write the numbers to the deal, and how it stands: an invoice that stays may have been credited meanwhile."""
     with attempt.services.store.read() as uow:
         status = settled(uow, attempt.run)
-    numbers = {
-        "order_number": attempt.run.results["create_order"]["number"],
-        "invoice_number": attempt.run.results["create_invoice"]["number"],
-        "status": status,
-    }
-    attempt.services.deals.write_back(attempt.run.subject_key, **numbers)
+    order, invoice = attempt.result(create_order).number, attempt.result(create_invoice).number
+    attempt.services.deals.write_back(
+        attempt.run.subject_key, order_number=order, invoice_number=invoice, status=status
+    )
     note_told(attempt, status)
-    return numbers
-
-
-def _deal(run: Run) -> Deal:
-    return Deal.from_json(run.results["fetch_deal"])
+    return NumbersWritten(order, invoice, status)
 
 
 def _is_sent_on_create(attempt: Attempt) -> bool:
@@ -198,7 +206,7 @@ def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
     behaviour = attempt.services.settings.behaviour
     return InvoiceRequest(
         reference=_invoice_key(attempt.services, attempt.run).reference,
-        customer_key=attempt.run.results["match_books_customer"]["customer_key"],
+        customer_key=attempt.result(match_books_customer).customer_key,
         deal=deal,
         payment_terms_days=behaviour.payment_terms_days,
         send=_is_sent_on_create(attempt) and not deal.is_mailed_by_hand,

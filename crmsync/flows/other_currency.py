@@ -6,12 +6,13 @@ from functools import partial
 
 from crmsync.alerts.content import other_currency_alert
 from crmsync.domain.deals import Deal
+from crmsync.domain.learned import InvoiceMade
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.runs import Run
 from crmsync.services import ROLES
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import FLOWS
+from crmsync.worker.flow import FLOWS, learned
 
 
 def status_of(figures: PaymentFigures, deal_run: Run) -> str:
@@ -37,8 +38,8 @@ def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: s
 
 def look_again(attempt: Attempt, deal: Deal) -> None:
     """Where the deal has another currency than when it was read last, the number that it has of payments is wrong."""
-    invoice = attempt.run.results.get("create_invoice", {}).get("key")
-    if not invoice or deal.amount.currency == attempt.run.currency:
+    invoice = learned(attempt.run, "create_invoice", InvoiceMade)
+    if invoice is None or deal.amount.currency == attempt.run.currency:
         return
     using, flow = attempt.services, FLOWS["invoice_to_deal"]
     # Its own run is not held meanwhile: that of the invoice wakes this one, and two would wait for each other.
@@ -46,7 +47,7 @@ def look_again(attempt: Attempt, deal: Deal) -> None:
         awake = waking.wake(
             uow,
             flow,
-            invoice,
+            invoice.key,
             correlation_id=attempt.run.correlation_id,
             queued_for=using.settings.behaviour.queued_for,
         )

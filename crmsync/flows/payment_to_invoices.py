@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import partial
-from typing import Any
 
+from crmsync.domain.learned import InvoicesFound
 from crmsync.domain.payments import Payment
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
@@ -23,8 +23,8 @@ SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
 PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
 
 
-@step(FLOW, queue="books")
-def find_invoices(attempt: Attempt) -> Mapping[str, Any]:
+@step(FLOW, queue="books", learns=InvoicesFound)
+def find_invoices(attempt: Attempt) -> InvoicesFound:
     """Read the payment, and wake the run of every invoice of ours that it is, or was, applied to."""
     payment = _read(attempt)
     touched = _touched(attempt, payment)
@@ -33,8 +33,8 @@ def find_invoices(attempt: Attempt) -> Mapping[str, Any]:
     for run_id, results in awake:
         dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, run_id, results))
     attempt.remark = _remark(payment, len(ours), len(touched) - len(ours))
-    number = {"number": payment.number} if payment and payment.number else {}
-    return {"ours": ours, "foreign": len(touched) - len(ours), "is_gone": payment is None, **number}
+    number = payment.number if payment else ""
+    return InvoicesFound(tuple(ours), len(touched) - len(ours), payment is None, number)
 
 
 def _read(attempt: Attempt) -> Payment | None:

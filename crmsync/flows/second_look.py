@@ -10,22 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from crmsync.domain.changes import are_grave
 from crmsync.domain.deals import NOT_WON_ANY_MORE, Deal
-from crmsync.domain.ledger import Entry, EntryState
+from crmsync.domain.learned import DealRead
+from crmsync.domain.ledger import Entry, EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
 from crmsync.errors import AlreadyOrderedError, BadDataError, DocumentGoneError, InvalidDealError, ReviewNeededError
-from crmsync.flows import customer_doubts
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import AGREED, ASKED_OF, LEFT, MAY_MAKE, SEEN, WAS_ASKED, WAS_DISCARDED, WITH_DOCUMENTS, Flow
+from crmsync.worker.flow import (
+    AGREED,
+    ASKED_OF,
+    LEFT,
+    MAY_MAKE,
+    SEEN,
+    WAS_ASKED,
+    WAS_DISCARDED,
+    WITH_DOCUMENTS,
+    Flow,
+    result,
+)
 
-GENERATIONS = "generations"
-FOREIGN = "foreign"  # the numbers of others that the deal carries, and that a person has accepted
 # What has to be done again for a document that is made again.
 _FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "order": ("create_order", "write_back"),
@@ -35,20 +44,18 @@ _FOLLOWS: Mapping[str, tuple[str, ...]] = {
 Check = Callable[[Deal], None]
 
 
-def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, Any]:
+def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> DealRead | Mapping[str, Any]:
     """What the step has learned: the deal, and which generation of each document is to be made.
 
     *check* raises InvalidDealError for a deal that can't be ordered as it stands. Raises: what stops the run.
     """
     entries = _entries(attempt)
-    known, foreign, reading = Agreed.of(attempt.run.progress.get(AGREED)), [], deal.to_json()
+    known, foreign = Agreed.of(attempt.run.progress.get(AGREED)), list[str]()
     with _remembering(attempt, deal, has_documents=_may_exist(entries)) as memory:
         if _is_settled(attempt, flow, known, deal):
             if attempt.run.progress.get(WAS_DISCARDED) or attempt.run.progress.get(WAS_ASKED):
                 _look_for_gone(attempt, Comparison(deal, known), entries, memory)
             attempt.remark = "looked at again: nothing that counts has changed"
-            if not deal.is_won:  # what its documents stand for is not what is being talked about
-                reading = dict(attempt.run.progress[AGREED])
             attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
         elif _may_exist(entries):
             _look_at_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
@@ -58,17 +65,16 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> dict[str, An
             foreign = _foreign_numbers(attempt, deal, entries)
             if not attempt.run.progress.get(MAY_MAKE):  # a replay has begun without them, or --link has named them
                 attempt.undoes |= flow.rereads & attempt.run.results.keys()  # the customer of the deal as it is now
-    return (
-        reading
-        | _generations(attempt, entries)
-        | customer_doubts.replayed(attempt)
-        | ({FOREIGN: foreign} if foreign else {})
-    )
+    generations = _generations(attempt, entries)
+    if attempt.ends_as is not None and not deal.is_won:  # what its documents stand for is not what is talked about
+        return {**attempt.run.progress[AGREED], "generations": generations}
+    by_person = bool(attempt.run.progress.get(MAY_MAKE))
+    return DealRead.of(deal, generations=generations, foreign=tuple(foreign), by_person=by_person)
 
 
 def generation_of(run: Run, kind: str) -> int:
     """Which generation of the order or invoice is the one that stands, or is to be made."""
-    return int(run.results["fetch_deal"].get(GENERATIONS, {}).get(kind, 1))
+    return result(run, "fetch_deal", DealRead).generations.get(kind, 1)
 
 
 def _entries(attempt: Attempt) -> list[Entry]:
@@ -153,7 +159,7 @@ def _is_changed_since_asked(attempt: Attempt, deal: Deal) -> bool:
 def _is_gone_as_shown(attempt: Attempt, compared: Comparison) -> bool:
     """Whether no document was taken back since a person saw how they stand, and said that it goes on."""
     shown = attempt.run.progress.get(ASKED_OF, {}).get("gone")
-    return shown is None or all(asdict(seen.entry.key) in shown for seen in compared.gone)
+    return shown is None or all(seen.entry.key in map(EntryKey.from_json, shown) for seen in compared.gone)
 
 
 def _problem(deal: Deal, check: Check) -> str:
@@ -185,19 +191,19 @@ def _refuse_hand_made(attempt: Attempt, gone: Seen) -> None:
         )
 
 
-def _generations(attempt: Attempt, entries: Sequence[Entry]) -> dict[str, Any]:
+def _generations(attempt: Attempt, entries: Sequence[Entry]) -> dict[str, int]:
     """By kind, where it is not the first."""
     newest = documents.newest(entries)
     gone = {entry.key for entry in newest if entry.state is EntryState.GONE}.union(attempt.gone) - set(attempt.back)
     found = {entry.key.kind: entry.key.generation + (entry.key in gone) for entry in newest}
-    later = {kind: generation for kind, generation in found.items() if generation > 1}
-    return {GENERATIONS: later} if later else {}
+    return {kind: generation for kind, generation in found.items() if generation > 1}
 
 
 def _foreign_numbers(attempt: Attempt, deal: Deal, entries: Sequence[Entry]) -> list[str]:
     """Those that the deal carries, all accepted. Raises: AlreadyOrderedError for one that nobody has accepted."""
     foreign = foreign_numbers(deal, entries)
-    accepted = (attempt.run.progress.get(AGREED) or {}).get(FOREIGN, ())
+    agreed = DealRead.peek(attempt.run.progress.get(AGREED))
+    accepted = agreed.foreign if agreed else ()
     for kind, number in foreign.items():
         if number not in accepted and not attempt.is_accepted():
             raise AlreadyOrderedError(
@@ -220,15 +226,15 @@ def _remembering(attempt: Attempt, deal: Deal, *, has_documents: bool) -> Iterat
     try:
         yield memory
     except (BadDataError, ReviewNeededError):
-        attempt.record_progress(**{SEEN: {"reading": deal.to_json(), **memory}})
+        attempt.record_progress(**{SEEN: {"reading": DealRead.of(deal).to_json(), **memory}})
         raise
 
 
 def _as_memory(attempt: Attempt, compared: Comparison) -> dict[str, Any]:
     """What the steps that made them shall know of the documents, and which do not stand any more."""
     results = attempt.run.results
-    shown = {DOCUMENT_STEPS[seen.entry.key.kind]: seen.found for seen in compared.standing}
+    shown = {DOCUMENT_STEPS[seen.entry.key.kind]: seen.present for seen in compared.standing}
     return {
         "documents": {step: results[step] | it.to_json() for step, it in shown.items() if it and step in results},
-        "gone": [asdict(seen.entry.key) for seen in compared.gone],
+        "gone": [seen.entry.key.to_json() for seen in compared.gone],
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from crmsync.domain.learned import InvoiceMade, InvoiceRead
 from crmsync.domain.runs import Run
 from crmsync.domain.seller import Status
 from crmsync.flows import unmailed
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import learned
 
 _READS_INVOICE = ("invoice_to_deal", "read_invoice")
 
@@ -14,10 +16,10 @@ _READS_INVOICE = ("invoice_to_deal", "read_invoice")
 def settled(uow: UnitOfWork, run: Run) -> str:
     """That it is in sync, or what became of its invoice besides payments."""
     flow, step = _READS_INVOICE
-    invoice = run.results.get("create_invoice", {}).get("key")
-    paid = uow.runs.of_subject(flow, invoice) if invoice else None
-    read = paid.results.get(step, {}) if paid else {}
-    return str(read.get("figures", {}).get("status") or unmailed.status_of(run) or Status.SYNCED.value)
+    invoice = learned(run, "create_invoice", InvoiceMade)
+    paid = uow.runs.of_subject(flow, invoice.key) if invoice else None
+    read = learned(paid, step, InvoiceRead) if paid else None
+    return (read.figures.status if read else "") or unmailed.status_of(run) or Status.SYNCED.value
 
 
 def note_told(attempt: Attempt, status: str) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from crmsync.alerts.content import unmailed_alert
 from crmsync.domain.documents import Document
+from crmsync.domain.learned import InvoiceMailed
 from crmsync.domain.payments import Settlement
 from crmsync.domain.runs import Run
 from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
+from crmsync.worker.flow import learned
 
 STATUS = "Synced, invoice not mailed: no e-mail address"
 
 
-def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Mapping[str, Any]:
+def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> InvoiceMailed:
     """What the step learns instead of a mail."""
     attempt.remark = "not mailed: the deal has no e-mail address; a person mails it"
     run = attempt.run
@@ -27,12 +26,13 @@ def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Mapp
     )
     with attempt.services.store.begin() as uow:
         uow.alerts.add_once(_cause(invoice.key), content)
-    return {"invoice": invoice.number, "is_mailed_by_hand": True}
+    return InvoiceMailed(invoice.number, is_mailed_by_hand=True)
 
 
 def status_of(run: Run) -> str:
     """What the deal says while a person has to mail its invoice; "" for every other."""
-    return STATUS if run.results.get("send_invoice", {}).get("is_mailed_by_hand") else ""
+    mailed = learned(run, "send_invoice", InvoiceMailed)
+    return STATUS if mailed and mailed.is_mailed_by_hand else ""
 
 
 def is_over(settlement: Settlement | None) -> bool:

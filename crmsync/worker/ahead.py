@@ -51,7 +51,7 @@ class Onward:
     *fresh* are the steps whose results were read from the store in it.
     """
 
-    task: StepTask
+    task: StepTask[Any]
     run: Run
     reserved: Mapping[EntryKey, Entry | None] = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
@@ -68,11 +68,11 @@ class Ahead:
         self._ends_at = time.monotonic() + LONGEST_SECONDS
         self.has_moved = False  # beyond the step that the message is for
 
-    def task_of(self, step: str) -> StepTask | None:
+    def task_of(self, step: str) -> StepTask[Any] | None:
         """The task of *step*, if the step may be done in this one."""
         if not self._is_allowed or is_stopping() or time.monotonic() > self._ends_at:
             return None
-        task: StepTask = app.tasks[self._flow.task_name(step)]
+        task: StepTask[Any] = app.tasks[self._flow.task_name(step)]
         return task if task.queue in queues.consumed else None
 
     def moved_to(self, step: str) -> None:

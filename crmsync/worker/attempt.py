@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, overload
 
 from crmsync import failpoints
 from crmsync.connectors.lease import extend_deadline
@@ -28,6 +28,7 @@ from crmsync.errors import (
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import stopwatch
+from crmsync.worker.flow import Result, Step, result
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,19 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self.progress = dict(self.run.progress)
+
+    @overload
+    def result(self, step: Step[Result]) -> Result: ...
+    @overload
+    def result(self, step: str, kind: type[Result]) -> Result: ...
+    def result(self, step: Step[Result] | str, kind: type[Result] | None = None) -> Result:
+        """What *step* has learned: the task, or its name where importing it would be a circle.
+
+        Raises: NewerReleaseError where this release can't read it.
+        """
+        name, learns = (step, kind) if isinstance(step, str) else (step.step, step.learns)
+        assert learns is not None  # as the overloads say  # noqa: S101
+        return result(self.run, name, learns)
 
     def describe(self, *, title: str, amount: Decimal | None = None, currency: str | None = None) -> None:
         """What people should see of this run: no person's name."""

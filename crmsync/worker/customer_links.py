@@ -10,6 +10,7 @@ from crmsync.connectors.base import Customers
 from crmsync.connectors.registry import VENDORS
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer
+from crmsync.domain.learned import DealInShort
 from crmsync.domain.links import Link
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
@@ -80,13 +81,10 @@ def sides_of(using: Services, run: Run | None, answers: Mapping[str, str]) -> li
 
     Raises: LinkRefusedError.
     """
-    read = FLOWS[run.flow].reading_of(run) if run is not None else {}
-    customer = read.get("customer", {})
-    if not answers or not customer.get("key"):
+    read = DealInShort.peek(FLOWS[run.flow].reading_of(run)) if run is not None else None
+    if run is None or read is None or not read.customer.key:
         return []
-    known = Customer.from_json(customer) if "name" in customer else Customer(customer["key"], "")
-    currency = run.currency if run is not None else ""
-    return [sides(using, connection, number, known, currency) for connection, number in answers.items()]
+    return [sides(using, connection, number, read.customer, run.currency) for connection, number in answers.items()]
 
 
 def sides(using: Services, connection: str, number: str, customer: Customer, currency: str) -> Sides:

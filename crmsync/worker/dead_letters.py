@@ -232,7 +232,7 @@ def _leave(uow: UnitOfWork, run: Run) -> None:
         return
     uow.runs.leave(run.id, status=RunStatus.DONE, results=results)
     for gone in seen.get("gone", ()):
-        uow.ledger.gone(EntryKey(**gone))
+        uow.ledger.gone(EntryKey.from_json(gone))
 
 
 def show(letter: DeadLetter) -> None:

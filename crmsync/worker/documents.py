@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from crmsync.domain.documents import Document
+from crmsync.domain.learned import InvoiceMade, OrderMade
 from crmsync.domain.ledger import Entry, EntryState, seconds_until_certain
 from crmsync.domain.runs import Run
 from crmsync.domain.second_look import DOCUMENT_STEPS, Seen
 from crmsync.errors import OutcomeSettlingError, RecordNotFoundError
 from crmsync.services import Services
+from crmsync.worker.flow import learned
 
 
 def newest(entries: Iterable[Entry]) -> list[Entry]:
@@ -77,12 +79,22 @@ def read_made(using: Services, run: Run, kind: str, key: str, read: Callable[[st
 
 
 def _seen(using: Services, run: Run, entry: Entry) -> Seen:
-    made = entry.document or {}
-    accepted = run.results.get(DOCUMENT_STEPS[entry.key.kind])
-    agreed = Document.from_json(accepted) if accepted and accepted["key"] == made["key"] else None
     system, read = _reader(using, entry.key.kind)
-    found = read_made(using, run, entry.key.kind, str(made["key"]), read)
-    return Seen(entry, system, found, agreed)
+    found = read_made(using, run, entry.key.kind, entry.document_key, read)
+    return Seen(entry, system, found, agreed(run, entry))
+
+
+def agreed(run: Run, entry: Entry) -> Document | None:
+    """The document of *entry* as the run went on with it; None where it has not come so far."""
+    made = accepted(run, entry.key.kind)
+    return made if made and made.key == entry.document_key else None
+
+
+def accepted(run: Run, kind: str) -> Document | None:
+    """The order or invoice that the run has made, if this release can read what it has learned."""
+    if kind == "order":
+        return learned(run, DOCUMENT_STEPS[kind], OrderMade)
+    return learned(run, DOCUMENT_STEPS[kind], InvoiceMade)
 
 
 def _reader(using: Services, kind: str) -> tuple[str, Callable[[str], Document]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from celery import Task
 from celery.utils import uuid
@@ -12,6 +12,7 @@ from kombu import Producer
 from kombu.exceptions import BatchPublishError, OperationalError
 
 from crmsync.celery import app
+from crmsync.domain.kept import Learned
 from crmsync.domain.runs import Run, first_undone
 from crmsync.services import Services
 from crmsync.settings import Behaviour
@@ -30,10 +31,19 @@ WAS_DISCARDED = "was_discarded"  # the run was given up, and stays so unless the
 LEFT = "left"  # in SEEN: what is agreed where a person leaves it so, if that is not the deal as it was seen
 SEEN = "seen"  # what stopped it, so that a person can leave it so: the deal, its documents, and which are gone
 
+L = TypeVar("L")
+Result = TypeVar("Result", bound=Learned)
 Results = Mapping[str, Any]  # what a run has learned, by step
 Ring = tuple["Flow", str, Results]  # whose run to ring for
 Every = Callable[[Behaviour], int]
 Finds = Callable[[Services, UnitOfWork], Collection[str]]
+
+
+class Step(Generic[L]):
+    """A step's name, and the class of what it learns."""
+
+    step: str
+    learns: type[L]
 
 
 class Flow:
@@ -73,6 +83,7 @@ class Flow:
         self.every = every
         self.finds = finds
         self.roles = tuple(roles)
+        self.learns: dict[str, type[Learned]] = {}  # by step, as each declares
         FLOWS[name] = self
 
     @property
@@ -137,6 +148,13 @@ class Flow:
             "immutable": True,
         }
 
+    def can_read(self, run: Run) -> bool:
+        """Whether no newer release has learned anything for the run that this one can't read."""
+        found = [(kind, run.results.get(step)) for step, kind in self.learns.items()]
+        if self.source in self.learns:
+            found.append((self.learns[self.source], run.progress.get(AGREED)))
+        return all(kind.can_read(value) for kind, value in found if isinstance(value, Mapping))
+
     def undone(self, results: Results) -> list[str]:
         return [step for step in self.steps if step not in results]
 
@@ -181,3 +199,21 @@ def _send_all(producer: Producer, messages: Iterable[tuple[Task, Any]]) -> None:
                 producer, task.name, message, queue=task.queue, declare=declare, serializer="json", retry=False
             )
             declared.add(task.queue)
+
+
+def result(run: Run, step: str, kind: type[Result]) -> Result:
+    """What *step* has learned, for those who go on with it; read once, however many steps one message does.
+
+    Raises: NewerReleaseError where this release can't read it.
+    """
+    stored, (before, found) = run.results[step], run.read.get(step, (None, None))
+    if stored is not before:
+        found = kind.from_json(stored)
+        run.read[step] = stored, found
+    read: Result = found
+    return read
+
+
+def learned(run: Run, step: str, kind: type[Result]) -> Result | None:
+    """What *step* has learned, for those who only look: None where it has not, or this release can't read it."""
+    return kind.peek(run.results.get(step))

@@ -19,7 +19,7 @@ from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
 from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter, without_accepted
 from crmsync.domain.deals import Deal
-from crmsync.domain.documents import Document
+from crmsync.domain.learned import CustomerMatched, OrderMade
 from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, number_of, seconds_until_certain
 from crmsync.domain.runs import Run
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
@@ -28,7 +28,8 @@ from crmsync.services import ROLES, Services
 from crmsync.store import Store, UnitOfWork
 from crmsync.worker import dead_letters, documents
 from crmsync.worker.attempt import Attempt, Found
-from crmsync.worker.flow import FLOWS, Flow
+from crmsync.worker.flow import FLOWS, Flow, learned
+from crmsync.worker.task import Body, as_json
 
 # Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
 REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})
@@ -181,10 +182,10 @@ def _changes(run: Run, deal: Deal) -> Sequence[Change]:
     # A run of an older release that stopped while it read the deal anew has no reading left: its documents tell.
     if READS_DEAL in run.answers.get("accepted", ()):
         return ()
-    account = str(run.results.get(DOCUMENT_STEPS["order"], {}).get("customer", ""))
-    made = {kind: run.results.get(step) for kind, step in DOCUMENT_STEPS.items()}
-    known = {kind: Document.from_json(document) for kind, document in made.items() if document}
-    return changes_since(known, account, deal)
+    order = learned(run, DOCUMENT_STEPS["order"], OrderMade)
+    made = {kind: documents.accepted(run, kind) for kind in DOCUMENT_STEPS}
+    known = {kind: document for kind, document in made.items() if document}
+    return changes_since(known, order.customer if order else "", deal)
 
 
 def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
@@ -211,16 +212,16 @@ def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[
 
 def _linked(answers: Answers) -> dict[str, Any]:
     """The matches that --link has answered."""
-    return {_CUSTOMERS[connection]: {"customer_key": key} for connection, key in answers.links.items()}
+    return {_CUSTOMERS[connection]: CustomerMatched(key).to_json() for connection, key in answers.links.items()}
 
 
 def _foresee(flow: Flow, run: Run, using: _Services) -> Foreseen:
     """Run the step's body for its answer, or for what it would send."""
     attempt = RehearsedAttempt(run, cast(Services, using), using.store.clock())
-    body: Callable[[Attempt], Mapping[str, Any]] = type(app.tasks[flow.task_name(run.step)]).body
+    body: Body = type(app.tasks[flow.task_name(run.step)]).body
     seen: dict[str, Any]
     try:
-        seen = {"end": End.DONE, "learned": body(attempt)}
+        seen = {"end": End.DONE, "learned": as_json(body(attempt))}
     except WouldWriteError as caught:
         seen = {"end": End.WRITES, "write": caught.write}
     except NotNowError as error:

@@ -66,7 +66,7 @@ def done(attempt: Attempt, flow: Flow, learned: Mapping[str, Any], ahead: Ahead)
     return None
 
 
-def _ahead_of(task: StepTask, undone: Sequence[str], ahead: Ahead) -> list[StepTask]:
+def _ahead_of(task: StepTask[Any], undone: Sequence[str], ahead: Ahead) -> list[StepTask[Any]]:
     """The next step, and as long as the store itself may know what it would learn, the one after it."""
     tasks = [task]
     for step in undone[1:]:
@@ -77,7 +77,7 @@ def _ahead_of(task: StepTask, undone: Sequence[str], ahead: Ahead) -> list[StepT
     return tasks
 
 
-def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask]) -> Onward:
+def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask[Any]]) -> Onward:
     """End this step and claim the next in one transaction, which waits for the disk where that step makes something.
 
     Raises: Ignore.
@@ -94,7 +94,7 @@ def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequen
 
 
 def _claim_next(
-    uow: UnitOfWork, attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask]
+    uow: UnitOfWork, attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask[Any]]
 ) -> Onward | None:
     """None: overtaken."""
     known = _known(attempt.services, uow, replace(run, results={**run.results, run.step: learned}), tasks)
@@ -114,7 +114,7 @@ def _claim_next(
     return Onward(task, claimed, _reserve(attempt, uow, claimed, task), fresh=frozenset(known))
 
 
-def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[StepTask]) -> dict[str, Mapping[str, Any]]:
+def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[StepTask[Any]]) -> dict[str, Mapping[str, Any]]:
     """What steps would learn, by step, as far as the store can tell; the last of *tasks* is to be done in any case."""
     known: dict[str, Mapping[str, Any]] = {}
     for task in tasks[:-1]:
@@ -125,7 +125,7 @@ def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[StepTask]
     return known
 
 
-def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: StepTask) -> dict[EntryKey, Entry | None]:
+def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: StepTask[Any]) -> dict[EntryKey, Entry | None]:
     key = task.about_to_make(attempt.services, run)
     if key is None:
         return {}

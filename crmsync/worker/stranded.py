@@ -22,7 +22,7 @@ AGAIN_SECONDS = 300.0  # how often it is looked whether they can go on
 
 def is_known(run: Run) -> bool:
     flow = FLOWS.get(run.flow)
-    return flow is not None and run.step in flow.steps and isinstance(run.results, Mapping)
+    return flow is not None and run.step in flow.steps and isinstance(run.results, Mapping) and flow.can_read(run)
 
 
 def put_aside(store: Store, runs: Collection[Run]) -> None:
@@ -58,9 +58,12 @@ def _alert(run: Run) -> Content:
             advice="Restore its row from a backup, or ask whoever changed the database by hand.",
             command=command,
         )
+    flow = FLOWS.get(run.flow)
+    has_step = flow is not None and run.step in flow.steps
+    lacks = "can't read what a newer one has learned for" if has_step else "has no step"
     return watch_alert(
         "A run waits for another release of crmsync",
-        cause=f"The release that runs here has no step {run.flow}.{run.step}; the other runs go on.",
-        advice="Finish the upgrade, or start the release that has this step: the run goes on by itself.",
+        cause=f"The release that runs here {lacks} {run.flow}.{run.step}; the other runs go on.",
+        advice="Finish the upgrade, or start the release that has written it: the run goes on by itself.",
         command=command,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 from celery import Task
 from celery.exceptions import Ignore
@@ -19,38 +19,52 @@ from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
 from crmsync.connectors.budget import background
 from crmsync.connectors.lease import deadline
+from crmsync.domain.kept import Learned
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Message, Run, unclaimed
-from crmsync.errors import BugError, CrmsyncError, LeaseLostError, NotNowError, StoreUnavailableError
+from crmsync.errors import BugError, CrmsyncError, LeaseLostError, NewerReleaseError, NotNowError, StoreUnavailableError
 from crmsync.services import Services, services
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters, process_faults, queues, step_end
 from crmsync.worker.ahead import Ahead, Onward
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import Flow, L, Result, Step
 
 logger = logging.getLogger(__name__)
 
-Body = Callable[[Attempt], Mapping[str, Any]]
-Known = Callable[[Services, UnitOfWork, Run], Mapping[str, Any] | None]
+Body = Callable[[Attempt], Learned | Mapping[str, Any] | None]
+Known = Callable[[Services, UnitOfWork, Run], Learned | None]
 Reserves = Callable[[Services, Run], EntryKey | None]
 
 LONG_STEPS = 4  # a step of minutes meets more restarts than one of seconds, and is no poison for it
 
 
+@overload
+def step(flow: Flow, *, queue: str) -> Callable[[Callable[[Attempt], None]], StepTask[Any]]: ...
+@overload
 def step(
-    flow: Flow, *, queue: str, known: Known | None = None, reserves: Reserves | None = None
-) -> Callable[[Body], Task]:
-    """Make a step of *flow* of the function: it takes an Attempt and returns what it learned, as JSON.
+    flow: Flow, *, queue: str, learns: type[Result], known: Known | None = None, reserves: Reserves | None = None
+) -> Callable[[Callable[[Attempt], Result | Mapping[str, Any]]], StepTask[Result]]: ...
+def step(
+    flow: Flow,
+    *,
+    queue: str,
+    learns: type[Any] | None = None,
+    known: Known | None = None,
+    reserves: Reserves | None = None,
+) -> Callable[[Callable[[Attempt], Any]], Any]:
+    """Make a step of *flow* of the function: it takes an Attempt and returns what it learned, a value of *learns*.
 
-    *known* gives what the step would learn where the store knows it already: then the step is not done. *reserves*
-    tells which document the step is about to make, so that its row is written with the claim; None: none, or it
-    can't be told.
+    A mapping that it returns is what the store holds already, and stays as it is. *known* gives what the step would
+    learn where the store knows it already: then the step is not done. *reserves* tells which document the step is about
+    to make, so that its row is written with the claim; None: none, or it can't be told.
     """
 
-    def register(body: Body) -> Task:
+    def register(body: Body) -> StepTask[Any]:
         name = body.__name__
-        task: Task = app.task(
+        if learns is not None:
+            flow.learns[name] = learns
+        task: StepTask[Any] = app.task(
             _execute,
             base=StepTask,
             bind=True,
@@ -58,6 +72,7 @@ def step(
             queue=queue,
             flow=flow,
             step=name,
+            learns=learns,
             body=staticmethod(body),
             known=staticmethod(known) if known else None,
             reserves=staticmethod(reserves) if reserves else None,
@@ -67,7 +82,7 @@ def step(
     return register
 
 
-def _execute(self: StepTask, run_id: str) -> None:
+def _execute(self: StepTask[Any], run_id: str) -> None:
     try:
         self.execute(run_id)
     except Ignore:
@@ -75,7 +90,7 @@ def _execute(self: StepTask, run_id: str) -> None:
         self.request.chain = None
 
 
-class StepTask(Task):
+class StepTask(Task, Step[L]):
     """A Celery task with one argument, the run's id. Attempts, waits and results live in the store."""
 
     abstract = True
@@ -85,7 +100,6 @@ class StepTask(Task):
     max_retries = None  # the store counts attempts: a redelivered message knows nothing of them
 
     flow: ClassVar[Flow]
-    step: ClassVar[str]
     body: ClassVar[Body]
     known: ClassVar[Known | None]
     reserves: ClassVar[Reserves | None]
@@ -172,9 +186,11 @@ class StepTask(Task):
         failpoints.hit("claimed", self.name)
         try:
             self._stop_poison(attempt)
+            if not self.flow.can_read(run):
+                raise NewerReleaseError
             kind_of_work = background() if self.flow.is_background else nullcontext()
             with deadline(attempt.calls_end_at(run.updated_at)), kind_of_work:
-                learned = type(self).body(attempt)
+                learned = as_json(type(self).body(attempt))
             failpoints.hit("answered", self.name)
         except LeaseLostError:
             logger.warning("another worker took the run over", extra={"action": "lease_lost"})
@@ -189,7 +205,8 @@ class StepTask(Task):
     def known_to_store(self, using: Services, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None:
         """What the step would learn; None: it is to be done."""
         known = type(self).known
-        return None if known is None else known(using, uow, run)
+        found = known(using, uow, run) if known else None
+        return None if found is None else as_json(found)
 
     def about_to_make(self, using: Services, run: Run) -> EntryKey | None:
         """The ledger's row of the document that the step makes, as far as that can be told before."""
@@ -201,3 +218,7 @@ class StepTask(Task):
         limit = attempt.services.settings.behaviour.max_starts * (LONG_STEPS if self.flow.is_background else 1)
         if attempt.run.starts > limit:
             raise BugError(f"The step was started {limit} times and never came to an end.", code="LostWorker")
+
+
+def as_json(learned: Learned | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return learned.to_json() if isinstance(learned, Learned) else learned or {}

@@ -41,7 +41,7 @@ from crmsync.services import ROLES, Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, housekeeping, waking
 from crmsync.worker.flow import FLOWS
-from tests.builders import DEAL_KEY, NOW, deal, line
+from tests.builders import DEAL_KEY, NOW, deal, invoice_read, line
 from tests.fakes import FakeClock
 
 SWEEP = 15
@@ -919,7 +919,7 @@ def credit(desk: Desk) -> None:
         run_id, _ = uow.runs.start("invoice_to_deal", "1", step="read_invoice", correlation_id="c", queued_until=NOW)
         paid = uow.runs.claim(run_id, "read_invoice", lease_seconds=60)
         assert paid is not None
-        uow.runs.finish_step(paid, {"figures": {"status": "Credited"}}, next_step=None, queued_until=NOW)
+        uow.runs.finish_step(paid, invoice_read(status="Credited").to_json(), next_step=None, queued_until=NOW)
 
 
 def set_status(desk: Desk, status: RunStatus) -> None:

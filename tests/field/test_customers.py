@@ -17,6 +17,7 @@ from crmsync.celery import app
 from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal
+from crmsync.domain.learned import CustomerMatched
 from crmsync.domain.money import Money
 from crmsync.errors import (
     AmbiguousMatchError,
@@ -73,7 +74,7 @@ class World:
 
     def match(
         self, connection: str, of: Customer, *, currency: str = "USD", is_doubted: bool = False, **answer: Any
-    ) -> Any:
+    ) -> CustomerMatched:
         won: Deal = deal(customer=of, amount=Money(Decimal(100), currency))
         attempt = self.attempt(connection, **answer)
         found = match_customer(attempt, won, connection, self.connector(connection), is_doubted=is_doubted)
@@ -137,14 +138,14 @@ def test_L7__two_accounts_with_one_address_are_two_customers_until_a_person_says
     with pytest.raises(AmbiguousMatchError) as caught:
         world.match(connection, muster())
 
-    assert f"{first['customer_key']} Holding AG, Ulm (same e-mail, another name" in str(caught.value)
+    assert f"{first.customer_key} Holding AG, Ulm (same e-mail, another name" in str(caught.value)
     assert OTHER_ACCOUNT in str(caught.value)
     assert "info@" not in caught.value.with_advice
     assert world.link(connection) is None
 
     made = world.match(connection, muster(), is_accepted=True)
-    assert made["customer_key"] != first["customer_key"]
-    assert made["matched_by"] == "created"
+    assert made.customer_key != first.customer_key
+    assert made.matched_by == "created"
 
 
 @BOTH
@@ -153,7 +154,7 @@ def test_L7__an_address_at_a_freemail_domain_makes_no_two_accounts_one(world: Wo
 
     second = world.match(connection, muster(name="Kiosk Süd", email="kiosk@gmail.com"))
 
-    assert second["customer_key"] != first["customer_key"]
+    assert second.customer_key != first.customer_key
 
 
 @BOTH
@@ -162,7 +163,7 @@ def test_L7__address_and_name_together_are_enough_and_the_link_says_so(world: Wo
 
     found = world.match(connection, muster(email="Info@Muster.TEST"))
 
-    assert (found["customer_key"], found["matched_by"]) == (key, "e-mail and name")
+    assert (found.customer_key, found.matched_by) == (key, "e-mail and name")
     assert (world.link(connection).origin, world.link(connection).name) == ("e-mail and name", "MUSTER gmbh")
 
 
@@ -189,7 +190,7 @@ def test_L7__a_namesake_that_was_made_for_another_account_is_not_taken_where_its
 def test_L7__a_tax_number_that_is_another_beats_address_and_name(world: World) -> None:
     key = world.there("s4hana", muster(tax_number="DE987654321"))
 
-    assert world.match("s4hana", muster(tax_number="DE123456789"))["customer_key"] != key
+    assert world.match("s4hana", muster(tax_number="DE123456789")).customer_key != key
 
 
 def test_L7__the_books_tax_number_counts_too(world: World) -> None:
@@ -199,7 +200,7 @@ def test_L7__the_books_tax_number_counts_too(world: World) -> None:
         world.match("zoho_books", muster(tax_number="DE123456789"))
 
     of_place = world.match("zoho_books", muster(tax_number="DE123456789"), is_accepted=True)
-    assert of_place["name"] == "Muster GmbH (Ulm)"
+    assert of_place.name == "Muster GmbH (Ulm)"
 
 
 def test_P2__the_tax_number_finds_the_right_one_of_eleven_with_one_address(world: World) -> None:
@@ -210,7 +211,7 @@ def test_P2__the_tax_number_finds_the_right_one_of_eleven_with_one_address(world
 
     found = world.match("s4hana", muster(email="ap@reseller.test", tax_number="123 456 787"))
 
-    assert found == {"customer_key": keys[7], "name": "Shop 7", "city": "Ulm", "matched_by": "tax number"}
+    assert found == CustomerMatched(keys[7], "Shop 7", "Ulm", "tax number")
 
 
 @BOTH
@@ -224,7 +225,7 @@ def test_P2__of_more_customers_with_one_address_than_are_shown_the_namesake_is_f
 
     found = world.match(connection, muster(email="ap@reseller.test"))
 
-    assert (found["customer_key"], found["matched_by"]) == (key, "e-mail and name")
+    assert (found.customer_key, found.matched_by) == (key, "e-mail and name")
 
 
 def test_P2__the_books_name_and_tax_number_are_enough_where_the_address_is_another(world: World) -> None:
@@ -232,7 +233,7 @@ def test_P2__the_books_name_and_tax_number_are_enough_where_the_address_is_anoth
 
     found = world.match("zoho_books", muster(tax_number="DE123456789"))
 
-    assert (found["customer_key"], found["matched_by"]) == (key, "tax number")
+    assert (found.customer_key, found.matched_by) == (key, "tax number")
 
 
 def test_P2__a_persons_name_is_neither_kept_nor_shown(world: World) -> None:
@@ -240,7 +241,7 @@ def test_P2__a_persons_name_is_neither_kept_nor_shown(world: World) -> None:
 
     found = world.match("s4hana", person)
 
-    assert "name" not in found
+    assert found.name == ""
     assert world.link("s4hana").name == ""
 
 
@@ -248,14 +249,14 @@ def test_P2__a_persons_name_is_neither_kept_nor_shown(world: World) -> None:
 def test_L8__an_address_is_one_whatever_its_case(world: World, stored: str) -> None:
     key = world.there("s4hana", muster(email=stored))
 
-    assert world.match("s4hana", muster(email="eInkauf@muster.test"))["customer_key"] == key
+    assert world.match("s4hana", muster(email="eInkauf@muster.test")).customer_key == key
 
 
 @pytest.mark.parametrize("stored", ["Einkauf@Maß.test", "EINKAUF@MASS.TEST"])
 def test_L8__a_sharp_s_is_found_as_one_letter_and_as_two(world: World, stored: str) -> None:
     key = world.there("s4hana", muster(email=stored))
 
-    assert world.match("s4hana", muster(email="einkauf@maß.test"))["customer_key"] == key
+    assert world.match("s4hana", muster(email="einkauf@maß.test")).customer_key == key
 
 
 def test_L8__a_long_address_is_told_from_another_that_begins_alike(world: World) -> None:
@@ -264,14 +265,14 @@ def test_L8__a_long_address_is_told_from_another_that_begins_alike(world: World)
 
     found = world.match("s4hana", muster(email="accounts.payable@muster-germany.test"))
 
-    assert found["customer_key"] == key
+    assert found.customer_key == key
 
 
 @pytest.mark.parametrize("stored", ["DE123456789", "DE 123 456 789", "123456789"])
 def test_L8__a_tax_number_is_one_however_it_is_written(world: World, stored: str) -> None:
     key = world.there("s4hana", muster(name="Former Name", email="x@y.test", tax_number=stored))
 
-    assert world.match("s4hana", muster(tax_number="de123456789"))["customer_key"] == key
+    assert world.match("s4hana", muster(tax_number="de123456789")).customer_key == key
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_L8__a_tax_number_is_found_in_the_groups_that_its_country_writes(
     there = replace(ULM, country=country)
     key = world.there("s4hana", muster(name="Former Name", email="x@y.test", tax_number=stored, address=there))
 
-    assert world.match("s4hana", muster(tax_number=asked, address=there))["customer_key"] == key
+    assert world.match("s4hana", muster(tax_number=asked, address=there)).customer_key == key
 
 
 # -- one currency a customer
@@ -300,8 +301,8 @@ def currencies(world: World) -> dict[str, str]:
 
 
 def test_M3__an_account_has_a_customer_in_the_books_for_each_currency(world: World) -> None:
-    keys = {each: world.match("zoho_books", muster(), currency=each)["customer_key"] for each in ("USD", "EUR", "GBP")}
-    again = {each: world.match("zoho_books", muster(), currency=each)["customer_key"] for each in keys}
+    keys = {each: world.match("zoho_books", muster(), currency=each).customer_key for each in ("USD", "EUR", "GBP")}
+    again = {each: world.match("zoho_books", muster(), currency=each).customer_key for each in keys}
 
     assert again == keys
     assert len(set(keys.values())) == 3
@@ -335,7 +336,7 @@ def test_M3__where_the_books_are_kept_in_another_currency_than_the_crm_customers
 
 
 def test_M3__a_customer_that_we_made_and_that_is_in_another_currency_now_is_left_and_another_made(world: World) -> None:
-    wrong = world.match("zoho_books", muster())["customer_key"]
+    wrong = world.match("zoho_books", muster()).customer_key
     organization = world.sandbox.zoho.organization
     with world.sandbox.zoho.lock:
         contact = organization.contacts.docs[wrong]
@@ -345,7 +346,7 @@ def test_M3__a_customer_that_we_made_and_that_is_in_another_currency_now_is_left
 
     right = world.match("zoho_books", muster())
 
-    assert right["customer_key"] != wrong
+    assert right.customer_key != wrong
     assert currencies(world) == {"Muster GmbH": "EUR", "Muster GmbH (USD)": "USD"}
 
 
@@ -354,7 +355,7 @@ def test_M3__of_three_namesakes_each_has_its_own_in_each_currency_and_finds_it_a
 
     def keys() -> list[str]:
         return [
-            world.match("zoho_books", each, currency=currency, is_accepted=True)["customer_key"]
+            world.match("zoho_books", each, currency=currency, is_accepted=True).customer_key
             for each in namesakes
             for currency in ("USD", "EUR")
         ]
@@ -374,7 +375,7 @@ def test_M3__a_name_that_a_stranger_has_with_the_currency_is_passed_over(world: 
     world.there("zoho_books", muster(name="Muster GmbH (EUR)", email="ap@stranger.test"))
     world.match("zoho_books", muster())
 
-    assert world.match("zoho_books", muster(), currency="EUR")["name"] == "Muster GmbH (Ulm)"
+    assert world.match("zoho_books", muster(), currency="EUR").name == "Muster GmbH (Ulm)"
 
 
 def test_L7__a_vendor_of_the_customers_name_is_said_to_be_one_and_stands_in_nobodys_way(world: World) -> None:
@@ -385,25 +386,25 @@ def test_L7__a_vendor_of_the_customers_name_is_said_to_be_one_and_stands_in_nobo
     with pytest.raises(AmbiguousMatchError, match="is a vendor in Zoho Books, and no customer"):
         world.match("zoho_books", muster(), named=named(key))
 
-    assert world.match("zoho_books", muster(), is_accepted=True)["name"] == "Muster GmbH (Ulm)"
+    assert world.match("zoho_books", muster(), is_accepted=True).name == "Muster GmbH (Ulm)"
 
 
 def test_M3__the_erp_has_one_customer_for_all(world: World) -> None:
-    keys = {world.match("s4hana", muster(), currency=each)["customer_key"] for each in ("USD", "EUR")}
+    keys = {world.match("s4hana", muster(), currency=each).customer_key for each in ("USD", "EUR")}
 
     assert len(keys) == 1
 
 
 def test_M3__where_links_were_lost_each_is_found_again_by_its_reference(world: World) -> None:
-    keys = {each: world.match("zoho_books", muster(), currency=each)["customer_key"] for each in ("USD", "EUR")}
+    keys = {each: world.match("zoho_books", muster(), currency=each).customer_key for each in ("USD", "EUR")}
     with world.services.store.begin() as uow:
         for link in uow.links.of_account(ACCOUNT):
             uow.links.remove(link)
 
     found = {each: world.match("zoho_books", muster(), currency=each) for each in keys}
 
-    assert {each: match["customer_key"] for each, match in found.items()} == keys
-    assert {match["matched_by"] for match in found.values()} == {"reference"}
+    assert {each: match.customer_key for each, match in found.items()} == keys
+    assert {match.matched_by for match in found.values()} == {"reference"}
 
 
 def test_M3__a_link_of_an_earlier_release_serves_its_own_currency_only(world: World) -> None:
@@ -416,8 +417,8 @@ def test_M3__a_link_of_an_earlier_release_serves_its_own_currency_only(world: Wo
     before = world.calls()
     again = world.match("zoho_books", muster())
 
-    assert in_euros["customer_key"] != key
-    assert (in_dollars["customer_key"], in_dollars["matched_by"]) == (key, "e-mail")
+    assert in_euros.customer_key != key
+    assert (in_dollars.customer_key, in_dollars.matched_by) == (key, "e-mail")
     assert again == in_dollars
     assert world.calls() == before, "what was looked up once is remembered"
 
@@ -460,7 +461,7 @@ def test_M3__a_customer_whose_currency_the_deal_lacks_is_not_taken_by_address_an
 
     found = world.match("zoho_books", muster())
 
-    assert found["customer_key"] != key
+    assert found.customer_key != key
     assert currencies(world) == {"Muster GmbH": "EUR", "Muster GmbH (USD)": "USD"}
 
 
@@ -488,7 +489,7 @@ def test_P3__a_number_of_another_name_counts_where_both_were_seen(world: World, 
     assert world.link(connection) is None
 
     found = world.match(connection, muster(), named=named(key, is_seen=True))
-    assert (found["customer_key"], found["matched_by"]) == (key, "replay")
+    assert (found.customer_key, found.matched_by) == (key, "replay")
     assert world.link(connection).linked_by == "operator, in the control tower"
 
 
@@ -502,7 +503,7 @@ def test_P3__a_number_in_another_currency_than_the_deals_is_refused(world: World
 def test_P3__leading_zeros_of_a_number_make_no_difference(world: World) -> None:
     key = world.there("s4hana", muster())
 
-    assert world.match("s4hana", muster(), named=named(key.zfill(10)))["customer_key"] == key
+    assert world.match("s4hana", muster(), named=named(key.zfill(10))).customer_key == key
 
 
 def test_P3__names_of_accounts_are_read_a_few_at_a_time(world: World) -> None:
@@ -536,7 +537,7 @@ def test_L1__a_linked_customer_that_is_gone_in_the_books_is_said_with_the_way_ou
         world.match("zoho_books", muster())
 
     assert "looked for anew" in caught.value.with_advice
-    made = world.match("zoho_books", muster(), is_doubted=True)["customer_key"]
+    made = world.match("zoho_books", muster(), is_doubted=True).customer_key
     assert made in world.sandbox.zoho.organization.contacts.docs
     assert world.link("zoho_books").key == made
 
@@ -544,25 +545,25 @@ def test_L1__a_linked_customer_that_is_gone_in_the_books_is_said_with_the_way_ou
 def test_L1__a_customer_that_we_made_and_that_was_deleted_is_made_anew_once_its_link_is_taken_back(
     world: World,
 ) -> None:
-    key = world.match("zoho_books", muster())["customer_key"]
+    key = world.match("zoho_books", muster()).customer_key
     contacts = world.sandbox.zoho.organization.contacts
     contacts.delete(contacts.docs[key])
     with world.services.store.begin() as uow:
         uow.links.remove(uow.links.of_account(ACCOUNT)[0])
 
-    assert world.match("zoho_books", muster())["customer_key"] in contacts.docs
+    assert world.match("zoho_books", muster()).customer_key in contacts.docs
 
 
 def test_L1__a_customer_that_was_merged_into_another_is_found_there(world: World) -> None:
-    first = world.match("zoho_books", muster())["customer_key"]
+    first = world.match("zoho_books", muster()).customer_key
     contacts = world.sandbox.zoho.organization.contacts
     contacts.delete(contacts.docs[first])
     other = world.there("zoho_books", muster())
     before = world.calls()
 
-    assert world.match("zoho_books", muster())["customer_key"] == first, "a link costs no call"
+    assert world.match("zoho_books", muster()).customer_key == first, "a link costs no call"
     assert world.calls() == before
-    assert world.match("zoho_books", muster(), is_doubted=True)["customer_key"] == other
+    assert world.match("zoho_books", muster(), is_doubted=True).customer_key == other
     assert world.link("zoho_books").key == other
 
 
@@ -570,7 +571,7 @@ def test_L1__a_customer_that_was_merged_into_another_is_found_there(world: World
 def test_L1__a_linked_customer_that_was_blocked_is_asked_about_and_its_link_stands(
     world: World, connection: str
 ) -> None:
-    key = world.match(connection, muster())["customer_key"]
+    key = world.match(connection, muster()).customer_key
     block(world.sandbox, connection, key)
 
     with pytest.raises(AmbiguousMatchError, match=f"{key}.* is blocked or inactive") as caught:
@@ -579,7 +580,7 @@ def test_L1__a_linked_customer_that_was_blocked_is_asked_about_and_its_link_stan
     assert "--link" in caught.value.with_advice
     assert world.link(connection).key == key
     block(world.sandbox, connection, key, is_blocked=False)
-    assert world.match(connection, muster(), is_doubted=True)["customer_key"] == key
+    assert world.match(connection, muster(), is_doubted=True).customer_key == key
 
 
 def test_L7__a_blocked_customer_is_not_billed(world: World) -> None:
@@ -599,7 +600,8 @@ def waiting(world: World, connection: str) -> Attempt:
     won: Deal = deal(customer=muster(), is_mailed_by_hand=True)
     found = world.match(connection, muster())
     attempt = world.attempt(connection, step=DOCUMENT_STEPS[connection])
-    return replace(attempt, run=replace(attempt.run, results={"fetch_deal": won.to_json(), STEPS[connection]: found}))
+    results = {"fetch_deal": won.to_json(), STEPS[connection]: found.to_json()}
+    return replace(attempt, run=replace(attempt.run, results=results))
 
 
 def make_document(connection: str, attempt: Attempt) -> None:
@@ -628,8 +630,8 @@ def match_meanwhile(world: World, connection: str, operation: str, happens: Call
     connector = cast(Customers, Meanwhile(world.connector(connection), operation, happens))
     found = match_customer(attempt, deal(customer=muster()), connection, connector)
     with world.services.store.begin() as uow:
-        attempt.record_confirmed(uow)
-    return found["customer_key"]
+        attempt.record_outcomes(uow)
+    return found.customer_key
 
 
 @BOTH
@@ -651,7 +653,7 @@ def test_P3__the_second_deal_of_a_new_customer_waits_a_second_for_the_first(
 
     assert len(waits) == 1
     assert 0 < waits[0] <= 1.5
-    assert world.match(connection, muster())["customer_key"] == key
+    assert world.match(connection, muster()).customer_key == key
 
 
 @BOTH
@@ -663,7 +665,7 @@ def test_P3__two_new_customers_do_not_wait_for_each_other(world: World, connecti
         world,
         connection,
         "create_customer",
-        lambda: found.append(world.match(connection, other)["customer_key"]),
+        lambda: found.append(world.match(connection, other).customer_key),
     )
 
     assert len({key, *found}) == 2
@@ -682,8 +684,8 @@ def test_P3__a_customer_that_a_person_links_while_the_run_waits_is_the_one_that_
     make_document(connection, attempt)
 
     assert billed(world, connection) == [right]
-    learned = attempt.relearned[STEPS[connection]]
-    assert (learned["customer_key"], learned["name"], learned["matched_by"]) == (right, "Muster Werk GmbH", "imported")
+    learned = CustomerMatched.from_json(attempt.relearned[STEPS[connection]])
+    assert (learned.customer_key, learned.name, learned.matched_by) == (right, "Muster Werk GmbH", "imported")
 
 
 @BOTH

@@ -23,6 +23,7 @@ from crmsync.alerts.content import dead_letter_alert, stock_digest
 from crmsync.cli import failures, screen
 from crmsync.cli.main import cli
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
+from crmsync.domain.learned import LevelsWritten
 from crmsync.errors import CrmsyncError
 from crmsync.plain import json_text, visible
 from crmsync.store import Store, schema
@@ -185,7 +186,9 @@ def test_O5__a_field_of_slack_can_not_be_forged_by_a_line_end() -> None:
 
 
 def test_O5__product_codes_in_a_digest_are_strangers_words_too() -> None:
-    outcome = {"newly_low": 1, "lowest": [(NASTY["line ends"], "3")], "newly_refused": 1, "reasons": {"a\nb": 1}}
+    outcome = LevelsWritten(
+        changed=1, newly_low=1, lowest=((NASTY["line ends"], "3"),), newly_refused=1, reasons={"a\nb": 1}
+    )
     digest = stock_digest(
         outcome, unknown=1, first_unknown=["x\u202ey"], threshold=Decimal(1), link="https://tower/", command="crmsync"
     )

@@ -25,6 +25,7 @@ from crmsync.connectors.budget import UNLIMITED
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.dead_letters import FIRST_SHOWN_SECONDS, DeadLetter
 from crmsync.domain.deals import Deal
+from crmsync.domain.learned import CustomerMatched
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import AmountMismatchError, BugError, CrmsyncError, InvalidDealError, VendorUnavailableError
@@ -661,6 +662,31 @@ def test_O15__a_sweep_in_the_future_counts_as_none(
     with ahead(clock):
         housekeeping.sweep()
     assert watch.needs_sweep(services)
+
+
+def test_O13__what_this_release_cannot_read_of_a_run_is_no_dead_letter(
+    services: Services, clock: FakeClock, bodies: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even by a step that does not look at it."""
+    monkeypatch.setitem(_FLOW.learns, "order", CustomerMatched)
+    [run_id] = runs_of(services, 1)
+    learned = CustomerMatched("1000001").to_json()
+    work(services, [run_id])
+    billed: list[str] = []
+    bodies["bill"] = lambda attempt: billed.append(attempt.run.subject_key)
+
+    change(services, run_id, results={"order": learned | {"v": 2}})
+    work(services, [run_id])
+    run = get(services, run_id)
+    assert (run.status, run.attempts, run.due_at > clock() + timedelta(minutes=4)) == (RunStatus.ACTIVE, 0, True)
+    with services.store.read() as uow:
+        assert uow.dead_letters.of_run(run_id) is None
+    assert billed == []
+
+    change(services, run_id, results={"order": learned}, due_at=clock())
+    work(services, [run_id])
+    assert get(services, run_id).status is RunStatus.DONE
+    assert billed == ["deal 0"]
 
 
 def test_O13__what_a_newer_release_learned_is_read_by_an_older_one() -> None:

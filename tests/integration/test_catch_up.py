@@ -22,7 +22,7 @@ from crmsync.services import ROLES, Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.flow import FLOWS, SEEN
-from tests.builders import NOW
+from tests.builders import NOW, invoice_read
 from tests.fakes import FakeClock
 
 LONG_AGO = NOW - timedelta(days=400)
@@ -410,7 +410,7 @@ def test_an_invoice_whose_deal_says_what_it_says_is_left_alone(
         run_id, _ = invoice_to_deal.FLOW.open_run(uow, "11", correlation_id="c")
         run = uow.runs.claim(run_id, "read_invoice", lease_seconds=60)
         assert run is not None
-        read = {"balance": "40", "is_void": False, "read_at": clock.now.isoformat()}
+        read = invoice_read(balance="40", read_at=clock.now).to_json()
         uow.runs.finish_step(run, read, next_step="write_payment", queued_until=uow.now)
     books.invoices = [invoice("11", clock, balance=40)]
 

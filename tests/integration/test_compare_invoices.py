@@ -83,7 +83,7 @@ def look(services: Services, clock: FakeClock) -> Sequence[str]:
     attempt = Attempt(run, services, clock.now)
     learned = compare_invoices.look_at_invoices.body(attempt)
     with services.store.begin() as uow:
-        uow.runs.finish_step(run, learned, next_step=None, queued_until=uow.now)
+        uow.runs.finish_step(run, learned.to_json(), next_step=None, queued_until=uow.now)
         woken = [run.subject_key for run in uow.runs.newest(limit=1000, flow=invoice_to_deal.FLOW.name)]
     return sorted(woken)
 

@@ -82,4 +82,4 @@ def test_a_payment_goes_to_its_deal_when_the_run_of_that(
 ) -> None:
     learned = invoice_to_deal.read_invoice.body(attempt(services, **deal_run))
 
-    assert (learned["deal"], books.reads) == (DEAL, 1)
+    assert (learned.deal, books.reads) == (DEAL, 1)

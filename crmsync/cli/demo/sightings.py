@@ -11,6 +11,8 @@ from crmsync.cli.demo.evidence import Evidence, Failure, money
 from crmsync.cli.demo.narrator import Narrator
 from crmsync.cli.demo.world import Stopwatch
 from crmsync.cli.lab import Value
+from crmsync.domain.learned import OrderMade
+from crmsync.worker.flow import learned
 
 if TYPE_CHECKING:
     from crmsync.sandbox.deals import Deal
@@ -99,7 +101,8 @@ class Sightings:
 
     def _adopted(self, before: tuple[int, int]) -> str:
         run, orders = self._evidence.run(self._deal), self._evidence.orders(self._deal)
-        number = run.results.get("create_order", {}).get("number") if run else None
+        made = learned(run, "create_order", OrderMade) if run else None
+        number = made.number if made else None
         creates, searches = (now - then for now, then in zip(self._evidence.asked_sap(), before, strict=True))
         if number is None or [order["id"] for order in orders] != [number] or creates != 1 or searches < 1:
             return ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from crmsync.domain.learned import InvoiceRead, InvoicesFound
 from crmsync.domain.ledger import Entry, number_of
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
@@ -16,7 +17,7 @@ from crmsync.web.pages.history import Event, event_of, this_round
 from crmsync.web.pages.learned import figures, outcome
 from crmsync.web.pages.runs import RunRow, run_row
 from crmsync.web.pages.troubles import LetterRow, letter_row
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import Flow, learned
 
 LINES_SHOWN = 200  # of a history: a flow that looks again every ten minutes writes on for ever
 
@@ -104,8 +105,7 @@ def _step_row(run: Run, run_state: str, step: str, history: Sequence[Event]) -> 
     else:
         state = run_state if step == run.step else "to come"
     ended = tries[-1] if tries else None
-    learned = run.results.get(step) or (run.progress if step == run.step else {})
-    return StepRow(step, state, outcome(step, learned), ended, len(tries))
+    return StepRow(step, state, outcome(run, step), ended, len(tries))
 
 
 def _document_row(entry: Entry) -> DocumentRow:
@@ -124,9 +124,9 @@ def _document_row(entry: Entry) -> DocumentRow:
 
 def _links(uow: UnitOfWork, run: Run) -> list[RunLink]:
     """The runs of the invoices that a payment touches; the run of the deal that an invoice belongs to."""
-    links = [_link(uow, invoice_to_deal.FLOW, key) for key in run.results.get("find_invoices", {}).get("ours", ())[:20]]
-    deal = run.results.get("read_invoice", {}).get("deal")
-    return [*links, _link(uow, order_to_invoice.FLOW, deal)] if deal else links
+    paid, read = learned(run, "find_invoices", InvoicesFound), learned(run, "read_invoice", InvoiceRead)
+    links = [_link(uow, invoice_to_deal.FLOW, key) for key in paid.ours[:20]] if paid else []
+    return [*links, _link(uow, order_to_invoice.FLOW, read.deal)] if read and read.deal else links
 
 
 def _link(uow: UnitOfWork, flow: Flow, key: str) -> RunLink:

@@ -128,7 +128,7 @@ def test_refused_products_are_told_by_reason(run_cli, using, house):
 
 
 def test_a_passing_fault_is_waited_out(run_cli, using, house, monkeypatch, store):
-    monkeypatch.setattr("crmsync.worker.task.next_try", lambda *_, **__: inventory_retry())
+    monkeypatch.setattr("crmsync.worker.step_end.next_try", lambda *_, **__: inventory_retry())
     house.errors = [VendorUnavailableError("No answer.", system="The house")]
 
     result = run_cli("inventory", "run")

@@ -11,7 +11,7 @@ import pytest
 from crmsync import __version__
 from crmsync.cli.configuration import effective
 from crmsync.settings import Settings
-from tests.builders import private_pem
+from tests.builders import invoice_read, private_pem
 
 
 def test_help_names_every_command(run_cli):
@@ -142,7 +142,7 @@ def open_run(store, flow, key, *, step, results=None):
 def all_flows(store, bury):
     """A run of each kind."""
     bury()
-    read = {"deal": "006xx0000012abcAAA"}
+    read = invoice_read(deal="006xx0000012abcAAA").to_json()
     open_run(store, "payment_to_invoices", "46000001", step="find_invoices")
     open_run(store, "invoice_to_deal", "98200001", step="read_invoice", results=read)
     open_run(store, "inventory", "inventory", step="read_catalogue")

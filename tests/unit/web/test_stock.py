@@ -37,6 +37,7 @@ INVENTORY: Learned = {
 }
 INVOICE: Learned = {
     "read_invoice": {
+        "read_at": "2026-11-20T09:15:00+00:00",
         "deal": "006xx0000012abcAAA",
         "number": "INV-000042",
         "balance": "17000.00",
