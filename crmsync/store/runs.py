@@ -63,7 +63,9 @@ _GO_ON = _FENCED.values(
 )
 _FINISH_LAST = _FINISH.where(runs.c.again.is_(False))
 _GO_ROUND = _FENCED.where(runs.c.again.is_(True)).values(
-    _STEP_ENDS | _new("step", "queued_until", "due_at", "updated_at", "results", "progress") | {"again": False}
+    _STEP_ENDS
+    | _new("step", "queued_until", "due_at", "updated_at", "results", "progress")
+    | {"again": False, "answers": {}}  # a person has answered for what was, and not for what changed since
 )
 _RENEW = _FENCED.values(lease_until=bindparam("until"))
 _PROGRESS = _FENCED.values(lease_until=bindparam("until"), progress=bindparam("new_progress"))

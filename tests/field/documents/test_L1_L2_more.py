@@ -183,6 +183,24 @@ def test_L2__accepted_and_changed_again_before_it_was_read(system: System, bille
     system.wait_for("done", billed)
 
 
+def test_L2__accepted_and_changed_again_before_the_run_came_to_its_end(system: System, deal: Deal) -> None:
+    """The answer was for the figures that were shown: its next round, which is about others, does not have it."""
+    system.sandbox.faults.add("zoho", "refuse", "send_invoice", times=1, **NO_RECIPIENT)
+    assert system.close(deal.id) == 200
+    asked(system, deal, error="RejectedError")
+    won_again(system, deal, quantity="250")
+    asked(system, deal, error="DealChangedError")
+    down = system.sandbox.faults.add("salesforce", "error", "update_deal")
+    replay(system, deal, ACCEPT)
+    until(lambda: down.hits, what="the numbers are to be written back")
+
+    won_again(system, deal, quantity="300")
+    system.sandbox.faults.clear()
+
+    until(lambda: "70,500.00 USD" in system.letter_of(deal).cause, what="it is asked about the new figures")
+    assert standing(system, deal) == (["1"], ["1"])
+
+
 def test_L2__given_up_and_won_again_for_another_account(system: System, deal: Deal) -> None:
     give_up(system, deal)
     other = company("Other")
