@@ -150,7 +150,6 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
         goes_round = not is_ours and not undone and _go_round(uow, attempt, flow, learned, pause, queued_until)
         if is_ours or goes_round:
             uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
-        if is_ours:
             _write_rest(uow, attempt)
         if is_ours and not undone:
             _settle_letter(uow, attempt)

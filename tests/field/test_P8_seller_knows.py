@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -275,6 +276,10 @@ def unequal() -> dict[str, Any]:
     return {"amount": UNEQUAL}
 
 
+def costing(amount: str) -> dict[str, Any]:
+    return {"amount": Money.of(amount, "USD"), "lines": (line(total=Decimal(amount)),)}
+
+
 # -- what it costs
 
 
@@ -347,6 +352,33 @@ def test_P8__a_deal_that_is_stuck_again_after_it_was_freed_is_told_again(desk: D
     desk.crm.put(**unequal())
     desk.work()
     desk.passes(SWEEP)
+
+    assert desk.crm.says == {DEAL_KEY: ("Needs attention", CHANGED)}
+
+
+def test_P8__a_deal_that_goes_round_and_is_stuck_as_before_is_told_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is changed while its run writes that it is in sync: what it says counts, though the run is not over."""
+    desk.books.failure = RejectedError(system=BOOKS)
+    desk.win()
+    desk.books.failure = None
+    desk.win(**costing("48000.00"))
+    desk.passes(SWEEP)
+    assert desk.crm.says == {DEAL_KEY: ("Needs attention", CHANGED)}
+    write_back = desk.crm.write_back
+
+    def changed_meanwhile(key: str, **numbers: str) -> None:
+        write_back(key, **numbers)
+        desk.crm.put(**costing("49000.00"))
+        desk.announce()
+
+    monkeypatch.setattr(desk.crm, "write_back", changed_meanwhile)
+    desk.replay(accept=True)
+    desk.work()
+    assert desk.crm.says == {DEAL_KEY: ("Synced", "")}
+
+    desk.passes(5 * MINUTE)
 
     assert desk.crm.says == {DEAL_KEY: ("Needs attention", CHANGED)}
 
