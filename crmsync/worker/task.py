@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, ClassVar, overload
 
 from celery import Task
@@ -36,6 +36,8 @@ Body = Callable[[Attempt], Learned | Mapping[str, Any] | None]
 Known = Callable[[Services, UnitOfWork, Run], Learned | None]
 Reserves = Callable[[Services, Run], EntryKey | None]
 
+# What an earlier step learned and this one can't read: it meets that itself, and the step before is not blamed for it.
+_UNREADABLE = (ArithmeticError, AttributeError, CrmsyncError, LookupError, TypeError, ValueError)
 LONG_STEPS = 4  # a step of minutes meets more restarts than one of seconds, and is no poison for it
 
 
@@ -205,13 +207,17 @@ class StepTask(Task, Step[L]):
     def known_to_store(self, using: Services, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None:
         """What the step would learn; None: it is to be done."""
         known = type(self).known
-        found = known(using, uow, run) if known else None
-        return None if found is None else as_json(found)
+        with suppress(*_UNREADABLE):
+            found = known(using, uow, run) if known else None
+            return None if found is None else as_json(found)
+        return None
 
     def about_to_make(self, using: Services, run: Run) -> EntryKey | None:
         """The ledger's row of the document that the step makes, as far as that can be told before."""
         reserves = type(self).reserves
-        return None if reserves is None else reserves(using, run)
+        with suppress(*_UNREADABLE):
+            return None if reserves is None else reserves(using, run)
+        return None
 
     def _stop_poison(self, attempt: Attempt) -> None:
         """Raises: BugError for a step that took its worker down each time it was started."""

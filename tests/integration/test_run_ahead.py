@@ -14,7 +14,7 @@ from celery.worker import state
 from crmsync.celery import app
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.errors import AmountMismatchError, BusyError, RateLimitedError, VendorUnavailableError
+from crmsync.errors import AmountMismatchError, BugError, BusyError, RateLimitedError, VendorUnavailableError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
@@ -436,3 +436,28 @@ def test_who_is_overtaken_after_its_call_still_writes_what_it_made(
     assert deliver(read, run_id) == []
     run = get(services, run_id)
     assert (run.step, sorted(run.results), entry_state(services)) == ("make", ["match", "read"], EntryState.CONFIRMED)
+
+
+@pytest.mark.parametrize("asked", ["known", "reserves"])
+def test_what_the_next_step_can_not_read_is_its_own_fault(
+    services: Services, run_id: str, visited: Visited, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """It dies of it at once, under its own name; the step before is done, and not done again five times."""
+    task = app.tasks["ahead.match" if asked == "known" else "ahead.make"]
+
+    def unreadable(using: Services, *_: Any) -> Any:
+        raise KeyError("number")
+
+    def body(attempt: Attempt) -> Mapping[str, Any]:
+        raise KeyError("number")
+
+    monkeypatch.setattr(type(task), asked, staticmethod(unreadable))
+    _bodies[task.step] = body
+
+    with pytest.raises(BugError):
+        deliver(read, run_id)
+
+    with services.store.read() as uow:
+        [letter] = uow.dead_letters.list()
+    assert (letter.step, letter.error) == (task.step, "BugError")
+    assert visited == list(_FLOW.steps[: _FLOW.steps.index(task.step)])
