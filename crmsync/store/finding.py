@@ -1,4 +1,4 @@
-"""Finds runs by whatever number people have. Where no index answers, all is read, for part of a number or a name."""
+"""Finds runs by whatever number people have. Where no index answers, for part of a number or a name, much is read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 
 from crmsync.domain.finding import Wanted
 from crmsync.domain.ledger import number_of
 from crmsync.store.rows import Rows
+from crmsync.store.run_lists import Place, newest_of
 from crmsync.store.tables import applications, dead_letters, ledger, links, runs
 
 MOST = 50  # of one kind: a customer may have thousands of deals
-_PAYMENT_NUMBER = runs.c.results["find_invoices"]["number"].as_string()
+# Runs of a flow, documents, and customers, that a search for a part of something reads.
+WINDOW, DOCUMENTS, CUSTOMERS = 2_500, 8_000, 20_000
+# Asked of the runs that have it only: taking JSON apart costs more than all else.
+_READS_PAYMENT = runs.c.step == "find_invoices"
+_PAYMENT_NUMBER = case((_READS_PAYMENT, runs.c.results["find_invoices"]["number"].as_string()))
 _SHOWN = [column for column in runs.c if column.name not in ("results", "answers", "progress")]  # those hold persons
+_MORE = [column for column in _SHOWN if column.name not in ("id", "created_at")]
+_AFTER_ALL = "zzzz"  # what an index has after all that ids go on with
+_LONGEST = 20  # a number with the zeros that a system writes in front
+
+Window = tuple[str, str, Place | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +39,19 @@ class Hit:
 
 
 class Finding(Rows):
-    def find(self, wanted: Wanted, flows: Collection[str], connections: Collection[str]) -> list[Hit]:
-        """Of each run one hit; *flows* and *connections* are all that there are."""
+    def find(
+        self, wanted: Wanted, flows: Collection[str], connections: Collection[str], *, everything: bool = True
+    ) -> list[Hit]:
+        """Of each run one hit; *flows* and *connections* are all that there are.
+
+        Without *everything* parts of numbers and names are looked for among the newest runs and documents only.
+        """
         if not wanted.keys:
             return []
         hits: dict[str, Hit] = {}
         for hit in self._by_number(wanted, flows, connections):
             hits.setdefault(hit.run.id, hit)
-        for hit in [] if hits else self._by_part(wanted):
+        for hit in [] if hits else self._by_part(wanted, connections, everything=everything):
             hits.setdefault(hit.run.id, hit)
         return list(hits.values())
 
@@ -48,7 +63,7 @@ class Finding(Rows):
         yield from self._makers(made)
         yield from self._of_letter(wanted.letter)
         yield from self._runs(runs.c.correlation_id.in_(wanted.keys), "correlation id")
-        yield from self._of_customers(wanted)
+        yield from self._of_customers(wanted, connections)
         invoices = [row.document_key for row in made if row.kind == "invoice" and row.document_key]
         yield from self._around(invoices, [*wanted.keys], flows, connections)
 
@@ -82,11 +97,11 @@ class Finding(Rows):
         run_id = self._connection.execute(query).scalar() if letter_id else None
         return self._runs(runs.c.id == run_id, what=f"dead letter {letter_id}") if run_id else iter(())
 
-    def _of_customers(self, wanted: Wanted) -> Iterator[Hit]:
+    def _of_customers(self, wanted: Wanted, connections: Collection[str]) -> Iterator[Hit]:
         """The deals of an account, by its id in the CRM or by the customer's number in another system."""
-        number = func.ltrim(func.upper(links.c.key), "0")
-        linked = select(links.c.crm_key, links.c.key).where(number == wanted.number).limit(MOST)
-        for row in self._connection.execute(linked).all():
+        keys = {*wanted.keys, *_spellings(wanted.number)}
+        is_it = (links.c.connection.in_(connections), links.c.key.in_(keys))
+        for row in self._connection.execute(select(links.c.crm_key, links.c.key).where(*is_it).limit(MOST)).all():
             yield from self._runs(runs.c.customer_key == row.crm_key, what=f"customer {row.key}")
         yield from self._runs(runs.c.customer_key.in_(wanted.keys), what="account")
 
@@ -110,27 +125,79 @@ class Finding(Rows):
             what = f"invoice {number_of(row.document or {})}"
             yield from self._runs(runs.c.id == row.run_id, what=what, is_direct=False)
 
-    def _by_part(self, wanted: Wanted) -> Iterator[Hit]:
-        """What only the books call a payment, part of a document's number, part of a name: this reads every row."""
-        yield from self._runs(_PAYMENT_NUMBER.in_(wanted.keys), what=f"payment {wanted.keys[0]}")
+    def _by_part(self, wanted: Wanted, connections: Collection[str], *, everything: bool) -> Iterator[Hit]:
+        """What only the books call a payment, part of a document's number, of an id, of a name. No index has parts:
+        the newest runs and documents are read, or all of them.
+        """
+        paid, called = self._among_runs(wanted, everything)
+        yield from (Hit(row, f"payment {wanted.keys[0]}") for row in paid)
         if wanted.part:
-            yield from self._makers(self._numbered(wanted.part))
-        if wanted.beginning:
-            begins = [each.startswith(wanted.beginning) for each in (runs.c.id, runs.c.correlation_id)]
-            yield from self._runs(begins[0] | begins[1], what="beginning of an id")
-        for text in filter(None, dict.fromkeys((wanted.text, wanted.id_part))):
-            yield from self._by_name(text)
+            yield from self._makers(self._numbered(wanted.part, everything))
+        for column in (runs.c.id, runs.c.correlation_id) if wanted.beginning else ():
+            yield from self._runs(_begins(column, wanted.beginning), "beginning of an id")
+        yield from (Hit(row, "name or part of an id") for row in called)
+        yield from self._of_named(wanted.text, connections, everything)
 
-    def _numbered(self, part: str) -> Sequence[Row[Any]]:
+    def _among_runs(self, wanted: Wanted, everything: bool) -> tuple[list[Row[Any]], list[Row[Any]]]:
+        """The runs of a payment's number, and those with that part of a name or of an id; of each the newest first."""
+        texts = dict.fromkeys(filter(None, (wanted.text, wanted.id_part)))
+        named = [
+            column.icontains(text, autoescape=True) for text in texts for column in (runs.c.title, runs.c.subject_key)
+        ]
+        is_paid, is_named = _PAYMENT_NUMBER.in_(wanted.keys).label("is_paid"), or_(*named).label("is_named")
+        found: list[Row[Any]] = []
+        for flow, status, after in self._windows(everything):
+            window = newest_of(flow, status, after, WINDOW, *_MORE, is_paid, is_named).subquery()
+            is_it = or_(window.c.is_paid, window.c.is_named)
+            found += self._connection.execute(select(window).where(is_it).limit(MOST)).all()
+        found.sort(key=lambda row: row.created_at, reverse=True)
+        paid, called = [row for row in found if row.is_paid], [row for row in found if row.is_named]
+        return paid[:MOST], called[:MOST]
+
+    def _windows(self, everything: bool) -> Iterator[Window]:
+        """The newest runs of each flow and each status, or all of them: a part of the list for each question."""
+        for flow, status in self._places(runs.c.flow, runs.c.status):
+            yield flow, status, None
+            after = self._place_after(flow, status, None) if everything else None
+            while after is not None:
+                yield flow, status, after
+                after = self._place_after(flow, status, after)
+
+    def _place_after(self, flow: str, status: str, after: Place | None) -> Place | None:
+        """Where the next window begins; None where this one is the last."""
+        last = self._connection.execute(newest_of(flow, status, after, 1).offset(WINDOW - 1)).first()
+        return Place(last.created_at, last.id) if last else None
+
+    def _numbered(self, part: str, everything: bool) -> Sequence[Row[Any]]:
+        """Documents whose number has that part, the newest first."""
         number = func.replace(ledger.c.document_number, "-", "")
         columns: tuple[Any, ...] = (ledger.c.run_id, ledger.c.kind, ledger.c.document, ledger.c.reference)
-        query = select(*columns).where(number.contains(part, autoescape=True))
-        return self._connection.execute(query.order_by(ledger.c.id.desc()).limit(MOST)).all()
+        has_part = number.contains(part, autoescape=True)
+        last = self._connection.execute(select(func.max(ledger.c.id))).scalar() or 0
+        found: list[Row[Any]] = []
+        while last > 0 and len(found) < MOST:
+            in_window = (ledger.c.id <= last, ledger.c.id > last - DOCUMENTS)
+            query = select(*columns).where(*in_window, has_part).order_by(ledger.c.id.desc()).limit(MOST - len(found))
+            found += self._connection.execute(query).all()
+            last = last - DOCUMENTS if everything else 0
+        return found
 
-    def _by_name(self, text: str) -> Iterator[Hit]:
-        """Part of a company's or a deal's name, or of an id."""
-        query = select(*_SHOWN).where(
-            runs.c.title.icontains(text, autoescape=True) | runs.c.subject_key.icontains(text, autoescape=True)
-        )
-        rows = self._connection.execute(query.order_by(runs.c.created_at.desc()).limit(MOST)).all()
-        return (Hit(row, "name or part of an id") for row in rows)
+    def _of_named(self, text: str, connections: Collection[str], everything: bool) -> Iterator[Hit]:
+        """The deals of customers that are called so in another system, however old: there are fewer customers."""
+        is_named = (links.c.connection.in_(connections), links.c.name.icontains(text, autoescape=True))
+        query = select(links.c.crm_key, links.c.name).where(*is_named).distinct()
+        if not everything:
+            query = query.where(links.c.id > select(func.max(links.c.id) - CUSTOMERS).scalar_subquery())
+        for row in self._connection.execute(query.limit(MOST)).all() if text else ():
+            yield from self._runs(runs.c.customer_key == row.crm_key, what=f"customer {row.name}")
+
+
+def _begins(column: ColumnElement[str], beginning: str) -> ColumnElement[bool]:
+    """Said twice: as what an index has in order, and as what is meant, whatever the order of letters."""
+    in_order = (column >= beginning, column < f"{beginning}{_AFTER_ALL}")
+    return and_(*in_order, column.startswith(beginning, autoescape=True))
+
+
+def _spellings(number: str) -> list[str]:
+    """A number that is known in capitals and without zeros in front, as a system may write it."""
+    return [each.zfill(length) for each in {number, number.lower()} for length in range(len(number), _LONGEST + 1)]

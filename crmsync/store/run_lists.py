@@ -67,7 +67,7 @@ class RunLists(Rows):
             for place in self._places(runs.c.flow, runs.c.status)
             if place == (flow or place[0], status or place[1]) and place[0] not in without
         ]
-        newest = [_newest_of(*place, after, limit).subquery() for place in places]
+        newest = [newest_of(*place, after, limit).subquery() for place in places]
         if not newest:
             return []
         found = union_all(*(select(each.c.id, each.c.created_at) for each in newest)).subquery()
@@ -114,8 +114,9 @@ def in_list(query: Select[Any]) -> Select[Any]:
     return query.order_by(runs.c.created_at.desc(), runs.c.id.desc())
 
 
-def _newest_of(flow: str, status: str, after: Place | None, limit: int) -> Select[Any]:
-    query = select(runs.c.id, runs.c.created_at).where(runs.c.flow == flow, runs.c.status == status)
+def newest_of(flow: str, status: str, after: Place | None, limit: int, *more: ColumnElement[Any]) -> Select[Any]:
+    """The next runs of the list that are of *flow* and *status*, which an index has in order."""
+    query = select(runs.c.id, runs.c.created_at, *more).where(runs.c.flow == flow, runs.c.status == status)
     if after is not None:  # said twice: an index knows nothing of what stands beside an "or"
         is_after = or_(runs.c.created_at < after.created_at, runs.c.id < after.run_id)
         query = query.where(runs.c.created_at <= after.created_at, is_after)

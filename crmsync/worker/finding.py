@@ -9,9 +9,9 @@ from crmsync.store.finding import Hit
 from crmsync.worker.flow import FLOWS
 
 
-def find(uow: UnitOfWork, text: str) -> list[Hit]:
+def find(uow: UnitOfWork, text: str, *, everything: bool = True) -> list[Hit]:
     """The most direct first; what only tells of another run after that."""
-    hits = uow.finding.find(wanted(text, full_key), list(FLOWS), list(VENDORS))
+    hits = uow.finding.find(wanted(text, full_key), list(FLOWS), list(VENDORS), everything=everything)
     return sorted(
         hits, key=lambda hit: (not hit.is_direct, hit.run.flow in FLOWS and FLOWS[hit.run.flow].is_background)
     )

@@ -13,8 +13,9 @@ from crmsync.domain.ledger import EntryKey
 from crmsync.errors import PermanentError
 from crmsync.flows import deal_status, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.services import Services
-from crmsync.store import UnitOfWork
+from crmsync.store import UnitOfWork, finding
 from crmsync.worker.finding import find
+from tests.fakes import FakeClock
 
 DEAL = "006xx0000012abcAAA"
 SHORT = DEAL[:15]
@@ -163,6 +164,57 @@ def test_P15__a_payment_is_found_by_the_number_that_the_books_show(services: Ser
 
     assert found(services, "Payment 1") == [("46000777", "payment 1")]
     assert found(services, "payment no. 1") == [("46000777", "payment 1")]
+
+
+def test_a_part_is_looked_for_among_the_newest_unless_all_are_wanted(
+    services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of names, of documents' numbers, and the numbers that the books give payments."""
+    monkeypatch.setattr(finding, "WINDOW", 2)
+    monkeypatch.setattr(finding, "DOCUMENTS", 2)
+    with services.store.begin() as uow:
+        payment = uow.runs.of_subject("payment_to_invoices", "46000777")
+        assert payment is not None
+        held = uow.runs.claim(payment.id, "find_invoices", lease_seconds=60)
+        assert held is not None
+        uow.runs.finish_step(held, {"ours": [], "number": "29"}, next_step="find_invoices", queued_until=uow.now)
+    for number in range(3):
+        clock.advance(60)
+        with services.store.begin() as uow:
+            for flow in (order_to_invoice.FLOW, payment_to_invoices.FLOW):
+                run_id, _ = flow.open_run(uow, f"new-{number}", correlation_id="c")
+            made(uow, run_id, "s4hana", "order", f"80000{number}", f"80000{number}", f"SF-new-{number}")
+
+    for text, what in (
+        ("muster", "name or part of an id"),
+        ("v 000001", "invoice INV-000001"),
+        ("payment 29", "payment 29"),
+    ):
+        with services.store.read() as uow:
+            assert what not in [hit.what for hit in find(uow, text, everything=False)]
+            assert what in [hit.what for hit in find(uow, text)]
+    with services.store.read() as uow:
+        assert next(hit.run.subject_key for hit in find(uow, "new-", everything=False)) == "new-2"
+
+
+def test_a_company_is_found_by_its_name_however_old_its_deals_are(
+    services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "WINDOW", 1)
+    with services.store.begin() as uow:
+        uow.links.add("s4hana", "customer", "001xx000003NAMEDA", "77", origin="created", name="Nordwind AG")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, "006xx0000012oldAAA", correlation_id="c")
+        run = uow.runs.claim(run_id, "fetch_deal", lease_seconds=60)
+        assert run is not None
+        learned = {"customer": {"key": "001xx000003NAMEDA"}}
+        uow.runs.finish_step(run, learned, next_step="match_erp_customer", queued_until=uow.now)
+    clock.advance(60)
+    with services.store.begin() as uow:
+        order_to_invoice.FLOW.open_run(uow, "006xx0000012newAAA", correlation_id="c")
+
+        hits = find(uow, "nordwind", everything=False)
+
+    assert [(hit.run.subject_key, hit.what) for hit in hits] == [("006xx0000012oldAAA", "customer Nordwind AG")]
 
 
 NONSENSE = ["", "  ", "%", "_", "INV-9", "9" * 20, "9" * 5000, "x" * 100_000, "'; DROP TABLE runs"]

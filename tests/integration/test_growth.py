@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import event, func, select
 
 from benchmarks.filled import fill
+from crmsync.domain.finding import wanted
 from crmsync.flows import deal_status
 from crmsync.services import Services
 from crmsync.settings import Settings
-from crmsync.store import Store, UnitOfWork, schema
+from crmsync.store import Store, UnitOfWork, finding, schema
 from crmsync.store.run_lists import Place
 from crmsync.store.tables import history
 from crmsync.store.tallies import BOOKS
@@ -44,6 +45,9 @@ QUESTIONS: dict[str, Question] = {
     "how many stand where": lambda _, uow: uow.runs.tally(),
     "how many documents there are": lambda _, uow: uow.ledger.counts(),
     "how many webhooks came": lambda _, uow: uow.deliveries.counts(),
+    "part of a name": lambda _, uow: uow.finding.find(wanted("zz zz"), [*FLOWS], ["s4hana"], everything=False),
+    "part of a number": lambda _, uow: uow.finding.find(wanted("zz-000"), [*FLOWS], ["s4hana"], everything=False),
+    "the beginning of an id": lambda _, uow: uow.finding.find(wanted("aaaaaaaaaaab"), [*FLOWS], [], everything=False),
     "deals with news": lambda using, uow: deal_status.deals_with_news(using, uow),
     "orders made lately": lambda _, uow: uow.ledger.made_between("s4hana", "order", uow.now - DAYS, uow.now),
     "invoices made again": lambda _, uow: uow.ledger.replaced_since("zoho_books", "invoice", uow.now - DAYS),
@@ -60,6 +64,13 @@ QUESTIONS: dict[str, Question] = {
     "runs to drop": lambda _, uow: uow.retention.drop_runs(uow.now - 100 * DAYS, flows=[*FLOWS], limit=100),
     "webhooks to drop": lambda _, uow: uow.retention.drop_deliveries(uow.now - 100 * DAYS, limit=100),
 }
+
+
+@pytest.fixture(autouse=True)
+def _narrow_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smaller than the smaller store."""
+    for name in ("WINDOW", "DOCUMENTS", "CUSTOMERS"):
+        monkeypatch.setattr(finding, name, 20)
 
 
 @pytest.fixture(scope="module")

@@ -84,9 +84,11 @@ class Found:
     is_direct: bool
 
 
-def found_runs(uow: UnitOfWork, text: str, *, status: str = "", flow: str = "") -> list[Found]:
-    """Runs by whatever number people have, or by part of a name."""
-    hits = [hit for hit in find(uow, text) if hit.run.flow == (flow or hit.run.flow)]
+def found_runs(
+    uow: UnitOfWork, text: str, *, status: str = "", flow: str = "", everything: bool = False
+) -> list[Found]:
+    """Runs by whatever number people have, or by part of a name: of the newest only, unless *everything* is wanted."""
+    hits = [hit for hit in find(uow, text, everything=everything) if hit.run.flow == (flow or hit.run.flow)]
     wanted = [hit for hit in hits if hit.run.status == (status or hit.run.status)]
     return [Found(run_row(hit.run, uow.now), hit.what, hit.is_direct) for hit in wanted]
 

@@ -87,17 +87,17 @@ def overview() -> str:
 @blueprint.get("/runs")
 def runs() -> str:
     status, text = request.args.get("status", ""), request.args.get("text", "").strip()[:100]
-    flow = request.args.get("flow", "")
+    flow, everything = request.args.get("flow", ""), bool(request.args.get("everything"))
     if status not in set(RunStatus):
         status = ""
     if flow not in FLOWS:
         flow = ""
     with _reading() as uow:
-        found = found_runs(uow, text, status=status, flow=flow) if text else []
+        chosen = {"status": status, "flow": flow}
+        found = found_runs(uow, text, everything=everything, **chosen) if text else []
         hidden, after = () if flow else background(), place_of(request.args.get("after", ""))
         newest = [] if text else run_rows(uow, status=status, flow=flow, without=hidden, after=after)
         rows, whats = newest or [each.run for each in found], {each.run.id: each.what for each in found}
-        chosen = {"status": status, "flow": flow}
         return _page(
             "runs",
             uow,
@@ -105,6 +105,7 @@ def runs() -> str:
             whats=whats,
             text=text,
             where=WHERE,
+            everything=everything,
             after=after,
             next_place=place_after(newest),
             **chosen,
@@ -115,10 +116,10 @@ def runs() -> str:
 
 @blueprint.get("/api/find")
 def find() -> Response:
-    """The same search for programs: `?text=INV-000001`."""
-    text = request.args.get("text", "").strip()[:100]
+    """The same search for programs: `?text=INV-000001`, and `&everything=1` to look at more than the newest."""
+    text, everything = request.args.get("text", "").strip()[:100], bool(request.args.get("everything"))
     with _reading() as uow:
-        found = [asdict(each) for each in found_runs(uow, text)]
+        found = [asdict(each) for each in found_runs(uow, text, everything=everything)]
     return jsonify(text=text, found=found, looked_at=WHERE)
 
 

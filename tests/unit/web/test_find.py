@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from flask.testing import FlaskClient
 
+from crmsync.store import finding
 from tests.field.test_finding import DEAL, business
 from tests.unit.web.test_tower import words
 
@@ -16,6 +18,18 @@ def test_P15__the_tower_finds_it_and_says_what_it_found(operator: FlaskClient) -
     assert "Muster GmbH – 200 sensors" in page
     assert "Found by: invoice INV-000001" in page
     assert "Looked at: ids of runs" in words(operator.get("/runs?text=INV-9"))
+
+
+def test_a_search_offers_to_look_at_everything(operator: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "WINDOW", 1)
+
+    page = operator.get("/runs?text=muster")
+
+    assert "Muster GmbH" not in words(page)
+    assert 'href="/runs?text=muster&amp;everything=1"' in page.text
+    assert "Muster GmbH – 200 sensors" in words(operator.get("/runs?text=muster&everything=1"))
+    assert not operator.get("/api/find?text=muster").get_json()["found"]
+    assert operator.get("/api/find?text=muster&everything=1").get_json()["found"]
 
 
 def test_P15__the_api_finds_it(operator: FlaskClient, visitor: FlaskClient) -> None:

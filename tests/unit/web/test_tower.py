@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from datetime import timedelta
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -222,6 +223,33 @@ def test_the_list_ends_at_a_hundred(operator: FlaskClient, services: Services) -
 
     assert page.text.count('<th role="rowheader"') == 100
     assert "The newest 100 runs" in words(page)
+
+
+def test_each_run_is_on_one_page_of_the_list_also_of_those_that_were_opened_at_once(
+    operator: FlaskClient, services: Services
+) -> None:
+    for of_instant in range(3):
+        with services.store.begin() as uow:
+            for number in range(70):
+                key = f"006xx000{of_instant}{number:04d}AAA"
+                uow.runs.start("order_to_invoice", key, step="fetch_deal", correlation_id="c", queued_until=uow.now)
+    address, pages = "/runs?status=active", []
+
+    while address:
+        page = operator.get(address).text
+        pages.append(re.findall(r"006xx000\d{5}AAA", page))
+        following = re.search(r'href="([^"]+)">Older runs', page)
+        address = unescape(following[1]) if following else ""
+
+    assert [len(keys) for keys in pages] == [100, 100, 10]
+    assert len({key for keys in pages for key in keys}) == 210
+
+
+@pytest.mark.parametrize("place", ["x", "2026-11-20T08:00:00,8", "2026-11-20,", ","])
+def test_what_is_no_place_in_the_list_is_its_beginning(operator: FlaskClient, a_run: Any, place: str) -> None:
+    a_run("Acme Ltd")
+
+    assert "Acme Ltd – 200 sensors" in words(operator.get("/runs", query_string={"after": place}))
 
 
 def test_a_run_shows_its_steps_and_documents(
