@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery import Task
 from celery.worker import state
+from sqlalchemy import Connection, text
 
 from crmsync.celery import app
 from crmsync.domain.ledger import EntryKey, EntryState
@@ -18,6 +19,7 @@ from crmsync.errors import AmountMismatchError, BugError, BusyError, RateLimited
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
+from crmsync.store.ledger import Ledger
 from crmsync.worker import ahead, dead_letters, housekeeping, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -461,3 +463,59 @@ def test_what_the_next_step_can_not_read_is_its_own_fault(
         [letter] = uow.dead_letters.list()
     assert (letter.step, letter.error) == (task.step, "BugError")
     assert visited == list(_FLOW.steps[: _FLOW.steps.index(task.step)])
+
+
+@pytest.fixture
+def promises(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each transaction that writes what is about to be sent: whether its commit waits for the disk."""
+    found: list[bool] = []
+
+    def watched(name: str) -> Callable[..., Any]:
+        real = getattr(Ledger, name)
+
+        def write(ledger: Ledger, *arguments: Any, **options: Any) -> Any:
+            found.append(is_durable(ledger._connection))
+            return real(ledger, *arguments, **options)
+
+        return write
+
+    for name in ("reserve", "send_again"):
+        monkeypatch.setattr(Ledger, name, watched(name))
+    return found
+
+
+def is_durable(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        return int(connection.execute(text("PRAGMA synchronous")).scalar_one()) == 2
+    return str(connection.execute(text("SHOW synchronous_commit")).scalar_one()) == "on"
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_what_is_about_to_be_sent_is_on_the_disk_before(
+    services: Services, run_id: str, promises: list[bool], is_linked: bool
+) -> None:
+    """Else a power cut forgets the promise, and not the document: it would be made once more."""
+    if is_linked:
+        _known["006xx0000012abcAAA"] = {"customer_key": "1000123"}
+
+    deliver(read, run_id)
+
+    assert promises == [True]
+
+
+def test_so_is_what_is_sent_by_a_message_of_its_own_and_what_is_sent_again(
+    services: Services, run_id: str, promises: list[bool], clock: FakeClock
+) -> None:
+    _bodies["match"] = raises(BusyError("All are taken.", wait_seconds=1, system="SAP"))
+    deliver(read, run_id)
+    _bodies["match"] = lambda attempt: {}
+    _bodies["make"] = raises(BusyError("All are taken.", wait_seconds=1, system="SAP"))
+    clock.advance(1)
+    deliver(match, run_id)
+    _bodies["make"] = create
+    clock.advance(1)
+
+    deliver(make, run_id)
+
+    assert promises == [True, True, True]  # with the claim; by the next message, which finds it; sent again
+    assert entry_state(services) is EntryState.CONFIRMED
