@@ -393,6 +393,19 @@ def test_a_row_of_an_earlier_attempt_is_not_taken_for_new(services: Services, ru
     assert get(services, run_id).results["make"] == {"number": "7"}
 
 
+def test_a_row_of_an_earlier_attempt_stays_as_it_is_where_the_step_waits_before_it_sends(
+    services: Services, run_id: str
+) -> None:
+    """That this attempt sent nothing says nothing of what the earlier one may have made."""
+    with services.store.begin() as uow:
+        uow.ledger.reserve(KEY, run_id, certain_at=uow.now + timedelta(seconds=90))
+    _bodies["make"] = raises(VendorUnavailableError(system="Zoho Books"))
+
+    deliver(read, run_id)
+
+    assert entry_state(services) is EntryState.SENT
+
+
 def test_the_sweeper_brings_back_what_was_lost_with_its_worker(
     services: Services, run_id: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
