@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from crmsync.domain.runs import Run
+from crmsync.store.prepared import Prepared
 from crmsync.store.rows import Rows
 from crmsync.store.tables import history, runs
 
-_NOTE = history.insert().inline()  # built once: it runs for every step of every deal
+_NOTE = Prepared(history.insert(), columns=("run_id", "step", "event", "at", "started_at", "detail"))
 
 
 class History(Rows):
@@ -34,9 +35,8 @@ class History(Rows):
             "started_at": started_at,
             "detail": detail[:500],
         }
-        self._connection.execute(
-            _NOTE, [line, *({**line, "step": step, "started_at": self._now, "detail": ""} for step in skipped)]
-        )
+        of_skipped = ({**line, "step": step, "started_at": self._now, "detail": ""} for step in skipped)
+        _NOTE.run(self._connection, line, *of_skipped)
 
     def forget(self, run_id: str, *, before: datetime) -> None:
         """Drop old lines of a run that repeats for ever."""

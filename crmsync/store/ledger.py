@@ -7,9 +7,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, literal, literal_column, not_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState, matching_number
+from crmsync.store.prepared import Prepared, insert_once
 from crmsync.store.rows import Rows
 from crmsync.store.tables import ledger
 from crmsync.store.tallies import LEDGER, Tallies
@@ -22,10 +35,25 @@ _IS_KEY = (
 )
 _GET = select(ledger).where(*_IS_KEY)
 _KNOWN = (EntryState.CONFIRMED.value, EntryState.GONE.value)
-_IS_KNOWN = ledger.c.state.in_(_KNOWN)
+_IS_KNOWN = or_(*(ledger.c.state == state for state in _KNOWN))
 # An attempt speaks of its own send only: an overtaken one must not say what became of another's.
 _OF_SEND = (*_IS_KEY, ledger.c.sends == bindparam("of_send"), not_(_IS_KNOWN))
-_SENT = (
+_RESERVE = insert_once(
+    ledger,
+    *(
+        "connection",
+        "kind",
+        "reference",
+        "generation",
+        "run_id",
+        "state",
+        "created_at",
+        "sent_at",
+        "certain_at",
+        "sends",
+    ),
+)
+_SENT = Prepared(
     update(ledger)
     .where(*_OF_SEND)
     .values(
@@ -36,8 +64,10 @@ _SENT = (
         certain_at=bindparam("new_certain_at"),
     )
 )
-_SET = update(ledger).where(*_OF_SEND).values(state=bindparam("new_state"), certain_at=bindparam("new_certain_at"))
-_CONFIRM = (
+_SET = Prepared(
+    update(ledger).where(*_OF_SEND).values(state=bindparam("new_state"), certain_at=bindparam("new_certain_at"))
+)
+_CONFIRM = Prepared(
     update(ledger)
     .where(*_IS_KEY, not_(_IS_KNOWN))
     .values(
@@ -142,7 +172,7 @@ class Ledger(Rows):
             "certain_at": certain_at,
             "sends": FIRST_SEND,
         }
-        return None if self._insert_once(ledger, values) else self.get(key)
+        return None if _RESERVE.run(self._connection, values) else self.get(key)
 
     def send_again(self, entry: Entry, run_id: str, *, certain_at: datetime) -> bool:
         """The document certainly does not exist and is about to be asked for again.
@@ -150,7 +180,7 @@ class Ledger(Rows):
         False if the entry is not what it was: somebody else has sent or found it meanwhile.
         """
         values = {"of_send": entry.sends, "by_run": run_id, "now": self._now, "new_certain_at": certain_at}
-        return self._connection.execute(_SENT, {**_parameters(entry.key), **values}).rowcount == 1
+        return _SENT.run(self._connection, {**_parameters(entry.key), **values}) == 1
 
     def refused(self, key: EntryKey, send: int) -> None:
         """What was sent as number *send* certainly does not exist: the next attempt may send again."""
@@ -164,7 +194,7 @@ class Ledger(Rows):
         """The document exists, whoever made it."""
         number = matching_number(str(document.get("number") or "")) or None
         made = {"new_document": dict(document), "new_document_key": document.get("key"), "new_document_number": number}
-        self._connection.execute(_CONFIRM, {**_parameters(key), **made})
+        _CONFIRM.run(self._connection, {**_parameters(key), **made})
 
     def gone(self, key: EntryKey) -> bool:
         """The document existed, and does not stand any more. False if that was known, or it never was confirmed."""
@@ -176,7 +206,7 @@ class Ledger(Rows):
 
     def _set(self, key: EntryKey, send: int, state: EntryState, *, certain_at: datetime | None = None) -> None:
         values = {"of_send": send, "new_state": state.value, "new_certain_at": certain_at}
-        self._connection.execute(_SET, {**_parameters(key), **values})
+        _SET.run(self._connection, {**_parameters(key), **values})
 
 
 def _parameters(key: EntryKey) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, bindparam, case, false, or_, select, update
 
 from crmsync.domain.runs import CLOCK_SLACK, Run, RunStatus
+from crmsync.store.prepared import Prepared
 from crmsync.store.run_lists import Place, RunLists, in_list
 from crmsync.store.tables import runs
 
@@ -51,28 +52,37 @@ def _new(*columns: str) -> dict[str, Any]:
     return {name: bindparam(f"new_{name}") for name in columns}
 
 
-_FINISH = _FENCED.values(
+_END = _FENCED.values(
     _new("step", "status", "results", "answers", "title", "amount", "currency", "queued_until", "due_at", "updated_at")
     | _new("customer_key")
     | _STEP_ENDS
 )
+_FINISH = Prepared(_END)
+_FINISH_LAST = Prepared(_END.where(runs.c.again.is_(False)))
 # The end of a step and the claim of the next one, by the worker that goes on with it.
-_GO_ON = _FENCED.values(
-    _new("step", "results", "answers", "title", "amount", "currency", "due_at", "updated_at", "customer_key")
-    | {**_STEP_ENDS, "starts": 1, "lease_until": bindparam("until"), "fence": runs.c.fence + 1}
+_GO_ON = Prepared(
+    _FENCED.values(
+        _new("step", "results", "answers", "title", "amount", "currency", "due_at", "updated_at", "customer_key")
+        | {**_STEP_ENDS, "starts": 1, "lease_until": bindparam("until"), "fence": runs.c.fence + 1}
+    )
 )
-_FINISH_LAST = _FINISH.where(runs.c.again.is_(False))
-_GO_ROUND = _FENCED.where(runs.c.again.is_(True)).values(
-    _STEP_ENDS
-    | _new("step", "queued_until", "due_at", "updated_at", "results", "progress")
-    | {"again": False, "answers": {}}  # a person has answered for what was, and not for what changed since
+_GO_ROUND = Prepared(
+    _FENCED.where(runs.c.again.is_(True)).values(
+        _STEP_ENDS
+        | _new("step", "queued_until", "due_at", "updated_at", "results", "progress")
+        | {"again": False, "answers": {}}  # a person has answered for what was, and not for what changed since
+    )
 )
-_RENEW = _FENCED.values(lease_until=bindparam("until"))
-_PROGRESS = _FENCED.values(lease_until=bindparam("until"), progress=bindparam("new_progress"))
-_RELEASE = _FENCED.values(_new("due_at", "queued_until", "attempts", "updated_at") | {"lease_until": None, "starts": 0})
-_STOP = _FENCED.values(
-    _new("title", "amount", "currency", "updated_at")
-    | {"status": RunStatus.STOPPED.value, "lease_until": None, "starts": 0}
+_RENEW = Prepared(_FENCED.values(lease_until=bindparam("until")))
+_PROGRESS = Prepared(_FENCED.values(lease_until=bindparam("until"), progress=bindparam("new_progress")))
+_RELEASE = Prepared(
+    _FENCED.values(_new("due_at", "queued_until", "attempts", "updated_at") | {"lease_until": None, "starts": 0})
+)
+_STOP = Prepared(
+    _FENCED.values(
+        _new("title", "amount", "currency", "updated_at")
+        | {"status": RunStatus.STOPPED.value, "lease_until": None, "starts": 0}
+    )
 )
 _GET = select(runs).where(runs.c.id == bindparam("run_id"))
 
@@ -351,9 +361,8 @@ class Runs(RunLists):
         rows = self._connection.execute(in_list(select(runs).where(runs.c.id.in_(ids)))).all() if ids else ()
         return [run_of(row) for row in rows]
 
-    def _write(self, statement: Any, run: Run, values: Mapping[str, Any]) -> bool:
-        parameters = {"run_id": run.id, "held_fence": run.fence, **values}
-        return self._connection.execute(statement, parameters).rowcount == 1
+    def _write(self, statement: Prepared, run: Run, values: Mapping[str, Any]) -> bool:
+        return statement.run(self._connection, {"run_id": run.id, "held_fence": run.fence, **values}) == 1
 
 
 def _described(run: Run, title: str | None, amount: Decimal | None, currency: str | None) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select, update
 
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.seller import RETRYING_AFTER, Status, Telling, passing, untold
+from crmsync.store.prepared import Prepared
 from crmsync.store.rows import Rows
 from crmsync.store.run_lists import IS_ACTIVE
 from crmsync.store.tables import dead_letters, history, runs, tellings
@@ -40,6 +41,14 @@ class Told:
         return Telling(self.status, self.reason)
 
 
+_IS_EARLIER = or_(tellings.c.told_at.is_(None), tellings.c.told_at <= bindparam("since"))
+_SETTLED = Prepared(
+    update(tellings)
+    .where(tellings.c.deal == bindparam("of_deal"), _IS_EARLIER)
+    .values(status=bindparam("new_status"), reason="", looked_at=bindparam("now"), is_refused=False)
+)
+
+
 class Tellings(Rows):
     def of(self, deal: str) -> Told | None:
         row = self._connection.execute(select(tellings).where(tellings.c.deal == deal)).first()
@@ -57,9 +66,8 @@ class Tellings(Rows):
 
     def settled(self, deal: str, status: str, *, since: datetime) -> None:
         """The deal's own run began *since* to write that it is done; what may have been written later may stand."""
-        is_earlier = or_(tellings.c.told_at.is_(None), tellings.c.told_at <= since)
-        statement = update(tellings).where(tellings.c.deal == deal, is_earlier)
-        self._connection.execute(statement.values(status=status, reason="", looked_at=self._now, is_refused=False))
+        values = {"of_deal": deal, "since": since, "new_status": status, "now": self._now}
+        _SETTLED.run(self._connection, values)
 
     def looked(self, deal: str, telling: Telling | None = None, *, looked_at: datetime) -> None:
         """Nothing was to be written, because the deal says *telling* already; None: what it says is as it was."""

@@ -45,6 +45,7 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.store.ledger import Ledger
+from crmsync.store.prepared import Prepared
 from crmsync.store.runs import Runs
 from crmsync.store.tables import metadata
 from crmsync.worker import attempt as attempts
@@ -636,11 +637,10 @@ def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(self: Runs, statement: Any, run: Run, values: Mapping[str, Any]) -> bool:
+    def write(self: Runs, statement: Prepared, run: Run, values: Mapping[str, Any]) -> bool:
         held = self.get(run.id)
         assert held is not None
-        parameters = {"run_id": run.id, "held_fence": held.fence, **values}
-        return self._connection.execute(statement, parameters).rowcount == 1
+        return statement.run(self._connection, {"run_id": run.id, "held_fence": held.fence, **values}) == 1
 
     monkeypatch.setattr(Runs, "_write", write)
 
