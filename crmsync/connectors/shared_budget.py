@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,6 +25,7 @@ from redis import Redis
 
 from crmsync.connectors import budget as words
 from crmsync.connectors.budget import Announcement, Quota, Unlimited, Window, allowance, is_background, reserve
+from crmsync.connectors.entry import Counted, FullError, count
 from crmsync.connectors.redis_link import Link, NoRedisError
 from crmsync.connectors.slots import Slots
 
@@ -81,7 +82,7 @@ class SharedBudget(Unlimited):
         self._key = f"{quota.connection}:{quota.organization}"
         prefix = f"{PREFIX}:{self._key}"
         self._slots = (
-            Slots(quota, link, prefix=prefix, reserve_percent=reserve_percent, hold_seconds=call_seconds)
+            Slots(quota, link, prefix=prefix, reserve_percent=reserve_percent, hold_seconds=call_seconds, now=now)
             if quota.calls_at_once
             else None
         )
@@ -99,9 +100,8 @@ class SharedBudget(Unlimited):
         in_background = is_background()
         board = self._learned()
         self._raise_if_told_so(operation, board, in_background=in_background)
-        with self._slots.one() if self._slots else nullcontext():
-            for window in words.windows(self.quota, board.per_minute):
-                self._count(operation, window, in_background=in_background)
+        with ExitStack() as held:
+            self._enter(held, operation, board, in_background=in_background)
             yield
 
     def learn(self, headers: Mapping[str, str], status: int = 200) -> None:
@@ -178,31 +178,43 @@ class SharedBudget(Unlimited):
 
     # -- what we count ourselves
 
-    def _count(self, operation: str, window: Window, *, in_background: bool) -> None:
-        """One more call in the window. Raises: RateLimitedError if it has no room."""
-        allowed = allowance(window.limit, self._percent, in_background=in_background)
-        try:
-            wait = self._link.ask(lambda client: self._add(client, window, allowed))
-        except NoRedisError:
-            return
-        if wait is not None:
-            raise words.over_window(self.quota, operation, window, allowed=allowed, wait_seconds=wait)
+    def _enter(self, held: ExitStack, operation: str, board: Board, *, in_background: bool) -> None:
+        """A slot, and one more call in each window. Raises: RateLimitedError if one has no room; BusyError.
 
-    def _add(self, client: Redis, window: Window, allowed: int) -> float | None:
-        """Count a call. Returns how long to wait where there is no room.
-
-        By the storage, not the limiter: that one has a key for each limit, and here two limits share a count.
+        By a script, not the library's limiter: that one has a key for each limit, and here two limits share a count.
         Adding under the lower limit drops only what the window has left behind: it succeeds when whatever stands
         beyond that limit is too old to count.
         """
-        key, storage = f"{self._key}:{window.name}", self._storage(client)
-        if storage.acquire_entry(key, allowed, window.seconds):
-            return None
-        wait = self._seconds_until_room(client, window, allowed)
-        if wait <= window.seconds + CLOCKS_AGREE_SECONDS:
-            return wait
-        storage.clear(key)  # calls that a wrong clock counted ahead would hold up all others until then
-        return None if storage.acquire_entry(key, allowed, window.seconds) else wait
+        windows = words.windows(self.quota, board.per_minute)
+        allowed = [allowance(each.limit, self._percent, in_background=in_background) for each in windows]
+        counted = [
+            Counted(f"{PREFIX}:{self._key}:{each.name}", limit, each.seconds)
+            for each, limit in zip(windows, allowed, strict=True)
+        ]
+        while True:
+            try:
+                held.enter_context(self._slots.one(counted) if self._slots else self._counted(counted))
+                return
+            except FullError as full:
+                self._make_room(operation, windows[full.number], allowed[full.number])
+
+    @contextmanager
+    def _counted(self, windows: Sequence[Counted]) -> Iterator[None]:
+        with suppress(NoRedisError):
+            if windows:
+                self._link.ask(lambda client: count(client, windows, now=self._now()))
+        yield
+
+    def _make_room(self, operation: str, window: Window, allowed: int) -> None:
+        """Raises: RateLimitedError, unless calls that a wrong clock counted ahead hold up all others until then."""
+        try:
+            wait = self._link.ask(lambda client: self._seconds_until_room(client, window, allowed))
+            if wait > window.seconds + CLOCKS_AGREE_SECONDS:
+                self._link.ask(lambda client: self._storage(client).clear(f"{self._key}:{window.name}"))
+                return
+        except NoRedisError:  # nor will it be asked for a slot, for a while
+            return
+        raise words.over_window(self.quota, operation, window, allowed=allowed, wait_seconds=wait)
 
     def _seconds_until_room(self, client: Redis, window: Window, allowed: int) -> float:
         """Until the oldest of the latest *allowed* calls leaves the window."""

@@ -1,6 +1,6 @@
 """How many calls of a connection are under way at once, counted over all processes and hosts.
 
-    thread ── a semaphore of this process ── one of N locks in Redis ── the call
+    thread ── a semaphore of this process ── one of N keys in Redis ── the call
               (waits without asking Redis)   (gone by itself if the process is killed)
 
 Background work may take the first slots only, so that the last ones are always within reach of orders and payments.
@@ -11,15 +11,16 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import cast
 
 from redis import Redis
-from redis.exceptions import LockError
-from redis.lock import Lock
 
+from crmsync.connectors import entry
 from crmsync.connectors.budget import Quota, allowance, is_background, too_many_at_once
+from crmsync.connectors.entry import Counted, Slot
 from crmsync.connectors.redis_link import Link, NoRedisError
 from crmsync.errors import BusyError
 
@@ -27,8 +28,9 @@ PATIENCE_SECONDS = 0.75  # how long a caller stands and waits; then the run come
 LONGEST_ABSENCE_SECONDS = 10.0  # a system that has become fast again has work soon
 # A long reading that comes back begins anew, and would never end where others are busy: it may stand for longer.
 BACKGROUND_PATIENCE_SECONDS = 10.0
-HOLD_MARGIN_SECONDS = 5.0  # a lock outlasts the longest call by this
+HOLD_MARGIN_SECONDS = 5.0  # a slot outlasts the longest call by this
 SLOTS_MAX = 200  # a higher limit counts as this one: no company has so many threads
+_GUESSES = 4  # slots that are asked for blindly
 _POLL_SECONDS = (0.02, 0.06)
 _COME_BACK_SECONDS = (0.5, 1.5)  # times what it is on average
 
@@ -45,6 +47,7 @@ class Slots:
         reserve_percent: int,
         hold_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._quota = quota
         self._link = link
@@ -55,12 +58,16 @@ class Slots:
         self._here = threading.BoundedSemaphore(self.count)
         self._background_here = threading.BoundedSemaphore(self.background_count)
         self._clock = clock
+        self._now = now
         self._began: dict[object, float] = {}  # the calls that this process has under way
         self._last_seconds = 0.0  # what the last one took
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold a slot. Raises: BusyError if none becomes free within the caller's patience."""
+    def one(self, windows: Sequence[Counted] = ()) -> Iterator[None]:
+        """Hold a slot, and be counted in *windows*.
+
+        Raises: BusyError if no slot becomes free within the caller's patience; FullError.
+        """
         in_background = is_background()
         allowed = self.background_count if in_background else self.count
         mine = (self._background_here, self._here) if in_background else (self._here,)
@@ -71,9 +78,9 @@ class Slots:
                 if not semaphore.acquire(timeout=max(0.0, ends_at - time.monotonic())):
                     raise self._all_taken(allowed)
                 held.callback(semaphore.release)
-            lock = self._shared(allowed, ends_at)
-            if lock is not None:
-                held.callback(self._release, lock)
+            slot = self._shared(allowed, ends_at, windows)
+            if slot is not None:
+                held.callback(self._release, slot)
             with self._timed():
                 yield
 
@@ -96,40 +103,41 @@ class Slots:
             del self._began[call]
             self._last_seconds = self._clock() - began
 
-    def _shared(self, allowed: int, ends_at: float) -> Lock | None:
-        """The lock of a slot; None where Redis can't be asked: then this process counts alone."""
+    def _shared(self, allowed: int, ends_at: float, windows: Sequence[Counted]) -> Slot | None:
+        """A slot of all processes; None where Redis can't be asked: then this process counts alone."""
         while True:
             try:
-                lock = self._link.ask(lambda client: self._take(client, allowed))
+                slot = self._link.ask(lambda client: self._take(client, allowed, windows))
             except NoRedisError:
                 return None
-            if lock is not None:
-                return lock
+            if slot is not None:
+                return slot
             pause = random.uniform(*_POLL_SECONDS)
             if time.monotonic() + pause > ends_at:
                 raise self._all_taken(allowed)
             time.sleep(pause)
 
-    def _take(self, client: Redis, allowed: int) -> Lock | None:
+    def _take(self, client: Redis, allowed: int, windows: Sequence[Counted]) -> Slot | None:
         """Guess first, which is usually right; then look which are free."""
-        guess = self._lock(client, self._names[random.randrange(allowed)])
-        if guess.acquire():
-            return guess
-        free = [name for name in self._free(client) if name in self._names[:allowed]]
+        names = self._names[:allowed]
+        guessed = random.sample(names, min(_GUESSES, allowed))
+        if (slot := self._first_free(client, guessed, windows)) or allowed <= _GUESSES:
+            return slot
+        free = [name for name in self._free(client) if name in names]
         random.shuffle(free)
-        locks = (self._lock(client, name) for name in free)
-        return next((lock for lock in locks if lock.acquire()), None)
+        return self._first_free(client, free, windows) if free else None
 
-    def _lock(self, client: Redis, name: str) -> Lock:
-        return Lock(client, name, timeout=self._timeout, blocking=False, thread_local=False)
+    def _first_free(self, client: Redis, names: Sequence[str], windows: Sequence[Counted]) -> Slot | None:
+        holder = uuid.uuid4().hex
+        return entry.take(client, names, windows, holder=holder, hold_seconds=self._timeout, now=self._now())
 
     def _free(self, client: Redis) -> list[str]:
         holders = cast(list[bytes | None], client.mget(self._names))
         return [name for name, holder in zip(self._names, holders, strict=True) if holder is None]
 
-    def _release(self, lock: Lock) -> None:
+    def _release(self, slot: Slot) -> None:
         with suppress(NoRedisError):  # then it ends by its own timeout
-            self._link.ask(lambda _: _let_go(lock))
+            self._link.ask(lambda client: entry.let_go(client, slot))
 
     def _all_taken(self, allowed: int) -> BusyError:
         return too_many_at_once(self._quota, allowed=allowed, wait_seconds=absence_seconds(self.call_seconds()))
@@ -151,9 +159,3 @@ def absence_seconds(call_seconds: float) -> float:
     (True, True, True)
     """
     return min(max(1.0, call_seconds / 2), LONGEST_ABSENCE_SECONDS) * random.uniform(*_COME_BACK_SECONDS)
-
-
-def _let_go(lock: Lock) -> None:
-    # Where Redis was emptied, or the call took longer than a call may, somebody else may have the slot by now.
-    with suppress(LockError):
-        lock.release()

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -172,6 +173,43 @@ def test_what_the_minute_refuses_is_not_counted_in_the_day(process: MakeBudget) 
     assert state(budget, "day").used == 2
 
 
+def test_what_the_day_refuses_is_not_counted_in_the_minute_and_holds_no_slot(process: MakeBudget) -> None:
+    budget = process(per_minute=10, per_day=3)
+    use(budget, 3)
+
+    refusal(budget)
+
+    assert (state(budget, "minute").used, state(budget, "at once").used) == (3, 0)
+
+
+def test_who_finds_no_slot_is_counted_nowhere(process: MakeBudget, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crmsync.connectors.slots.PATIENCE_SECONDS", 0.05)
+    one, other = process(calls_at_once=1, per_minute=10), process(calls_at_once=1, per_minute=10)
+
+    with one.call("a long one"), pytest.raises(NotNowError):
+        use(other)
+
+    assert state(one, "minute").used == 1
+
+
+def test_a_budget_of_windows_alone_counts_as_well(process: MakeBudget) -> None:
+    budget = process(calls_at_once=0, per_minute=2)
+    use(budget, 2)
+
+    assert refusal(budget).code == "OVER_BUDGET"
+
+
+def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(process: MakeBudget, redis: Redis) -> None:
+    budget = process(per_minute=2)
+    use(budget)
+    redis.script_flush()
+
+    with budget.call("1"):
+        redis.script_flush()
+
+    assert (state(budget, "minute").used, state(budget, "at once").used) == (2, 0)
+
+
 def test_a_day_that_is_used_waits_for_its_oldest_call(process: MakeBudget, redis: Redis) -> None:
     in_the_past(redis, "day", 5, seconds=86_400 - 120)
 
@@ -320,6 +358,27 @@ def test_the_slot_of_a_killed_process_frees_itself(process: MakeBudget, redis: R
         left = int(redis.pttl("crmsync:zoho_books:10001:slot:0"))  # type: ignore[arg-type]
 
     assert 5_000 < left <= 10_000
+
+
+def test_who_has_lost_his_slot_leaves_it_to_its_next_holder(process: MakeBudget, redis: Redis) -> None:
+    one, other = process(calls_at_once=1), process(calls_at_once=1)
+    late = one.call("longer than a call may")
+    late.__enter__()
+    redis.flushdb()
+
+    with other.call("2"):
+        late.__exit__(None, None, None)
+        assert state(other, "at once").used == 1
+
+
+def test_the_last_free_slot_of_many_is_found_at_once(process: MakeBudget, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crmsync.connectors.slots.PATIENCE_SECONDS", 0.0)
+    one, other = process(calls_at_once=30), process(calls_at_once=30)
+    with ExitStack() as calls:
+        for number in range(29):
+            calls.enter_context(one.call(str(number)))
+
+        use(other)
 
 
 def test_a_call_outlives_an_emptied_redis(process: MakeBudget, redis: Redis) -> None:
