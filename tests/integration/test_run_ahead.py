@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,14 @@ from sqlalchemy import Connection, text
 from crmsync.celery import app
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.errors import AmountMismatchError, BugError, BusyError, RateLimitedError, VendorUnavailableError
+from crmsync.errors import (
+    AmountMismatchError,
+    BugError,
+    BusyError,
+    RateLimitedError,
+    StoreUnavailableError,
+    VendorUnavailableError,
+)
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
@@ -532,3 +540,43 @@ def test_so_is_what_is_sent_by_a_message_of_its_own_and_what_is_sent_again(
 
     assert promises == [True, True, True]  # with the claim; by the next message, which finds it; sent again
     assert entry_state(services) is EntryState.CONFIRMED
+
+
+@pytest.mark.parametrize("is_committed", [False, True], ids=["rolled_back", "answer_lost"])
+def test_a_store_that_goes_when_a_document_was_made_makes_no_second_one(
+    services: Services, run_id: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """Whether the transaction between the two steps was committed is not known; the message that is left changes
+    nothing before the lease is over."""
+    begin = services.store.begin
+    documents: list[Mapping[str, Any]] = []
+
+    @contextmanager
+    def broken(**options: Any) -> Iterator[UnitOfWork]:
+        with suppress(_RolledBackError), begin(**options) as uow:
+            yield uow
+            if not is_committed:
+                raise _RolledBackError
+        raise StoreUnavailableError
+
+    def made() -> Mapping[str, Any]:
+        monkeypatch.setattr(services.store, "begin", broken)
+        documents.append({"number": str(len(documents) + 1)})
+        return documents[-1]
+
+    _bodies["make"] = lambda attempt: attempt.create_once(KEY, find=lambda: documents, create=made)
+
+    left = deliver(read, run_id)
+
+    monkeypatch.setattr(services.store, "begin", begin)
+    assert (named(left), left[-1]["options"]) == (["make", "tell"], {"countdown": StoreUnavailableError.wait_seconds})
+    clock.advance(StoreUnavailableError.wait_seconds)
+    assert deliver(make, run_id) == []
+    clock.advance(61)
+    assert deliver(app.tasks[f"ahead.{get(services, run_id).step}"], run_id) == []
+    run = get(services, run_id)
+    assert (run.status, run.results["make"], len(documents)) == (RunStatus.DONE, {"number": "1"}, 1)
+
+
+class _RolledBackError(Exception):
+    """Ends a transaction without its writes."""
