@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "release": "crmsync migrate",
     "web": "gunicorn crmsync.web.wsgi:app --config python:crmsync.web.serving",
     "worker": (
-        "celery -A crmsync worker --hostname ${CRMSYNC_WORKER_NAME:-worker}@%h --pool threads --concurrency 16"
+        "celery -A crmsync worker --hostname ${CRMSYNC_WORKER_NAME:-worker}@%h --pool threads --concurrency 24"
         " --without-gossip --without-mingle --loglevel INFO"
     ),
     "beat": "celery -A crmsync beat --loglevel INFO",

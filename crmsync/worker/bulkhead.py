@@ -1,8 +1,8 @@
 """The bulkhead between housekeeping and work: whatever hangs in the one, the other goes on.
 
 A worker takes messages of `housekeeping` over a channel of its own, with a prefetch count of its own, and executes
-them in threads of their own. Sixteen calls that hang hold the sixteen threads of the pool, and neither these threads
-nor the messages for them. To Celery they are tasks like all others: events, `inspect` and Flower show them.
+them in threads of their own. Calls that hang hold all threads of the pool, and neither these threads nor the messages
+for them. To Celery they are tasks like all others: events, `inspect` and Flower show them.
 """
 
 from __future__ import annotations

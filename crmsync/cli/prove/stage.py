@@ -121,7 +121,7 @@ class Stage:
     def _pooled(self, spec: ProcessSpec) -> ProcessSpec:
         if spec.name not in WORKERS or self.plan.pool == "threads":
             return spec
-        command = COMMANDS["worker"].replace("--pool threads --concurrency 16", "--pool prefork --concurrency 4")
+        command = COMMANDS["worker"].replace("--pool threads --concurrency 24", "--pool prefork --concurrency 4")
         return replace(spec, command=command)
 
     def _end_stops(self) -> None:
