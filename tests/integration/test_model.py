@@ -201,7 +201,7 @@ class Wire:
     def __init__(self, vendor: Vendor) -> None:
         self.vendor = vendor
 
-    def request(self, method: str, url: str, **_: Any) -> Any:
+    def ask(self, method: str, url: str, **_: Any) -> Any:
         """The client has checked its deadline in this very instant.
 
         So the one case that docs/architecture.md admits is kept out: a worker that is stopped between that check and
