@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.figure import Figure
 
-NAMES = ("acknowledgements", "deal_cpu", "messages", "latency", "burst", "memory", "inventory", "pressure")
+NAMES = ("acknowledgements", "deal_cpu", "messages", "latency", "burst", "memory", "inventory", "pressure", "growth")
 
 
 def main(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ from crmsync.store.tables import applications, dead_letters, ledger, links, runs
 
 MOST = 50  # of one kind: a customer may have thousands of deals
 # Runs of a flow, documents, and customers, that a search for a part of something reads.
-WINDOW, DOCUMENTS, CUSTOMERS = 2_500, 8_000, 20_000
+WINDOW, DOCUMENTS, CUSTOMERS = 1_500, 6_000, 10_000
 # Asked of the runs that have it only: taking JSON apart costs more than all else.
 _READS_PAYMENT = runs.c.step == "find_invoices"
 _PAYMENT_NUMBER = case((_READS_PAYMENT, runs.c.results["find_invoices"]["number"].as_string()))
