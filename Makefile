@@ -11,7 +11,7 @@ CODE := $(PACKAGE) tests $(wildcard benchmarks)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types layers docs bench lock sbom audit clean
+.PHONY: help install demo test check format lint types layers docs bench mutants lock sbom audit clean
 
 # Tools that read the lock files; each command brings them into a virtual environment of their own.
 TOOLS := build/tools
@@ -57,6 +57,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)  ## measure speed and memory (benchmarks/)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+mutants: $(STAMP)  ## break the code on purpose, in copies: a test must notice (ARGS="-k settle")
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lock:  ## write both lock files anew: every version with the hashes of all of its files (ARGS=--upgrade)
 	@$(PYTHON) -m venv $(TOOLS)

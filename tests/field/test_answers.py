@@ -29,6 +29,7 @@ from crmsync.connectors.answers import speaks_json
 from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.http import Renewal, VendorClient
+from crmsync.connectors.lease import deadline
 from crmsync.connectors.salesforce import Salesforce
 from crmsync.connectors.salesforce.errors import speaks_csv
 from crmsync.connectors.transport import new_session
@@ -304,6 +305,27 @@ def test_T2__a_server_that_takes_nothing_ends_on_time() -> None:
     quick.session.close()
 
     assert not error.is_definite
+
+
+def test_T2__an_upload_over_a_connection_of_before_has_its_own_deadline() -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(answer())
+            is_over.wait(60)  # and reads nothing more
+
+    slow, is_over = client(call_seconds=10 * MUCH_LATER), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        slow.call("look", "GET", url)
+        slow._call_seconds = SECONDS
+        ends_in_time(lambda: slow.call("upload", "PUT", url, data=b"x" * 64_000_000))
+        is_over.set()
+        thread.join()
+    slow.session.close()
 
 
 @pytest.mark.parametrize("record", [b"", b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xf0"], ids=["says nothing", "trickles"])
@@ -663,6 +685,17 @@ def test_T1__a_read_that_meets_no_old_connection_is_sent_once(books: VendorClien
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("left_seconds", [4.5, 600], ids=["too short", "long enough"])
+def test_a_call_begins_only_under_a_lease_that_outlasts_it(books: VendorClient, left_seconds: float) -> None:
+    """Such a client's calls may take five seconds: what is under way then must not meet the run's next worker."""
+    is_too_short = left_seconds < 5
+    refused = pytest.raises(errors.NotNowError) if is_too_short else contextlib.nullcontext()
+    with RawServer() as server, deadline(time.monotonic() + left_seconds), refused:
+        books.call("make order", "POST", server.url, json={})
+
+    assert len(server.requests) == (0 if is_too_short else 1)
+
+
 def test_nothing_goes_out_without_a_deadline() -> None:
     with new_session() as session, RawServer() as server, pytest.raises(Exception, match="LookupError"):
         session.get(server.url)
@@ -712,6 +745,21 @@ def test_T13__a_stream_needs_little_memory(books: VendorClient, monkeypatch: pyt
 
     assert reply.body > 15_000_000
     assert peak < 4_000_000
+
+
+def test_T13__a_packed_stream_that_is_cut_is_no_whole_list(books: VendorClient) -> None:
+    """Its length is right, so that nothing else tells."""
+    packed = gzip.compress(b"".join(refused_rows(300)))
+    cut = answer(packed[: len(packed) // 2], headers=["Content-Encoding: gzip"], content_type="text/csv")
+    with RawServer(cut) as server, pytest.raises(errors.VendorUnavailableError):
+        books.call("read", "GET", server.url, speaks=speaks_csv, read=list)
+
+
+def test_T13__a_line_without_end_is_not_taken(books: VendorClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LINE_CHARS_MAX", 10_000)
+    endless = RawServer(answer(b"x" * 100_000, content_type="text/csv"))
+    with endless as server, pytest.raises(errors.UnexpectedAnswerError, match="larger than crmsync takes"):
+        books.call("read", "GET", server.url, speaks=speaks_csv, read=list)
 
 
 @pytest.mark.parametrize("size", [100, 190_000], ids=["at the start", "far inside"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from sqlalchemy import update
 from crmsync.domain.ledger import EntryKey
 from crmsync.errors import (
     CrmsyncError,
+    DocumentGoneError,
     LeaseLostError,
     LockedByOtherRunError,
     OutcomeSettlingError,
     OutcomeUnknownError,
+    ProcessFaultError,
     RateLimitedError,
     RejectedError,
     VendorUnavailableError,
@@ -28,6 +31,7 @@ from tests.fakes import FakeClock, FakeVendor
 
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 CERTAIN_SECONDS = 54  # after an answer that never came: a call (24) and the settle time (30)
+LEASE_SECONDS = 60
 FORGOTTEN_SECONDS = 90  # after an attempt that was never heard of again: its lease (60) and the settle time
 
 
@@ -87,7 +91,22 @@ def test_a_document_whose_answer_was_lost_is_adopted(services: Services, vendor:
     vendor.fails_with(VendorUnavailableError(), after_commit=True)
     attempt_ends_in(VendorUnavailableError, services, vendor)
 
-    assert create(attempt(services), vendor) == {"number": "1"}
+    adopting = attempt(services)
+    assert create(adopting, vendor) == {"number": "1"}
+    assert adopting.has_adopted, "people may have changed it meanwhile: it is read anew"
+    assert len(vendor.documents) == 1
+
+
+def test_a_document_that_is_gone_is_neither_taken_nor_made_again_under_its_reference(
+    services: Services, vendor: FakeVendor
+) -> None:
+    first = attempt(services)
+    create(first, vendor)
+    end(first)
+    with services.store.begin() as uow:
+        assert uow.ledger.gone(ORDER)
+
+    attempt_ends_in(DocumentGoneError, services, vendor)
     assert len(vendor.documents) == 1
 
 
@@ -137,6 +156,23 @@ def test_a_document_that_the_vendor_lists_late_is_still_adopted(
     clock.advance(CERTAIN_SECONDS + 1)
 
     assert create(attempt(services), vendor) == {"number": "1"}
+    assert len(vendor.documents) == 1
+
+
+def test_what_comes_to_the_list_while_that_is_on_its_way_is_not_made_again(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    """The look began before absence was certain, whenever it ended: what it did not show proves nothing."""
+    vendor.fails_with(VendorUnavailableError(), after_commit=True)
+    attempt_ends_in(VendorUnavailableError, services, vendor)
+    clock.advance(CERTAIN_SECONDS - 1)
+
+    def find() -> list[Any]:
+        clock.advance(5)
+        return []
+
+    with pytest.raises(OutcomeSettlingError):
+        attempt(services).create_once(ORDER, find=find, create=vendor.create)
     assert len(vendor.documents) == 1
 
 
@@ -247,6 +283,17 @@ def test_behind_a_gateway_that_gave_up_the_vendor_may_still_be_at_it(
         create(attempt(services), vendor)
 
 
+def test_a_fault_of_this_process_in_the_middle_of_a_call_says_nothing_of_the_vendor(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    vendor.fails_with(ProcessFaultError("There are no open files left.", code="EMFILE"))
+    attempt_ends_in(ProcessFaultError, services, vendor)
+
+    clock.advance(CERTAIN_SECONDS - 1)
+
+    attempt_ends_in(OutcomeSettlingError, services, vendor)
+
+
 def test_a_document_that_an_overtaken_worker_confirms_late_is_not_made_again(
     services: Services, vendor: FakeVendor, clock: FakeClock
 ) -> None:
@@ -305,6 +352,49 @@ def test_a_worker_that_was_overtaken_sends_nothing(services: Services, vendor: F
     assert vendor.documents == []
 
 
+def test_a_worker_that_is_overtaken_while_it_looks_sends_nothing(
+    services: Services, vendor: FakeVendor, clock: FakeClock
+) -> None:
+    vendor.fails_with(VendorUnavailableError())
+    attempt_ends_in(VendorUnavailableError, services, vendor)
+    clock.advance(CERTAIN_SECONDS + 1)
+    slow = attempt(services)
+
+    def find() -> list[Any]:
+        clock.advance(61)
+        attempt(services)
+        return []
+
+    with pytest.raises(LeaseLostError):
+        slow.create_once(ORDER, find=find, create=vendor.create)
+    assert vendor.documents == []
+
+
+def test_calls_end_before_the_lease_that_was_taken_for_them(
+    services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever passed since: a worker may be stopped between taking it and coming to the call."""
+    monkeypatch.setattr("crmsync.worker.attempt.time", SimpleNamespace(monotonic=lambda: 1000.0))
+    held = attempt(services)
+
+    clock.advance(20)
+
+    assert held.calls_end_at(held.started_at) == 1000 + LEASE_SECONDS * 0.95 - 20
+
+
+def test_work_that_goes_on_keeps_its_lease(services: Services, clock: FakeClock) -> None:
+    long = attempt(services)
+
+    for _ in range(3):
+        clock.advance(LEASE_SECONDS - 1)
+        long.keep_alive()
+
+    with services.store.read() as uow:
+        run = uow.runs.get(long.run.id)
+    assert run is not None
+    assert run.lease_until == clock.now + timedelta(seconds=LEASE_SECONDS)
+
+
 def test_an_overtaken_worker_still_records_the_document_it_holds(services: Services, vendor: FakeVendor) -> None:
     first = attempt(services)
     create(first, vendor)
@@ -323,3 +413,15 @@ def test_one_run_at_a_time_works_on_a_customer(services: Services) -> None:
         pytest.fail("both hold it")
     with other.lock("customer:1"):
         pass
+
+
+def test_the_lock_of_an_attempt_that_was_overtaken_is_not_its_successors(services: Services, clock: FakeClock) -> None:
+    """Both would work on the customer at once: the lock outlasts the lease under which it was taken."""
+    first = attempt(services)
+    clock.advance(LEASE_SECONDS - 10)
+
+    with first.lock("customer:1"):
+        clock.advance(11)
+        second = attempt(services)
+        with pytest.raises(LockedByOtherRunError), second.lock("customer:1"):
+            pytest.fail("both hold it")

@@ -20,6 +20,7 @@ from crmsync.errors import (
     AmountMismatchError,
     BugError,
     BusyError,
+    OutcomeSettlingError,
     RateLimitedError,
     StoreUnavailableError,
     VendorUnavailableError,
@@ -75,6 +76,10 @@ def look(attempt: Attempt) -> Mapping[str, Any]:
 @step(_BACKGROUND, queue="crm")
 def note(attempt: Attempt) -> Mapping[str, Any]:
     return {}
+
+
+class WorkerKilledError(BaseException):
+    """The process is gone."""
 
 
 class Visited(list[str]):
@@ -284,9 +289,6 @@ def test_background_work_gives_its_thread_back_after_each_step(services: Service
 def test_starts_count_for_each_step(services: Services, run_id: str, clock: FakeClock) -> None:
     """The worker dies at the third step five times: the third step dies of it, and the first is never blamed."""
 
-    class WorkerKilledError(BaseException):
-        """The process is gone."""
-
     _bodies["make"] = raises(WorkerKilledError())
     with pytest.raises(WorkerKilledError):
         deliver(read, run_id)
@@ -367,6 +369,31 @@ def test_what_was_reserved_and_never_sent_is_known_not_to_exist(services: Servic
     assert entry_state(services) is EntryState.INTENT
 
 
+def test_what_a_killed_worker_may_have_made_gets_its_settle_time_after_the_lease(
+    services: Services, run_id: str, clock: FakeClock
+) -> None:
+    """The intent was written with the claim, and the vendor's lists are without the document yet."""
+    made: list[str] = []
+
+    def dies() -> Mapping[str, Any]:
+        made.append("1")
+        raise WorkerKilledError
+
+    _bodies["make"] = lambda attempt: attempt.create_once(KEY, find=list, create=dies)
+    with pytest.raises(WorkerKilledError):
+        deliver(read, run_id)
+
+    clock.advance(89)
+    with pytest.raises(OutcomeSettlingError):
+        make.execute(run_id)
+    assert made == ["1"]
+
+    clock.advance(2)
+    with pytest.raises(WorkerKilledError):
+        make.execute(run_id)
+    assert made == ["1", "1"]
+
+
 def test_an_answer_that_was_lost_is_looked_for(services: Services, run_id: str, clock: FakeClock) -> None:
     def fails(attempt: Attempt) -> Mapping[str, Any]:
         def call() -> Mapping[str, Any]:
@@ -417,9 +444,6 @@ def test_a_row_of_an_earlier_attempt_stays_as_it_is_where_the_step_waits_before_
 def test_the_sweeper_brings_back_what_was_lost_with_its_worker(
     services: Services, run_id: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class WorkerKilledError(BaseException):
-        """The process is gone."""
-
     _bodies["match"] = raises(WorkerKilledError())
     rung: list[list[str]] = []
     monkeypatch.setattr(_FLOW, "ring", lambda run_id, results: rung.append(sorted(results)))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.exceptions import Ignore, Retry
 
+from crmsync import failpoints
+from crmsync.connectors.lease import lease_ends_at
 from crmsync.domain.dead_letters import LetterKind, LetterStatus
+from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (
     AmountMismatchError,
@@ -226,6 +231,61 @@ def test_an_unexpected_error_is_a_bug_that_tells_no_data(
 
     assert "KeyError" in str(failed.value)
     assert "ann@acme.test" not in caplog.text + str(failed.value)
+
+
+def test_an_error_that_celery_shows_has_no_cause_that_may_hold_data(
+    services: Services, run_id: str, bodies: dict[str, Body]
+) -> None:
+    def body(attempt: Attempt) -> Mapping[str, Any]:
+        try:
+            raise KeyError("ann@acme.test")
+        except KeyError as error:
+            raise InvalidDealError from error
+
+    bodies["read"] = body
+
+    with pytest.raises(InvalidDealError) as failed:
+        read.execute(run_id)
+
+    assert failed.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "error", [None, VendorUnavailableError(), AmountMismatchError()], ids=["ends well", "waits", "dies"]
+)
+def test_what_a_step_has_made_is_confirmed_however_it(
+    services: Services, run_id: str, bodies: dict[str, Body], error: Exception | None
+) -> None:
+    key = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
+
+    def body(attempt: Attempt) -> Mapping[str, Any]:
+        made = attempt.create_once(key, find=list, create=lambda: {"number": "1"})
+        if error is not None:
+            raise error
+        return made
+
+    bodies["read"] = body
+    with contextlib.suppress(Retry, VendorUnavailableError, AmountMismatchError):
+        read.execute(run_id)
+
+    with services.store.read() as uow:
+        entry = uow.ledger.get(key)
+    assert entry is not None
+    assert (entry.state, entry.document) == (EntryState.CONFIRMED, {"number": "1"})
+
+
+def test_no_call_of_a_step_outlasts_the_lease_of_its_claim(
+    services: Services, run_id: str, bodies: dict[str, Body], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is stopped for a while right after the claim."""
+    monkeypatch.setattr("crmsync.worker.attempt.time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr(failpoints, "hit", lambda boundary, _: boundary == "claimed" and clock.advance(20))
+    ends_at: list[float | None] = []
+    bodies["read"] = lambda attempt: ends_at.append(lease_ends_at()) or {}  # type: ignore[func-returns-value]
+
+    read.execute(run_id)
+
+    assert ends_at == [1000 + 60 * 0.95 - 20]
 
 
 def test_a_step_that_kills_its_worker_is_buried_after_five_starts(

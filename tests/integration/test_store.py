@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -205,9 +206,28 @@ def test_what_becomes_of_one_send_says_nothing_of_the_next(store: Store) -> None
 
 
 def test_the_next_generation_is_another_document(store: Store) -> None:
+    """What becomes of one says nothing of the other."""
+    again = replace(ORDER, generation=2)
+    with store.begin() as uow:
+        for key, number in ((ORDER, "1"), (again, "2")):
+            assert uow.ledger.reserve(key, "r", certain_at=uow.now) is None
+            uow.ledger.confirmed(key, {"number": number})
+        assert uow.ledger.gone(ORDER)
+
+        entries = [uow.ledger.get(key) for key in (ORDER, again)]
+    known = [(entry.state, entry.document) for entry in entries if entry is not None]
+    assert known == [(EntryState.GONE, {"number": "1"}), (EntryState.CONFIRMED, {"number": "2"})]
+
+
+def test_only_what_was_confirmed_can_be_gone(store: Store) -> None:
+    """What may exist is looked for; what does not exist is made."""
     with store.begin() as uow:
         uow.ledger.reserve(ORDER, "r", certain_at=uow.now)
-        assert uow.ledger.reserve(EntryKey("s4hana", "order", ORDER.reference, 2), "r", certain_at=uow.now) is None
+        assert not uow.ledger.gone(ORDER)
+
+        entry = uow.ledger.get(ORDER)
+    assert entry is not None
+    assert entry.state is EntryState.SENT
 
 
 def test_a_document_that_is_gone_stands_again_where_people_have_put_it_back(store: Store) -> None:
@@ -404,6 +424,35 @@ def test_a_refused_token_is_replaced_only_if_nobody_else_did(store: Store, token
     third = tokens.renew("zoho_books", stale="first", fetch=lambda: a_token(store, "third"), limit=None)
 
     assert (second.value, third.value) == ("second", "second")
+
+
+def test_one_signs_in_at_a_time(store: Store) -> None:
+    with store.begin() as uow:
+        taken = [uow.tokens.begin_renewal("zoho_books", seconds=30) for _ in range(2)]
+        uow.tokens.end_renewal("zoho_books")
+        taken.append(uow.tokens.begin_renewal("zoho_books", seconds=-1))  # who never came back
+        taken.append(uow.tokens.begin_renewal("zoho_books", seconds=30))
+
+    assert taken == [True, False, True, True]
+
+
+def test_a_token_that_has_ended_is_replaced(store: Store, tokens: SharedTokens) -> None:
+    ended = AccessToken("first", store.clock(), "https://x.example")
+    tokens.renew("zoho_books", stale=None, fetch=lambda: ended, limit=None)
+
+    again = tokens.renew("zoho_books", stale=None, fetch=lambda: a_token(store, "second"), limit=None)
+
+    assert again.value == "second"
+
+
+def test_a_sign_in_that_fails_holds_up_no_other(store: Store, tokens: SharedTokens) -> None:
+    def fails() -> AccessToken:
+        raise VendorUnavailableError
+
+    with pytest.raises(VendorUnavailableError):
+        tokens.renew("zoho_books", stale=None, fetch=fails, limit=None)
+
+    assert tokens.renew("zoho_books", stale=None, fetch=lambda: a_token(store, "good"), limit=None).value == "good"
 
 
 def test_the_vendors_limit_of_tokens_is_kept_even_when_each_is_refused(store: Store, tokens: SharedTokens) -> None:

@@ -41,6 +41,12 @@ def test_next_try(error: CrmsyncError, attempts: int, jitter: float, expected: R
     assert next_try(error, attempts, POLICY, jitter=jitter) == expected
 
 
+def test_a_system_that_is_down_is_waited_for_without_counting() -> None:
+    held = next_try(VendorUnavailableError(), 3, POLICY, held_seconds=30, jitter=0.0)
+
+    assert held == Retry(30.5, is_attempt=False)
+
+
 def test_no_retries_at_all_can_be_configured() -> None:
     assert next_try(VendorUnavailableError(), 0, RetryPolicy(max_retries=0)) is None
 
