@@ -13,6 +13,10 @@ from crmsync.web.together import Together
 from crmsync.worker import waking
 from crmsync.worker.waking import Awake
 
+AT_ONCE = (
+    3  # transactions of a process, where the database has more than one writer: one wait for its disk overlaps others
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
@@ -27,7 +31,7 @@ class Inbox:
 
     def __init__(self, using: Services) -> None:
         self._using = using
-        self._together = Together(self.store_all)
+        self._together = Together(self.store_all, at_once=1 if using.store.is_sqlite else AT_ONCE)
 
     def put(self, events: Sequence[WebhookEvent], correlation_id: str) -> list[Awake]:
         """Store the events with their runs: all of them, or none. Returns the runs that have something to do.

@@ -61,34 +61,41 @@ def test_those_who_ask_meanwhile_are_served_together_and_each_gets_his_own():
     assert desk.given == [[1], [2, 3, 4]]
 
 
-def test_one_is_at_work_at_a_time():
-    at_work, most = [0], [0]
-    gates = [threading.Event(), threading.Event()]
-    begun = [threading.Event(), threading.Event()]
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_no_more_are_at_work_than_may_be(at_once: int) -> None:
+    """Each piece of work lasts until it is let go; the one that follows another takes its place, and no more."""
+    places = range(at_once)
+    begun = [threading.Event() for _ in range(2 * at_once + 1)]
+    let_go = [threading.Event() for _ in begun]
+    given: list[list[int]] = []
 
     def work(items: Sequence[int]) -> Sequence[int]:
-        at_work[0] += 1
-        most[0] = max(most[0], at_work[0])
-        if items[0] < len(gates):
-            begun[items[0]].set()
-            assert gates[items[0]].wait(30)
-        at_work[0] -= 1
+        given.append(list(items))
+        begun[items[0]].set()
+        assert let_go[items[0]].wait(30)
         return items
 
-    together = Together(work)
-    with ThreadPoolExecutor(3) as pool:
-        found = [pool.submit(together.ask, 0)]
-        assert begun[0].wait(30)
-        found.append(pool.submit(together.ask, 1))
-        until(lambda: bool(together._waiting), what="the second waits")
-        gates[0].set()
-        assert begun[1].wait(30)
-        found.append(pool.submit(together.ask, 2))
-        until(lambda: bool(together._waiting) or found[2].done(), what="the third waits for the second")
-        gates[1].set()
+    together = Together(work, at_once=at_once)
+    with ThreadPoolExecutor(len(begun)) as pool:
+        found = []
+        for place in places:
+            found.append(pool.submit(together.ask, place))
+            assert begun[place].wait(30)
+        for place in places:  # who comes now waits, and takes the place of whoever ends first
+            number = at_once + place
+            found.append(pool.submit(together.ask, number))
+            until(lambda: len(together._waiting) == 1, what="it waits")
+            let_go[place].set()
+            assert begun[number].wait(30)
+        found.append(pool.submit(together.ask, 2 * at_once))
+        until(lambda: len(together._waiting) == 1 or begun[-1].is_set(), what="the last waits")
+        assert not begun[-1].is_set()
+        for event in let_go:
+            event.set()
 
-    assert [each.result() for each in found] == [0, 1, 2]
-    assert most == [1]
+    assert [each.result() for each in found] == [*range(2 * at_once + 1)]
+    assert given == [[number] for number in range(2 * at_once + 1)]
+    assert together._free == at_once
 
 
 def test_a_store_that_fails_fails_for_all_who_asked_together_and_for_no_other():
