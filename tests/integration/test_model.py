@@ -56,7 +56,7 @@ from crmsync.worker.task import step
 from tests.builders import NOW
 from tests.fakes import FakeClock, FakeMessenger
 
-_FLOW = Flow("modelled", subject="deal", steps=("read", "make"), rereads=("read",), repeats=True)
+_FLOW = Flow("modelled", subject="deal", steps=("read", "make", "tell"), rereads=("read",), repeats=True)
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 CALL_SECONDS = 24  # what a call may take: the vendor commits within it, or never
 LAG_SECONDS = 30  # how long the vendor's lists may lag behind: CRMSYNC_SETTLE_SECONDS
@@ -80,10 +80,11 @@ class Worker:
         self.fence = 0  # the last one it claimed
         self.stall = 0.0  # how long its next transaction takes
         self.answer = Answer.OK  # what its next call hears
+        self.has_made = False  # it has heard that the document is made
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
 
     def start(self, work: Callable[[], None]) -> None:
-        self.is_idle = self.is_crashed = False
+        self.is_idle = self.is_crashed = self.has_made = False
         threading.Thread(target=self._run, args=(work,), daemon=True).start()
 
     def go_on(self) -> None:
@@ -338,7 +339,11 @@ class World:
 
     def _create(self) -> Any:
         pause()  # signing in comes first, and may be slow
-        return self.client.call("create", "POST", "https://erp.test/orders", json={}).body
+        made = self.client.call("create", "POST", "https://erp.test/orders", json={}).body
+        worker = _current.get()
+        if worker is not None:
+            worker.has_made = True
+        return made
 
     def run(self) -> Run:
         with self.store.read() as uow:
@@ -355,9 +360,9 @@ class World:
             return uow.ledger.get(ORDER)
 
     def chain(self) -> None:
-        """A message and what follows it, as Celery does it."""
-        run_id = self.run().id
-        messages = _FLOW.chain(run_id, _FLOW.steps)
+        """The message that is sent for the run as it stands, and what follows it, as Celery does it."""
+        run = self.run()
+        run_id, messages = run.id, _FLOW.chain(run.id, _FLOW.undone(run.results))
         while messages:
             messages = self._deliver(app.tasks[messages.pop()["task"]], run_id, messages)
 
@@ -395,6 +400,11 @@ def read(attempt: Attempt) -> Mapping[str, Any]:
 @step(_FLOW, queue="erp", reserves=lambda using, run: ORDER)
 def make(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["make"](attempt)
+
+
+@step(_FLOW, queue="erp")
+def tell(attempt: Attempt) -> Mapping[str, Any]:
+    return {}
 
 
 @pytest.fixture(params=[True, False], ids=["ahead", "a_message_a_step"])
@@ -495,6 +505,12 @@ class Life(RuleBasedStateMachine):
         if entry is not None and entry.state is EntryState.CONFIRMED:
             assert entry.document in map(self.world.vendor.body, self.world.vendor.documents)
             self.confirmed = entry
+
+    @invariant()
+    def what_a_worker_heard_is_written_whoever_has_the_run_by_now(self) -> None:
+        entry = self.world.entry()
+        is_known = entry is not None and entry.state is EntryState.CONFIRMED
+        assert is_known or not any(each.has_made and each.is_idle and not each.is_crashed for each in self.workers)
 
     @invariant()
     def no_run_is_lost(self) -> None:
