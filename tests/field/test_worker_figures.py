@@ -18,6 +18,7 @@ from crmsync.flows.sightings import Sighting, start
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import runs as runs_table
 from crmsync.web.pages.flows import catch_up_rows
+from tests.builders import invoice_read
 from tests.fakes import FakeClock
 from tests.field.test_broker_commands import message
 from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
@@ -47,7 +48,7 @@ def read_now(services: Services, key: str) -> None:
     """The invoice's run has read it at this moment."""
     with services.store.begin() as uow:
         run_id, _ = invoice_to_deal.FLOW.open_run(uow, key, correlation_id="c")
-        results = {"read_invoice": {"read_at": uow.now.isoformat()}}
+        results = {"read_invoice": invoice_read(read_at=uow.now).to_json()}
         changed = runs_table.update().where(runs_table.c.id == run_id)
         uow.connection.execute(changed.values(status="done", results=results))
 
@@ -117,7 +118,7 @@ def test_P12__an_invoice_whose_run_was_woken_and_has_not_ended_is_not_counted_as
         our_invoice(services, key)
         with services.store.begin() as uow:
             run_id, _ = invoice_to_deal.FLOW.open_run(uow, key, correlation_id="c")
-            read = {"read_invoice": {"read_at": (clock.now - timedelta(hours=2)).isoformat()}}
+            read = {"read_invoice": invoice_read(read_at=clock.now - timedelta(hours=2)).to_json()}
             results = read if step == "write_payment" else {}  # a run that begins again forgets what it knew
             changed = runs_table.update().where(runs_table.c.id == run_id)
             uow.connection.execute(changed.values(step=step, results=results))
