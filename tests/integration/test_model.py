@@ -61,7 +61,7 @@ ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 CALL_SECONDS = 24  # what a call may take: the vendor commits within it, or never
 LAG_SECONDS = 30  # how long the vendor's lists may lag behind: CRMSYNC_SETTLE_SECONDS
 CERTAIN_SECONDS = 90  # after the promise of a worker that was never heard of again: its lease and the settle time
-SHORT = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True, database=None)
+SHORT = settings(max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, database=None)
 
 
 # Workers that take turns
