@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
+from crmsync.flows.order_to_invoice import FLOW
+from crmsync.services import Services
 from crmsync.store import finding
+from tests.fakes import FakeClock
 from tests.field.test_finding import DEAL, business
 from tests.unit.web.test_tower import words
 
@@ -20,8 +23,13 @@ def test_P15__the_tower_finds_it_and_says_what_it_found(operator: FlaskClient) -
     assert "Looked at: ids of runs" in words(operator.get("/runs?text=INV-9"))
 
 
-def test_a_search_offers_to_look_at_everything(operator: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_offers_to_look_at_everything(
+    operator: FlaskClient, services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finding, "WINDOW", 1)
+    clock.advance(1)
+    with services.store.begin() as uow:  # the newest one, which is all that is looked at
+        FLOW.open_run(uow, "006xx0000099newAAA", correlation_id="c")
 
     page = operator.get("/runs?text=muster")
 
