@@ -315,7 +315,7 @@ def test_T2__an_upload_over_a_connection_of_before_has_its_own_deadline() -> Non
             connection.sendall(answer())
             is_over.wait(60)  # and reads nothing more
 
-    slow, is_over = client(call_seconds=10 * MUCH_LATER), threading.Event()
+    slow, is_over = client(call_seconds=3 * MUCH_LATER), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()

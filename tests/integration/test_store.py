@@ -436,6 +436,22 @@ def test_one_signs_in_at_a_time(store: Store) -> None:
     assert taken == [True, False, True, True]
 
 
+def test_who_may_sign_in_when_another_has_just_done_so_takes_its_token(
+    store: Store, tokens: SharedTokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, begin = SharedTokens(store, Vault(None, tmp_path), AnyAccount()), tokens._begin
+
+    def late(connection: str) -> bool:
+        other.renew(connection, stale=None, fetch=lambda: a_token(store, "the other's"), limit=None)
+        return begin(connection)
+
+    monkeypatch.setattr(tokens, "_begin", late)
+
+    token = tokens.renew("zoho_books", stale=None, fetch=lambda: a_token(store, "one more"), limit=None)
+
+    assert token.value == "the other's"
+
+
 def test_a_token_that_has_ended_is_replaced(store: Store, tokens: SharedTokens) -> None:
     ended = AccessToken("first", store.clock(), "https://x.example")
     tokens.renew("zoho_books", stale=None, fetch=lambda: ended, limit=None)

@@ -701,7 +701,7 @@ MUTANTS = (
             "each process signs in where one would do, and the vendor's limit is used up",
             "if token is None or token.value == stale or token.expires_at <= self._store.clock():",
             "if True:",
-            f"{STORE}::test_a_token_is_fetched_by_one_and_used_by_all",
+            f"{STORE}::test_who_may_sign_in_when_another_has_just_done_so_takes_its_token",
         ),
         (
             "a-sign-in-that-fails-keeps-its-turn",
