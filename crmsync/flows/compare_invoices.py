@@ -22,7 +22,7 @@ from crmsync.flows.put_back import Replaced
 from crmsync.flows.sightings import paged
 from crmsync.services import ROLES
 from crmsync.store import UnitOfWork
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -131,5 +131,5 @@ def _wake(attempt: Attempt, entries: Sequence[Entry]) -> None:
             waking.wake(uow, invoice_to_deal.FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
             for key in sorted(entry.document_key for entry in entries)
         ]
-    for awake in filter(None, rung):
-        dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, *awake))
+    for awake in rung:
+        waking.ring(invoice_to_deal.FLOW, awake)

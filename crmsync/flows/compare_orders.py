@@ -19,7 +19,7 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import order_to_invoice, put_back
 from crmsync.services import ROLES
-from crmsync.worker import dead_letters, documents, waking
+from crmsync.worker import documents, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -147,8 +147,7 @@ def _ask(attempt: Attempt, run: Run) -> None:
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         awake = waking.look_at_documents(uow, order_to_invoice.FLOW, run.id, queued_for=queued_for)
-    if awake:
-        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, *awake))
+    waking.ring(order_to_invoice.FLOW, awake)
 
 
 def _known(run: Run | None, entry: Entry) -> Document:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from crmsync.alerts.content import untold_sellers_alert
 from crmsync.celery import app
@@ -25,7 +24,7 @@ from crmsync.flows.told_deals import settled
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
 from crmsync.store.tellings import Told
-from crmsync.worker import dead_letters
+from crmsync.worker import dead_letters, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -208,7 +207,7 @@ def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, se
         else:
             _alert(attempt, uow, _SENTENCES_LEFT_OUT, written.left_out)
     if run is not None and awake is not None:
-        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, run.id, awake))
+        waking.ring(order_to_invoice.FLOW, (run.id, awake))
 
 
 def _note_uncertain(attempt: Attempt, seen: Seen) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from functools import partial
 
 from crmsync.domain.learned import InvoiceRead
 from crmsync.domain.ledger import Entry, EntryState
@@ -16,7 +15,7 @@ from crmsync.domain.seller import Status
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import order_to_invoice, other_currency, unmailed
 from crmsync.services import ROLES
-from crmsync.worker import dead_letters, documents, waking
+from crmsync.worker import documents, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -105,8 +104,7 @@ def _look_at_newest(attempt: Attempt) -> None:
         attempt.hold(uow)
         queued_for = using.settings.behaviour.queued_for
         awake = waking.wake(uow, FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
-    if awake:
-        dead_letters.best_effort(partial(FLOW.ring, *awake))
+    waking.ring(FLOW, awake)
 
 
 def _may_say_status(attempt: Attempt, *, is_void: bool) -> bool:
@@ -127,8 +125,7 @@ def _ask_about(attempt: Attempt) -> None:
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         awake = waking.look_at_documents(uow, order_to_invoice.FLOW, entry.run_id, queued_for=queued_for)
-    if awake:
-        dead_letters.best_effort(partial(order_to_invoice.FLOW.ring, *awake))
+    waking.ring(order_to_invoice.FLOW, awake)
 
 
 def _wait_for(deal_run: Run) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from crmsync.alerts.content import other_currency_alert
 from crmsync.domain.deals import Deal
 from crmsync.domain.learned import InvoiceMade
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.runs import Run
 from crmsync.services import ROLES
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, learned
 
@@ -51,8 +49,7 @@ def look_again(attempt: Attempt, deal: Deal) -> None:
             correlation_id=attempt.run.correlation_id,
             queued_for=using.settings.behaviour.queued_for,
         )
-    if awake:
-        dead_letters.best_effort(partial(flow.ring, *awake))
+    waking.ring(flow, awake)
 
 
 def close(attempt: Attempt) -> None:

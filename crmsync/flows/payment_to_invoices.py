@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 
 from crmsync.domain.learned import InvoicesFound
 from crmsync.domain.payments import Payment
@@ -11,7 +10,7 @@ from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import invoice_to_deal
 from crmsync.services import ROLES
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -29,9 +28,8 @@ def find_invoices(attempt: Attempt) -> InvoicesFound:
     payment = _read(attempt)
     touched = _touched(attempt, payment)
     ours = [key for key in touched if _is_ours(attempt, key)]
-    awake = _wake(attempt, payment, ours, foreign=len(touched) - len(ours))
-    for run_id, results in awake:
-        dead_letters.best_effort(partial(invoice_to_deal.FLOW.ring, run_id, results))
+    for awake in _wake(attempt, payment, ours, foreign=len(touched) - len(ours)):
+        waking.ring(invoice_to_deal.FLOW, awake)
     attempt.remark = _remark(payment, len(ours), len(touched) - len(ours))
     number = payment.number if payment else ""
     return InvoicesFound(tuple(ours), len(touched) - len(ours), payment is None, number)

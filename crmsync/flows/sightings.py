@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
@@ -15,7 +14,7 @@ from crmsync.domain.money import Money
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.store.deliveries import CATCH_UP
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import waking
 from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
@@ -104,8 +103,8 @@ def _start_some(using: Services, sightings: Sequence[Sighting], correlation_id: 
         wanted = [each for each in sightings if each.verdict.wakes]
         awake = [(each, rung) for each in wanted if (rung := _start(using, uow, each, grace, correlation_id))]
         missed = [each for each, _ in awake if each.is_certainly_missed(uow.now, grace)]
-    for each, (run_id, results) in awake:
-        dead_letters.best_effort(partial(each.flow.ring, run_id, results))
+    for each, rung in awake:
+        waking.ring(each.flow, rung)
     return Started(len(awake), len(missed), sum(each.has_webhook for each in missed))
 
 

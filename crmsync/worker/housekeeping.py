@@ -159,8 +159,7 @@ def _start_period(using: Services, flow: Flow, seconds: int) -> None:
     with using.store.begin(durable=False) as uow:
         queued_for = using.settings.behaviour.queued_for
         awake = waking.start_period(uow, flow, seconds, correlation_id=correlation_id, queued_for=queued_for)
-    if awake:
-        dead_letters.best_effort(partial(flow.ring, *awake))
+    waking.ring(flow, awake)
 
 
 # Flows that the store has news for
@@ -183,5 +182,5 @@ def _start_news(using: Services, flow: Flow, finds: Finds) -> None:
             waking.wake(uow, flow, subject, correlation_id=correlation_id, queued_for=queued_for)
             for subject in subjects
         ]
-    for each in filter(None, awake):
-        dead_letters.best_effort(partial(flow.ring, *each))
+    for each in awake:
+        waking.ring(flow, each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
@@ -70,6 +71,12 @@ def _concerned(flow: Flow, letter: DeadLetter | None) -> tuple[LetterKind, ...]:
     """What a change of the source may settle: bad data, and what a person was asked about the source itself."""
     is_about_source = letter is not None and letter.step == flow.source
     return (LetterKind.DATA, LetterKind.REVIEW) if is_about_source else (LetterKind.DATA,)
+
+
+def ring(flow: Flow, awake: Awake | None) -> None:
+    """Send the message of a run of *flow* that was woken, once that is committed; else the sweeper brings the run."""
+    if awake is not None:
+        dead_letters.best_effort(partial(flow.ring, *awake))
 
 
 def look_at_documents(uow: UnitOfWork, flow: Flow, run_id: str, *, queued_for: timedelta) -> Awake | None:
