@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ class Ahead:
         if message is not None:
             message.send_event(f"task-{step}")
 
-    def hand_back(self, run: Run, *, countdown: float | None = None) -> None:
-        """Let Celery send what is left to be done of *run*, its next step in *countdown* seconds."""
+    def hand_back(self, run: Run, undone: Sequence[str], *, countdown: float | None = None) -> None:
+        """Let Celery send what is left to be done of *run*, the first of it in *countdown* seconds."""
         failpoints.hit("handing", f"{run.flow}.{run.step}")
-        self._request.chain = self._flow.chain(run.id, self._flow.undone(run.results), countdown=countdown)
+        self._request.chain = self._flow.chain(run.id, undone, countdown=countdown)

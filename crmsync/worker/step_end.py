@@ -61,8 +61,8 @@ def done(attempt: Attempt, flow: Flow, learned: Mapping[str, Any], ahead: Ahead)
     if task is not None:
         return _go_on(attempt, run, learned, _ahead_of(task, undone, ahead))
     _finish(attempt, flow, run, learned, undone)
-    if ahead.has_moved:
-        ahead.hand_back(replace(run, results={**run.results, run.step: learned}))
+    if ahead.has_moved or attempt.undoes:  # the message's own chain does not have the steps that were undone
+        ahead.hand_back(run, undone)
     return None
 
 
@@ -147,7 +147,7 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
             ends_as=attempt.ends_as or RunStatus.DONE,
             **attempt.described,
         )
-        goes_round = not is_ours and not undone and _go_round(uow, attempt, flow, learned, pause, queued_until)
+        goes_round = not is_ours and not undone and _go_round(uow, attempt, flow, run, learned, pause, queued_until)
         if is_ours or goes_round:
             uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
             _write_rest(uow, attempt)
@@ -160,9 +160,6 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
     if not is_ours:
         raise Ignore
     logger.info("step done", extra={"action": "step_done"})
-    if attempt.undoes and undone:  # the rest of this chain does not have the steps that were undone
-        dead_letters.best_effort(partial(flow.ring, run.id, {**run.results, run.step: learned}))
-        raise Ignore
 
 
 def _write_rest(uow: UnitOfWork, attempt: Attempt) -> None:
@@ -184,6 +181,7 @@ def _go_round(
     uow: UnitOfWork,
     attempt: Attempt,
     flow: Flow,
+    run: Run,
     learned: Mapping[str, Any],
     pause: timedelta,
     queued_until: datetime,
@@ -191,11 +189,10 @@ def _go_round(
     """After a *pause*: who repeats an announcement again and again does not make us ask again and again."""
     due_at = uow.now + pause
     until = due_at if pause else queued_until
-    run = attempt.run
     results: dict[str, Any] = {}
     progress: dict[str, Any] = {}
     if flow.source:  # it looks whether what it has done is still right, and does nothing twice
-        results = {**_with_results(attempt).results, run.step: dict(learned)}
+        results = {**run.results, run.step: dict(learned)}
         progress = {AGREED: results.pop(flow.source, None)}
         progress |= {WAS_DISCARDED: True} if attempt.ends_as is RunStatus.DISCARDED else {}
     return uow.runs.go_round(

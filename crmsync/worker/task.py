@@ -140,7 +140,7 @@ class StepTask(Task, Step[L]):
                 wait = step_end.wait_of(error)
                 if here is self or wait is None:
                     raise
-                ahead.hand_back(run, countdown=wait)
+                ahead.hand_back(run, self.flow.undone(run.results), countdown=wait)
                 return
 
     def _claim_of(self, using: Services, run_id: str) -> Run | None:

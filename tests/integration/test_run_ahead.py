@@ -29,6 +29,7 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
 from crmsync.store.ledger import Ledger
+from crmsync.store.tables import runs
 from crmsync.worker import ahead, dead_letters, housekeeping, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -604,3 +605,40 @@ def test_a_store_that_goes_when_a_document_was_made_makes_no_second_one(
 
 class _RolledBackError(Exception):
     """Ends a transaction without its writes."""
+
+
+def test_steps_that_are_to_be_done_again_are_in_the_chain_that_goes_on(
+    services: Services, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document is gone, and is made anew: the message came for a run whose later steps were done."""
+    monkeypatch.setattr(services, "settings", Settings.from_env({"CRMSYNC_RUN_AHEAD": "0"}))
+    for task in (read, match, make):
+        deliver(task, run_id)
+    with services.store.begin() as uow:
+        results = {step: result for step, result in get(services, run_id).results.items() if step != "read"}
+        changed = runs.update().where(runs.c.id == run_id)
+        uow.connection.execute(changed.values(step="read", results={**results, "tell": {}}))
+
+    def undoes(attempt: Attempt) -> Mapping[str, Any]:
+        attempt.undoes |= {"make", "tell"}
+        return {}
+
+    _bodies["read"] = undoes
+    read.push_request(id="m", called_directly=False, retries=0, chain=[])
+    try:
+        read.run(run_id)
+        assert named(read.request.chain) == ["make", "tell"]
+    finally:
+        read.pop_request()
+    assert get(services, run_id).step == "make"
+
+
+def test_a_run_that_ends_early_sends_no_message_more(services: Services, run_id: str, visited: Visited) -> None:
+    def ends(attempt: Attempt) -> Mapping[str, Any]:
+        attempt.ends_as = RunStatus.DISCARDED
+        return {}
+
+    _bodies["match"] = ends
+
+    assert deliver(read, run_id) == []
+    assert (visited, get(services, run_id).status) == (["read"], RunStatus.DISCARDED)

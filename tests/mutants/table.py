@@ -537,8 +537,8 @@ MUTANTS = (
         (
             "what-is-handed-back-comes-at-once",
             "a system that asks for a pause is called without one",
-            "self._flow.undone(run.results), countdown=countdown)",
-            "self._flow.undone(run.results))",
+            "run.id, undone, countdown=countdown)",
+            "run.id, undone)",
             f"{AHEAD}::test_a_step_that_must_wait_is_handed_back_with_its_time",
         ),
     ),
