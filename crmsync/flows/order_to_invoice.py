@@ -59,14 +59,13 @@ def fetch_deal(attempt: Attempt) -> DealRead | Mapping[str, Any]:
     return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
 
 
-def _order_key(_: Services, run: Run) -> EntryKey:
-    generation = generation_of(run, "order")
-    return EntryKey(ROLES["orders"], "order", document_reference(run.subject_key, generation), generation)
+def _document_key(_: Services, run: Run, *, role: str, kind: str) -> EntryKey:
+    generation = generation_of(run, kind)
+    return EntryKey(ROLES[role], kind, document_reference(run.subject_key, generation), generation)
 
 
-def _invoice_key(_: Services, run: Run) -> EntryKey:
-    generation = generation_of(run, "invoice")
-    return EntryKey(ROLES["invoices"], "invoice", document_reference(run.subject_key, generation), generation)
+_order_key = partial(_document_key, role="orders", kind="order")
+_invoice_key = partial(_document_key, role="invoices", kind="invoice")
 
 
 def _mail_key(using: Services, run: Run) -> EntryKey | None:
@@ -131,7 +130,8 @@ def match_books_customer(attempt: Attempt) -> CustomerMatched:
 def create_invoice(attempt: Attempt) -> InvoiceMade:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
     deal, books = attempt.result(fetch_deal), attempt.services.invoices
-    request = _invoice_request(attempt, deal)
+    key = _invoice_key(attempt.services, attempt.run)
+    request = _invoice_request(attempt, deal, key.reference)
 
     def create() -> Mapping[str, Any]:
         customer_key = customer_now(attempt, deal, ROLES["invoices"], books, matched_in="match_books_customer")
@@ -140,8 +140,8 @@ def create_invoice(attempt: Attempt) -> InvoiceMade:
 
     invoice = Document.from_json(
         attempt.create_once(
-            _invoice_key(attempt.services, attempt.run),
-            find=lambda: [found.to_json() for found in standing(books.find_invoices(request.reference))],
+            key,
+            find=lambda: [found.to_json() for found in standing(books.find_invoices(key.reference))],
             create=create,
         )
     )
@@ -202,10 +202,10 @@ def _recipients(deal: Deal) -> tuple[str, ...]:
     return (deal.customer.email,) if is_address(deal.customer.email) else ()
 
 
-def _invoice_request(attempt: Attempt, deal: Deal) -> InvoiceRequest:
+def _invoice_request(attempt: Attempt, deal: Deal, reference: str) -> InvoiceRequest:
     behaviour = attempt.services.settings.behaviour
     return InvoiceRequest(
-        reference=_invoice_key(attempt.services, attempt.run).reference,
+        reference=reference,
         customer_key=attempt.result(match_books_customer).customer_key,
         deal=deal,
         payment_terms_days=behaviour.payment_terms_days,

@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Table, Update
+from sqlalchemy import Connection, Dialect, FromClause, Insert, Table, Update
 from sqlalchemy.dialects import postgresql, sqlite
 
 Values = Mapping[str, Any]
 Statement = Update | Insert | Callable[[Dialect], Any]
 
 
-def insert_once(table: Table, *columns: str) -> Prepared:
+def insert_if_new(table: FromClause, dialect_name: str) -> Any:
     """An INSERT that writes nothing where one of the table's constraints says that the row is there already."""
+    insert: Any = postgresql.insert if dialect_name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
 
-    def statement(dialect: Dialect) -> Any:
-        insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-        return insert(table).on_conflict_do_nothing().inline()
 
-    return Prepared(statement, columns=columns)
+def insert_once(table: Table, *columns: str) -> Prepared:
+    """As insert_if_new(), prepared."""
+    return Prepared(lambda dialect: insert_if_new(table, dialect.name).inline(), columns=columns)
 
 
 class Prepared:

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
+
+from crmsync.store.prepared import insert_if_new
 
 CLOCKS = timedelta(minutes=5)  # what lies further in the future than it could was written by a wrong clock
 
@@ -58,12 +59,10 @@ class Rows:
 
 @cache
 def _insert_once(table: Table, dialect_name: str) -> Any:
-    dialect = postgresql if dialect_name == "postgresql" else sqlite
     # Not the row count: it is undefined where the driver asks for generated keys.
-    return dialect.insert(table).on_conflict_do_nothing().returning(literal(1))
+    return insert_if_new(table, dialect_name).returning(literal(1))
 
 
 @cache
 def _insert_new(told: Column[Any], dialect_name: str) -> Any:
-    dialect = postgresql if dialect_name == "postgresql" else sqlite
-    return dialect.insert(told.table).on_conflict_do_nothing().returning(told)
+    return insert_if_new(told.table, dialect_name).returning(told)
