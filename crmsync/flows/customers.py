@@ -67,9 +67,14 @@ def linked_customer(
     is_answered = bool(run.answers.get(LINKS, {}).get(connection))
     if connector is None or is_answered or customer_doubts.is_doubted(run, document_step=document_step):
         return None
-    currency = deal.amount.currency if connector.customers_have_one_currency else ""
-    link = uow.links.get(connection, deal.customer.key, currency)
-    return _learned(link) if link is not None and link.currency == currency else None
+    link = _linked(uow, connection, deal.customer.key, customer_links.own_currency(connector, deal.amount.currency))
+    return _learned(link) if link is not None else None
+
+
+def _linked(uow: UnitOfWork, connection: str, account: str, currency: str) -> Link | None:
+    """The link of an account; where a customer has one currency, one whose currency is not known does not count."""
+    link = uow.links.get(connection, account, currency)
+    return link if link is not None and link.currency == currency else None
 
 
 def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, matched_in: str) -> str:
@@ -116,8 +121,7 @@ class _Matching:
 
     @property
     def currency(self) -> str:
-        """The one that the customer must have, "" where it takes any."""
-        return self.deal.amount.currency if self.connector.customers_have_one_currency else ""
+        return customer_links.own_currency(self.connector, self.deal.amount.currency)
 
     def answered(self) -> Link | None:
         """The customer that a person named in the control tower, whose process can't look it up.
@@ -145,8 +149,8 @@ class _Matching:
         return found.link(customer_links.REPLAY, by=answer["by"])
 
     def linked(self) -> Link | None:
-        link = self._get()
-        return link if link is not None and link.currency == self.currency else None
+        with self.attempt.services.store.read() as uow:
+            return _linked(uow, self.connection, self.customer.key, self.currency)
 
     def still_there(self) -> Link | None:
         """One that is linked. Where it is doubted, one that was deleted or merged there loses its link."""

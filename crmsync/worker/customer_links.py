@@ -91,13 +91,18 @@ def sides(using: Services, connection: str, number: str, customer: Customer, cur
     """*customer*, and the one of that number there; *currency* is the deal's. Raises: LinkRefusedError."""
     found = look_up(using, connection, [number]).get(number)
     connector = role(using, connection)
-    currency = currency if connector.customers_have_one_currency else ""
+    currency = own_currency(connector, currency)
     problem = problem_of(found, number, connector.system, currency=currency)
     if problem or found is None:
         raise LinkRefusedError(f"{problem} Nothing was stored.", system=connector.system)
     name, city = ("", "") if customer.is_person else (customer.name, customer.address.city)
     found = replace(found, is_person=found.is_person or customer.is_person)
     return Sides(connection, connector.system, customer.key, name, city, found, currency)
+
+
+def own_currency(connector: Customers, currency: str) -> str:
+    """The one that the customer of a deal in *currency* must have, "" where it takes any."""
+    return currency if connector.customers_have_one_currency else ""
 
 
 def problem_of(found: Candidate | None, number: str, system: str, *, currency: str = "") -> str:
