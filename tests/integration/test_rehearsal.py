@@ -17,7 +17,7 @@ from tests.system import NO_PERIODS, System, running, until
 
 PERSON = {"BillingStreet": "12 Harbour Road", "BillingCity": "Springfield", "BillingCountry": "United States"}
 EMAIL = "ida.berg@example.com"
-_BY_ITSELF = ("seen.", "retention.", "store.id")
+_BY_ITSELF = ("seen.", "retention.", "tally.", "store.id")
 OF_THE_DEAL = {
     "salesforce": {"code": "FIELD_CUSTOM_VALIDATION_EXCEPTION"},
     "sap": {"code": "V1/555", "message": "This sales document is not complete"},
@@ -96,7 +96,7 @@ def state_of(system: System) -> Any:
     with system.store.read() as uow:
         # PostgreSQL lists what was written last at the end.
         rows = {table.name: sorted(uow.connection.execute(table.select()), key=str) for table in tables}
-        # The workers beside us write by themselves that they are alive, and when they last looked after the store.
+        # The workers beside us write by themselves that they live, when they last looked after the store, and counts.
         known = [each for each in uow.connection.execute(facts.select()) if not each.name.startswith(_BY_ITSELF)]
     return system.sandbox.ledger(), rows, sorted(known, key=str)
 
