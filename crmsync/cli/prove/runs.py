@@ -34,9 +34,12 @@ class Watch:
         self._given_up |= set(run_ids)
 
     def until_ended(self, expected: Sequence[Expected], patience_seconds: float) -> list[str]:
-        """Wait until every run has ended, those of *expected* well. Returns what is stuck, in sentences."""
-        self.wait(expected, patience_seconds)
-        return self._stuck(expected)
+        """Wait until every run has ended, those of *expected* well. Returns what is stuck, in sentences.
+
+        Once all were over, a run that is under way was woken since: by the sweeper, say. Later cases wait for it.
+        """
+        were_over = self.wait(expected, patience_seconds)
+        return self._stuck(expected, with_active=not were_over)
 
     def wait(self, expected: Sequence[Expected], patience_seconds: float) -> bool:
         """Wait until every run has ended, or only a person could help it. False if patience ended first."""
@@ -87,9 +90,10 @@ class Watch:
         deals = [each.deal for each in expected if each.deal not in self._given_up]
         return [deal for deal in deals if uow.runs.of_subject(DEALS_FLOW, deal) is None]
 
-    def _stuck(self, expected: Sequence[Expected]) -> list[str]:
+    def _stuck(self, expected: Sequence[Expected], *, with_active: bool) -> list[str]:
         with self._stage.store.read() as uow:
-            active, stopped = self._unended(uow, RunStatus.ACTIVE), self._unended(uow, RunStatus.STOPPED)
+            active = self._unended(uow, RunStatus.ACTIVE) if with_active else []
+            stopped = self._unended(uow, RunStatus.STOPPED)
             missing = self._without_run(uow, expected)
             found = [_say_active(run) for run in active] + [_say_stopped(uow, run) for run in stopped]
         self._given_up |= {*missing, *(run.id for run in (*active, *stopped))}

@@ -421,6 +421,21 @@ def test_a_campaign_waits_for_what_goes_on_by_itself(
     assert Watch(stage).wait([], patience_seconds=0) is is_over
 
 
+def test_a_run_is_stuck_that_was_never_over_and_not_one_that_was_woken_since(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.begin() as uow:
+        uow.runs.start("order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
+    stage = cast("Stage", SimpleNamespace(store=store))
+
+    woken_since = Watch(stage)
+    monkeypatch.setattr(woken_since, "wait", lambda expected, patience_seconds: True)
+
+    assert woken_since.until_ended([], 0) == []
+    [stuck] = Watch(stage).until_ended([], 0)
+    assert stuck.startswith("order_to_invoice 006A stands at fetch_deal")
+
+
 def test_rows_of_another_release_come_and_go(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/crmsync.db")
     schema.ensure(store)
