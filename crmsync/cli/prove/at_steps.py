@@ -15,7 +15,9 @@ from crmsync.cli.prove.runs import Stand
 from crmsync.cli.prove.scene import STRIKE_SECONDS, Scene, Tools
 from crmsync.cli.prove.stage import LEASE_SECONDS, SETTLE_SECONDS
 from crmsync.cli.prove.subjects import Subject
+from crmsync.errors import StoreUnavailableError
 from crmsync.failpoints import Strike
+from crmsync.store import Store
 
 LATE_WRITE_SECONDS = 15.0  # at most; it takes no time
 
@@ -59,8 +61,7 @@ def worker_stopped(tools: Tools, case: Case) -> Scene:
         return scene
     before: Mapping[str, Stand] = {}
     try:
-        # Nobody can where the stopped process is inside a transaction of SQLite, which has one writer.
-        if tools.watch.wait(subject.expected, 4 * LEASE_SECONDS + SETTLE_SECONDS):
+        if tools.watch.wait(subject.expected, 4 * LEASE_SECONDS + SETTLE_SECONDS) and _can_write(tools.stage.store):
             scene.ended_at = time.time()
             time.sleep(max(0.0, strike.at + LEASE_SECONDS - time.time()))
             subject.goes_on()
@@ -72,3 +73,12 @@ def worker_stopped(tools: Tools, case: Case) -> Scene:
         scene.problems.append("the worker that was stopped never went on")
     scene.problems += tools.watch.changed_since(before)
     return scene
+
+
+def _can_write(store: Store) -> bool:
+    """Nobody can where a thread of the stopped process is inside a transaction of SQLite, which has one writer."""
+    try:
+        with store.begin(durable=False):
+            return True
+    except StoreUnavailableError:
+        return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -51,7 +52,7 @@ from crmsync.cli.prove.scene import Tools
 from crmsync.cli.prove.stage import BEHAVIOUR, LAG_SECONDS, LEASE_SECONDS, SETTLE_SECONDS, Stage
 from crmsync.cli.prove.strange import STRANGERS, StrangeRows
 from crmsync.cli.prove.verdict import Expected, Verdict, examine, examine_stock
-from crmsync.errors import CrmsyncError, InvalidDealError, VendorUnavailableError
+from crmsync.errors import CrmsyncError, InvalidDealError, StoreUnavailableError, VendorUnavailableError
 from crmsync.failpoints import BOUNDARIES
 from crmsync.sandbox import Sandbox
 from crmsync.sandbox.faults import KINDS
@@ -192,6 +193,37 @@ def test_what_a_killed_worker_made_is_listed_between_the_next_look_and_the_end_o
     assert lags == [LAG_SECONDS, 0.0]
     assert LEASE_SECONDS + float(BEHAVIOUR["CRMSYNC_SWEEP_SECONDS"]) < LAG_SECONDS < SETTLE_SECONDS
     assert sandbox.profile.sap.lag_seconds == 0
+
+
+@pytest.mark.parametrize("can_write", [True, False])
+def test_the_source_changes_only_where_somebody_can_bring_it_home_beside_the_stopped_worker(
+    monkeypatch: pytest.MonkeyPatch, *, can_write: bool
+) -> None:
+    """Another thread of the stopped process may be inside a transaction of SQLite, which has one writer."""
+    changes, went_on = list[str](), list[int]()
+
+    @contextmanager
+    def begin(*, durable: bool) -> Iterator[None]:
+        if not can_write:
+            raise StoreUnavailableError("Another process has been writing for too long.")
+        yield
+
+    subject = subjects.Subject((), lambda: None, lambda: changes.append("changed"))
+    tools = SimpleNamespace(
+        stage=SimpleNamespace(store=SimpleNamespace(begin=begin), failpoints=None),
+        subjects=SimpleNamespace(of_flow=lambda *_: subject),
+        watch=SimpleNamespace(wait=lambda *_: True, ended_runs=dict, changed_since=lambda _: []),
+        settle=lambda _: True,
+    )
+    monkeypatch.setattr(at_steps, "_strike", lambda *_: failpoints.Strike(pid=4711, at=0.0))
+    monkeypatch.setattr(failpoints, "has_left", lambda _: True)
+    monkeypatch.setattr(os, "kill", lambda pid, _: went_on.append(pid))
+
+    scene = at_steps.worker_stopped(cast(Tools, tools), Case("worker-stopped", ORDER, "stored"))
+
+    assert changes == (["changed"] if can_write else [])
+    assert went_on == [4711]
+    assert scene.problems == []
 
 
 # -- verdicts
