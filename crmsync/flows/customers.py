@@ -310,13 +310,16 @@ class _Matching:
         return CustomerMatch.from_json(made)
 
     def _entry_key(self, key: EntryKey) -> EntryKey:
-        """One that we made, and that is gone or in another currency now, is made anew: as the next generation."""
+        """One that we made, and that is gone or in another currency now, is made anew: as the next generation.
+
+        Raises: OutcomeSettlingError where it may not be listed yet: another run has just made it.
+        """
         with self.attempt.services.store.read() as uow:
             entry = uow.ledger.get(key)
         if entry is None or entry.state is not EntryState.CONFIRMED:
             return key
         made = entry.document_key
-        found = self.connector.read_customers([made], self.attempt.keep_alive).get(made)
-        if found is not None and not is_in_other_currency(found, self.currency):
+        found = self.attempt.look(entry, lambda: self.connector.read_customers([made], self.attempt.keep_alive))
+        if made in found and not is_in_other_currency(found[made], self.currency):
             return key
         return self._entry_key(replace(key, generation=key.generation + 1))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from crmsync import failpoints
 from crmsync.connectors.lease import extend_deadline
@@ -37,6 +37,7 @@ LEASE_MARGIN = 0.95  # a call must be over a little before the lease is
 GATEWAY_CODES = frozenset({"HTTP 408", "HTTP 502", "HTTP 503", "HTTP 504", "HTTP 524"})
 
 Found = Mapping[str, Any]  # a document of another system, as JSON
+Looked = TypeVar("Looked", bound=Sized)
 
 
 @dataclass
@@ -155,9 +156,7 @@ class Attempt:
                 system=entry.key.connection,
                 advice="Replay it: the next generation is made.",
             )
-        # Before it: what shows up while the answer is on its way was not in it.
-        looked_at, began_at = self.services.store.clock(), stopwatch.now()
-        found = find()
+        found = self.look(entry, find)
         if len(found) > 1:
             raise OutcomeUnknownError(
                 f"There are {len(found)} documents of kind {entry.key.kind} under {entry.key.reference}.",
@@ -167,11 +166,23 @@ class Attempt:
         if found:
             logger.info("adopted a document whose answer was lost", extra={"action": "adopted", "kind": entry.key.kind})
             return found[0]
+        return None
+
+    def look(self, entry: Entry, find: Callable[[], Looked]) -> Looked:
+        """What *find* finds of what *entry* has made.
+
+        Raises: OutcomeSettlingError where that is nothing, and what was sent may not be listed yet.
+        """
+        # Before it: what shows up while the answer is on its way was not in it.
+        looked_at, began_at = self.services.store.clock(), stopwatch.now()
+        found = find()
+        if found:
+            return found
         wait = seconds_until_certain(entry, looked_at)
         wait = stopwatch.seconds_left(entry, wait, self._longest_outcome().total_seconds(), began_at)
         if wait > 0:
             raise OutcomeSettlingError(wait_seconds=wait + 0.1, system=entry.key.connection)
-        return None
+        return found
 
     def _send_again(self, entry: Entry) -> None:
         """Raises: OutcomeSettlingError if somebody else has sent or found it meanwhile: look again."""

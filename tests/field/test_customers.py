@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from crmsync.domain.money import Money
 from crmsync.errors import (
     AmbiguousMatchError,
     LockedByOtherRunError,
+    OutcomeSettlingError,
     RecordNotFoundError,
     RejectedError,
     RetryableError,
@@ -32,6 +34,7 @@ from crmsync.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
+from crmsync.store.engine import utc_now
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from tests.builders import customer, deal
@@ -92,6 +95,10 @@ class World:
     def link(self, connection: str) -> Any:
         with self.services.store.read() as uow:
             return uow.links.get(connection, ACCOUNT, "USD")
+
+    def take_link_back(self) -> None:
+        with self.services.store.begin() as uow:
+            uow.links.remove(uow.links.of_account(ACCOUNT)[0])
 
     def calls(self) -> str:
         return str(self.sandbox.calls())
@@ -543,15 +550,33 @@ def test_L1__a_linked_customer_that_is_gone_in_the_books_is_said_with_the_way_ou
 
 
 def test_L1__a_customer_that_we_made_and_that_was_deleted_is_made_anew_once_its_link_is_taken_back(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = world.match("zoho_books", muster()).customer_key
     contacts = world.sandbox.zoho.organization.contacts
     contacts.delete(contacts.docs[key])
-    with world.services.store.begin() as uow:
-        uow.links.remove(uow.links.of_account(ACCOUNT)[0])
+    world.take_link_back()
+    monkeypatch.setattr(world.services.store, "clock", lambda: utc_now() + timedelta(hours=1))
 
     assert world.match("zoho_books", muster()).customer_key in contacts.docs
+
+
+def test_a_customer_that_another_run_has_just_made_is_waited_for_until_it_is_listed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run outlasts its lock: it links the customer after this one has asked for a link, and lists are late."""
+    key = world.match("s4hana", muster()).customer_key
+    world.take_link_back()
+
+    with monkeypatch.context() as late:
+        late.setattr(world.sandbox.profile.sap, "lag_seconds", 3600.0)
+        with pytest.raises(OutcomeSettlingError) as caught:
+            world.match("s4hana", muster())
+
+    behaviour = world.services.settings.behaviour
+    assert 0 < caught.value.wait_seconds <= behaviour.lease_seconds + behaviour.settle_seconds + 0.1
+    assert world.match("s4hana", muster()).customer_key == key
+    assert world.link("s4hana").key == key
 
 
 def test_L1__a_customer_that_was_merged_into_another_is_found_there(world: World) -> None:

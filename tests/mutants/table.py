@@ -765,6 +765,14 @@ MUTANTS = (
             'f"customer:{connection}"',
             "tests/field/test_customers.py::test_P3__two_new_customers_do_not_wait_for_each_other",
         ),
+        (
+            "a-new-customer-that-is-not-listed-is-gone",
+            "a customer that another run has just made is made a second time",
+            "self.attempt.look(entry, lambda: self.connector.read_customers([made], self.attempt.keep_alive))",
+            "self.connector.read_customers([made], self.attempt.keep_alive)",
+            "tests/field/test_customers.py"
+            "::test_a_customer_that_another_run_has_just_made_is_waited_for_until_it_is_listed",
+        ),
     ),
     *_of(
         "crmsync/flows/invoice_to_deal.py",
