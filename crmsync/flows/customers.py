@@ -35,7 +35,7 @@ from crmsync.errors import AmbiguousMatchError, NotNowError, RecordNotFoundError
 from crmsync.flows import customer_doubts
 from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
-from crmsync.worker import customer_links
+from crmsync.worker import absence, customer_links
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import LinkRefusedError
 from crmsync.worker.flow import result
@@ -319,7 +319,8 @@ class _Matching:
         if entry is None or entry.state is not EntryState.CONFIRMED:
             return key
         made = entry.document_key
-        found = self.attempt.look(entry, lambda: self.connector.read_customers([made], self.attempt.keep_alive))
+        using, keep_alive = self.attempt.services, self.attempt.keep_alive
+        found = absence.look(using, entry, lambda: self.connector.read_customers([made], keep_alive))
         if made in found and not is_in_other_currency(found[made], self.currency):
             return key
         return self._entry_key(replace(key, generation=key.generation + 1))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 from crmsync import failpoints
 from crmsync.connectors.lease import extend_deadline
-from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of, seconds_until_certain
+from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (
     CrmsyncError,
@@ -27,7 +27,7 @@ from crmsync.errors import (
 )
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
-from crmsync.worker import stopwatch
+from crmsync.worker import absence
 from crmsync.worker.flow import Result, Step, result
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ LEASE_MARGIN = 0.95  # a call must be over a little before the lease is
 GATEWAY_CODES = frozenset({"HTTP 408", "HTTP 502", "HTTP 503", "HTTP 504", "HTTP 524"})
 
 Found = Mapping[str, Any]  # a document of another system, as JSON
-Looked = TypeVar("Looked", bound=Sized)
 
 
 @dataclass
@@ -156,7 +155,7 @@ class Attempt:
                 system=entry.key.connection,
                 advice="Replay it: the next generation is made.",
             )
-        found = self.look(entry, find)
+        found = absence.look(self.services, entry, find)
         if len(found) > 1:
             raise OutcomeUnknownError(
                 f"There are {len(found)} documents of kind {entry.key.kind} under {entry.key.reference}.",
@@ -167,22 +166,6 @@ class Attempt:
             logger.info("adopted a document whose answer was lost", extra={"action": "adopted", "kind": entry.key.kind})
             return found[0]
         return None
-
-    def look(self, entry: Entry, find: Callable[[], Looked]) -> Looked:
-        """What *find* finds of what *entry* has made.
-
-        Raises: OutcomeSettlingError where that is nothing, and what was sent may not be listed yet.
-        """
-        # Before it: what shows up while the answer is on its way was not in it.
-        looked_at, began_at = self.services.store.clock(), stopwatch.now()
-        found = find()
-        if found:
-            return found
-        wait = seconds_until_certain(entry, looked_at)
-        wait = stopwatch.seconds_left(entry, wait, self._longest_outcome().total_seconds(), began_at)
-        if wait > 0:
-            raise OutcomeSettlingError(wait_seconds=wait + 0.1, system=entry.key.connection)
-        return found
 
     def _send_again(self, entry: Entry) -> None:
         """Raises: OutcomeSettlingError if somebody else has sent or found it meanwhile: look again."""
@@ -242,11 +225,7 @@ class Attempt:
 
         A call ends before the lease does, and starts anywhere within it: signing in may come first.
         """
-        return now + self._longest_outcome()
-
-    def _longest_outcome(self) -> timedelta:
-        behaviour = self.services.settings.behaviour
-        return timedelta(seconds=behaviour.lease_seconds + behaviour.settle_seconds)
+        return now + absence.longest_outcome(self.services.settings.behaviour)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from crmsync.domain.documents import Document
 from crmsync.domain.learned import InvoiceMade, OrderMade
-from crmsync.domain.ledger import Entry, EntryState, seconds_until_certain
+from crmsync.domain.ledger import Entry, EntryState
 from crmsync.domain.runs import Run
 from crmsync.domain.second_look import DOCUMENT_STEPS, Seen
 from crmsync.errors import OutcomeSettlingError, RecordNotFoundError
 from crmsync.services import Services
+from crmsync.worker import absence
 from crmsync.worker.flow import learned
 
 
@@ -41,19 +43,8 @@ def pending(using: Services, entries: Sequence[Entry]) -> list[Entry]:
 
     Raises: OutcomeSettlingError while it is not certain that there is nothing; a vendor's errors.
     """
-    return [
-        entry for entry in entries if entry.state in (EntryState.SENT, EntryState.UNKNOWN) and _is_there(using, entry)
-    ]
-
-
-def _is_there(using: Services, entry: Entry) -> bool:
-    looked_at = using.store.clock()  # before the call: what shows up while its answer is on its way was not in it
-    if _under_reference(using, entry):
-        return True
-    wait = seconds_until_certain(entry, looked_at)
-    if wait > 0:
-        raise OutcomeSettlingError(wait_seconds=wait, system=entry.key.connection)
-    return False
+    lost = [entry for entry in entries if entry.state in (EntryState.SENT, EntryState.UNKNOWN)]
+    return [entry for entry in lost if absence.look(using, entry, partial(_under_reference, using, entry))]
 
 
 def beside(using: Services, entry: Entry) -> list[Document]:

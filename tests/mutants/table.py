@@ -294,7 +294,7 @@ MUTANTS = (
         ),
     ),
     *_of(
-        "crmsync/worker/attempt.py",
+        "crmsync/worker/absence.py",
         (
             "no-settle-time-after-a-death",
             "an order that the ERP lists late is posted twice after its worker was killed",
@@ -302,6 +302,16 @@ MUTANTS = (
             "seconds=behaviour.lease_seconds",
             f"{CREATE_ONCE}::test_what_a_killed_worker_may_have_made_gets_its_settle_time_after_the_lease",
         ),
+        (
+            "what-comes-during-the-look-is-missed",
+            "an order that is listed while the list is on its way is posted twice",
+            "seconds_until_certain(entry, looked_at)",
+            "seconds_until_certain(entry, using.store.clock())",
+            f"{CREATE_ONCE}::test_what_comes_to_the_list_while_that_is_on_its_way_is_not_made_again",
+        ),
+    ),
+    *_of(
+        "crmsync/worker/attempt.py",
         (
             "a-first-send-is-certain-at-once",
             "an order is posted again while the killed worker's call is under way",
@@ -373,13 +383,6 @@ MUTANTS = (
             "if len(found) > 1:",
             "if len(found) > 2:",
             f"{CREATE_ONCE}::test_two_documents_under_one_reference_need_a_person",
-        ),
-        (
-            "what-comes-during-the-look-is-missed",
-            "an order that is listed while the list is on its way is posted twice",
-            "wait = seconds_until_certain(entry, looked_at)",
-            "wait = seconds_until_certain(entry, self.services.store.clock())",
-            f"{CREATE_ONCE}::test_what_comes_to_the_list_while_that_is_on_its_way_is_not_made_again",
         ),
         (
             "an-overtaken-worker-reserves",
@@ -768,8 +771,8 @@ MUTANTS = (
         (
             "a-new-customer-that-is-not-listed-is-gone",
             "a customer that another run has just made is made a second time",
-            "self.attempt.look(entry, lambda: self.connector.read_customers([made], self.attempt.keep_alive))",
-            "self.connector.read_customers([made], self.attempt.keep_alive)",
+            "absence.look(using, entry, lambda: self.connector.read_customers([made], keep_alive))",
+            "self.connector.read_customers([made], keep_alive)",
             "tests/field/test_customers.py"
             "::test_a_customer_that_another_run_has_just_made_is_waited_for_until_it_is_listed",
         ),
