@@ -15,12 +15,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.__main__ import LOAD
-from crmsync.sandbox.calls import OVERHEAD
-from crmsync.sandbox.http import Request, Response, answer
-from crmsync.sandbox.server import Server
-from crmsync.sandbox.vendor import Vendor
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.__main__ import LOAD
+from crmsync.lab.sandbox.calls import OVERHEAD
+from crmsync.lab.sandbox.http import Request, Response, answer
+from crmsync.lab.sandbox.server import Server
+from crmsync.lab.sandbox.vendor import Vendor
 
 CALLS = 5  # of a deal whose customer is known
 

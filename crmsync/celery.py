@@ -15,8 +15,7 @@ import click
 from celery import Celery
 from celery.app import utils
 from celery.local import PromiseProxy
-from celery.signals import celeryd_init, import_modules, setup_logging, task_postrun, worker_process_init
-from celery.states import SUCCESS
+from celery.signals import celeryd_init, import_modules, setup_logging, worker_process_init
 
 import crmsync
 from crmsync import failpoints, files, log
@@ -86,31 +85,17 @@ def _prepare_worker(conf: Any, **_: Any) -> None:
     prepare_worker()
     import_module("crmsync.worker.intake").install(conf)
     import_module("crmsync.worker.events").install()
-    settings = Settings.from_env()
-    _refuse_other_accounts(settings)
-    _arm(settings.failpoints)
+    _check_or_end(Settings.from_env())
 
 
-def _refuse_other_accounts(settings: Settings) -> None:
+def _check_or_end(settings: Settings) -> None:
     from crmsync.services import refuse_other_accounts  # beat and Flower do without the store
 
     try:
         refuse_other_accounts(settings)
+        failpoints.arm_process(settings.failpoints)
     except ConfigurationError as error:
         raise SystemExit(f"{error} {error.advice or ''}") from error  # Celery logs other exceptions, and starts
-
-
-def _arm(folder: Path | None) -> None:
-    failpoints.arm_process(folder)
-    if folder is not None:
-        task_postrun.connect(_pass_failpoint)
-
-
-def _pass_failpoint(task: Any, state: str, **_: Any) -> None:
-    """The next message is sent by now, and this one is acknowledged after this."""
-    if state == SUCCESS:
-        failpoints.hit("unacknowledged", failpoints.here() or task.name)
-    failpoints.leave()
 
 
 @import_modules.connect

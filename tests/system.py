@@ -25,8 +25,8 @@ from crmsync.cli.processes import free_ports
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run
 from crmsync.embedded import embedded_client_url, find_server
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.deals import Deal
 from crmsync.store import Store
 
 BIN = Path(sys.executable).parent

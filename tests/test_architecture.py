@@ -28,7 +28,8 @@ def test_a_module_says_in_one_sentence_what_it_is_for(path: Path) -> None:
 def test_only_the_settings_read_the_environment() -> None:
     """The command line and the embedded server hand it on to processes; oauthlib and Flower know only a variable."""
     may = {"crmsync/settings.py", "crmsync/connectors/auth.py", "crmsync/celery.py"}
-    handing_on = {name_of(path) for path in (PACKAGE / "cli").rglob("*.py")} | {"crmsync/embedded.py"}
+    handing_on = {name_of(path) for room in ("cli", "lab") for path in (PACKAGE / room).rglob("*.py")}
+    handing_on |= {"crmsync/embedded.py"}
     readers = {name_of(path) for path in MODULES if re.search(r"os\.(environ|getenv)", path.read_text())}
 
     assert readers - may - handing_on == set()

@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 from crmsync import errors
@@ -148,7 +149,7 @@ def test_commands_exist(page: Path) -> None:
 
     text = page.read_text()
     for command in re.findall(r"`crmsync ([a-z-]+)", text):
-        assert command in cli.commands, command
+        assert command in cli.list_commands(click.Context(cli)), command
     for command in re.findall(r"dead-letters ([a-z]+)", text):
         assert command in dead_letters.commands, command
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import entry_points, requires
+from importlib.metadata import entry_points, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,53 @@ def test_the_image_is_built_of_what_is_sent_to_the_builder():
     sent = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
 
     assert {word for line in copied for word in line.split()} == sent
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as the builder gets it: without what .dockerignore names after all."""
+    folder = tmp_path_factory.mktemp("image")
+    left_out = re.findall(r"^(crmsync/\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    kept = shutil.ignore_patterns("__pycache__", *[Path(name).name for name in left_out])
+    shutil.copytree(ROOT / "crmsync", folder / "crmsync", ignore=kept)
+    assert not any((folder / name).exists() for name in left_out)
+    return folder
+
+
+def crmsync_in(image: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = (  # without the finder of the editable installation, which knows the whole package
+        "import sys; sys.meta_path = [each for each in sys.meta_path if 'Editable' not in repr(each)]\n"
+        "from crmsync.cli.main import cli; cli(prog_name='crmsync')"
+    )
+    environment = {"PYTHONPATH": str(image), "HOME": str(image), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=image, env=environment)
+
+
+@pytest.mark.parametrize("words", [["demo", "--once"], ["prove", "--help"], ["sandbox"]], ids=" ".join)
+def test_the_image_has_no_lab_and_says_so(image, words):
+    done = crmsync_in(image, *words)
+
+    assert done.returncode == 1
+    assert f"`crmsync {words[0]}` belongs to the lab, which is not installed here" in done.stderr
+
+
+def test_the_image_offers_every_other_command(image):
+    here, there = (set(re.findall(r"^  ([a-z-]+) ", crmsync_in(each, "--help").stdout, re.M)) for each in (ROOT, image))
+
+    assert here - there == {"demo", "prove", "sandbox"}
+
+
+def test_the_lab_needs_nothing_that_the_product_does_not_install():
+    """So it needs no extra of its own: whoever has its folder can start it."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "crmsync" / "lab").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    others = {name.partition(".")[0] for name in named} - set(sys.stdlib_module_names) - {"crmsync"}
+    providers = packages_distributions()
+
+    assert {canonical(provider) for name in others for provider in providers[name]} <= set(locked("requirements.lock"))
 
 
 def test_compose_file_is_valid_against_the_compose_schema():

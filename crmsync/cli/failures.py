@@ -68,7 +68,7 @@ class FriendlyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            meant = _MEANT.get(args[0]) or next(iter(get_close_matches(args[0], self.commands, n=1)), "")
+            meant = _MEANT.get(args[0]) or next(iter(get_close_matches(args[0], self.list_commands(ctx), n=1)), "")
             if not meant or args[0].startswith("-"):
                 raise
             command = meant if " " in meant else f"{ctx.command_path} {meant}"

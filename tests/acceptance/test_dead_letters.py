@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crmsync.domain.dead_letters import FIRST_SHOWN_SECONDS, LetterStatus
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from tests.system import System, big_sandbox, database, until
 
 pytestmark = pytest.mark.acceptance

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.http import Request
-from crmsync.sandbox.zoho import accounts
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.http import Request
+from crmsync.lab.sandbox.zoho import accounts
 from crmsync.settings import Settings
 from tests import guides
 from tests.system import System, big_sandbox, running, until

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from crmsync.embedded import embedded_client_url
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.deals import Deal
 from tests import system as harness
 from tests.system import RedisServer, System, big_sandbox, until
 

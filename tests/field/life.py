@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import crmsync.flows  # noqa: F401 - registers the tasks
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.worker import dead_letters

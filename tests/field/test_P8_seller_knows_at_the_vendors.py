@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from tests.system import NO_PERIODS, System, running, until
 
 REASON = "Sync_Status_Reason__c"

@@ -23,7 +23,7 @@ from crmsync.errors import (
     OtherAccountError,
     VendorUnavailableError,
 )
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
 from tests.system import System, big_sandbox, until

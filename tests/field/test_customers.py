@@ -30,7 +30,7 @@ from crmsync.errors import (
 )
 from crmsync.flows import order_to_invoice
 from crmsync.flows.customers import match_customer
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema

@@ -19,8 +19,8 @@ from werkzeug.serving import make_server
 from crmsync import broker
 from crmsync.cli.main import cli
 from crmsync.domain.breaker import FailedCall
+from crmsync.lab.sandbox import Sandbox
 from crmsync.needs import WITHHELD, for_process
-from crmsync.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import whereabouts

@@ -16,7 +16,7 @@ from crmsync.domain.dead_letters import LetterKind
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.payments import figures
 from crmsync.flows.held_orders import look_at_holds
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from crmsync.services import Services
 from crmsync.store import Store
 from crmsync.worker.attempt import Attempt

@@ -11,7 +11,7 @@ import pytest
 
 from crmsync.domain.dead_letters import Answers
 from crmsync.domain.runs import RunStatus
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from tests.field.life import asked, replay
 from tests.system import NO_PERIODS, System, big_sandbox, running, until
 

@@ -21,7 +21,7 @@ import yaml
 from crmsync import embedded, needs
 from crmsync.cli import processes, up
 from crmsync.errors import ConfigurationError
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from crmsync.settings import Settings
 from crmsync.supervisor import Supervisor
 from crmsync.supervisor.guardian import Guardian

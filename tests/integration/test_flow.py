@@ -18,9 +18,9 @@ import pytest
 from sqlalchemy import select
 
 from crmsync.domain.dead_letters import LetterKind, LetterStatus
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.deals import Deal
-from crmsync.sandbox.sap import orders as sap_orders
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.deals import Deal
+from crmsync.lab.sandbox.sap import orders as sap_orders
 from crmsync.store.tables import alerts
 from tests.system import NO_PERIODS, System, big_sandbox, running, until
 

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.deals import Deal
 from tests.system import NO_PERIODS, System, running, until
 
 PAID = Decimal("47000.00")

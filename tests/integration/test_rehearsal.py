@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from crmsync.domain.ledger import EntryState
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.deals import Deal
 from crmsync.store.tables import dead_letters, facts, history, ledger, links, locks, runs
 from tests.system import NO_PERIODS, System, running, until
 

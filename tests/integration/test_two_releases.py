@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from crmsync.domain.runs import RunStatus
 from crmsync.flows.order_to_invoice import FLOW
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from crmsync.store.tables import ledger, runs
 from crmsync.worker.stranded import CAUSE
 from tests.system import NO_PERIODS, System, running, until

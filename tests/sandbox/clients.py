@@ -6,7 +6,7 @@ from typing import Any, Self
 import jwt
 import requests
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 
 Json = dict[str, Any]
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient
 
 

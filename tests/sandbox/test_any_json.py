@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import pytest
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.control import Control
-from crmsync.sandbox.http import Request, Response
-from crmsync.sandbox.sap.metadata import entities
-from crmsync.sandbox.server import guarded
-from crmsync.sandbox.vendor import Vendor
-from crmsync.sandbox.zoho.routes import ROUTES
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.control import Control
+from crmsync.lab.sandbox.http import Request, Response
+from crmsync.lab.sandbox.sap.metadata import entities
+from crmsync.lab.sandbox.server import guarded
+from crmsync.lab.sandbox.vendor import Vendor
+from crmsync.lab.sandbox.zoho.routes import ROUTES
 from tests.sandbox.clients import AREA, BooksClient, CrmClient, ErpClient, item, order, partner
 
 DEEP = "[" * 900 + "]" * 900

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import BooksClient, CrmClient
 
 KEYSET = (

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.http import Request, Response
-from crmsync.sandbox.server import Server
-from crmsync.sandbox.zoho.webhooks import payment_body, sign
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.http import Request, Response
+from crmsync.lab.sandbox.server import Server
+from crmsync.lab.sandbox.zoho.webhooks import payment_body, sign
 from tests.sandbox.clients import BooksClient, CrmClient
 
 ACK = (
@@ -227,7 +227,7 @@ def test_the_environment_has_the_documented_names(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_prints_the_environment_and_ends_cleanly(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "crmsync.sandbox", "--port-base", "0", "--load"]
+    command = [sys.executable, "-m", "crmsync.lab.sandbox", "--port-base", "0", "--load"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         told = [process.stdout.readline(), process.stdout.readline()]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import requests
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.faults import KINDS, FaultBoard, UnknownFault
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.faults import KINDS, FaultBoard, UnknownFault
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, order, partner
 
 SOQL = "SELECT Id FROM Account"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.http import Request, Response
-from crmsync.sandbox.server import Server
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.http import Request, Response
+from crmsync.lab.sandbox.server import Server
 from tests.sandbox.clients import BooksClient, Json
 
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 from simple_salesforce import Salesforce, SalesforceMalformedRequest, SalesforceResourceNotFound
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import ErpClient, order
 
 SERVICES = ("API_BUSINESS_PARTNER", "API_SALES_ORDER_SRV", "API_PRODUCT_SRV", "API_MATERIAL_STOCK_SRV")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import CrmClient
 
 ACCOUNTS = ["Alder Foods", "Birch Energy", "O'Brien Marine", "Fir 100% Works"]

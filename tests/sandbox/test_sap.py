@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import AREA, ErpClient, Json, item, order, partner, price
 
 ORDERS = "API_SALES_ORDER_SRV/A_SalesOrder"

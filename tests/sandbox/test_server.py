@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import BooksClient, ErpClient, order
 
 
@@ -40,7 +40,8 @@ def test_parallel_creates_get_numbers_of_their_own(sandbox: Sandbox, erp: ErpCli
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import sys, crmsync.sandbox; print([n for n in ('jwt', 'cryptography', 'http.server') if n in sys.modules])"
+    heavy = ("jwt", "cryptography", "http.server")
+    code = f"import sys, crmsync.lab.sandbox; print([n for n in {heavy} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

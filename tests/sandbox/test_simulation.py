@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.sap.fields_simulation import FIELDS
-from crmsync.sandbox.sap.metadata import parse_field
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.sap.fields_simulation import FIELDS
+from crmsync.lab.sandbox.sap.metadata import parse_field
 from tests.sandbox.clients import ErpClient
 
 SPEC = Path(__file__).parents[3] / "shared" / "specs" / "s4hana" / "API_SALES_ORDER_SIMULATION_SRV.openapi.json"

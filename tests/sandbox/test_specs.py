@@ -10,9 +10,9 @@ import pytest
 import yaml
 from defusedxml import ElementTree
 
-from crmsync.sandbox import Sandbox
-from crmsync.sandbox.sap import fields_order, fields_partner, fields_product, unoffered
-from crmsync.sandbox.sap.metadata import NAVS, NOT_CREATABLE, NOT_DELETABLE, entities, services
+from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.sap import fields_order, fields_partner, fields_product, unoffered
+from crmsync.lab.sandbox.sap.metadata import NAVS, NOT_CREATABLE, NOT_DELETABLE, entities, services
 from tests.sandbox.clients import BooksClient
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"

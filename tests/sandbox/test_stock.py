@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import CrmClient, ErpClient, Json, item, order
 
 STOCK = "API_MATERIAL_STOCK_SRV/A_MatlStkInAcctMod"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, item
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crmsync.sandbox import Sandbox
+from crmsync.lab.sandbox import Sandbox
 from tests.sandbox.clients import BooksClient, Json
 
 UPSERT = {"X-Unique-Identifier-Key": "cf_crm_deal_id", "X-Unique-Identifier-Value": "006A"}

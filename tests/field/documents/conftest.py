@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from tests.field.life import company
 from tests.system import System
 

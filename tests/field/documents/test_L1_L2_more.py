@@ -12,7 +12,7 @@ import pytest
 from crmsync.domain.dead_letters import Answers, LetterKind
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import order_to_invoice
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from crmsync.worker import waking
 from tests.field.life import (
     announced,

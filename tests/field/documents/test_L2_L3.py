@@ -10,7 +10,7 @@ import pytest
 
 from crmsync.domain.dead_letters import Answers, LetterStatus
 from crmsync.domain.runs import RunStatus
-from crmsync.sandbox.deals import Deal
+from crmsync.lab.sandbox.deals import Deal
 from tests.field.life import (
     announced,
     asked,

@@ -1,0 +1,186 @@
+"""The control API: JSON over HTTP, to make deals, set faults, and see what happened.
+
+An answer is a JSON object; what is wrong with a request is told as `{"error": …}` with status 400 or 404.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from crmsync.lab.sandbox.http import BadJson, Request, Response, Router, answer
+from crmsync.lab.sandbox.oddities import ODDITIES
+from crmsync.lab.sandbox.salesforce.errors import SalesforceError
+from crmsync.lab.sandbox.sap.errors import ODataError
+from crmsync.lab.sandbox.zoho.errors import ZohoError
+
+if TYPE_CHECKING:
+    from crmsync.lab.sandbox.sandbox import Sandbox
+
+Body = dict[str, Any]
+Work = Callable[..., Any]
+
+
+class Control:
+    """Serves the control API of one sandbox."""
+
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self._sandbox = sandbox
+        self._router = Router()
+        for method, path, work in self._routes():
+            self._router.add(method, f"/control{path}", _handler(work), path)
+
+    def _product_routes(self) -> list[tuple[str, str, Work]]:
+        products = self._sandbox.products
+        return [
+            ("GET", "/products", lambda body: {"stock": products.stock()}),
+            ("POST", "/products", self._product),
+            ("POST", "/products/bulk", lambda body: {"codes": products.bulk(**_decimals(body))}),
+            ("POST", "/products/stock", lambda body: {"stock": products.change_stock(**body)}),
+            (
+                "POST",
+                "/products/{key}/stock",
+                lambda body, key: products.set_stock(key, Decimal(str(body["quantity"]))),
+            ),
+            ("PUT", "/products/{key}/stock", lambda body, key: products.set_stock_rows(key, body["rows"])),
+            ("POST", "/products/{key}/item", lambda body, key: products.mark_item(key, **body)),
+            ("POST", "/products/{key}/refuse", lambda body, key: products.refuse(key, **body)),
+            ("POST", "/products/{key}/accept", lambda body, key: products.accept(key)),
+            ("DELETE", "/products/{key}", lambda body, key: {"id": products.delete(key)}),
+        ]
+
+    def _money_routes(self) -> list[tuple[str, str, Work]]:
+        invoices, payments = self._sandbox.invoices, self._sandbox.payments
+        return [
+            ("POST", "/invoices/pay", lambda body: invoices.pay_many(**_decimals(body))),
+            ("POST", "/invoices/{key}/pay", lambda body, key: invoices.pay(key, **_decimals(body))),
+            ("POST", "/invoices/{key}/void", lambda body, key: invoices.void(key, **body)),
+            (
+                "POST",
+                "/invoices/{key}/credit",
+                lambda body, key: {"creditnote_id": invoices.credit(key, **_decimals(body))},
+            ),
+            ("POST", "/invoices/{key}/write-off", lambda body, key: invoices.write_off(key)),
+            ("POST", "/invoices/{key}/unvoid", lambda body, key: invoices.unvoid(key)),
+            ("DELETE", "/invoices/{key}", lambda body, key: invoices.delete(key)),
+            ("PUT", "/payments/{key}", lambda body, key: payments.update(key, **_decimals(body))),
+            ("DELETE", "/payments/{key}", lambda body, key: payments.delete(key, **body)),
+            ("POST", "/payments/{key}/refund", lambda body, key: payments.refund(key, **_decimals(body))),
+            ("POST", "/payments/{key}/webhook", lambda body, key: payments.announce(key, **body)),
+        ]
+
+    def _order_routes(self) -> list[tuple[str, str, Work]]:
+        orders = self._sandbox.orders
+        return [
+            ("POST", "/orders/{key}/reject", lambda body, key: orders.reject(key, **body)),
+            ("POST", "/orders/{key}/reopen", lambda body, key: orders.reopen(key)),
+            ("DELETE", "/orders/{key}", lambda body, key: orders.delete(key)),
+        ]
+
+    def _deal_routes(self) -> list[tuple[str, str, Work]]:
+        deals = self._sandbox.deals
+        return [
+            ("POST", "/deals", lambda body: deals.create(**_decimals(body))),
+            ("POST", "/deals/bulk", lambda body: self._bulk(**body)),
+            ("POST", "/deals/close", lambda body: deals.close_all(body["ids"])),
+            ("POST", "/deals/backdate", lambda body: deals.backdate(body["ids"], float(body["seconds"]))),
+            ("POST", "/deals/age", lambda body: deals.age(body["ids"], float(body["days"]))),
+            ("POST", "/deals/{key}/close", lambda body, key: deals.close(key, **body)),
+            ("POST", "/deals/{key}/reopen", lambda body, key: deals.reopen(key, **body)),
+            ("POST", "/deals/{key}/lines/{number}", lambda body, key, number: deals.change_line(key, number, body)),
+            ("POST", "/deals/{key}/webhook", lambda body, key: deals.announce(key, **body)),
+            ("POST", "/deals/{key}/refuse", lambda body, key: deals.refuse(key, **body)),
+            ("POST", "/deals/{key}/accept", lambda body, key: deals.accept(key)),
+            ("DELETE", "/deals/{key}", lambda body, key: deals.delete(key)),
+            ("POST", "/outbound/deliver", self._deliver),
+        ]
+
+    def _routes(self) -> list[tuple[str, str, Work]]:
+        s = self._sandbox
+        return [
+            ("GET", "/environment", lambda body: s.environment()),
+            ("GET", "/ledger", lambda body: s.ledger()),
+            ("GET", "/calls", lambda body: s.calls()),
+            ("GET", "/faults", lambda body: {"faults": s.faults.all(), "operations": s.faults.operations}),
+            ("POST", "/faults", lambda body: s.faults.add(**body)),
+            ("GET", "/oddities", lambda body: {"oddities": ODDITIES}),
+            ("POST", "/oddities/{key}", lambda body, key: s.faults.play(key, **body)),
+            ("DELETE", "/faults", lambda body: {"cleared": s.faults.clear(body.get("system"))}),
+            ("DELETE", "/faults/{key}", lambda body, key: {"cleared": s.faults.clear(fault_id=int(key))}),
+            ("POST", "/latency", self._latency),
+            ("POST", "/reset", lambda body: s.reset()),
+            ("POST", "/tokens/expire", lambda body: s.expire_tokens(body.get("system"))),
+            ("POST", "/org/move", lambda body: {"url": s.move_org(**body)}),
+            ("POST", "/sessions/expire", lambda body: s.sap.access.expire_sessions()),
+            ("POST", "/locators/expire", lambda body: s.salesforce.cursors.expire()),
+            ("POST", "/clock", lambda body: s.clock.advance(float(body["advance_seconds"]))),
+            ("POST", "/receiver", lambda body: setattr(s.receiver, "base_url", body["url"])),
+            ("POST", "/settings", lambda body: s.profile.apply(body)),
+            *self._product_routes(),
+            *self._deal_routes(),
+            *self._order_routes(),
+            *self._money_routes(),
+        ]
+
+    def serve(self, request: Request) -> Response:
+        match = self._router.match(request)
+        return match.call() if match else answer({"error": f"nothing at {request.method} {request.path}"}, 404)
+
+    def _latency(self, body: Body) -> None:
+        """Seconds per vendor call, for one system or for all."""
+        latency = self._sandbox.latency
+        if "system" in body:
+            latency.systems[body["system"]] = float(body["seconds"])
+        else:
+            latency.seconds, latency.systems = float(body["seconds"]), {}
+
+    def _product(self, body: Body) -> Body:
+        numbers: Body = {name: Decimal(str(body[name])) for name in ("price", "stock") if name in body}
+        with self._sandbox.salesforce.lock:
+            return {"id": self._sandbox.products.add(**{**body, **numbers})}
+
+    def _bulk(self, deals: int = 200, customers: int = 50, close: bool = False, webhook: str | None = None) -> Body:
+        made = self._sandbox.deals.bulk(deals, customers)
+        closed = [self._sandbox.deals.close(deal.id, webhook=webhook) for deal in made] if close or webhook else []
+        answers = [one.answer.status for one in closed if one.answer]
+        return {"ids": [deal.id for deal in made], "answers": answers, "amount": sum(deal.amount for deal in made)}
+
+    def _deliver(self, body: Body) -> Body:
+        s = self._sandbox
+        url = body.get("url") or s.receiver.deal_url(token=s.profile.salesforce.webhook_secret)
+        answers = [vars(one) for one in s.outbound.deliver(url)]
+        return {"answers": answers, "waiting": len(s.outbound.queue)}
+
+
+def _decimals(body: Body) -> Body:
+    """The body with its amounts as Decimal: `amount` and `stock`, and those of `invoices` by invoice."""
+    found: Body = {name: _decimal(value) if name in ("amount", "stock") else value for name, value in body.items()}
+    if isinstance(found.get("invoices"), dict):
+        found["invoices"] = {name: _decimal(part) for name, part in found["invoices"].items()}
+    return found
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def _handler(work: Work) -> Callable[..., Response]:
+    def handle(request: Request, **arguments: str) -> Response:
+        try:
+            body = request.json() if request.body else dict(request.query)
+            if not isinstance(body, dict):
+                raise BadJson("object expected")
+            return _shown(work(body, **arguments))
+        except (BadJson, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            return answer({"error": f"{type(error).__name__}: {error}"}, 400)
+        except (SalesforceError, ZohoError, ODataError) as error:
+            return answer({"error": str(error)}, error.status)
+
+    return handle
+
+
+def _shown(result: Any) -> Response:
+    if hasattr(result, "to_json"):
+        return answer(result.to_json())
+    if result is None:
+        return answer({"ok": True})
+    return answer(result if isinstance(result, dict) else vars(result))

@@ -1,0 +1,171 @@
+"""What the three stand-ins share: the gate each call passes before and after the vendor's own work.
+
+count → latency → fault before → the vendor's work, under its lock → fault after → answer
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from email.utils import format_datetime
+from typing import Any, ClassVar
+
+from crmsync.lab.sandbox.calls import Calls
+from crmsync.lab.sandbox.clock import Clock
+from crmsync.lab.sandbox.faults import Fault, FaultBoard
+from crmsync.lab.sandbox.http import (
+    HTML,
+    JSON,
+    ConnectionDropped,
+    Match,
+    NotOffered,
+    Request,
+    Response,
+    Router,
+    dumps,
+    html,
+)
+from crmsync.lab.sandbox.ledger import Ledger
+
+
+@dataclass
+class Latency:
+    """Seconds that each call takes on top of its work; per system, else for all."""
+
+    seconds: float = 0.0
+    systems: dict[str, float] = field(default_factory=dict)
+
+    def of(self, system: str) -> float:
+        return self.systems.get(system, self.seconds)
+
+
+@dataclass
+class Surroundings:
+    """What the stand-ins of one sandbox have in common."""
+
+    clock: Clock
+    faults: FaultBoard
+    calls: Calls
+    ledger: Ledger
+    latency: Latency
+    seed: int = 0
+
+
+class Vendor:
+    """One vendor's HTTP face. A subclass fills `router`, and says how its own refusals look."""
+
+    name: ClassVar[str]
+    operations: ClassVar[tuple[str, ...]]
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.clock = around.clock
+        self.ledger = around.ledger
+        self.lock = threading.RLock()
+        self.router = Router()
+        self.url = ""
+        self.random = random.Random(f"{around.seed}/{self.name}")
+
+    def token(self, length: int = 32) -> str:
+        return "".join(self.random.choices("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=length))
+
+    def serve(self, request: Request) -> Response:
+        match = self.router.match(request)
+        operation = match.operation if match else "other"
+        self.around.calls.count(self.name, operation)
+        fault = self.around.faults.take(self.name, operation, request.target)
+        self._wait(fault)
+        response = self._struck(fault, operation) if fault else None
+        if response is None:
+            with self.lock:
+                response = self._worked(request, match)
+                response = self._afterwards(fault, response) if fault else response
+        response.headers.setdefault("Date", format_datetime(self.clock.now(), usegmt=True))
+        if fault is None:
+            return self.finish(request, response)
+        return _sent(fault, response if fault.kind == "answer" else self.finish(request, response))
+
+    def _worked(self, request: Request, match: Match | None) -> Response:
+        try:
+            return match.call() if match else self.unknown(request)
+        except NotOffered as error:
+            return error.response()
+
+    def _wait(self, fault: Fault | None) -> None:
+        seconds = self.around.latency.of(self.name) + (fault.seconds if fault and fault.kind == "slow" else 0)
+        if seconds:
+            time.sleep(seconds)
+
+    def _struck(self, fault: Fault, operation: str) -> Response | None:
+        """The answer of a fault that strikes before any work is done; None where the work goes on."""
+        if fault.kind == "drop":
+            raise ConnectionDropped
+        if fault.kind == "down":
+            return html(503, "Service Unavailable")
+        if fault.kind == "answer":
+            return None if fault.done else literal(fault)
+        shapes = {"error": self.error_answer, "limit": self.limit_answer, "refuse": self.refusal}
+        return shapes[fault.kind](fault, operation) if fault.kind in shapes else None
+
+    def _afterwards(self, fault: Fault, response: Response) -> Response:
+        return literal(fault) if fault.kind == "answer" else self.afterwards(fault, response)
+
+    def afterwards(self, fault: Fault, response: Response) -> Response:
+        """What a fault that only this vendor knows makes of the work that is done."""
+        return response
+
+    def error_answer(self, fault: Fault, operation: str) -> Response:
+        """The vendor's server error."""
+        raise NotImplementedError
+
+    def limit_answer(self, fault: Fault, operation: str) -> Response:
+        """The vendor's answer to a caller that calls too often."""
+        raise NotImplementedError
+
+    def refusal(self, fault: Fault, operation: str) -> Response:
+        """The vendor's answer to data that it does not accept."""
+        raise NotImplementedError
+
+    def unknown(self, request: Request) -> Response:
+        return html(404, "Not Found")
+
+    def finish(self, request: Request, response: Response) -> Response:
+        """Last touch on every answer, such as limit headers."""
+        return response
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point crmsync at this vendor."""
+        raise NotImplementedError
+
+    def documents(self) -> dict[str, list[dict[str, Any]]]:
+        """What exists now, for the ledger."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget all records, tokens and sessions."""
+        raise NotImplementedError
+
+    def expire_tokens(self) -> None:
+        """Make every token that was given out worthless."""
+        raise NotImplementedError
+
+
+def literal(fault: Fault) -> Response:
+    """Exactly the answer that the fault states: somebody else's, as a gateway's or a proxy's."""
+    plain = isinstance(fault.body, str)
+    body = fault.body.encode() if plain else dumps(fault.body)
+    kind = HTML if fault.html or (plain and fault.body.startswith("<")) else JSON
+    stated = {name: value for name, value in fault.headers.items() if value is not None}
+    return Response(fault.status or 200, body, {**({"Content-Type": kind} if body else {}), **stated})
+
+
+def _sent(fault: Fault, response: Response) -> Response:
+    """The answer as it leaves: not at all, with other headers, or over a bad line."""
+    if fault.kind == "lost":
+        raise ConnectionDropped
+    if fault.kind == "headers":
+        changed = {name.lower() for name in fault.headers}
+        kept = {name: value for name, value in response.headers.items() if name.lower() not in changed}
+        response.headers = kept | {name: value for name, value in fault.headers.items() if value is not None}
+    response.wire = fault.wire
+    return response
