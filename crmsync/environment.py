@@ -18,6 +18,7 @@ from crmsync.private_key import UnusableKeyError, normal_pem, text_of
 from crmsync.zones import zone_named
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+MINIMUM_SECRET_LENGTH = 12  # of what strangers could guess: Zoho asks for as much of a webhook's secret
 Value = TypeVar("Value")
 
 _FILE_BYTES_MAX = 65_536
@@ -105,6 +106,22 @@ class Reader:
             self.problems.setdefault(self._place(name), f"expected at least {minimum_length} characters")
         return Secret(value) if value else None
 
+    def door_secret(self, name: str) -> Secret | None:
+        """What proves that a webhook is authentic."""
+        return self.optional_secret(name, minimum_length=MINIMUM_SECRET_LENGTH)
+
+    def previous_secret(self, name: str) -> Secret | None:
+        """The secret of a door before the one that it has now, while a sender still uses it."""
+        previous, following = self.door_secret(name), name.removesuffix("_PREVIOUS")
+        if previous and not self.door_secret(following):
+            self.problems[name] = f"is set without {following}, which follows it"
+        return previous
+
+    def has_door_secret(self, name: str) -> bool:
+        """Whether a door has its secret; that the one before it is set alone is remembered as a mistake."""
+        self.previous_secret(f"{name}_PREVIOUS")
+        return self.door_secret(name) is not None
+
     def private_key(self, name: str) -> Secret:
         """A PEM, whose line ends may be written as \\n."""
         self.secrets.append(name)
@@ -169,6 +186,11 @@ class Reader:
         if at_most and len(value) > at_most:
             self.problems.setdefault(name, f"expected at most {at_most} character{'s' if at_most > 1 else ''}")
         return value
+
+    def field_name(self, name: str, default: str = "") -> str:
+        """Of a field that the customer has made in a system."""
+        expected = "the API name of a field, such as Sync_Status__c"
+        return self.text(name, default, pattern=r"[A-Za-z][A-Za-z0-9_]{0,79}", expected=expected)
 
     def host(self, name: str, default: str) -> str:
         """What to listen at."""
@@ -238,6 +260,11 @@ class Reader:
             self.problems.setdefault(name, "expected true or false")
         return value in ("1", "true", "yes")
 
+    def wish(self, name: str) -> bool | None:
+        """Yes, no, or None where it is left to crmsync."""
+        wished = self.flag(name)
+        return wished if self.raw(name) else None
+
     def url(self, name: str, default: str = "", *, required: bool = False) -> str:
         """*default* is not looked at: it is right, or another variable whose problem is told."""
         own = self.raw(name).rstrip("/")
@@ -269,6 +296,11 @@ class Reader:
         if parts.scheme == "http" and parts.hostname not in THIS_MACHINE and not self.flag("CRMSYNC_ALLOW_HTTP"):
             return "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
         return ""
+
+
+def in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:
+    """Those that are set, the newest first: while a secret is being changed there are two."""
+    return tuple(secret for secret in secrets if secret is not None)
 
 
 def read(how: Callable[[Reader], Value]) -> Value:

@@ -1,0 +1,53 @@
+"""A vendor that nobody has heard of: registered, as any could be, and used by no company."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crmsync.connectors.budget import Quota
+from crmsync.connectors.system import Door, System, Tools
+from crmsync.domain.accounts import Claim
+from crmsync.environment import Reader, Secret, env, read_into
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerlySettings:
+    client_id: str = env.required("LEDGERLY_CLIENT_ID")
+    client_secret: Secret = env.secret("LEDGERLY_CLIENT_SECRET")
+    webhook_secret: Secret | None = env.door_secret("LEDGERLY_WEBHOOK_SECRET")
+
+
+class Ledgerly:
+    """Answers to nothing; *connection* is the one it was made for."""
+
+    system = "Ledgerly"
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+
+
+def _connect(connection: str, settings: LedgerlySettings, tools: Tools) -> Any:
+    return Ledgerly(connection)
+
+
+def _read(reader: Reader) -> LedgerlySettings | None:
+    return read_into(LedgerlySettings, reader) if reader.any_set("LEDGERLY_CLIENT_ID") else None
+
+
+SYSTEM = System(
+    name="ledgerly",
+    title="Ledgerly",
+    roles=("invoices", "payments"),
+    guide="docs/setup/ledgerly.md",
+    auth_kinds=("client_credentials",),
+    doors=(Door("payment", "/webhook/ledgerly/payment", ("LEDGERLY_WEBHOOK_SECRET",)),),
+    settings=LedgerlySettings,
+    read=_read,
+    variable="LEDGERLY_CLIENT_ID",
+    prefixes=("LEDGERLY_",),
+    credentials=("client_secret",),
+    connect=_connect,
+    quota=lambda connection, settings: Quota(connection, "Ledgerly", settings.client_id, calls_at_once=2),
+    claim=lambda settings: Claim("Ledgerly", settings.client_id, (settings.client_secret,)),
+)
