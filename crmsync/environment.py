@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -202,6 +202,14 @@ class Reader:
         """The items of a list, between commas, semicolons or blanks; line breaks, as YAML writes them, are blanks."""
         return [item for item in re.split(r"[\s,;]+", self._written(name)) if item]
 
+    def chosen(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
+        """Some of *choices*; all of them where none is named."""
+        named = self.listed(name) or list(choices)
+        if not set(named) <= set(choices):
+            self.problems[name] = f"expected some of {', '.join(choices)}, between commas"
+            return ()
+        return tuple(dict.fromkeys(named))
+
     def codes(
         self, name: str, default: str = "", *, code: str = r"\w{1,4}", example: str = "1010, 1020"
     ) -> tuple[str, ...]:
@@ -303,9 +311,13 @@ def in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:
     return tuple(secret for secret in secrets if secret is not None)
 
 
-def read(how: Callable[[Reader], Value]) -> Value:
-    """A field of settings, and *how* it is read. Left out where they are made by hand, it is as if nothing were set."""
-    made: Any = field(default_factory=lambda: how(Reader({})), metadata={"how": how})
+def read(how: Callable[[Reader], Value], *, variable: str = "", kind: str = "", **options: Any) -> Value:
+    """A field of settings, and *how* it is read. Left out where they are made by hand, it is as if nothing were set.
+
+    *variable*, *kind* (a method of Reader) and its *options* tell people, and other programs, what is expected.
+    """
+    told = {"how": how, "variable": variable, "kind": kind, "options": options}
+    made: Any = field(default_factory=lambda: how(Reader({})), metadata=told)
     return cast(Value, made)
 
 
@@ -313,7 +325,13 @@ class _Fields:
     """The methods of a Reader, each of which declares a field that is read so."""
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        return lambda *args, **options: read(lambda reader: getattr(reader, method)(*args, **options))
+        def declared(variable: str, *more: Any, **options: Any) -> Any:
+            def how(reader: Reader) -> Any:
+                return getattr(reader, method)(variable, *more, **options)
+
+            return read(how, variable=variable, kind=method, **options)
+
+        return declared
 
 
 env = cast(Reader, _Fields())  # to the types, a field is what it will hold

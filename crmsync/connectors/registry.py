@@ -52,7 +52,7 @@ def in_use(settings: Settings, bound: Iterable[str]) -> list[str]:
 def is_withheld(connection: str, settings: Settings) -> bool:
     """Whether this process is not given what signs in to *connection*."""
     own = settings.systems.get(connection)
-    return own is not None and any(getattr(own, name).is_withheld for name in system(connection).credentials)
+    return own is not None and system(connection).is_withheld(own)
 
 
 def connect(connection: str, settings: Settings, tools: Tools) -> Connector:

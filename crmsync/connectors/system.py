@@ -5,12 +5,14 @@ What costs memory is imported only when it is asked for: who asks only what is c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crmsync import declared
 from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.declared import Check, Setting
 from crmsync.environment import Reader, read_into
 
 if TYPE_CHECKING:
@@ -61,18 +63,18 @@ class System:
     """The ways to sign in."""
     doors: tuple[Door, ...] = ()
     settings: type[Any]
-    read: Callable[[Reader], Any | None]
-    """Its settings, of a reader of variables; None where they say nothing of it."""
+    check: Check | None = None
+    """Looks at the settings as a whole."""
     variable: str
     """To begin with."""
+    mentioned_by: tuple[str, ...]
+    """The variables any of which says that the environment configures it; a door's secret says so as well."""
     prefixes: tuple[str, ...]
     """With which its variables begin."""
     config_name: str = ""
     """In the output of `crmsync config`, where that is not its own name."""
     other_prefixes: tuple[str, ...] = ()
     """With which people begin them by mistake."""
-    credentials: tuple[str, ...]
-    """The settings that sign in, and that a process may be without."""
     connect: Connect
     quota: Callable[[str, Any], Quota]
     """What it allows the account of a connection, by the connection and its settings."""
@@ -81,18 +83,42 @@ class System:
     full_key: Callable[[str], str] = lambda text: text
     """The full id of a record that is named by its short one; any other text as it is."""
 
-    @cached_property
-    def secrets(self) -> frozenset[str]:
-        """The variables whose values are secrets."""
-        reader = Reader({})
-        read_into(self.settings, reader)
-        return frozenset(reader.secrets)
+    def read(self, reader: Reader) -> Any | None:
+        """Its settings from the environment; None where that says nothing of it."""
+        doors = [reader.has_door_secret(name) for door in self.doors for name in door.secrets]
+        if not reader.any_set(*self.mentioned_by) and not any(doors):
+            return None
+        found = read_into(self.settings, reader)
+        if self.check is not None:
+            self.check(found, reader)
+        return found
+
+    def read_mapping(self, values: Mapping[str, Any], *, allow_http: bool = False) -> tuple[Any, dict[str, str]]:
+        """Its settings from a row or a body, by their names, and what is wrong with them, by name."""
+        return declared.read_mapping(self.settings, values, check=self.check, allow_http=allow_http)
 
     @cached_property
+    def declared(self) -> tuple[Setting, ...]:
+        """Each of its settings."""
+        return declared.declared_of(self.settings)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What a mapping of its settings has to be, in JSON Schema."""
+        return declared.json_schema(self.settings)
+
+    @property
     def door_secrets(self) -> frozenset[str]:
-        named = {name for door in self.doors for name in door.secrets}
-        return self.secrets & {f"{name}{which}" for name in named for which in ("", "_PREVIOUS")}
+        return frozenset(each.variable for each in self.declared if each.is_of_a_door)
 
     @property
     def sign_in_secrets(self) -> frozenset[str]:
-        return self.secrets - self.door_secrets
+        return frozenset(each.variable for each in self._signing_in)
+
+    def is_withheld(self, settings: Any) -> bool:
+        """Whether this process is not given what signs in."""
+        return any(getattr(settings, each.name).is_withheld for each in self._signing_in)
+
+    @property
+    def _signing_in(self) -> list[Setting]:
+        return [each for each in self.declared if each.is_secret and not each.is_of_a_door]

@@ -7,15 +7,16 @@ from typing import Any
 
 from crmsync.connectors.budget import Quota
 from crmsync.connectors.system import Door, System, Tools
+from crmsync.declared import setting
 from crmsync.domain.accounts import Claim
-from crmsync.environment import Reader, Secret, env, read_into
+from crmsync.environment import Secret, env
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerlySettings:
-    client_id: str = env.required("LEDGERLY_CLIENT_ID")
-    client_secret: Secret = env.secret("LEDGERLY_CLIENT_SECRET")
-    webhook_secret: Secret | None = env.door_secret("LEDGERLY_WEBHOOK_SECRET")
+    client_id: str = setting("client id", env.required("LEDGERLY_CLIENT_ID"))
+    client_secret: Secret = setting("client secret", env.secret("LEDGERLY_CLIENT_SECRET"))
+    webhook_secret: Secret | None = setting("authenticates webhooks", env.door_secret("LEDGERLY_WEBHOOK_SECRET"))
 
 
 class Ledgerly:
@@ -31,10 +32,6 @@ def _connect(connection: str, settings: LedgerlySettings, tools: Tools) -> Any:
     return Ledgerly(connection)
 
 
-def _read(reader: Reader) -> LedgerlySettings | None:
-    return read_into(LedgerlySettings, reader) if reader.any_set("LEDGERLY_CLIENT_ID") else None
-
-
 SYSTEM = System(
     name="ledgerly",
     title="Ledgerly",
@@ -43,10 +40,9 @@ SYSTEM = System(
     auth_kinds=("client_credentials",),
     doors=(Door("payment", "/webhook/ledgerly/payment", ("LEDGERLY_WEBHOOK_SECRET",)),),
     settings=LedgerlySettings,
-    read=_read,
     variable="LEDGERLY_CLIENT_ID",
+    mentioned_by=("LEDGERLY_CLIENT_ID",),
     prefixes=("LEDGERLY_",),
-    credentials=("client_secret",),
     connect=_connect,
     quota=lambda connection, settings: Quota(connection, "Ledgerly", settings.client_id, calls_at_once=2),
     claim=lambda settings: Claim("Ledgerly", settings.client_id, (settings.client_secret,)),

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crmsync.connectors.s4hana.settings import SapSettings, read_sap
+from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.system import System, Tools
 
 if TYPE_CHECKING:
@@ -69,12 +69,11 @@ SYSTEM = System(
     guide="docs/setup/s4hana.md",
     auth_kinds=("oauth2", "basic"),
     settings=SapSettings,
-    read=read_sap,
     variable="SAP_BASE_URL",
+    mentioned_by=("SAP_BASE_URL", "SAP_CLIENT_ID", "SAP_USER"),
     prefixes=("SAP_",),
     config_name="sap",
     other_prefixes=("S4HANA_", "S4_"),
-    credentials=("client_secret", "password"),
     connect=_connect,
     quota=_quota,
     claim=_claim,

@@ -63,7 +63,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crmsync.connectors.salesforce.settings import SalesforceSettings, read_salesforce
+from crmsync.connectors.salesforce.settings import SalesforceSettings, refuse_taken_fields
 from crmsync.connectors.system import Door, System, Tools
 
 if TYPE_CHECKING:
@@ -115,11 +115,11 @@ SYSTEM = System(
         ),
     ),
     settings=SalesforceSettings,
-    read=read_salesforce,
+    check=refuse_taken_fields,
     variable="SF_CLIENT_ID",
+    mentioned_by=("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY"),
     prefixes=("SF_",),
     other_prefixes=("SALESFORCE_",),
-    credentials=("private_key",),
     connect=_connect,
     quota=_quota,
     claim=_claim,

@@ -61,7 +61,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crmsync.connectors.system import Door, System, Tools
-from crmsync.connectors.zoho_books.settings import ZohoBooksSettings, read_zoho_books
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 
 if TYPE_CHECKING:
     from crmsync.connectors.budget import Quota
@@ -97,11 +97,10 @@ SYSTEM = System(
     auth_kinds=("refresh_token",),
     doors=(Door("payment", "/webhook/zoho/payment", ("ZOHO_WEBHOOK_SECRET",)),),
     settings=ZohoBooksSettings,
-    read=read_zoho_books,
     variable="ZOHO_CLIENT_ID",
+    mentioned_by=("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID"),
     prefixes=("ZOHO_",),
     other_prefixes=("ZOHO_BOOKS_", "ZOHOBOOKS_"),
-    credentials=("client_secret", "refresh_token"),
     connect=_connect,
     quota=_quota,
     claim=_claim,
