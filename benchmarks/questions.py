@@ -24,7 +24,8 @@ from crmsync.cli.dead_letters import dead_letters
 from crmsync.cli.runs import runs
 from crmsync.passwords import TOWER_USER, tower_password
 from crmsync.services import Services, services
-from crmsync.web import create_app, health
+from crmsync.web import health
+from crmsync.web.app import create_app
 from crmsync.web.metrics import StoreCollector
 from crmsync.worker import housekeeping
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
-
-from crmsync.systems import installed
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "crmsync"
@@ -61,17 +58,6 @@ def _body_lines(function: ast.FunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_the_contract_of_the_vendors_looks_at_each_that_is_registered() -> None:
-    """import-linter reads names, and would not look at a package that nobody has named."""
-    setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    named = setup["importlinter:contract:vendors"]["modules"].split()
-    registered = setup["options.entry_points"]["crmsync.systems"].strip().splitlines()
-
-    assert [line.partition(" = ")[2] for line in registered] == [f"{name}:SYSTEM" for name in named]
-    assert {name.rpartition(".")[2] for name in named} == set(installed())
-
-
 def test_each_vendor_has_the_same_files() -> None:
     vendors = [path for path in (PACKAGE / "connectors").iterdir() if path.is_dir() and path.name != "__pycache__"]
 
@@ -80,3 +66,51 @@ def test_each_vendor_has_the_same_files() -> None:
         names = {path.name for path in vendor.glob("*.py")}
         assert {"__init__.py", "client.py", "schemas.py", "errors.py"} <= names, vendor.name
         assert "Vendor facts" in (vendor / "__init__.py").read_text(), vendor.name
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also those that are hidden in a function or asked for by the type checker only."""
+    assert circles({path: imports_of(path) for path in MODULES}) == []
+
+
+def imports_of(path: Path) -> set[Path]:
+    """The modules of ours that a module imports, wherever it does."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {file for alias in node.names if (file := file_of(alias.name))}
+        elif isinstance(node, ast.ImportFrom):
+            named = [file_of(f"{node.module}.{alias.name}") or file_of(f"{node.module}") for alias in node.names]
+            found |= {file for file in named if file}
+    return found - {path}
+
+
+def file_of(module: str) -> Path | None:
+    """Where a module of ours is; None for those of others, and for what is no module."""
+    if module.partition(".")[0] != PACKAGE.name:
+        return None
+    folder = ROOT.joinpath(*module.split("."))
+    return next((path for path in (folder.with_suffix(".py"), folder / "__init__.py") if path.exists()), None)
+
+
+def circles(imports: dict[Path, set[Path]]) -> list[list[str]]:
+    """The groups in which each module leads to every other, by Tarjan's algorithm."""
+    order, low, stack, groups = dict[Path, int](), dict[Path, int](), list[Path](), list[list[str]]()
+
+    def visit(module: Path) -> None:
+        order[module] = low[module] = len(order)
+        stack.append(module)
+        for other in sorted(imports.get(module, ())):
+            if other not in order:
+                visit(other)
+            if other in stack:
+                low[module] = min(low[module], low[other])
+        if low[module] == order[module]:
+            at = stack.index(module)
+            groups.append(sorted(name_of(each) for each in stack[at:]))
+            del stack[at:]
+
+    for module in sorted(imports):
+        if module not in order:
+            visit(module)
+    return [group for group in groups if len(group) > 1]

@@ -13,10 +13,11 @@ from crmsync import broker
 from crmsync.connectors import registry
 from crmsync.domain.breaker import Breaker
 from crmsync.errors import StoreUnavailableError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
-from crmsync.web import paths, services_of_app
+from crmsync.web import paths
+from crmsync.web.context import services_of_app
 from crmsync.web.kept import Kept
 from crmsync.worker import watch
 
@@ -67,7 +68,7 @@ def check_all(services: Services) -> dict[str, Check]:
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
-        **{name: _system(name, settings, breakers.get(name)) for name in registry.in_use(settings, ROLES.values())},
+        **{name: _system(name, settings, breakers.get(name)) for name in registry.VENDORS},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 

@@ -19,7 +19,8 @@ from crmsync.domain.dead_letters import LetterKind
 from crmsync.errors import StoreUnavailableError
 from crmsync.services import Services
 from crmsync.store import Store, UnitOfWork
-from crmsync.web import access, refusals_of_app, services_of_app
+from crmsync.web import access
+from crmsync.web.context import refusals_of_app, services_of_app
 from crmsync.web.kept import Kept
 from crmsync.web.pages.flows import catch_up_rows
 from crmsync.web.pages.stock import stock_line

@@ -4,7 +4,7 @@ import atexit
 
 from crmsync.errors import CrmsyncError
 from crmsync.start import give_up, prepared
-from crmsync.web import create_app
+from crmsync.web.app import create_app
 from crmsync.worker.lookout import Lookout
 from crmsync.worker.watch import look_out
 

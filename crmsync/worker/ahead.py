@@ -12,7 +12,7 @@ import mmap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 from celery.signals import worker_shutting_down
 from celery.worker import state
@@ -21,11 +21,10 @@ from crmsync import failpoints
 from crmsync.celery import app
 from crmsync.domain.ledger import Entry, EntryKey
 from crmsync.domain.runs import Run
+from crmsync.services import Services
+from crmsync.store import UnitOfWork
 from crmsync.worker import queues
 from crmsync.worker.flow import Flow
-
-if TYPE_CHECKING:
-    from crmsync.worker.task import StepTask
 
 # Well under the broker's visibility timeout (celeryconfig.py), after which it delivers the message once more.
 LONGEST_SECONDS = 300.0
@@ -43,6 +42,22 @@ def is_stopping() -> bool:
     return _stopping[0] == 1
 
 
+class NextStep(Protocol):
+    """A step's task, as far as it matters to who goes on to it."""
+
+    name: str
+    step: str
+    queue: str
+    known: ClassVar[object | None]
+    reserves: ClassVar[object | None]
+
+    def attempt(self, using: Services, claimed: Onward, ahead: Ahead) -> Onward | None: ...
+
+    def known_to_store(self, using: Services, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None: ...
+
+    def about_to_make(self, using: Services, run: Run) -> EntryKey | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Onward:
     """A run whose next step was claimed in the transaction that ended the step before.
@@ -51,7 +66,7 @@ class Onward:
     *fresh* are the steps whose results were read from the store in it.
     """
 
-    task: StepTask[Any]
+    task: NextStep
     run: Run
     reserved: Mapping[EntryKey, Entry | None] = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
@@ -68,11 +83,11 @@ class Ahead:
         self._ends_at = time.monotonic() + LONGEST_SECONDS
         self.has_moved = False  # beyond the step that the message is for
 
-    def task_of(self, step: str) -> StepTask[Any] | None:
+    def task_of(self, step: str) -> NextStep | None:
         """The task of *step*, if the step may be done in this one."""
         if not self._is_allowed or is_stopping() or time.monotonic() > self._ends_at:
             return None
-        task: StepTask[Any] = app.tasks[self._flow.task_name(step)]
+        task: NextStep = app.tasks[self._flow.task_name(step)]
         return task if task.queue in queues.consumed else None
 
     def moved_to(self, step: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from crmsync.connectors.base import Customers
-from crmsync.connectors.registry import title
+from crmsync.connectors.registry import VENDORS
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.learned import DealInShort
@@ -127,7 +127,7 @@ def look_up(
     except CrmsyncError as error:
         what = f"customer {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} customers"
         raise LinkRefusedError(
-            f"{title(connection)} can't be asked for {what} now: {error} Nothing was stored.",
+            f"{VENDORS[connection].called} can't be asked for {what} now: {error} Nothing was stored.",
             system=error.system,
             advice="Try again when it answers; `crmsync doctor` says what is wrong.",
         ) from error

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from celery.exceptions import Ignore
 
@@ -34,12 +34,9 @@ from crmsync.errors import (
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters, letter_alerts, process_faults
-from crmsync.worker.ahead import Ahead, Onward
+from crmsync.worker.ahead import Ahead, NextStep, Onward
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED, WAS_DISCARDED, Flow
-
-if TYPE_CHECKING:
-    from crmsync.worker.task import StepTask
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +63,7 @@ def done(attempt: Attempt, flow: Flow, learned: Mapping[str, Any], ahead: Ahead)
     return None
 
 
-def _ahead_of(task: StepTask[Any], undone: Sequence[str], ahead: Ahead) -> list[StepTask[Any]]:
+def _ahead_of(task: NextStep, undone: Sequence[str], ahead: Ahead) -> list[NextStep]:
     """The next step, and as long as the store itself may know what it would learn, the one after it."""
     tasks = [task]
     for step in undone[1:]:
@@ -77,7 +74,7 @@ def _ahead_of(task: StepTask[Any], undone: Sequence[str], ahead: Ahead) -> list[
     return tasks
 
 
-def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask[Any]]) -> Onward:
+def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[NextStep]) -> Onward:
     """End this step and claim the next in one transaction, which waits for the disk where that step makes something.
 
     Raises: Ignore.
@@ -94,7 +91,7 @@ def _go_on(attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequen
 
 
 def _claim_next(
-    uow: UnitOfWork, attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[StepTask[Any]]
+    uow: UnitOfWork, attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[NextStep]
 ) -> Onward | None:
     """None: overtaken."""
     known = _known(attempt.services, uow, replace(run, results={**run.results, run.step: learned}), tasks)
@@ -114,7 +111,7 @@ def _claim_next(
     return Onward(task, claimed, _reserve(attempt, uow, claimed, task), fresh=frozenset(known))
 
 
-def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[StepTask[Any]]) -> dict[str, Mapping[str, Any]]:
+def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[NextStep]) -> dict[str, Mapping[str, Any]]:
     """What steps would learn, by step, as far as the store can tell; the last of *tasks* is to be done in any case."""
     known: dict[str, Mapping[str, Any]] = {}
     for task in tasks[:-1]:
@@ -125,7 +122,7 @@ def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[StepTask[
     return known
 
 
-def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: StepTask[Any]) -> dict[EntryKey, Entry | None]:
+def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: NextStep) -> dict[EntryKey, Entry | None]:
     key = task.about_to_make(attempt.services, run)
     if key is None:
         return {}

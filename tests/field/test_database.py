@@ -43,7 +43,8 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, faults, postgresql, schema
 from crmsync.store.room import needed, room_of
-from crmsync.web import create_app, health
+from crmsync.web import health
+from crmsync.web.app import create_app
 from crmsync.worker import dead_letters, process_faults
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow

@@ -25,7 +25,7 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import whereabouts
 from crmsync.store.tables import deliveries, runs
-from crmsync.web import create_app
+from crmsync.web.app import create_app
 from tests.builders import customer
 from tests.system import big_sandbox
 

@@ -18,7 +18,8 @@ from crmsync.domain.dead_letters import LetterStatus
 from crmsync.errors import InvalidDealError
 from crmsync.services import Services
 from crmsync.settings import Settings
-from crmsync.web import create_app, metrics
+from crmsync.web import metrics
+from crmsync.web.app import create_app
 from tests.field.receiver import Receiver
 from tests.field.test_doors import BODY, ENVIRONMENT, OPERATOR, TOWER_PASSWORD
 from tests.integration.test_webhooks import DOOR, dies_of, signed

@@ -24,7 +24,7 @@ from crmsync.services import UNREADABLE_WORDS, Services
 from crmsync.settings import Secret
 from crmsync.store.tables import alerts
 from crmsync.store.vault import Vault
-from crmsync.web import create_app
+from crmsync.web.app import create_app
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow

@@ -33,7 +33,7 @@ from crmsync.flows import catch_up, compare_orders, inventory
 from crmsync.services import Services
 from crmsync.store.tables import dead_letters as dead_letters_table
 from crmsync.store.tables import runs as runs_table
-from crmsync.web import create_app
+from crmsync.web.app import create_app
 from crmsync.worker import dead_letters, housekeeping, queues, waking, watch
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow

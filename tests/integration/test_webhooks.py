@@ -26,7 +26,8 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.store.tables import deliveries, runs
-from crmsync.web import create_app, doorbell
+from crmsync.web import doorbell
+from crmsync.web.app import create_app
 from crmsync.web.inbox import Arrived, Inbox
 from crmsync.worker.flow import Flow, Ring
 from tests.builders import private_pem

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 from crmsync.connectors.budget import Quota
 from crmsync.connectors.s4hana.errors import SYSTEM
-from crmsync.connectors.s4hana.settings import SapSettings
+from crmsync.settings import SapSettings
+
+CONNECTION = "s4hana"
 
 
-def quota(connection: str, settings: SapSettings) -> Quota:
+def quota(settings: SapSettings) -> Quota:
     host = urlsplit(settings.base_url)
     system = "-".join(str(part) for part in (host.hostname, host.port, settings.sap_client) if part)
-    return Quota(connection, SYSTEM, system, calls_at_once=settings.calls_at_once)
+    return Quota(CONNECTION, SYSTEM, system, calls_at_once=settings.calls_at_once)

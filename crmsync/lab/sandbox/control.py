@@ -5,16 +5,14 @@ An answer is a JSON object; what is wrong with a request is told as `{"error": â
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crmsync.lab.sandbox.http import BadJson, Request, Response, Router, answer
 from crmsync.lab.sandbox.oddities import ODDITIES
 from crmsync.lab.sandbox.salesforce.errors import SalesforceError
 from crmsync.lab.sandbox.sap.errors import ODataError
+from crmsync.lab.sandbox.world import World
 from crmsync.lab.sandbox.zoho.errors import ZohoError
-
-if TYPE_CHECKING:
-    from crmsync.lab.sandbox.sandbox import Sandbox
 
 Body = dict[str, Any]
 Work = Callable[..., Any]
@@ -23,7 +21,7 @@ Work = Callable[..., Any]
 class Control:
     """Serves the control API of one sandbox."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
+    def __init__(self, sandbox: World) -> None:
         self._sandbox = sandbox
         self._router = Router()
         for method, path, work in self._routes():

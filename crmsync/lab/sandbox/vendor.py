@@ -26,6 +26,7 @@ from crmsync.lab.sandbox.http import (
     html,
 )
 from crmsync.lab.sandbox.ledger import Ledger
+from crmsync.lab.sandbox.server import Server
 
 
 @dataclass
@@ -64,7 +65,20 @@ class Vendor:
         self.lock = threading.RLock()
         self.router = Router()
         self.url = ""
+        self._server: Server | None = None
         self.random = random.Random(f"{around.seed}/{self.name}")
+
+    def open(self, port: int = 0) -> None:
+        """Listen on *port* of this machine; 0 takes a free one."""
+        self._server = Server(self.serve, port)
+        self.url = self._server.url
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop listening, and cut the connections that are still open."""
+        if self._server:
+            self._server.stop()
+            self._server = None
 
     def token(self, length: int = 32) -> str:
         return "".join(self.random.choices("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=length))

@@ -33,7 +33,8 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
-from crmsync.web import access, refusals_of_app, services_of_app
+from crmsync.web import access
+from crmsync.web.context import refusals_of_app, services_of_app
 from crmsync.web.pages.flows import background, flow_names, subject_of
 from crmsync.web.pages.overview import overview_page
 from crmsync.web.pages.run import run_page

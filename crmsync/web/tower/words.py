@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from crmsync.connectors.registry import systems
 from crmsync.domain.stock import plain
 
 _NAMES = {
+    "s4hana": "SAP S/4HANA",
+    "salesforce": "Salesforce",
+    "zoho_books": "Zoho Books",
     "match_erp_customer": "Match ERP customer",
     "write_back": "Write back",
     "catch_up_deals": "Catch-up of deals",
@@ -28,8 +30,7 @@ def label(name: str) -> str:
     >>> label("order_to_invoice"), label("s4hana")
     ('Order to invoice', 'SAP S/4HANA')
     """
-    system = systems().get(name)
-    return system.title if system else _NAMES.get(name, name.replace("_", " ").capitalize())
+    return _NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def span(seconds: float) -> str:

@@ -20,7 +20,8 @@ from crmsync.errors import CrmsyncError
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
-from crmsync.web import create_app, metrics
+from crmsync.web import metrics
+from crmsync.web.app import create_app
 from crmsync.worker import dead_letters
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal

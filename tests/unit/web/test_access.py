@@ -15,7 +15,7 @@ from crmsync.errors import ConfigurationError
 from crmsync.passwords import kept_secret, tower_password
 from crmsync.services import Services
 from crmsync.settings import Settings
-from crmsync.web import create_app
+from crmsync.web.app import create_app
 from tests.unit.web.conftest import PASSWORD, basic
 
 PAGES = ("/", "/runs", "/runs/unknown", "/dead-letters", "/alerts")

@@ -24,6 +24,7 @@ from crmsync.lab.sandbox.salesforce.profile import SalesforceProfile
 from crmsync.lab.sandbox.salesforce.schema import build_schema
 from crmsync.lab.sandbox.salesforce.search import Search, page
 from crmsync.lab.sandbox.salesforce.soql import Query, names_in, parse
+from crmsync.lab.sandbox.server import Server
 from crmsync.lab.sandbox.vendor import Surroundings, Vendor
 
 VERSIONS = {60: "Spring '24", 64: "Summer '25", 65: "Winter '26", 66: "Spring '26", 67: "Summer '26", 68: "Winter '27"}
@@ -59,11 +60,13 @@ class Salesforce(Vendor):
         self.key = key
         self.oauth = Oauth(self.clock, profile, key.public, self.token)
         self.login_url = ""
+        self._further: list[Server] = []  # where the org has moved to, the newest last
         self.left: dict[str, str] = {}  # addresses from which the org has moved away, and what they answer now
         self.reset()
         self._route()
 
     def reset(self) -> None:
+        self._move_back()
         schema = build_schema(multi_currency=self.profile.multi_currency, custom_fields=self.profile.custom_fields)
         self.org = Org(schema, self.clock, self._note)
         values = {"Name": "Sandbox Trading Inc.", "OrganizationType": "Developer Edition", "IsSandbox": True}
@@ -148,11 +151,36 @@ class Salesforce(Vendor):
         self.around.calls.count(self.name, "moved")
         return OLD_ADDRESSES[old](request, self.url)
 
-    def move(self, url: str, old: str) -> None:
-        """Answer at another address from now on; sessions end, and the old address answers as *old* says."""
+    def open(self, port: int = 0) -> None:
+        super().open(port)
+        self.login_url = self.url
+
+    def close(self) -> None:
+        self._move_back()
+        super().close()
+
+    def move(self, old: str) -> str:
+        """Answer at another address from now on, and return it; sessions end, the old address answers as *old* says.
+
+        Raises: ValueError.
+        """
+        if old not in OLD_ADDRESSES:
+            raise ValueError(f"old {old!r} is none of {', '.join(OLD_ADDRESSES)}")
+        before = self._further[-1] if self._further else None
+        self._further.append(Server(self.serve))
+        self._further[-1].start()
         self.left[self.url.partition("//")[2]] = old
-        self.url = url
+        self.url = self._further[-1].url
         self.oauth.expire()
+        if old == "gone" and before:
+            before.stop()
+        return self.url
+
+    def _move_back(self) -> None:
+        self.url = self.login_url
+        self.left.clear()
+        while self._further:
+            self._further.pop().stop()
 
     def finish(self, request: Request, response: Response) -> Response:
         """Every answer of the API tells the budget: calls used and allowed in 24 hours."""
