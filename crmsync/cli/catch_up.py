@@ -13,6 +13,7 @@ from crmsync.cli import screen
 from crmsync.cli.options import confirm, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.errors import CrmsyncError
+from crmsync.phrases import plural
 from crmsync.settings import instant_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> N
         _print(found, using, as_json=as_json)
     started = Started()
     if found.to_start and not dry_run:
-        confirm(f"Start {screen.plural(len(found.to_start), 'run')}?", yes=yes)
+        confirm(f"Start {plural(len(found.to_start), 'run')}?", yes=yes)
         started = _start(using, found.to_start, as_json=as_json)
     if not dry_run:
         work.note_look(using)
@@ -80,11 +81,11 @@ def _start(using: Services, to_start: list[Missed], *, as_json: bool) -> Started
             for count in work.start(using, to_start, advance):
                 started += count
     except (CrmsyncError, KeyboardInterrupt):
-        out.print(f"{screen.plural(started.all, 'run')} started before this; the others were not.")
+        out.print(f"{plural(started.all, 'run')} started before this; the others were not.")
         raise
     if not as_json:
         missed = f", {started.healed:,} of them missed" if started.healed < started.all else ""
-        out.print(f"✓ {screen.plural(started.all, 'run')} started{missed}. See how they go:")
+        out.print(f"✓ {plural(started.all, 'run')} started{missed}. See how they go:")
         out.print(f"  {using.settings.pasteable('crmsync runs list')}", soft_wrap=True)
     return started
 
@@ -118,7 +119,7 @@ def _print(found: Found, using: Services, *, as_json: bool) -> None:
         out.print(_table(found.to_start[:_MANY]))
         if len(found.to_start) > _MANY:
             out.print(f"… and {len(found.to_start) - _MANY} more (--json has all of them)")
-        out.print(f"\n{screen.plural(len(found.to_start), 'run')} to start", style="bold")
+        out.print(f"\n{plural(len(found.to_start), 'run')} to start", style="bold")
         out.print(screen.pairs(_sums(found)))
     if not found.missed:
         out.print("✓ Nothing was missed.", style="green")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crmsync.cli.finding import Finding, failed, never_raising, not_checked, note, of_check
-from crmsync.cli.screen import age
 from crmsync.connectors.base import Check
 from crmsync.errors import ConfigurationError, CrmsyncError
+from crmsync.phrases import whole_span
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
@@ -85,6 +85,6 @@ def clock(area: str, seconds_ahead: float) -> Finding:
         area,
         "clock",
         False,
-        f"its clock is {age(abs(seconds_ahead))} {way} this machine's: set this one right (NTP), or that one. "
+        f"its clock is {whole_span(abs(seconds_ahead))} {way} this machine's: set this one right (NTP), or that one. "
         "Sign-ins, signed webhooks and leases go by it.",
     )

@@ -57,21 +57,29 @@ def show(letter_id: int, *, as_json: bool) -> None:
     """Show everything about one: the steps, the documents, the cause, what to do."""
     from crmsync.cli import history, letters, screen
     from crmsync.cli.process import open_services
+    from crmsync.reading.history import last_lines
+    from crmsync.reading.run import documents_of
 
     services = open_services()
     with services.store.read() as uow:
         letter = uow.dead_letters.get(letter_id)
         if letter is None:
             raise RecordNotFoundError(f"There is no dead letter {letter_id}: this store never had one of that number.")
-        steps, documents = history.steps_of(uow, letter.run_id), history.documents_of(uow, letter.run_id)
+        lines, documents = last_lines(uow, letter.run_id), documents_of(uow, letter.run_id)
         words = services.words_of(uow, letter.id)
     command = letters.next_command(letter, services.settings)
     if as_json:
-        known = {"advice": letters.advice_for(letter), "command": command, "steps": steps, "documents": documents}
-        known["answers"] = letters.answers(letter, services.settings)
-        screen.print_json(letters.summary(letter, uow.now) | known | {"vendor_words": words})
+        known = {
+            "advice": letters.advice_for(letter),
+            "command": command,
+            "steps": history.steps_json(lines),
+            "documents": history.documents_json(documents),
+            "answers": letters.answers(letter, services.settings),
+            "vendor_words": words,
+        }
+        screen.print_json(letters.summary(letter, uow.now) | known)
     else:
-        letters.print_one(letter, steps, documents, command, words, services.settings)
+        letters.print_one(letter, lines, documents, command, words, services.settings)
 
 
 @dead_letters.command

@@ -12,6 +12,7 @@ from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import json_option
 from crmsync.errors import ConfigurationError
+from crmsync.phrases import plural
 from crmsync.plain import visible
 from crmsync.settings import Settings
 
@@ -79,7 +80,7 @@ def _print_end(findings: Sequence[Finding]) -> None:
     unseen = sum(finding.is_unseen for finding in findings)
     besides = f" Not checked, each with its reason (•): {unseen}." if unseen else ""
     if failed:
-        out.print(f"\n{screen.plural(failed, 'check')} failed.{besides}", style="bold red")
+        out.print(f"\n{plural(failed, 'check')} failed.{besides}", style="bold red")
     else:
         what = "What was checked" if unseen else "Everything"
         out.print(f"\n{what} is as it should be.{besides}", style="bold green")

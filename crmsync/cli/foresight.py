@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from crmsync.cli import history, letters, screen
 from crmsync.domain.changes import Change
+from crmsync.domain.choices import replay_command
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.domain.money import Money
 from crmsync.domain.personal import MASK, masked, personal_values
 from crmsync.log import redact
+from crmsync.phrases import capital
 from crmsync.plain import visible
+from crmsync.reading.run import documents_of
 from crmsync.services import Services
 from crmsync.worker import rehearsal
 from crmsync.worker.dead_letters import LINK_NAMES
@@ -67,7 +70,7 @@ def command(using: Services, letter: DeadLetter, source: Source | None, answers:
     options = [f"--link {names[connection]}={key}" for connection, key in answers.links.items()]
     options += ["--accept"] if answers.accept else []
     options += [ACCEPT_CHANGES] if needs_changes else []
-    return letters.replay_command(letter, using.settings, "".join(f" {option}" for option in options))
+    return using.settings.pasteable(replay_command(letter, "".join(f" {option}" for option in options)))
 
 
 # -- what is done
@@ -77,7 +80,7 @@ def _done(uow: UnitOfWork, run: Run, answers: Answers, source: Source | None) ->
     """What exists and is not made again: customers as they are linked, and the documents of the run."""
     customers = _customers(uow, run, answers, source)
     linked = {customer["system"] for customer in customers}
-    confirmed = [each for each in history.documents_of(uow, run.id) if each["state"] == "confirmed"]
+    confirmed = [each for each in history.documents_json(documents_of(uow, run.id)) if each["state"] == "confirmed"]
     return [
         *customers,
         *(each for each in confirmed if each["kind"] != "customer" or each["system"] not in linked),
@@ -219,7 +222,7 @@ def show(found: Mapping[str, Any]) -> None:
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:
     amount = str(Money(found["amount"], found["currency"])) if found["amount"] is not None else ""
     facts = {
-        screen.capital(found["subject"]): found["deal"],
+        capital(found["subject"]): found["deal"],
         "Company": found["company"],
         "Amount": amount,
         "Task": found["task"],

@@ -10,6 +10,7 @@ from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import json_option, yes_option
 from crmsync.cli.process import open_services
+from crmsync.phrases import plural
 
 if TYPE_CHECKING:
     from crmsync.services import Services
@@ -94,5 +95,5 @@ def _print(found: dict[str, Any], *, dry_run: bool) -> None:
         if count:
             out.print(f"{count} {name} stay: {WHY[name]}.")
     if found["under_way"]:
-        out.print(f"{screen.plural(len(found['under_way']), 'run')} not over: settle and repeat.", style="bold red")
+        out.print(f"{plural(len(found['under_way']), 'run')} not over: settle and repeat.", style="bold red")
         out.print(", ".join(found["under_way"]))

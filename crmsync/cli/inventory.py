@@ -37,6 +37,7 @@ def run(*, as_json: bool) -> None:
     If an inventory is under way already, it is watched. Exit status 1 if it stops for a person.
     """
     from crmsync.cli.inventory_run import carry_out, outcome_of
+    from crmsync.reading.stock import product_counts
 
     using = open_services(creates=True)
     try:
@@ -45,7 +46,7 @@ def run(*, as_json: bool) -> None:
         _leave(using.settings)
     with using.store.read() as uow:
         letter = uow.dead_letters.of_run(ended.id) if ended.status is not RunStatus.DONE else None
-        outcome = outcome_of(ended, uow.products.counts())
+        outcome = outcome_of(ended, product_counts(uow))
     if as_json:
         screen.print_json(outcome | {"dead_letter": letter.id if letter else None})
     elif ended.status is RunStatus.DONE:

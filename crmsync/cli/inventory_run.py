@@ -20,14 +20,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from crmsync import log, services
 from crmsync.celery import app
 from crmsync.cli import screen
-from crmsync.domain.learned import CatalogueRead, LevelsWritten, StockRead
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.stock import ProductState
 from crmsync.errors import CrmsyncError
 from crmsync.flows import inventory
+from crmsync.reading.stock import inventory_done, only_run, stock_known
 from crmsync.services import ROLES, Services
 from crmsync.worker import waking
-from crmsync.worker.flow import learned
 
 if TYPE_CHECKING:
     from crmsync.store import Store
@@ -269,45 +268,42 @@ class Bars:
 # What came of it
 
 
-def outcome_of(run: Run, counts: Any) -> dict[str, Any]:
+def outcome_of(run: Run, counts: Mapping[str, int]) -> dict[str, Any]:
     """What an inventory did; figures of steps that were not reached are zero."""
-    read = learned(run, "read_catalogue", CatalogueRead) or CatalogueRead(0)
-    stock = learned(run, "read_stock", StockRead) or StockRead(0)
-    wrote = learned(run, "write_levels", LevelsWritten) or LevelsWritten(0)
+    done = inventory_done(run)
     return {
         "run": run.id,
         "status": run.status.value,
         "step": run.step if run.status is not RunStatus.DONE else "",
-        "products": counts.active,
-        "products_read": read.products,
-        "materials": stock.materials,
-        "newly_unknown": stock.unknown,
-        "first_unknown": list(stock.first_unknown),
-        "changed": wrote.changed,
-        "written": wrote.written or 0,
-        "refused": wrote.refused,
-        "newly_refused": wrote.newly_refused,
-        "newly_low": wrote.newly_low,
-        "reasons": dict(wrote.reasons),
-        "lowest": [list(each) for each in wrote.lowest],
-        "low_unwritten": wrote.low_unwritten,
-        "low": counts.low,
-        "unknown": counts.unknown,
+        "products": counts["active"],
+        "products_read": done.read.products,
+        "materials": done.stock.materials,
+        "newly_unknown": done.stock.unknown,
+        "first_unknown": list(done.stock.first_unknown),
+        "changed": done.wrote.changed,
+        "written": done.wrote.written or 0,
+        "refused": done.wrote.refused,
+        "newly_refused": done.wrote.newly_refused,
+        "newly_low": done.wrote.newly_low,
+        "reasons": dict(done.wrote.reasons),
+        "lowest": [list(each) for each in done.wrote.lowest],
+        "low_unwritten": done.wrote.low_unwritten,
+        "low": counts["low"],
+        "unknown": counts["unknown"],
     }
 
 
 def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[str, Any]:
     """What the store knows of the stock: counts, the *chosen* lists, and the flow's only run."""
     with store.read() as uow:
-        run, counts = uow.runs.of_subject(FLOW.name, FLOW.name), uow.products.counts()
-        done = uow.history.last_end(FLOW.name, FLOW.steps[-1])
-        lists = {which: [_item(row) for row in uow.products.listed(which, limit=limit)] for which in chosen}
+        known, run = stock_known(uow, lists=chosen, limit=limit), only_run(uow)
+    counts, ended = known.line.counts, known.line.last_done
     return {
-        "last_run": None if run is None else outcome_of(run, counts) | {"updated_at": run.updated_at},
-        "last_success_at": done.at if done else None,
-        "last_remark": done.detail if done else "",
-        "counts": dict(counts._mapping),
-        "lists": lists,
+        "last_run": outcome_of(run, counts) | {"updated_at": run.updated_at} if run else None,
+        "last_success_at": ended.at if ended else None,
+        "last_remark": ended.detail if ended else "",
+        "counts": counts,
+        "lists": {which: [_item(product) for product in products] for which, products in known.lists.items()},
     }
 
 

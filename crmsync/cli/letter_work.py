@@ -18,6 +18,7 @@ from crmsync.cli.options import confirm
 from crmsync.cli.process import open_services, user
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
 from crmsync.errors import CrmsyncError
+from crmsync.phrases import plural
 from crmsync.plain import visible
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
@@ -140,7 +141,7 @@ class Work:
         out, now = screen.console(stderr=self.as_json), self.services.store.clock()
         out.print(letters.table(chosen, now, width=out.width))
         out.print(plan)
-        confirm(f"{self.verb.capitalize()} {screen.plural(len(chosen), 'dead letter')}?", yes=yes)
+        confirm(f"{self.verb.capitalize()} {plural(len(chosen), 'dead letter')}?", yes=yes)
 
     def do(self, chosen: Sequence[DeadLetter], act: Callable[[int, str], object]) -> None:
         """Do it to each, then bring the queue up to date and say what came of it."""
@@ -178,7 +179,7 @@ class Work:
     def _outcome(self, done: Sequence[DeadLetter], *, is_told: bool, nothing: bool) -> list[str]:
         if not done:
             return [letters.nothing(self._error, with_ended=False)] if nothing else []
-        told = f"✓ {self.verb}ed {screen.plural(len(done), 'dead letter')}."
+        told = f"✓ {self.verb}ed {plural(len(done), 'dead letter')}."
         if self.verb == "discard":
             return [told]
         return [f"{told} {_next(is_told)}", *self._where_to_look(done)]

@@ -8,19 +8,23 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from crmsync import errors
-from crmsync.cli import history, screen
-from crmsync.domain.dead_letters import DeadLetter, LetterStatus, answer_asked, choices
+from crmsync.cli import screen
+from crmsync.cli.history import documents_table, named, print_tables, steps_table, subject_of
+from crmsync.domain import choices
+from crmsync.domain.dead_letters import DeadLetter, LetterStatus
+from crmsync.phrases import capital, whole_span
 from crmsync.plain import visible
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from crmsync.reading.history import Event
+    from crmsync.reading.run import DocumentRow
+
 COLUMNS = ("id", "age", "task", "deal", "company", "amount", "error", "kind", "status")
 NARROW_COLUMNS = ("id", "age", "task, error", "deal, company", "amount", "kind", "status")
 ONE_LINE_WIDTH = 150
-
-_COMMAND = "celery -A crmsync dead-letters"
 
 
 def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
         "kind": letter.kind.value,
         "task": f"{letter.flow}.{letter.step}",
         "flow": letter.flow,
-        "subject": history.subject_of(letter.flow),
+        "subject": subject_of(letter.flow),
         "deal": letter.subject_key,
         "company": letter.title,
         "amount": letter.amount,
@@ -62,7 +66,7 @@ def _cell(name: str, letter: DeadLetter, now: datetime) -> str:
         return "\n".join(_cell(part, letter, now) for part in name.split(", "))
     cells = {
         "id": str(letter.id),
-        "age": screen.age((now - letter.created_at).total_seconds()),
+        "age": whole_span((now - letter.created_at).total_seconds()),
         "task": f"{letter.flow}.{letter.step}",
         "deal": _subject(letter),
         "company": letter.title,
@@ -76,11 +80,7 @@ def _cell(name: str, letter: DeadLetter, now: datetime) -> str:
 
 def _subject(letter: DeadLetter) -> str:
     """The id of a deal, for which most letters are; anything else by its name."""
-    return (
-        letter.subject_key
-        if history.subject_of(letter.flow) == "deal"
-        else history.named(letter.flow, letter.subject_key)
-    )
+    return letter.subject_key if subject_of(letter.flow) == "deal" else named(letter.flow, letter.subject_key)
 
 
 def nothing(error: str | None, *, with_ended: bool) -> str:
@@ -106,22 +106,16 @@ def _unknown(error: str) -> str:
 
 def answers(letter: DeadLetter, settings: Settings) -> list[dict[str, str]]:
     """What a person may decide about a review that waits, each with its command."""
-    if letter.status is not LetterStatus.WAITING:
-        return []
     return [
-        {
-            "answer": choice.answer,
-            "means": choice.means,
-            "command": settings.pasteable(f"celery -A crmsync dead-letters {choice.command}"),
-        }
-        for choice in choices(letter)
+        {"answer": choice.answer, "means": choice.means, "command": settings.pasteable(choice.command)}
+        for choice in choices.choices(letter)
     ]
 
 
 def print_one(
     letter: DeadLetter,
-    steps: list[dict[str, Any]],
-    documents: list[dict[str, Any]],
+    history: Sequence[Event],
+    documents: Sequence[DocumentRow],
     command: str,
     words: str,
     settings: Settings,
@@ -131,14 +125,12 @@ def print_one(
     out.print(screen.pairs({name: value for name, value in _facts(letter).items() if value}))
     if words:
         print_words(letter, words)
-    history.print_tables(
-        {"What happened": history.steps_table(steps), "What was made": history.documents_table(documents)}
-    )
+    print_tables({"What happened": steps_table(history), "What was made": documents_table(documents)})
     out.print("\nWhat to do", style="bold")
     out.print(f"  {advice_for(letter)}")
     offered = answers(letter, settings)
     for offer in offered:
-        out.print(f"  {screen.capital(offer['answer'])}: {offer['means']}.")
+        out.print(f"  {capital(offer['answer'])}: {offer['means']}.")
         out.print(f"    {offer['command']}", style="bold", soft_wrap=True)
     if command and not offered:
         out.print(f"  {command}", style="bold", soft_wrap=True)
@@ -154,7 +146,7 @@ def print_words(letter: DeadLetter, words: str) -> None:
 
 
 def _facts(letter: DeadLetter) -> dict[str, str]:
-    subject = screen.capital(history.subject_of(letter.flow))
+    subject = capital(subject_of(letter.flow))
     return {
         **({"About": letter.title} if letter.is_only_one else {subject: letter.subject_key, "Company": letter.title}),
         "Amount": letter.money,
@@ -185,13 +177,5 @@ def advice_for(letter: DeadLetter) -> str:
 
 def next_command(letter: DeadLetter, settings: Settings) -> str:
     """What to type next, or "" if there is nothing to do."""
-    if letter.status in (LetterStatus.REPLAYED, LetterStatus.DISCARDED):
-        return ""
-    if letter.status is LetterStatus.REPLAYING:
-        return settings.pasteable(f"crmsync runs show {letter.run_id}")
-    return replay_command(letter, settings, "")
-
-
-def replay_command(letter: DeadLetter, settings: Settings, options: str) -> str:
-    """The replay of *letter* with *options*; without any, with the answer that it waits for."""
-    return settings.pasteable(f"{_COMMAND} replay {letter.id}{options or answer_asked(letter)}")
+    command = choices.next_command(letter)
+    return settings.pasteable(command) if command else ""

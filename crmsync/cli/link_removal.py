@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
-from crmsync.domain.money import Money
 
 if TYPE_CHECKING:
-    from crmsync.domain.ledger import Entry
     from crmsync.domain.links import Link
     from crmsync.store import UnitOfWork
 
@@ -38,25 +36,14 @@ def accounts_of(uow: UnitOfWork, number: str) -> list[str]:
 
 def documents_of(uow: UnitOfWork, account: str, connections: Collection[str]) -> list[dict[str, Any]]:
     """The orders and invoices of the account's deals, with numbers and amounts."""
-    entries = (entry for run_id in uow.runs.of_account(account) for entry in uow.ledger.of_run(run_id))
+    from crmsync.reading.run import documents_of as documents_of_run
+
+    documents = (document for run_id in uow.runs.of_account(account) for document in documents_of_run(uow, run_id))
     return [
-        _document(entry)
-        for entry in entries
-        if entry.key.kind in _DOCUMENTS and entry.key.connection in connections and entry.document
+        {"system": each.connection, "kind": each.kind, "number": each.number, "amount": str(each.net or "")}
+        for each in documents
+        if each.kind in _DOCUMENTS and each.connection in connections and each.is_known
     ]
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    from crmsync.domain.ledger import number_of
-
-    document: Mapping[str, Any] = entry.document or {}
-    net = document.get("net")
-    return {
-        "system": entry.key.connection,
-        "kind": entry.key.kind,
-        "number": number_of(document),
-        "amount": str(Money.from_json(net)) if net else "",
-    }
 
 
 def show(links: Sequence[Link], documents: Sequence[Mapping[str, Any]]) -> None:

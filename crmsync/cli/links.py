@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,6 +12,7 @@ from crmsync.cli import screen
 from crmsync.cli.failures import FAILED, ListingGroup
 from crmsync.cli.options import confirm, json_option, yes_option
 from crmsync.cli.process import open_services, user
+from crmsync.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from crmsync.cli.link_file import Problem
     from crmsync.cli.link_plan import Change
-    from crmsync.domain.links import Link
+    from crmsync.reading.links import LinkRow
 
 _MANY = 50  # a dry run of 20,000 customers shows the first ones
 
@@ -36,18 +36,19 @@ def links() -> None:
 @json_option
 def list_(*, shared: bool, as_json: bool) -> None:
     """List every link, oldest first: how it was found, by whom, and how many accounts share its customer."""
+    from crmsync.reading.links import customer_links
+
     with open_services().store.read() as uow:
-        found = uow.links.customers()
-    counts = Counter((link.connection, link.key) for link in {_one(link): link for link in found}.values())
-    chosen = [link for link in found if not shared or counts[link.connection, link.key] > 1]
+        found = customer_links(uow)
+    chosen = [each for each in found if each.is_shared or not shared]
     if shared:
-        chosen.sort(key=lambda link: (link.connection, link.key))
-    rows = [link.to_json() | {"accounts": counts[link.connection, link.key]} for link in chosen]
+        chosen.sort(key=lambda each: (each.link.connection, each.link.key))
+    rows = [each.link.to_json() | {"accounts": each.accounts} for each in chosen]
     if as_json:
         screen.print_json(rows)
     elif rows:
         screen.console().print(_links_table(rows))
-        _tell_shared(counts, shared=shared)
+        _tell_shared([] if shared else found)
     elif shared:
         screen.console().print("No customer is shared by several accounts.")
     else:
@@ -56,15 +57,10 @@ def list_(*, shared: bool, as_json: bool) -> None:
         )
 
 
-def _one(link: Link) -> tuple[str, str, str]:
-    """An account and a customer count once, whatever the currencies."""
-    return link.connection, link.key, link.crm_key
-
-
-def _tell_shared(counts: Counter[tuple[str, str]], *, shared: bool) -> None:
-    several = sum(count > 1 for count in counts.values())
-    if several and not shared:
-        many = screen.plural(several, "customer")
+def _tell_shared(found: Sequence[LinkRow]) -> None:
+    several = len({(each.link.connection, each.link.key) for each in found if each.is_shared})
+    if several:
+        many = plural(several, "customer")
         screen.console().print(f"\n{many} shared by several accounts: `crmsync links list --shared` shows which.")
 
 
@@ -110,13 +106,13 @@ def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> Non
         raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.{meant}")
     if not as_json:
         show(found, documents)
-    confirm(f"Take {screen.plural(len(found), 'link')} back?", yes=yes)
+    confirm(f"Take {plural(len(found), 'link')} back?", yes=yes)
     with services.store.begin() as uow:
         removed = [link for link in found if uow.links.remove(link)]
     if as_json:
         screen.print_json({"removed": [link.to_json() for link in removed], "documents": documents})
     else:
-        screen.console().print(f"✓ {screen.plural(len(removed), 'link')} taken back.")
+        screen.console().print(f"✓ {plural(len(removed), 'link')} taken back.")
 
 
 @links.command("import")
@@ -184,7 +180,7 @@ def _print_json(changes: list[Change], problems: list[Problem], *, dry_run: bool
 def _print(changes: list[Change], problems: list[Problem], *, dry_run: bool) -> None:
     out = screen.console()
     if problems:
-        out.print(f"✗ {screen.plural(len(problems), 'problem')}, so nothing was linked.", style="bold red")
+        out.print(f"✗ {plural(len(problems), 'problem')}, so nothing was linked.", style="bold red")
         rows = [(problem.line, problem.field, problem.text) for problem in problems]
         out.print(screen.table(["line", "field", "problem"], rows, right=["line"]))
         return

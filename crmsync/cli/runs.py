@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,18 +14,15 @@ from crmsync.cli.letters import print_words
 from crmsync.cli.options import json_option
 from crmsync.cli.process import open_services
 from crmsync.domain.finding import WHERE
-from crmsync.domain.money import Money
-from crmsync.domain.runs import Run, RunStatus
+from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError
+from crmsync.phrases import whole_span
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
+    from crmsync.reading.run import WholeRun
+    from crmsync.reading.runs import Found, RunRow
     from crmsync.store import UnitOfWork
-    from crmsync.store.finding import Hit
-
-DEAL = "deal"
 
 
 @click.group(cls=ListingGroup)
@@ -49,11 +48,14 @@ def list_(
     if text is not None:
         _list_found(text, as_json=as_json, status=status, flow=flow, limit=limit)
         return
-    only = _flow_named(flow) if flow else None
-    hidden = () if only or with_background else _background()
+    from crmsync.reading.flows import background
+    from crmsync.reading.runs import newest_runs
+
+    only = _flow_named(flow)
+    hidden = () if only or with_background else background()
     with open_services().store.read() as uow:
-        newest = uow.runs.newest(limit=limit, status=status, flow=only, without=hidden)
-        found = [_summary(run, uow) for run in newest]
+        newest = newest_runs(uow, limit=limit, status=status or "", flow=only, without=hidden).rows
+        found = [_summary(run, uow.now) for run in newest]
     if as_json:
         screen.print_json(found)
     elif found:
@@ -73,24 +75,23 @@ def show(key: str, *, as_json: bool) -> None:
     `inventory`, `catch_up_deals`, `catch_up_payments`, `compare_orders` and `compare_invoices` have one run each, of
     that name.
     """
+    from crmsync.reading.run import whole_run
+
     services = open_services()
     with services.store.read() as uow:
-        run, related = _find(uow, key)
-        if run is None:
-            found = [_hit(hit, uow) for hit in related]
-            _print_found(found, key, as_json=as_json)
+        run_id, related = _find(uow, key)
+        others = [_hit(hit, uow.now) for hit in related]
+        whole = whole_run(uow, run_id)
+        if whole is None:
+            _print_found(others, key, as_json=as_json)
             return
-        others = [_hit(hit, uow) for hit in related]
-        steps, documents = history.steps_of(uow, run.id), history.documents_of(uow, run.id)
-        letter = uow.dead_letters.of_run(run.id)
+        letter = whole.letter.letter if whole.letter else None
         words = services.words_of(uow, letter.id) if letter else ""
-        summary = _summary(run, uow) | {"dead_letter": letter.id if letter else None}
+        summary = _summary(whole.run, uow.now) | {"dead_letter": letter.id if letter else None}
     if as_json:
-        customers = history.customers_of(run)
-        more = {"steps": steps, "customers": customers, "documents": documents, "vendor_words": words}
-        screen.print_json({**summary, **more, "related": others})
+        screen.print_json(summary | _details(whole) | {"vendor_words": words, "related": others})
         return
-    _print(summary, steps, history.customers_of(run), documents)
+    _print(summary, whole)
     if others:
         screen.console().print("\nHas to do with it", style="bold")
         screen.console().print(_hits_table(others))
@@ -98,65 +99,65 @@ def show(key: str, *, as_json: bool) -> None:
         print_words(letter, words)
 
 
-def _flow_named(name: str) -> str:
+def _details(whole: WholeRun) -> dict[str, Any]:
+    return {
+        "steps": history.steps_json(whole.history),
+        "customers": [asdict(customer) for customer in whole.customers],
+        "documents": history.documents_json(whole.documents),
+    }
+
+
+def _flow_named(name: str | None) -> str:
     """Raises: click.BadParameter."""
-    names = history.subjects()
-    if name not in names:
+    from crmsync.reading.flows import flow_names
+
+    names = flow_names()
+    if name and name not in names:
         raise click.BadParameter(f"there is no flow {name!r}; the flows are {', '.join(names)}.", param_hint="--flow")
-    return name
+    return name or ""
 
 
-def _background() -> tuple[str, ...]:
-    from crmsync.worker.flow import FLOWS
-
-    history.subjects()  # fills FLOWS
-    return tuple(flow.name for flow in FLOWS.values() if flow.is_background)
-
-
-def _find(uow: UnitOfWork, key: str) -> tuple[Run | None, list[Hit]]:
-    """The run that is meant, and others that have to do with it; None where several may be meant: those are listed.
+def _find(uow: UnitOfWork, key: str) -> tuple[str, list[Found]]:
+    """The id of the run that is meant, and other runs that have to do with it; "" where several may be meant: those
+    are listed.
 
     Raises: RecordNotFoundError.
     """
-    run = uow.runs.get(key) or _of_subject(uow, key)
-    hits = _hits(uow, key)
+    from crmsync.reading.runs import found_runs
+
+    run_id, hits = _exactly(uow, key), found_runs(uow, key)
     direct = [hit.run.id for hit in hits if hit.is_direct]
-    if run is None and not hits:
+    if not run_id and not hits:
         raise RecordNotFoundError(
             f"There is no run {key}.", advice=f"Looked at: {WHERE}. `crmsync runs list` shows what there is."
         )
-    if run is None and len(direct) != 1:
-        return None, hits
-    run = run or uow.runs.get(direct[0])
-    return run, [hit for hit in hits if run is None or hit.run.id != run.id]
+    if not run_id and len(direct) == 1:
+        run_id = direct[0]
+    return run_id, [hit for hit in hits if hit.run.id != run_id]
 
 
-def _of_subject(uow: UnitOfWork, key: str) -> Run | None:
-    """By the key of its subject: of a deal first."""
-    flows = sorted(history.subjects().items(), key=lambda item: item[1] != DEAL)
-    return next(filter(None, (uow.runs.of_subject(flow, key) for flow, _ in flows)), None)
+def _exactly(uow: UnitOfWork, key: str) -> str:
+    """The run of that id, or for a subject of that key: for a deal first."""
+    from crmsync.reading.flows import flow_names
+
+    if uow.runs.get(key):
+        return key
+    of_subject = filter(None, (uow.runs.of_subject(flow, key) for flow in flow_names()))
+    return next((run.id for run in of_subject), "")
 
 
-def _hits(uow: UnitOfWork, text: str) -> list[Hit]:
-    from crmsync.worker.finding import find
-
-    history.subjects()  # fills FLOWS
-    return find(uow, text)
-
-
-def _hit(hit: Hit, uow: UnitOfWork) -> dict[str, Any]:
-    return {"what": hit.what, "is_direct": hit.is_direct} | _summary(hit.run, uow)
+def _hit(hit: Found, now: datetime) -> dict[str, Any]:
+    return {"what": hit.what, "is_direct": hit.is_direct} | _summary(hit.run, now)
 
 
 def _list_found(text: str, *, as_json: bool, status: str | None, flow: str | None, limit: int) -> None:
-    only = _flow_named(flow) if flow else None
+    from crmsync.reading.runs import found_runs
+
+    only = _flow_named(flow)
     with open_services().store.read() as uow:
-        found = [
-            _hit(hit, uow)
-            for hit in _hits(uow, text)
-            if (not only or hit.run.flow == only) and (not status or hit.run.status == status)
-        ]
-    _print_found(found[:limit], text, as_json=as_json)
+        hits = found_runs(uow, text, status=status or "", flow=only)
+        found = [_hit(hit, uow.now) for hit in hits[:limit]]
+    _print_found(found, text, as_json=as_json)
 
 
 def _print_found(found: list[dict[str, Any]], text: str, *, as_json: bool) -> None:
@@ -177,21 +178,19 @@ def _hits_table(found: list[dict[str, Any]]) -> Any:
     return screen.table(["run", "found by", "for", "company", "amount", "status"], rows, right=["amount"])
 
 
-def _summary(run: Run | Row[Any], uow: UnitOfWork) -> dict[str, Any]:
-    """A row of the search lacks what holds persons, and with it the deal of an invoice."""
-    subject = history.subject_of(run.flow)
+def _summary(run: RunRow, now: datetime) -> dict[str, Any]:
     return {
         "id": run.id,
         "flow": run.flow,
-        "subject": subject,
-        "key": run.subject_key,
-        "deal": run.subject_key if subject == DEAL else history.deal_of(run) if isinstance(run, Run) else "",
+        "subject": run.subject,
+        "key": run.key,
+        "deal": run.deal,
         "company": run.title,
-        "amount": str(Money(run.amount, run.currency)) if run.amount is not None else "",
-        "status": RunStatus(run.status).value,
+        "amount": str(run.money or ""),
+        "status": run.status.value,
         "step": run.step if run.status is not RunStatus.DONE else "",
         "attempts": run.attempts,
-        "age_seconds": (uow.now - run.created_at).total_seconds(),
+        "age_seconds": (now - run.created_at).total_seconds(),
         "created_at": run.created_at,
         "updated_at": run.updated_at,
         "due_at": run.due_at,
@@ -203,7 +202,7 @@ def _table(found: list[dict[str, Any]]) -> Any:
     rows = [
         (
             row["id"],
-            screen.age(row["age_seconds"]),
+            whole_span(row["age_seconds"]),
             row["status"],
             row["step"],
             history.named(row["flow"], row["key"]),
@@ -215,12 +214,7 @@ def _table(found: list[dict[str, Any]]) -> Any:
     return screen.table(["run", "age", "status", "step", "for", "company", "amount"], rows, right=["age", "amount"])
 
 
-def _print(
-    summary: dict[str, Any],
-    steps: list[dict[str, Any]],
-    customers: list[dict[str, Any]],
-    documents: list[dict[str, Any]],
-) -> None:
+def _print(summary: dict[str, Any], whole: WholeRun) -> None:
     out = screen.console()
     shown = {
         "Run": summary["id"],
@@ -235,9 +229,9 @@ def _print(
     out.print(screen.pairs({name: value for name, value in shown.items() if value}))
     history.print_tables(
         {
-            "Steps": history.steps_table(steps),
-            "Customers": history.customers_table(customers),
-            "Documents": history.documents_table(documents),
+            "Steps": history.steps_table(whole.history),
+            "Customers": history.customers_table(whole.customers),
+            "Documents": history.documents_table(whole.documents),
         }
     )
     if summary["status"] == RunStatus.STOPPED and summary["dead_letter"]:

@@ -104,28 +104,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} can't be shown as JSON")
-
-
-def age(seconds: float) -> str:
-    """How long ago something was, in one unit.
-
-    >>> [age(seconds) for seconds in (0, 59, 60, 7200, 200_000)]
-    ['0 s', '59 s', '1 min', '2 h', '2 d']
-    """
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
-
-
-def capital(text: str) -> str:
-    """*text* with a capital to begin with: the rest stays as it is."""
-    return text[:1].upper() + text[1:]
-
-
-def plural(count: int, noun: str) -> str:
-    """
-    >>> plural(1, "dead letter"), plural(0, "dead letter")
-    ('1 dead letter', '0 dead letters')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

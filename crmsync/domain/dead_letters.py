@@ -133,51 +133,6 @@ class DeadLetter:
         return str(Money(self.amount, self.currency)) if self.amount is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of the answers that a person may give to a review: what it means, and what `dead-letters` is told."""
-
-    answer: str
-    means: str
-    command: str
-
-
-_GO_ON = ("go on", "what stands stays as it is, and the run goes on", "replay {} --accept")
-_MAKE_ANEW = (
-    "make anew",
-    "when what is wrong was voided, rejected, deleted or wholly credited there, it is made again",
-    "replay {}",
-)
-_TRY_AGAIN = ("try again", "when it was put right, the run looks once more", "replay {}")
-_LEAVE = ("leave", "nothing more is done; a deal that was done before stays done", "discard {}")
-_OF_DOCUMENTS = ("DealChangedError", "AmountMismatchError")
-_GONE = "DocumentGoneError"
-_OTHERWISE = ("AmbiguousMatchError", "OutcomeUnknownError")  # a number is needed, or a look at the system
-
-
-def choices(letter: DeadLetter) -> tuple[Choice, ...]:
-    """The answers that a review takes, as people are offered them; none for what is no review."""
-    if letter.kind is not LetterKind.REVIEW or letter.error in _OTHERWISE:
-        return ()
-    again = _MAKE_ANEW if letter.error in (*_OF_DOCUMENTS, _GONE) else _TRY_AGAIN
-    offered = (again, _LEAVE) if letter.error == _GONE else (_GO_ON, again, _LEAVE)
-    return tuple(Choice(answer, means, command.format(letter.id)) for answer, means, command in offered)
-
-
-# What `replay` has to be told where only a person knows it.
-_NUMBERS = {
-    ("AmbiguousMatchError", "match_erp_customer"): " --link ERP=NUMBER",
-    ("AmbiguousMatchError", "match_books_customer"): " --link BOOKS=NUMBER",
-}
-
-
-def answer_asked(letter: DeadLetter) -> str:
-    """What stands behind `replay ID` where a replay without an answer would ask the same again."""
-    if letter.kind is not LetterKind.REVIEW or letter.error in ("OutcomeUnknownError", _GONE):
-        return ""
-    return _NUMBERS.get((letter.error, letter.step), " --accept")
-
-
 def _class_of(error: str) -> type[CrmsyncError] | None:
     found = getattr(errors, error, None)
     return found if isinstance(found, type) and issubclass(found, CrmsyncError) else None

@@ -18,6 +18,7 @@ from crmsync.worker.waking import Awake
 
 FLOW = Flow("payment_to_invoices", subject="payment", steps=("find_invoices",), repeats=True)
 
+FOREIGN_INVOICES = "payments.foreign_invoices"  # a fact: how many payments touched that crmsync did not make
 SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
 PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
 
@@ -90,7 +91,7 @@ def _wake(attempt: Attempt, payment: Payment | None, ours: Collection[str], *, f
             payment.invoice_keys if payment else (),
             paid_on=payment.paid_on if payment else None,
         )
-        uow.facts.count("payments.foreign_invoices", foreign)
+        uow.facts.count(FOREIGN_INVOICES, foreign)
     return [each for each in awake if each]
 
 

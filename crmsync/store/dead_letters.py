@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, func, select, update
 
 from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, alert_cause, kind_of
 from crmsync.domain.runs import Run
@@ -115,6 +116,17 @@ class DeadLetters(Rows):
     def waiting_by_kind(self) -> dict[str, int]:
         query = select(dead_letters.c.kind, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
         return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
+
+    def waiting_causes(self, *, limit: int) -> Sequence[tuple[DeadLetter, int]]:
+        """Of each cause the letter that has waited longest, and how many wait for it; the oldest cause first."""
+        cause, first = dead_letters.c.alert_cause, func.min(dead_letters.c.id)
+        # A letter of an older release has no cause: each of those stands for itself.
+        alone = case((cause == "", dead_letters.c.id), else_=0)
+        query = select(first, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
+        groups = self._connection.execute(query.group_by(cause, alone).order_by(first).limit(limit))
+        counts: dict[int, int] = dict(groups.all())
+        letters = _QUERY.where(dead_letters.c.id.in_(counts)).order_by(dead_letters.c.id)
+        return [(letter, counts[letter.id]) for letter in map(letter_of, self._connection.execute(letters))]
 
     def move(self, letter_id: int, *, to: LetterStatus) -> bool:
         """Change the status of a letter that waits, once: False if somebody else did before."""

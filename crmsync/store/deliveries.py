@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Row, and_, func, select
 
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.store.rows import Rows
@@ -85,6 +85,12 @@ class Deliveries(Rows):
         """Of which of these subjects an event of *source* was ever recorded."""
         is_of = (deliveries.c.source == source, deliveries.c.subject_key.in_(subject_keys))
         return set(self._connection.execute(select(deliveries.c.subject_key).where(*is_of)).scalars())
+
+    def of_subject(self, subject_key: str, *, last: int) -> list[Row[Any]]:
+        """The *last* events of a subject, of webhooks or seen by catch-up; oldest first."""
+        is_of = (deliveries.c.source.in_(self._values(deliveries.c.source)), deliveries.c.subject_key == subject_key)
+        query = select(deliveries).where(*is_of).order_by(deliveries.c.id.desc()).limit(last)
+        return list(self._connection.execute(query).all())[::-1]
 
     def count_since(self, seconds: float) -> int:
         since = self._now - timedelta(seconds=seconds)

@@ -58,6 +58,11 @@ class RunLists(Rows):
         ids = self._newest(limit=limit, status=status, flow=flow, without=without, after=after)
         return list(self._connection.execute(in_list(_SHOWN.where(runs.c.id.in_(ids)))).all()) if ids else []
 
+    def learned_by(self, step: str, run_ids: Collection[str]) -> dict[str, Any]:
+        """What *step* learned in each of these runs; None where it has not been done."""
+        query = select(runs.c.id, runs.c.results[step]).where(runs.c.id.in_(run_ids))
+        return dict(self._connection.execute(query).all())
+
     def _newest(
         self, *, limit: int, status: str | None, flow: str | None, without: Collection[str], after: Place | None
     ) -> list[str]:

@@ -15,15 +15,14 @@ from prometheus_client.registry import Collector
 
 from crmsync import broker
 from crmsync.celery import app as celery
-from crmsync.domain.dead_letters import LetterKind
 from crmsync.errors import StoreUnavailableError
+from crmsync.reading.overview import Figures, figures
+from crmsync.reading.stock import StockLine
 from crmsync.services import Services
-from crmsync.store import Store, UnitOfWork
+from crmsync.store import Store
 from crmsync.web import access
 from crmsync.web.context import refusals_of_app, services_of_app
 from crmsync.web.kept import Kept
-from crmsync.web.pages.flows import catch_up_rows
-from crmsync.web.pages.stock import stock_line
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -73,11 +72,12 @@ class StoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         with self._services.store.read() as uow:
-            yield from _of_runs(uow)
-            yield from _of_people(uow)
-            yield from _of_documents(uow)
-            yield from _of_catch_up(uow)
-            yield from _of_stock(uow)
+            known = figures(uow)
+        yield from _of_runs(known)
+        yield from _of_people(known)
+        yield from _of_documents(known)
+        yield from _of_catch_up(known)
+        yield from _of_stock(known.stock)
         yield from self._of_queues()
 
     def _of_queues(self) -> Iterator[Metric]:
@@ -109,49 +109,46 @@ def queue_names() -> tuple[str, ...]:
     return tuple(queue.name for queue in celery.conf.task_queues)
 
 
-def _of_runs(uow: UnitOfWork) -> Iterator[Metric]:
-    yield _gauge("crmsync_runs", "Runs by flow and status.", ("flow", "status"), uow.runs.counts())
-    oldest = uow.due.oldest() or uow.now
-    age = (uow.now - oldest).total_seconds()
-    yield GaugeMetricFamily("crmsync_oldest_due_seconds", "How long the longest-waiting run has been due.", age)
+def _of_runs(known: Figures) -> Iterator[Metric]:
+    yield _gauge("crmsync_runs", "Runs by flow and status.", ("flow", "status"), known.runs)
+    text = "How long the longest-waiting run has been due."
+    yield GaugeMetricFamily("crmsync_oldest_due_seconds", text, known.oldest_due_seconds)
 
 
-def _of_people(uow: UnitOfWork) -> Iterator[Metric]:
-    waiting = {kind.value: 0 for kind in LetterKind} | uow.dead_letters.waiting_by_kind()
-    yield _gauge("crmsync_dead_letters", "Dead letters that wait for a person.", ("kind",), _by_one(waiting))
-    pending = uow.alerts.pending_count()
-    yield GaugeMetricFamily("crmsync_alerts_pending", "Alerts that people have not been told in full.", pending)
+def _of_people(known: Figures) -> Iterator[Metric]:
+    letters = _by_one(known.letters)
+    yield _gauge("crmsync_dead_letters", "Dead letters that wait for a person.", ("kind",), letters)
+    text = "Alerts that people have not been told in full."
+    yield GaugeMetricFamily("crmsync_alerts_pending", text, known.alerts_pending)
 
 
-def _of_documents(uow: UnitOfWork) -> Iterator[Metric]:
+def _of_documents(known: Figures) -> Iterator[Metric]:
     received = CounterMetricFamily("crmsync_deliveries", "Webhooks received.", labels=["source"])
-    for source, count in uow.deliveries.counts().items():
+    for source, count in known.deliveries.items():
         received.add_metric([source], count)
     yield received
-    states = uow.ledger.counts()
-    yield _gauge("crmsync_ledger", "Documents in other systems by what is known of them.", ("kind", "state"), states)
+    text = "Documents in other systems by what is known of them."
+    yield _gauge("crmsync_ledger", text, ("kind", "state"), known.documents)
 
 
-def _of_catch_up(uow: UnitOfWork) -> Iterator[Metric]:
+def _of_catch_up(known: Figures) -> Iterator[Metric]:
     changes = CounterMetricFamily(
         "crmsync_catch_up_changes",
         "Changes that catch-up saw at a source: expected is the sum of received (announced, or maybe announced) and "
         "healed (missed, and started by it).",
         labels=["source", "outcome"],
     )
-    for row in catch_up_rows(uow):
+    for row in known.catch_up:
         for outcome in ("expected", "received", "healed"):
             changes.add_metric([row.flow, outcome], getattr(row, outcome))
     yield changes
-    foreign = uow.facts.counter("payments.foreign_invoices")
-    if foreign:
+    if known.foreign_invoices:
         text = "Invoices that payments touched and crmsync did not make."
-        yield CounterMetricFamily("crmsync_foreign_invoices", text, foreign)
+        yield CounterMetricFamily("crmsync_foreign_invoices", text, known.foreign_invoices)
 
 
-def _of_stock(uow: UnitOfWork) -> Iterator[Metric]:
+def _of_stock(stock: StockLine) -> Iterator[Metric]:
     """Nothing before the first inventory."""
-    stock = stock_line(uow)
     states = {state: count for state, count in stock.counts.items() if stock.counts["active"]}
     text = (
         "Active products, and those that were read as low, are not in the ERP, refused by the CRM, or not written yet."

@@ -21,10 +21,10 @@ from crmsync.errors import (
     PermanentError,
     VendorUnavailableError,
 )
+from crmsync.reading.alerts import all_alerts
 from crmsync.services import Services
 from crmsync.store import dead_letters as letters_stored
 from crmsync.store.tables import alerts as table
-from crmsync.web.pages.troubles import alerts_page
 from crmsync.worker import dead_letters, letter_alerts
 from tests.fakes import FakeClock, FakeMessenger
 from tests.integration.test_alerts import Slack, bot, dies, no_broker, outage, slack, webhook
@@ -277,7 +277,7 @@ def test_P14__the_tower_shows_what_is_open_apart_from_what_is_solved(services: S
     goes_through(services, 1)
 
     with services.store.read() as uow:
-        page = alerts_page(uow)
+        page = all_alerts(uow)
 
     assert [alert.headline for alert in page.open] == ["A deal must be corrected"]
     assert [(alert.headline, alert.closed_at is not None) for alert in page.solved] == [("A deal is stuck", True)]

@@ -12,8 +12,8 @@ from crmsync.domain.runs import RunStatus
 from crmsync.domain.stock import ProductState
 from crmsync.errors import RejectedError, VendorUnavailableError
 from crmsync.flows import inventory
+from crmsync.reading.stock import stock_known
 from crmsync.services import Services
-from crmsync.web.pages.stock import stock_page
 from tests.fakes import FakeClock
 from tests.integration.test_inventory_flow import (
     HOUR,
@@ -36,8 +36,8 @@ __all__ = ["catalogue", "connected", "erp", "quiet"]
 
 def page(services: Services, which: str = "low") -> tuple[Mapping[str, int], list[ProductState]]:
     with services.store.read() as uow:
-        found = stock_page(uow)
-    return found.stock.counts, list(found.lists[which])
+        found = stock_known(uow)
+    return found.line.counts, list(found.lists[which])
 
 
 def counts(services: Services) -> dict[str, int]:

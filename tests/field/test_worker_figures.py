@@ -15,9 +15,9 @@ from crmsync.domain.catch_up import Verdict
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.flows import catch_up, invoice_to_deal, payment_to_invoices
 from crmsync.flows.sightings import Sighting, start
+from crmsync.reading.flows import catch_up_rows
 from crmsync.services import ROLES, Services
 from crmsync.store.tables import runs as runs_table
-from crmsync.web.pages.flows import catch_up_rows
 from tests.builders import invoice_read
 from tests.fakes import FakeClock
 from tests.field.test_broker_commands import message

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from crmsync.cli.screen import plural
 from crmsync.lab.demo.evidence import Evidence, money
 from crmsync.lab.demo.narrator import Narrator
+from crmsync.phrases import plural
 
 if TYPE_CHECKING:
     from crmsync.lab.sandbox.deals import Deal

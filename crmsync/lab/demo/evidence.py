@@ -8,12 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from crmsync.cli.screen import plural
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.money import Money
 from crmsync.domain.references import document_reference
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.lab.demo.world import CURRENCY, World
+from crmsync.phrases import plural
 
 if TYPE_CHECKING:
     from crmsync.lab.sandbox.deals import Deal

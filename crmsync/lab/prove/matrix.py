@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from crmsync.lab.failpoints import BOUNDARIES
 from crmsync.lab.prove.plan import ANSWERS, FAULTS, boundaries_of
 from crmsync.lab.prove.verdict import Verdict
+from crmsync.phrases import plural
 
 NOT_THERE = "–"  # the step has no such boundary
 NOT_RUN = ""
@@ -128,13 +129,9 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     broken = [verdict for verdict in verdicts if verdict.case.fault in FAULTS and not verdict.skipped]
     if total is None:
         return "Nothing was tried."
-    cases = _count(len(broken), "case")
-    faults = _count(len({verdict.case.fault for verdict in broken}), "fault")
-    struck = _count(total.strikes, "strike")
-    runs = _count(sum(verdict.runs for verdict in broken), "run")  # the audit counts the same ones again
+    cases = plural(len(broken), "case")
+    faults = plural(len({verdict.case.fault for verdict in broken}), "fault")
+    struck = plural(total.strikes, "strike")
+    runs = plural(sum(verdict.runs for verdict in broken), "run")  # the audit counts the same ones again
     counts = f"{total.lost} lost, {total.doubled} twice, {total.stuck} stuck"
     return f"{cases} of {faults}, {struck}, {runs}: {counts}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

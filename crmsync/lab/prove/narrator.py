@@ -10,6 +10,7 @@ from rich.text import Text
 from crmsync.cli import screen
 from crmsync.lab.prove.matrix import Cell, Matrix, matrices, summary
 from crmsync.lab.prove.verdict import Verdict
+from crmsync.phrases import plural
 
 FINDINGS = 5  # of a case; the JSON file has all
 
@@ -28,7 +29,7 @@ class Narrator:
         self._out.print(text, style="dim", soft_wrap=True)
 
     def begin(self, seed: int, number: int) -> None:
-        self._out.print(f"\nSeed {seed}: {screen.plural(number, 'case')}", style="bold")
+        self._out.print(f"\nSeed {seed}: {plural(number, 'case')}", style="bold")
 
     def judged(self, verdict: Verdict, position: int, number: int) -> None:
         elapsed = time.monotonic() - self._started_at
@@ -75,7 +76,7 @@ def _outcome(verdict: Verdict) -> str:
         return verdict.skipped
     counts = f"{len(verdict.lost)} lost, {len(verdict.doubled)} twice, {len(verdict.stuck)} stuck"
     seconds = "" if verdict.seconds is None else f", {verdict.seconds:.1f} s"
-    return f"{screen.plural(verdict.runs, 'run')}, {counts}{seconds}"
+    return f"{plural(verdict.runs, 'run')}, {counts}{seconds}"
 
 
 def _table(matrix: Matrix) -> object:

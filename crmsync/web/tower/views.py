@@ -6,7 +6,6 @@ import hmac
 import logging
 import secrets
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from typing import Any
 
 from flask import (
@@ -32,15 +31,17 @@ from crmsync.domain.runs import RunStatus
 from crmsync.errors import StoreUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.passwords import TOWER_USER
+from crmsync.reading.alerts import all_alerts
+from crmsync.reading.flows import background, flow_names, subject_of
+from crmsync.reading.letters import waiting_letters
+from crmsync.reading.overview import overview as read_overview
+from crmsync.reading.run import whole_run
+from crmsync.reading.runs import RunList, found_runs, newest_runs, place_of, text_of
+from crmsync.reading.stock import stock_known
+from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
 from crmsync.web import access
 from crmsync.web.context import refusals_of_app, services_of_app
-from crmsync.web.pages.flows import background, flow_names, subject_of
-from crmsync.web.pages.overview import overview_page
-from crmsync.web.pages.run import run_page
-from crmsync.web.pages.runs import found_runs, place_after, place_of, run_rows
-from crmsync.web.pages.stock import stock_page
-from crmsync.web.pages.troubles import alerts_page, letters_page
 from crmsync.web.tower import words
 from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation, require_same, told
 from crmsync.worker import dead_letters
@@ -56,11 +57,13 @@ LATE_SECONDS = 60.0  # a run that is due for longer than this has no worker, or 
 
 @blueprint.record_once
 def _prepare(state: BlueprintSetupState) -> None:
-    access.guard(state.app, state.app.extensions["crmsync"].settings)
+    settings: Settings = state.app.extensions["crmsync"].settings
+    access.guard(state.app, settings)
     for function in words.FILTERS:
         state.app.add_template_filter(function)
     state.app.add_template_filter(subject_of, "subject")
     state.app.add_template_filter(told)
+    state.app.add_template_filter(settings.pasteable, "pasteable")
 
 
 @blueprint.before_request
@@ -82,7 +85,7 @@ blueprint.after_request(access.harden)
 def overview() -> str:
     refusals_of_app().flush()  # what this process has refused shall be on the page
     with _reading() as uow:
-        return _page("overview", uow, overview=overview_page(uow, FLOWS.values()))
+        return _page("overview", uow, overview=read_overview(uow))
 
 
 @blueprint.get("/runs")
@@ -97,8 +100,8 @@ def runs() -> str:
         chosen = {"status": status, "flow": flow}
         found = found_runs(uow, text, everything=everything, **chosen) if text else []
         hidden, after = () if flow else background(), place_of(request.args.get("after", ""))
-        newest = [] if text else run_rows(uow, status=status, flow=flow, without=hidden, after=after)
-        rows, whats = newest or [each.run for each in found], {each.run.id: each.what for each in found}
+        newest = RunList(()) if text else newest_runs(uow, status=status, flow=flow, without=hidden, after=after)
+        rows, whats = newest.rows or [each.run for each in found], {each.run.id: each.what for each in found}
         return _page(
             "runs",
             uow,
@@ -108,7 +111,7 @@ def runs() -> str:
             where=WHERE,
             everything=everything,
             after=after,
-            next_place=place_after(newest),
+            next_place=text_of(newest.next_place),
             **chosen,
             statuses=list(RunStatus),
             flows=flow_names(),
@@ -120,14 +123,14 @@ def find() -> Response:
     """The same search for programs: `?text=INV-000001`, and `&everything=1` to look at more than the newest."""
     text, everything = request.args.get("text", "").strip()[:100], bool(request.args.get("everything"))
     with _reading() as uow:
-        found = [asdict(each) for each in found_runs(uow, text, everything=everything)]
+        found = [words.found_json(each) for each in found_runs(uow, text, everything=everything)]
     return jsonify(text=text, found=found, looked_at=WHERE)
 
 
 @blueprint.get("/runs/<run_id>")
 def run(run_id: str) -> str:
     with _reading() as uow:
-        found = run_page(uow, run_id, FLOWS, services_of_app().settings)
+        found = whole_run(uow, run_id)
         if found is None:
             abort(404, "There is no run of this id.")
         words = services_of_app().words_of(uow, found.letter.letter.id) if found.letter else ""
@@ -137,7 +140,7 @@ def run(run_id: str) -> str:
 @blueprint.get("/dead-letters")
 def letters() -> str:
     with _reading() as uow:
-        page = letters_page(uow, services_of_app().settings)
+        page = waiting_letters(uow)
         return _page("letters", uow, page=page, links=LINK_NAMES, linked_flow=order_to_invoice.FLOW.name)
 
 
@@ -146,14 +149,14 @@ def stock() -> str:
     text = request.args.get("text", "").strip()[:100]
     threshold = services_of_app().settings.behaviour.low_stock_threshold
     with _reading() as uow:
-        return _page("stock", uow, page=stock_page(uow, text=text), text=text, threshold=threshold)
+        return _page("stock", uow, page=stock_known(uow, text=text), text=text, threshold=threshold)
 
 
 @blueprint.get("/alerts")
 def alerts() -> str:
     slack = services_of_app().settings.slack
     with _reading() as uow:
-        return _page("alerts", uow, page=alerts_page(uow), slack_is_on=slack.is_on)
+        return _page("alerts", uow, page=all_alerts(uow), slack_is_on=slack.is_on)
 
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
+from crmsync.alerts.content import refusal_name
 from crmsync.domain.stock import plain
+from crmsync.phrases import about, capital, plural, span, whole_span
+from crmsync.reading.run import RunLink
+from crmsync.reading.runs import Found, RunRow
+from crmsync.store.refusals import Refused
 
 _NAMES = {
     "s4hana": "SAP S/4HANA",
@@ -21,7 +27,6 @@ _NAMES = {
     "retry": "failed, tried again",
     "discarded": "given up",
 }
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def label(name: str) -> str:
@@ -31,17 +36,6 @@ def label(name: str) -> str:
     ('Order to invoice', 'SAP S/4HANA')
     """
     return _NAMES.get(name, name.replace("_", " ").capitalize())
-
-
-def span(seconds: float) -> str:
-    """A duration, in its largest unit.
-
-    >>> span(0.42), span(59.9), span(61), span(7300), span(200_000)
-    ('0.4 s', '59 s', '1 min', '2 h', '2 d')
-    """
-    if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
-    return next((f"{int(seconds // size)} {unit}" for size, unit in _UNITS if seconds >= size), f"{int(seconds)} s")
 
 
 def age(instant: datetime, now: datetime) -> str:
@@ -55,7 +49,7 @@ def age(instant: datetime, now: datetime) -> str:
     seconds = (now - instant).total_seconds()
     if abs(seconds) < 2:
         return "just now"
-    whole = span(float(int(abs(seconds)))).replace(".0 s", " s")
+    whole = whole_span(abs(seconds))
     return f"{whole} ago" if seconds > 0 else f"in {whole}"
 
 
@@ -64,12 +58,19 @@ def utc(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def plural(count: int, one: str, many: str = "") -> str:
-    """
-    >>> plural(1, "run"), plural(1200, "run"), plural(0, "delivery", "deliveries")
-    ('1 run', '1,200 runs', '0 deliveries')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def subject_name(run: RunRow | RunLink) -> str:
+    """'Payment 46000000012345'"""
+    return capital(about(run.subject, run.key, is_only_one=run.is_only_one))
+
+
+def run_name(run: RunRow) -> str:
+    """'Acme Ltd – 200 sensors', or what it is for while its source was not read."""
+    return run.title or subject_name(run)
+
+
+def link_name(link: RunLink) -> str:
+    """'Invoice 98200001, Acme Ltd – 200 sensors'"""
+    return ", ".join(filter(None, (subject_name(link), link.title)))
 
 
 def quantity(number: Decimal | None) -> str:
@@ -80,4 +81,18 @@ def quantity(number: Decimal | None) -> str:
     return "–" if number is None else f"{plain(number):,f}"
 
 
-FILTERS = (label, span, age, utc, plural, quantity)
+def refused(row: Refused) -> str:
+    """'Deals: wrong signature'"""
+    return refusal_name(row.door, row.reason)
+
+
+def found_json(found: Found) -> dict[str, Any]:
+    """A run that a search found, for programs."""
+    run = found.run
+    shown = {name: getattr(run, name) for name in _FOUND_FIELDS} | {"money": str(run.money or "")}
+    return {"run": shown, "what": found.what, "is_direct": found.is_direct}
+
+
+_FOUND_FIELDS = ("id", "flow", "subject", "key", "title", "state", "step", "created_at", "updated_at")
+
+FILTERS = (label, span, age, utc, plural, quantity, refused, subject_name, run_name, link_name)

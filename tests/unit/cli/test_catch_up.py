@@ -17,9 +17,9 @@ from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.errors import VendorUnavailableError
 from crmsync.flows.sightings import Started
+from crmsync.reading.flows import catch_up_rows
 from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
-from crmsync.web.pages.flows import catch_up_rows
 from crmsync.worker.flow import Flow
 from tests.unit.cli.test_up import CONFIGURED
 

@@ -308,9 +308,8 @@ def test_a_list_that_is_cut_says_so(run_cli, using, house):
 
 
 def test_the_outcome_of_one_that_stopped_early_has_zeros():
-    class Counts:
-        active, low, unknown, refused = 5, 1, 0, 0
+    counts = {"active": 5, "low": 1, "unknown": 0, "refused": 0}
 
-    outcome = inventory_run.outcome_of(a_run(flow="inventory", step="read_stock", status=RunStatus.STOPPED), Counts)
+    outcome = inventory_run.outcome_of(a_run(flow="inventory", step="read_stock", status=RunStatus.STOPPED), counts)
 
     assert (outcome["step"], outcome["written"], outcome["products"]) == ("read_stock", 0, 5)

@@ -10,6 +10,7 @@ import pytest
 
 from crmsync import __version__
 from crmsync.cli.configuration import effective
+from crmsync.reading import history as reading_history
 from crmsync.settings import Settings
 from tests.builders import invoice_read, private_pem
 
@@ -205,7 +206,8 @@ def test_a_deal_is_found_first(run_cli, store):
     assert json.loads(run_cli("runs", "show", "4711", "--json").output)["flow"] == "order_to_invoice"
 
 
-def test_a_long_history_is_cut(run_cli, store):
+def test_a_long_history_is_cut(run_cli, store, monkeypatch):
+    monkeypatch.setattr(reading_history, "LINES_SHOWN", 100)
     run_id = open_run(store, "inventory", "inventory", step="read_catalogue")
     with store.begin() as uow:
         for number in range(120):

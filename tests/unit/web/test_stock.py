@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from crmsync.domain.runs import Run
 from crmsync.domain.stock import Product, Rejection, StockLevel
 from crmsync.errors import VendorUnavailableError
+from crmsync.reading import history as history_module
+from crmsync.reading import stock as stock_module
 from crmsync.services import Services
-from crmsync.web.pages import run as run_module
-from crmsync.web.pages import stock as stock_module
 from crmsync.worker.flow import FLOWS
 from tests.fakes import FakeClock
 from tests.unit.web.test_metrics import scrape
@@ -312,7 +312,7 @@ def test_attempts_of_earlier_rounds_are_not_counted(
 def test_a_long_history_is_cut(
     operator: FlaskClient, services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "LINES_SHOWN", 3)
+    monkeypatch.setattr(history_module, "LINES_SHOWN", 3)
     for _ in range(2):
         run = take_stock(services, clock)
 

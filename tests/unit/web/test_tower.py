@@ -25,12 +25,11 @@ from crmsync.errors import (
     InvalidDealError,
     VendorUnavailableError,
 )
+from crmsync.phrases import plural
+from crmsync.reading import letters as letters_module
+from crmsync.reading.run import whole_run
 from crmsync.services import Services
 from crmsync.store.tables import dead_letters as letters_table
-from crmsync.web.pages import troubles
-from crmsync.web.pages.run import run_page
-from crmsync.web.tower.words import plural
-from crmsync.worker.flow import FLOWS
 from tests.builders import DEAL_KEY
 from tests.fakes import FakeClock
 from tests.unit.web.conftest import STEPS
@@ -290,7 +289,7 @@ def test_a_finished_run_has_all_steps_done(services: Services, a_run: Any) -> No
     run = a_run(done=7)
 
     with services.store.read() as uow:
-        page = run_page(uow, run.id, FLOWS, services.settings)
+        page = whole_run(uow, run.id)
 
     assert page is not None
     assert [step.state for step in page.steps] == ["done"] * 7
@@ -349,7 +348,7 @@ def test_where_a_number_is_needed_the_command_asks_for_it(operator: FlaskClient,
 def test_letters_beyond_one_page_are_counted(
     operator: FlaskClient, a_letter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(troubles, "LETTERS_SHOWN", 1)
+    monkeypatch.setattr(letters_module, "LETTERS_SHOWN", 1)
     first = a_letter(VendorUnavailableError(), key="006xx0000012ab1AAA")
     second = a_letter(VendorUnavailableError(), key="006xx0000012ab2AAA")
 
@@ -631,7 +630,7 @@ def test_a_run_of_an_unknown_flow_is_shown_all_the_same(services: Services, a_ru
     run = a_run(done=2)
 
     with services.store.read() as uow:
-        page = run_page(uow, run.id, {}, services.settings)
+        page = whole_run(uow, run.id, {})
 
     assert page is not None
     assert [step.name for step in page.steps] == [STEPS[2]]

@@ -10,9 +10,9 @@ from datetime import datetime
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.flows.sightings import last_look_by_hand
+from crmsync.reading.history import last_done
 from crmsync.store import UnitOfWork
 from crmsync.store.run_lists import Standing
-from crmsync.web.pages.history import last_done
 from crmsync.worker.flow import FLOWS, Flow
 
 STATES = ("running", "waiting", "stopped", "done", "discarded")

@@ -12,10 +12,12 @@ from sqlalchemy import Row
 from crmsync.store import UnitOfWork
 from crmsync.worker.flow import Flow
 
+LINES_SHOWN = 200  # a flow that looks again every ten minutes writes on for ever
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a run's history."""
+    """One line of a run's history; *started_at* is None for what is no attempt of a step."""
 
     step: str
     event: str
@@ -28,8 +30,14 @@ class Event:
         return (self.at - self.started_at).total_seconds() if self.started_at else None
 
 
-def event_of(line: Row[Any]) -> Event:
-    return Event(line.step, line.event, line.at, line.started_at, line.detail)
+def last_lines(uow: UnitOfWork, run_id: str) -> list[Event]:
+    """As many of the run's history as anybody is shown, oldest first."""
+    return [_event_of(line) for line in uow.history.of_run(run_id, last=LINES_SHOWN)]
+
+
+def is_cut(history: Sequence[Event]) -> bool:
+    """Whether last_lines() may have left earlier ones out."""
+    return len(history) == LINES_SHOWN
 
 
 def this_round(history: Sequence[Event], last_step: str, *, is_over: bool) -> Sequence[Event]:
@@ -43,4 +51,8 @@ def this_round(history: Sequence[Event], last_step: str, *, is_over: bool) -> Se
 def last_done(uow: UnitOfWork, flow: Flow) -> Event | None:
     """When the only run of *flow* last came to its end, and what it said then."""
     line = uow.history.last_end(flow.name, flow.steps[-1])
-    return event_of(line) if line is not None else None
+    return _event_of(line) if line is not None else None
+
+
+def _event_of(line: Row[Any]) -> Event:
+    return Event(line.step, line.event, line.at, line.started_at, line.detail)

@@ -1,4 +1,4 @@
-"""What a step has learned, as a page tells it: in a few words beside the step, and as figures."""
+"""What a step has learned, as people are told it: in a few words beside the step, and as figures."""
 
 from __future__ import annotations
 

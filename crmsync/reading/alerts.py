@@ -1,0 +1,83 @@
+"""The alerts: what is so now, and the latest of what was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from crmsync.store import UnitOfWork
+
+ALERTS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """One alert, in the words that people were told."""
+
+    id: int
+    headline: str
+    facts: Sequence[tuple[str, str]]
+    cause: str
+    advice: str
+    command: str
+    occurrences: int
+    told: int
+    opened_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None
+    end: str
+    counts: bool  # its facts say how often it happened
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+    @property
+    def about(self) -> str:
+        """The company and the amount that it is about; "" for what concerns no deal."""
+        known = dict(self.facts)
+        return ", ".join(known[name] for name in ("Company", "Amount") if name in known)
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """*open_count* alerts are open; *open* and *solved* are the latest."""
+
+    open: Sequence[AlertRow]
+    open_count: int
+    solved: Sequence[AlertRow]
+
+
+def all_alerts(uow: UnitOfWork) -> Alerts:
+    return Alerts(
+        open=open_alerts(uow, limit=ALERTS_SHOWN),
+        open_count=uow.alerts.open_count(),
+        solved=[_row(row) for row in uow.alerts.newest(limit=ALERTS_SHOWN, is_open=False)],
+    )
+
+
+def open_alerts(uow: UnitOfWork, *, limit: int) -> list[AlertRow]:
+    return [_row(row) for row in uow.alerts.newest(limit=limit, is_open=True)]
+
+
+def _row(row: Row[Any]) -> AlertRow:
+    content: Mapping[str, Any] = row.content
+    return AlertRow(
+        id=row.id,
+        headline=content.get("headline", ""),
+        facts=[(name, value) for name, value in content.get("facts", ())],
+        cause=content.get("cause", ""),
+        advice=content.get("advice", ""),
+        command=content.get("command", ""),
+        occurrences=row.occurrences,
+        told=row.told,
+        opened_at=row.opened_at,
+        updated_at=row.updated_at,
+        closed_at=row.closed_at,
+        end=content.get("end", {}).get("headline", ""),
+        counts=bool(content.get("counts")),
+    )

@@ -1,0 +1,56 @@
+"""Dead letters: those that wait for a person, each with the answers that it takes, and those of one cause together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crmsync.domain.choices import COMMAND, REPLAY_ALL, Choice, choices, replay_command
+from crmsync.domain.dead_letters import DeadLetter
+from crmsync.store import UnitOfWork
+
+LETTERS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A dead letter; *choices* are the answers that it takes, *command* replays it."""
+
+    letter: DeadLetter
+    command: str
+    choices: Sequence[Choice] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """*count* letters wait; *rows* are those that have waited longest."""
+
+    rows: Sequence[LetterRow]
+    count: int
+    command_for_all: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """The letters that wait for one cause; *first* is the oldest of them."""
+
+    first: DeadLetter
+    count: int
+
+
+def waiting_letters(uow: UnitOfWork, *, limit: int | None = None) -> Waiting:
+    oldest = uow.dead_letters.list(limit=LETTERS_SHOWN if limit is None else limit)
+    rows = [letter_row(letter) for letter in oldest]
+    return Waiting(rows, uow.dead_letters.waiting_count(), REPLAY_ALL)
+
+
+def waiting_by_cause(uow: UnitOfWork, *, limit: int | None = None) -> list[LetterGroup]:
+    """Those that one alert tells of together, the oldest cause first."""
+    groups = uow.dead_letters.waiting_causes(limit=LETTERS_SHOWN if limit is None else limit)
+    return [LetterGroup(first, count) for first, count in groups]
+
+
+def letter_row(letter: DeadLetter) -> LetterRow:
+    """What a person can do about *letter*: nothing is chosen where several answers are offered."""
+    offered = choices(letter)
+    return LetterRow(letter, f"{COMMAND} replay {letter.id}" if offered else replay_command(letter), offered)

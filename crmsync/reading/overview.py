@@ -1,0 +1,85 @@
+"""The tower's first page and its figures: what every flow is doing, and what has gone wrong lately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from crmsync.domain.dead_letters import LetterKind
+from crmsync.flows import payment_to_invoices
+from crmsync.reading.alerts import AlertRow, open_alerts
+from crmsync.reading.flows import CatchUpRow, FlowTally, background, catch_up_rows, flow_tally, in_order
+from crmsync.reading.runs import RunRow, newest_runs
+from crmsync.reading.stock import StockLine, stock_line
+from crmsync.store import UnitOfWork
+from crmsync.store.refusals import Refused
+from crmsync.worker.flow import FLOWS, Flow
+
+HOUR_SECONDS = 3600.0
+RUNS_SHOWN = 8
+ALERTS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    flows: Sequence[FlowTally]
+    due_since: datetime | None
+    deliveries_last_hour: int
+    alerts_pending: int
+    alerts: Sequence[AlertRow]
+    alerts_open: int
+    runs: Sequence[RunRow]
+    stock: StockLine
+    catch_up: Sequence[CatchUpRow]
+    refused: Sequence[Refused]
+    outages: Sequence[str]  # systems that do not answer, or refuse us
+
+
+def overview(uow: UnitOfWork, flows: Iterable[Flow] = FLOWS.values()) -> Overview:
+    tally = uow.runs.tally()
+    return Overview(
+        flows=[flow_tally(flow, tally) for flow in in_order(flows)],
+        due_since=uow.due.oldest(),
+        deliveries_last_hour=uow.deliveries.count_since(HOUR_SECONDS),
+        alerts_pending=uow.alerts.pending_count(),
+        alerts=open_alerts(uow, limit=ALERTS_SHOWN),
+        alerts_open=uow.alerts.open_count(),
+        runs=newest_runs(uow, limit=RUNS_SHOWN, without=background()).rows,
+        stock=stock_line(uow),
+        catch_up=catch_up_rows(uow),
+        refused=uow.refusals.totals(),
+        outages=[each.system or each.connection for each in uow.breakers.all() if each.is_open],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much there is of everything: *runs* by (flow, status), *documents* by (kind, state), *deliveries* by source.
+
+    *letters* are those that wait, by kind; *foreign_invoices* are those that payments touched and crmsync did not make.
+    """
+
+    runs: Mapping[tuple[str, str], int]
+    oldest_due_seconds: float
+    letters: Mapping[str, int]
+    alerts_pending: int
+    deliveries: Mapping[str, int]
+    documents: Mapping[tuple[str, str], int]
+    catch_up: Sequence[CatchUpRow]
+    foreign_invoices: int
+    stock: StockLine
+
+
+def figures(uow: UnitOfWork) -> Figures:
+    return Figures(
+        runs=uow.runs.counts(),
+        oldest_due_seconds=(uow.now - (uow.due.oldest() or uow.now)).total_seconds(),
+        letters={kind.value: 0 for kind in LetterKind} | uow.dead_letters.waiting_by_kind(),
+        alerts_pending=uow.alerts.pending_count(),
+        deliveries=uow.deliveries.counts(),
+        documents=uow.ledger.counts(),
+        catch_up=catch_up_rows(uow),
+        foreign_invoices=uow.facts.counter(payment_to_invoices.FOREIGN_INVOICES),
+        stock=stock_line(uow),
+    )

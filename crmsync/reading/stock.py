@@ -1,0 +1,79 @@
+"""The products of the catalogue, and the inventory that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crmsync.domain.learned import CatalogueRead, LevelsWritten, StockRead
+from crmsync.domain.runs import Run
+from crmsync.domain.stock import ProductState
+from crmsync.flows import inventory
+from crmsync.reading.history import Event, last_done
+from crmsync.reading.runs import RunRow, run_row
+from crmsync.store import UnitOfWork
+from crmsync.worker.flow import learned
+
+PRODUCTS_SHOWN = 200
+LISTS = ("low", "refused", "unknown")  # unknown: not in the ERP
+
+
+@dataclass(frozen=True, slots=True)
+class StockLine:
+    """The stock in one line: how many products stand how, when the last inventory ended, how one stands now."""
+
+    counts: Mapping[str, int]
+    last_done: Event | None
+    run: RunRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryDone:
+    """What the steps of an inventory have done so far; of those that were not reached as good as nothing."""
+
+    read: CatalogueRead
+    stock: StockRead
+    wrote: LevelsWritten
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """*lists* hold the products that are low, refused or unknown."""
+
+    line: StockLine
+    lists: Mapping[str, Sequence[ProductState]]
+    found: Sequence[ProductState]
+
+
+def stock_known(uow: UnitOfWork, *, text: str = "", lists: Collection[str] = LISTS, limit: int | None = None) -> Stock:
+    """*text* is part of a product's code."""
+    most = PRODUCTS_SHOWN if limit is None else limit
+    return Stock(
+        line=stock_line(uow),
+        lists={name: uow.products.listed(name, limit=most) for name in lists},
+        found=uow.products.like(text, limit=most) if text else [],
+    )
+
+
+def stock_line(uow: UnitOfWork) -> StockLine:
+    run = only_run(uow)
+    return StockLine(product_counts(uow), last_done(uow, inventory.FLOW), run_row(uow, run) if run else None)
+
+
+def only_run(uow: UnitOfWork) -> Run | None:
+    """The one run that the inventory has; None before the first."""
+    return uow.runs.of_subject(inventory.FLOW.name, inventory.FLOW.name)
+
+
+def product_counts(uow: UnitOfWork) -> Mapping[str, int]:
+    counts: Mapping[str, Any] = uow.products.counts()._mapping
+    return dict(counts)
+
+
+def inventory_done(run: Run) -> InventoryDone:
+    return InventoryDone(
+        learned(run, inventory.read_catalogue.step, CatalogueRead) or CatalogueRead(0),
+        learned(run, inventory.read_stock.step, StockRead) or StockRead(0),
+        learned(run, inventory.write_levels.step, LevelsWritten) or LevelsWritten(0),
+    )
