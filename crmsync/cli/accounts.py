@@ -9,8 +9,9 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import json_option, yes_option
+from crmsync.cli.options import accounted, act, json_option, yes_option
 from crmsync.cli.process import open_services
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
@@ -49,7 +50,8 @@ def _to_json(account: Account) -> dict[str, object]:
 @accounts.command
 @click.argument("connection")
 @yes_option
-def adopt(connection: str, *, yes: bool) -> None:
+@accounted
+def adopt(connection: str, *, yes: bool, by: str | None, reason: str | None) -> None:
     """Say that the credentials of CONNECTION are of the same company's account as before, under another address.
 
     Links, orders, invoices and checkpoints stay, and count for the account of the present credentials. Where it is
@@ -66,6 +68,8 @@ def adopt(connection: str, *, yes: bool) -> None:
     _confirm(claim, known.identity, identity, yes=yes)
     with using.store.begin() as uow:
         _adopt(uow, using, connection, identity)
+        told = {"before": {"identity": known.identity}, "after": {"identity": identity}}
+        uow.audit.add(act(by, reason), "account.adopt", "connection", connection, tenant=DEFAULT_TENANT, **told)
     screen.console().print(f"{claim.system} is {identity} from now on. Restart every process of crmsync.")
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from crmsync.cli.failures import NUMBER, ListingGroup
-from crmsync.cli.options import json_option, yes_option
+from crmsync.cli.options import accounted, act, json_option, yes_option
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.domain.dead_letters import Answers, DeadLetter
     from crmsync.services import Services
     from crmsync.worker.customer_links import Sides
@@ -92,21 +93,25 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @click.option("--accept", is_flag=True, help="Go on in spite of what stopped it, such as figures that differ.")
 @click.option("--accept-changes", is_flag=True, help="Go on although the deal changed after documents were made.")
 @click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
+@accounted
 @json_option
 def replay(
     *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, links: tuple[str, ...],
-    accept: bool, accept_changes: bool, dry_run: bool, as_json: bool,
+    accept: bool, accept_changes: bool, dry_run: bool, by: str | None, reason: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Let runs go on: the source is read again, then the failed step and the rest; what is done is not repeated.
 
     The replay of one ID looks at the deal first, and is refused if its amount, lines or account changed after
     documents were made. Several, --error, --like and --all do not look: a run whose deal has another amount or
-    account than its documents stops by itself and comes back here.
+    account than its documents stops by itself and comes back here. --accept and --link need a --reason: the audit
+    keeps who decided, and why.
     """
     from crmsync.cli import letter_work
     from crmsync.domain.dead_letters import Answers
 
     answers = Answers(accept=accept, links=parse_links(links))
+    needed_for = "" if dry_run or not answers.needs_reason else "--accept" if accept else "--link"
+    who = act(by, reason, needed_for=needed_for, yes=yes)
     with letter_work.work("replay", as_json=as_json) as work:
         chosen = work.choose(ids, error, everything, like=like)
         is_one = len(set(ids)) == 1 and not (error or everything or like)
@@ -121,7 +126,7 @@ def replay(
         work.confirm(chosen, yes, plan_of(answers, len(chosen)))
         if answers.accept and not ids:
             _let_flood_pass(work.services, chosen)
-        work.do(chosen, _replayer(work.services, answers, sides))
+        work.do(chosen, _replayer(work.services, answers, sides, who))
 
 
 @dead_letters.command
@@ -130,17 +135,23 @@ def replay(
 @_like
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @yes_option
+@accounted
 @json_option
 def discard(
-    *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, as_json: bool
-) -> None:
-    """Leave runs as they are: nothing more is done, and documents that exist stay. A deal that was done stays done."""
+    *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool,
+    by: str | None, reason: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Leave runs as they are: nothing more is done, and documents that exist stay. A deal that was done stays done.
+
+    It needs a --reason: the audit keeps who decided, and why.
+    """
     from crmsync.cli import letter_work
 
+    who = act(by, reason, needed_for="To discard", yes=yes)
     with letter_work.work("discard", as_json=as_json) as work:
         chosen = work.choose(ids, error, everything, like=like)
         work.confirm(chosen, yes, "They are given up; documents that exist stay. A deal that was done stays done.")
-        work.do(chosen, _discarder(work.services))
+        work.do(chosen, _discarder(work.services, who))
 
 
 def parse_links(texts: Sequence[str]) -> dict[str, str]:
@@ -214,13 +225,13 @@ def _let_flood_pass(services: Services, chosen: Sequence[DeadLetter]) -> None:
         flood.let_pass(services)
 
 
-def _replayer(services: Services, answers: Answers, sides: Sequence[Sides]) -> Callable[[int, str], object]:
+def _replayer(services: Services, answers: Answers, sides: Sequence[Sides], who: Act) -> Callable[[int], object]:
     from crmsync.worker import dead_letters as worker
 
-    return lambda letter_id, by: worker.replay(services, letter_id, answers, by=by, sides=sides)
+    return lambda letter_id: worker.replay(services, letter_id, answers, by=who, sides=sides)
 
 
-def _discarder(services: Services) -> Callable[[int, str], object]:
+def _discarder(services: Services, who: Act) -> Callable[[int], object]:
     from crmsync.worker import dead_letters as worker
 
-    return lambda letter_id, by: worker.discard(services, letter_id, by=by)
+    return lambda letter_id: worker.discard(services, letter_id, by=who)

@@ -27,7 +27,7 @@ _MEANT = {
     **dict.fromkeys(("check", "status", "health", "ping"), "crmsync doctor"),
     **dict.fromkeys(("deadletters", "dead_letters", "dlq", "letters", "failed"), "crmsync dead-letters"),
     **dict.fromkeys(("env", "settings"), "crmsync config"),
-    **dict.fromkeys(("init", "upgrade", "db"), "crmsync migrate"),
+    **dict.fromkeys(("upgrade", "db"), "crmsync migrate"),
     "replay": "crmsync dead-letters replay",
     "discard": "crmsync dead-letters discard",
     "stock": "crmsync inventory show",

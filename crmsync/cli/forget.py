@@ -8,11 +8,13 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
-from crmsync.cli.options import json_option, yes_option
+from crmsync.cli.options import accounted, act, json_option, yes_option
 from crmsync.cli.process import open_services
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.phrases import plural
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.services import Services
 
 WHY = {
@@ -25,8 +27,9 @@ WHY = {
 @click.argument("account")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @yes_option
+@accounted
 @json_option
-def forget(account: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def forget(account: str, *, dry_run: bool, yes: bool, by: str | None, reason: str | None, as_json: bool) -> None:
     """Remove what crmsync knows of the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
 
     Names, e-mail and postal addresses, tax numbers, histories, dead letters and alerts of deals that are over go.
@@ -36,7 +39,7 @@ def forget(account: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     services = open_services()
     if not (yes or dry_run):
         click.confirm(f"Remove what is known of {account}?", abort=True, err=True)
-    found = _forgotten(services, account, dry_run=dry_run)
+    found = _forgotten(services, account, act(by, reason), dry_run=dry_run)
     if as_json:
         screen.print_json(found)
     else:
@@ -49,7 +52,7 @@ class _DryRunError(Exception):
     """Ends the transaction without its writes."""
 
 
-def _forgotten(services: Services, account: str, *, dry_run: bool) -> dict[str, Any]:
+def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         with services.store.begin() as uow:
@@ -58,6 +61,8 @@ def _forgotten(services: Services, account: str, *, dry_run: bool) -> dict[str, 
             found |= {"stays": uow.retention.kept(key), "under_way": uow.retention.under_way(key)}
             if dry_run:
                 raise _DryRunError
+            counts = {name: count for name, count in found["removed"].items() if count}
+            uow.audit.add(who, "customer.forget", "customer", key, tenant=DEFAULT_TENANT, after=counts)
     except _DryRunError:
         return found
     services.store.wipe()

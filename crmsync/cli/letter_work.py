@@ -15,7 +15,7 @@ import crmsync.flows  # noqa: F401 - registers the tasks and their queues
 from crmsync.cli import foresight, letters, screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import confirm
-from crmsync.cli.process import open_services, user
+from crmsync.cli.process import open_services
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
@@ -78,7 +78,7 @@ class Work:
     def foresee(self, chosen: Sequence[DeadLetter], answers: Answers, *, accept_changes: bool) -> None:
         """Show what replaying the one that is chosen would do, and do nothing."""
         if not chosen:
-            self.do(chosen, lambda letter_id, by: None)
+            self.do(chosen, lambda letter_id: None)
             return
         found = foresight.foresee(self.services, chosen[0], answers, accept_changes=accept_changes)
         if self.as_json:
@@ -143,13 +143,12 @@ class Work:
         out.print(plan)
         confirm(f"{self.verb.capitalize()} {plural(len(chosen), 'dead letter')}?", yes=yes)
 
-    def do(self, chosen: Sequence[DeadLetter], act: Callable[[int, str], object]) -> None:
+    def do(self, chosen: Sequence[DeadLetter], act: Callable[[int], object]) -> None:
         """Do it to each, then bring the queue up to date and say what came of it."""
-        by = user()
         problems = dict(self._missing)
         for letter in self._progress(chosen):
             try:
-                act(letter.id, by)
+                act(letter.id)
             except CrmsyncError as error:  # one that another person was faster with must not stop the others
                 problems[letter.id] = str(error)
         self.failed = bool(problems)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from crmsync.cli.link_file import Pair, Problem
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.audit import Act
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.links import Link
 
+if TYPE_CHECKING:
+    from crmsync.store import UnitOfWork
+
 ORIGIN = "imported"
-
-
-class Links(Protocol):
-    """What writing needs of the store."""
-
-    def put_instead(self, link: Link) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +102,16 @@ def repeated(changes: Sequence[Change]) -> list[Problem]:
     ]
 
 
-def apply(links: Links, changes: Sequence[Change], *, by: str) -> None:
-    for change in changes:
-        if change.action != "keep":
-            links.put_instead(_link(change, by))
+def apply(uow: UnitOfWork, changes: Sequence[Change], who: Act) -> None:
+    """Write the links, and one entry of the audit for each account and system."""
+    made = [change for change in changes if change.action != "keep"]
+    for change in made:
+        uow.links.put_instead(_link(change, str(who)))
+    for change in made:
+        pair = change.pair
+        key, before = f"{pair.connection}/{pair.crm_key}", {"key": change.before} if change.before else {}
+        after = {"key": change.found.key, "currency": change.found.currency}
+        uow.audit.add(who, "link.set", "link", key, tenant=DEFAULT_TENANT, before=before, after=after)
 
 
 def _link(change: Change, by: str) -> Link:

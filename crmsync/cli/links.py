@@ -10,8 +10,8 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED, ListingGroup
-from crmsync.cli.options import confirm, json_option, yes_option
-from crmsync.cli.process import open_services, user
+from crmsync.cli.options import accounted, act, confirm, json_option, yes_option
+from crmsync.cli.process import open_services
 from crmsync.phrases import plural
 
 if TYPE_CHECKING:
@@ -86,14 +86,16 @@ def _links_table(rows: Sequence[dict[str, Any]]) -> Table:
 @click.argument("account")
 @click.option("--system", metavar="ERP|BOOKS", help="Only the link to this system.")
 @yes_option
+@accounted
 @json_option
-def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> None:
+def remove(account: str, *, system: str | None, yes: bool, by: str | None, reason: str | None, as_json: bool) -> None:
     """Take back the links of ACCOUNT, its id in the CRM; documents that were made for its customer stay.
 
     The next deal of the account looks for its customer anew. One that crmsync made, or that carries its reference, is
     found again: name another then, with `replay --link` or `links import`.
     """
     from crmsync.cli.link_removal import accounts_of, documents_of, of_system, show
+    from crmsync.worker import customer_links
 
     services = open_services()
     with services.store.read() as uow:
@@ -109,6 +111,7 @@ def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> Non
     confirm(f"Take {plural(len(found), 'link')} back?", yes=yes)
     with services.store.begin() as uow:
         removed = [link for link in found if uow.links.remove(link)]
+        customer_links.audit(uow, act(by, reason), "link.remove", before=removed)
     if as_json:
         screen.print_json({"removed": [link.to_json() for link in removed], "documents": documents})
     else:
@@ -119,8 +122,9 @@ def remove(account: str, *, system: str | None, yes: bool, as_json: bool) -> Non
 @click.argument("file", type=click.File("rb"))
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--replace", is_flag=True, help="Overwrite links that say something else.")
+@accounted
 @json_option
-def import_(file: BinaryIO, *, dry_run: bool, replace: bool, as_json: bool) -> None:
+def import_(file: BinaryIO, *, dry_run: bool, replace: bool, by: str | None, reason: str | None, as_json: bool) -> None:
     """Link the customers of a CSV file with the columns crm_id, erp_customer, books_customer.
 
     Either target may be empty. Every account and customer is looked up first; then all is written, or nothing.
@@ -141,7 +145,7 @@ def import_(file: BinaryIO, *, dry_run: bool, replace: bool, as_json: bool) -> N
             problems += repeated(changes)
             problems += [] if replace else conflicts(changes)
             if not problems and not dry_run:
-                apply(uow.links, changes, by=user())
+                apply(uow, changes, act(by, reason))
     show = _print_json if as_json else _print
     show(changes, problems, dry_run=dry_run)
     if problems:

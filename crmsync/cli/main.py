@@ -8,6 +8,7 @@ import click
 
 from crmsync import __version__, files
 from crmsync.cli.accounts import accounts
+from crmsync.cli.audit import audit
 from crmsync.cli.catch_up import catch_up
 from crmsync.cli.configuration import config
 from crmsync.cli.dead_letters import dead_letters
@@ -19,7 +20,9 @@ from crmsync.cli.limits import limits
 from crmsync.cli.links import links
 from crmsync.cli.migrate import migrate
 from crmsync.cli.runs import runs
+from crmsync.cli.token import token
 from crmsync.cli.up import up
+from crmsync.cli.users import init, users
 from crmsync.errors import CrmsyncError
 
 LAB = "crmsync.lab"
@@ -71,5 +74,6 @@ def cli() -> None:
 
 _WORK = (up, doctor, config, migrate)
 _RECORDS = (runs, dead_letters, links, accounts, inventory, catch_up, limits, forget)
-for command in (*_WORK, *_RECORDS):
+_PEOPLE = (init, users, token, audit)
+for command in (*_WORK, *_RECORDS, *_PEOPLE):
     cli.add_command(command)

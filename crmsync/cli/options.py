@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -22,3 +27,28 @@ def confirm(question: str, *, yes: bool) -> None:
     if not can_ask():
         raise click.UsageError("Nobody can be asked here: stdin is no terminal. Add --yes to go on without asking.")
     click.confirm(question, abort=True, err=True)
+
+
+def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--by and --reason: what the audit says of whoever does it, and why; see act()."""
+    by = click.option("--by", metavar="NAME", help="Who decides this (default: the user of this shell).")
+    reason = click.option("--reason", metavar="TEXT", help="Why, for the audit.")
+    return by(reason(command))
+
+
+def act(by: str | None, reason: str | None, *, needed_for: str = "", yes: bool = False) -> Act:
+    """Who does something here, and why. A person is asked for a reason that is *needed_for* something.
+
+    Raises: click.UsageError where there is none, and nobody can be asked.
+    """
+    from crmsync.cli.process import user
+    from crmsync.domain.audit import REASON_LENGTH, Act, Origin
+
+    reason = (reason or "").strip()
+    if needed_for and not reason and (yes or not can_ask()):
+        raise click.UsageError(f'{needed_for} needs a reason, for the audit: add --reason "…" (and --by NAME).')
+    if needed_for and not reason:
+        reason = click.prompt(f"{needed_for} needs a reason. Why", err=True).strip()
+    if len(reason) > REASON_LENGTH:
+        raise click.BadParameter(f"at most {REASON_LENGTH} characters", param_hint="--reason")
+    return Act((by or "").strip() or user(), Origin.CLI, reason)

@@ -198,6 +198,20 @@ class Answers:
         kept = {name: value for name, value in answers.items() if name != LINKS}  # an older one is answered by this
         return {**kept, "accepted": sorted({*answers.get("accepted", ()), *new})} if new else kept
 
+    @property
+    def needs_reason(self) -> bool:
+        """Whether a person decides something here that they have to give a reason for."""
+        return self.accept or bool(self.links)
+
+    def told(self) -> dict[str, Any]:
+        """What was answered, as the audit keeps it.
+
+        >>> Answers(accept=True, links={"s4hana": "17100001"}).told(), Answers().told()
+        ({'accept': True, 'links': {'s4hana': '17100001'}}, {})
+        """
+        answers = {"accept": self.accept, "links": dict(self.links), "accepted": sorted(self.accepted)}
+        return {name: answer for name, answer in answers.items() if answer}
+
     def unseen_links(self, by: str) -> dict[str, Any]:
         """The customers that are named, to be looked up by the step that needs them; and by whom."""
         named = {each: {"number": number, "by": by, "is_seen": self.is_seen} for each, number in self.links.items()}

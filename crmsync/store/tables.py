@@ -348,3 +348,70 @@ facts = Table(
     Column("name", String(60), primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+# People who sign in to the control tower. *tenant* is None where they see all tenants.
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("password_hash", String(200), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("tenant", String(40)),
+    Column("is_disabled", Boolean, nullable=False, default=False, server_default=false()),
+    Column("created_at", Instant, nullable=False),
+    Column("version", Integer, nullable=False, default=1, server_default="1"),
+)
+
+# Keys of programs. The secret is shown once, and kept as its SHA-256.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("secret_hash", String(64), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("tenant", String(40)),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", String(100), nullable=False),
+    Column("expires_at", Instant),
+    Column("last_used_at", Instant),  # to the minute: a token in use costs no write for each call
+    Column("revoked_at", Instant),
+    Column("version", Integer, nullable=False, default=1, server_default="1"),
+    Index("ix_api_tokens_created_at", "created_at", "id"),
+)
+
+# Who is signed in to a browser; what the browser holds is kept as its SHA-256.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("key_hash", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("is_link", Boolean, nullable=False, default=False, server_default=false()),  # signs in once, then is gone
+    Index("ix_sessions_name", "name"),
+    Index("ix_sessions_seen_at", "seen_at"),
+)
+
+# Who did what, for ever: triggers of the database refuse to change or delete a row, and each follows from the last.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("origin", String(20), nullable=False),
+    Column("verb", String(60), nullable=False),
+    Column("object_type", String(40), nullable=False),
+    Column("object_key", String(200), nullable=False),
+    Column("tenant", String(40), nullable=False, default="", server_default=""),  # "": of the whole installation
+    Column("before", Text, nullable=False),  # as JSON text: the hash is over what it says, so nothing may reformat it
+    Column("after", Text, nullable=False),
+    Column("reason", String(500), nullable=False, default="", server_default=""),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("previous"),  # the chain has no forks
+    UniqueConstraint("hash"),
+    Index("ix_audit_object", "object_type", "object_key"),
+    Index("ix_audit_tenant", "tenant", "id"),
+)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from crmsync.store.accounts import Accounts
 from crmsync.store.alerts import Alerts
 from crmsync.store.applications import Applications
+from crmsync.store.audit import Audit
 from crmsync.store.breakers import Breakers
 from crmsync.store.dead_letters import DeadLetters
 from crmsync.store.deliveries import Deliveries
@@ -20,6 +21,7 @@ from crmsync.store.finding import Finding
 from crmsync.store.history import History
 from crmsync.store.ledger import Ledger
 from crmsync.store.links import Links, Locks
+from crmsync.store.people import ApiTokens, Sessions, Users
 from crmsync.store.products import Products
 from crmsync.store.refusals import Refusals
 from crmsync.store.retention import Retention
@@ -60,6 +62,10 @@ class UnitOfWork:
     products = _of_this(Products)
     retention = _of_this(Retention)
     breakers = _of_this(Breakers)
+    users = _of_this(Users)
+    api_tokens = _of_this(ApiTokens)
+    sessions = _of_this(Sessions)
+    audit = _of_this(Audit)
 
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection

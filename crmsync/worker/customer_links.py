@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from crmsync.connectors.base import Customers
 from crmsync.connectors.registry import VENDORS
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.audit import Act
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.learned import DealInShort
@@ -141,3 +143,11 @@ def store(uow: UnitOfWork, found: Sequence[Sides], *, origin: str, by: str) -> N
 
 def role(using: Services, connection: str) -> Customers:
     return cast(Customers, using.connector(connection))
+
+
+def audit(uow: UnitOfWork, act: Act, verb: str, *, before: Sequence[Link] = (), after: Sequence[Link] = ()) -> None:
+    """One entry for each link that a person takes back or sets, without the names that a link keeps for people."""
+    for link, is_after in [*((link, False) for link in before), *((link, True) for link in after)]:
+        told = {"key": link.key, "currency": link.currency}
+        changed = {"after" if is_after else "before": told}
+        uow.audit.add(act, verb, "link", f"{link.connection}/{link.crm_key}", tenant=DEFAULT_TENANT, **changed)

@@ -16,6 +16,8 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.audit import Act
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not, without_accepted
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
@@ -74,12 +76,13 @@ def replay(
     letter_id: int,
     answers: Answers = NO_ANSWERS,
     *,
-    by: str,
+    by: str | Act,
     sides: Sequence[Sides] | None = None,
 ) -> DeadLetter:
     """Let the run go on: read the source again, then do the failed step and the rest; what is done is not repeated.
 
     *sides* are the customers of the answer, looked up; without them the step that needs a customer looks it up.
+    Who does it *by* an Act is a person, and audited.
 
     Raises: NotWaitingError.
     """
@@ -89,18 +92,33 @@ def replay(
 
 
 def reopen(
-    store: Store, letter_id: int, answers: Answers, *, by: str, sides: Sequence[Sides] | None = None
+    store: Store, letter_id: int, answers: Answers, *, by: str | Act, sides: Sequence[Sides] | None = None
 ) -> tuple[DeadLetter, dict[str, Any]]:
     """Make the run active again; the sweeper brings it, where nobody rings. Raises: NotWaitingError."""
     with store.begin() as uow:
-        letter = uow.dead_letters.get(letter_id)
-        if letter is not None and letter.flow not in FLOWS:
-            raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
-        if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
-            raise NotWaitingError(why_not(letter_id, letter))
-        results = _reopen(uow, letter, answers, by=by, are_links_seen=sides is not None)
-        customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=by)
-        return letter, results
+        return reopen_in(uow, letter_id, answers, by=by, sides=sides)
+
+
+def reopen_in(
+    uow: UnitOfWork, letter_id: int, answers: Answers, *, by: str | Act, sides: Sequence[Sides] | None = None
+) -> tuple[DeadLetter, dict[str, Any]]:
+    """As reopen(), in the caller's transaction."""
+    letter = uow.dead_letters.get(letter_id)
+    if letter is not None and letter.flow not in FLOWS:
+        raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
+    if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
+        raise NotWaitingError(why_not(letter_id, letter))
+    results = _reopen(uow, letter, answers, by=str(by), are_links_seen=sides is not None)
+    customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=str(by))
+    _audit(uow, by, "dead_letter.replay", letter, after={"status": "replaying", **answers.told()})
+    return letter, results
+
+
+def _audit(uow: UnitOfWork, by: str | Act, verb: str, letter: DeadLetter, *, after: Mapping[str, Any]) -> None:
+    """What crmsync does by itself stands in the history of the run; what people do in the audit as well."""
+    if isinstance(by, Act):
+        before = {"status": letter.status.value, "step": letter.step, "error": letter.error, "run": letter.run_id}
+        uow.audit.add(by, verb, "dead_letter", str(letter.id), tenant=DEFAULT_TENANT, before=before, after=after)
 
 
 def sides_of_letter(using: Services, letter_id: int, answers: Answers) -> list[Sides]:
@@ -201,21 +219,28 @@ def revive(
     return _reopen(uow, letter, BY_ITSELF, by=by, due_at=due_at)
 
 
-def discard(using: Services, letter_id: int, *, by: str) -> DeadLetter:
+def discard(using: Services, letter_id: int, *, by: str | Act) -> DeadLetter:
     """Give the run up; one that was done before is done again, and what was seen of it is agreed.
 
     Raises: NotWaitingError.
     """
     with using.store.begin() as uow:
-        letter = uow.dead_letters.get(letter_id)
-        if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.DISCARDED):
-            raise NotWaitingError(why_not(letter_id, letter))
-        run = uow.runs.get(letter.run_id)
-        if run is not None:
-            _leave(uow, run)
-            uow.history.note(run, "discarded", detail=f"by {by}")
-        letter_alerts.settle(uow, using.settings, letter.alert_cause)
+        letter = discard_in(uow, using, letter_id, by=by)
     tell_soon()
+    return letter
+
+
+def discard_in(uow: UnitOfWork, using: Services, letter_id: int, *, by: str | Act) -> DeadLetter:
+    """As discard(), in the caller's transaction, who delivers the alerts afterwards: tell_soon()."""
+    letter = uow.dead_letters.get(letter_id)
+    if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.DISCARDED):
+        raise NotWaitingError(why_not(letter_id, letter))
+    run = uow.runs.get(letter.run_id)
+    if run is not None:
+        _leave(uow, run)
+        uow.history.note(run, "discarded", detail=f"by {by}")
+    letter_alerts.settle(uow, using.settings, letter.alert_cause)
+    _audit(uow, by, "dead_letter.discard", letter, after={"status": "discarded"})
     return letter
 
 

@@ -66,7 +66,10 @@ def test_the_queue_is_the_waiting_letters_and_the_commands_work_from_anywhere(sy
     assert system.dead_letters("show", str(first))["run"] == listed[0]["run"]
 
     repaired(system)
-    assert system.dead_letters("discard", str(first), "--yes") == {"discarded": [first], "failed": []}
+    assert system.dead_letters("discard", str(first), "--yes", "--reason", "a test") == {
+        "discarded": [first],
+        "failed": [],
+    }
     until(lambda: system.queue_length() == LETTERS - 1, what="the discarded letter leaves the queue")
     system.dead_letters("replay", str(second), "--yes")
     until(lambda: system.queue_length() == LETTERS - 2, what="the replayed letter leaves the queue")

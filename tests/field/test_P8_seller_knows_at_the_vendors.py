@@ -97,7 +97,7 @@ def test_P8__a_deal_that_salesforce_locks_is_told_later(system: System) -> None:
     system.wait_for("stopped", deal)
     until(lambda: says(system, deal)[0] == "Needs attention", what="the seller is told")
     system.sandbox.deals.refuse(deal.id, "UNABLE_TO_LOCK_ROW", times=2)
-    system.dead_letters("discard", str(system.letter_of(deal).id), "--yes")
+    system.dead_letters("discard", str(system.letter_of(deal).id), "--yes", "--reason", "a test")
 
     until(lambda: says(system, deal)[0] == "Not synced", what="the seller is told that it was given up")
     assert {letter.flow for letter in system.letters()} <= {"order_to_invoice"}

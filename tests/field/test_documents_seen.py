@@ -216,7 +216,7 @@ def test_V5__an_incomplete_order_reaches_a_person_before_the_customer_gets_a_bil
     shown = system.run("crmsync", "runs", "show", deal.id, "--json").stdout
     assert "SLS_LORD/009" in shown, "the run's history does not say it"
 
-    system.dead_letters("replay", str(letter.id), "--accept", "--yes")
+    system.dead_letters("replay", str(letter.id), "--accept", "--yes", "--reason", "a test")
     system.wait_for("done", deal)
     assert [len(documents) for documents in system.documents(deal)] == [1, 1]
 

@@ -203,7 +203,9 @@ def test_an_order_of_another_total_stops_before_it_is_invoiced(
     assert "47,000.00 USD" in letter.cause
     assert [len(documents) for documents in system.documents(deal)] == [1, 0]
 
-    assert system.dead_letters("replay", str(letter.id), "--accept", "--yes")["replayed"] == [letter.id]
+    assert system.dead_letters("replay", str(letter.id), "--accept", "--yes", "--reason", "a test")["replayed"] == [
+        letter.id
+    ]
     system.wait_for("done", deal)
     assert [len(documents) for documents in system.documents(deal)] == [1, 1]
     assert system.letter_of(deal).status is LetterStatus.REPLAYED
@@ -223,7 +225,7 @@ def test_a_customer_of_the_same_name_in_the_books_is_for_a_person(system: System
 
     shown = system.dead_letters("show", str(letter.id))
     assert "--link BOOKS=" in shown["command"]
-    system.dead_letters("replay", str(letter.id), "--link", f"BOOKS={contact}", "--yes")
+    system.dead_letters("replay", str(letter.id), "--link", f"BOOKS={contact}", "--yes", "--reason", "a test")
     system.wait_for("done", deal)
     system.assert_each_once([deal], customers=[name])
     assert system.documents(deal)[1][0]["customer_id"] == contact

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from crmsync.domain.audit import REASON_LENGTH
 from crmsync.domain.customer_numbers import customer_number
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.errors import CrmsyncError
@@ -20,6 +21,14 @@ def read_answers(form: Mapping[str, str]) -> Answers:
     links = {connection: _customer_number(form, name) for name, connection in LINK_NAMES.items()}
     given = {connection: number for connection, number in links.items() if number}
     return Answers(accept=form.get("accept") == "yes", links=given, is_seen=form.get("seen") == "yes")
+
+
+def read_reason(form: Mapping[str, str], *, needed_for: str = "") -> str:
+    """Why a person decides so, for the audit. Raises: AnswerError where it is *needed_for* something and missing."""
+    reason = form.get("reason", "").strip()[:REASON_LENGTH]
+    if needed_for and not reason:
+        raise AnswerError(f"Nothing was done: say why, for the audit. {needed_for} needs a reason.")
+    return reason
 
 
 def require_confirmation(form: Mapping[str, str]) -> None:

@@ -25,6 +25,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
+from crmsync.domain.audit import Act, Origin
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
@@ -43,7 +44,14 @@ from crmsync.store import UnitOfWork
 from crmsync.web import access
 from crmsync.web.context import refusals_of_app, services_of_app
 from crmsync.web.tower import words
-from crmsync.web.tower.answers import AnswerError, read_answers, require_confirmation, require_same, told
+from crmsync.web.tower.answers import (
+    AnswerError,
+    read_answers,
+    read_reason,
+    require_confirmation,
+    require_same,
+    told,
+)
 from crmsync.worker import dead_letters
 from crmsync.worker.dead_letters import LINK_NAMES, NotWaitingError
 from crmsync.worker.flow import FLOWS
@@ -162,16 +170,18 @@ def alerts() -> str:
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
 def replay(letter_id: int) -> BaseResponse:
     answers = read_answers(request.form)
+    reason = read_reason(request.form, needed_for="This answer" if answers.needs_reason else "")
     _require_same(letter_id)
-    letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_operator())
+    letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_act(reason))
     return _done(letter, f"is replayed, from step “{words.label(letter.step)}” on; what is done is not repeated.")
 
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/discard")
 def discard(letter_id: int) -> BaseResponse:
     require_confirmation(request.form)
+    reason = read_reason(request.form, needed_for="To discard")
     _require_same(letter_id)
-    letter = dead_letters.discard(services_of_app(), letter_id, by=_operator())
+    letter = dead_letters.discard(services_of_app(), letter_id, by=_act(reason))
     return _done(letter, "was discarded; its run will not go on, and a deal that was done stays done.")
 
 
@@ -189,8 +199,8 @@ def _done(letter: DeadLetter, what: str) -> BaseResponse:
     return redirect(url_for("tower.letters"), 303)
 
 
-def _operator() -> str:
-    return f"{TOWER_USER}, in the control tower"
+def _act(reason: str) -> Act:
+    return Act(TOWER_USER, Origin.TOWER, reason)
 
 
 @blueprint.errorhandler(NotWaitingError)

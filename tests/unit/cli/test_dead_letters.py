@@ -145,7 +145,7 @@ def test_list_shows_those_of_one_error(run_letters, bury):
 
 def test_list_shows_what_has_ended_only_when_asked(run_letters, bury, broker):
     bury()
-    run_letters("discard", "1", "--yes")
+    run_letters("discard", "1", "--yes", "--reason", "a test")
 
     assert run_letters("list").output == "No dead letter waits.\n"
     assert "discarded" in run_letters("list", "--all").output
@@ -267,7 +267,7 @@ def test_replay_says_what_it_will_do_and_asks(run_letters, bury, store, broker, 
 def test_replay_of_one_that_does_not_wait_replays_the_others_and_fails(run_letters, bury, store, broker):
     bury()
     bury(OTHER_DEAL)
-    run_letters("discard", "1", "--yes")
+    run_letters("discard", "1", "--yes", "--reason", "a test")
 
     result = run_letters("replay", "1", "2", "99", "--yes")
 
@@ -329,7 +329,9 @@ def test_replay_tells_that_redis_is_down(run_letters, bury, store, broker):
 def test_link_names_the_customer_of_the_deal(run_letters, bury, store, broker, systems):
     bury(error=AmbiguousMatchError(), step="match_erp_customer")
 
-    result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123", "--link", "BOOKS=46000000001")
+    result = run_letters(
+        "replay", "1", "--yes", "--link", "ERP=1000123", "--link", "BOOKS=46000000001", "--reason", "a test"
+    )
 
     assert result.exit_code == 0, result.output
     with store.read() as uow:
@@ -341,7 +343,7 @@ def test_a_number_that_does_not_exist_replays_nothing(run_letters, bury, store, 
     letter_id = bury(error=AmbiguousMatchError(), step="match_erp_customer")
     systems["s4hana"].missing.add("999999999")
 
-    result = run_letters("replay", "1", "--yes", "--link", "ERP=999999999")
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=999999999", "--reason", "a test")
 
     assert result.exit_code == 1
     assert "SAP S/4HANA has no customer 999999999. Nothing was stored." in " ".join(result.output.split())
@@ -354,8 +356,8 @@ def test_a_blocked_customer_and_one_in_another_currency_are_refused(run_letters,
     systems["s4hana"].blocked.add("1000123")
     systems["zoho_books"].currency = "CHF"
 
-    blocked = run_letters("replay", "1", "--yes", "--link", "ERP=1000123")
-    foreign = run_letters("replay", "1", "--yes", "--link", "BOOKS=46")
+    blocked = run_letters("replay", "1", "--yes", "--link", "ERP=1000123", "--reason", "a test")
+    foreign = run_letters("replay", "1", "--yes", "--link", "BOOKS=46", "--reason", "a test")
 
     assert "blocked" in blocked.output
     assert "billed in CHF by Zoho Books, and the deal is in " in " ".join(foreign.output.split())
@@ -366,7 +368,7 @@ def test_a_system_that_can_not_be_asked_links_nobody(run_letters, bury, store, b
     letter_id = bury(error=AmbiguousMatchError(), step="match_erp_customer")
     systems["s4hana"].error = VendorUnavailableError("SAP answered 503.", system="SAP S/4HANA")
 
-    result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123")
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=1000123", "--reason", "a test")
 
     assert "SAP S/4HANA can't be asked for customer 1000123 now" in " ".join(result.output.split())
     assert status_of(store, letter_id) is LetterStatus.WAITING
@@ -380,7 +382,7 @@ def test_both_names_are_shown_before_a_link_is_stored(run_letters, bury, store, 
         uow.connection.execute(runs.update().where(runs.c.id == run_id).values(results=learned))
     systems["s4hana"].name = "Holding AG"
 
-    told = " ".join(run_letters("replay", "1", "--yes", "--link", "ERP=C_10-01").output.split())
+    told = " ".join(run_letters("replay", "1", "--yes", "--link", "ERP=C_10-01", "--reason", "a test").output.split())
 
     assert "The account 001xx000003dgb2AAA Acme Ltd, Springfield becomes C_10-01 Holding AG" in told
     assert "Another name: look twice" in told
@@ -398,7 +400,9 @@ def test_both_names_are_shown_before_a_link_is_stored(run_letters, bury, store, 
 def test_a_link_that_can_not_be_meant_is_refused(run_letters, bury, store, broker, links):
     letter_id = bury()
 
-    result = run_letters("replay", "1", "--yes", *(word for link in links for word in ("--link", link)))
+    result = run_letters(
+        "replay", "1", "--yes", *(word for link in links for word in ("--link", link)), "--reason", "a test"
+    )
 
     assert result.exit_code == 2
     assert status_of(store, letter_id) is LetterStatus.WAITING
@@ -408,7 +412,7 @@ def test_a_link_is_for_one_deal(run_letters, bury, store, broker):
     bury()
     bury(OTHER_DEAL)
 
-    result = run_letters("replay", "--all", "--yes", "--link", "ERP=1")
+    result = run_letters("replay", "--all", "--yes", "--link", "ERP=1", "--reason", "a test")
 
     assert result.exit_code == 2
     assert broker.rung == []
@@ -417,7 +421,7 @@ def test_a_link_is_for_one_deal(run_letters, bury, store, broker):
 def test_a_link_needs_a_deal_that_was_read(run_letters, bury, store, broker):
     bury(read=False, step="fetch_deal")
 
-    result = run_letters("replay", "1", "--yes", "--link", "ERP=1")
+    result = run_letters("replay", "1", "--yes", "--link", "ERP=1", "--reason", "a test")
 
     assert result.exit_code == 1
     assert "has not been read yet" in result.stderr
@@ -427,7 +431,7 @@ def test_a_link_needs_a_deal_that_was_read(run_letters, bury, store, broker):
 def test_accept_goes_with_the_run(run_letters, bury, store, broker):
     letter_id = bury(error=AmountMismatchError())
 
-    result = run_letters("replay", "1", "--yes", "--accept")
+    result = run_letters("replay", "1", "--yes", "--accept", "--reason", "a test")
 
     assert "what stopped it is accepted" in result.output
     assert run_of(store, letter_id).answers == {"accepted": ["create_order"]}
@@ -439,7 +443,7 @@ def test_accept_goes_with_the_run(run_letters, bury, store, broker):
 def test_discard_gives_the_run_up(run_letters, bury, store, broker):
     letter_id = bury()
 
-    result = run_letters("discard", "--all", "--yes")
+    result = run_letters("discard", "--all", "--yes", "--reason", "a test")
 
     assert "discarded 1 dead letter." in result.output
     assert status_of(store, letter_id) is LetterStatus.DISCARDED

@@ -248,7 +248,7 @@ def test_a_run_that_stopped_because_the_deal_changed_is_compared_with_its_docume
     assert refused.exit_code == 1
     assert "amount of order 4711" in refused.stderr
 
-    assert run_letters("replay", "1", "--yes", "--accept").exit_code == 0
+    assert run_letters("replay", "1", "--yes", "--accept", "--reason", "a test").exit_code == 0
     assert answers_of(store) == {"accepted": ["fetch_deal"]}
 
 

@@ -73,7 +73,7 @@ def shown(client: FlaskClient, letter_id: int) -> str:
 
 
 def press(client: FlaskClient, letter_id: int, button: str, **fields: str) -> TestResponse:
-    form = {"token": token(client), "told": shown(client, letter_id), **fields}
+    form = {"token": token(client), "told": shown(client, letter_id), "reason": "a test", **fields}
     return client.post(f"/dead-letters/{letter_id}/{button}", data=form)
 
 
@@ -512,6 +512,34 @@ def test_discard_gives_the_run_up(operator: FlaskClient, a_letter: Any, services
     assert run is not None
     assert run.status is RunStatus.DISCARDED
     assert (history[-1].event, history[-1].detail) == ("discarded", "by crmsync, in the control tower")
+
+
+def test_the_audit_says_who_discarded_and_why(operator: FlaskClient, a_letter: Any, services: Services) -> None:
+    letter = a_letter(VendorUnavailableError())
+
+    press(operator, letter.id, "discard", confirm="yes", reason="ordered by phone")
+
+    with services.store.read() as uow:
+        entry = uow.audit.newest(limit=1)[0]
+    assert (entry.name, entry.origin, entry.verb, entry.reason) == (
+        "crmsync",
+        "tower",
+        "dead_letter.discard",
+        "ordered by phone",
+    )
+    assert (entry.object_key, entry.before["status"], entry.after["status"]) == (str(letter.id), "waiting", "discarded")
+
+
+@pytest.mark.parametrize(("button", "answer"), [("replay", {"accept": "yes"}), ("discard", {"confirm": "yes"})])
+def test_what_a_person_decides_without_a_reason_is_not_done(
+    operator: FlaskClient, a_letter: Any, services: Services, button: str, answer: dict[str, str]
+) -> None:
+    letter = a_letter(VendorUnavailableError())
+
+    press(operator, letter.id, button, reason=" ", **answer)
+
+    assert "Nothing was done: say why" in words(operator.get("/dead-letters"))
+    _still_waits(services, letter.id)
 
 
 def test_discard_needs_the_tick(operator: FlaskClient, a_letter: Any, services: Services) -> None:

@@ -1,0 +1,152 @@
+"""What is done with people and tokens, from the command line, the control tower and the API alike, each with its audit.
+
+Every function works in the caller's transaction, so that an effect and its audit stand or fall together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from crmsync.domain import access, passwords
+from crmsync.domain.access import ApiToken, NewToken, Role, User
+from crmsync.domain.audit import Act
+from crmsync.errors import CrmsyncError
+from crmsync.store import UnitOfWork
+
+_TOLD_OF_TOKEN = ("name", "role", "tenant", "expires_at")
+_TOLD_OF_USER = ("role", "tenant", "is_disabled")
+
+
+class PeopleError(CrmsyncError):
+    """That can't be done with this person or token."""
+
+
+class UnknownError(PeopleError):
+    """There is nobody, and nothing, of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A token, and its text: that is shown once."""
+
+    token: ApiToken
+    text: str
+
+
+def create_token(
+    uow: UnitOfWork, act: Act, *, name: str, role: Role, tenant: str | None = None, expires_at: datetime | None = None
+) -> Made:
+    """Raises: PeopleError for one that would never be valid."""
+    if expires_at is not None and expires_at <= uow.now:
+        raise PeopleError("The token would have expired already.", field_errors={"expires_at": "is in the past"})
+    made = NewToken.made()
+    uow.api_tokens.add(made, name=name, role=role, tenant=tenant, expires_at=expires_at, by=act.name)
+    token = _token(uow, made.id)
+    uow.audit.add(act, "token.create", "token", made.id, tenant=tenant or "", after=_told(token, _TOLD_OF_TOKEN))
+    return Made(token, made.text)
+
+
+def revoke_token(uow: UnitOfWork, act: Act, token_id: str) -> ApiToken:
+    """Make a token worthless at once; one that is already stays so. Raises: UnknownError."""
+    token = _token(uow, token_id)
+    if uow.api_tokens.revoke(token_id):
+        uow.audit.add(
+            act,
+            "token.revoke",
+            "token",
+            token_id,
+            tenant=token.tenant or "",
+            before={"state": token.state(uow.now)},
+            after={"state": "revoked"},
+        )
+    return _token(uow, token_id)
+
+
+def add_user(uow: UnitOfWork, act: Act, name: str, password: str, *, role: Role, tenant: str | None = None) -> User:
+    """Raises: PeopleError for a name that is taken or none, and a password that is too short."""
+    name = _checked(access.user_name, name, "name")
+    if not uow.users.add(name, _hashed(password), role, tenant):
+        raise PeopleError(f"There is a user {name} already.", field_errors={"name": "is taken"})
+    user = _user(uow, name)
+    uow.audit.add(act, "user.add", "user", name, tenant=tenant or "", after=_told(user, _TOLD_OF_USER))
+    return user
+
+
+def set_role(uow: UnitOfWork, act: Act, name: str, role: Role) -> User:
+    """Raises: UnknownError; PeopleError where nobody would be left who may do this."""
+    return _change(uow, act, "user.set-role", name, role=role.value)
+
+
+def set_disabled(uow: UnitOfWork, act: Act, name: str, is_disabled: bool) -> User:
+    """Raises: as set_role."""
+    return _change(uow, act, "user.disable" if is_disabled else "user.enable", name, is_disabled=is_disabled)
+
+
+def set_password(uow: UnitOfWork, act: Act, name: str, password: str) -> User:
+    """Raises: UnknownError; PeopleError for a password that is too short."""
+    return _change(uow, act, "user.set-password", name, password_hash=_hashed(password))
+
+
+def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> User:
+    before = _user(uow, name)
+    uow.users.change(before.name, **values)
+    after = _user(uow, before.name)
+    if not any(_is_chief(user) for user in uow.users.all()):
+        raise PeopleError(
+            f"{after.name} is the only admin of the whole installation.",
+            advice="Make somebody else one first: `crmsync users set-role NAME admin`.",
+        )
+    told_before, told_after = _told(before, _TOLD_OF_USER), _told(after, _TOLD_OF_USER)
+    changed = {field for field in _TOLD_OF_USER if told_before[field] != told_after[field]}
+    uow.audit.add(
+        act,
+        verb,
+        "user",
+        after.name,
+        tenant=after.tenant or "",
+        before={field: told_before[field] for field in changed},
+        after={field: told_after[field] for field in changed},
+    )
+    return after
+
+
+def _is_chief(user: User) -> bool:
+    return user.role is Role.ADMIN and user.tenant is None and not user.is_disabled
+
+
+def _hashed(password: str) -> str:
+    _checked(_check_password, password, "password")
+    return passwords.hashed(password)
+
+
+def _check_password(password: str) -> str:
+    passwords.check_new(password)
+    return password
+
+
+def _checked(check: Any, text: str, field: str) -> str:
+    try:
+        return str(check(text))
+    except ValueError as error:
+        raise PeopleError(f"This {field} can't be taken.", field_errors={field: str(error)}) from error
+
+
+def _user(uow: UnitOfWork, name: str) -> User:
+    user = uow.users.get(name.strip().lower())
+    if user is None:
+        raise UnknownError(f"There is no user {name}.")
+    return user
+
+
+def _token(uow: UnitOfWork, token_id: str) -> ApiToken:
+    token = uow.api_tokens.get(token_id)
+    if token is None:
+        raise UnknownError(f"There is no token {token_id}.")
+    return token
+
+
+def _told(of: ApiToken | User, fields: tuple[str, ...]) -> dict[str, Any]:
+    values = asdict(of)
+    return {field: values[field] for field in fields}

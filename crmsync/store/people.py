@@ -1,0 +1,166 @@
+"""People, the tokens of programs, and who is signed in to a browser."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, or_, select, update
+
+from crmsync.domain.access import ApiToken, NewToken, Role, User, fingerprint
+from crmsync.store.rows import Rows
+from crmsync.store.tables import api_tokens, sessions, users
+
+USED_SECONDS = 60.0  # how exactly is kept when something was last used
+IDLE = timedelta(hours=2)
+LONGEST = timedelta(hours=12)
+LINK = timedelta(minutes=10)  # in which a link that signs in must be used
+
+_USER = [column for column in users.c if column.name != "password_hash"]
+_TOKEN = [column for column in api_tokens.c if column.name != "secret_hash"]
+
+
+class Users(Rows):
+    def get(self, name: str) -> User | None:
+        row = self._connection.execute(select(*_USER).where(users.c.name == name)).first()
+        return _user(row) if row is not None else None
+
+    def all(self) -> list[User]:
+        return [_user(row) for row in self._connection.execute(select(*_USER).order_by(users.c.name))]
+
+    def has_any(self) -> bool:
+        return self._connection.execute(select(users.c.name).limit(1)).first() is not None
+
+    def password_hash(self, name: str) -> str | None:
+        """None for who is not known, or may not sign in."""
+        query = select(users.c.password_hash).where(users.c.name == name, ~users.c.is_disabled)
+        return self._connection.execute(query).scalar()
+
+    def add(self, name: str, password_hash: str, role: Role, tenant: str | None) -> bool:
+        """False if there is somebody of that name."""
+        return self._insert_once(
+            users,
+            {
+                "name": name,
+                "password_hash": password_hash,
+                "role": role.value,
+                "tenant": tenant,
+                "created_at": self._now,
+                "is_disabled": False,
+                "version": 1,
+            },
+        )
+
+    def change(self, name: str, **values: Any) -> None:
+        """Set *values* of a person, and end their sessions: what they may do, or how they prove it, is another now."""
+        self._connection.execute(
+            update(users).where(users.c.name == name).values(**values, version=users.c.version + 1)
+        )
+        self._connection.execute(delete(sessions).where(sessions.c.name == name))
+
+
+class ApiTokens(Rows):
+    def add(
+        self, made: NewToken, *, name: str, role: Role, tenant: str | None, expires_at: datetime | None, by: str
+    ) -> None:
+        self._connection.execute(
+            api_tokens.insert(),
+            {
+                "id": made.id,
+                "secret_hash": fingerprint(made.secret),
+                "name": name,
+                "role": role.value,
+                "tenant": tenant,
+                "created_at": self._now,
+                "created_by": by[:100],
+                "expires_at": expires_at,
+                "version": 1,
+            },
+        )
+
+    def get(self, token_id: str) -> ApiToken | None:
+        row = self._connection.execute(select(*_TOKEN).where(api_tokens.c.id == token_id)).first()
+        return _token(row) if row is not None else None
+
+    def secret_hash(self, token_id: str) -> str | None:
+        return self._connection.execute(select(api_tokens.c.secret_hash).where(api_tokens.c.id == token_id)).scalar()
+
+    def newest(
+        self, *, tenant: str | None = None, after: tuple[datetime, str] | None = None, limit: int | None = None
+    ) -> list[ApiToken]:
+        """The newest first; of one tenant, and after that place, where these are said."""
+        order = api_tokens.c.created_at.desc(), api_tokens.c.id.desc()
+        query = select(*_TOKEN).order_by(*order).limit(limit)
+        if tenant is not None:
+            query = query.where(api_tokens.c.tenant == tenant)
+        if after is not None:
+            at, token_id = after
+            is_later = or_(api_tokens.c.created_at < at, (api_tokens.c.created_at == at) & (api_tokens.c.id < token_id))
+            query = query.where(is_later)
+        return [_token(row) for row in self._connection.execute(query)]
+
+    def revoke(self, token_id: str) -> bool:
+        """False if it was revoked before."""
+        statement = (
+            update(api_tokens)
+            .where(api_tokens.c.id == token_id, api_tokens.c.revoked_at.is_(None))
+            .values(revoked_at=self._now, version=api_tokens.c.version + 1)
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def used(self, token_id: str) -> None:
+        self._connection.execute(update(api_tokens).where(api_tokens.c.id == token_id).values(last_used_at=self._now))
+
+
+class Sessions(Rows):
+    def open(self, key: str, name: str, *, is_link: bool = False) -> None:
+        """Let the browser that holds *key* act as *name*; a link does so once, to be exchanged for a session."""
+        self._connection.execute(delete(sessions).where(_is_over(self._now)))
+        self._connection.execute(
+            sessions.insert(),
+            {
+                "key_hash": fingerprint(key),
+                "name": name,
+                "created_at": self._now,
+                "seen_at": self._now,
+                "is_link": is_link,
+            },
+        )
+
+    def owner(self, key: str) -> tuple[str, datetime] | None:
+        """Whose session it is, and when it was last seen; None if it is over."""
+        query = select(sessions.c.name, sessions.c.seen_at).where(
+            sessions.c.key_hash == fingerprint(key), ~sessions.c.is_link, ~_is_over(self._now)
+        )
+        row = self._connection.execute(query).first()
+        return (row.name, row.seen_at) if row is not None else None
+
+    def seen(self, key: str) -> None:
+        self._connection.execute(
+            update(sessions).where(sessions.c.key_hash == fingerprint(key)).values(seen_at=self._now)
+        )
+
+    def take_link(self, key: str) -> str | None:
+        """Whom the link signs in, once; None if it was used or is too old."""
+        statement = (
+            delete(sessions)
+            .where(sessions.c.key_hash == fingerprint(key), sessions.c.is_link)
+            .returning(sessions.c.name, sessions.c.created_at)
+        )
+        row = self._connection.execute(statement).first()
+        return row.name if row is not None and row.created_at > self._now - LINK else None
+
+    def close(self, key: str) -> None:
+        self._connection.execute(delete(sessions).where(sessions.c.key_hash == fingerprint(key)))
+
+
+def _is_over(now: datetime) -> Any:
+    return or_(sessions.c.seen_at <= now - IDLE, sessions.c.created_at <= now - LONGEST)
+
+
+def _user(row: Row[Any]) -> User:
+    return User(**{**row._mapping, "role": Role(row.role)})
+
+
+def _token(row: Row[Any]) -> ApiToken:
+    return ApiToken(**{**row._mapping, "role": Role(row.role)})
