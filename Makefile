@@ -68,6 +68,7 @@ lock:  ## write both lock files anew: every version with the hashes of all of it
 		$(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 			$${extra:+--extra $$extra} setup.cfg build.in -o requirements$${extra:+-$$extra}.lock $(ARGS); \
 	done
+	@rm -rf crmsync.egg-info  # which reading setup.cfg leaves, and which would hide the entry points of what is installed
 
 sbom:  ## write what the image is made of to build/sbom.json (CycloneDX)
 	@$(PYTHON) -m venv $(TOOLS)
