@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from crmsync.private_key import UnusableKeyError, normal_pem, text_of
 from crmsync.zones import zone_named
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+MINIMUM_SECRET_LENGTH = 12  # of what strangers could guess: Zoho asks for as much of a webhook's secret
 Value = TypeVar("Value")
 
 _FILE_BYTES_MAX = 65_536
@@ -105,6 +106,22 @@ class Reader:
             self.problems.setdefault(self._place(name), f"expected at least {minimum_length} characters")
         return Secret(value) if value else None
 
+    def door_secret(self, name: str) -> Secret | None:
+        """What proves that a webhook is authentic."""
+        return self.optional_secret(name, minimum_length=MINIMUM_SECRET_LENGTH)
+
+    def previous_secret(self, name: str) -> Secret | None:
+        """The secret of a door before the one that it has now, while a sender still uses it."""
+        previous, following = self.door_secret(name), name.removesuffix("_PREVIOUS")
+        if previous and not self.door_secret(following):
+            self.problems[name] = f"is set without {following}, which follows it"
+        return previous
+
+    def has_door_secret(self, name: str) -> bool:
+        """Whether a door has its secret; that the one before it is set alone is remembered as a mistake."""
+        self.previous_secret(f"{name}_PREVIOUS")
+        return self.door_secret(name) is not None
+
     def private_key(self, name: str) -> Secret:
         """A PEM, whose line ends may be written as \\n."""
         self.secrets.append(name)
@@ -170,6 +187,11 @@ class Reader:
             self.problems.setdefault(name, f"expected at most {at_most} character{'s' if at_most > 1 else ''}")
         return value
 
+    def field_name(self, name: str, default: str = "") -> str:
+        """Of a field that the customer has made in a system."""
+        expected = "the API name of a field, such as Sync_Status__c"
+        return self.text(name, default, pattern=r"[A-Za-z][A-Za-z0-9_]{0,79}", expected=expected)
+
     def host(self, name: str, default: str) -> str:
         """What to listen at."""
         return self.text(
@@ -179,6 +201,14 @@ class Reader:
     def listed(self, name: str) -> list[str]:
         """The items of a list, between commas, semicolons or blanks; line breaks, as YAML writes them, are blanks."""
         return [item for item in re.split(r"[\s,;]+", self._written(name)) if item]
+
+    def chosen(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
+        """Some of *choices*; all of them where none is named."""
+        named = self.listed(name) or list(choices)
+        if not set(named) <= set(choices):
+            self.problems[name] = f"expected some of {', '.join(choices)}, between commas"
+            return ()
+        return tuple(dict.fromkeys(named))
 
     def codes(
         self, name: str, default: str = "", *, code: str = r"\w{1,4}", example: str = "1010, 1020"
@@ -238,6 +268,11 @@ class Reader:
             self.problems.setdefault(name, "expected true or false")
         return value in ("1", "true", "yes")
 
+    def wish(self, name: str) -> bool | None:
+        """Yes, no, or None where it is left to crmsync."""
+        wished = self.flag(name)
+        return wished if self.raw(name) else None
+
     def url(self, name: str, default: str = "", *, required: bool = False) -> str:
         """*default* is not looked at: it is right, or another variable whose problem is told."""
         own = self.raw(name).rstrip("/")
@@ -271,9 +306,18 @@ class Reader:
         return ""
 
 
-def read(how: Callable[[Reader], Value]) -> Value:
-    """A field of settings, and *how* it is read. Left out where they are made by hand, it is as if nothing were set."""
-    made: Any = field(default_factory=lambda: how(Reader({})), metadata={"how": how})
+def in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:
+    """Those that are set, the newest first: while a secret is being changed there are two."""
+    return tuple(secret for secret in secrets if secret is not None)
+
+
+def read(how: Callable[[Reader], Value], *, variable: str = "", kind: str = "", **options: Any) -> Value:
+    """A field of settings, and *how* it is read. Left out where they are made by hand, it is as if nothing were set.
+
+    *variable*, *kind* (a method of Reader) and its *options* tell people, and other programs, what is expected.
+    """
+    told = {"how": how, "variable": variable, "kind": kind, "options": options}
+    made: Any = field(default_factory=lambda: how(Reader({})), metadata=told)
     return cast(Value, made)
 
 
@@ -281,7 +325,13 @@ class _Fields:
     """The methods of a Reader, each of which declares a field that is read so."""
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        return lambda *args, **options: read(lambda reader: getattr(reader, method)(*args, **options))
+        def declared(variable: str, *more: Any, **options: Any) -> Any:
+            def how(reader: Reader) -> Any:
+                return getattr(reader, method)(variable, *more, **options)
+
+            return read(how, variable=variable, kind=method, **options)
+
+        return declared
 
 
 env = cast(Reader, _Fields())  # to the types, a field is what it will hold

@@ -14,7 +14,7 @@ from redis import Redis
 from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
-from crmsync.connectors.auth import FreshTokens, OwnTokens
+from crmsync.connectors.auth import FreshTokens, OwnTokens, TokenStore
 from crmsync.connectors.base import (
     Catalogue,
     Check,
@@ -28,10 +28,12 @@ from crmsync.connectors.base import (
     not_checked,
 )
 from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.heard import Heard
+from crmsync.connectors.notes import Notes
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, claims, connect, is_configured, system_of
+from crmsync.connectors.system import Tools
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
@@ -204,7 +206,7 @@ class Services:
         if self.accounts.has_new_credentials(connection):
             self._breakers().look_now(connection)
         notes = KeptNotes(self.store, connection)
-        return connect(connection, self.settings, token_store=self._tokens(), budget=guarded, notes=notes)
+        return connect(connection, self.settings, self._tools(self._tokens(), guarded, notes))
 
     def examine(self, connection: str, heard: Heard | None = None) -> Iterator[Check]:
         """What `crmsync doctor` finds: with a sign-in of its own, past the breaker. Where all is well, that closes.
@@ -227,7 +229,10 @@ class Services:
     def _fresh(self, connection: str, tokens: FreshTokens, heard: Heard) -> Connector:
         budget = self._guarded(connection, NeverOpen(), heard)
         notes = KeptNotes(self.store, connection)
-        return connect(connection, self.settings, token_store=tokens, budget=budget, notes=notes)
+        return connect(connection, self.settings, self._tools(tokens, budget, notes))
+
+    def _tools(self, tokens: TokenStore, budget: Budget, notes: Notes) -> Tools:
+        return Tools(token_store=tokens, behaviour=self.settings.behaviour, budget=budget, notes=notes)
 
     def _guarded(self, connection: str, breakers: BreakerStore, heard: Heard | None = None) -> GuardedBudget:
         budget = budget_of(connection, self.settings, self.link)
@@ -290,7 +295,8 @@ def examine_without_store(connection: str, settings: Settings, heard: Heard) -> 
     """As Services.examine(), where the store can't be opened. Raises: ConfigurationError."""
     breaker = SharedBreaker(connection, system_of(connection, settings), NeverOpen())
     budget = GuardedBudget(UNLIMITED, breaker, heard=heard.note)
-    return connect(connection, settings, token_store=OwnTokens(), budget=budget).checks()
+    tools = Tools(token_store=OwnTokens(), behaviour=settings.behaviour, budget=budget)
+    return connect(connection, settings, tools).checks()
 
 
 def refuse_other_accounts(settings: Settings) -> None:

@@ -12,47 +12,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 
 from crmsync.broker_address import Address, address_of, read_ca_file, read_url
 from crmsync.database_address import problem_of
-from crmsync.environment import Reader, Secret, env, instant_of, read, read_into
+from crmsync.environment import MINIMUM_SECRET_LENGTH, Reader, Secret, env, instant_of, read, read_into
 from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
-from crmsync.system_settings import (
-    MAYBE_READ_OF_DEALS,
-    MINIMUM_SECRET_LENGTH,
-    READ_OF_ACCOUNTS,
-    READ_OF_DEALS,
-    READ_OF_PRODUCTS,
-    WEBHOOK_FORMS,
-    SalesforceSettings,
-    SapSettings,
-    WebhookKeys,
-    ZohoBooksSettings,
-    read_salesforce,
-    read_sap,
-    read_zoho_books,
-)
+from crmsync.systems import installed
 
-__all__ = [
-    "MAYBE_READ_OF_DEALS",
-    "MINIMUM_SECRET_LENGTH",
-    "READ_OF_ACCOUNTS",
-    "READ_OF_DEALS",
-    "READ_OF_PRODUCTS",
-    "WEBHOOK_FORMS",
-    "Behaviour",
-    "FlowerSettings",
-    "Reader",
-    "SalesforceSettings",
-    "SapSettings",
-    "Secret",
-    "Settings",
-    "SlackSettings",
-    "WebhookKeys",
-    "ZohoBooksSettings",
-    "instant_of",
-]
+__all__ = ["Behaviour", "FlowerSettings", "Reader", "Secret", "Settings", "SlackSettings", "instant_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +105,7 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the environment decides. A vendor that is not configured is None."""
+    """Everything that the environment decides."""
 
     home: Path = read(lambda reader: _home(reader))
     database_url: str = read(lambda reader: _database_url(reader, _home(reader)))
@@ -169,9 +138,7 @@ class Settings:
     behaviour: Behaviour = read(lambda reader: _behaviour(reader))
     slack: SlackSettings = read(lambda reader: _slack(reader))
     flower: FlowerSettings = read(lambda reader: read_into(FlowerSettings, reader))
-    salesforce: SalesforceSettings | None = read(lambda reader: read_salesforce(reader))
-    sap: SapSettings | None = read(lambda reader: read_sap(reader))
-    zoho_books: ZohoBooksSettings | None = read(lambda reader: read_zoho_books(reader))
+    systems: Mapping[str, Any] = read(lambda reader: _systems(reader))  # each one's own, where it is configured
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -232,14 +199,19 @@ def known_names() -> frozenset[str]:
     """Every variable that is read, also those of systems that are not configured."""
     reader = Reader({})
     _read(reader)
-    for kind in (SalesforceSettings, SapSettings, ZohoBooksSettings):
-        read_into(kind, reader)
+    for system in installed().values():
+        read_into(system.settings, reader)
     return frozenset({*reader.names, *(f"{name}_FILE" for name in reader.secrets)})
 
 
 def _read(reader: Reader) -> Settings:
     reader.flag("CRMSYNC_ALLOW_HTTP")  # checked even where no address asks for it
     return read_into(Settings, reader)
+
+
+def _systems(reader: Reader) -> Mapping[str, Any]:
+    found = {name: system.read(reader) for name, system in installed().items()}
+    return {name: own for name, own in found.items() if own is not None}
 
 
 def _admin_port(reader: Reader) -> int:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
+from functools import cache
 
 from crmsync.settings import known_names
+from crmsync.systems import installed
 
-_OURS = re.compile(r"(CRMSYNC|SF|SAP|ZOHO|SLACK)_", re.IGNORECASE)
 _KNOWN_ELSEWHERE = re.compile(r"FLOWER_", re.IGNORECASE)  # Flower has many options that are none of our business
 _ADDRESSES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
-# How else people call the systems, each with the prefix of its variables.
-_OTHER_PREFIXES = {"SALESFORCE": "SF", "S4HANA": "SAP", "S4": "SAP", "ZOHO_BOOKS": "ZOHO", "ZOHOBOOKS": "ZOHO"}
 # What other programs read: Salesforce's own command line, the tests of crmsync, its supervisor.
 _OF_OTHERS = re.compile(
     r"SF_(ORG_API_VERSION|ORG_INSTANCE_URL|AUDIENCE_URL|ACCESS_TOKEN|TARGET_\w+|LOG_\w+|DISABLE_\w+|USE_\w+)"
@@ -60,7 +59,7 @@ def unread(env: Mapping[str, str]) -> list[Unread]:
     known = known_names()
     strangers = [name for name, value in env.items() if value.strip() and name not in known and not _is_of_others(name)]
     found = [_judged(name, known, env) for name in sorted(strangers)]
-    return [each for each in found if each.meant or _OURS.match(each.name)]
+    return [each for each in found if each.meant or _ours().match(each.name)]
 
 
 def _is_of_others(name: str) -> bool:
@@ -95,26 +94,39 @@ def _meant(name: str, known: Collection[str]) -> tuple[str, ...]:
     return found if len(found) <= _NAMED_MAX else ()
 
 
+@cache
+def _ours() -> re.Pattern[str]:
+    """With which our variables begin."""
+    prefixes = ["CRMSYNC_", "SLACK_", *(prefix for system in installed().values() for prefix in system.prefixes)]
+    return re.compile("|".join(map(re.escape, prefixes)), re.IGNORECASE)
+
+
+@cache
+def _other_prefixes() -> Mapping[str, str]:
+    """How else people call the systems, each with the prefix of its variables."""
+    return {theirs: system.prefixes[0] for system in installed().values() for theirs in system.other_prefixes}
+
+
 def _renamed(name: str) -> str:
     """*name* with the prefix that variables have here.
 
     >>> _renamed("ZOHO_BOOKS_API_URL")
     'ZOHO_API_URL'
     """
-    for theirs, ours in _OTHER_PREFIXES.items():
-        if name.startswith(f"{theirs}_"):
+    for theirs, ours in _other_prefixes().items():
+        if name.startswith(theirs):
             return f"{ours}{name.removeprefix(theirs)}"
     return name
 
 
 def _may_be(name: str, known: str) -> bool:
     """A name with a prefix of ours is meant for that system: a password for Salesforce is none for SAP."""
-    prefix = _OURS.match(name)
+    prefix = _ours().match(name)
     return known.startswith(prefix[0]) if prefix else _is_ours(known) or known in _ADDRESSES
 
 
 def _is_ours(name: str) -> bool:
-    return bool(_OURS.match(name) or _KNOWN_ELSEWHERE.match(name))
+    return bool(_ours().match(name) or _KNOWN_ELSEWHERE.match(name))
 
 
 def _like(name: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -135,7 +147,7 @@ def _abbreviated(name: str, known: Iterable[str]) -> tuple[str, ...]:
     [('SAP_SALES_ORGANIZATION',), ('ZOHO_ORGANIZATION_ID',), ('SF_USERNAME',), ()]
     """
     words = name.split("_")
-    if not _OURS.match(name) or len(words) < 2:
+    if not _ours().match(name) or len(words) < 2:
         return ()
     fitting = [each for each in known if _is_part(words, each.split("_"))]
     nearest = min((abs(each.count("_") - name.count("_")) for each in fitting), default=0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+
+from crmsync.systems import installed
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "crmsync"
@@ -56,6 +59,17 @@ def test_functions_are_short(path: Path) -> None:
 def _body_lines(function: ast.FunctionDef) -> int:
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_the_contract_of_the_vendors_looks_at_each_that_is_registered() -> None:
+    """import-linter reads names, and would not look at a package that nobody has named."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    named = setup["importlinter:contract:vendors"]["modules"].split()
+    registered = setup["options.entry_points"]["crmsync.systems"].strip().splitlines()
+
+    assert [line.partition(" = ")[2] for line in registered] == [f"{name}:SYSTEM" for name in named]
+    assert {name.rpartition(".")[2] for name in named} == set(installed())
 
 
 def test_each_vendor_has_the_same_files() -> None:

@@ -10,7 +10,9 @@ import click
 import pytest
 
 from crmsync import errors
+from crmsync.connectors import registry
 from crmsync.settings import Reader, _read
+from crmsync.systems import installed
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -41,6 +43,14 @@ def documented_variables() -> set[str]:
 
 def test_every_variable_is_documented_and_exists() -> None:
     assert documented_variables() - OF_OTHERS == settings_variables()
+
+
+@pytest.mark.parametrize("name", installed())
+def test_the_table_of_a_system_says_what_its_declarations_say(name: str) -> None:
+    """Meaning and default stand once, beside the connector: correct them there, and copy the row."""
+    rows = {each.row for each in registry.system(name).declared}
+
+    assert rows - set(CONFIGURATION.splitlines()) == set()
 
 
 GUIDES = [*sorted((ROOT / "docs" / "setup").glob("*.md")), *sorted((ROOT / "docs").glob("deploy.md"))]

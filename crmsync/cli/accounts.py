@@ -86,8 +86,11 @@ def _told(settings: Settings, connection: str) -> str:
     """Sign in, and keep nothing of it. Raises: ConfigurationError where the answer does not say whose account it is."""
     from crmsync.connectors.base import TellsAccount
     from crmsync.connectors.registry import connect
+    from crmsync.connectors.system import Tools
 
-    connector = cast(TellsAccount, connect(connection, settings, token_store=_Unkept()))
+    connector = cast(
+        TellsAccount, connect(connection, settings, Tools(token_store=_Unkept(), behaviour=settings.behaviour))
+    )
     identity = connector.sign_in()
     if not identity:
         raise ConfigurationError(f"The sign-in to {connector.system} does not say whose account it is.")

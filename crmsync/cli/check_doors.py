@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crmsync.cli.finding import Finding, not_checked
+from crmsync.connectors.salesforce.settings import SalesforceSettings, WebhookKeys
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.errors import CertificateError, CrmsyncError
-from crmsync.settings import SalesforceSettings, Secret, Settings, WebhookKeys, ZohoBooksSettings
+from crmsync.settings import Secret, Settings
 
 AREA = "Doors"
 SECONDS = 10.0
@@ -42,7 +44,7 @@ class Reply:
 
 
 def all_of(settings: Settings) -> Iterator[Finding]:
-    if settings.salesforce is None and settings.zoho_books is None:
+    if not {"salesforce", "zoho_books"} & set(settings.systems):
         yield not_checked(AREA, "all doors", "neither Salesforce nor Zoho Books is configured")
     knocks: list[Knock] = []
     for found in _at_each_door(settings):
@@ -56,7 +58,7 @@ def all_of(settings: Settings) -> Iterator[Finding]:
 
 def _at_each_door(settings: Settings) -> Iterator[Knock | Finding]:
     """How each door that is set up is knocked at, and what is so of those that are not."""
-    crm, books = settings.salesforce, settings.zoho_books
+    crm, books = settings.systems.get("salesforce"), settings.systems.get("zoho_books")
     if crm is not None:
         keys = crm.webhook_keys
         secrets_of_deals = (*keys.signature, *keys.standard, *keys.bearer, *keys.token)

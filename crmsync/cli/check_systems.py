@@ -22,37 +22,36 @@ CLOCK_SECONDS_MAX = 60.0  # the sign-in of Salesforce allows three minutes
 
 def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
     """*services* is None where the store can't be used: then nothing is known of the accounts that it belongs to."""
-    from crmsync.connectors.registry import VENDORS, is_withheld
+    from crmsync.connectors.registry import in_use, is_withheld, title
+    from crmsync.services import ROLES
 
-    for connection, vendor in VENDORS.items():
+    for connection in in_use(settings, ROLES.values()):
         if is_withheld(connection, settings):
-            yield not_checked(vendor.called, "everything", _WITHHELD)
+            yield not_checked(title(connection), "everything", _WITHHELD)
         else:
-            yield from never_raising(vendor.called, _of(connection, settings, services))
+            yield from never_raising(title(connection), _of(connection, settings, services))
 
 
 def _of(connection: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
     from crmsync.connectors.heard import Heard
-    from crmsync.connectors.registry import VENDORS, is_configured, system_of
+    from crmsync.connectors.registry import is_configured, system, title
 
-    heard = Heard()
+    heard, called = Heard(), title(connection)
     try:
-        system = system_of(connection, settings)
         for check in _checks(connection, settings, services, heard):
-            yield of_check(system, check)
+            yield of_check(called, check)
             if not check.is_ok and check.name in _FIRST:
-                yield not_checked(system, "everything else", f"the {check.name} comes first")
+                yield not_checked(called, "everything else", f"the {check.name} comes first")
     except ConfigurationError as error:
-        vendor = VENDORS[connection]
-        lacks = f"it is not configured: set {vendor.variable} and the others of {vendor.guide}"
+        lacks = f"it is not configured: set {system(connection).variable} and the others of {system(connection).guide}"
         what = error.with_advice if is_configured(connection, settings) else lacks
-        yield Finding(vendor.called, "configuration", False, what)
+        yield Finding(called, "configuration", False, what)
     except CrmsyncError as error:
-        yield failed(system, "sign-in", error)
+        yield failed(called, "sign-in", error)
     else:
-        yield from _said_besides(system, heard)
+        yield from _said_besides(called, heard)
         if services is None:
-            yield not_checked(system, "account", "whether it is the one that this store belongs to")
+            yield not_checked(called, "account", "whether it is the one that this store belongs to")
 
 
 def _checks(connection: str, settings: Settings, services: Services | None, heard: Heard) -> Iterator[Check]:

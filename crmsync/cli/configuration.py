@@ -10,7 +10,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.options import json_option
-from crmsync.connectors.registry import VENDORS
+from crmsync.connectors.registry import systems
 from crmsync.log import without_password
 from crmsync.settings import Secret, Settings
 
@@ -27,8 +27,12 @@ def config(*, as_json: bool) -> None:
 
 
 def effective(settings: Settings) -> dict[str, str]:
-    """Every setting by its dotted name; a vendor that is not configured is one line."""
-    return {name: without_password(_text(name, value)) for name, value in _flat(settings)}
+    """Every setting by its dotted name; a system that is not configured is one line."""
+    found = {name: value for name, value in _flat(settings) if name != "systems"}
+    for system in systems().values():
+        own, name = settings.systems.get(system.name), system.config_name or system.name
+        found |= dict(_flat(own, f"{name}.")) if own is not None else {name: "not configured"}
+    return {name: without_password(_text(value)) for name, value in found.items()}
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -40,7 +44,7 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
-def _text(name: str, value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
-        return "not configured" if name in {vendor.settings for vendor in VENDORS.values()} else ""
+        return ""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -46,7 +46,7 @@ def _files(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _secret_files(settings: Settings) -> Iterator[tuple[str, str]]:
     """Those that an orchestrator mounts are seen by the container alone, and are often 0444."""
-    named = [os.environ.get(f"{name}_FILE", "").strip() for name in sorted(needs.SECRETS)]
+    named = [os.environ.get(f"{name}_FILE", "").strip() for name in sorted(needs.secrets())]
     paths = [Path(path).expanduser() for path in named if path and not path.startswith(("/run/secrets/", "/var/run/"))]
     advice = "; ".join(
         f"others may {may} {path}: chmod go= {path}" for path in paths if (may := files.open_to_others(path))
@@ -66,15 +66,15 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _known(settings: Settings) -> dict[str, Secret]:
     """The secrets that we, and not a vendor, made up."""
-    crm, books = settings.salesforce, settings.zoho_books
+    crm, books = settings.systems.get("salesforce"), settings.systems.get("zoho_books")
     found = {
         "CRMSYNC_SECRET_KEY": settings.secret_key,
         "CRMSYNC_TOWER_PASSWORD": settings.tower_password,
         "CRMSYNC_METRICS_TOKEN": settings.metrics_token,
         **_flower_passwords(settings.flower.basic_auth),
         **(_in_turn("SF_WEBHOOK_SECRET", crm.webhook_secret, crm.webhook_secret_previous) if crm else {}),
-        **(_in_turn("SF_WEBHOOK_BEARER", *crm.webhook_bearer) if crm else {}),
-        **(_in_turn("SF_WEBHOOK_TOKEN", *crm.webhook_token) if crm else {}),
+        **(_in_turn("SF_WEBHOOK_BEARER", crm.webhook_bearer, crm.webhook_bearer_previous) if crm else {}),
+        **(_in_turn("SF_WEBHOOK_TOKEN", crm.webhook_token, crm.webhook_token_previous) if crm else {}),
         **(_in_turn("ZOHO_WEBHOOK_SECRET", books.webhook_secret, books.webhook_secret_previous) if books else {}),
     }
     return {name: secret for name, secret in found.items() if secret is not None and not secret.is_withheld}
@@ -105,7 +105,7 @@ def _separate(settings: Settings) -> Iterator[tuple[str, str]]:
     values = [secret.reveal() for secret in _known(settings).values()]
     advice = "one secret opens several doors: give each its own" if len(set(values)) < len(values) else ""
     yield "secrets are different", advice
-    crm = settings.salesforce
+    crm = settings.systems.get("salesforce")
     if crm and crm.webhook_secret and {"bearer", "token"} & set(crm.webhook_forms):
         shares = [
             form
@@ -158,7 +158,7 @@ def _database(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _systems(settings: Settings) -> Iterator[tuple[str, str]]:
-    crm, erp, books = settings.salesforce, settings.sap, settings.zoho_books
+    crm, erp, books = (settings.systems.get(name) for name in ("salesforce", "s4hana", "zoho_books"))
     urls = {
         "SF_LOGIN_URL": crm.login_url if crm else "",
         "SAP_BASE_URL": erp.base_url if erp else "",

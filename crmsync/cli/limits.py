@@ -47,12 +47,12 @@ def limits(*, as_json: bool) -> None:
 def _usages(settings: Settings) -> list[Usage]:
     """Raises: CrmsyncError if Redis does not answer."""
     from crmsync.connectors.redis_link import NoRedisError
-    from crmsync.connectors.registry import VENDORS, is_configured
+    from crmsync.connectors.registry import in_use
     from crmsync.services import redis_link
 
     link = redis_link(settings, level=logging.DEBUG)  # the error says it all
     try:
-        return [_usage(name, settings, link) for name in VENDORS if is_configured(name, settings)]
+        return [_usage(name, settings, link) for name in in_use(settings, ())]
     except NoRedisError as error:
         raise CrmsyncError(
             "Redis does not answer, so the processes of crmsync don't share a budget now.",

@@ -61,20 +61,20 @@ def _settings(env: Mapping[str, str]) -> tuple[Settings | None, Mapping[str, str
 
 
 def _unconfigured(settings: Settings | None, env: Mapping[str, str]) -> dict[str, str]:
-    """Systems of which the environment says nothing."""
-    from crmsync.connectors.registry import VENDORS, is_configured
+    """Systems that fill a role, and of which the environment says nothing."""
+    from crmsync.connectors.registry import is_configured, system
+    from crmsync.services import ROLES
 
     return {
-        vendor.variable: f"is missing: {connection} is not configured"
-        for connection, vendor in VENDORS.items()
-        if not (is_configured(connection, settings) if settings else _is_mentioned(vendor.variable, env))
+        system(connection).variable: f"is missing: {connection} is not configured"
+        for connection in dict.fromkeys(ROLES.values())
+        if not (is_configured(connection, settings) if settings else _is_mentioned(system(connection).prefixes, env))
     }
 
 
-def _is_mentioned(variable: str, env: Mapping[str, str]) -> bool:
-    """Whether *variable* or another of its vendor is set."""
-    prefix = f"{variable.partition('_')[0]}_"
-    return any(name.startswith(prefix) and value.strip() for name, value in env.items())
+def _is_mentioned(prefixes: tuple[str, ...], env: Mapping[str, str]) -> bool:
+    """Whether a variable of the system is set."""
+    return any(name.startswith(prefixes) and value.strip() for name, value in env.items())
 
 
 def refuse_taken_port(settings: Settings) -> None:

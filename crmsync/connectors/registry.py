@@ -1,100 +1,81 @@
-"""Which package speaks to which connection."""
+"""Which system speaks for which connection, and whether its settings are there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.system import System, Tools
 from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
+from crmsync.systems import installed
 
 if TYPE_CHECKING:  # who asks only what is configured does without requests and redis
-    from crmsync.connectors.auth import TokenStore
     from crmsync.connectors.base import Connector
-    from crmsync.connectors.notes import Notes
     from crmsync.connectors.redis_link import Link
     from crmsync.connectors.shared_budget import SharedBudget
 
 
-class Vendor(NamedTuple):
-    """Under what name a vendor's settings are, and what to say where there are none."""
-
-    settings: str
-    variable: str
-    """To begin with."""
-    called: str
-    guide: str
-    credentials: tuple[str, ...]
-    """The settings that sign in."""
-    keeps_notes: bool = False
+def systems() -> Mapping[str, System]:
+    """Those that are installed, by name, in the order in which a deal meets them."""
+    return cast(Mapping[str, System], installed())
 
 
-VENDORS: Mapping[str, Vendor] = {
-    "salesforce": Vendor("salesforce", "SF_CLIENT_ID", "Salesforce", "docs/setup/salesforce.md", ("private_key",)),
-    "s4hana": Vendor("sap", "SAP_BASE_URL", "SAP S/4HANA", "docs/setup/s4hana.md", ("client_secret", "password")),
-    "zoho_books": Vendor(
-        "zoho_books",
-        "ZOHO_CLIENT_ID",
-        "Zoho Books",
-        "docs/setup/zoho-books.md",
-        ("client_secret", "refresh_token"),
-        keeps_notes=True,
-    ),
-}
-"""By connection, which is also the name of the package that speaks to it."""
+def system(connection: str) -> System:
+    """The system of a connection. Raises: ConfigurationError for one that nobody knows."""
+    try:
+        return systems()[connection]
+    except KeyError:
+        raise ConfigurationError(f"There is no connection {connection}.") from None
+
+
+def title(connection: str) -> str:
+    """What people call the system of a connection; the connection's own name where it is not known."""
+    found = systems().get(connection)
+    return found.title if found else connection
 
 
 def is_configured(connection: str, settings: Settings) -> bool:
-    return getattr(settings, VENDORS[connection].settings) is not None
+    return connection in settings.systems
+
+
+def in_use(settings: Settings, bound: Iterable[str]) -> list[str]:
+    """The connections that are configured, and those that are *bound* to a role and should be.
+
+    A system that is only installed is nobody's business.
+    """
+    wanted = {*settings.systems, *bound}
+    return [name for name in systems() if name in wanted]
 
 
 def is_withheld(connection: str, settings: Settings) -> bool:
     """Whether this process is not given what signs in to *connection*."""
-    vendor = VENDORS[connection]
-    own = getattr(settings, vendor.settings)
-    return own is not None and any(getattr(own, name).is_withheld for name in vendor.credentials)
+    own = settings.systems.get(connection)
+    return own is not None and system(connection).is_withheld(own)
 
 
-def connect(
-    connection: str,
-    settings: Settings,
-    *,
-    token_store: TokenStore,
-    budget: Budget = UNLIMITED,
-    notes: Notes | None = None,
-) -> Connector:
+def connect(connection: str, settings: Settings, tools: Tools) -> Connector:
     """Raises: ConfigurationError if the environment says nothing of *connection*."""
-    vendor_settings = _settings_of(connection, settings)
-    module = _module(connection)  # only what is configured costs memory
-    more = {"notes": notes} if notes is not None and VENDORS[connection].keeps_notes else {}
-    connector = module.connect(
-        vendor_settings, token_store=token_store, behaviour=settings.behaviour, budget=budget, **more
-    )
-    return cast("Connector", connector)
+    return system(connection).connect(connection, _settings_of(connection, settings), tools)
 
 
 def claims(settings: Settings) -> Mapping[str, Claim]:
     """What the environment says of the account of each connection that it configures."""
-    configured = [connection for connection in VENDORS if is_configured(connection, settings)]
-    return {each: _module(each, ".account").claim(_settings_of(each, settings)) for each in configured}
+    return {each: system(each).claim(own) for each, own in settings.systems.items()}
 
 
 def system_of(connection: str, settings: Settings) -> str:
     """The system's name for people. Raises: ConfigurationError as connect() does."""
-    return str(_module(connection, ".quota").quota(_settings_of(connection, settings)).system)
+    _settings_of(connection, settings)
+    return title(connection)
 
 
 def full_key(text: str) -> str:
-    """The full id of a record of the CRM that is named by its short one; whatever else *text* is stays as it is."""
-    from crmsync.connectors.salesforce.ids import full_id
-
-    try:
-        return full_id(text)
-    except ValueError:
-        return text
+    """The full id of a record that is named by its short one; whatever else *text* is stays as it is."""
+    for each in systems().values():
+        text = each.full_key(text)
+    return text
 
 
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
@@ -103,20 +84,16 @@ def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
 
     behaviour = settings.behaviour
     return SharedBudget(
-        _module(connection, ".quota").quota(_settings_of(connection, settings)),
+        system(connection).quota(connection, _settings_of(connection, settings)),
         link,
         reserve_percent=behaviour.reserve_percent,
         call_seconds=behaviour.call_seconds,
     )
 
 
-def _module(connection: str, name: str = "") -> Any:
-    return import_module(f"crmsync.connectors.{connection}{name}")
-
-
 def _settings_of(connection: str, settings: Settings) -> Any:
-    vendor = VENDORS[connection]
-    found = getattr(settings, vendor.settings)
+    found = settings.systems.get(connection)
     if found is None:
-        raise ConfigurationError(f"{connection} is not configured.", field_errors={vendor.variable: "is missing"})
+        missing = {system(connection).variable: "is missing"}
+        raise ConfigurationError(f"{connection} is not configured.", field_errors=missing)
     return found

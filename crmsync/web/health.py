@@ -13,7 +13,7 @@ from crmsync import broker
 from crmsync.connectors import registry
 from crmsync.domain.breaker import Breaker
 from crmsync.errors import StoreUnavailableError
-from crmsync.services import Services
+from crmsync.services import ROLES, Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.web import paths
@@ -68,7 +68,7 @@ def check_all(services: Services) -> dict[str, Check]:
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
-        **{name: _system(name, settings, breakers.get(name)) for name in registry.VENDORS},
+        **{name: _system(name, settings, breakers.get(name)) for name in registry.in_use(settings, ROLES.values())},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 

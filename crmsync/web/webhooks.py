@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from crmsync import log
 from crmsync.connectors.salesforce import webhooks as salesforce
+from crmsync.connectors.salesforce.settings import WebhookKeys
 from crmsync.connectors.zoho_books import webhooks as zoho_books
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import (
@@ -27,7 +28,6 @@ from crmsync.errors import (
     WrongTypeError,
 )
 from crmsync.flows import order_to_invoice, payment_to_invoices
-from crmsync.settings import WebhookKeys
 from crmsync.store import UnitOfWork
 from crmsync.web import probe
 from crmsync.web.context import refusals_of_app, services_of_app
@@ -53,7 +53,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # each gets an answer that
 def deal_closed() -> Response:
     """A deal was closed: JSON, or an Outbound Message with up to 100 deals."""
     _require_method("POST")
-    settings = services_of_app().settings.salesforce
+    settings = services_of_app().settings.systems.get("salesforce")
     keys = settings.webhook_keys if settings else WebhookKeys()
     if request.mimetype in _XML:
         return _outbound_message(keys, settings.organization_id if settings else "")
@@ -89,7 +89,7 @@ def payment() -> Response:
     """
     _require_method("POST", "PUT", "DELETE")
     body, pairs = _body(), list(request.args.items(multi=True))
-    settings = services_of_app().settings.zoho_books
+    settings = services_of_app().settings.systems.get("zoho_books")
     zoho_books.verify(
         pairs,
         request.content_type,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from crmsync.connectors.base import Customers
-from crmsync.connectors.registry import VENDORS
+from crmsync.connectors.registry import title
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.audit import Act
 from crmsync.domain.company_names import same_company_name
@@ -129,7 +129,7 @@ def look_up(
     except CrmsyncError as error:
         what = f"customer {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} customers"
         raise LinkRefusedError(
-            f"{VENDORS[connection].called} can't be asked for {what} now: {error} Nothing was stored.",
+            f"{title(connection)} can't be asked for {what} now: {error} Nothing was stored.",
             system=error.system,
             advice="Try again when it answers; `crmsync doctor` says what is wrong.",
         ) from error

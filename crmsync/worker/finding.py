@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crmsync.connectors.registry import VENDORS, full_key
+from crmsync.connectors.registry import full_key, systems
 from crmsync.domain.finding import wanted
 from crmsync.store import UnitOfWork
 from crmsync.store.finding import Hit
@@ -11,7 +11,7 @@ from crmsync.worker.flow import FLOWS
 
 def find(uow: UnitOfWork, text: str, *, everything: bool = True) -> list[Hit]:
     """The most direct first; what only tells of another run after that."""
-    hits = uow.finding.find(wanted(text, full_key), list(FLOWS), list(VENDORS), everything=everything)
+    hits = uow.finding.find(wanted(text, full_key), list(FLOWS), list(systems()), everything=everything)
     return sorted(
         hits, key=lambda hit: (not hit.is_direct, hit.run.flow in FLOWS and FLOWS[hit.run.flow].is_background)
     )

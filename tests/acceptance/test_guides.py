@@ -72,7 +72,7 @@ def test_the_key_that_the_guide_makes_is_taken_and_fits_its_certificate(tmp_path
     key, certificate = tmp_path / "salesforce.key", tmp_path / "salesforce.crt"
 
     env = {"HOME": str(tmp_path), "SF_CLIENT_ID": "x", "SF_USERNAME": "x@example.com", "SF_PRIVATE_KEY_FILE": str(key)}
-    assert Settings.from_env(env).salesforce is not None
+    assert Settings.from_env(env).systems.get("salesforce") is not None
     of_key = subprocess.check_output(["openssl", "pkey", "-in", key, "-pubout"])
     assert of_key == subprocess.check_output(["openssl", "x509", "-in", certificate, "-pubkey", "-noout"])
     assert key.stat().st_mode & 0o077 == 0

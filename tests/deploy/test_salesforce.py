@@ -13,7 +13,8 @@ import pytest
 from defusedxml import ElementTree
 
 from crmsync.connectors.salesforce import soql
-from crmsync.settings import READ_OF_ACCOUNTS, READ_OF_DEALS, READ_OF_PRODUCTS, SalesforceSettings, Settings
+from crmsync.connectors.salesforce.settings import READ_OF_ACCOUNTS, READ_OF_DEALS, READ_OF_PRODUCTS, SalesforceSettings
+from crmsync.settings import Settings
 from tests import guides
 from tests.builders import private_pem
 
@@ -53,7 +54,7 @@ def settings_of_the_guide() -> SalesforceSettings:
     """With the fields that the guide names, and the defaults of all others."""
     fields = {name: value for name, value in guides.environment("salesforce").items() if name.endswith("_FIELD")}
     env = {"HOME": "/nowhere", "SF_CLIENT_ID": "x", "SF_USERNAME": "x@example.com", "SF_PRIVATE_KEY": private_pem()}
-    found = Settings.from_env({**env, **fields}).salesforce
+    found = Settings.from_env({**env, **fields}).systems.get("salesforce")
     assert found is not None
     return found
 

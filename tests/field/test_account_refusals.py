@@ -19,7 +19,7 @@ from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.grants import token_refused
 from crmsync.connectors.http import Renewal
-from crmsync.connectors.s4hana import S4Hana
+from crmsync.connectors.s4hana.client import S4Hana
 from crmsync.connectors.zoho_books.errors import explain_sign_in
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.runs import Run, RunStatus

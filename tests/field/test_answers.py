@@ -30,13 +30,14 @@ from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.http import Renewal, VendorClient
 from crmsync.connectors.lease import deadline
-from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.salesforce.client import Salesforce
 from crmsync.connectors.salesforce.errors import speaks_csv
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.transport import new_session
 from crmsync.domain.runs import RetryPolicy, next_try
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
-from crmsync.settings import SalesforceSettings, Settings
+from crmsync.settings import Settings
 from crmsync.store.tables import alerts
 from tests.builders import private_pem
 from tests.field import vendors
@@ -811,7 +812,7 @@ def salesforce() -> SalesforceSettings:
         "SF_USERNAME": "robot@acme.test",
         "SF_PRIVATE_KEY": private_pem(),
     }
-    found = Settings.from_env(env).salesforce
+    found = Settings.from_env(env).systems.get("salesforce")
     assert found is not None
     return found
 

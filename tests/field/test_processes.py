@@ -73,7 +73,7 @@ def test_O9__a_process_gets_no_secret_that_it_does_not_need_and_its_settings_hol
     assert [secret for secret in WITHHELD_FROM[name] if secret in " ".join(given.values())] == []
     assert (private_pem() in given.values()) == (name == "worker")
     settings = Settings.from_env(given)
-    assert settings.sap is not None
+    assert settings.systems.get("s4hana") is not None
     assert settings.slack.is_on
 
 
@@ -86,21 +86,21 @@ def test_O9__a_file_of_a_secret_is_withheld_like_the_secret() -> None:
 def test_O9__a_secret_that_is_withheld_can_not_be_used() -> None:
     settings = Settings.from_env(needs.for_process("web", CONFIGURED | {"SF_PRIVATE_KEY": private_pem()}))
 
-    assert settings.sap is not None
+    assert settings.systems.get("s4hana") is not None
     with pytest.raises(ConfigurationError, match="was not given the secret"):
-        settings.sap.client_secret.reveal()
+        settings.systems.get("s4hana").client_secret.reveal()
 
 
 def test_O9__every_process_of_the_procfile_has_its_line() -> None:
-    assert set(needs.NEEDS) == set(processes.COMMANDS)
+    assert set(needs.needs()) == set(processes.COMMANDS)
 
 
 def test_O9__a_container_gets_what_its_process_needs() -> None:
     """The whole .env reaches each container; what its process does not need is overwritten."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    for name, needed in needs.NEEDS.items():
+    for name, needed in needs.needs().items():
         environment = services[name]["environment"]
-        for secret in needs.SECRETS - needs.NOBODY_NEEDS - {"PGPASSWORD", "DATABASE_URL", "REDIS_URL"}:
+        for secret in needs.secrets() - needs.NOBODY_NEEDS - {"PGPASSWORD", "DATABASE_URL", "REDIS_URL"}:
             marker = f"${{{secret}:+{needs.WITHHELD}}}"
             assert (environment.get(secret) == marker) == (secret not in needed), (name, secret)
         assert environment["POSTGRES_PASSWORD"] == ""

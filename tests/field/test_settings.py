@@ -48,7 +48,7 @@ def problems(env: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def key_of(**env: str) -> str:
-    salesforce = Settings.from_env({**SALESFORCE, **env}).salesforce
+    salesforce = Settings.from_env({**SALESFORCE, **env}).systems.get("salesforce")
     assert salesforce is not None
     return salesforce.private_key.reveal()
 
@@ -255,7 +255,7 @@ def test_O9__a_vendor_counts_as_configured_by_a_file() -> None:
 
 
 def test_O9__every_secret_says_which_processes_need_it() -> None:
-    assert secrets_read() | {"PGPASSWORD"} == needs.SECRETS - needs.NOBODY_NEEDS
+    assert secrets_read() | {"PGPASSWORD"} == needs.secrets() - needs.NOBODY_NEEDS
 
 
 # -- O22: nothing is accepted in silence

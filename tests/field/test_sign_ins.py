@@ -23,12 +23,13 @@ from crmsync.connectors.grants import client_credentials, jwt_bearer, refresh_to
 from crmsync.connectors.http import VendorClient, seconds_of_sign_in
 from crmsync.connectors.lease import deadline
 from crmsync.connectors.s4hana import csrf
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.transport import new_session
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
-from crmsync.settings import SalesforceSettings, Secret, Settings
+from crmsync.settings import Secret, Settings
 from crmsync.store.tables import alerts
 from crmsync.store.vault import SharedTokens, Vault
 from tests.builders import deal, private_pem
@@ -513,7 +514,7 @@ def salesforce(login_url: str, **more: str) -> SalesforceSettings:
         "SF_PRIVATE_KEY": KEY,
         **more,
     }
-    found = Settings.from_env(env).salesforce
+    found = Settings.from_env(env).systems.get("salesforce")
     assert found is not None
     return found
 

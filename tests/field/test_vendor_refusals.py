@@ -307,7 +307,7 @@ ENV: Mapping[str, str] = {
 
 @pytest.mark.parametrize("text", ["A/1,B/2", "A/1, B/2", "A/1 B/2", "A/1;B/2", " ,A/1 ,\n B/2, "])
 def test_V2__a_list_in_the_environment_takes_commas_and_blanks(text: str) -> None:
-    found = Settings.from_env({**ENV, "SAP_LOCK_CODES": text}).sap
+    found = Settings.from_env({**ENV, "SAP_LOCK_CODES": text}).systems.get("s4hana")
 
     assert found is not None
     assert found.lock_codes == ("A/1", "B/2")
@@ -316,7 +316,7 @@ def test_V2__a_list_in_the_environment_takes_commas_and_blanks(text: str) -> Non
 @pytest.mark.parametrize("name", ["SAP_STOCK_TYPES", "SAP_STOCK_PLANTS"])
 @pytest.mark.parametrize("text", ["1010,1020", "1010 1020", "1010, 1020"])
 def test_V2__so_do_the_other_lists(name: str, text: str) -> None:
-    found = Settings.from_env({**ENV, name: text}).sap
+    found = Settings.from_env({**ENV, name: text}).systems.get("s4hana")
 
     assert found is not None
     assert getattr(found, name.lower().removeprefix("sap_")) == ("1010", "1020")

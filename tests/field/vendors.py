@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from crmsync.connectors import s4hana
 from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.s4hana import S4Hana
-from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.s4hana import client as s4hana
+from crmsync.connectors.s4hana.client import S4Hana
+from crmsync.connectors.salesforce.client import Salesforce
+from crmsync.connectors.system import Tools
 from crmsync.connectors.transport import new_session
-from crmsync.connectors.zoho_books import ZohoBooks
+from crmsync.connectors.zoho_books.client import ZohoBooks
 from crmsync.settings import Settings
 from tests.builders import private_pem
 from tests.fakes import Signed
@@ -60,9 +61,13 @@ def sap(url: str, budget: Budget = UNLIMITED, **changes: Any) -> S4Hana:
         "SAP_SALES_ORGANIZATION": "1010",
     }
     settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
-    assert settings.sap is not None
+    assert settings.systems.get("s4hana") is not None
     store: Any = NoStore()
-    return s4hana.connect(settings.sap, token_store=store, behaviour=settings.behaviour, budget=budget)
+    return s4hana.connect(
+        "s4hana",
+        settings.systems["s4hana"],
+        Tools(token_store=store, behaviour=settings.behaviour, budget=budget),
+    )
 
 
 def salesforce(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes: Any) -> Salesforce:
@@ -75,11 +80,11 @@ def salesforce(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **c
         "CRMSYNC_DEFAULT_CURRENCY": "USD",
     }
     settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
-    assert settings.salesforce is not None
+    assert settings.systems.get("salesforce") is not None
     return Salesforce(
         session=new_session(),
         authorizer=authorizer or Signed(url),
-        settings=settings.salesforce,
+        settings=settings.systems.get("salesforce"),
         behaviour=settings.behaviour,
         budget=budget,
     )
@@ -95,11 +100,11 @@ def zoho(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes
         "ZOHO_ORGANIZATION_ID": "10",
     }
     settings = Settings.from_env({"HOME": "/nowhere", **env, **changes})
-    assert settings.zoho_books is not None
+    assert settings.systems.get("zoho_books") is not None
     return ZohoBooks(
         session=new_session(),
         authorizer=authorizer or Signed(url),
-        settings=settings.zoho_books,
+        settings=settings.systems.get("zoho_books"),
         behaviour=settings.behaviour,
         budget=budget,
     )

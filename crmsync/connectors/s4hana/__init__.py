@@ -29,6 +29,52 @@ Vendor facts              value                                   source        
     page size             by service; often no paging at all      from memory; both are handled               2026-11-20
 """
 
-from crmsync.connectors.s4hana.client import S4Hana, connect
+from __future__ import annotations
 
-__all__ = ["S4Hana", "connect"]
+from typing import TYPE_CHECKING
+
+from crmsync.connectors.s4hana.settings import SapSettings
+from crmsync.connectors.system import System, Tools
+
+if TYPE_CHECKING:
+    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.s4hana.client import S4Hana
+    from crmsync.domain.accounts import Claim
+
+__all__ = ["SYSTEM"]
+
+
+def _connect(connection: str, settings: SapSettings, tools: Tools) -> S4Hana:
+    from crmsync.connectors.s4hana.client import connect
+
+    return connect(connection, settings, tools)
+
+
+def _quota(connection: str, settings: SapSettings) -> Quota:
+    from crmsync.connectors.s4hana.quota import quota
+
+    return quota(connection, settings)
+
+
+def _claim(settings: SapSettings) -> Claim:
+    from crmsync.connectors.s4hana.account import claim
+
+    return claim(settings)
+
+
+SYSTEM = System(
+    name="s4hana",
+    title="SAP S/4HANA",
+    roles=("orders", "stock"),
+    guide="docs/setup/s4hana.md",
+    auth_kinds=("oauth2", "basic"),
+    settings=SapSettings,
+    variable="SAP_BASE_URL",
+    mentioned_by=("SAP_BASE_URL", "SAP_CLIENT_ID", "SAP_USER"),
+    prefixes=("SAP_",),
+    config_name="sap",
+    other_prefixes=("S4HANA_", "S4_"),
+    connect=_connect,
+    quota=_quota,
+    claim=_claim,
+)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crmsync.connectors.s4hana.errors import SYSTEM
+from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.domain.accounts import Claim, place_of
-from crmsync.settings import SapSettings
 
 
 def claim(settings: SapSettings) -> Claim:

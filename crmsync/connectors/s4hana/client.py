@@ -10,7 +10,7 @@ from crmsync import errors
 from crmsync.connectors import auth
 from crmsync.connectors.answers import Explain, Speaks, speaks_anything
 from crmsync.connectors.base import Check, KeepAlive
-from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.budget import Budget
 from crmsync.connectors.grants import client_credentials
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.s4hana import orders, partners
@@ -20,11 +20,12 @@ from crmsync.connectors.s4hana.errors import SYSTEM, explain, explain_token_fetc
 from crmsync.connectors.s4hana.messages import code_of
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
-from crmsync.connectors.s4hana.quota import CONNECTION
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.s4hana.stock import StockReader
+from crmsync.connectors.system import Tools
 from crmsync.connectors.transport import Session, new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch
@@ -32,7 +33,6 @@ from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.matching import search_email
 from crmsync.domain.stock import StockRow
 from crmsync.domain.tokens import AccessToken
-from crmsync.settings import Behaviour, SapSettings
 
 TOKEN_SECONDS = 3600  # where the token's answer does not say
 
@@ -164,18 +164,16 @@ class S4Hana:
         return number
 
 
-def connect(
-    settings: SapSettings, *, token_store: auth.TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
-) -> S4Hana:
+def connect(connection: str, settings: SapSettings, tools: Tools) -> S4Hana:
     """The connector of one system, with the two sessions it needs: one keeps cookies, for the CSRF tokens."""
     address = Address(settings.base_url, settings.sap_client)
-    authorizer = SessionAuthorizer(_authorizer(settings, token_store))
-    client = partial(_client, settings, authorizer, behaviour.call_seconds, budget)
+    authorizer = SessionAuthorizer(_authorizer(connection, settings, tools.token_store))
+    client = partial(_client, settings, authorizer, tools.behaviour.call_seconds, tools.budget)
     tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, speaks_anything), address)
     authorizer.tokens = tokens
     explained = partial(explain, lock_codes={code_of(code) for code in settings.lock_codes})
     service = ServiceClient(client(new_session(), explained, speaks), tokens, address)
-    return S4Hana(settings, service, reads_stock=behaviour.inventory_seconds > 0)
+    return S4Hana(settings, service, reads_stock=tools.behaviour.inventory_seconds > 0)
 
 
 def _client(
@@ -200,7 +198,7 @@ def _client(
     )
 
 
-def _authorizer(settings: SapSettings, token_store: auth.TokenStore) -> Authorizer:
+def _authorizer(connection: str, settings: SapSettings, token_store: auth.TokenStore) -> Authorizer:
     if settings.auth == "basic":
         return auth.BasicAuth(settings.user, settings.password)
     fetch: Callable[[], AccessToken] = partial(
@@ -211,7 +209,7 @@ def _authorizer(settings: SapSettings, token_store: auth.TokenStore) -> Authoriz
         client_secret=settings.client_secret,
         seconds=TOKEN_SECONDS,
     )
-    return auth.SharedToken(CONNECTION, store=token_store, fetch=fetch)
+    return auth.SharedToken(connection, store=token_store, fetch=fetch)
 
 
 def _blocked(partner: Partner) -> errors.RejectedError:

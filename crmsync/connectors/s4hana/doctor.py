@@ -14,10 +14,9 @@ from crmsync.connectors.s4hana.odata import equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE
 from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.settings import TOKEN_PATH, SapSettings
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, stock_filter
 from crmsync.connectors.s4hana.trial import try_an_order
-from crmsync.settings import SapSettings
-from crmsync.system_settings import TOKEN_PATH
 
 _OPERATION = "check"
 _READ = {

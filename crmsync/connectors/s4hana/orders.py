@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from crmsync.connectors.s4hana.schemas import ItemSchema, Order, OrderSchema, PriceSchema, misfit, written
+from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.money import Money
 from crmsync.domain.prices import Price, price_of
-from crmsync.settings import SapSettings
 
 ORDER_SERVICE = "API_SALES_ORDER_SRV"
 PURCHASE_ORDER = "PurchaseOrderByCustomer"

@@ -15,9 +15,9 @@ from crmsync.connectors.s4hana.schemas import (
     misfit,
     written,
 )
+from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.domain.countries import country_code
 from crmsync.domain.customers import Address, Customer
-from crmsync.settings import SapSettings
 
 ORGANISATION = "2"
 PERSON = "1"

@@ -6,12 +6,10 @@ from urllib.parse import urlsplit
 
 from crmsync.connectors.budget import Quota
 from crmsync.connectors.s4hana.errors import SYSTEM
-from crmsync.settings import SapSettings
-
-CONNECTION = "s4hana"
+from crmsync.connectors.s4hana.settings import SapSettings
 
 
-def quota(settings: SapSettings) -> Quota:
+def quota(connection: str, settings: SapSettings) -> Quota:
     host = urlsplit(settings.base_url)
     system = "-".join(str(part) for part in (host.hostname, host.port, settings.sap_client) if part)
-    return Quota(CONNECTION, SYSTEM, system, calls_at_once=settings.calls_at_once)
+    return Quota(connection, SYSTEM, system, calls_at_once=settings.calls_at_once)

@@ -19,9 +19,9 @@ from crmsync.connectors.s4hana.odata import Row, equals, expanded
 from crmsync.connectors.s4hana.orders import INCOMPLETE, ORDER_SERVICE
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE
 from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE
 from crmsync.domain.words import readable
-from crmsync.settings import SapSettings
 
 SIMULATION_SERVICE = "API_SALES_ORDER_SIMULATION_SRV"
 

@@ -59,6 +59,69 @@ Vendor facts               value                              source            
 Turn "Send Outbound Messages" off for the integration user, or each write-back announces its own deal again (harmless).
 """
 
-from crmsync.connectors.salesforce.client import Salesforce, connect
+from __future__ import annotations
 
-__all__ = ["Salesforce", "connect"]
+from typing import TYPE_CHECKING
+
+from crmsync.connectors.salesforce.settings import SalesforceSettings, refuse_taken_fields
+from crmsync.connectors.system import Door, System, Tools
+
+if TYPE_CHECKING:
+    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.salesforce.client import Salesforce
+    from crmsync.domain.accounts import Claim
+
+__all__ = ["SYSTEM"]
+
+
+def _connect(connection: str, settings: SalesforceSettings, tools: Tools) -> Salesforce:
+    from crmsync.connectors.salesforce.client import connect
+
+    return connect(connection, settings, tools)
+
+
+def _quota(connection: str, settings: SalesforceSettings) -> Quota:
+    from crmsync.connectors.salesforce.quota import quota
+
+    return quota(connection, settings)
+
+
+def _claim(settings: SalesforceSettings) -> Claim:
+    from crmsync.connectors.salesforce.account import claim
+
+    return claim(settings)
+
+
+def _full_key(text: str) -> str:
+    from crmsync.connectors.salesforce.ids import full_id
+
+    try:
+        return full_id(text)
+    except ValueError:
+        return text
+
+
+SYSTEM = System(
+    name="salesforce",
+    title="Salesforce",
+    roles=("deals", "catalogue"),
+    guide="docs/setup/salesforce.md",
+    auth_kinds=("jwt_bearer",),
+    doors=(
+        Door(
+            "deal-closed",
+            "/webhook/salesforce/deal-closed",
+            ("SF_WEBHOOK_SECRET", "SF_WEBHOOK_BEARER", "SF_WEBHOOK_TOKEN"),
+        ),
+    ),
+    settings=SalesforceSettings,
+    check=refuse_taken_fields,
+    variable="SF_CLIENT_ID",
+    mentioned_by=("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY"),
+    prefixes=("SF_",),
+    other_prefixes=("SALESFORCE_",),
+    connect=_connect,
+    quota=_quota,
+    claim=_claim,
+    full_key=_full_key,
+)

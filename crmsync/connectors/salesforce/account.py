@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.accounts import Claim
-from crmsync.settings import SalesforceSettings
 
 _ORGANIZATION = re.compile(r"00D[A-Za-z0-9]{12}")
 _IN_IDENTITY_URL = re.compile(rf"/id/({_ORGANIZATION.pattern})(?:[A-Za-z0-9]{{3}})?/")

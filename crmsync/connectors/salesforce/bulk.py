@@ -16,9 +16,9 @@ from crmsync.connectors.salesforce import bulk_csv, schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi, unexpected
 from crmsync.connectors.salesforce.errors import bulk_refusal, speaks_with
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.stock import Rejection, StockLevel
 from crmsync.errors import RecordNotFoundError, VendorUnavailableError
-from crmsync.settings import SalesforceSettings
 
 # Far below the 100 MB and the 150,000,000 rows a day that a job may have: what comes back, with a sentence of
 # Salesforce in each row, must be read while a lease lasts.

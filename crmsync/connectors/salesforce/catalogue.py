@@ -10,8 +10,8 @@ from crmsync.connectors.base import KeepAlive
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi, unexpected
 from crmsync.connectors.salesforce.errors import refusal, speaks_results
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.stock import Product, Rejection, StockLevel
-from crmsync.settings import SalesforceSettings
 
 # https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm
 ROWS_PER_CALL = 200

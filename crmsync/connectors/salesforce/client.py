@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from crmsync.connectors.auth import SharedToken, TokenStore
+from crmsync.connectors.auth import SharedToken
 from crmsync.connectors.base import Check, KeepAlive, StatusWritten
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.http import VendorClient
@@ -19,10 +19,11 @@ from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
 from crmsync.connectors.salesforce.errors import explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
-from crmsync.connectors.salesforce.quota import CONNECTION
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
 from crmsync.connectors.salesforce.won_deals import WonDealReader
+from crmsync.connectors.system import Tools
 from crmsync.connectors.transport import Session, new_session
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.customers import Customer
@@ -30,18 +31,21 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.stock import Product, Rejection, StockLevel
 from crmsync.errors import RecordNotFoundError
-from crmsync.settings import Behaviour, SalesforceSettings
+from crmsync.settings import Behaviour
 
 CLIENT = "crmsync"  # as it stands in the usage reports of the organization
 BULK_ABOVE = 2000  # from there on Salesforce advises a job: api_asynch, how_requests_are_processed
 
 
-def connect(
-    settings: SalesforceSettings, *, token_store: TokenStore, behaviour: Behaviour, budget: Budget = UNLIMITED
-) -> Salesforce:
+def connect(connection: str, settings: SalesforceSettings, tools: Tools) -> Salesforce:
     """The connector of a process, with one session and one shared token."""
-    token = SharedToken(CONNECTION, store=token_store, fetch=signer_in(settings))
-    return Salesforce(session=new_session(), authorizer=token, settings=settings, behaviour=behaviour, budget=budget)
+    return Salesforce(
+        session=new_session(),
+        authorizer=SharedToken(connection, store=tools.token_store, fetch=signer_in(settings)),
+        settings=settings,
+        behaviour=tools.behaviour,
+        budget=tools.budget,
+    )
 
 
 ACCOUNTS_PER_QUERY = 200  # an address holds so many ids

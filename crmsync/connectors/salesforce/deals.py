@@ -11,9 +11,9 @@ from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.lacking import without_lacking
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.deals import Deal
 from crmsync.errors import PermanentError, RecordNotFoundError
-from crmsync.settings import SalesforceSettings
 
 _READ_DEAL = "read deal"
 

@@ -14,9 +14,9 @@ from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.errors import UNKNOWN_FIELD, speaks_with
 from crmsync.connectors.salesforce.fields_needed import field_problems, missing_fields
 from crmsync.connectors.salesforce.ids import CASE_SENSITIVE_LENGTH
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
-from crmsync.settings import SalesforceSettings
 
 _OLD = 4  # versions from the oldest on that are offered: three come in a year, and the oldest are retired first
 _NO_SUCH_VERSION = "The organization does not know this version of the API: check SF_API_VERSION."

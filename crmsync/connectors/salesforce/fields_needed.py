@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crmsync.settings import SalesforceSettings
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,14 @@ from collections.abc import Mapping
 
 from crmsync.connectors.budget import NOTHING, Announcement, Quota
 from crmsync.connectors.salesforce.addresses import SYSTEM
-from crmsync.settings import SalesforceSettings
-
-CONNECTION = "salesforce"
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 
 _USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
 
 
-def quota(settings: SalesforceSettings) -> Quota:
+def quota(connection: str, settings: SalesforceSettings) -> Quota:
     """Salesforce counts the calls of 24 hours itself, with those of other programs; here are counted those at once."""
-    return Quota(CONNECTION, SYSTEM, _organization(settings), calls_at_once=settings.calls_at_once, read=announcement)
+    return Quota(connection, SYSTEM, _organization(settings), calls_at_once=settings.calls_at_once, read=announcement)
 
 
 def announcement(headers: Mapping[str, str]) -> Announcement:

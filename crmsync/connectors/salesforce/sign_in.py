@@ -16,8 +16,8 @@ from crmsync.connectors.answers import Failure
 from crmsync.connectors.grants import jwt_bearer
 from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.tokens import AccessToken
-from crmsync.settings import SalesforceSettings
 
 TOKEN_SECONDS = 5400  # of the two hours that a session lasts by default
 

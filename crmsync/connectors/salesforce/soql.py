@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from crmsync.settings import (
+from crmsync.connectors.salesforce.settings import (
     MAYBE_READ_OF_DEALS,
     READ_OF_ACCOUNTS,
     READ_OF_DEALS,

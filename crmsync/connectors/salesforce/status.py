@@ -12,8 +12,8 @@ from crmsync.connectors.base import StatusWritten
 from crmsync.connectors.salesforce import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.errors import CrmsyncError, UnexpectedAnswerError
-from crmsync.settings import SalesforceSettings
 
 LEFT_OUT_SECONDS = 900.0  # then a field that was refused is tried again: somebody may have made it meanwhile
 _WRITE = "write status"

@@ -25,10 +25,11 @@ from crmsync.connectors.salesforce.ids import (
     ORGANIZATION_PREFIX,
     full_id,
 )
+from crmsync.connectors.salesforce.settings import WebhookKeys
 from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import MalformedWebhookError, SignatureError
-from crmsync.settings import Secret, WebhookKeys
+from crmsync.settings import Secret
 
 SIGNATURE_HEADER = "X-Crmsync-Signature"
 NOTIFICATIONS_MAX = 100

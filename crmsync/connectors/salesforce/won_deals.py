@@ -12,8 +12,8 @@ from datetime import datetime
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import Page, SalesforceApi, unexpected
 from crmsync.connectors.salesforce.lacking import without_lacking
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.catch_up import WonDeal
-from crmsync.settings import SalesforceSettings
 
 _READ = "read won deals"
 

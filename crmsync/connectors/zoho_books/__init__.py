@@ -56,6 +56,52 @@ Vendor facts               value                             source             
 The lists lag seconds behind writes: what a search doesn't find is proven absent only by time (CRMSYNC_SETTLE_SECONDS).
 """
 
-from crmsync.connectors.zoho_books.client import ZohoBooks, connect
+from __future__ import annotations
 
-__all__ = ["ZohoBooks", "connect"]
+from typing import TYPE_CHECKING
+
+from crmsync.connectors.system import Door, System, Tools
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
+
+if TYPE_CHECKING:
+    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.zoho_books.client import ZohoBooks
+    from crmsync.domain.accounts import Claim
+
+__all__ = ["SYSTEM"]
+
+
+def _connect(connection: str, settings: ZohoBooksSettings, tools: Tools) -> ZohoBooks:
+    from crmsync.connectors.zoho_books.client import connect
+
+    return connect(connection, settings, tools)
+
+
+def _quota(connection: str, settings: ZohoBooksSettings) -> Quota:
+    from crmsync.connectors.zoho_books.quota import quota
+
+    return quota(connection, settings)
+
+
+def _claim(settings: ZohoBooksSettings) -> Claim:
+    from crmsync.connectors.zoho_books.account import claim
+
+    return claim(settings)
+
+
+SYSTEM = System(
+    name="zoho_books",
+    title="Zoho Books",
+    roles=("invoices", "payments"),
+    guide="docs/setup/zoho-books.md",
+    auth_kinds=("refresh_token",),
+    doors=(Door("payment", "/webhook/zoho/payment", ("ZOHO_WEBHOOK_SECRET",)),),
+    settings=ZohoBooksSettings,
+    variable="ZOHO_CLIENT_ID",
+    mentioned_by=("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID"),
+    prefixes=("ZOHO_",),
+    other_prefixes=("ZOHO_BOOKS_", "ZOHOBOOKS_"),
+    connect=_connect,
+    quota=_quota,
+    claim=_claim,
+)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crmsync.connectors.zoho_books.api import SYSTEM
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.accounts import Claim, place_of
-from crmsync.settings import ZohoBooksSettings
 
 
 def claim(settings: ZohoBooksSettings) -> Claim:

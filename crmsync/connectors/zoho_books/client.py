@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from crmsync.connectors.auth import SharedToken, TokenStore
+from crmsync.connectors.auth import SharedToken
 from crmsync.connectors.base import Check, KeepAlive
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.grants import refresh_token
 from crmsync.connectors.http import Authorizer, VendorClient
 from crmsync.connectors.notes import Notes, OwnNotes
 from crmsync.connectors.second_look import SecondLook
+from crmsync.connectors.system import Tools
 from crmsync.connectors.transport import Session, new_session
 from crmsync.connectors.zoho_books import organization, schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
@@ -24,14 +25,14 @@ from crmsync.connectors.zoho_books.items import Items
 from crmsync.connectors.zoho_books.lines import InvoiceLines, LinePolicy
 from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.payments import PaymentReader
-from crmsync.connectors.zoho_books.quota import CONNECTION
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.documents import Document, InvoiceRequest
 from crmsync.domain.matching import search_email
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import RecordNotFoundError, RejectedError, RetryableError
-from crmsync.settings import Behaviour, ZohoBooksSettings
+from crmsync.settings import Behaviour
 
 TOKEN_SECONDS = 3600
 RENEWAL_LIMIT = RenewalLimit(8, 600)  # Zoho gives ten in ten minutes, then none for the rest of the window
@@ -39,14 +40,7 @@ RENEWAL_LIMIT = RenewalLimit(8, 600)  # Zoho gives ten in ten minutes, then none
 Clock = Callable[[], datetime]
 
 
-def connect(
-    settings: ZohoBooksSettings,
-    *,
-    token_store: TokenStore,
-    behaviour: Behaviour,
-    budget: Budget = UNLIMITED,
-    notes: Notes | None = None,
-) -> ZohoBooks:
+def connect(connection: str, settings: ZohoBooksSettings, tools: Tools) -> ZohoBooks:
     """The connector of a process, with one session, one shared token and what all processes read of it."""
 
     def fetch() -> AccessToken:
@@ -61,15 +55,15 @@ def connect(
             explain=explain_sign_in,
         )
 
-    token = SharedToken(CONNECTION, store=token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)
+    token = SharedToken(connection, store=tools.token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)
     return ZohoBooks(
         session=new_session(),
         authorizer=token,
         settings=settings,
-        behaviour=behaviour,
-        budget=budget,
+        behaviour=tools.behaviour,
+        budget=tools.budget,
         api_domain=lambda: token.token().instance_url,
-        notes=notes,
+        notes=tools.notes,
     )
 
 

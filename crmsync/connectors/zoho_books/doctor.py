@@ -12,9 +12,10 @@ from crmsync.connectors.zoho_books import organization
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.items import Items
 from crmsync.connectors.zoho_books.lookups import Currencies
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.money import decimals_of
 from crmsync.errors import AuthenticationError, CrmsyncError, PermanentError, RecordNotFoundError
-from crmsync.settings import Behaviour, ZohoBooksSettings
+from crmsync.settings import Behaviour
 
 MALFORMED = "14"
 _DATA_CENTRE = re.compile(r"https?://[A-Za-z0-9.-]{1,100}(:\d{1,5})?")

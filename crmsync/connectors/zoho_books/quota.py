@@ -6,17 +6,16 @@ from collections.abc import Mapping
 
 from crmsync.connectors.budget import MINUTE_SECONDS, NOTHING, Announcement, Quota
 from crmsync.connectors.zoho_books.api import SYSTEM
-from crmsync.settings import ZohoBooksSettings
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 
-CONNECTION = "zoho_books"
 # https://www.zoho.com/books/api/v3/introduction/, read 2026-11-20. No minute has as many.
 CALLS_A_DAY_BY_PLAN = frozenset({1_000, 2_000, 5_000, 10_000})
 
 
-def quota(settings: ZohoBooksSettings) -> Quota:
+def quota(connection: str, settings: ZohoBooksSettings) -> Quota:
     """By organisation: 100 calls a minute, 1,000 to 10,000 a day by plan, 5 or 10 at once."""
     return Quota(
-        CONNECTION,
+        connection,
         SYSTEM,
         settings.organization_id,
         calls_at_once=settings.calls_at_once,

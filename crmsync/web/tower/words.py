@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync.alerts.content import refusal_name
+from crmsync.connectors.registry import systems
 from crmsync.domain.stock import plain
 from crmsync.phrases import about, capital, plural, span, whole_span
 from crmsync.reading.run import RunLink
@@ -14,9 +15,6 @@ from crmsync.reading.runs import Found, RunRow
 from crmsync.store.refusals import Refused
 
 _NAMES = {
-    "s4hana": "SAP S/4HANA",
-    "salesforce": "Salesforce",
-    "zoho_books": "Zoho Books",
     "match_erp_customer": "Match ERP customer",
     "write_back": "Write back",
     "catch_up_deals": "Catch-up of deals",
@@ -35,7 +33,8 @@ def label(name: str) -> str:
     >>> label("order_to_invoice"), label("s4hana")
     ('Order to invoice', 'SAP S/4HANA')
     """
-    return _NAMES.get(name, name.replace("_", " ").capitalize())
+    system = systems().get(name)
+    return system.title if system else _NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def age(instant: datetime, now: datetime) -> str:

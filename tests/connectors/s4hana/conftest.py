@@ -13,8 +13,10 @@ import requests
 import responses
 
 from crmsync.connectors.auth import TokenStore
-from crmsync.connectors.s4hana import S4Hana, connect
-from crmsync.settings import Behaviour, SapSettings, Settings
+from crmsync.connectors.s4hana.client import S4Hana, connect
+from crmsync.connectors.s4hana.settings import SapSettings
+from crmsync.connectors.system import Tools
+from crmsync.settings import Behaviour, Settings
 
 from . import specs
 
@@ -71,7 +73,9 @@ class NoTokens(TokenStore):
 @pytest.fixture
 def build() -> Build:
     """Builds the connector for a user and a password, with other settings where a test names them."""
-    return lambda **changes: connect(settings(**changes), token_store=NoTokens(), behaviour=behaviour())
+    return lambda **changes: connect(
+        "s4hana", settings(**changes), Tools(token_store=NoTokens(), behaviour=behaviour())
+    )
 
 
 def settings(**changes: Any) -> SapSettings:
@@ -82,7 +86,7 @@ def settings(**changes: Any) -> SapSettings:
         "SAP_PASSWORD": "pass-word",
         "SAP_SALES_ORGANIZATION": "1010",
     }
-    found = Settings.from_env({"HOME": "/nowhere", **env}).sap
+    found = Settings.from_env({"HOME": "/nowhere", **env}).systems.get("s4hana")
     assert found is not None
     return replace(found, **changes)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crmsync import errors
-from crmsync.connectors.s4hana import S4Hana
+from crmsync.connectors.s4hana.client import S4Hana
 from crmsync.domain.customers import Address, Candidate, Customer, CustomerMatch
 from crmsync.domain.tax_numbers import TaxNumber
 from tests.builders import customer

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from crmsync.connectors.auth import Fetch
-from crmsync.connectors.s4hana import connect
+from crmsync.connectors.s4hana.client import connect
+from crmsync.connectors.system import Tools
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Secret, Settings
 
@@ -39,7 +40,7 @@ def basic(user: str, password: str) -> str:
 
 def by_oauth(store: Memory) -> Any:
     oauth = {"auth": "oauth2", "client_id": "CRMSYNC", "client_secret": Secret("s3cret"), "token_url": TOKEN_URL}
-    return connect(settings(**oauth), token_store=store, behaviour=behaviour())
+    return connect("s4hana", settings(**oauth), Tools(token_store=store, behaviour=behaviour()))
 
 
 def test_a_password_is_sent_with_every_call(sap: Sap, build: Build, fixture: LoadFixture) -> None:
@@ -98,6 +99,6 @@ def test_a_tax_category_needs_the_country_that_goods_are_sent_from() -> None:
     with pytest.raises(Exception, match="SAP_DEPARTURE_COUNTRY"):
         Settings.from_env(env)
 
-    sap = Settings.from_env({**env, "SAP_DEFAULT_COUNTRY": "DE"}).sap
+    sap = Settings.from_env({**env, "SAP_DEFAULT_COUNTRY": "DE"}).systems.get("s4hana")
     assert sap is not None
     assert (sap.departure_country, sap.lock_codes) == ("DE", ("V1/1", "R1/2"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crmsync import errors
-from crmsync.connectors.s4hana import S4Hana
+from crmsync.connectors.s4hana.client import S4Hana
 from crmsync.connectors.s4hana.stock import BATCH_CHARACTERS, BATCH_CODES, conditions
 from crmsync.domain.stock import StockRow
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import responses
 
-from crmsync.connectors.salesforce import Salesforce
+from crmsync.connectors.salesforce.client import Salesforce
+from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.transport import new_session
-from crmsync.settings import Behaviour, SalesforceSettings, Secret, Settings
+from crmsync.settings import Behaviour, Secret, Settings
 from tests.fakes import Signed
 
 from .. import conftest

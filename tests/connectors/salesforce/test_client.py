@@ -15,8 +15,10 @@ import responses
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from crmsync.connectors.salesforce import connect
 from crmsync.connectors.salesforce.addresses import trusted
+from crmsync.connectors.salesforce.client import connect
+from crmsync.connectors.salesforce.settings import SalesforceSettings
+from crmsync.connectors.system import Tools
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import check
 from crmsync.domain.money import Money
@@ -30,7 +32,7 @@ from crmsync.errors import (
     UnexpectedAnswerError,
     VendorUnavailableError,
 )
-from crmsync.settings import Behaviour, SalesforceSettings, Secret
+from crmsync.settings import Behaviour, Secret
 from tests.fakes import Signed
 
 from ..conftest import LoadFixture
@@ -481,7 +483,8 @@ def test_signing_in_with_a_key_and_asking_at_the_address_of_the_answer(
     salesforce.post("https://login.salesforce.com/services/oauth2/token", json=granted)
     salesforce.get(QUERY, json=fixture("deal__bare"))
 
-    connect(replace(settings, private_key=Secret(pem)), token_store=_TokenStore(), behaviour=behaviour).fetch_deal(DEAL)
+    tools = Tools(token_store=_TokenStore(), behaviour=behaviour)
+    connect("salesforce", replace(settings, private_key=Secret(pem)), tools).fetch_deal(DEAL)
 
     form = parse_qs(str(salesforce.calls[0].request.body))
     claims = jwt.decode(form["assertion"][0], key.public_key(), algorithms=["RS256"], audience=settings.audience)

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmsync.connectors.salesforce import webhooks
+from crmsync.connectors.salesforce.settings import WebhookKeys
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import MalformedWebhookError, SignatureError
-from crmsync.settings import Secret, WebhookKeys
+from crmsync.settings import Secret
 
 from . import outbound_schema
 from .conftest import DEAL, FIXTURES

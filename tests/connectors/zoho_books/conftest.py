@@ -12,9 +12,10 @@ import pytest
 import responses
 
 from crmsync.connectors.transport import new_session
-from crmsync.connectors.zoho_books import ZohoBooks
+from crmsync.connectors.zoho_books.client import ZohoBooks
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.customers import Address, Customer
-from crmsync.settings import Behaviour, Secret, Settings, ZohoBooksSettings
+from crmsync.settings import Behaviour, Secret, Settings
 from tests.fakes import Signed
 
 from .. import conftest

@@ -10,7 +10,7 @@ import pytest
 import responses
 from responses import matchers
 
-from crmsync.connectors.zoho_books import ZohoBooks
+from crmsync.connectors.zoho_books.client import ZohoBooks
 from crmsync.domain.customers import Address, Candidate, Customer, CustomerMatch
 from crmsync.domain.tax_numbers import TaxNumber
 from crmsync.errors import AmbiguousMatchError, MappingError, RejectedError, UnexpectedAnswerError

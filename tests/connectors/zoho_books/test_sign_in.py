@@ -12,9 +12,11 @@ import responses
 
 from crmsync import errors
 from crmsync.connectors.base import Check
-from crmsync.connectors.zoho_books import ZohoBooks, connect
+from crmsync.connectors.system import Tools
+from crmsync.connectors.zoho_books.client import ZohoBooks, connect
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.settings import Behaviour, ZohoBooksSettings
+from crmsync.settings import Behaviour
 
 from ..conftest import LoadFixture
 from .conftest import API, Build
@@ -50,7 +52,7 @@ def tokens() -> MemoryTokens:
 
 @pytest.fixture
 def connected(settings: ZohoBooksSettings, behaviour: Behaviour, tokens: MemoryTokens) -> ZohoBooks:
-    return connect(settings, token_store=tokens, behaviour=behaviour)
+    return connect("zoho_books", settings, Tools(token_store=tokens, behaviour=behaviour))
 
 
 def test_token_comes_from_the_refresh_token_and_goes_where_the_settings_say(

@@ -31,7 +31,7 @@ def without(*prefixes, **changes):
 
 
 def test_a_full_environment_is_accepted():
-    assert up.checked(CONFIGURED).sap is not None
+    assert up.checked(CONFIGURED).systems.get("s4hana") is not None
 
 
 @pytest.mark.parametrize(

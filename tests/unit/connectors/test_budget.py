@@ -15,10 +15,11 @@ from crmsync.connectors.answers import Failure, Reply
 from crmsync.connectors.budget import Announcement, Quota, Unlimited, Window
 from crmsync.connectors.http import VendorClient
 from crmsync.connectors.redis_link import REST_SECONDS, Link, NoRedisError
-from crmsync.connectors.s4hana import connect as connect_s4hana
+from crmsync.connectors.s4hana.client import connect as connect_s4hana
 from crmsync.connectors.salesforce import quota as salesforce
 from crmsync.connectors.shared_budget import SharedBudget
 from crmsync.connectors.slots import Slots, patience_seconds
+from crmsync.connectors.system import Tools
 from crmsync.connectors.transport import new_session
 from crmsync.connectors.zoho_books import quota as zoho_books
 from crmsync.domain.runs import LONG_WAIT_SECONDS, RetryPolicy, next_try
@@ -171,8 +172,8 @@ def test_no_person_stands_in_a_key() -> None:
         {"SF_CLIENT_ID": "id", "SF_USERNAME": "ann@example.com", "SF_PRIVATE_KEY": private_pem()}
     )
 
-    assert settings.salesforce is not None
-    assert "ann" not in salesforce.quota(settings.salesforce).organization
+    assert settings.systems.get("salesforce") is not None
+    assert "ann" not in salesforce.quota("salesforce", settings.systems["salesforce"]).organization
 
 
 # -- the client
@@ -221,10 +222,14 @@ def test_sap_is_asked_for_csrf_tokens_as_for_anything_else() -> None:
             "SAP_SALES_ORGANIZATION": "1010",
         }
     )
-    assert settings.sap is not None
+    assert settings.systems.get("s4hana") is not None
     spy = SpyBudget()
 
-    made = connect_s4hana(settings.sap, token_store=None, behaviour=settings.behaviour, budget=spy)  # type: ignore[arg-type]
+    made = connect_s4hana(
+        "s4hana",
+        settings.systems["s4hana"],
+        Tools(token_store=None, behaviour=settings.behaviour, budget=spy),  # type: ignore[arg-type]
+    )
 
     assert made._service._http._budget is spy
     assert made._service._tokens._http._budget is spy

@@ -155,7 +155,7 @@ def test_a_story_that_fails_says_what_went_wrong_and_shows_the_logs(monkeypatch,
 
 
 def test_the_demo_knows_nothing_of_what_is_configured_outside(world):
-    assert world.settings.sap.base_url == "http://127.0.0.1:1/sap"
+    assert world.settings.systems.get("s4hana").base_url == "http://127.0.0.1:1/sap"
     assert world.env["SAP_BASE_URL"] == "http://127.0.0.1:1/sap"
 
 

@@ -1,0 +1,124 @@
+"""What crmsync knows of a system before it works with it: one value for each vendor, in the package of its connector.
+
+What costs memory is imported only when it is asked for: who asks only what is configured does without requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from crmsync import declared
+from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.declared import Check, Setting
+from crmsync.environment import Reader, read_into
+
+if TYPE_CHECKING:
+    from crmsync.connectors.auth import TokenStore
+    from crmsync.connectors.base import Connector
+    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.notes import Notes
+    from crmsync.domain.accounts import Claim
+    from crmsync.settings import Behaviour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a connector works with beside its settings. Without notes it keeps its own."""
+
+    token_store: TokenStore
+    behaviour: Behaviour
+    budget: Budget = UNLIMITED
+    notes: Notes | None = None
+
+
+class Connect(Protocol):
+    def __call__(self, connection: str, settings: Any, tools: Tools) -> Connector: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A kind of webhook that a system sends; *secrets* are the variables that prove that one is authentic."""
+
+    name: str
+    path: str
+    """Where the senders of the environment's own connection find it."""
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A vendor as crmsync knows it."""
+
+    name: str
+    title: str
+    """What people call it."""
+    roles: tuple[str, ...]
+    """What it can do for a company: names of systems.ROLES."""
+    guide: str
+    """How it is set up, in the documentation."""
+    auth_kinds: tuple[str, ...]
+    """The ways to sign in."""
+    doors: tuple[Door, ...] = ()
+    settings: type[Any]
+    check: Check | None = None
+    """Looks at the settings as a whole."""
+    variable: str
+    """To begin with."""
+    mentioned_by: tuple[str, ...]
+    """The variables any of which says that the environment configures it; a door's secret says so as well."""
+    prefixes: tuple[str, ...]
+    """With which its variables begin."""
+    config_name: str = ""
+    """In the output of `crmsync config`, where that is not its own name."""
+    other_prefixes: tuple[str, ...] = ()
+    """With which people begin them by mistake."""
+    connect: Connect
+    quota: Callable[[str, Any], Quota]
+    """What it allows the account of a connection, by the connection and its settings."""
+    claim: Callable[[Any], Claim]
+    """What its settings say of the account."""
+    full_key: Callable[[str], str] = lambda text: text
+    """The full id of a record that is named by its short one; any other text as it is."""
+
+    def read(self, reader: Reader) -> Any | None:
+        """Its settings from the environment; None where that says nothing of it."""
+        doors = [reader.has_door_secret(name) for door in self.doors for name in door.secrets]
+        if not reader.any_set(*self.mentioned_by) and not any(doors):
+            return None
+        found = read_into(self.settings, reader)
+        if self.check is not None:
+            self.check(found, reader)
+        return found
+
+    def read_mapping(self, values: Mapping[str, Any], *, allow_http: bool = False) -> tuple[Any, dict[str, str]]:
+        """Its settings from a row or a body, by their names, and what is wrong with them, by name."""
+        return declared.read_mapping(self.settings, values, check=self.check, allow_http=allow_http)
+
+    @cached_property
+    def declared(self) -> tuple[Setting, ...]:
+        """Each of its settings."""
+        return declared.declared_of(self.settings)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What a mapping of its settings has to be, in JSON Schema."""
+        return declared.json_schema(self.settings)
+
+    @property
+    def door_secrets(self) -> frozenset[str]:
+        return frozenset(each.variable for each in self.declared if each.is_of_a_door)
+
+    @property
+    def sign_in_secrets(self) -> frozenset[str]:
+        return frozenset(each.variable for each in self._signing_in)
+
+    def is_withheld(self, settings: Any) -> bool:
+        """Whether this process is not given what signs in."""
+        return any(getattr(settings, each.name).is_withheld for each in self._signing_in)
+
+    @property
+    def _signing_in(self) -> list[Setting]:
+        return [each for each in self.declared if each.is_secret and not each.is_of_a_door]

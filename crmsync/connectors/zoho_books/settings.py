@@ -1,0 +1,76 @@
+"""The settings of Zoho Books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crmsync.declared import setting
+from crmsync.environment import Secret, env, in_turn
+
+
+@dataclass(frozen=True, slots=True)
+class ZohoBooksSettings:
+    accounts_url: str = setting(
+        "accounts server of your data centre", env.url("ZOHO_ACCOUNTS_URL", "https://accounts.zoho.com")
+    )
+    api_url: str = setting(
+        "API server of your data centre; paths start with `/books/v3/`",
+        env.url("ZOHO_API_URL", "https://www.zohoapis.com"),
+    )
+    client_id: str = setting("client id", env.required("ZOHO_CLIENT_ID"))
+    client_secret: Secret = setting("client secret", env.secret("ZOHO_CLIENT_SECRET"))
+    refresh_token: Secret = setting("refresh token", env.secret("ZOHO_REFRESH_TOKEN"))
+    organization_id: str = setting("organisation", env.required("ZOHO_ORGANIZATION_ID"))
+    webhook_secret: Secret | None = setting(
+        "authenticates webhooks, at least 12 characters; without it they are refused",
+        env.door_secret("ZOHO_WEBHOOK_SECRET"),
+    )
+    webhook_secret_previous: Secret | None = setting(
+        "the secret before it, accepted as well while Zoho still uses it",
+        env.previous_secret("ZOHO_WEBHOOK_SECRET_PREVIOUS"),
+    )
+    time_zone: str = setting(
+        "time zone by whose days invoices are dated, such as `America/Los_Angeles`. Where the "
+        "organisation tells none that is known, or the token may not ask (`ZohoBooks.settings.READ`), "
+        "and this is not set, invoices are sent without a date and Zoho Books gives them its own",
+        env.time_zone("ZOHO_TIME_ZONE"),
+        default="the organisation's own, read once a day",
+    )  # "": the organization tells its own
+    tax_id: str = setting(
+        "tax of invoice lines; unset, the contact's or the organisation's own",
+        env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}", expected="digits alone"),
+    )
+    invoice_unique_field: str = setting(
+        'API name of a custom field of invoices set to "prevent duplicate values": invoices are then upserted on it',
+        env.field_name("ZOHO_INVOICE_UNIQUE_FIELD"),
+    )
+    contact_unique_field: str = setting("the same for contacts", env.field_name("ZOHO_CONTACT_UNIQUE_FIELD"))
+    item_lookup: bool | None = setting(
+        "`true` puts the books' own items on all lines, found by SKU, and stops a deal with a code that "
+        "no active item has; `false` bills free text; unset, a line is of an item where there is one, "
+        "else free text",
+        env.wish("ZOHO_ITEM_LOOKUP"),
+        default="unset",
+    )
+    line_discounts: bool = setting(
+        "`true` lets a discounted line carry its discount in percent",
+        env.flag("ZOHO_LINE_DISCOUNTS"),
+        default="see connectors/zoho_books",
+    )
+    calls_per_minute: int = setting(
+        "calls in any minute, by all processes together; a limit of the minute that Zoho announces in "
+        "its answers replaces it",
+        env.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1, maximum=1_000_000),
+    )
+    calls_per_day: int = setting(
+        "calls in any 24 hours: 1,000 (Free), 2,000 (Standard), 5,000 (Professional), 10,000 (above)",
+        env.integer("ZOHO_CALLS_PER_DAY", 10_000, minimum=1, maximum=1_000_000_000),
+    )
+    calls_at_once: int = setting(
+        "calls under way at once; Zoho allows 10, and 5 in its free plan",
+        env.integer("ZOHO_CALLS_AT_ONCE", 10, minimum=1, maximum=10_000),
+    )
+
+    @property
+    def webhook_secrets(self) -> tuple[Secret, ...]:
+        return in_turn(self.webhook_secret, self.webhook_secret_previous)

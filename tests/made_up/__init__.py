@@ -1,0 +1,49 @@
+"""A vendor that nobody has heard of: registered, as any could be, and used by no company."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crmsync.connectors.budget import Quota
+from crmsync.connectors.system import Door, System, Tools
+from crmsync.declared import setting
+from crmsync.domain.accounts import Claim
+from crmsync.environment import Secret, env
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerlySettings:
+    client_id: str = setting("client id", env.required("LEDGERLY_CLIENT_ID"))
+    client_secret: Secret = setting("client secret", env.secret("LEDGERLY_CLIENT_SECRET"))
+    webhook_secret: Secret | None = setting("authenticates webhooks", env.door_secret("LEDGERLY_WEBHOOK_SECRET"))
+
+
+class Ledgerly:
+    """Answers to nothing; *connection* is the one it was made for."""
+
+    system = "Ledgerly"
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+
+
+def _connect(connection: str, settings: LedgerlySettings, tools: Tools) -> Any:
+    return Ledgerly(connection)
+
+
+SYSTEM = System(
+    name="ledgerly",
+    title="Ledgerly",
+    roles=("invoices", "payments"),
+    guide="docs/setup/ledgerly.md",
+    auth_kinds=("client_credentials",),
+    doors=(Door("payment", "/webhook/ledgerly/payment", ("LEDGERLY_WEBHOOK_SECRET",)),),
+    settings=LedgerlySettings,
+    variable="LEDGERLY_CLIENT_ID",
+    mentioned_by=("LEDGERLY_CLIENT_ID",),
+    prefixes=("LEDGERLY_",),
+    connect=_connect,
+    quota=lambda connection, settings: Quota(connection, "Ledgerly", settings.client_id, calls_at_once=2),
+    claim=lambda settings: Claim("Ledgerly", settings.client_id, (settings.client_secret,)),
+)
