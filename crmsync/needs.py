@@ -12,7 +12,7 @@ WITHHELD = "withheld-from-this-process"
 
 _STORE = frozenset({"DATABASE_URL", "PGPASSWORD"})
 _BROKER = frozenset({"REDIS_URL", "CELERY_BROKER_URL"})
-_KEY = frozenset({"CRMSYNC_SECRET_KEY"})
+_KEY = frozenset({"CRMSYNC_SECRET_KEY", "CRMSYNC_SECRET_KEY_PREVIOUS"})
 _SLACK = frozenset({"SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN"})
 _TOWER = frozenset({"CRMSYNC_TOWER_PASSWORD"})
 _FIGURES = frozenset({"CRMSYNC_METRICS_TOKEN"})

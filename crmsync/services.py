@@ -34,6 +34,7 @@ from crmsync.connectors.notes import Notes
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, claims, connect, is_configured, system_of
 from crmsync.connectors.system import Tools
+from crmsync.domain.accounts import Claim
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
@@ -107,7 +108,7 @@ class Services:
 
     def check(self) -> None:
         """What must hold before work begins. Raises: ConfigurationError, by variable."""
-        self._vault  # noqa: B018 - reads or makes the key
+        self.vault  # noqa: B018 - reads or makes the key
 
     def go_live(self) -> datetime:
         """Nothing from before this instant is started by catch-up: as configured, else when crmsync first ran."""
@@ -264,22 +265,22 @@ class Services:
         return breaker.wait_seconds(uow.now) if breaker is not None else None
 
     def _tokens(self) -> SharedTokens:
-        return SharedTokens(self.store, self._vault, self.accounts)
+        return SharedTokens(self.store, self.vault, self.accounts)
 
     @cached_property
-    def _vault(self) -> Vault:
-        return Vault(self.settings.secret_key, self.settings.home)
+    def vault(self) -> Vault:
+        return Vault(self.settings.secret_key, self.settings.home, self.settings.secret_key_previous)
 
     def sealed(self, words: str) -> str:
         """*words* as they may lie in the store."""
-        return self._vault.seal(words) if words else ""
+        return self.vault.seal(words) if words else ""
 
     def words_of(self, uow: UnitOfWork, letter_id: int) -> str:
         """What the vendor itself said when the run died, for operators' eyes only; "" where it said nothing."""
         sealed = uow.dead_letters.sealed_words(letter_id)
         if not sealed:
             return ""
-        words = self._vault.open(sealed)
+        words = self.vault.open(sealed)
         return UNREADABLE_WORDS if words is None else words
 
     @cached_property
@@ -287,8 +288,21 @@ class Services:
         """Whose account each connection is."""
         command = self.settings.pasteable("crmsync doctor")
         return AccountWatch(
-            self.store, lambda: self._vault, claims(self.settings), content=partial(account_alert, command=command)
+            self.store, lambda: self.vault, _Claims(self.settings), content=partial(account_alert, command=command)
         )
+
+
+class _Claims:
+    """What the environment says of the accounts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._found = claims(settings)
+
+    def of_environment(self) -> Mapping[str, Claim]:
+        return self._found
+
+    def of(self, connection: str) -> Claim:
+        return self._found[connection]
 
 
 def examine_without_store(connection: str, settings: Settings, heard: Heard) -> Iterator[Check]:

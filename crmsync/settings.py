@@ -116,6 +116,8 @@ class Settings:
     )
     broker_ca_file: str = read(lambda reader: read_ca_file(reader))
     secret_key: Secret | None = env.optional_secret("CRMSYNC_SECRET_KEY", minimum_length=32)
+    # What it has sealed is opened; CRMSYNC_SECRET_KEY is the one that seals.
+    secret_key_previous: Secret | None = env.optional_secret("CRMSYNC_SECRET_KEY_PREVIOUS", minimum_length=32)
     metrics_token: Secret | None = env.optional_secret("CRMSYNC_METRICS_TOKEN", minimum_length=MINIMUM_SECRET_LENGTH)
     tower_password: Secret | None = env.optional_secret("CRMSYNC_TOWER_PASSWORD", minimum_length=MINIMUM_SECRET_LENGTH)
     host: str = env.host("CRMSYNC_HOST", "127.0.0.1")

@@ -85,6 +85,9 @@ class AnyAccount:
     def mark(self, connection: str) -> str:
         return ""
 
+    def is_mark_of(self, connection: str, mark: str) -> bool:
+        return True
+
     def admit(self, connection: str) -> None:
         pass
 

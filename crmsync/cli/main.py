@@ -20,6 +20,7 @@ from crmsync.cli.limits import limits
 from crmsync.cli.links import links
 from crmsync.cli.migrate import migrate
 from crmsync.cli.runs import runs
+from crmsync.cli.secrets import secrets
 from crmsync.cli.token import token
 from crmsync.cli.up import up
 from crmsync.cli.users import init, users
@@ -74,6 +75,6 @@ def cli() -> None:
 
 _WORK = (up, doctor, config, migrate)
 _RECORDS = (runs, dead_letters, links, accounts, inventory, catch_up, limits, forget)
-_PEOPLE = (init, users, token, audit)
+_PEOPLE = (init, users, token, secrets, audit)
 for command in (*_WORK, *_RECORDS, *_PEOPLE):
     cli.add_command(command)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from crmsync.domain.accounts import Claim, Refusal, refusal, refused_at_start
 from crmsync.store.engine import Store
@@ -16,32 +15,38 @@ REFUSED_SECONDS = 60.0  # how long nobody signs in again to a connection that be
 Content = Callable[[Refusal], Mapping[str, Any]]
 
 
-class AccountWatch:
-    """*claims* is what the environment says of each connection; *content* makes an alert of a refusal."""
+class Claims(Protocol):
+    """What is said of the accounts of the connections."""
 
-    def __init__(
-        self, store: Store, vault: Callable[[], Vault], claims: Mapping[str, Claim], *, content: Content
-    ) -> None:
+    def of_environment(self) -> Mapping[str, Claim]: ...
+
+    def of(self, connection: str) -> Claim: ...
+
+
+class AccountWatch:
+    """*claims* is what the settings say of each connection now; *content* makes an alert of a refusal."""
+
+    def __init__(self, store: Store, vault: Callable[[], Vault], claims: Claims, *, content: Content) -> None:
         self._store = store
         self._vault = vault
         self._claims = claims
         self._content = content
-        self._met: set[str] = set()  # by this process, so that a call asks the store only once
+        self._met: set[tuple[str, Claim]] = set()  # by this process, so that a call asks the store only once
         self._refused: dict[str, tuple[Refusal, float]] = {}
 
     def check(self) -> None:
         """Raises: ConfigurationError if the environment names another account than the store belongs to."""
         with self._store.read() as uow:
-            error = refused_at_start(self._claims, uow.accounts.all())
+            error = refused_at_start(self._claims.of_environment(), uow.accounts.all())
         if error is not None:
             raise error
 
     def unconfirmed(self) -> set[str]:
         """Connections whose credentials have changed, where only a sign-in tells whether the account has too."""
-        told = [connection for connection, claim in self._claims.items() if claim.is_told]
+        told = [connection for connection, claim in self._claims.of_environment().items() if claim.is_told]
         with self._store.read() as uow:
             known = uow.accounts.all()
-        return {each for each in told if each in known and known[each].credentials != self.mark(each)}
+        return {each for each in told if each in known and not self.is_mark_of(each, known[each].credentials)}
 
     def has_new_credentials(self, connection: str) -> bool:
         """Whether no call has been taken with the present ones yet."""
@@ -49,12 +54,11 @@ class AccountWatch:
 
     def mark(self, connection: str) -> str:
         """The fingerprint of the credentials. A token is kept with it, and never used with other credentials."""
-        return self._marks[connection]
+        return self._vault().mark(self._claims.of(connection).signs_in_with())
 
-    @cached_property
-    def _marks(self) -> Mapping[str, str]:
-        vault = self._vault()
-        return {connection: vault.mark(claim.signs_in_with()) for connection, claim in self._claims.items()}
+    def is_mark_of(self, connection: str, mark: str) -> bool:
+        """Whether *mark* is that of the present credentials."""
+        return self._vault().is_mark_of(self._claims.of(connection).signs_in_with(), mark)
 
     def admit(self, connection: str) -> None:
         """Before a sign-in. Raises: OtherAccountError if the last one, a moment ago, met another account."""
@@ -67,21 +71,22 @@ class AccountWatch:
 
         The environment names it, or it is the one that these credentials were seen to belong to.
         """
-        if connection in self._met:
+        claim = self._claims.of(connection)
+        if (connection, claim) in self._met:
             return
-        identity = self._claims[connection].identity or self._seen(connection)
+        identity = claim.identity or self._seen(connection)
         if identity:
             self._meet(connection, identity)
-            self._met.add(connection)
+            self._met.add((connection, claim))
 
     def _seen(self, connection: str) -> str:
         with self._store.read() as uow:
             known = uow.accounts.get(connection)
-        return known.identity if known is not None and known.credentials == self.mark(connection) else ""
+        return known.identity if known is not None and self.is_mark_of(connection, known.credentials) else ""
 
     def signed_in(self, connection: str, told: str) -> None:
         """A sign-in has *told* whose account it is. Raises: OtherAccountError: then the token must not be used."""
-        if not self._claims[connection].is_told:
+        if not self._claims.of(connection).is_told:
             return
         found = self._meet(connection, told)
         if found is not None:
@@ -89,7 +94,7 @@ class AccountWatch:
         self._refused.pop(connection, None)
 
     def _meet(self, connection: str, told: str) -> Refusal | None:
-        claim, mark = self._claims[connection], self.mark(connection)
+        claim, mark = self._claims.of(connection), self.mark(connection)
         with self._store.begin() as uow:
             known = uow.accounts.get(connection)
             found = refusal(connection, claim, known, told)

@@ -2,75 +2,81 @@
 
 from __future__ import annotations
 
-import contextlib
-import hmac
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import timedelta
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
-from typing import Protocol
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import Protocol, TypeVar
 
 from crmsync.domain.tokens import AccessToken, RenewalLimit
-from crmsync.errors import ConfigurationError, NotNowError, RateLimitedError
-from crmsync.passwords import SECRET_KEY_FILE, kept_secret
+from crmsync.errors import NotNowError, RateLimitedError
 from crmsync.settings import Secret
 from crmsync.store.engine import Store
+from crmsync.store.keys import KeyRing
 
 RENEWAL_SECONDS = 30.0  # longer than the sign-in may take; after it another process may try
 WAIT_SECONDS = 1.0  # how long a call waits for another process's renewal: a good one is over by then
 _POLL_SECONDS = 0.05
+Value = TypeVar("Value")
 
 
 class Vault:
-    """Encrypts with the key of CRMSYNC_SECRET_KEY, or one made on first start and kept in the state directory."""
+    """Seals with the key of CRMSYNC_SECRET_KEY, or one made on first start and kept in the state directory.
 
-    def __init__(self, key: Secret | None, home: Path) -> None:
-        text = key.reveal() if key else _kept_key(home)
-        digest = sha256(text.encode()).digest()
-        self._fernet = Fernet(urlsafe_b64encode(digest))
-        self._marking_key = sha256(b"mark" + digest).digest()
+    What the key before it has sealed is opened as well. Where the keys are kept in the state directory, those that
+    another process has made since are found when they are needed.
+    """
+
+    def __init__(self, key: Secret | None, home: Path, previous: Secret | None = None) -> None:
+        self._read: Callable[[], KeyRing] = partial(KeyRing.of, key, previous, home)
+        self._is_kept = key is None
+        self._ring = self._read()
+
+    @property
+    def ring(self) -> KeyRing:
+        return self._ring
 
     def seal(self, text: str) -> str:
-        return self._fernet.encrypt(text.encode()).decode()
-
-    def mark(self, secret: Secret) -> str:
-        """A fingerprint that tells two secrets apart, and from which, without the key, nothing can be guessed."""
-        return hmac.new(self._marking_key, secret.reveal().encode(), sha256).hexdigest()
+        return self._ring.seal(text)
 
     def open(self, sealed: str) -> str | None:
         """None if it was sealed with another key: then it counts as not there."""
-        with contextlib.suppress(InvalidToken):
-            return self._fernet.decrypt(sealed.encode()).decode()
-        return None
+        return self._tried(lambda: self._ring.open(sealed))
 
+    def seal_for(self, text: str, belongs_to: str) -> str:
+        return self._ring.seal_for(text, belongs_to)
 
-def _kept_key(home: Path) -> str:
-    """Raises: ConfigurationError, which names the variable that is needed instead."""
-    try:
-        text = kept_secret(home / SECRET_KEY_FILE)
-    except OSError as error:
-        raise _no_key(f"must be set, because {home} can't be used ({error.strerror})") from error
-    if not text.strip():
-        raise _no_key(f"must be set, because {home / SECRET_KEY_FILE} is empty")
-    return text
+    def open_for(self, sealed: str, belongs_to: str) -> str | None:
+        """None where it was sealed with another key, or for another purpose, or was changed."""
+        return self._tried(lambda: self._ring.open_for(sealed, belongs_to))
 
+    def mark(self, secret: Secret) -> str:
+        """A fingerprint that tells two secrets apart, and from which, without the key, nothing can be guessed."""
+        return self._ring.mark(secret)
 
-def _no_key(problem: str) -> ConfigurationError:
-    return ConfigurationError(
-        "There is no key to encrypt with.",
-        field_errors={"CRMSYNC_SECRET_KEY": problem},
-        advice="Set CRMSYNC_SECRET_KEY to the same 32 or more characters for all processes.",
-    )
+    def is_mark_of(self, secret: Secret, mark: str) -> bool:
+        """Whether *mark* is the secret's, by any of the keys."""
+        return self._tried(lambda: mark in self._ring.marks(secret) or None) or False
+
+    def reread(self) -> bool:
+        """Whether the state directory has another key by now."""
+        if not self._is_kept:
+            return False
+        before, self._ring = self._ring.ids, self._read()
+        return self._ring.ids != before
+
+    def _tried(self, what: Callable[[], Value | None]) -> Value | None:
+        found = what()
+        return what() if found is None and self.reread() else found
 
 
 class Owners(Protocol):
     """Whose the tokens are: store/account_watch.py."""
 
     def mark(self, connection: str) -> str: ...
+
+    def is_mark_of(self, connection: str, mark: str) -> bool: ...
 
     def admit(self, connection: str) -> None: ...
 
@@ -88,7 +94,7 @@ class SharedTokens:
     def read(self, connection: str) -> AccessToken | None:
         with self._store.read() as uow:
             row = uow.tokens.get(connection)
-        if row is None or row.expires_at is None or row.credentials != self._owners.mark(connection):
+        if row is None or row.expires_at is None or not self._owners.is_mark_of(connection, row.credentials):
             return None
         value = self._vault.open(row.value)
         return AccessToken(value, row.expires_at, row.instance_url) if value else None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from crmsync.celery import _refuse_other_accounts
+from crmsync.celery import _check_or_end
 from crmsync.cli.main import cli
 from crmsync.connectors.registry import claims
 from crmsync.domain.accounts import Account, Claim, place_of, refused_at_start
@@ -71,7 +71,7 @@ def start(database_url: str, tmp_path: Path, redis_url: str) -> Iterator[Start]:
     def start(sandbox: Sandbox, **changes: str) -> Services:
         fixed = {"CRMSYNC_HOME": str(tmp_path / "home"), "DATABASE_URL": database_url, "REDIS_URL": redis_url}
         settings = Settings.from_env({**sandbox.environment(), **fixed, **changes})
-        _refuse_other_accounts(settings)
+        _check_or_end(settings)
         made.append(Services.from_settings(settings))
         return made[-1]
 
@@ -310,7 +310,7 @@ def test_P1__an_installation_from_before_is_bound_to_what_it_works_with_now(test
     services = start(test_org, SF_ORGANIZATION_ID="")
     with services.store.begin() as uow:
         uow.tokens.begin_renewal("salesforce", seconds=1)
-        old = services._vault.seal("00DOO0000000000!of an earlier release")
+        old = services.vault.seal("00DOO0000000000!of an earlier release")
         kept = {"value": old, "instance_url": "http://127.0.0.1:1", "credentials": ""}
         uow.tokens.save("salesforce", expires_at=uow.now + timedelta(hours=1), **kept)
     work(services)

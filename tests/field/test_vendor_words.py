@@ -199,7 +199,7 @@ def test_P7__another_death_replaces_them(services: Services) -> None:
 
 def test_P7__with_another_key_they_are_not_there(services: Services, tmp_path: Any) -> None:
     _, letter_id = refused(services, raises_words)
-    services.__dict__["_vault"] = Vault(Secret("another key of thirty-two letters"), tmp_path)
+    services.__dict__["vault"] = Vault(Secret("another key of thirty-two letters"), tmp_path)
 
     assert words_of(services, letter_id) == UNREADABLE_WORDS
 

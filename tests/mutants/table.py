@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RUNS = "tests/unit/test_runs.py"
+KEYS = "tests/integration/test_keys.py"
 STORE = "tests/integration/test_store.py"
 STEP = "tests/integration/test_step.py"
 AHEAD = "tests/integration/test_run_ahead.py"
@@ -677,11 +678,28 @@ MUTANTS = (
         ),
     ),
     *_of(
+        "crmsync/store/keys.py",
+        (
+            "secrets-stand-in-the-open",
+            "who reads the database has the tokens",
+            "return self._fernet.encrypt(text.encode()).decode()",
+            "return text",
+            f"{STORE}::test_a_token_at_rest_can_be_read_only_with_the_key",
+        ),
+        (
+            "what-is-sealed-for-one-opens-for-another",
+            "a row that is copied to another connection brings its secrets along",
+            "text.encode(), belongs_to.encode())",
+            "text.encode(), b'')",
+            f"{KEYS}::test_what_is_sealed_for_one_opens_for_nobody_else",
+        ),
+    ),
+    *_of(
         "crmsync/store/vault.py",
         (
             "a-token-of-other-credentials-is-used",
             "deals of one org are ordered with the credentials of another",
-            "row.expires_at is None or row.credentials != self._owners.mark(connection)",
+            "row.expires_at is None or not self._owners.is_mark_of(connection, row.credentials)",
             "row.expires_at is None",
             f"{ACCOUNTS}::test_P1__a_token_is_never_used_with_other_credentials",
         ),
@@ -719,13 +737,6 @@ MUTANTS = (
             "if len(recent) < limit.count:",
             "if len(recent) <= limit.count:",
             f"{STORE}::test_the_vendors_limit_of_tokens_is_kept_even_when_each_is_refused",
-        ),
-        (
-            "secrets-stand-in-the-open",
-            "who reads the database has the tokens",
-            "return self._fernet.encrypt(text.encode()).decode()",
-            "return text",
-            f"{STORE}::test_a_token_at_rest_can_be_read_only_with_the_key",
         ),
         (
             "a-refused-account-is-asked-again",

@@ -1,0 +1,86 @@
+"""`crmsync secrets`: the key that seals what is kept in the store, changed while everything goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.failures import ListingGroup
+from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.process import open_services
+from crmsync.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from crmsync.services import Services
+    from crmsync.settings import Secret, Settings
+
+_HOW = (
+    "Set CRMSYNC_SECRET_KEY to the new key and CRMSYNC_SECRET_KEY_PREVIOUS to the one before it, for all processes, "
+    "restart them, then run this again. To have no process meet a key that it does not know, first let all of them "
+    "have the new key as CRMSYNC_SECRET_KEY_PREVIOUS."
+)
+
+
+@click.group(cls=ListingGroup)
+def secrets() -> None:
+    """The key with which tokens, secrets of connections and vendors' words are sealed."""
+
+
+@secrets.command
+@accounted
+@json_option
+def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
+    """Seal everything with a new key; every process may go on meanwhile.
+
+    A key that is kept in the state directory is made anew. One of your own is changed by its variables first.
+    """
+    from crmsync.store.resealing import reseal
+
+    using = open_services()
+    _make_new_key(using)
+    found = reseal(using.store, using.vault.ring, _credentials(using.settings))
+    with using.store.begin() as uow:
+        uow.audit.add(act(by, reason), "rotate", "key", using.vault.ring.ids[0], after=asdict(found))
+    if as_json:
+        screen.print_json({"key": using.vault.ring.ids[0], **asdict(found)})
+        return
+    out = screen.console()
+    out.print(f"✓ {found.sealed} secrets are sealed with the key {using.vault.ring.ids[0]}.")
+    if found.unreadable:
+        out.print(f"{found.unreadable} were sealed with a key that is not set, and can't be opened.", style="yellow")
+    out.print(_after(using.settings))
+
+
+def _make_new_key(using: Services) -> None:
+    """Raises: ConfigurationError for a key of the environment that has not been changed."""
+    from crmsync.store.keys import renew_kept_key
+    from crmsync.store.resealing import reseal
+
+    settings = using.settings
+    if settings.secret_key is None:
+        # What is still sealed with the key before this one would be lost with it.
+        reseal(using.store, using.vault.ring, _credentials(settings))
+        renew_kept_key(settings.home)
+        using.vault.reread()
+    elif settings.secret_key_previous is None:
+        missing = {"CRMSYNC_SECRET_KEY_PREVIOUS": "is missing: the key before CRMSYNC_SECRET_KEY"}
+        raise ConfigurationError("The key has not been changed.", field_errors=missing, advice=_HOW)
+
+
+def _credentials(settings: Settings) -> Iterator[Secret]:
+    """Those that are withheld from this shell are marked anew at the next sign-in."""
+    from crmsync.connectors.registry import claims
+
+    for claim in claims(settings).values():
+        if not any(not isinstance(each, str) and each.is_withheld for each in claim.credentials):
+            yield claim.signs_in_with()
+
+
+def _after(settings: Settings) -> str:
+    if settings.secret_key is None:
+        return "The key before it stays beside it as secret.key.previous until the next rotation."
+    return "CRMSYNC_SECRET_KEY_PREVIOUS is needed no more: unset it, and restart every process."
