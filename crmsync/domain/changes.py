@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from enum import StrEnum
 
-from crmsync.domain.customers import Customer
+from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.documents import Document
+from crmsync.domain.meanings import Concern, meanings
 from crmsync.domain.money import Money
-
-
-class Concern(StrEnum):
-    """What a change touches."""
-
-    MONEY = "money"  # what is ordered and billed
-    ACCOUNT = "account"  # for whom
-    CUSTOMER = "customer"  # what is known of the customer
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +26,6 @@ class Change:
 
 # What a replay may not pass over in silence once there are documents.
 GRAVE = frozenset({Concern.MONEY, Concern.ACCOUNT})
-
-_DEAL: Mapping[str, tuple[Concern, Callable[[Deal], str]]] = {
-    "amount": (Concern.MONEY, lambda deal: str(deal.amount)),
-    "account": (Concern.ACCOUNT, lambda deal: deal.customer.key),
-    "name": (Concern.OTHER, lambda deal: deal.name),
-    "won": (Concern.OTHER, lambda deal: "yes" if deal.is_won else "no"),
-    "closed on": (Concern.OTHER, lambda deal: deal.closed_on),
-    "purchase order number": (Concern.OTHER, lambda deal: deal.purchase_order_number),
-    "order number": (Concern.OTHER, lambda deal: deal.order_number),
-    "invoice number": (Concern.OTHER, lambda deal: deal.invoice_number),
-}
-_COMPANY: Mapping[str, Callable[[Customer], str]] = {
-    "company": lambda customer: customer.name,
-    "city": lambda customer: customer.address.city,
-    "postal code": lambda customer: customer.address.postal_code,
-    "region": lambda customer: customer.address.region,
-    "country": lambda customer: customer.address.country,
-}
-PERSONAL: Mapping[str, Callable[[Customer], str]] = {
-    "e-mail": lambda customer: customer.email,
-    "first name": lambda customer: customer.first_name,
-    "last name": lambda customer: customer.last_name,
-    "tax number": lambda customer: customer.tax_number,
-    "street": lambda customer: customer.address.street,
-}
 
 
 def changes(before: Deal, after: Deal) -> list[Change]:
@@ -84,17 +50,21 @@ def are_grave(found: Sequence[Change]) -> bool:
 
 
 def _deal_changes(before: Deal, after: Deal) -> Iterator[Change]:
-    for field, (concern, value_of) in _DEAL.items():
-        was, now = value_of(before), value_of(after)
-        if was != now:
-            yield Change(field, was, now, concern)
+    yield from _field_changes(Deal, before, after)
+    if before.customer.key != after.customer.key:
+        yield Change("account", before.customer.key, after.customer.key, Concern.ACCOUNT)
 
 
 def _customer_changes(before: Deal, after: Deal) -> Iterator[Change]:
-    for field, value_of in {**_COMPANY, **PERSONAL}.items():
-        was, now = value_of(before.customer), value_of(after.customer)
+    yield from _field_changes(Customer, before.customer, after.customer)
+    yield from _field_changes(Address, before.customer.address, after.customer.address)
+
+
+def _field_changes(kind: type, before: object, after: object) -> Iterator[Change]:
+    for field, meaning in meanings(kind).items():
+        was, now = _text(getattr(before, field)), _text(getattr(after, field))
         if was != now:
-            yield Change(field, was, now, Concern.CUSTOMER, is_personal=field in PERSONAL)
+            yield Change(meaning.name, was, now, meaning.concern, is_personal=meaning.is_personal)
 
 
 def _line_changes(before: Deal, after: Deal) -> Iterator[Change]:
@@ -123,16 +93,10 @@ def _unmatched(before: Sequence[DealLine], after: Sequence[DealLine]) -> tuple[l
 
 
 def _changes_of_line(line: DealLine, now: DealLine, before: Deal, after: Deal) -> Iterator[Change]:
-    pairs = (
-        ("product", line.product_code, now.product_code, Concern.MONEY),
-        ("description", line.description, now.description, Concern.OTHER),
-        ("quantity", _number(line.quantity), _number(now.quantity), Concern.MONEY),
-        ("unit price", _number(line.unit_price), _number(now.unit_price), Concern.MONEY),
-        ("total", _total(line, before), _total(now, after), Concern.MONEY),
-    )
-    for name, was, is_now, concern in pairs:
-        if was != is_now:
-            yield Change(f"{_named(line)}: {name}", was, is_now, concern)
+    total = Change("total", _total(line, before), _total(now, after), Concern.MONEY)
+    found = [*_field_changes(DealLine, line, now), *([total] if total.before != total.after else [])]
+    for change in found:
+        yield replace(change, field=f"{_named(line)}: {change.field}")
 
 
 def _named(line: DealLine) -> str:
@@ -145,6 +109,17 @@ def _shown(line: DealLine, deal: Deal) -> str:
 
 def _total(line: DealLine, deal: Deal) -> str:
     return str(Money(line.total, deal.amount.currency))
+
+
+def _text(value: object) -> str:
+    """A value as people read it.
+
+    >>> _text(True), _text(None), _text(Decimal("200.00")), _text(Money.of("47000", "USD"))
+    ('yes', '', '200', '47,000.00 USD')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _number(value) if isinstance(value, Decimal) else "" if value is None else str(value)
 
 
 def _number(number: Decimal) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from crmsync.domain.kept import Kept
+from crmsync.domain.meanings import UNCOMPARED, Concern, Meaning, means
 from crmsync.domain.tax_numbers import TaxNumber
 
+_OF_COMPANY = means(Concern.CUSTOMER)
 EMAIL_MAX = 254  # RFC 5321
 _EMAIL = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
@@ -24,23 +27,27 @@ def is_address(email: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Address(Kept):
     street: str = ""
-    city: str = ""
-    postal_code: str = ""
-    region: str = ""
-    country: str = ""  # as the CRM has it: a name or an ISO 3166 code
+    city: str = field(default="", metadata=_OF_COMPANY)
+    postal_code: str = field(default="", metadata=_OF_COMPANY)
+    region: str = field(default="", metadata=_OF_COMPANY)
+    country: str = field(default="", metadata=_OF_COMPANY)  # as the CRM has it: a name or an ISO 3166 code
+
+    unsaid: ClassVar[Meaning] = Meaning(Concern.CUSTOMER, is_personal=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Customer(Kept):
     """A customer of the CRM; *key* is its id there."""
 
-    key: str
-    name: str = ""
-    email: str = ""
+    key: str = field(metadata=UNCOMPARED)  # another one is another customer
+    name: str = field(default="", metadata=means(Concern.CUSTOMER, "company"))
+    email: str = field(default="", metadata=means(Concern.CUSTOMER, "e-mail", is_personal=True))
     first_name: str = ""
     last_name: str = ""
     tax_number: str = ""
-    address: Address = Address()
+    address: Address = field(default=Address(), metadata=UNCOMPARED)  # but field by field
+
+    unsaid: ClassVar[Meaning] = Meaning(Concern.CUSTOMER, is_personal=True)
 
     @property
     def is_person(self) -> bool:

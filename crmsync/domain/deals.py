@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from crmsync.domain.admission import Dates
 from crmsync.domain.customers import Customer
 from crmsync.domain.kept import Kept
+from crmsync.domain.meanings import UNCOMPARED, Concern, Meaning, means
 from crmsync.domain.money import Money
 from crmsync.errors import InvalidDealError
 
@@ -20,12 +22,14 @@ NOT_WON_ANY_MORE = "The deal is not won any more."
 class DealLine(Kept):
     """One product of a deal. *total* is net: quantity × unit price less the discount, with all the CRM's decimals."""
 
-    key: str
-    product_code: str
+    key: str = field(metadata=UNCOMPARED)
+    product_code: str = field(metadata=means(Concern.MONEY, "product"))
     description: str
-    quantity: Decimal
-    unit_price: Decimal
-    total: Decimal
+    quantity: Decimal = field(metadata=means(Concern.MONEY))
+    unit_price: Decimal = field(metadata=means(Concern.MONEY))
+    total: Decimal = field(metadata=UNCOMPARED)  # but in the deal's currency
+
+    unsaid: ClassVar[Meaning] = Meaning()
 
     def total_in(self, currency: str) -> Money:
         """What the customer pays for the line: its total, rounded to the currency."""
@@ -36,20 +40,25 @@ class DealLine(Kept):
 class Deal(Kept):
     """A deal as it stands in the CRM; *amount* is net of tax."""
 
-    key: str
+    key: str = field(metadata=UNCOMPARED)
     name: str
     is_won: bool
-    amount: Money
-    customer: Customer
-    lines: tuple[DealLine, ...]
+    amount: Money = field(metadata=means(Concern.MONEY))
+    customer: Customer = field(metadata=UNCOMPARED)  # but field by field
+    lines: tuple[DealLine, ...] = field(metadata=UNCOMPARED)  # but line by line
     closed_on: str = ""  # ISO date
     purchase_order_number: str = ""  # the customer's own
     order_number: str = ""  # as the CRM shows it now
     invoice_number: str = ""
-    created_at: datetime | None = None
-    won_at: datetime | None = None  # when its stage last changed; None: the CRM does not tell
-    changed_at: datetime | None = None  # the CRM's own stamp: what bears a later one was not read
-    is_mailed_by_hand: bool = False  # a person mails its invoice: there is no address to mail it to
+    created_at: datetime | None = field(default=None, metadata=UNCOMPARED)
+    # When its stage last changed; None: the CRM does not tell.
+    won_at: datetime | None = field(default=None, metadata=UNCOMPARED)
+    # The CRM's own stamp: what bears a later one was not read.
+    changed_at: datetime | None = field(default=None, metadata=UNCOMPARED)
+    # A person mails its invoice: there is no address to mail it to.
+    is_mailed_by_hand: bool = field(default=False, metadata=UNCOMPARED)
+
+    unsaid: ClassVar[Meaning] = Meaning()
 
     @property
     def dates(self) -> Dates:

@@ -5,7 +5,7 @@ What a release does not know is dropped, and what is missing has its default: a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -46,10 +46,21 @@ UNKEPT: Mapping[str, bool] = {"is_kept": False}
 
 
 class Learned(Kept):
-    """What a step learned. *version* is raised only where an older release must not read what is written now."""
+    """What a step learned. *version* is raised only where an older release must not read what is written now.
+
+    A class says itself how people read it; where it says nothing, nothing is shown, for it may hold persons.
+    """
 
     __slots__ = ()
     version: ClassVar[int] = 1
+
+    def in_short(self) -> str:
+        """What stands beside the step, in a few words and without persons; also of what it has learned so far."""
+        return ""
+
+    def in_detail(self) -> Sequence[tuple[str, str]]:
+        """What stands on the run's page, by name and without persons; what is "" is left out."""
+        return ()
 
     def to_json(self) -> dict[str, Any]:
         return {VERSION: self.version, **super().to_json()}

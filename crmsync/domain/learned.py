@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Self
 
 from crmsync.domain.customers import Customer
@@ -56,10 +57,22 @@ class CustomerMatched(Learned):
     city: str = ""
     matched_by: str = ""
 
+    def in_short(self) -> str:
+        """
+        >>> CustomerMatched("1000123", "Acme Ltd", "Berlin", "tax number").in_short()
+        '1000123 Acme Ltd, Berlin (by tax number)'
+        """
+        place = ", ".join(filter(None, (self.name, self.city)))
+        by = f"(by {self.matched_by})" if self.matched_by else ""
+        return " ".join(filter(None, (self.customer_key, place, by)))
+
 
 @dataclass(frozen=True, slots=True)
 class OrderMade(Learned, Document):
     customer: str = ""  # the key of the account that it is for
+
+    def in_short(self) -> str:
+        return self.number
 
     @classmethod
     def of(cls, order: Document, *, customer: str) -> Self:
@@ -68,6 +81,9 @@ class OrderMade(Learned, Document):
 
 @dataclass(frozen=True, slots=True)
 class InvoiceMade(Learned, Document):
+    def in_short(self) -> str:
+        return self.number
+
     @classmethod
     def of(cls, invoice: Document) -> Self:
         return cls(**{each.name: getattr(invoice, each.name) for each in fields(Document)})
@@ -85,6 +101,9 @@ class NumbersWritten(Learned):
     invoice_number: str
     status: str
 
+    def in_short(self) -> str:
+        return self.status
+
 
 # -- payments
 
@@ -101,6 +120,21 @@ class InvoiceRead(Learned):
     read_at: datetime
     is_replaced: bool = False
 
+    def in_short(self) -> str:
+        return self.number
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        paid = self.figures
+        return [
+            ("Invoice number", self.number),
+            ("Paid", str(paid.amount)),
+            ("Balance", str(Money(Decimal(self.balance), paid.amount.currency)) if self.balance else ""),
+            ("Payment received", "yes" if paid.is_received else "no"),
+            ("Last payment", str(paid.paid_on or "")),
+            ("Void", "yes" if self.is_void else ""),
+            ("The deal says", paid.status),
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class InvoicesFound(Learned):
@@ -110,6 +144,17 @@ class InvoicesFound(Learned):
     foreign: int
     is_gone: bool
     number: str = ""
+
+    def in_short(self) -> str:
+        return f"{len(self.ours)} of ours, {self.foreign} of others"
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        return [
+            ("Payment number", self.number),
+            ("Invoices of ours", str(len(self.ours))),
+            ("Invoices of others", str(self.foreign)),
+            ("Deleted in the books", "yes" if self.is_gone else ""),
+        ]
 
 
 # -- what repeats. The first fields are also what a step shows while it is at work.
@@ -124,12 +169,30 @@ class ChangesSeen(Learned):
     started: int | None = None
     until: datetime | None = None
 
+    def in_short(self) -> str:
+        if self.started is None:
+            return f"{self.seen:,} seen, {self.healed:,} started"
+        return f"{self.seen:,} seen, {self.started:,} started, {self.healed:,} of them missed"
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        return [_looked_up_to(self.until)]
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentsCompared(Learned):
     seen: int
     changed: int
     until: datetime | None = None
+
+    def in_short(self) -> str:
+        return f"{self.seen:,} seen, {self.changed:,} not as they were made"
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        return [_looked_up_to(self.until)]
+
+
+def _looked_up_to(until: datetime | None) -> tuple[str, str]:
+    return "Looked up to", f"{until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +202,24 @@ class SellerTold(Learned):
     status: str = ""
     reason: str = ""
 
+    def in_short(self) -> str:
+        return self.status
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        return [("The deal says", " – ".join(filter(None, (self.status, self.reason))))]
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogueRead(Learned):
     products: int
     is_whole: bool = False
     at: str = ""
+
+    def in_short(self) -> str:
+        return f"{self.products:,} products"
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        return [("Products read", f"{self.products:,}, " + ("all of them" if self.is_whole else "those that changed"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +231,12 @@ class StockRead(Learned):
     first_unknown: tuple[str, ...] = ()
     mixed_units: int = 0
     newly_mixed: int = 0
+
+    def in_short(self) -> str:
+        return f"{self.materials:,} materials"
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        return [("Materials", f"{self.materials:,}"), ("Newly not in the ERP", f"{self.unknown:,}")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +252,15 @@ class LevelsWritten(Learned):
     lowest: tuple[tuple[str, ...], ...] = ()
     low_unwritten: int = 0
     first_low_unwritten: tuple[str, ...] = ()
+
+    def in_short(self) -> str:
+        return f"{self.changed:,} to write" if self.written is None else f"{self.written:,} written"
+
+    def in_detail(self) -> list[tuple[str, str]]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.reasons.items())
+        return [
+            ("Written", f"{self.written or 0:,}"),
+            ("Refused", f"{self.refused:,}" + (f" ({reasons})" if reasons else "")),
+            ("Newly low", f"{self.newly_low:,}"),
+            ("Lowest", ", ".join(f"{code}: {left}" for code, left in self.lowest)),
+        ]

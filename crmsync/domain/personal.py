@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from crmsync.domain.changes import PERSONAL
-from crmsync.domain.customers import Customer
+from crmsync.domain.customers import Address, Customer
+from crmsync.domain.meanings import meanings
 
 MASK = "***"
 
@@ -22,9 +22,13 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)*")
 
 def personal_values(customer: Customer) -> frozenset[str]:
     """What is known to be a person's, to be found under whatever name a vendor has for it."""
-    values = {value_of(customer) for value_of in PERSONAL.values()}
+    values = {*_personal(Customer, customer), *_personal(Address, customer.address)}
     values.add(f"{customer.first_name} {customer.last_name}")
     return frozenset(_folded(value) for value in values if value.strip())
+
+
+def _personal(kind: type, value: object) -> Iterator[str]:
+    return (getattr(value, field) for field, meaning in meanings(kind).items() if meaning.is_personal)
 
 
 def masked(value: Any, known: Collection[str] = ()) -> Any:

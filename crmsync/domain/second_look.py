@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crmsync.domain.changes import GRAVE, Change, Concern, changes, changes_since
+from crmsync.domain.changes import GRAVE, Change, changes, changes_since
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
 from crmsync.domain.learned import DealInShort, DealRead
 from crmsync.domain.ledger import Entry, EntryState, matching_number, number_of
+from crmsync.domain.meanings import Concern
 from crmsync.domain.money import Money
 from crmsync.errors import AmountMismatchError, CrmsyncError, DealChangedError, DocumentGoneError
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pytest
 
-from crmsync.domain.changes import Change, Concern, are_grave, changes, changes_since
-from crmsync.domain.customers import Address
+from crmsync.domain.changes import Change, are_grave, changes, changes_since
+from crmsync.domain.customers import Address, Customer
+from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document
+from crmsync.domain.meanings import Concern, Meaning, meanings
 from crmsync.domain.money import Money
 from tests.builders import customer, deal, line
 
@@ -102,3 +104,16 @@ def test_where_no_reading_is_kept_the_documents_tell(net, account, expected):
 
 def test_a_document_of_unknown_amount_tells_nothing():
     assert changes_since({"order": Document("4711", "4711")}, "", replace(deal())) == []
+
+
+def test_a_field_that_says_nothing_of_itself_is_compared_and_one_of_a_customer_is_a_persons():
+    @dataclass(frozen=True, slots=True)
+    class NewerDeal(Deal):
+        requested_on: str = ""
+
+    @dataclass(frozen=True, slots=True)
+    class NewerCustomer(Customer):
+        phone: str = ""
+
+    assert meanings(NewerDeal)["requested_on"] == Meaning(OTHER, "requested on")
+    assert meanings(NewerCustomer)["phone"] == Meaning(CUSTOMER, "phone", is_personal=True)

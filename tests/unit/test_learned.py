@@ -164,3 +164,19 @@ def test_a_type_without_a_form_is_refused_when_it_is_declared_to_be_kept() -> No
 
     with pytest.raises(TypeError, match="has no form"):
         Odd().to_json()
+
+
+@pytest.mark.parametrize("step", FIRST)
+def test_what_the_first_release_wrote_can_be_told(step: str) -> None:
+    found = LEARNS[step].peek(FIRST[step])
+
+    assert found is not None
+    assert isinstance(found.in_short(), str)
+    assert all(isinstance(value, str) for _, value in found.in_detail())
+
+
+def test_what_says_nothing_of_itself_is_not_shown() -> None:
+    """It may hold persons."""
+    read = DealRead.of(deal())
+
+    assert (read.in_short(), list(read.in_detail())) == ("", [])
