@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -14,19 +14,9 @@ from redis import Redis
 from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
+from crmsync.company import Company, company_of, default_roles
 from crmsync.connectors.auth import FreshTokens, OwnTokens, TokenStore
-from crmsync.connectors.base import (
-    Catalogue,
-    Check,
-    Connector,
-    Deals,
-    Invoices,
-    Orders,
-    Payments,
-    Stock,
-    TellsAccount,
-    not_checked,
-)
+from crmsync.connectors.base import Check, Connector, TellsAccount, not_checked
 from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.budget import UNLIMITED, Budget
 from crmsync.connectors.heard import Heard
@@ -34,6 +24,7 @@ from crmsync.connectors.notes import Notes
 from crmsync.connectors.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, claims, connect, is_configured, system_of
 from crmsync.connectors.system import Tools
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.accounts import Claim
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
@@ -49,17 +40,6 @@ from crmsync.store.watch import BreakerWatch
 
 if TYPE_CHECKING:
     from crmsync.alerts.messenger import Messenger
-
-# Which connection fills which role. Moving a company from one ERP to another changes a line here, not a flow.
-ROLES: Mapping[str, str] = {
-    "deals": "salesforce",
-    "catalogue": "salesforce",
-    "orders": "s4hana",
-    "stock": "s4hana",
-    "invoices": "zoho_books",
-    "payments": "zoho_books",
-}
-
 
 GO_LIVE = "go_live"
 UNREADABLE_WORDS = "(sealed with another CRMSYNC_SECRET_KEY than this process has)"
@@ -130,33 +110,17 @@ class Services:
 
         return messenger_of(self.settings.slack)
 
-    @property
-    def deals(self) -> Deals:
-        return cast(Deals, self.connector(ROLES["deals"]))
+    def company(self) -> Company:
+        """The company of the environment."""
+        return self._default
 
-    @property
-    def orders(self) -> Orders:
-        return cast(Orders, self.connector(ROLES["orders"]))
+    @cached_property
+    def _default(self) -> Company:
+        return company_of(DEFAULT_TENANT, default_roles(self.settings.systems), self)
 
-    @property
-    def invoices(self) -> Invoices:
-        return cast(Invoices, self.connector(ROLES["invoices"]))
-
-    @property
-    def payments(self) -> Payments:
-        return cast(Payments, self.connector(ROLES["payments"]))
-
-    @property
-    def stock(self) -> Stock:
-        return cast(Stock, self.connector(ROLES["stock"]))
-
-    @property
-    def catalogue(self) -> Catalogue:
-        return cast(Catalogue, self.connector(ROLES["catalogue"]))
-
-    def has(self, roles: Iterable[str]) -> bool:
-        """Whether the environment configures the connections of these *roles*."""
-        return all(is_configured(ROLES[role], self.settings) for role in roles)
+    def is_configured(self, connection: str) -> bool:
+        """Whether the environment says anything of *connection*."""
+        return is_configured(connection, self.settings)
 
     def connector(self, connection: str) -> Connector:
         """Raises: ConfigurationError if the environment does not configure it; NotNowError, as confirm_accounts()."""
@@ -169,7 +133,7 @@ class Services:
 
     def system_of(self, connection: str) -> str:
         """What people call the system of a connection, without asking it anything; its name if it isn't configured."""
-        is_known = self._is_handed_in or is_configured(connection, self.settings)
+        is_known = self._is_handed_in or self.is_configured(connection)
         return self._connector(connection).system if is_known else connection
 
     def _connector(self, connection: str) -> Connector:

@@ -4,13 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from crmsync.company import Connections, company_of, default_roles
 from crmsync.connectors.http import Renewal
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.customers import Address, Candidate, Customer
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import CrmsyncError
+from crmsync.services import Services
 from tests.builders import NOW
+
+DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None))
+"""The company of the environment, for its connections' ids: nobody can be asked there."""
+
+
+def connection_of(role: str) -> str:
+    return DEFAULT.bound(role).connection
+
+
+def fill(services: Services, **roles: Any) -> None:
+    """Let stand-ins fill these *roles* of the company of the environment."""
+    connectors = {connection_of(role): connector for role, connector in roles.items()}
+    services._connect = connectors.__getitem__
+    services._is_handed_in = True
+
+
+def fill_everywhere(monkeypatch: pytest.MonkeyPatch, **roles: Any) -> None:
+    """The same for all services, also those that a command opens itself."""
+    connectors = {connection_of(role): connector for role, connector in roles.items()}
+    connector, system_of = Services.connector, Services.system_of
+
+    def connected(self: Services, connection: str) -> Any:
+        return connectors.get(connection) or connector(self, connection)
+
+    def named(self: Services, connection: str) -> str:
+        known = connectors.get(connection)
+        return system_of(self, connection) if known is None else str(getattr(known, "system", connection))
+
+    monkeypatch.setattr(Services, "connector", connected)
+    monkeypatch.setattr(Services, "system_of", named)
+
+
+class Only:
+    """Connects nothing but one connector, whatever is asked for."""
+
+    def __init__(self, connector: Any) -> None:
+        self._connector = connector
+
+    def connector(self, connection: str) -> Any:
+        return self._connector
+
+    at_hand = connector
+
+    def system_of(self, connection: str) -> str:
+        return str(self._connector.system)
+
+    def is_configured(self, connection: str) -> bool:
+        return True
 
 
 class FakeClock:

@@ -17,7 +17,8 @@ from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_t
 from crmsync.flows.catch_up import Seen
 from crmsync.flows.sightings import Sighting, Started, looked_by_hand
 from crmsync.flows.sightings import start as start_page
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
+from crmsync.systems import ROLES
 from crmsync.worker.flow import Flow
 
 LOOK_BACK = timedelta(hours=24)
@@ -159,24 +160,18 @@ def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]
 
 def look(using: Services, since: datetime, until: datetime, advance: Advance) -> Found:
     """Read what changed at each configured source. Raises: ConfigurationError if none is; a vendor's errors."""
-    looks = [(flow, seen) for flow, seen in _LOOKS if using.has(flow.roles)]
+    company = using.company()
+    looks = [(flow, seen) for flow, seen in _LOOKS if company.has(flow.roles)]
     if not looks:
-        using.connector(ROLES[_LOOKS[0][0].roles[0]])
-    left_out = [ROLES[role] for flow, _ in _LOOKS for role in flow.roles if not using.has([role])]
-    found = Found(since, until, _names(using), left_out)
+        company.bound(_LOOKS[0][0].roles[0]).api  # noqa: B018 - says what is not configured
+    bound = [company.bound(role) for flow, _ in _LOOKS for role in flow.roles]
+    left_out = [each.connection for each in bound if not each.is_configured]
+    found = Found(since, until, {role: company.bound(role).system for role in ROLES}, left_out)
     for _, seen in looks:
-        for page in seen(using, since, until) if since < until else ():
+        for page in seen(using, company, since, until) if since < until else ():
             _sort(using, found, page)
             advance(len(page))
     return found
-
-
-def _names(using: Services) -> dict[str, str]:
-    """What people call the system of each role; its connection's name where it is not configured."""
-    return {
-        role: using.connector(connection).system if using.has([role]) else connection
-        for role, connection in ROLES.items()
-    }
 
 
 def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
@@ -214,5 +209,5 @@ def note_look(using: Services) -> None:
     """For people who ask when somebody last looked."""
     with using.store.begin(durable=False) as uow:
         for flow, _ in _LOOKS:
-            if using.has(flow.roles):
+            if using.company().has(flow.roles):
                 looked_by_hand(uow, flow)

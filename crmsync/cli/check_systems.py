@@ -22,10 +22,10 @@ CLOCK_SECONDS_MAX = 60.0  # the sign-in of Salesforce allows three minutes
 
 def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
     """*services* is None where the store can't be used: then nothing is known of the accounts that it belongs to."""
+    from crmsync.company import default_roles
     from crmsync.connectors.registry import in_use, is_withheld, title
-    from crmsync.services import ROLES
 
-    for connection in in_use(settings, ROLES.values()):
+    for connection in in_use(settings, default_roles(settings.systems).values()):
         if is_withheld(connection, settings):
             yield not_checked(title(connection), "everything", _WITHHELD)
         else:

@@ -15,6 +15,7 @@ from crmsync.cli.options import accounted, act, json_option, yes_option
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 
 if TYPE_CHECKING:
+    from crmsync.company import Company
     from crmsync.domain.audit import Act
     from crmsync.domain.dead_letters import Answers, DeadLetter
     from crmsync.services import Services
@@ -109,10 +110,10 @@ def replay(
     from crmsync.cli import letter_work
     from crmsync.domain.dead_letters import Answers
 
-    answers = Answers(accept=accept, links=parse_links(links))
-    needed_for = "" if dry_run or not answers.needs_reason else "--accept" if accept else "--link"
-    who = act(by, reason, needed_for=needed_for, yes=yes)
     with letter_work.work("replay", as_json=as_json) as work:
+        answers = Answers(accept=accept, links=parse_links(links, work.services.company()))
+        needed_for = "" if dry_run or not answers.needs_reason else "--accept" if accept else "--link"
+        who = act(by, reason, needed_for=needed_for, yes=yes)
         chosen = work.choose(ids, error, everything, like=like)
         is_one = len(set(ids)) == 1 and not (error or everything or like)
         _check_one(is_one, {"--dry-run": dry_run, "--accept-changes": accept_changes})
@@ -154,14 +155,15 @@ def discard(
         work.do(chosen, _discarder(work.services, who))
 
 
-def parse_links(texts: Sequence[str]) -> dict[str, str]:
+def parse_links(texts: Sequence[str], company: Company) -> dict[str, str]:
     """Which customer a person chose, by connection.
 
     Raises: click.BadParameter.
     """
     from crmsync.domain.customer_numbers import RULE, customer_number
-    from crmsync.worker.dead_letters import LINK_NAMES
+    from crmsync.worker.dead_letters import linkable
 
+    connections = linkable(company)
     found: dict[str, str] = {}
     for text in texts:
         name, _, key = text.partition("=")
@@ -169,12 +171,12 @@ def parse_links(texts: Sequence[str]) -> dict[str, str]:
             key = customer_number(key)
         except ValueError:
             key = ""
-        if name not in LINK_NAMES or not key:
-            names = " or ".join(f"{known}=…" for known in LINK_NAMES)
+        if name not in connections or not key:
+            names = " or ".join(f"{known}=…" for known in connections)
             raise click.BadParameter(
                 f"expected {names} with the customer's number ({RULE}), found {text!r}.", param_hint="--link"
             )
-        if found.setdefault(LINK_NAMES[name], key) != key:
+        if found.setdefault(connections[name], key) != key:
             raise click.BadParameter(f"{name} is given twice.", param_hint="--link")
     return found
 

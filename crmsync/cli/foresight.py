@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crmsync.cli import history, letters, screen
@@ -18,7 +18,7 @@ from crmsync.plain import visible
 from crmsync.reading.run import documents_of
 from crmsync.services import Services
 from crmsync.worker import rehearsal
-from crmsync.worker.dead_letters import LINK_NAMES
+from crmsync.worker.dead_letters import linkable
 from crmsync.worker.flow import FLOWS
 from crmsync.worker.rehearsal import End, Foreseen, Rehearsal, Source
 
@@ -52,7 +52,7 @@ def foresee(using: Services, letter: DeadLetter, answers: Answers, *, accept_cha
         return {
             **letters.summary(letter, uow.now),
             "dry_run": True,
-            "done": _done(uow, run, answers, found.source),
+            "done": _done(uow, run, answers, found.source, linkable(using.company()).values()),
             "source": source_json(found.source),
             "refusal": reason,
             "steps": _steps(found, is_refused=bool(reason)),
@@ -66,7 +66,7 @@ def command(using: Services, letter: DeadLetter, source: Source | None, answers:
     needs_changes = rehearsal.is_refused(source, answers, letter.step)
     if needs_changes and source and source.foreign_numbers:
         return ""
-    names = {connection: name for name, connection in LINK_NAMES.items()}
+    names = {connection: name for name, connection in linkable(using.company()).items()}
     options = [f"--link {names[connection]}={key}" for connection, key in answers.links.items()]
     options += ["--accept"] if answers.accept else []
     options += [ACCEPT_CHANGES] if needs_changes else []
@@ -76,9 +76,11 @@ def command(using: Services, letter: DeadLetter, source: Source | None, answers:
 # -- what is done
 
 
-def _done(uow: UnitOfWork, run: Run, answers: Answers, source: Source | None) -> list[dict[str, Any]]:
+def _done(
+    uow: UnitOfWork, run: Run, answers: Answers, source: Source | None, connections: Iterable[str]
+) -> list[dict[str, Any]]:
     """What exists and is not made again: customers as they are linked, and the documents of the run."""
-    customers = _customers(uow, run, answers, source)
+    customers = _customers(uow, run, answers, source, connections)
     linked = {customer["system"] for customer in customers}
     confirmed = [each for each in history.documents_json(documents_of(uow, run.id)) if each["state"] == "confirmed"]
     return [
@@ -87,13 +89,15 @@ def _done(uow: UnitOfWork, run: Run, answers: Answers, source: Source | None) ->
     ]
 
 
-def _customers(uow: UnitOfWork, run: Run, answers: Answers, source: Source | None) -> list[dict[str, Any]]:
+def _customers(
+    uow: UnitOfWork, run: Run, answers: Answers, source: Source | None, connections: Iterable[str]
+) -> list[dict[str, Any]]:
     deal = source.deal if source else None
     read = deal.customer.key if deal else _read_customer(run)
     currency = deal.amount.currency if deal else run.currency
     if not read:
         return []
-    linked = {connection: uow.links.get(connection, read, currency) for connection in LINK_NAMES.values()}
+    linked = {connection: uow.links.get(connection, read, currency) for connection in connections}
     found = [
         (connection, answers.links.get(connection) or (link.key if link else ""), link)
         for connection, link in linked.items()

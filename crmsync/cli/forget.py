@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,10 +54,12 @@ class _DryRunError(Exception):
 
 
 def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    from crmsync.worker.dead_letters import linkable
+
+    found, connections = dict[str, Any](), linkable(services.company())
     try:
         with services.store.begin() as uow:
-            key = _key_of(uow, account)
+            key = _key_of(uow, account, connections)
             found = {"account": key, "removed": uow.retention.forget(key) if key else {}}
             found |= {"stays": uow.retention.kept(key), "under_way": uow.retention.under_way(key)}
             if dry_run:
@@ -69,16 +72,14 @@ def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> 
     return found
 
 
-def _key_of(uow: Any, account: str) -> str:
+def _key_of(uow: Any, account: str, linkable: Mapping[str, str]) -> str:
     """Raises: click.UsageError for a link that nobody has."""
-    from crmsync.worker.dead_letters import LINK_NAMES
-
     name, is_link, number = account.partition("=")
     if not is_link:
         return str(uow.retention.full_key(account))
-    if name.upper() not in LINK_NAMES:
-        raise click.UsageError(f"ACCOUNT is the CRM's id, or one of {', '.join(f'{each}=…' for each in LINK_NAMES)}.")
-    accounts = uow.retention.accounts_of(LINK_NAMES[name.upper()], number)
+    if name.upper() not in linkable:
+        raise click.UsageError(f"ACCOUNT is the CRM's id, or one of {', '.join(f'{each}=…' for each in linkable)}.")
+    accounts = uow.retention.accounts_of(linkable[name.upper()], number)
     if not accounts:
         raise click.UsageError(f"No customer is linked to {number} there.")
     if len(accounts) > 1:

@@ -25,7 +25,7 @@ from crmsync.domain.stock import ProductState
 from crmsync.errors import CrmsyncError
 from crmsync.flows import inventory
 from crmsync.reading.stock import inventory_done, only_run, stock_known
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.worker import waking
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def carry_out(using: Services) -> Run:
     Raises: ConfigurationError; StoreUnavailableError; KeyboardInterrupt, and the workers have it.
     """
     for role in FLOW.roles:
-        using.connector(ROLES[role])
+        using.company().bound(role).api  # noqa: B018 - says what is not configured
     run_id, is_ours = _begin(using)
     with _as_this_process(using), _display() as display:
         if not is_ours:

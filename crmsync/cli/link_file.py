@@ -10,12 +10,12 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validates_schema
 
+from crmsync.company import Company
 from crmsync.connectors.salesforce.ids import full_id
 from crmsync.domain.customer_numbers import customer_number
-from crmsync.services import ROLES
 
-TARGETS: Mapping[str, str] = {"erp_customer": ROLES["orders"], "books_customer": ROLES["invoices"]}
-"""Which column names a customer of which connection."""
+TARGETS: Mapping[str, str] = {"erp_customer": "orders", "books_customer": "invoices"}
+"""Which column names a customer of which role."""
 
 COLUMNS = ("crm_id", *TARGETS)
 ACCOUNT_PREFIX = "001"
@@ -85,7 +85,7 @@ class LinkRow(Schema):
             raise ValidationError("neither customer is given", "erp_customer")
 
 
-def read(content: bytes) -> tuple[list[Pair], list[Problem]]:
+def read(content: bytes, company: Company) -> tuple[list[Pair], list[Problem]]:
     """The pairs of a CSV file in UTF-8, and all of its problems."""
     try:
         text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
@@ -97,7 +97,7 @@ def read(content: bytes) -> tuple[list[Pair], list[Problem]]:
     try:
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         problems = _problems_of_columns(reader.fieldnames)
-        return ([], problems) if problems else _rows(reader)
+        return ([], problems) if problems else _rows(reader, company)
     except csv.Error as error:
         return [], [Problem(reader.reader.line_num, "", f"can't be read: {error}")]
 
@@ -122,18 +122,22 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _rows(reader: csv.DictReader[str]) -> tuple[list[Pair], list[Problem]]:
+def _rows(reader: csv.DictReader[str], company: Company) -> tuple[list[Pair], list[Problem]]:
     schema, pairs, problems = LinkRow(), list[Pair](), list[Problem]()
     for row in reader:
         try:
-            pairs += _pairs(reader.line_num, schema.load(row))
+            pairs += _pairs(reader.line_num, schema.load(row), company)
         except ValidationError as error:
             problems += _problems(reader.line_num, error)
     return pairs, problems
 
 
-def _pairs(line: int, row: Mapping[str, str]) -> list[Pair]:
-    return [Pair(line, name, connection, row["crm_id"], row[name]) for name, connection in TARGETS.items() if row[name]]
+def _pairs(line: int, row: Mapping[str, str], company: Company) -> list[Pair]:
+    return [
+        Pair(line, name, company.bound(role).connection, row["crm_id"], row[name])
+        for name, role in TARGETS.items()
+        if row[name]
+    ]
 
 
 def _problems(line: int, error: ValidationError) -> Iterable[Problem]:

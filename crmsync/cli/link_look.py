@@ -35,7 +35,7 @@ def look(using: Services, pairs: Sequence[Pair], tell: Callable[[], None]) -> Se
 
 def _accounts(using: Services, keys: list[str], tell: Callable[[], None]) -> dict[str, Customer]:
     try:
-        return using.deals.read_accounts(keys, tell)
+        return using.company().deals.api.read_accounts(keys, tell)
     except CrmsyncError as error:
         raise LinkRefusedError(
             f"The CRM can't be asked for the accounts now: {error} Nothing was stored.",

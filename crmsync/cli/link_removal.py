@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,22 +16,18 @@ if TYPE_CHECKING:
 _DOCUMENTS = ("order", "invoice")
 
 
-def of_system(links: Sequence[Link], system: str | None) -> list[Link]:
-    """Those to *system*, as people call its role. Raises: click.BadParameter."""
-    from crmsync.worker.dead_letters import LINK_NAMES
-
+def of_system(links: Sequence[Link], system: str | None, linkable: Mapping[str, str]) -> list[Link]:
+    """Those to *system*, as people call its role in *linkable*, by connection. Raises: click.BadParameter."""
     if system is None:
         return list(links)
-    if system.upper() not in LINK_NAMES:
-        raise click.BadParameter(f"expected {' or '.join(LINK_NAMES)}, found {system!r}.", param_hint="--system")
-    return [link for link in links if link.connection == LINK_NAMES[system.upper()]]
+    if system.upper() not in linkable:
+        raise click.BadParameter(f"expected {' or '.join(linkable)}, found {system!r}.", param_hint="--system")
+    return [link for link in links if link.connection == linkable[system.upper()]]
 
 
-def accounts_of(uow: UnitOfWork, number: str) -> list[str]:
-    """The accounts that are linked to a customer of that number in any system."""
-    from crmsync.worker.dead_letters import LINK_NAMES
-
-    return sorted({key for each in LINK_NAMES.values() for key in uow.retention.accounts_of(each, number)})
+def accounts_of(uow: UnitOfWork, number: str, connections: Iterable[str]) -> list[str]:
+    """The accounts that are linked to a customer of that number in any of *connections*."""
+    return sorted({key for each in connections for key in uow.retention.accounts_of(each, number)})
 
 
 def documents_of(uow: UnitOfWork, account: str, connections: Collection[str]) -> list[dict[str, Any]]:

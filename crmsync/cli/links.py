@@ -96,12 +96,13 @@ def remove(account: str, *, system: str | None, yes: bool, by: str | None, reaso
     """
     from crmsync.cli.link_removal import accounts_of, documents_of, of_system, show
     from crmsync.worker import customer_links
+    from crmsync.worker.dead_letters import linkable
 
     services = open_services()
     with services.store.read() as uow:
         key = str(uow.retention.full_key(account))
-        found = of_system(uow.links.of_account(key), system)
-        accounts = [] if found else accounts_of(uow, account)
+        found = of_system(uow.links.of_account(key), system, linkable(services.company()))
+        accounts = [] if found else accounts_of(uow, account, linkable(services.company()).values())
         documents = documents_of(uow, key, {link.connection for link in found})
     if not found:
         meant = f" A customer of that number is linked to {', '.join(accounts)}: name the account." if accounts else ""
@@ -133,8 +134,8 @@ def import_(file: BinaryIO, *, dry_run: bool, replace: bool, by: str | None, rea
     from crmsync.cli.link_look import Seen, look
     from crmsync.cli.link_plan import apply, conflicts, plan, repeated
 
-    pairs, problems = read(file.read())
     services = open_services(creates=not dry_run)
+    pairs, problems = read(file.read(), services.company())
     with _progress(len(pairs)) as tell:
         seen = Seen() if problems else look(services, pairs, tell)
     problems += seen.problems

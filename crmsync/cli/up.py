@@ -62,12 +62,13 @@ def _settings(env: Mapping[str, str]) -> tuple[Settings | None, Mapping[str, str
 
 def _unconfigured(settings: Settings | None, env: Mapping[str, str]) -> dict[str, str]:
     """Systems that fill a role, and of which the environment says nothing."""
+    from crmsync.company import default_roles
     from crmsync.connectors.registry import is_configured, system
-    from crmsync.services import ROLES
 
+    bound = default_roles(settings.systems if settings else ())
     return {
         system(connection).variable: f"is missing: {connection} is not configured"
-        for connection in dict.fromkeys(ROLES.values())
+        for connection in dict.fromkeys(bound.values())
         if not (is_configured(connection, settings) if settings else _is_mentioned(system(connection).prefixes, env))
     }
 

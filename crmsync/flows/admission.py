@@ -18,7 +18,6 @@ from crmsync.domain.learned import DealRead
 from crmsync.errors import NoAddressError, NotYetError, OldDealError, RecordNotFoundError
 from crmsync.flows import flood
 from crmsync.flows.business_day import known_zone
-from crmsync.services import ROLES
 from crmsync.worker import documents
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED
@@ -34,7 +33,7 @@ def read(attempt: Attempt) -> Deal:
     if _is_new(attempt):
         flood.hold(attempt)
     try:
-        deal = attempt.services.deals.fetch_deal(attempt.run.subject_key)
+        deal = attempt.company.deals.api.fetch_deal(attempt.run.subject_key)
     except RecordNotFoundError as error:
         _look_again(attempt, "The deal is not to be seen yet", error.system)
         raise
@@ -63,7 +62,7 @@ def _is_new(attempt: Attempt) -> bool:
 
 def _wait_for_change(attempt: Attempt, deal: Deal) -> None:
     """Raises: NotYetError while the change that was announced may still be on its way."""
-    system = attempt.services.deals.system
+    system = attempt.company.deals.system
     if not deal.is_won:
         _look_again(attempt, "The deal is not won yet", system)
     if not deal.lines:
@@ -73,7 +72,7 @@ def _wait_for_change(attempt: Attempt, deal: Deal) -> None:
 def _look_again(attempt: Attempt, state: str, system: str | None) -> None:
     """Raises: NotYetError, unless the last announcement is too long ago."""
     with attempt.services.store.read() as uow:
-        received_at = uow.deliveries.last_received_at(ROLES["deals"], attempt.run.subject_key)
+        received_at = uow.deliveries.last_received_at(attempt.company.deals.connection, attempt.run.subject_key)
     announced_at = max(filter(None, (received_at, attempt.run.created_at)))
     wait = next_look_seconds(announced_at, uow.now, attempt.services.settings.behaviour.announced_grace_seconds)
     if wait is not None:
@@ -94,12 +93,12 @@ def _hold_old(attempt: Attempt, deal: Deal) -> None:
         attempt.run.created_at,
         go_live=using.go_live(),
         max_days=using.settings.behaviour.max_deal_age_days,
-        zone=known_zone(using),
+        zone=known_zone(using, attempt.company.invoices),
     )
     if reason and not _is_ordered(attempt):
         raise OldDealError(
             f"The deal {reason}.",
-            system=using.deals.system,
+            system=attempt.company.deals.system,
             advice="If it shall be ordered and billed all the same, replay with --accept; if not, discard it.",
         )
 
@@ -137,10 +136,10 @@ def _require_address(attempt: Attempt, deal: Deal) -> None:
 def _books_have_address(attempt: Attempt, deal: Deal) -> bool:
     """Whether the customer is known in the books, with an address there. A call, for a deal that tells none."""
     with attempt.services.store.read() as uow:
-        link = uow.links.get(ROLES["invoices"], deal.customer.key, deal.amount.currency)
+        link = uow.links.get(attempt.company.invoices.connection, deal.customer.key, deal.amount.currency)
     if link is None:
         return False
-    known = attempt.services.invoices.read_customers([link.key], attempt.keep_alive).get(link.key)
+    known = attempt.company.invoices.api.read_customers([link.key], attempt.keep_alive).get(link.key)
     return known is not None and any(map(is_address, known.emails))
 
 
@@ -148,7 +147,7 @@ def _no_address(attempt: Attempt, deal: Deal) -> NoAddressError:
     problem = "is no e-mail address that a mail can be sent to" if deal.customer.email else "is missing"
     return NoAddressError(
         field_errors={"Contact.Email": problem},
-        system=attempt.services.deals.system,
+        system=attempt.company.deals.system,
         advice="Give the deal a contact role whose contact has an e-mail address (or the account one, where a field "
         "for it is configured), and close it again; or replay with --accept: then order and invoice are made, and a "
         "person mails the invoice.",

@@ -10,14 +10,14 @@ import logging
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from crmsync.company import Bound
+from crmsync.connectors.base import Invoices
 from crmsync.errors import NotNowError, RetryableError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.zones import zone_named
 
 logger = logging.getLogger(__name__)
 
-BOOKS = ROLES["invoices"]
-FACT = f"time_zone.{BOOKS}"
 KEPT_FOR = timedelta(days=1)
 
 
@@ -28,7 +28,12 @@ class Kept(NamedTuple):
     read_at: datetime
 
 
-def business_day(using: Services) -> date | None:
+def fact(books: Bound[Invoices]) -> str:
+    """Under what name the zone is kept."""
+    return f"time_zone.{books.connection}"
+
+
+def business_day(using: Services, books: Bound[Invoices]) -> date | None:
     """Today, in the books' organization. One call where its zone is not known yet, or not for a day.
 
     None where the organization tells no zone that is known, or not to us: its books know their own day, and a document
@@ -36,29 +41,29 @@ def business_day(using: Services) -> date | None:
 
     Raises: a vendor's errors.
     """
-    zone = _zone(using)
+    zone = _zone(using, books)
     return using.store.clock().astimezone(zone).date() if zone else None
 
 
-def known_zone(using: Services) -> tzinfo:
+def known_zone(using: Services, books: Bound[Invoices]) -> tzinfo:
     """The zone by which documents were dated last; UTC before the first of them."""
-    kept = _kept(using)
+    kept = _kept(using, books)
     return (zone_named(kept.name) if kept else None) or UTC
 
 
-def _zone(using: Services) -> tzinfo | None:
-    kept = _kept(using)
-    configured = using.invoices.time_zone
+def _zone(using: Services, books: Bound[Invoices]) -> tzinfo | None:
+    kept = _kept(using, books)
+    configured = books.api.time_zone
     is_fresh = kept is not None and abs(using.store.clock() - kept.read_at) < KEPT_FOR
     if kept is None or not is_fresh or configured not in ("", kept.name):
-        kept = _keep(using, configured) if configured else _read(using, kept)
+        kept = _keep(using, books, configured) if configured else _read(using, books, kept)
     return zone_named(kept.name)
 
 
-def _read(using: Services, before: Kept | None) -> Kept:
+def _read(using: Services, books: Bound[Invoices], before: Kept | None) -> Kept:
     """An old one does while the books can't be asked: companies seldom move."""
     try:
-        return _keep(using, using.invoices.read_time_zone())
+        return _keep(using, books, books.api.read_time_zone())
     except (NotNowError, RetryableError) as error:
         if before is None:
             raise
@@ -66,14 +71,14 @@ def _read(using: Services, before: Kept | None) -> Kept:
         return before
 
 
-def _keep(using: Services, name: str) -> Kept:
+def _keep(using: Services, books: Bound[Invoices], name: str) -> Kept:
     now = using.store.clock()
-    using.facts.set(FACT, json.dumps({"name": name, "read_at": now.isoformat()}))
+    using.facts.set(fact(books), json.dumps({"name": name, "read_at": now.isoformat()}))
     return Kept(name, now)
 
 
-def _kept(using: Services) -> Kept | None:
-    value = using.facts.get(FACT)
+def _kept(using: Services, books: Bound[Invoices]) -> Kept | None:
+    value = using.facts.get(fact(books))
     try:
         read = json.loads(value or "")
         name = read["name"]

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from crmsync.alerts.content import silence_alert
+from crmsync.company import Bound, Company
 from crmsync.domain.catch_up import Verdict, WonDeal, is_of_another_amount, verdict
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.learned import ChangesSeen, DealInShort, InvoiceRead
@@ -22,7 +24,7 @@ from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.flows.business_day import known_zone
 from crmsync.flows.corrections import is_corrected
 from crmsync.flows.sightings import Sighting, Started, paged, source_of, start
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow, learned
@@ -50,7 +52,7 @@ CLOCKS = timedelta(minutes=1)  # how far ours and a vendor's may be apart
 WRONG_CLOCK = timedelta(days=1)  # how far back is looked after a clock that was ahead
 EARLY = timedelta(minutes=5)  # a webhook may come this much before the stamp of its change, by two clocks
 
-Seen = Callable[[Services, datetime, datetime], Iterator[Sequence[Sighting]]]
+Seen = Callable[[Services, Company, datetime, datetime], Iterator[Sequence[Sighting]]]
 
 
 @step(DEALS, queue=QUEUE, learns=ChangesSeen)
@@ -69,7 +71,7 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
     using, behaviour = attempt.services, attempt.services.settings.behaviour
     since, until = _window(using, flow, attempt.started_at)
     looked, started = 0, Started()
-    for page in seen(using, since, until) if since < until else ():
+    for page in seen(using, attempt.company, since, until) if since < until else ():
         started += start(using, page, correlation_id=attempt.run.correlation_id)
         looked += len(page)
         attempt.record_progress(doing="looking", seen=looked, **started.to_json())
@@ -79,7 +81,9 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
         attempt.hold(uow)
         if since < until:  # while going live is to come nothing is read: it may be moved to an earlier day
             uow.facts.set(_checkpoint(flow), until.isoformat())
-        _watch_for_silence(using, uow, role, started.unannounced, timedelta(seconds=behaviour.silence_seconds))
+        _watch_for_silence(
+            using, uow, attempt.company.bound(role), started.unannounced, timedelta(seconds=behaviour.silence_seconds)
+        )
     attempt.describe(title=f"Looked at {looked:,} changes, started {started.all:,}, {started.healed:,} of them missed")
     return ChangesSeen(looked, started.healed, started.all, until)
 
@@ -109,10 +113,14 @@ def _checkpoint(flow: Flow) -> str:
 # What was missed
 
 
-def deals_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
+def deals_seen(using: Services, company: Company, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
     """The deals that are won and were changed in [since, until), oldest change first."""
-    go_live, zone, max_days = using.go_live(), known_zone(using), using.settings.behaviour.max_deal_age_days
-    for deals in paged(chain.from_iterable(using.deals.won_deals(since, until))):
+    go_live, zone, max_days = (
+        using.go_live(),
+        known_zone(using, company.invoices),
+        using.settings.behaviour.max_deal_age_days,
+    )
+    for deals in paged(chain.from_iterable(company.deals.api.won_deals(since, until))):
         with using.store.read() as uow:
             runs = uow.runs.of_subjects(order_to_invoice.FLOW.name, [deal.key for deal in deals])
             judge = partial(verdict, go_live=go_live, zone=zone, now=uow.now, max_days=max_days)
@@ -150,20 +158,20 @@ def _is_mended(uow: UnitOfWork, run: Run, changed_at: datetime) -> bool:
     return was_unwon or is_corrected(uow, run, changed_at)
 
 
-def payments_seen(using: Services, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
+def payments_seen(using: Services, company: Company, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
     """The payments changed in [since, until); then the invoices of ours whose figures are not those on their deals."""
-    for payments in paged(using.payments.changed_payments(since)):
+    for payments in paged(company.payments.api.changed_payments(since)):
         with using.store.read() as uow:
-            page = [_payment_seen(uow, each) for each in payments if each.changed_at < until]
+            page = [_payment_seen(uow, company, each) for each in payments if each.changed_at < until]
         yield page
-    for invoices in paged(using.payments.changed_invoices(since)):
+    for invoices in paged(company.payments.api.changed_invoices(since)):
         with using.store.read() as uow:
-            page = [seen for each in invoices if each.changed_at < until for seen in _invoice_seen(uow, each)]
+            page = [seen for each in invoices if each.changed_at < until for seen in _invoice_seen(uow, company, each)]
         yield page
 
 
-def _payment_seen(uow: UnitOfWork, payment: PaymentChange) -> Sighting:
-    announced_at = uow.deliveries.last_received_at(ROLES["payments"], payment.key)
+def _payment_seen(uow: UnitOfWork, company: Company, payment: PaymentChange) -> Sighting:
+    announced_at = uow.deliveries.last_received_at(company.payments.connection, payment.key)
     is_announced = announced_at is not None and announced_at >= payment.changed_at - EARLY
     found = Verdict.HAS_RUN if is_announced else Verdict.START
     may_be_announced = (
@@ -172,9 +180,9 @@ def _payment_seen(uow: UnitOfWork, payment: PaymentChange) -> Sighting:
     return Sighting(payment_to_invoices.FLOW, payment.key, payment.changed_at, found, is_missed=not may_be_announced)
 
 
-def _invoice_seen(uow: UnitOfWork, invoice: InvoiceChange) -> list[Sighting]:
+def _invoice_seen(uow: UnitOfWork, company: Company, invoice: InvoiceChange) -> list[Sighting]:
     """One, or none where the invoice is not ours, or was read since it changed."""
-    made = uow.ledger.of_document(ROLES["invoices"], "invoice", invoice.key)
+    made = uow.ledger.of_document(company.invoices.connection, "invoice", invoice.key)
     if made is None:
         return []
     told = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice.key)
@@ -189,7 +197,7 @@ def _invoice_seen(uow: UnitOfWork, invoice: InvoiceChange) -> list[Sighting]:
             Verdict.START,
             run.title if run else "",
             has_webhook=False,  # credit notes and write-offs are announced by none
-            is_missed=not (_may_be_told(invoice, told) or _is_payment_announced(uow, invoice)),
+            is_missed=not (_may_be_told(invoice, told) or _is_payment_announced(uow, company, invoice)),
         )
     ]
 
@@ -208,10 +216,10 @@ def _may_be_told(invoice: InvoiceChange, told: Run | None) -> bool:
     return is_same or read.read_at > invoice.changed_at - CLOCKS
 
 
-def _is_payment_announced(uow: UnitOfWork, invoice: InvoiceChange) -> bool:
+def _is_payment_announced(uow: UnitOfWork, company: Company, invoice: InvoiceChange) -> bool:
     """Whether a payment of the invoice was announced since it changed: then its own run brings the invoice home."""
     payments = uow.applications.of_invoice(invoice.key)
-    announced = (uow.deliveries.last_received_at(ROLES["payments"], payment) for payment in payments)
+    announced = (uow.deliveries.last_received_at(company.payments.connection, payment) for payment in payments)
     return any(at is not None and at >= invoice.changed_at - EARLY for at in announced)
 
 
@@ -227,17 +235,15 @@ def _is_told(invoice: InvoiceChange, told: Run | None) -> bool:
 # Silence
 
 
-def _watch_for_silence(using: Services, uow: UnitOfWork, role: str, missed: int, longest: timedelta) -> None:
+def _watch_for_silence(using: Services, uow: UnitOfWork, source: Bound[Any], missed: int, longest: timedelta) -> None:
     """Tell people, once, that a source's webhooks do not arrive although it changes."""
-    source = ROLES[role]
-    cause, last = f"silence:{source}", uow.deliveries.last_received_at(source)
+    cause, last = f"silence:{source.connection}", uow.deliveries.last_received_at(source.connection)
     is_silent = last is None or uow.now - last > longest
     if not is_silent:
         uow.alerts.close(cause)
     elif missed:
-        system = using.connector(source).system
         content = silence_alert(
-            system,
+            source.system,
             last_at=last.strftime("%Y-%m-%d %H:%M UTC") if last else "",
             healed=missed,
             command=using.settings.pasteable("crmsync doctor"),

@@ -20,7 +20,6 @@ from crmsync.errors import RecordNotFoundError
 from crmsync.flows import invoice_to_deal, put_back
 from crmsync.flows.put_back import Replaced
 from crmsync.flows.sightings import paged
-from crmsync.services import ROLES
 from crmsync.store import UnitOfWork
 from crmsync.worker import waking
 from crmsync.worker.attempt import Attempt
@@ -52,7 +51,7 @@ def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
     _wake(attempt, taken_back)
     told = [pair for pair in replaced if pair.is_told]
     look_at = [*told, *random.sample(back, min(READS_MAX, len(back)))]
-    twice = put_back.look(attempt, attempt.services.invoices.system, look_at, partial(_present, attempt))
+    twice = put_back.look(attempt, attempt.company.invoices.system, look_at, partial(_present, attempt))
     attempt.describe(title=f"Looked at {len(made):,} invoices, {len(taken_back):,} were taken back")
     return DocumentsCompared(len(made), len(taken_back) + twice)
 
@@ -61,7 +60,9 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
     """What was made in the last days; what the list may not show yet is left to the next look."""
     until = attempt.started_at - timedelta(seconds=attempt.services.settings.behaviour.settle_seconds)
     with attempt.services.store.read() as uow:
-        return uow.ledger.made_between(ROLES["invoices"], "invoice", attempt.started_at - WINDOW, until)
+        return uow.ledger.made_between(
+            attempt.company.invoices.connection, "invoice", attempt.started_at - WINDOW, until
+        )
 
 
 def _read_list(
@@ -76,7 +77,7 @@ def _read_list(
     gone = {pair.keys[0]: pair for pair in replaced if not pair.is_told}
     void: list[Entry] = []
     back: list[Replaced] = []
-    changed = attempt.services.payments.changed_invoices(oldest - CLOCKS)
+    changed = attempt.company.payments.api.changed_invoices(oldest - CLOCKS)
     for page in paged(changed):
         attempt.keep_alive()
         void += _found(missing, page)
@@ -117,7 +118,7 @@ def _is_taken_back(attempt: Attempt, entry: Entry) -> bool:
 def _present(attempt: Attempt, key: str) -> Document | None:
     """None: it does not exist."""
     try:
-        return attempt.services.invoices.read_invoice(key)
+        return attempt.company.invoices.api.read_invoice(key)
     except RecordNotFoundError:
         return None
 

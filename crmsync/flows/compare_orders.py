@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from crmsync.alerts.content import changed_order_alert
+from crmsync.company import Bound
 from crmsync.connectors.base import Orders
 from crmsync.domain.documents import Document, drift
 from crmsync.domain.learned import DocumentsCompared
@@ -18,7 +19,6 @@ from crmsync.domain.ledger import Entry, EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import order_to_invoice, put_back
-from crmsync.services import ROLES
 from crmsync.worker import documents, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -61,12 +61,12 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
     until = attempt.started_at - timedelta(seconds=using.settings.behaviour.settle_seconds)
     with using.store.read() as uow:
         since = uow.facts.instant(CHECKPOINT) or attempt.started_at - FIRST_LOOK
-        return uow.ledger.made_between(ROLES["orders"], "order", since - OVERLAP, until)
+        return uow.ledger.made_between(attempt.company.orders.connection, "order", since - OVERLAP, until)
 
 
 def _alerted(attempt: Attempt, known: Collection[EntryKey]) -> Sequence[Entry]:
     """Older orders of which an open alert tells: somebody may have put them right."""
-    connection = ROLES["orders"]
+    connection = attempt.company.orders.connection
     with attempt.services.store.read() as uow:
         causes = [cause for family in FAMILIES for cause in uow.alerts.open_causes(f"{family}:{connection}:")]
         keys = dict.fromkeys(cause.rpartition(":")[2] for cause in causes)
@@ -75,9 +75,9 @@ def _alerted(attempt: Attempt, known: Collection[EntryKey]) -> Sequence[Entry]:
 
 
 def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
-    erp = attempt.services.orders
+    erp = attempt.company.orders
     keys = [str(entry.document["key"]) for entry in entries if entry.document]
-    found = {order.key: order for order in erp.read_orders(keys)}
+    found = {order.key: order for order in erp.api.read_orders(keys)}
     with attempt.services.store.read() as uow:
         runs = {entry.run_id: uow.runs.get(entry.run_id) for entry in entries}
     told = [_look(attempt, erp, runs[entry.run_id], entry, found) for entry in entries if entry.document]
@@ -86,11 +86,11 @@ def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
 
 def _look_at_replaced(attempt: Attempt) -> int:
     """Orders that were taken back, and of which another was made lately: people may have put them back."""
-    erp, pairs, told = attempt.services.orders, put_back.replaced(attempt, "orders", "order"), 0
+    erp, pairs, told = attempt.company.orders, put_back.replaced(attempt, "orders", "order"), 0
     for start in range(0, len(pairs), AT_ONCE // 2):
         attempt.keep_alive()
         some = pairs[start : start + AT_ONCE // 2]
-        found = {order.key: order for order in erp.read_orders([key for pair in some for key in pair.keys])}
+        found = {order.key: order for order in erp.api.read_orders([key for pair in some for key in pair.keys])}
         stand = {key for key, order in found.items() if not order.is_void}
         told += put_back.look(
             attempt,
@@ -101,11 +101,11 @@ def _look_at_replaced(attempt: Attempt) -> int:
     return told
 
 
-def _shown(erp: Orders, found: Mapping[str, Document], key: str) -> Document | None:
+def _shown(erp: Bound[Orders], found: Mapping[str, Document], key: str) -> Document | None:
     return found.get(key) or _read(erp, key)
 
 
-def _look(attempt: Attempt, erp: Orders, run: Run | None, entry: Entry, found: Mapping[str, Document]) -> bool:
+def _look(attempt: Attempt, erp: Bound[Orders], run: Run | None, entry: Entry, found: Mapping[str, Document]) -> bool:
     """Whether the order is not as it was made: then a person is asked what shall become of the deal."""
     known = _known(run, entry)
     present = found.get(known.key) or _read(erp, known.key)
@@ -128,7 +128,7 @@ def _close_solved(attempt: Attempt, known: Document, present: Document | None, p
     """That an order is incomplete only the answer to its making tells: that alert stays until something follows it."""
     is_held = present is not None and not present.is_void and bool(known.as_read(present).all_holds)
     is_so = {"order": bool(problem), "held": is_held and not problem}
-    over = [f"{family}:{ROLES['orders']}:{known.key}" for family in FAMILIES if not is_so[family]]
+    over = [f"{family}:{attempt.company.orders.connection}:{known.key}" for family in FAMILIES if not is_so[family]]
     with attempt.services.store.read() as uow:
         still_open = [cause for cause in over if uow.alerts.is_open(cause)]
     if still_open:
@@ -156,10 +156,10 @@ def _known(run: Run | None, entry: Entry) -> Document:
     return agreed or Document.from_json(entry.document or {})
 
 
-def _read(erp: Orders, key: str) -> Document | None:
+def _read(erp: Bound[Orders], key: str) -> Document | None:
     """A list that lacks it is no proof: it is asked for by its number. None: it does not exist."""
     try:
-        return erp.read_order(key)
+        return erp.api.read_order(key)
     except RecordNotFoundError:
         return None
 
@@ -170,6 +170,6 @@ def _tell(attempt: Attempt, system: str, run: Run | None, order: Document, probl
     command = using.settings.pasteable(f"crmsync runs show {deal}".strip())
     content = changed_order_alert(run, system, order=order.number, problem=problem, command=command)
     with using.store.begin() as uow:
-        is_news = uow.alerts.add_once(f"order:{ROLES['orders']}:{order.key}", content)
+        is_news = uow.alerts.add_once(f"order:{attempt.company.orders.connection}:{order.key}", content)
         if is_news and run is not None:
             uow.history.note(run, "changed", detail=f"The order {order.number} {problem}.")

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
+from crmsync.company import Bound, Company
 from crmsync.connectors.base import Customers
 from crmsync.connectors.rehearsal import is_rehearsed
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch, suffixes
@@ -33,7 +34,6 @@ from crmsync.domain.references import customer_reference
 from crmsync.domain.runs import Run
 from crmsync.errors import AmbiguousMatchError, NotNowError, RecordNotFoundError, RejectedError, RetryableError
 from crmsync.flows import customer_doubts
-from crmsync.services import ROLES, Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import absence, customer_links
 from crmsync.worker.attempt import Attempt
@@ -44,30 +44,32 @@ DOUBTS_SHOWN = 5
 
 
 def match_customer(
-    attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, is_doubted: bool = False
+    attempt: Attempt, deal: Deal, bound: Bound[Customers], *, is_doubted: bool = False
 ) -> CustomerMatched:
-    """The customer in *connection*; all is asked only for one that is not linked yet, or is gone.
+    """The customer there; all is asked only for one that is not linked yet, or is gone.
 
     *is_doubted*: one that is linked is looked at, whether it is still there. Raises: AmbiguousMatchError.
     """
-    work = _Matching(attempt, deal, connection, connector, is_doubted)
+    work = _Matching(attempt, deal, bound.connection, bound.api, is_doubted)
     link = work.answered() or work.still_there()
     if link is None:
-        with attempt.lock(f"customer:{connection}:{deal.customer.key}"):
+        with attempt.lock(f"customer:{bound.connection}:{deal.customer.key}"):
             link = work.linked() or work.recognised() or work.link()
     return _learned(link)
 
 
 def linked_customer(
-    using: Services, uow: UnitOfWork, run: Run, *, role: str, document_step: str
+    company: Company, uow: UnitOfWork, run: Run, *, role: str, document_step: str
 ) -> CustomerMatched | None:
     """What is learned of a customer that is linked, which costs no call; None where there is anything to be asked."""
-    connection, deal = ROLES[role], result(run, "fetch_deal", DealRead)
-    connector = cast(Customers | None, using.at_hand(connection))
-    is_answered = bool(run.answers.get(LINKS, {}).get(connection))
+    bound: Bound[Customers] = company.bound(role)
+    deal, connector = result(run, "fetch_deal", DealRead), bound.at_hand
+    is_answered = bool(run.answers.get(LINKS, {}).get(bound.connection))
     if connector is None or is_answered or customer_doubts.is_doubted(run, document_step=document_step):
         return None
-    link = _linked(uow, connection, deal.customer.key, customer_links.own_currency(connector, deal.amount.currency))
+    link = _linked(
+        uow, bound.connection, deal.customer.key, customer_links.own_currency(connector, deal.amount.currency)
+    )
     return _learned(link) if link is not None else None
 
 
@@ -77,7 +79,7 @@ def _linked(uow: UnitOfWork, connection: str, account: str, currency: str) -> Li
     return link if link is not None and link.currency == currency else None
 
 
-def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Customers, *, matched_in: str) -> str:
+def customer_now(attempt: Attempt, deal: Deal, bound: Bound[Customers], *, matched_in: str) -> str:
     """The customer that the step *matched_in* found, or the one that a person has linked since.
 
     A run may wait for days between the two steps: people who correct a link mean its documents too.
@@ -89,11 +91,11 @@ def customer_now(attempt: Attempt, deal: Deal, connection: str, connector: Custo
     if is_rehearsed() or matched_in in attempt.fresh:
         return known
     with attempt.services.store.read() as uow:
-        link = uow.links.get(connection, deal.customer.key, deal.amount.currency)
+        link = uow.links.get(bound.connection, deal.customer.key, deal.amount.currency)
     if link is None:
         raise AmbiguousMatchError(
-            f"The link of the account to {known} in {connector.system} was taken back while the run was under way.",
-            system=connector.system,
+            f"The link of the account to {known} in {bound.system} was taken back while the run was under way.",
+            system=bound.system,
             advice="Replay to have the customer looked for anew, or with --link and the number of the right one.",
         )
     if link.key != known:

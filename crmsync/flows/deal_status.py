@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from crmsync.alerts.content import untold_sellers_alert
 from crmsync.celery import app
+from crmsync.company import Company
 from crmsync.connectors.base import StatusWritten
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.learned import SellerTold
@@ -21,9 +22,10 @@ from crmsync.errors import CrmsyncError, NotNowError, RecordNotFoundError, Retry
 from crmsync.flows import order_to_invoice
 from crmsync.flows.corrections import is_corrected
 from crmsync.flows.told_deals import settled
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.store.tellings import Told
+from crmsync.systems import ROLES
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -32,7 +34,7 @@ from crmsync.worker.task import step
 AT_ONCE = 50  # deals that one sweep may tell of
 AGAIN_SECONDS = 60.0  # while the CRM does not answer, or somebody holds the deal
 # The causes of its alerts: a status is not taken, or the sentence beside it is not.
-_NOT_TOLD, _SENTENCES_LEFT_OUT = (f"{about}:{ROLES['deals']}" for about in ("sellers", "sellers_reason"))
+_NOT_TOLD, _SENTENCES_LEFT_OUT = "sellers", "sellers_reason"
 _ROLE_OF_QUEUE = {"crm": "deals", "erp": "orders", "books": "invoices"}
 
 
@@ -84,10 +86,9 @@ class Seen:
 @step(FLOW, queue="crm", learns=SellerTold)
 def tell_seller(attempt: Attempt) -> SellerTold:
     """Write how the deal stands now, unless it says so already."""
-    systems = _systems(attempt.services)
     with attempt.services.store.read() as uow:
         seen = _look(uow, attempt.run.subject_key)
-        telling = _telling(attempt.services, uow, seen.run, seen.letter, systems) if seen.run else None
+        telling = _telling(attempt, uow, seen.run, seen.letter) if seen.run else None
     if seen.run is not None:
         attempt.describe(title=seen.run.title, amount=seen.run.amount, currency=seen.run.currency)
     if telling is None or seen.is_told(telling):
@@ -112,12 +113,10 @@ def _look(uow: UnitOfWork, key: str) -> Seen:
 # What the deal should say
 
 
-def _telling(
-    using: Services, uow: UnitOfWork, run: Run, letter: DeadLetter | None, systems: Mapping[str, str]
-) -> Telling | None:
-    held_for = using.settings.behaviour.seller_wait
+def _telling(attempt: Attempt, uow: UnitOfWork, run: Run, letter: DeadLetter | None) -> Telling | None:
+    held_for = attempt.services.settings.behaviour.seller_wait
     is_held = held_for is not None and _is_held(uow, run, letter, held_for)
-    place = _place(uow, run, letter, systems)
+    place = _place(uow, attempt.company, run, letter)
     return telling_of(run, letter, place, settled=settled(uow, run), now=uow.now, is_held=is_held)
 
 
@@ -128,20 +127,20 @@ def _is_held(uow: UnitOfWork, run: Run, letter: DeadLetter | None, held_for: tim
     return uow.tellings.is_held(run.id, held_for)
 
 
-def _systems(using: Services) -> Mapping[str, str]:
+def _systems(company: Company) -> Mapping[str, str]:
     """What people call the system of each connection."""
-    return {connection: using.system_of(connection) for connection in ROLES.values()}
+    return {company.bound(role).connection: company.bound(role).system for role in ROLES}
 
 
-def _place(uow: UnitOfWork, run: Run, letter: DeadLetter | None, systems: Mapping[str, str]) -> Place:
+def _place(uow: UnitOfWork, company: Company, run: Run, letter: DeadLetter | None) -> Place:
     """The system that stopped the run, or that its step needs."""
-    crm = systems[ROLES["deals"]]
+    systems, crm = _systems(company), company.deals.system
     is_replayed = letter is not None and letter.is_unsettled and letter.is_passing
     if letter is not None and (is_replayed or run.status is RunStatus.STOPPED):
         system = systems.get(letter.system, letter.system)  # some errors name the connection
         return Place(system, is_crm=system == crm)
     role = _role_of(run.step)
-    system = systems[ROLES[role]] if role else ""
+    system = company.bound(role).system if role else ""
     breaker = uow.breakers.open_for(system)
     trouble = "" if breaker is None else IS_CLOSED if breaker.reason else DOES_NOT_ANSWER
     return Place(system, is_crm=system == crm, trouble=trouble)
@@ -162,7 +161,7 @@ def _write(attempt: Attempt, telling: Telling, seen: Seen) -> StatusWritten | No
     Raises: NotNowError, RetryableError.
     """
     try:
-        return attempt.services.deals.write_status(attempt.run.subject_key, telling.status, telling.reason)
+        return attempt.company.deals.api.write_status(attempt.run.subject_key, telling.status, telling.reason)
     except NotNowError:
         raise
     except CrmsyncError as error:
@@ -187,7 +186,7 @@ def _note_told(attempt: Attempt, seen: Seen) -> None:
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
         uow.tellings.looked(attempt.run.subject_key, seen.told.telling if seen.told else None, looked_at=seen.at)
-        _close_alert(uow)
+        _close_alert(attempt, uow)
 
 
 def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, seen: Seen) -> None:
@@ -201,9 +200,9 @@ def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, se
             awake = dead_letters.revive(uow, run.id)
         uow.tellings.told(attempt.run.subject_key, telling, changed_at=written.changed_at, looked_at=seen.at)
         uow.tellings.try_refused_again()
-        _close_alert(uow)
+        _close_alert(attempt, uow)
         if written.left_out is None:
-            uow.alerts.close(_SENTENCES_LEFT_OUT)
+            uow.alerts.close(_cause(attempt, _SENTENCES_LEFT_OUT))
         else:
             _alert(attempt, uow, _SENTENCES_LEFT_OUT, written.left_out)
     if run is not None and awake is not None:
@@ -233,13 +232,17 @@ def _note_refused(attempt: Attempt, error: CrmsyncError, seen: Seen) -> None:
             _alert(attempt, uow, _NOT_TOLD, error)
 
 
-def _alert(attempt: Attempt, uow: UnitOfWork, cause: str, error: CrmsyncError) -> None:
-    using = attempt.services
+def _alert(attempt: Attempt, uow: UnitOfWork, about: str, error: CrmsyncError) -> None:
     words = [each.value for each in Status]
-    command = using.settings.pasteable("crmsync doctor")
-    uow.alerts.add_once(cause, untold_sellers_alert(using.deals.system, error, words=words, command=command))
+    command = attempt.services.settings.pasteable("crmsync doctor")
+    content = untold_sellers_alert(attempt.company.deals.system, error, words=words, command=command)
+    uow.alerts.add_once(_cause(attempt, about), content)
 
 
-def _close_alert(uow: UnitOfWork) -> None:
+def _cause(attempt: Attempt, about: str) -> str:
+    return f"{about}:{attempt.company.deals.connection}"
+
+
+def _close_alert(attempt: Attempt, uow: UnitOfWork) -> None:
     if not uow.tellings.is_any_refused():
-        uow.alerts.close(_NOT_TOLD)
+        uow.alerts.close(_cause(attempt, _NOT_TOLD))

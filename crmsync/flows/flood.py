@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from crmsync.domain.admission import ACCEPTED_FOR, REMEMBERED_DAYS, learned, most_usual
 from crmsync.domain.dead_letters import is_answered
 from crmsync.errors import UnusualBurstError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED, WAS_DISCARDED
@@ -55,7 +55,7 @@ def hold(attempt: Attempt) -> None:
         return
     if _was_held(attempt):
         raise UnusualBurstError("The deal came in a flood of new ones, and nobody has let it pass.", advice=_ADVICE)
-    count, usual = _count(using, attempt.run.flow, floor)
+    count, usual = _count(using, attempt.company.deals.connection, attempt.run.flow, floor)
     if count > usual and _is_of_flood(attempt):
         raise UnusualBurstError(
             f"{count:,} new deals were announced within an hour; up to {usual:,} are usual here.", advice=_ADVICE
@@ -101,18 +101,21 @@ def _is_of_flood(attempt: Attempt) -> bool:
         if _is_let_pass(uow):
             return False
         is_recent = attempt.run.created_at > uow.now - HOUR
-        return is_recent and uow.deliveries.last_received_at(ROLES["deals"], attempt.run.subject_key) is not None
+        return (
+            is_recent
+            and uow.deliveries.last_received_at(attempt.company.deals.connection, attempt.run.subject_key) is not None
+        )
 
 
-def _count(using: Services, flow: str, floor: int) -> tuple[int, int]:
+def _count(using: Services, connection: str, flow: str, floor: int) -> tuple[int, int]:
     """How many new deals the last hour brought, and how many are usual; counted anew every few seconds."""
     figures = _figures.setdefault(using, _Figures())
     with figures.lock, using.store.read() as uow:
         if not _is_fresh(figures.counted_at, uow.now, COUNTED_FOR):
-            figures.count = uow.deliveries.new_subjects(ROLES["deals"], flow, uow.now - HOUR, uow.now)
+            figures.count = uow.deliveries.new_subjects(connection, flow, uow.now - HOUR, uow.now)
             figures.counted_at = uow.now
         if figures.count > floor and not _is_fresh(figures.learned_at, uow.now, USUAL_FOR):
-            figures.usual = most_usual(floor, learned({}, _hours(uow, flow), now=uow.now, floor=floor))
+            figures.usual = most_usual(floor, learned({}, _hours(uow, connection, flow), now=uow.now, floor=floor))
             figures.learned_at = uow.now
         return figures.count, max(floor, figures.usual)
 
@@ -121,11 +124,11 @@ def _is_fresh(at: datetime | None, now: datetime, lifetime: timedelta) -> bool:
     return at is not None and abs(now - at) < lifetime
 
 
-def _hours(uow: UnitOfWork, flow: str) -> Mapping[datetime, int]:
+def _hours(uow: UnitOfWork, connection: str, flow: str) -> Mapping[datetime, int]:
     """How many new deals each hour brought, but the last one: that is the one in question."""
     first = uow.deliveries.first_received_at(uow.now - timedelta(days=REMEMBERED_DAYS))
     found, end = {}, uow.now - HOUR
     while first is not None and end > first:
-        found[end - HOUR] = uow.deliveries.new_subjects(ROLES["deals"], flow, end - HOUR, end)
+        found[end - HOUR] = uow.deliveries.new_subjects(connection, flow, end - HOUR, end)
         end -= HOUR
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from crmsync.alerts.content import held_order_alert
 from crmsync.domain.documents import Document
 from crmsync.errors import OrderHeldError
-from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 
 REVIEW, ALERT = "review", "alert"
@@ -43,4 +42,4 @@ def _alert(attempt: Attempt, order: Document, holds: str, system: str) -> None:
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),
     )
     with attempt.services.store.begin() as uow:
-        uow.alerts.add_once(f"held:{ROLES['orders']}:{order.key}", content)
+        uow.alerts.add_once(f"held:{attempt.company.orders.connection}:{order.key}", content)

@@ -42,7 +42,7 @@ ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is 
 def read_catalogue(attempt: Attempt) -> CatalogueRead:
     """Read the products: once a day all of them with what they say, else those that changed."""
     since, count = _since(attempt), 0
-    for page in attempt.services.catalogue.products(since):
+    for page in attempt.company.catalogue.api.products(since):
         with attempt.services.store.begin(durable=False) as uow:
             uow.products.saw(page, seen_at=attempt.started_at, trust=since is None)
         count += len(page)
@@ -59,7 +59,7 @@ def read_catalogue(attempt: Attempt) -> CatalogueRead:
 def read_stock(attempt: Attempt) -> StockRead:
     """Add up the stock of each material, and note what each product shall say."""
     totals: dict[str, Total] = {}
-    for page in attempt.services.stock.stock():
+    for page in attempt.company.stock.api.stock():
         stock.add_up(totals, page)
         attempt.record_progress(doing="reading the stock", materials=len(totals))
     with attempt.services.store.read() as uow:
@@ -114,8 +114,8 @@ def _refuse_nothing(attempt: Attempt, uow: UnitOfWork, totals: Mapping[str, Tota
     if totals or attempt.is_accepted() or not uow.products.is_any_stocked():
         return
     raise NoStockError(
-        f"{attempt.services.stock.system} lists no stock at all, but products were in stock before.",
-        system=attempt.services.stock.system,
+        f"{attempt.company.stock.system} lists no stock at all, but products were in stock before.",
+        system=attempt.company.stock.system,
         advice="Check the plants and stock types that are configured. If nothing is left indeed, replay with --accept.",
     )
 
@@ -128,14 +128,14 @@ def _ask(attempt: Attempt, made: Plan) -> list[Known]:
     is_whole = attempt.result(read_catalogue).is_whole
     asked = [product for product in made.absent if is_whole or product.is_known is None]
     codes = [product.code for product in asked]
-    known = attempt.services.stock.known_materials(codes, attempt.keep_alive) if asked else set()
+    known = attempt.company.stock.api.known_materials(codes, attempt.keep_alive) if asked else set()
     threshold = attempt.services.settings.behaviour.low_stock_threshold
     made.levels.extend(stock.level(product, stock.NOTHING, threshold) for product in asked if product.code in known)
     return [product for product in asked if product.code not in known]
 
 
 def _write(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejection]:
-    catalogue = attempt.services.catalogue
+    catalogue = attempt.company.catalogue.api
     if not levels:
         return []
     attempt.record_progress(doing="writing what changed", changed=len(levels))
@@ -147,11 +147,11 @@ def _write(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejection]:
 def _through_a_job(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejection]:
     """Raises: NotNowError while the job is at work; nobody waits for it meanwhile."""
     if not attempt.progress.get("job"):
-        job = attempt.services.catalogue.start_bulk(levels, attempt.keep_alive)
+        job = attempt.company.catalogue.api.start_bulk(levels, attempt.keep_alive)
         attempt.record_progress(job=job, looks=0)
         raise NotNowError("The catalogue is working on it.", wait_seconds=_job_wait(0, len(levels)))
     try:
-        rejections = attempt.services.catalogue.bulk_rejections(attempt.progress["job"], attempt.keep_alive)
+        rejections = attempt.company.catalogue.api.bulk_rejections(attempt.progress["job"], attempt.keep_alive)
     except VendorUnavailableError as error:
         if error.code == JOB_LOST:  # not where only the look failed: two jobs at once could write in any order
             attempt.record_progress(job="")

@@ -14,7 +14,6 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.seller import Status
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import order_to_invoice, other_currency, unmailed
-from crmsync.services import ROLES
 from crmsync.worker import documents, waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -63,7 +62,7 @@ def write_payment(attempt: Attempt) -> None:
     found = read.figures
     written = found if _may_say_status(attempt, is_void=read.is_void) else replace(found, status="")
     _, deal_run = _made_by(attempt)
-    attempt.services.deals.write_payment(read.deal, written, currency=deal_run.currency)
+    attempt.company.deals.api.write_payment(read.deal, written, currency=deal_run.currency)
     other_currency.look(attempt, deal_run, found, invoice=read.number)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", Status.SYNCED):
@@ -75,10 +74,10 @@ def write_payment(attempt: Attempt) -> None:
 def _made_by(attempt: Attempt) -> tuple[Entry, Run]:
     """The invoice's row in the ledger, and the run that made it."""
     with attempt.services.store.read() as uow:
-        entry = uow.ledger.of_document(ROLES["invoices"], "invoice", attempt.run.subject_key)
+        entry = uow.ledger.of_document(attempt.company.invoices.connection, "invoice", attempt.run.subject_key)
         run = uow.runs.get(entry.run_id) if entry else None
     if entry is None or run is None:
-        raise PermanentError("No deal of crmsync made this invoice.", system=ROLES["invoices"])
+        raise PermanentError("No deal of crmsync made this invoice.", system=attempt.company.invoices.connection)
     return entry, run
 
 
@@ -139,7 +138,7 @@ def _wait_for(deal_run: Run) -> None:
 def _read(attempt: Attempt) -> Settlement | None:
     """None: the invoice was deleted."""
     try:
-        return attempt.services.payments.read_settlement(attempt.run.subject_key)
+        return attempt.company.payments.api.read_settlement(attempt.run.subject_key)
     except RecordNotFoundError:
         return None
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from crmsync.company import Company
 from crmsync.domain.customers import is_address
 from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest, compare_net, standing
@@ -28,7 +29,7 @@ from crmsync.flows.customers import customer_now, linked_customer, match_custome
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
 from crmsync.flows.told_deals import note_told, settled
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.documents import read_made
 from crmsync.worker.flow import Flow, result
@@ -59,22 +60,22 @@ def fetch_deal(attempt: Attempt) -> DealRead | Mapping[str, Any]:
     return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
 
 
-def _document_key(_: Services, run: Run, *, role: str, kind: str) -> EntryKey:
+def _document_key(_: Services, company: Company, run: Run, *, role: str, kind: str) -> EntryKey:
     generation = generation_of(run, kind)
-    return EntryKey(ROLES[role], kind, document_reference(run.subject_key, generation), generation)
+    return EntryKey(company.bound(role).connection, kind, document_reference(run.subject_key, generation), generation)
 
 
 _order_key = partial(_document_key, role="orders", kind="order")
 _invoice_key = partial(_document_key, role="invoices", kind="invoice")
 
 
-def _mail_key(using: Services, run: Run) -> EntryKey | None:
+def _mail_key(using: Services, company: Company, run: Run) -> EntryKey | None:
     """None where it is first to be seen whether a mail is to be sent."""
     invoice = result(run, "create_invoice", InvoiceMade)
     is_sent = invoice.is_mailed or using.settings.behaviour.send_on_create
     if is_sent or result(run, "fetch_deal", DealRead).is_mailed_by_hand:
         return None
-    return EntryKey(ROLES["invoices"], "mail", invoice.key)
+    return EntryKey(company.invoices.connection, "mail", invoice.key)
 
 
 @step(
@@ -86,29 +87,29 @@ def _mail_key(using: Services, run: Run) -> EntryKey | None:
 def match_erp_customer(attempt: Attempt) -> CustomerMatched:
     """Find or make the customer in the ERP."""
     deal, doubted = attempt.result(fetch_deal), is_doubted(attempt.run, document_step="create_order")
-    return match_customer(attempt, deal, ROLES["orders"], attempt.services.orders, is_doubted=doubted)
+    return match_customer(attempt, deal, attempt.company.orders, is_doubted=doubted)
 
 
 @step(FLOW, queue="erp", learns=OrderMade, reserves=_order_key)
 def create_order(attempt: Attempt) -> OrderMade:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
-    deal, erp = attempt.result(fetch_deal), attempt.services.orders
-    key = _order_key(attempt.services, attempt.run)
+    deal, erp = attempt.result(fetch_deal), attempt.company.orders
+    key = _order_key(attempt.services, attempt.company, attempt.run)
 
     def create() -> Mapping[str, Any]:
-        customer_key = customer_now(attempt, deal, ROLES["orders"], erp, matched_in="match_erp_customer")
-        with told_of_customer(attempt, erp, customer_key):
-            return erp.create_order(OrderRequest(key.reference, customer_key, deal)).to_json()
+        customer_key = customer_now(attempt, deal, erp, matched_in="match_erp_customer")
+        with told_of_customer(attempt, erp.api, customer_key):
+            return erp.api.create_order(OrderRequest(key.reference, customer_key, deal)).to_json()
 
     order = Document.from_json(
         attempt.create_once(
             key,
-            find=lambda: [found.to_json() for found in standing(erp.find_orders(key.reference))],
+            find=lambda: [found.to_json() for found in standing(erp.api.find_orders(key.reference))],
             create=create,
         )
     )
     if order.net is None or attempt.has_adopted or order.remarks:
-        order = order.as_read(_standing(attempt, "order", order, erp.read_order, system=erp.system))
+        order = order.as_read(_standing(attempt, "order", order, erp.api.read_order, system=erp.system))
     _compare(attempt, deal, order, system=erp.system, kind="order")
     look_at_holds(attempt, order, system=erp.system)
     return OrderMade.of(order, customer=deal.customer.key)
@@ -123,30 +124,30 @@ def create_order(attempt: Attempt) -> OrderMade:
 def match_books_customer(attempt: Attempt) -> CustomerMatched:
     """Find or make the customer in the books."""
     deal, doubted = attempt.result(fetch_deal), is_doubted(attempt.run, document_step="create_invoice")
-    return match_customer(attempt, deal, ROLES["invoices"], attempt.services.invoices, is_doubted=doubted)
+    return match_customer(attempt, deal, attempt.company.invoices, is_doubted=doubted)
 
 
 @step(FLOW, queue="books", learns=InvoiceMade, reserves=_invoice_key)
 def create_invoice(attempt: Attempt) -> InvoiceMade:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
-    deal, books = attempt.result(fetch_deal), attempt.services.invoices
-    key = _invoice_key(attempt.services, attempt.run)
+    deal, books = attempt.result(fetch_deal), attempt.company.invoices
+    key = _invoice_key(attempt.services, attempt.company, attempt.run)
     request = _invoice_request(attempt, deal, key.reference)
 
     def create() -> Mapping[str, Any]:
-        customer_key = customer_now(attempt, deal, ROLES["invoices"], books, matched_in="match_books_customer")
-        with told_of_customer(attempt, books, customer_key):
-            return books.create_invoice(replace(request, customer_key=customer_key)).to_json()
+        customer_key = customer_now(attempt, deal, books, matched_in="match_books_customer")
+        with told_of_customer(attempt, books.api, customer_key):
+            return books.api.create_invoice(replace(request, customer_key=customer_key)).to_json()
 
     invoice = Document.from_json(
         attempt.create_once(
             key,
-            find=lambda: [found.to_json() for found in standing(books.find_invoices(key.reference))],
+            find=lambda: [found.to_json() for found in standing(books.api.find_invoices(key.reference))],
             create=create,
         )
     )
     if invoice.net is None or attempt.has_adopted:
-        invoice = _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
+        invoice = _standing(attempt, "invoice", invoice, books.api.read_invoice, system=books.system)
     _compare(attempt, deal, invoice, system=books.system, kind="invoice")
     return InvoiceMade.of(invoice)
 
@@ -154,11 +155,11 @@ def create_invoice(attempt: Attempt) -> InvoiceMade:
 @step(FLOW, queue="books", learns=InvoiceMailed, reserves=_mail_key)
 def send_invoice(attempt: Attempt) -> InvoiceMailed:
     """Mail the invoice, once: before a repeated mail the books' own mark is read."""
-    deal, books = attempt.result(fetch_deal), attempt.services.invoices
+    deal, books = attempt.result(fetch_deal), attempt.company.invoices
     invoice = attempt.result(create_invoice)
 
     def read() -> Document:
-        return _standing(attempt, "invoice", invoice, books.read_invoice, system=books.system)
+        return _standing(attempt, "invoice", invoice, books.api.read_invoice, system=books.system)
 
     # One that waited may have been voided or deleted meanwhile; the first try, made at once, costs no look.
     if invoice.is_mailed or ((_is_sent_on_create(attempt) or attempt.run.attempts) and read().is_mailed):
@@ -171,13 +172,13 @@ def send_invoice(attempt: Attempt) -> InvoiceMailed:
 
     def send() -> Mapping[str, Any]:
         try:
-            books.send_invoice(invoice.key, _recipients(deal))
+            books.api.send_invoice(invoice.key, _recipients(deal))
         except (RecordNotFoundError, RejectedError):
             read()  # raises where that is why
             raise
         return {"invoice": invoice.number}
 
-    mail = EntryKey(ROLES["invoices"], "mail", invoice.key)
+    mail = EntryKey(books.connection, "mail", invoice.key)
     return InvoiceMailed.from_json(attempt.create_once(mail, find=find, create=send))
 
 
@@ -187,7 +188,7 @@ def write_back(attempt: Attempt) -> NumbersWritten:
     with attempt.services.store.read() as uow:
         status = settled(uow, attempt.run)
     order, invoice = attempt.result(create_order).number, attempt.result(create_invoice).number
-    attempt.services.deals.write_back(
+    attempt.company.deals.api.write_back(
         attempt.run.subject_key, order_number=order, invoice_number=invoice, status=status
     )
     note_told(attempt, status)
@@ -211,7 +212,7 @@ def _invoice_request(attempt: Attempt, deal: Deal, reference: str) -> InvoiceReq
         payment_terms_days=behaviour.payment_terms_days,
         send=_is_sent_on_create(attempt) and not deal.is_mailed_by_hand,
         recipients=_recipients(deal),
-        dated_on=business_day(attempt.services),
+        dated_on=business_day(attempt.services, attempt.company.invoices),
     )
 
 

@@ -7,7 +7,6 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.learned import InvoiceMade
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.runs import Run
-from crmsync.services import ROLES
 from crmsync.worker import waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, learned
@@ -25,7 +24,7 @@ def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: s
         return
     content = other_currency_alert(
         deal_run,
-        attempt.services.invoices.system,
+        attempt.company.invoices.system,
         invoice=invoice,
         currency=figures.amount.currency,
         command=attempt.services.settings.pasteable(f"crmsync runs show {deal_run.subject_key}"),
@@ -66,4 +65,4 @@ def _is_other(figures: PaymentFigures, deal_run: Run) -> bool:
 
 
 def _cause(attempt: Attempt) -> str:
-    return f"other_currency:{ROLES['invoices']}:{attempt.run.subject_key}"
+    return f"other_currency:{attempt.company.invoices.connection}:{attempt.run.subject_key}"

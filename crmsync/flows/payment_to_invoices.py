@@ -9,7 +9,6 @@ from crmsync.domain.payments import Payment
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import invoice_to_deal
-from crmsync.services import ROLES
 from crmsync.worker import waking
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
@@ -39,7 +38,7 @@ def find_invoices(attempt: Attempt) -> InvoicesFound:
 def _read(attempt: Attempt) -> Payment | None:
     """None: it was deleted."""
     try:
-        return attempt.services.payments.read_payment(attempt.run.subject_key)
+        return attempt.company.payments.api.read_payment(attempt.run.subject_key)
     except RecordNotFoundError:
         return None
 
@@ -54,9 +53,9 @@ def _touched(attempt: Attempt, payment: Payment | None) -> list[str]:
 def _is_ours(attempt: Attempt, invoice_key: str) -> bool:
     """Raises: WaitsForOtherRunError while the run that makes the invoice does not know its id."""
     with attempt.services.store.read() as uow:
-        if uow.ledger.of_document(ROLES["invoices"], "invoice", invoice_key):
+        if uow.ledger.of_document(attempt.company.invoices.connection, "invoice", invoice_key):
             return True
-        if not uow.ledger.is_any_open(ROLES["invoices"], "invoice"):
+        if not uow.ledger.is_any_open(attempt.company.invoices.connection, "invoice"):
             return False
     return _is_being_made(attempt, invoice_key)
 
@@ -64,11 +63,13 @@ def _is_ours(attempt: Attempt, invoice_key: str) -> bool:
 def _is_being_made(attempt: Attempt, invoice_key: str) -> bool:
     """The answer to a create may be lost: then only the reference on the invoice tells that it is ours."""
     try:
-        reference = attempt.services.payments.read_settlement(invoice_key).reference
+        reference = attempt.company.payments.api.read_settlement(invoice_key).reference
     except RecordNotFoundError:
         return False
     with attempt.services.store.read() as uow:
-        entry = uow.ledger.of_reference(ROLES["invoices"], "invoice", reference) if reference else None
+        entry = (
+            uow.ledger.of_reference(attempt.company.invoices.connection, "invoice", reference) if reference else None
+        )
         maker = uow.runs.get(entry.run_id) if entry is not None and entry.document is None else None
     if maker is not None and maker.status in (RunStatus.ACTIVE, RunStatus.STOPPED):
         is_at_work = maker.status is RunStatus.ACTIVE

@@ -14,7 +14,6 @@ from crmsync.alerts.content import twice_alert
 from crmsync.domain.documents import Document
 from crmsync.domain.ledger import Entry
 from crmsync.domain.second_look import Seen
-from crmsync.services import ROLES
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
 
@@ -39,7 +38,7 @@ class Replaced:
 
 def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
     """Those that were replaced lately, and those of which people are told."""
-    connection = ROLES[role]
+    connection = attempt.company.bound(role).connection
     with attempt.services.store.read() as uow:
         causes = uow.alerts.open_causes(f"{FAMILY}:{connection}:")
         told = {cause.rpartition(":")[2] for cause in causes}

@@ -108,8 +108,12 @@ def _may_exist(entries: Sequence[Entry]) -> bool:
 def _compared(attempt: Attempt, compared: Comparison, entries: Sequence[Entry]) -> Comparison:
     """With the newest documents as they stand now: a call for each."""
     newest = documents.newest(entries)
-    compared = replace(compared, seen=documents.seen(attempt.services, attempt.run, newest))
-    return replace(compared, pending=documents.pending(attempt.services, newest)) if compared.changes else compared
+    compared = replace(compared, seen=documents.seen(attempt.services, attempt.company, attempt.run, newest))
+    return (
+        replace(compared, pending=documents.pending(attempt.services, attempt.company, newest))
+        if compared.changes
+        else compared
+    )
 
 
 def _look_for_gone(attempt: Attempt, compared: Comparison, entries: Sequence[Entry], memory: dict[str, Any]) -> None:
@@ -125,7 +129,7 @@ def _look_at_documents(
     attempt: Attempt, flow: Flow, compared: Comparison, check: Check, memory: dict[str, Any]
 ) -> None:
     """Raises: a review, unless every document is right, or a person has accepted what is not."""
-    system, accepted = attempt.services.deals.system, frozenset(attempt.run.answers.get("accepted", ()))
+    system, accepted = attempt.company.deals.system, frozenset(attempt.run.answers.get("accepted", ()))
     problem, may_make = _problem(compared.deal, check), bool(attempt.run.progress.get(MAY_MAKE))
     goes_on = flow.source in accepted and not _is_changed_since_asked(attempt, compared.deal)
     if is_left := goes_on and flow.is_complete(attempt.run):  # who goes on with what is over wants nothing made
@@ -181,7 +185,7 @@ def _make_again(attempt: Attempt, gone: Sequence[Seen]) -> None:
 
 def _refuse_hand_made(attempt: Attempt, gone: Seen) -> None:
     key = gone.entry.key
-    for other in documents.beside(attempt.services, gone.entry):
+    for other in documents.beside(attempt.company, gone.entry):
         raise DocumentGoneError(
             f"The {gone.says}, and {key.kind} {other.number}, which crmsync did not make, stands under its "
             f"reference {key.reference}.",
@@ -208,7 +212,7 @@ def _foreign_numbers(attempt: Attempt, deal: Deal, entries: Sequence[Entry]) -> 
         if number not in accepted and not attempt.is_accepted():
             raise AlreadyOrderedError(
                 f"The deal already carries the {kind} number {number}.",
-                system=attempt.services.deals.system,
+                system=attempt.company.deals.system,
                 advice="Clear the number on the deal and replay, or replay with --accept to make documents anyway.",
             )
     return list(foreign.values())

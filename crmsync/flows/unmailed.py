@@ -7,7 +7,6 @@ from crmsync.domain.documents import Document
 from crmsync.domain.learned import InvoiceMailed
 from crmsync.domain.payments import Settlement
 from crmsync.domain.runs import Run
-from crmsync.services import ROLES
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import learned
 
@@ -25,7 +24,7 @@ def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Invo
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),
     )
     with attempt.services.store.begin() as uow:
-        uow.alerts.add_once(_cause(invoice.key), content)
+        uow.alerts.add_once(_cause(attempt, invoice.key), content)
     return InvoiceMailed(invoice.number, is_mailed_by_hand=True)
 
 
@@ -45,11 +44,11 @@ def settle(attempt: Attempt, invoice_key: str, settlement: Settlement | None) ->
     if not is_over(settlement):
         return
     with attempt.services.store.read() as uow:
-        is_told = uow.alerts.is_open(_cause(invoice_key))
+        is_told = uow.alerts.is_open(_cause(attempt, invoice_key))
     if is_told:
         with attempt.services.store.begin() as uow:
-            uow.alerts.close(_cause(invoice_key))
+            uow.alerts.close(_cause(attempt, invoice_key))
 
 
-def _cause(invoice_key: str) -> str:
-    return f"unmailed:{ROLES['invoices']}:{invoice_key}"
+def _cause(attempt: Attempt, invoice_key: str) -> str:
+    return f"unmailed:{attempt.company.invoices.connection}:{invoice_key}"

@@ -10,10 +10,11 @@ from flask.blueprints import BlueprintSetupState
 from sqlalchemy.exc import SQLAlchemyError
 
 from crmsync import broker
+from crmsync.company import default_roles
 from crmsync.connectors import registry
 from crmsync.domain.breaker import Breaker
 from crmsync.errors import StoreUnavailableError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.web import paths
@@ -63,12 +64,13 @@ def check_all(services: Services) -> dict[str, Check]:
     """No vendor is called, and no address or secret is told."""
     settings = services.settings
     store = _store(services.store)
+    bound = default_roles(settings.systems).values()
     breakers = _breakers(services) if store["status"] == "ok" else {}
     return {
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
-        **{name: _system(name, settings, breakers.get(name)) for name in registry.in_use(settings, ROLES.values())},
+        **{name: _system(name, settings, breakers.get(name)) for name in registry.in_use(settings, bound)},
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 

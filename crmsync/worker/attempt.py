@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, overload
 
 from crmsync import failpoints
+from crmsync.company import Company
 from crmsync.connectors.lease import extend_deadline
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of
 from crmsync.domain.runs import Run, RunStatus
@@ -67,6 +69,11 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self.progress = dict(self.run.progress)
+
+    @cached_property
+    def company(self) -> Company:
+        """Whose run it is, and which connection fills which role for it."""
+        return self.services.company()
 
     @overload
     def result(self, step: Step[Result]) -> Result: ...

@@ -16,6 +16,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
+from crmsync.company import Company
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.audit import Act
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not, without_accepted
@@ -23,7 +24,7 @@ from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.words import known_persons, readable
 from crmsync.errors import CrmsyncError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store import Store, UnitOfWork
 from crmsync.worker import customer_links, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
@@ -38,7 +39,12 @@ RETURN_BATCH = 50  # letters that one sweep lets go on
 CLOCKS = timedelta(minutes=1)  # what lies further in the future was written by a wrong clock
 
 # What a person calls the role whose customer is linked, in `replay --link ERP=1000123`.
-LINK_NAMES: Mapping[str, str] = {"ERP": ROLES["orders"], "BOOKS": ROLES["invoices"]}
+LINK_NAMES: Mapping[str, str] = {"ERP": "orders", "BOOKS": "invoices"}
+
+
+def linkable(company: Company) -> dict[str, str]:
+    """The connections to whose customers an account of *company* is linked, by what a person calls their roles."""
+    return {name: company.bound(role).connection for name, role in LINK_NAMES.items()}
 
 
 class NotWaitingError(CrmsyncError):

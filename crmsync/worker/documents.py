@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 
+from crmsync.company import Company
 from crmsync.domain.documents import Document
 from crmsync.domain.learned import InvoiceMade, OrderMade
 from crmsync.domain.ledger import Entry, EntryState
@@ -29,32 +30,32 @@ def newest(entries: Iterable[Entry]) -> list[Entry]:
     return [found[kind] for kind in DOCUMENT_STEPS if kind in found]
 
 
-def seen(using: Services, run: Run, entries: Sequence[Entry]) -> list[Seen]:
+def seen(using: Services, company: Company, run: Run, entries: Sequence[Entry]) -> list[Seen]:
     """Those of *entries* that exist or existed, as they stand now; a call for each.
 
     Raises: OutcomeSettlingError where a system may not show yet what it has just made; a vendor's errors.
     """
     known = [entry for entry in entries if entry.state in (EntryState.CONFIRMED, EntryState.GONE)]
-    return [_seen(using, run, entry) for entry in known]
+    return [_seen(using, company, run, entry) for entry in known]
 
 
-def pending(using: Services, entries: Sequence[Entry]) -> list[Entry]:
+def pending(using: Services, company: Company, entries: Sequence[Entry]) -> list[Entry]:
     """Those of *entries* whose answer was lost, and under whose reference something stands; a call for each.
 
     Raises: OutcomeSettlingError while it is not certain that there is nothing; a vendor's errors.
     """
     lost = [entry for entry in entries if entry.state in (EntryState.SENT, EntryState.UNKNOWN)]
-    return [entry for entry in lost if absence.look(using, entry, partial(_under_reference, using, entry))]
+    return [entry for entry in lost if absence.look(using, entry, partial(_under_reference, company, entry))]
 
 
-def beside(using: Services, entry: Entry) -> list[Document]:
+def beside(company: Company, entry: Entry) -> list[Document]:
     """What others have made under the reference of *entry*, and what of it stands; a call."""
     made = (entry.document or {}).get("key")
-    return [found for found in _under_reference(using, entry) if found.key != made]
+    return [found for found in _under_reference(company, entry) if found.key != made]
 
 
-def _under_reference(using: Services, entry: Entry) -> list[Document]:
-    find = using.orders.find_orders if entry.key.kind == "order" else using.invoices.find_invoices
+def _under_reference(company: Company, entry: Entry) -> list[Document]:
+    find = company.orders.api.find_orders if entry.key.kind == "order" else company.invoices.api.find_invoices
     return [found for found in find(entry.key.reference) if not found.is_void]
 
 
@@ -69,8 +70,8 @@ def read_made(using: Services, run: Run, kind: str, key: str, read: Callable[[st
         return None
 
 
-def _seen(using: Services, run: Run, entry: Entry) -> Seen:
-    system, read = _reader(using, entry.key.kind)
+def _seen(using: Services, company: Company, run: Run, entry: Entry) -> Seen:
+    system, read = _reader(company, entry.key.kind)
     found = read_made(using, run, entry.key.kind, entry.document_key, read)
     return Seen(entry, system, found, agreed(run, entry))
 
@@ -88,10 +89,10 @@ def accepted(run: Run, kind: str) -> Document | None:
     return learned(run, DOCUMENT_STEPS[kind], InvoiceMade)
 
 
-def _reader(using: Services, kind: str) -> tuple[str, Callable[[str], Document]]:
+def _reader(company: Company, kind: str) -> tuple[str, Callable[[str], Document]]:
     if kind == "order":
-        return using.orders.system, using.orders.read_order
-    return using.invoices.system, using.invoices.read_invoice
+        return company.orders.system, company.orders.api.read_order
+    return company.invoices.system, company.invoices.api.read_invoice
 
 
 def _settles_in(using: Services, run: Run, kind: str) -> float:

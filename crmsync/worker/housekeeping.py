@@ -150,7 +150,7 @@ def _ring(run: Run) -> bool:
 
 def _start_if_due(using: Services, flow: Flow) -> None:
     seconds = flow.every(using.settings.behaviour) if flow.every else 0
-    if seconds and using.has(flow.roles):
+    if seconds and using.company().has(flow.roles):
         _start_period(using, flow, seconds)
 
 
@@ -167,7 +167,7 @@ def _start_period(using: Services, flow: Flow, seconds: int) -> None:
 
 def _start_found(using: Services) -> None:
     for flow in FLOWS.values():
-        if flow.finds is not None and using.has(flow.roles):
+        if flow.finds is not None and using.company().has(flow.roles):
             _start_news(using, flow, flow.finds)
 
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any, cast
 
 from crmsync.celery import app
-from crmsync.connectors.base import Deals
+from crmsync.company import Bound, Company, Connections
+from crmsync.connectors.base import Connector, Deals
 from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
 from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter, without_accepted
@@ -24,7 +25,7 @@ from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move, next_move, 
 from crmsync.domain.runs import Run
 from crmsync.domain.second_look import DOCUMENT_STEPS, Agreed, Comparison, Seen, foreign_numbers
 from crmsync.errors import BadDataError, CrmsyncError, NotNowError, OutcomeSettlingError, ReviewNeededError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store import Store, UnitOfWork
 from crmsync.worker import dead_letters, documents
 from crmsync.worker.attempt import Attempt, Found
@@ -34,10 +35,7 @@ from crmsync.worker.task import Body, as_json
 # Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
 REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})
 
-_CUSTOMERS: Mapping[str, str] = {
-    ROLES["orders"]: "match_erp_customer",
-    ROLES["invoices"]: "match_books_customer",
-}
+_MATCHES: Mapping[str, str] = {"orders": "match_erp_customer", "invoices": "match_books_customer"}
 _MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN, EntryState.CONFIRMED)
 
 
@@ -125,7 +123,7 @@ def read_source(using: Services, run: Run) -> Source | None:
         return None
     is_documented = has_documents(using, run)
     try:
-        deal = using.deals.fetch_deal(run.subject_key)
+        deal = using.company().deals.api.fetch_deal(run.subject_key)
     except CrmsyncError as error:
         return Source(problem=str(error), has_documents=is_documented)
     found = tuple(_changes(run, deal))
@@ -138,8 +136,9 @@ def _with_documents(using: Services, run: Run, source: Source) -> Source:
     with using.store.read() as uow:
         newest = documents.newest(uow.ledger.of_run(run.id))
     assert source.deal is not None  # it was read, else nothing changed  # noqa: S101
+    company = using.company()
     try:
-        seen, pending = documents.seen(using, run, newest), documents.pending(using, newest)
+        seen, pending = documents.seen(using, company, run, newest), documents.pending(using, company, newest)
     except CrmsyncError as error:
         names = tuple(f"{entry.key.kind} {number_of(entry.document or {})}".strip() for entry in newest)
         return replace(source, documents=(f"They can't be looked at now: {error}",), is_refused_by=names)
@@ -199,7 +198,7 @@ def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
 
 def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[Foreseen]:
     """The steps from where a replay starts, to the first that does more than read."""
-    results = dict(run.results) | _linked(answers)
+    results = dict(run.results) | _linked(using.company(), answers)
     while undone := flow.undone(results):
         foreseen = _foresee(flow, replace(run, step=undone[0], results=results), using)
         yield foreseen
@@ -210,9 +209,10 @@ def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[
         run = replace(run, progress={}, answers=without_accepted(run.answers, foreseen.undoes))
 
 
-def _linked(answers: Answers) -> dict[str, Any]:
+def _linked(company: Company, answers: Answers) -> dict[str, Any]:
     """The matches that --link has answered."""
-    return {_CUSTOMERS[connection]: CustomerMatched(key).to_json() for connection, key in answers.links.items()}
+    steps = {company.bound(role).connection: step for role, step in _MATCHES.items()}
+    return {steps[connection]: CustomerMatched(key).to_json() for connection, key in answers.links.items()}
 
 
 def _foresee(flow: Flow, run: Run, using: _Services) -> Foreseen:
@@ -291,13 +291,29 @@ class _Services:
         self._source = source
         self.store = _ForgetfulStore(using.store)
 
-    @property
-    def deals(self) -> Deals:
-        deal = self._source.deal if self._source else None
-        return cast(Deals, _ReadDeals(self._using.deals, deal)) if deal else self._using.deals
+    def company(self) -> Company:
+        company, deal = self._using.company(), self._source.deal if self._source else None
+        if deal is None:
+            return company
+        crm = company.deals
+        return replace(company, deals=Bound(crm.connection, _WithDeal(crm.connections, deal)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._using, name)
+
+
+class _WithDeal:
+    """*connections*, of which the CRM's knows the deal already."""
+
+    def __init__(self, connections: Connections, deal: Deal) -> None:
+        self._connections = connections
+        self._deal = deal
+
+    def connector(self, connection: str) -> Connector:
+        return cast(Connector, _ReadDeals(cast(Deals, self._connections.connector(connection)), self._deal))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connections, name)
 
 
 class _ReadDeals:

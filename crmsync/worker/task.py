@@ -17,6 +17,7 @@ from celery.exceptions import Ignore
 
 from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
+from crmsync.company import Company
 from crmsync.connectors.budget import background
 from crmsync.connectors.lease import deadline
 from crmsync.domain.kept import Learned
@@ -33,8 +34,8 @@ from crmsync.worker.flow import Flow, L, Result, Step
 logger = logging.getLogger(__name__)
 
 Body = Callable[[Attempt], Learned | Mapping[str, Any] | None]
-Known = Callable[[Services, UnitOfWork, Run], Learned | None]
-Reserves = Callable[[Services, Run], EntryKey | None]
+Known = Callable[[Company, UnitOfWork, Run], Learned | None]
+Reserves = Callable[[Services, Company, Run], EntryKey | None]
 
 # What an earlier step learned and this one can't read: it meets that itself, and the step before is not blamed for it.
 _UNREADABLE = (ArithmeticError, AttributeError, CrmsyncError, LookupError, TypeError, ValueError)
@@ -208,7 +209,7 @@ class StepTask(Task, Step[L]):
         """What the step would learn; None: it is to be done."""
         known = type(self).known
         with suppress(*_UNREADABLE):
-            found = known(using, uow, run) if known else None
+            found = known(using.company(), uow, run) if known else None
             return None if found is None else as_json(found)
         return None
 
@@ -216,7 +217,7 @@ class StepTask(Task, Step[L]):
         """The ledger's row of the document that the step makes, as far as that can be told before."""
         reserves = type(self).reserves
         with suppress(*_UNREADABLE):
-            return None if reserves is None else reserves(using, run)
+            return None if reserves is None else reserves(using, using.company(), run)
         return None
 
     def _stop_poison(self, attempt: Attempt) -> None:

@@ -38,12 +38,12 @@ from crmsync.errors import (
     VendorUnavailableError,
 )
 from crmsync.flows import catch_up, deal_status, order_to_invoice, sightings
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, housekeeping, waking
 from crmsync.worker.flow import FLOWS
 from tests.builders import DEAL_KEY, NOW, deal, invoice_read, line
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, connection_of
 
 SWEEP = 15
 MINUTE = 60
@@ -199,7 +199,9 @@ class Desk:
     def catch_up(self) -> int:
         """How many runs it starts."""
         now = self.clock.now
-        pages = catch_up.deals_seen(self.services, now - timedelta(hours=1), now + timedelta(seconds=1))
+        pages = catch_up.deals_seen(
+            self.services, self.services.company(), now - timedelta(hours=1), now + timedelta(seconds=1)
+        )
         started = sum(sightings.start(self.services, list(page), correlation_id="c").all for page in pages)
         self.work()
         return started
@@ -259,13 +261,13 @@ def desk(
     for name in ours():
         monkeypatch.setattr(FLOWS[name], "ring", lambda run_id, results=None: None)
     crm, erp, books = Crm(clock), Maker(ERP), Maker(BOOKS)
-    systems = {ROLES["deals"]: crm, ROLES["orders"]: erp, ROLES["invoices"]: books}
+    systems = {connection_of("deals"): crm, connection_of("orders"): erp, connection_of("invoices"): books}
     behaviour = replace(services.settings.behaviour, **{"announced_grace_seconds": 0, **environment})
     settings = replace(services.settings, behaviour=behaviour, go_live=NOW - timedelta(days=1))
     made = Services(settings, services.store, connectors=lambda name: cast(Connector, systems[name]))
-    monkeypatch.setattr(made, "has", lambda roles: True)
+    monkeypatch.setattr(made, "is_configured", lambda connection: True)
     with made.store.begin() as uow:
-        for connection in (ROLES["orders"], ROLES["invoices"]):
+        for connection in (connection_of("orders"), connection_of("invoices")):
             uow.links.replace(connection, "customer", deal().customer.key, "C1", origin="imported")
     before = process.use(made)
     yield Desk(made, clock, crm, erp, books)
@@ -418,7 +420,7 @@ def test_P8__a_run_that_an_open_breaker_holds_waits_as_well(desk: Desk) -> None:
     desk.erp.failure = VendorUnavailableError(system=ERP)
     with desk.services.store.begin() as uow:
         opened = errors.VendorUnavailableError(system=ERP)
-        uow.breakers.failed(ROLES["orders"], breaker_call(), system=ERP, threshold=1)
+        uow.breakers.failed(connection_of("orders"), breaker_call(), system=ERP, threshold=1)
         assert opened.is_outage
     hold(desk, 3600)
     desk.win()
@@ -435,7 +437,7 @@ def test_P8__a_run_that_an_open_breaker_holds_waits_as_well(desk: Desk) -> None:
 def test_P8__a_deal_waits_however_much_other_runs_do_meanwhile(desk: Desk) -> None:
     desk.erp.failure = VendorUnavailableError(system=ERP)
     with desk.services.store.begin() as uow:
-        uow.breakers.failed(ROLES["orders"], breaker_call(), system=ERP, threshold=1)
+        uow.breakers.failed(connection_of("orders"), breaker_call(), system=ERP, threshold=1)
     hold(desk, 3600)
     desk.win()
     for number in range(10):

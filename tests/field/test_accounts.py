@@ -88,9 +88,9 @@ def redis_url() -> str:
 
 def work(services: Services) -> None:
     """One call to each system."""
-    list(services.deals.won_deals(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC)))
-    services.orders.find_orders("SF-006xx0000012abcAAA")
-    services.invoices.find_invoices("SF-006xx0000012abcAAA")
+    list(services.company().deals.api.won_deals(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC)))
+    services.company().orders.api.find_orders("SF-006xx0000012abcAAA")
+    services.company().invoices.api.find_invoices("SF-006xx0000012abcAAA")
 
 
 def accounts(services: Services) -> dict[str, str]:
@@ -167,9 +167,9 @@ def test_P1__nothing_is_bound_by_credentials_that_never_worked(test_org: Sandbox
     """Whoever has misspelt a host at the first start only has to correct it."""
     mistaken = start(test_org, SAP_BASE_URL="http://127.0.0.1:1", ZOHO_ACCOUNTS_URL="http://127.0.0.1:1")
     with pytest.raises(VendorUnavailableError):
-        mistaken.orders.find_orders("SF-006xx0000012abcAAA")
+        mistaken.company().orders.api.find_orders("SF-006xx0000012abcAAA")
     with pytest.raises(VendorUnavailableError):
-        mistaken.invoices.find_invoices("SF-006xx0000012abcAAA")
+        mistaken.company().invoices.api.find_invoices("SF-006xx0000012abcAAA")
     services = start(test_org)
     with services.store.begin() as uow:
         uow.breakers.succeeded("zoho_books", "list invoices")  # which would look again by itself, within seconds
@@ -221,10 +221,10 @@ def test_P1__no_system_is_worked_with_before_changed_credentials_are_confirmed(
     production.faults.add("salesforce", "down", "token", times=2)
     services = start(test_org, **crm_of(production))  # the first fault lets it start
     with pytest.raises(NotNowError, match="must be confirmed first"):
-        services.orders.find_orders("SF-006xx0000012abcAAA")
+        services.company().orders.api.find_orders("SF-006xx0000012abcAAA")
     for _ in range(2):
         with pytest.raises(OtherAccountError):
-            services.orders.find_orders("SF-006xx0000012abcAAA")
+            services.company().orders.api.find_orders("SF-006xx0000012abcAAA")
     assert alerts(services) == ["Salesforce is another account now"]
 
 

@@ -16,11 +16,11 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import compare_orders, order_to_invoice, unmailed
 from crmsync.flows.held_orders import look_at_holds
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import ledger, runs
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, connection_of, fill_everywhere
 from tests.field.raw_server import RawServer
 from tests.field.test_alerts_end import open_alerts
 from tests.field.vendors import json_answer, sap, zoho
@@ -53,7 +53,7 @@ class FakeErp:
 @pytest.fixture
 def erp(services: Services, monkeypatch: pytest.MonkeyPatch) -> FakeErp:
     made = FakeErp()
-    monkeypatch.setattr(Services, "orders", property(lambda self: made))
+    fill_everywhere(monkeypatch, orders=made)
     return made
 
 
@@ -66,7 +66,7 @@ def alert_of_holds(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def under_way(services: Services) -> Run:
     """A deal whose run has made its order and is not done: a problem of the order is an alert, and no dead letter."""
-    key = EntryKey(ROLES["orders"], "order", DEAL)
+    key = EntryKey(connection_of("orders"), "order", DEAL)
     with services.store.begin() as uow:
         run_id = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c")[0]
         uow.ledger.reserve(key, run_id, certain_at=uow.now)

@@ -13,8 +13,8 @@ import pytest
 from crmsync.domain.admission import Dates, won_on, won_since
 from crmsync.errors import VendorUnavailableError
 from crmsync.flows.business_day import business_day, known_zone
-from crmsync.services import ROLES, Services
-from tests.fakes import FakeClock
+from crmsync.services import Services
+from tests.fakes import FakeClock, fill
 from tests.field.raw_server import RawServer
 from tests.field.vendors import json_answer, zoho, zoho_answer, zoho_check
 from tests.system import NO_PERIODS, big_sandbox, running
@@ -42,7 +42,7 @@ class Books:
 
 def books_of(services: Services, told: str, configured: str = "") -> Books:
     books = Books(told, configured)
-    services._connect = {ROLES["invoices"]: books}.__getitem__  # type: ignore[assignment]
+    fill(services, invoices=books)
     return books
 
 
@@ -65,7 +65,7 @@ def test_M4__it_is_the_organizations_own_day(
     books_of(services, zone)
     clock.now = datetime.fromisoformat(now)
 
-    assert business_day(services) == date.fromisoformat(today)
+    assert business_day(services, services.company().invoices) == date.fromisoformat(today)
 
 
 def test_M4__the_zone_is_read_once_a_day_and_an_old_one_does_during_an_outage(
@@ -73,29 +73,29 @@ def test_M4__the_zone_is_read_once_a_day_and_an_old_one_does_during_an_outage(
 ) -> None:
     books = books_of(services, "Asia/Riyadh")
     clock.now = datetime(2026, 12, 31, 22, 30, tzinfo=UTC)
-    assert [business_day(services) for _ in range(3)] == [date(2027, 1, 1)] * 3
+    assert [business_day(services, services.company().invoices) for _ in range(3)] == [date(2027, 1, 1)] * 3
     assert books.asked == 1
 
     clock.advance(86_400)
     books.told = "America/Los_Angeles"
     books.error = VendorUnavailableError()
-    assert business_day(services) == date(2027, 1, 2)
+    assert business_day(services, services.company().invoices) == date(2027, 1, 2)
     books.error = None
-    assert business_day(services) == date(2027, 1, 1)
+    assert business_day(services, services.company().invoices) == date(2027, 1, 1)
     assert books.asked == 3
 
 
 def test_M4__a_zone_that_is_configured_costs_no_call_and_holds_at_once(services: Services, clock: FakeClock) -> None:
     clock.now = datetime(2026, 12, 31, 22, 30, tzinfo=UTC)
     books_of(services, "America/Los_Angeles")
-    assert business_day(services) == date(2026, 12, 31)
+    assert business_day(services, services.company().invoices) == date(2026, 12, 31)
 
     services._connected.clear()
     books = books_of(services, "America/Los_Angeles", configured="Asia/Riyadh")
 
-    assert business_day(services) == date(2027, 1, 1)
+    assert business_day(services, services.company().invoices) == date(2027, 1, 1)
     assert books.asked == 0
-    assert known_zone(services).utcoffset(clock.now) == timedelta(hours=3)
+    assert known_zone(services, services.company().invoices).utcoffset(clock.now) == timedelta(hours=3)
 
 
 @pytest.mark.parametrize("told", ["", "Pacific Time", "BST", "../../etc/passwd", "UTC+99"])
@@ -119,7 +119,7 @@ def test_M4__a_token_that_may_not_ask_for_it_stops_no_invoice(
 
     assert "ZOHO_TIME_ZONE" in caplog.text
     books = books_of(services, "")
-    assert [business_day(services) for _ in range(3)] == [None] * 3
+    assert [business_day(services, services.company().invoices) for _ in range(3)] == [None] * 3
     assert books.asked == 1  # not for each invoice again
 
 

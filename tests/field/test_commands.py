@@ -24,6 +24,7 @@ from crmsync.services import remember_addresses
 from crmsync.settings import Settings
 from crmsync.store import Store, schema, whereabouts
 from tests.builders import DEAL_KEY, private_pem
+from tests.fakes import DEFAULT
 from tests.system import BIN, ROOT
 
 
@@ -171,14 +172,14 @@ ROWS = [("crm_id", "erp_customer", "books_customer"), ("001xx000003dgb2AAA", "10
 def test_P13__a_csv_file_of_any_spreadsheet_is_read(delimiter: str, encoding: str, end: str) -> None:
     text = end.join(delimiter.join(row) for row in ROWS) + end
 
-    pairs, problems = link_file.read(text.encode(encoding))
+    pairs, problems = link_file.read(text.encode(encoding), DEFAULT)
 
     assert problems == []
     assert [(pair.crm_key, pair.key) for pair in pairs] == [(ROWS[1][0], "1000123"), (ROWS[1][0], "460000000026049")]
 
 
 def test_P13__blanks_around_the_names_of_columns_do_not_count() -> None:
-    pairs, problems = link_file.read(b"crm_id, erp_customer , books_customer\n001xx000003dgb2AAA, 1000123 ,\n")
+    pairs, problems = link_file.read(b"crm_id, erp_customer , books_customer\n001xx000003dgb2AAA, 1000123 ,\n", DEFAULT)
 
     assert problems == []
     assert [pair.key for pair in pairs] == ["1000123"]
@@ -186,7 +187,9 @@ def test_P13__blanks_around_the_names_of_columns_do_not_count() -> None:
 
 def test_P13__two_columns_of_one_name_are_refused() -> None:
     """The last would count, and link another customer than the first."""
-    pairs, problems = link_file.read(b"crm_id,erp_customer,erp_customer,books_customer\n001xx000003dgb2AAA,1,2,3\n")
+    pairs, problems = link_file.read(
+        b"crm_id,erp_customer,erp_customer,books_customer\n001xx000003dgb2AAA,1,2,3\n", DEFAULT
+    )
 
     assert pairs == []
     assert [(each.line, each.field) for each in problems] == [(1, "erp_customer")]
@@ -204,7 +207,7 @@ def test_P13__two_columns_of_one_name_are_refused() -> None:
     ids=["UTF-16 without a mark", "Latin 1", "a workbook", "empty", "half of UTF-16"],
 )
 def test_P13__a_file_that_is_no_csv_is_a_sentence(content: bytes, words: str) -> None:
-    pairs, problems = link_file.read(content)
+    pairs, problems = link_file.read(content, DEFAULT)
 
     assert pairs == []
     assert all(words in problem.text for problem in problems)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from crmsync.celery import app
+from crmsync.company import Bound
 from crmsync.connectors.base import Customers
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import Deal
@@ -38,6 +39,7 @@ from crmsync.store.engine import utc_now
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from tests.builders import customer, deal
+from tests.fakes import Only
 from tests.system import big_sandbox
 
 ACCOUNT = "001xx000003dgb2AAA"
@@ -59,8 +61,8 @@ class World:
     services: Services
     runs: int = 0
 
-    def connector(self, connection: str) -> Customers:
-        return self.services.orders if connection == "s4hana" else self.services.invoices
+    def connector(self, connection: str) -> Any:
+        return self.services.connector(connection)
 
     def attempt(self, connection: str, *, is_accepted: bool = False, named: Any = None, step: str = "") -> Attempt:
         self.runs += 1
@@ -80,7 +82,7 @@ class World:
     ) -> CustomerMatched:
         won: Deal = deal(customer=of, amount=Money(Decimal(100), currency))
         attempt = self.attempt(connection, **answer)
-        found = match_customer(attempt, won, connection, self.connector(connection), is_doubted=is_doubted)
+        found = match_customer(attempt, won, Bound(connection, self.services), is_doubted=is_doubted)
         with self.services.store.begin() as uow:
             attempt.record_outcomes(uow)
         return found
@@ -88,7 +90,7 @@ class World:
     def there(self, connection: str, of: Customer, **fields: Any) -> str:
         """A customer that existed before, made by somebody else."""
         if connection == "s4hana":
-            return self.services.orders.create_customer(of, reference="", currency="USD").key
+            return self.services.company().orders.api.create_customer(of, reference="", currency="USD").key
         body = {"contact_name": of.name, "contact_persons": [{"first_name": "A", "email": of.email}], **fields}
         return str(self.sandbox.zoho.organization.contacts.create(body)["contact_id"])
 
@@ -336,7 +338,7 @@ def test_M3__where_the_books_are_kept_in_another_currency_than_the_crm_customers
     elsewhere.match("zoho_books", muster(OTHER_ACCOUNT, "Holding AG", "ap@holding.test"))
 
     assert currencies(elsewhere) == {"Muster GmbH": "EUR", "Muster GmbH (USD)": "USD", "Holding AG": "USD"}
-    (told,) = [check for check in elsewhere.services.invoices.check() if check.name == "organization"]
+    (told,) = [check for check in elsewhere.services.company().invoices.api.check() if check.name == "organization"]
     assert (told.is_ok, told.is_note) == (True, True), "it may be meant, or a slip in CRMSYNC_DEFAULT_CURRENCY"
     assert "EUR" in told.detail
     assert "bills in USD" in told.detail
@@ -516,7 +518,7 @@ def test_P3__leading_zeros_of_a_number_make_no_difference(world: World) -> None:
 def test_P3__names_of_accounts_are_read_a_few_at_a_time(world: World) -> None:
     made = [world.sandbox.deals.create(f"Shop {number}").account_id for number in range(3)]
 
-    found = world.services.deals.read_accounts([*made, "001xx000003dgb9AAA"], lambda: None)
+    found = world.services.company().deals.api.read_accounts([*made, "001xx000003dgb9AAA"], lambda: None)
 
     assert {found[each].name for each in made} == {"Shop 0", "Shop 1", "Shop 2"}
     assert found[made[0]].address.city == "Bergen"
@@ -526,7 +528,7 @@ def test_P3__names_of_accounts_are_read_a_few_at_a_time(world: World) -> None:
 def test_P3__hundreds_of_numbers_are_looked_up_in_lists(world: World) -> None:
     keys = [world.there("zoho_books", muster(name=f"Shop {number}")) for number in range(250)]
 
-    found = world.services.invoices.read_customers([*keys, "999999999"], lambda: None)
+    found = world.services.company().invoices.api.read_customers([*keys, "999999999"], lambda: None)
 
     assert sorted(found) == sorted(keys)
     assert {(each.name, each.currency) for each in found.values()} == {(f"Shop {n}", "USD") for n in range(250)}
@@ -652,8 +654,8 @@ class Meanwhile:
 
 def match_meanwhile(world: World, connection: str, operation: str, happens: Callable[[], object]) -> str:
     attempt = world.attempt(connection)
-    connector = cast(Customers, Meanwhile(world.connector(connection), operation, happens))
-    found = match_customer(attempt, deal(customer=muster()), connection, connector)
+    connector = Meanwhile(world.connector(connection), operation, happens)
+    found = match_customer(attempt, deal(customer=muster()), Bound(connection, Only(connector)))
     with world.services.store.begin() as uow:
         attempt.record_outcomes(uow)
     return found.customer_key

@@ -92,7 +92,7 @@ def doctor(monkeypatch: pytest.MonkeyPatch) -> Doctor:
 @pytest.fixture
 def good_run(services: Services, doctor: Doctor) -> None:
     """A customer was made, tokens are kept, and all was well."""
-    services.orders.create_customer(customer(), reference="SF-1", currency="USD")
+    services.company().orders.api.create_customer(customer(), reference="SF-1", currency="USD")
     assert doctor().failed() == {}
 
 

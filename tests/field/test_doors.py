@@ -32,13 +32,13 @@ from crmsync.connectors.base import Connector
 from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError, StoreUnavailableError
 from crmsync.flows import payment_to_invoices
 from crmsync.log import redact
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import tables
 from crmsync.web import metrics
 from crmsync.web.refusals import Refusals
 from tests.builders import NOW
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, connection_of
 from tests.integration.test_webhooks import (
     DEAL,
     DOOR,
@@ -625,7 +625,7 @@ class Books:
 @pytest.fixture
 def books(services: Services, clock: FakeClock) -> Books:
     made = Books(clock)
-    services._connected[ROLES["payments"]] = cast(Connector, made)
+    services._connected[connection_of("payments")] = cast(Connector, made)
     return made
 
 

@@ -26,12 +26,12 @@ from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import CrmsyncError, RecordNotFoundError, RejectedError
 from crmsync.flows import catch_up, order_to_invoice, sightings
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import alerts, runs
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.flow import FLOWS
 from tests.builders import NOW, customer, deal
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, connection_of, fill
 
 LIVE = NOW - timedelta(days=60)
 
@@ -80,7 +80,7 @@ def books() -> Books:
 @pytest.fixture(autouse=True)
 def world(services: Services, crm: Crm, books: Books, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Live for sixty days, with these systems and no broker."""
-    services._connect = {ROLES["deals"]: crm, ROLES["invoices"]: books}.__getitem__  # type: ignore[assignment]
+    fill(services, deals=crm, invoices=books)
     services.settings = replace(services.settings, go_live=LIVE)
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
@@ -90,7 +90,7 @@ def world(services: Services, crm: Crm, books: Books, clock: FakeClock, monkeypa
 def announce(services: Services, key: str = "006A") -> str:
     """A webhook for the deal; returns its run."""
     with services.store.begin() as uow:
-        uow.deliveries.add(ROLES["deals"], key)
+        uow.deliveries.add(connection_of("deals"), key)
         return order_to_invoice.FLOW.open_run(uow, key, correlation_id="c")[0]
 
 
@@ -212,7 +212,7 @@ def test_L4__a_deal_that_is_won_again_is_waited_for_as_well(services: Services, 
     clock.advance(86_400)
     crm.shown = lambda key: fresh(key=key, is_won=False)  # reopened, and about to be won again
     with services.store.begin() as uow:
-        uow.deliveries.add(ROLES["deals"], "006A")
+        uow.deliveries.add(connection_of("deals"), "006A")
         waking.wake(uow, order_to_invoice.FLOW, "006A", correlation_id="c")
 
     run = fetch(services, run_id)
@@ -252,7 +252,7 @@ def test_L4__catch_up_revives_what_is_won_now(
 
     clock.advance(600)
     crm.won_deals = lambda since, until: iter([[seen]])  # type: ignore[attr-defined]
-    pages = list(catch_up.deals_seen(services, LIVE, clock.now))
+    pages = list(catch_up.deals_seen(services, services.company(), LIVE, clock.now))
 
     assert [each.verdict for page in pages for each in page] == [Verdict.START if is_revived else Verdict.HAS_RUN]
     started = [sightings.start(services, pages[0], correlation_id="c").all for _ in range(2)]
@@ -285,7 +285,7 @@ def test_L5__a_customer_whom_the_books_know_with_an_address_is_billed_there(
 ) -> None:
     crm.shown = lambda key: fresh(key=key, customer=customer(email=""))
     with services.store.begin() as uow:
-        uow.links.add(ROLES["invoices"], "customer", customer().key, "46", origin="imported")
+        uow.links.add(connection_of("invoices"), "customer", customer().key, "46", origin="imported")
     assert fetch(services, announce(services)).status is RunStatus.STOPPED
 
     books.addresses.add("46")
@@ -433,7 +433,7 @@ def test_L6__a_deal_that_was_ordered_is_not_asked_about_as_an_old_one_when_going
     services: Services, crm: Crm, books: Books, clock: FakeClock, was_made: bool
 ) -> None:
     """Its order was deleted, and a person has it made anew: the first try failed."""
-    services._connect = {"salesforce": crm, "zoho_books": books, "s4hana": EmptyErp()}.__getitem__  # type: ignore[assignment]
+    fill(services, deals=crm, invoices=books, orders=EmptyErp())
     run = fetch(services, announce(services))
     order = EntryKey("s4hana", "order", "SF-006A")
     with services.store.begin() as uow:

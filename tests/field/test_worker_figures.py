@@ -16,10 +16,10 @@ from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.flows import catch_up, invoice_to_deal, payment_to_invoices
 from crmsync.flows.sightings import Sighting, start
 from crmsync.reading.flows import catch_up_rows
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import runs as runs_table
 from tests.builders import invoice_read
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, connection_of
 from tests.field.test_broker_commands import message
 from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
 from tests.system import System, running, until
@@ -41,7 +41,7 @@ def figures(services: Services) -> dict[str, tuple[int, int, int]]:
 def announced(services: Services) -> None:
     with services.store.begin() as uow:
         for key in KEYS:
-            uow.deliveries.add(ROLES["payments"], key)
+            uow.deliveries.add(connection_of("payments"), key)
 
 
 def read_now(services: Services, key: str) -> None:
@@ -151,7 +151,7 @@ def test_P12__an_invoice_whose_payment_was_announced_and_still_waits_is_not_coun
 def test_P12__a_second_part_that_nobody_announced_is_healed(services: Services, books: Books, clock: FakeClock) -> None:
     our_invoice(services, "1")
     with services.store.begin() as uow:
-        uow.deliveries.add(ROLES["payments"], "1")
+        uow.deliveries.add(connection_of("payments"), "1")
         uow.applications.hint("1", ["1"])
     read_now(services, "1")
     clock.advance(7200)

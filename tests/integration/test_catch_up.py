@@ -18,12 +18,12 @@ from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import InvalidDealError, VendorUnavailableError
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices, sightings
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.flow import FLOWS, SEEN
 from tests.builders import NOW, invoice_read
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, connection_of, fill
 
 LONG_AGO = NOW - timedelta(days=400)
 
@@ -75,7 +75,7 @@ def books() -> Books:
 def rung(services: Services, crm: Crm, books: Books, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The flows and subjects that were rung for."""
     bells: list[str] = []
-    services._connect = {ROLES["deals"]: crm, ROLES["payments"]: books}.__getitem__  # type: ignore[assignment]
+    fill(services, deals=crm, payments=books)
     for flow in (order_to_invoice.FLOW, payment_to_invoices.FLOW, invoice_to_deal.FLOW):
 
         def ring(run_id: str, results: Any, name: str = flow.name) -> None:
@@ -348,7 +348,7 @@ def our_invoice(services: Services, key: str) -> None:
     """An invoice that a deal's run has made."""
     with services.store.begin() as uow:
         run_id, _ = order_to_invoice.FLOW.open_run(uow, f"006{key}", correlation_id="c")
-        entry = EntryKey(ROLES["invoices"], "invoice", f"SF-006{key}")
+        entry = EntryKey(connection_of("invoices"), "invoice", f"SF-006{key}")
         uow.ledger.reserve(entry, run_id, certain_at=uow.now)
         uow.ledger.confirmed(entry, {"key": key, "number": f"INV-{key}"})
 
@@ -362,7 +362,7 @@ def test_a_payment_that_nobody_announced_is_looked_at_once(
 ) -> None:
     announced_at = clock.now - timedelta(seconds=600)
     with services.store.begin() as uow:
-        uow.deliveries.add(ROLES["payments"], "1")
+        uow.deliveries.add(connection_of("payments"), "1")
     books.payments = [PaymentChange("1", announced_at), PaymentChange("2", announced_at)]
 
     look(services, catch_up.PAYMENTS)
@@ -376,7 +376,7 @@ def test_a_payment_that_changed_after_its_webhook_is_looked_at_again(
     services: Services, books: Books, clock: FakeClock, rung: list[str]
 ) -> None:
     with services.store.begin() as uow:
-        uow.deliveries.add(ROLES["payments"], "1")
+        uow.deliveries.add(connection_of("payments"), "1")
     clock.advance(1800)
     books.payments = [PaymentChange("1", clock.now - timedelta(seconds=600))]
 

@@ -19,7 +19,7 @@ from crmsync.services import Services
 from crmsync.store.tables import runs
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, fill_everywhere
 
 DAY = 86_400
 TOTAL = Decimal(100)
@@ -54,8 +54,7 @@ class Books:
 @pytest.fixture
 def books(services: Services, monkeypatch: pytest.MonkeyPatch) -> Books:
     made = Books()
-    monkeypatch.setattr(Services, "payments", property(lambda _: made))
-    monkeypatch.setattr(Services, "invoices", property(lambda _: made))
+    fill_everywhere(monkeypatch, invoices=made)
     return made
 
 

@@ -17,10 +17,10 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.stock import Product, Rejection, StockLevel, StockRow
 from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
 from crmsync.flows import inventory
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import alerts, products
 from crmsync.worker import dead_letters, waking
-from tests.fakes import FakeClock, FakeMessenger
+from tests.fakes import FakeClock, FakeMessenger, fill
 
 HOUR = 3600
 
@@ -115,7 +115,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def connected(services: Services, erp: Erp, catalogue: Catalogue) -> None:
-    services._connect = {ROLES["stock"]: erp, ROLES["catalogue"]: catalogue}.__getitem__  # type: ignore[assignment]
+    fill(services, stock=erp, catalogue=catalogue)
 
 
 def run_of(services: Services) -> Run:

@@ -11,9 +11,10 @@ from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import invoice_to_deal, order_to_invoice
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.store.tables import runs
 from crmsync.worker.attempt import Attempt
+from tests.fakes import connection_of, fill_everywhere
 
 DEAL, INVOICE = "006xx0000012abcAAA", "11"
 WRITTEN = {step: {} for step in order_to_invoice.FLOW.steps}
@@ -34,7 +35,7 @@ class Books:
 @pytest.fixture
 def books(monkeypatch: pytest.MonkeyPatch) -> Books:
     made = Books()
-    monkeypatch.setattr(Services, "payments", property(lambda _: made))
+    fill_everywhere(monkeypatch, payments=made)
     return made
 
 
@@ -42,7 +43,7 @@ def attempt(services: Services, **deal_run: Any) -> Attempt:
     """At the first step of the invoice's run; the run of its deal stands as *deal_run* says."""
     with services.store.begin() as uow:
         deal, _ = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c")
-        key = EntryKey(ROLES["invoices"], "invoice", f"SF-{DEAL}")
+        key = EntryKey(connection_of("invoices"), "invoice", f"SF-{DEAL}")
         uow.ledger.reserve(key, deal, certain_at=uow.now)
         uow.ledger.confirmed(key, {"key": INVOICE, "number": "INV-1"})
         uow.connection.execute(update(runs).where(runs.c.id == deal).values(currency="USD", **deal_run))

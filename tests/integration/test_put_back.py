@@ -22,7 +22,7 @@ from crmsync.store import Store
 from crmsync.store.tables import runs
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, fill_everywhere
 from tests.field.test_alerts_end import open_alerts
 
 DAY = 86_400
@@ -63,8 +63,7 @@ class Systems:
 @pytest.fixture
 def systems(services: Services, monkeypatch: pytest.MonkeyPatch) -> Systems:
     made = Systems()
-    for role in ("orders", "invoices", "payments"):
-        monkeypatch.setattr(Services, role, property(lambda _: made))
+    fill_everywhere(monkeypatch, orders=made, invoices=made)
     return made
 
 

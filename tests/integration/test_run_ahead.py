@@ -14,6 +14,7 @@ from celery.worker import state
 from sqlalchemy import Connection, text
 
 from crmsync.celery import app
+from crmsync.company import Company
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (
@@ -45,7 +46,7 @@ _bodies: dict[str, Body] = {}
 _known: dict[str, Mapping[str, Any]] = {}  # what the store knows of customers
 
 
-def _known_customer(using: Services, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None:
+def _known_customer(company: Company, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None:
     return _known.get(run.subject_key)
 
 
@@ -59,7 +60,7 @@ def match(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["match"](attempt)
 
 
-@step(_FLOW, queue="erp", reserves=lambda using, run: KEY)
+@step(_FLOW, queue="erp", reserves=lambda using, company, run: KEY)
 def make(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["make"](attempt)
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from crmsync.company import Company
 from crmsync.domain.audit import REASON_LENGTH
 from crmsync.domain.customer_numbers import customer_number
 from crmsync.domain.dead_letters import Answers, DeadLetter
 from crmsync.errors import CrmsyncError
-from crmsync.worker.dead_letters import LINK_NAMES
+from crmsync.worker.dead_letters import linkable
 
 
 class AnswerError(CrmsyncError):
     """The form is not filled in right; nothing was done."""
 
 
-def read_answers(form: Mapping[str, str]) -> Answers:
+def read_answers(form: Mapping[str, str], company: Company) -> Answers:
     """Raises: AnswerError."""
-    links = {connection: _customer_number(form, name) for name, connection in LINK_NAMES.items()}
+    links = {connection: _customer_number(form, name) for name, connection in linkable(company).items()}
     given = {connection: number for connection, number in links.items() if number}
     return Answers(accept=form.get("accept") == "yes", links=given, is_seen=form.get("seen") == "yes")
 

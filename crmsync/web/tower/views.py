@@ -53,7 +53,7 @@ from crmsync.web.tower.answers import (
     told,
 )
 from crmsync.worker import dead_letters
-from crmsync.worker.dead_letters import LINK_NAMES, NotWaitingError
+from crmsync.worker.dead_letters import NotWaitingError, linkable
 from crmsync.worker.flow import FLOWS
 
 logger = logging.getLogger(__name__)
@@ -148,8 +148,8 @@ def run(run_id: str) -> str:
 @blueprint.get("/dead-letters")
 def letters() -> str:
     with _reading() as uow:
-        page = waiting_letters(uow)
-        return _page("letters", uow, page=page, links=LINK_NAMES, linked_flow=order_to_invoice.FLOW.name)
+        page, links = waiting_letters(uow), linkable(services_of_app().company())
+        return _page("letters", uow, page=page, links=links, linked_flow=order_to_invoice.FLOW.name)
 
 
 @blueprint.get("/stock")
@@ -169,7 +169,7 @@ def alerts() -> str:
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
 def replay(letter_id: int) -> BaseResponse:
-    answers = read_answers(request.form)
+    answers = read_answers(request.form, services_of_app().company())
     reason = read_reason(request.form, needed_for="This answer" if answers.needs_reason else "")
     _require_same(letter_id)
     letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_act(reason))

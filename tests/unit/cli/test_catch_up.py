@@ -18,9 +18,10 @@ from crmsync.domain.payments import InvoiceChange, PaymentChange
 from crmsync.errors import VendorUnavailableError
 from crmsync.flows.sightings import Started
 from crmsync.reading.flows import catch_up_rows
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.worker.flow import Flow
+from tests.fakes import connection_of
 from tests.unit.cli.test_up import CONFIGURED
 
 KEY = "006xx0000012ab{}AAA"
@@ -77,7 +78,7 @@ def rung(monkeypatch):
 @pytest.fixture
 def using(store, crm, books, rung, monkeypatch):
     settings = replace(Settings.from_env({**os.environ, **CONFIGURED}), go_live=GO_LIVE)
-    connectors = {ROLES["deals"]: crm, ROLES["payments"]: books, ROLES["orders"]: Erp()}
+    connectors = {connection_of("deals"): crm, connection_of("payments"): books, connection_of("orders"): Erp()}
     made = Services(settings, store, connectors=connectors.__getitem__)
     monkeypatch.setattr(command, "open_services", lambda **_: made)
     return made

@@ -16,10 +16,11 @@ from crmsync.domain.runs import RunStatus
 from crmsync.domain.stock import Product, Rejection, StockRow
 from crmsync.errors import RejectedError, VendorUnavailableError
 from crmsync.flows import inventory
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.worker import dead_letters, waking
 from tests.builders import run as a_run
+from tests.fakes import connection_of
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 
@@ -65,7 +66,7 @@ def house():
 def using(store, house, monkeypatch):
     """Services whose systems are the house; nothing reaches a broker."""
     monkeypatch.setenv("REDIS_URL", NO_REDIS)
-    connectors = {ROLES["stock"]: house, ROLES["catalogue"]: house}
+    connectors = {connection_of("stock"): house, connection_of("catalogue"): house}
     made = Services(Settings.from_env(), store, connectors=connectors.__getitem__)
     monkeypatch.setattr(command, "open_services", lambda **_: made)
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: True)

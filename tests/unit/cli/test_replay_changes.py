@@ -18,13 +18,12 @@ from crmsync.errors import (
     RejectedError,
     VendorUnavailableError,
 )
-from crmsync.services import Services
 from crmsync.store.tables import metadata, runs
 from crmsync.worker import customer_links
 from crmsync.worker import dead_letters as worker
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal, line
-from tests.fakes import FakeCustomers
+from tests.fakes import FakeCustomers, fill_everywhere
 
 ORDER = {"key": "4711", "number": "4711", "net": Money.of("47000.00", "USD").to_json(), "customer": customer().key}
 REFERENCE = f"SF-{DEAL_KEY}"
@@ -67,7 +66,7 @@ class Erp:
 @pytest.fixture
 def crm(monkeypatch):
     made = Crm()
-    monkeypatch.setattr(Services, "deals", made)
+    fill_everywhere(monkeypatch, deals=made)
     return made
 
 
@@ -80,7 +79,7 @@ def customers_are_known(monkeypatch):
 @pytest.fixture(autouse=True)
 def erp(monkeypatch):
     made = Erp()
-    monkeypatch.setattr(Services, "orders", made)
+    fill_everywhere(monkeypatch, orders=made)
     return made
 
 

@@ -15,12 +15,13 @@ from click.testing import CliRunner, Result
 from crmsync import broker, needs, spelling, systems
 from crmsync.cli import up
 from crmsync.cli.main import cli
+from crmsync.company import default_roles
 from crmsync.connectors import registry
 from crmsync.connectors.base import Check
 from crmsync.connectors.budget import UNLIMITED
 from crmsync.connectors.system import Tools
 from crmsync.errors import ConfigurationError
-from crmsync.services import ROLES, Services
+from crmsync.services import Services
 from crmsync.settings import Settings, known_names
 from crmsync.store import Store
 from crmsync.web import health
@@ -54,8 +55,20 @@ def test_ours_are_found_in_the_order_in_which_a_deal_meets_them() -> None:
 
 
 def test_every_role_of_the_default_company_is_one_that_its_system_can_fill() -> None:
-    assert set(ROLES) == set(systems.ROLES)
-    assert [role for role, connection in ROLES.items() if role not in registry.system(connection).roles] == []
+    usual = default_roles()
+
+    assert set(usual) == set(systems.ROLES)
+    assert [role for role, connection in usual.items() if role not in registry.system(connection).roles] == []
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_system_that_is_configured_fills_the_roles_of_a_usual_one_that_is_not() -> None:
+    offered = registry.system(MADE_UP.name).roles
+
+    filled = default_roles([MADE_UP.name])
+
+    assert {role for role, connection in filled.items() if connection == MADE_UP.name} == set(offered)
+    assert default_roles([MADE_UP.name, *default_roles().values()]) == default_roles(), "the usual one comes first"
 
 
 def test_an_installation_without_any_system_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""What a flow works with: a tenant, and for each role the connection that fills it.
+
+A flow asks `company.orders.api` and names neither a vendor nor an account: which of them it is, is bound outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
+from crmsync.connectors.registry import systems
+from crmsync.systems import ROLES
+
+Api = TypeVar("Api", bound=Connector, covariant=True)
+
+
+class Connections(Protocol):
+    """Who connects, when a call is about to be made."""
+
+    def connector(self, connection: str) -> Connector:
+        """Raises: ConfigurationError, NotNowError."""
+
+    def at_hand(self, connection: str) -> Connector | None:
+        """None where it was not used yet, or something has to be asked first."""
+
+    def system_of(self, connection: str) -> str: ...
+
+    def is_configured(self, connection: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Bound(Generic[Api]):
+    """A role, filled: *connection* is the id under which everything about it is remembered."""
+
+    connection: str
+    connections: Connections = field(repr=False, compare=False)
+
+    @property
+    def api(self) -> Api:
+        """What the role can be asked for. Raises: ConfigurationError, NotNowError."""
+        return cast(Api, self.connections.connector(self.connection))
+
+    @property
+    def at_hand(self) -> Api | None:
+        """The same where nothing has to be asked or connected first."""
+        return cast("Api | None", self.connections.at_hand(self.connection))
+
+    @property
+    def system(self) -> str:
+        """The system's name for people, without asking it anything."""
+        return self.connections.system_of(self.connection)
+
+    @property
+    def is_configured(self) -> bool:
+        return self.connections.is_configured(self.connection)
+
+
+@dataclass(frozen=True)
+class Company:
+    """What each role can do: `connectors.base`."""
+
+    tenant: str
+    deals: Bound[Deals]
+    catalogue: Bound[Catalogue]
+    orders: Bound[Orders]
+    stock: Bound[Stock]
+    invoices: Bound[Invoices]
+    payments: Bound[Payments]
+
+    def bound(self, role: str) -> Bound[Any]:
+        return cast(Bound[Any], getattr(self, role))
+
+    def has(self, roles: Iterable[str]) -> bool:
+        """Whether the connections of these *roles* are configured."""
+        return all(self.bound(role).is_configured for role in roles)
+
+
+# What is asked for where the environment configures nothing.
+_USUAL: Mapping[str, str] = {
+    "deals": "salesforce",
+    "catalogue": "salesforce",
+    "orders": "s4hana",
+    "stock": "s4hana",
+    "invoices": "zoho_books",
+    "payments": "zoho_books",
+}
+
+
+def company_of(tenant: str, roles: Mapping[str, str], connections: Connections) -> Company:
+    """The company whose *roles* are filled by these connections."""
+    return Company(tenant, **{role: Bound(roles[role], connections) for role in ROLES})
+
+
+def default_roles(configured: Collection[str] = ()) -> dict[str, str]:
+    """Which connection of the environment fills which role: the usual one, or else the first *configured* that can."""
+    return {role: _filled_by(role, usual, configured) for role, usual in _USUAL.items()}
+
+
+def _filled_by(role: str, usual: str, configured: Collection[str]) -> str:
+    able = [name for name, system in systems().items() if name in configured and role in system.roles]
+    return usual if usual in able or not able else able[0]
