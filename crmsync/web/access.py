@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, request
 from flask.sansio.app import App
 from werkzeug.datastructures import Authorization
 
-from crmsync.connectors.signatures import as_sent
+from crmsync.connectors.kit.signatures import as_sent
 from crmsync.passwords import SECRET_KEY_FILE, TOWER_USER, kept, tower_password
 from crmsync.settings import Settings
 from crmsync.web.sparing import Sparing
