@@ -13,10 +13,11 @@ from typing import Any
 from crmsync import log
 from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
-from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
+from crmsync.flows import catch_up
 from crmsync.flows.catch_up import Seen
 from crmsync.flows.sightings import Sighting, Started, looked_by_hand
 from crmsync.flows.sightings import start as start_page
+from crmsync.reading.costs import calls_of, most_calls_of, written_by
 from crmsync.services import Services
 from crmsync.systems import ROLES
 from crmsync.worker.flow import Flow
@@ -27,19 +28,6 @@ CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
 PAGE = 50
 STARTED_ALREADY = "was started by catch-up already"
 
-# flow → role → the calls of one run, where its customers are known.
-CALLS: Mapping[str, Mapping[str, int]] = {
-    order_to_invoice.FLOW.name: {"deals": 2, "orders": 1, "invoices": 2},
-    payment_to_invoices.FLOW.name: {"payments": 3, "deals": 1},
-    invoice_to_deal.FLOW.name: {"payments": 2, "deals": 1},
-}
-LOOK_CALLS: Mapping[str, int] = {"deals": 1, "orders": 1, "invoices": 1}  # of a deal beside its documents
-MOST_CALLS = {order_to_invoice.FLOW.name: 12}  # with a customer that is new on both sides
-WRITES_TO: Mapping[str, tuple[str, ...]] = {
-    order_to_invoice.FLOW.name: ("orders", "invoices", "deals"),
-    payment_to_invoices.FLOW.name: ("deals",),
-    invoice_to_deal.FLOW.name: ("deals",),
-}
 _LOOKS: Sequence[tuple[Flow, Seen]] = (
     (catch_up.DEALS, catch_up.deals_seen),
     (catch_up.PAYMENTS, catch_up.payments_seen),
@@ -141,12 +129,11 @@ class Found:
 
 
 def _calls(sighting: Sighting) -> Mapping[str, int]:
-    return LOOK_CALLS if sighting.verdict.looks else CALLS[sighting.flow.name]
+    return sighting.flow.look_calls if sighting.verdict.looks else calls_of(sighting.flow)
 
 
 def _most_calls(sighting: Sighting) -> int:
-    least = sum(_calls(sighting).values())
-    return least if sighting.verdict.looks else MOST_CALLS.get(sighting.flow.name, least)
+    return sum((_calls(sighting) if sighting.verdict.looks else most_calls_of(sighting.flow)).values())
 
 
 def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]:
@@ -186,9 +173,9 @@ def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
             found.to_start.append(Missed(sighting, systems, sighting.is_certainly_missed(now, grace)))
 
 
-def _writes_to(sighting: Sighting) -> tuple[str, ...]:
+def _writes_to(sighting: Sighting) -> list[str]:
     """A deal that is looked at again writes nothing: a person is asked first."""
-    return () if sighting.verdict.looks else WRITES_TO[sighting.flow.name]
+    return [] if sighting.verdict.looks else written_by(sighting.flow)
 
 
 def _is_started(using: Services, sighting: Sighting) -> bool:

@@ -18,7 +18,7 @@ from crmsync.plain import visible
 from crmsync.reading.run import documents_of
 from crmsync.services import Services
 from crmsync.worker import rehearsal
-from crmsync.worker.dead_letters import linkable
+from crmsync.worker.dead_letters import link_of, linkable
 from crmsync.worker.flow import FLOWS
 from crmsync.worker.rehearsal import End, Foreseen, Rehearsal, Source
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from crmsync.connectors.kit.rehearsal import Write
+    from crmsync.connectors.rehearsal import Write
     from crmsync.domain.runs import Run
     from crmsync.store import UnitOfWork
 
@@ -70,7 +70,9 @@ def command(using: Services, letter: DeadLetter, source: Source | None, answers:
     options = [f"--link {names[connection]}={key}" for connection, key in answers.links.items()]
     options += ["--accept"] if answers.accept else []
     options += [ACCEPT_CHANGES] if needs_changes else []
-    return using.settings.pasteable(replay_command(letter, "".join(f" {option}" for option in options)))
+    return using.settings.pasteable(
+        replay_command(letter, link_of(letter), "".join(f" {option}" for option in options))
+    )
 
 
 # -- what is done

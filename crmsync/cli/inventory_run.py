@@ -25,6 +25,7 @@ from crmsync.domain.stock import ProductState
 from crmsync.errors import CrmsyncError
 from crmsync.flows import inventory
 from crmsync.reading.stock import inventory_done, only_run, stock_known
+from crmsync.reading.telling import outcome
 from crmsync.services import Services
 from crmsync.worker import waking
 
@@ -35,13 +36,6 @@ FLOW = inventory.FLOW
 LOOK_SECONDS = 0.2
 QUEUED_FOR = timedelta(minutes=1)  # no message is needed: this process does the work
 ABANDONED_AFTER = timedelta(seconds=30)  # a run that is due for longer has no worker: this process takes it
-
-# What a step says of itself, and the name under which it counts: while it is at work, and when it is done.
-_PHASES = {
-    "read_catalogue": ("reading the catalogue", "products"),
-    "read_stock": ("reading the stock", "materials"),
-    "write_levels": ("writing what changed", "changed"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +180,8 @@ def phases(run: Run) -> list[Phase]:
 
 
 def _text(step: str, run: Run) -> str:
-    words, counted = _PHASES[step]
-    found = FLOW.learns[step].peek(run.results.get(step) or run.progress)
-    return f"{words}: {getattr(found, counted):,} {counted}".removesuffix(" changed") if found else words
+    doing, found = FLOW.about_of(step).doing, outcome(run, step)
+    return f"{doing}: {found}" if found else doing
 
 
 def _waiting(using: Services, run: Run) -> str:

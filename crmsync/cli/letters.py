@@ -177,5 +177,7 @@ def advice_for(letter: DeadLetter) -> str:
 
 def next_command(letter: DeadLetter, settings: Settings) -> str:
     """What to type next, or "" if there is nothing to do."""
-    command = choices.next_command(letter)
+    from crmsync.worker.dead_letters import link_of
+
+    command = choices.next_command(letter, link_of(letter))
     return settings.pasteable(command) if command else ""

@@ -32,7 +32,8 @@ _TRY_AGAIN = ("try again", "when it was put right, the run looks once more", "re
 _LEAVE = ("leave", "nothing more is done; a deal that was done before stays done", "discard {}")
 _OF_DOCUMENTS = ("DealChangedError", "AmountMismatchError")
 _GONE = "DocumentGoneError"
-_OTHERWISE = ("AmbiguousMatchError", "OutcomeUnknownError")  # a number is needed, or a look at the system
+_AMBIGUOUS = "AmbiguousMatchError"
+_OTHERWISE = (_AMBIGUOUS, "OutcomeUnknownError")  # a number is needed, or a look at the system
 
 
 def choices(letter: DeadLetter) -> tuple[Choice, ...]:
@@ -45,27 +46,25 @@ def choices(letter: DeadLetter) -> tuple[Choice, ...]:
     return tuple(Choice(answer, means, f"{COMMAND} {command.format(letter.id)}") for answer, means, command in offered)
 
 
-# What `replay` has to be told where only a person knows it.
-_NUMBERS = {
-    ("AmbiguousMatchError", "match_erp_customer"): " --link ERP=NUMBER",
-    ("AmbiguousMatchError", "match_books_customer"): " --link BOOKS=NUMBER",
-}
+def answer_asked(letter: DeadLetter, link: str) -> str:
+    """What stands behind `replay ID` where a replay without an answer would ask the same again.
 
-
-def answer_asked(letter: DeadLetter) -> str:
-    """What stands behind `replay ID` where a replay without an answer would ask the same again."""
+    *link* is what people call the system whose customer the step looks for; "" where it looks for none.
+    """
     if letter.kind is not LetterKind.REVIEW or letter.error in ("OutcomeUnknownError", _GONE):
         return ""
-    return _NUMBERS.get((letter.error, letter.step), " --accept")
+    return f" --link {link}=NUMBER" if link and letter.error == _AMBIGUOUS else " --accept"
 
 
-def replay_command(letter: DeadLetter, options: str = "") -> str:
+def replay_command(letter: DeadLetter, link: str, options: str = "") -> str:
     """The replay of *letter* with *options*; without any, with the answer that it waits for."""
-    return f"{COMMAND} replay {letter.id}{options or answer_asked(letter)}"
+    return f"{COMMAND} replay {letter.id}{options or answer_asked(letter, link)}"
 
 
-def next_command(letter: DeadLetter) -> str:
+def next_command(letter: DeadLetter, link: str) -> str:
     """What to type next, or "" if there is nothing to do."""
     if letter.status in (LetterStatus.REPLAYED, LetterStatus.DISCARDED):
         return ""
-    return f"crmsync runs show {letter.run_id}" if letter.status is LetterStatus.REPLAYING else replay_command(letter)
+    if letter.status is LetterStatus.REPLAYING:
+        return f"crmsync runs show {letter.run_id}"
+    return replay_command(letter, link)

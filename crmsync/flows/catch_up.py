@@ -38,6 +38,7 @@ DEALS = Flow(
     repeats=True,
     every=lambda behaviour: behaviour.catch_up_seconds,
     roles=("deals",),
+    title="Catch-up of deals",
 )
 PAYMENTS = Flow(
     "catch_up_payments",
@@ -46,6 +47,7 @@ PAYMENTS = Flow(
     repeats=True,
     every=lambda behaviour: behaviour.catch_up_seconds,
     roles=("payments",),
+    title="Catch-up of payments",
 )
 
 CLOCKS = timedelta(minutes=1)  # how far ours and a vendor's may be apart
@@ -74,7 +76,7 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
     for page in seen(using, attempt.company, since, until) if since < until else ():
         started += start(using, page, correlation_id=attempt.run.correlation_id)
         looked += len(page)
-        attempt.record_progress(doing="looking", seen=looked, **started.to_json())
+        attempt.record_progress(seen=looked, **started.to_json())
         if is_oldest_first:
             _go_on_from(attempt, flow, page[-1].changed_at)
     with using.store.begin() as uow:

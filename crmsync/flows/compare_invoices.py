@@ -33,6 +33,7 @@ FLOW = Flow(
     repeats=True,
     every=lambda behaviour: behaviour.compare_invoices_seconds,
     roles=("payments",),
+    title="Comparison of invoices",
 )
 WINDOW = timedelta(days=7)  # who takes an invoice back mostly does so within days; each day more costs pages
 CLOCKS = timedelta(minutes=5)  # the books stamp an invoice by their own clock

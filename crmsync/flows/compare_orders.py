@@ -31,6 +31,7 @@ FLOW = Flow(
     repeats=True,
     every=lambda behaviour: behaviour.compare_seconds,
     roles=("orders",),
+    title="Comparison of orders",
 )
 AT_ONCE = 40  # order numbers in one query: its address stays well under 2,000 characters
 OVERLAP = timedelta(minutes=5)  # each order is looked at several times: one may be lost some seconds after its answer

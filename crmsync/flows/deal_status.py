@@ -60,6 +60,7 @@ FLOW = Flow(
     repeats=True,
     finds=deals_with_news,
     roles=("deals",),
+    title="Status of deals",
 )
 
 

@@ -12,6 +12,7 @@ from crmsync.connectors.base import JOB_LOST
 from crmsync.domain import stock
 from crmsync.domain.learned import CatalogueRead, LevelsWritten, StockRead
 from crmsync.domain.runs import LONG_WAIT_SECONDS
+from crmsync.domain.steps import About
 from crmsync.domain.stock import Known, Plan, Rejection, StockLevel, Total
 from crmsync.errors import CrmsyncError, LeaseLostError, NoStockError, NotNowError, VendorUnavailableError
 from crmsync.store import UnitOfWork
@@ -38,7 +39,7 @@ JOB_WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is a call
 
 
-@step(FLOW, queue=QUEUE, learns=CatalogueRead)
+@step(FLOW, queue=QUEUE, learns=CatalogueRead, about=About(doing="reading the catalogue"))
 def read_catalogue(attempt: Attempt) -> CatalogueRead:
     """Read the products: once a day all of them with what they say, else those that changed."""
     since, count = _since(attempt), 0
@@ -46,7 +47,7 @@ def read_catalogue(attempt: Attempt) -> CatalogueRead:
         with attempt.services.store.begin(durable=False) as uow:
             uow.products.saw(page, seen_at=attempt.started_at, trust=since is None)
         count += len(page)
-        attempt.record_progress(doing="reading the catalogue", products=count)
+        attempt.record_progress(products=count)
     with attempt.services.store.begin(durable=False) as uow:
         if since is None:
             uow.products.retire_unseen(attempt.started_at)
@@ -55,13 +56,13 @@ def read_catalogue(attempt: Attempt) -> CatalogueRead:
     return CatalogueRead(count, since is None, attempt.started_at.isoformat())
 
 
-@step(FLOW, queue=QUEUE, learns=StockRead)
+@step(FLOW, queue=QUEUE, learns=StockRead, about=About(doing="reading the stock"))
 def read_stock(attempt: Attempt) -> StockRead:
     """Add up the stock of each material, and note what each product shall say."""
     totals: dict[str, Total] = {}
     for page in attempt.company.stock.api.stock():
         stock.add_up(totals, page)
-        attempt.record_progress(doing="reading the stock", materials=len(totals))
+        attempt.record_progress(materials=len(totals))
     with attempt.services.store.read() as uow:
         _refuse_nothing(attempt, uow, totals)
         made = stock.plan(uow.products.active(), totals, attempt.services.settings.behaviour.low_stock_threshold)
@@ -82,7 +83,7 @@ def read_stock(attempt: Attempt) -> StockRead:
     )
 
 
-@step(FLOW, queue=QUEUE, learns=LevelsWritten)
+@step(FLOW, queue=QUEUE, learns=LevelsWritten, about=About(doing="writing what changed"))
 def write_levels(attempt: Attempt) -> LevelsWritten:
     """Write what changed, and tell people what became low; a row that is refused stops no other."""
     with attempt.services.store.read() as uow:
@@ -138,7 +139,7 @@ def _write(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejection]:
     catalogue = attempt.company.catalogue.api
     if not levels:
         return []
-    attempt.record_progress(doing="writing what changed", changed=len(levels))
+    attempt.record_progress(changed=len(levels))
     if attempt.progress.get("job") or len(levels) > catalogue.bulk_above:
         return _through_a_job(attempt, levels)
     return catalogue.write_levels(levels, attempt.keep_alive)

@@ -12,6 +12,7 @@ from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures, Settlement, extraordinary, figures
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.seller import Status
+from crmsync.domain.steps import About
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import order_to_invoice, other_currency, unmailed
 from crmsync.worker import documents, waking
@@ -30,7 +31,7 @@ DEAL_WAIT_SECONDS = 5.0  # the deal's own run is at work
 PERSON_WAIT_SECONDS = 120.0  # it waits for a person
 
 
-@step(FLOW, queue="books", learns=InvoiceRead)
+@step(FLOW, queue="books", learns=InvoiceRead, about=About(calls={"payments": 2}))
 def read_invoice(attempt: Attempt) -> InvoiceRead:
     """Read how far the invoice is settled, once its deal carries its number."""
     entry, deal_run = _made_by(attempt)
@@ -50,7 +51,7 @@ def read_invoice(attempt: Attempt) -> InvoiceRead:
     )
 
 
-@step(FLOW, queue="crm")
+@step(FLOW, queue="crm", about=About(calls={"deals": 1}, writes="deals"))
 def write_payment(attempt: Attempt) -> None:
     """Write it to the deal; one that was taken back is for a person, who may want another."""
     read = attempt.result(read_invoice)

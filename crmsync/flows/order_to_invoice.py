@@ -21,6 +21,7 @@ from crmsync.domain.learned import CustomerMatched, DealRead, InvoiceMade, Invoi
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.references import document_reference
 from crmsync.domain.runs import Run
+from crmsync.domain.steps import About
 from crmsync.errors import DocumentGoneError, RecordNotFoundError, RejectedError
 from crmsync.flows import admission, other_currency, second_look, unmailed
 from crmsync.flows.business_day import business_day
@@ -49,10 +50,11 @@ FLOW = Flow(
     ),
     rereads=("fetch_deal", "match_erp_customer", "match_books_customer"),
     source="fetch_deal",
+    look_calls={"deals": 1, "orders": 1, "invoices": 1},
 )
 
 
-@step(FLOW, queue="crm", learns=DealRead)
+@step(FLOW, queue="crm", learns=DealRead, about=About(calls={"deals": 1}))
 def fetch_deal(attempt: Attempt) -> DealRead | Mapping[str, Any]:
     """Read the deal, and go on only if it can be ordered and billed as it stands, and its documents are its own."""
     deal = admission.read(attempt)
@@ -83,6 +85,7 @@ def _mail_key(using: Services, company: Company, run: Run) -> EntryKey | None:
     queue="erp",
     learns=CustomerMatched,
     known=partial(linked_customer, role="orders", document_step="create_order"),
+    about=About("Match ERP customer", most_calls={"orders": 3}, customer_of="orders"),
 )
 def match_erp_customer(attempt: Attempt) -> CustomerMatched:
     """Find or make the customer in the ERP."""
@@ -90,7 +93,7 @@ def match_erp_customer(attempt: Attempt) -> CustomerMatched:
     return match_customer(attempt, deal, attempt.company.orders, is_doubted=doubted)
 
 
-@step(FLOW, queue="erp", learns=OrderMade, reserves=_order_key)
+@step(FLOW, queue="erp", learns=OrderMade, reserves=_order_key, about=About(calls={"orders": 1}, writes="orders"))
 def create_order(attempt: Attempt) -> OrderMade:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
     deal, erp = attempt.result(fetch_deal), attempt.company.orders
@@ -120,6 +123,7 @@ def create_order(attempt: Attempt) -> OrderMade:
     queue="books",
     learns=CustomerMatched,
     known=partial(linked_customer, role="invoices", document_step="create_invoice"),
+    about=About(most_calls={"invoices": 4}, customer_of="invoices"),
 )
 def match_books_customer(attempt: Attempt) -> CustomerMatched:
     """Find or make the customer in the books."""
@@ -127,7 +131,13 @@ def match_books_customer(attempt: Attempt) -> CustomerMatched:
     return match_customer(attempt, deal, attempt.company.invoices, is_doubted=doubted)
 
 
-@step(FLOW, queue="books", learns=InvoiceMade, reserves=_invoice_key)
+@step(
+    FLOW,
+    queue="books",
+    learns=InvoiceMade,
+    reserves=_invoice_key,
+    about=About(calls={"invoices": 1}, writes="invoices"),
+)
 def create_invoice(attempt: Attempt) -> InvoiceMade:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
     deal, books = attempt.result(fetch_deal), attempt.company.invoices
@@ -152,7 +162,13 @@ def create_invoice(attempt: Attempt) -> InvoiceMade:
     return InvoiceMade.of(invoice)
 
 
-@step(FLOW, queue="books", learns=InvoiceMailed, reserves=_mail_key)
+@step(
+    FLOW,
+    queue="books",
+    learns=InvoiceMailed,
+    reserves=_mail_key,
+    about=About(calls={"invoices": 1}, writes="invoices"),
+)
 def send_invoice(attempt: Attempt) -> InvoiceMailed:
     """Mail the invoice, once: before a repeated mail the books' own mark is read."""
     deal, books = attempt.result(fetch_deal), attempt.company.invoices
@@ -182,7 +198,7 @@ def send_invoice(attempt: Attempt) -> InvoiceMailed:
     return InvoiceMailed.from_json(attempt.create_once(mail, find=find, create=send))
 
 
-@step(FLOW, queue="crm", learns=NumbersWritten)
+@step(FLOW, queue="crm", learns=NumbersWritten, about=About(calls={"deals": 1}, writes="deals"))
 def write_back(attempt: Attempt) -> NumbersWritten:
     """Write the numbers to the deal, and how it stands: an invoice that stays may have been credited meanwhile."""
     with attempt.services.store.read() as uow:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from crmsync.domain.learned import InvoicesFound
 from crmsync.domain.payments import Payment
 from crmsync.domain.runs import RunStatus
+from crmsync.domain.steps import About
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import invoice_to_deal
 from crmsync.worker import waking
@@ -15,14 +16,16 @@ from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
 from crmsync.worker.waking import Awake
 
-FLOW = Flow("payment_to_invoices", subject="payment", steps=("find_invoices",), repeats=True)
+FLOW = Flow(
+    "payment_to_invoices", subject="payment", steps=("find_invoices",), repeats=True, wakes=invoice_to_deal.FLOW
+)
 
 FOREIGN_INVOICES = "payments.foreign_invoices"  # a fact: how many payments touched that crmsync did not make
 SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
 PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
 
 
-@step(FLOW, queue="books", learns=InvoicesFound)
+@step(FLOW, queue="books", learns=InvoicesFound, about=About(calls={"payments": 1}))
 def find_invoices(attempt: Attempt) -> InvoicesFound:
     """Read the payment, and wake the run of every invoice of ours that it is, or was, applied to."""
     payment = _read(attempt)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from crmsync.domain import steps
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.flows.sightings import last_look_by_hand
@@ -78,16 +79,23 @@ def subject_of(flow: str) -> str:
     return FLOWS[flow].subject if flow in FLOWS else flow
 
 
+def title_of(name: str) -> str:
+    """What people call a flow or a step of this name; one that is not known is called as in the code."""
+    if name in FLOWS:
+        return FLOWS[name].title
+    return next((flow.about_of(name).title for flow in FLOWS.values() if name in flow.steps), steps.title_of(name))
+
+
 def flow_tally(flow: Flow, tally: Sequence[Standing]) -> FlowTally:
-    steps: dict[str, Counter[str]] = {step: Counter() for step in flow.steps}
+    at: dict[str, Counter[str]] = {step: Counter() for step in flow.steps}
     for row in tally:
         if row.flow == flow.name:
-            steps.setdefault(row.step, Counter()).update(_states(row))
-    total = sum(steps.values(), Counter[str]())
+            at.setdefault(row.step, Counter()).update(_states(row))
+    total = sum(at.values(), Counter[str]())
     return FlowTally(
         flow.name,
         {state: total[state] for state in STATES},
-        [StepTally(name, {state: count[state] for state in STATES}) for name, count in steps.items() if name],
+        [StepTally(name, {state: count[state] for state in STATES}) for name, count in at.items() if name],
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from crmsync.domain.choices import COMMAND, REPLAY_ALL, Choice, choices, replay_command
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.store import UnitOfWork
+from crmsync.worker.dead_letters import link_of
+from crmsync.worker.flow import FLOWS
 
 LETTERS_SHOWN = 100
 
@@ -50,7 +52,14 @@ def waiting_by_cause(uow: UnitOfWork, *, limit: int | None = None) -> list[Lette
     return [LetterGroup(first, count) for first, count in groups]
 
 
+def takes_link(letter: DeadLetter) -> bool:
+    """Whether a person may name a customer with its replay."""
+    flow = FLOWS.get(letter.flow)
+    return flow is not None and any(about.customer_of for about in flow.about.values())
+
+
 def letter_row(letter: DeadLetter) -> LetterRow:
     """What a person can do about *letter*: nothing is chosen where several answers are offered."""
     offered = choices(letter)
-    return LetterRow(letter, f"{COMMAND} replay {letter.id}" if offered else replay_command(letter), offered)
+    command = f"{COMMAND} replay {letter.id}" if offered else replay_command(letter, link_of(letter))
+    return LetterRow(letter, command, offered)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crmsync.domain.learned import CustomerMatched, InvoiceRead, InvoicesFound
+from crmsync.domain.learned import CustomerMatched
 from crmsync.domain.ledger import Entry, number_of
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.flows import invoice_to_deal, order_to_invoice
+from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.reading.history import Event, is_cut, last_lines, this_round
 from crmsync.reading.letters import LetterRow, letter_row
 from crmsync.reading.runs import RunRow, run_row
@@ -165,7 +165,7 @@ def _document_row(entry: Entry) -> DocumentRow:
 
 def _customers(run: Run) -> list[CustomerRow]:
     flow = FLOWS.get(run.flow)
-    matching = [step for step, kind in flow.learns.items() if kind is CustomerMatched] if flow else []
+    matching = [step for step, about in flow.about.items() if about.customer_of] if flow else []
     matches = ((step, learned(run, step, CustomerMatched)) for step in matching)
     return [
         CustomerRow(step, found.customer_key, found.name, found.city, found.matched_by)
@@ -176,7 +176,7 @@ def _customers(run: Run) -> list[CustomerRow]:
 
 def _links(uow: UnitOfWork, run: Run) -> list[RunLink]:
     """The runs of the invoices that a payment touches; the run of the deal that an invoice belongs to."""
-    paid, read = learned(run, "find_invoices", InvoicesFound), learned(run, "read_invoice", InvoiceRead)
+    paid, read = learned(run, payment_to_invoices.find_invoices), learned(run, invoice_to_deal.read_invoice)
     links = [_link(uow, invoice_to_deal.FLOW, key) for key in paid.ours[:INVOICES_SHOWN]] if paid else []
     return [*links, _link(uow, order_to_invoice.FLOW, read.deal)] if read and read.deal else links
 

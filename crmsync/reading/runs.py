@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from crmsync.domain.learned import InvoiceRead
 from crmsync.domain.money import Money
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.flows import invoice_to_deal
@@ -120,9 +119,9 @@ def run_row(uow: UnitOfWork, run: Run | Row[Any]) -> RunRow:
 
 def _deals_of_invoices(uow: UnitOfWork, run_ids: Sequence[str]) -> dict[str, str]:
     """The deals that invoices belong to, by their runs, as far as those have read them."""
-    step = invoice_to_deal.FLOW.steps[0]
-    learned = uow.runs.learned_by(step, run_ids) if run_ids else {}
-    read = {run_id: InvoiceRead.peek(result) for run_id, result in learned.items()}
+    step = invoice_to_deal.read_invoice
+    learned = uow.runs.learned_by(step.step, run_ids) if run_ids else {}
+    read = {run_id: step.learns.peek(result) for run_id, result in learned.items()}
     return {run_id: found.deal for run_id, found in read.items() if found}
 
 

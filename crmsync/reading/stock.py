@@ -73,7 +73,7 @@ def product_counts(uow: UnitOfWork) -> Mapping[str, int]:
 
 def inventory_done(run: Run) -> InventoryDone:
     return InventoryDone(
-        learned(run, inventory.read_catalogue.step, CatalogueRead) or CatalogueRead(0),
-        learned(run, inventory.read_stock.step, StockRead) or StockRead(0),
-        learned(run, inventory.write_levels.step, LevelsWritten) or LevelsWritten(0),
+        learned(run, inventory.read_catalogue) or CatalogueRead(0),
+        learned(run, inventory.read_stock) or StockRead(0),
+        learned(run, inventory.write_levels) or LevelsWritten(0),
     )

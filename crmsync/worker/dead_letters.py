@@ -47,6 +47,13 @@ def linkable(company: Company) -> dict[str, str]:
     return {name: company.bound(role).connection for name, role in LINK_NAMES.items()}
 
 
+def link_of(letter: DeadLetter) -> str:
+    """What a person calls the role whose customer the letter's step looks for; "" where it looks for none."""
+    flow = FLOWS.get(letter.flow)
+    role = flow.about_of(letter.step).customer_of if flow else ""
+    return next((name for name, each in LINK_NAMES.items() if each == role), "")
+
+
 class NotWaitingError(CrmsyncError):
     """This dead letter does not wait any more: it was replayed or discarded."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from celery import Task
 from celery.utils import uuid
@@ -14,6 +15,7 @@ from kombu.exceptions import BatchPublishError, OperationalError
 from crmsync.celery import app
 from crmsync.domain.kept import Learned
 from crmsync.domain.runs import Run, first_undone
+from crmsync.domain.steps import About, Calls, title_of
 from crmsync.services import Services
 from crmsync.settings import Behaviour
 from crmsync.store import UnitOfWork
@@ -57,6 +59,8 @@ class Flow:
     *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
     configured. *finds* tells the sweeper for which subjects there is news in the store. Both kinds of flow work in the
     background, with what the others leave of the call budgets.
+    *title* is for people, "": as it is called in the code. *wakes* is the flow whose run one of this leads to, and
+    *look_calls* are those of a look at a run that is done: both for those who ask what a run would cost.
     """
 
     def __init__(
@@ -71,6 +75,9 @@ class Flow:
         every: Every | None = None,
         finds: Finds | None = None,
         roles: Sequence[str] = (),
+        title: str = "",
+        wakes: Flow | None = None,
+        look_calls: Calls | None = None,
     ) -> None:
         self.name = name
         self.subject = subject
@@ -83,7 +90,11 @@ class Flow:
         self.every = every
         self.finds = finds
         self.roles = tuple(roles)
+        self.title = title or title_of(name)
+        self.wakes = wakes
+        self.look_calls = look_calls or {}
         self.learns: dict[str, type[Learned]] = {}  # by step, as each declares
+        self.about: dict[str, About] = {}
         FLOWS[name] = self
 
     @property
@@ -94,6 +105,12 @@ class Flow:
     @property
     def is_background(self) -> bool:
         return self.every is not None or self.finds is not None
+
+    def about_of(self, step: str) -> About:
+        """What *step* says of itself; of one that only another release has, nothing is known."""
+        found = self.about.get(step, About())
+        title = found.title or title_of(step)
+        return replace(found, title=title, doing=found.doing or title)
 
     def task_name(self, step: str) -> str:
         return f"{self.name}.{step}"
@@ -214,6 +231,15 @@ def result(run: Run, step: str, kind: type[Result]) -> Result:
     return read
 
 
-def learned(run: Run, step: str, kind: type[Result]) -> Result | None:
-    """What *step* has learned, for those who only look: None where it has not, or this release can't read it."""
-    return kind.peek(run.results.get(step))
+@overload
+def learned(run: Run, step: Step[Result]) -> Result | None: ...
+@overload
+def learned(run: Run, step: str, kind: type[Result]) -> Result | None: ...
+def learned(run: Run, step: Step[Result] | str, kind: type[Result] | None = None) -> Result | None:
+    """What *step* has learned, for those who only look: None where it has not, or this release can't read it.
+
+    The step is the task, or its name where importing it would be a circle.
+    """
+    name, learns = (step, kind) if isinstance(step, str) else (step.step, step.learns)
+    assert learns is not None  # as the overloads say  # noqa: S101
+    return learns.peek(run.results.get(name))

@@ -16,7 +16,7 @@ from typing import Any, cast
 from crmsync.celery import app
 from crmsync.company import Bound, Company, Connections
 from crmsync.connectors.base import Connector, Deals
-from crmsync.connectors.kit.rehearsal import WouldWriteError, Write, rehearsal
+from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
 from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter, without_accepted
 from crmsync.domain.deals import Deal
@@ -35,7 +35,6 @@ from crmsync.worker.task import Body, as_json
 # Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
 REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})
 
-_MATCHES: Mapping[str, str] = {"orders": "match_erp_customer", "invoices": "match_books_customer"}
 _MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN, EntryState.CONFIRMED)
 
 
@@ -198,7 +197,7 @@ def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
 
 def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[Foreseen]:
     """The steps from where a replay starts, to the first that does more than read."""
-    results = dict(run.results) | _linked(using.company(), answers)
+    results = dict(run.results) | _linked(flow, using.company(), answers)
     while undone := flow.undone(results):
         foreseen = _foresee(flow, replace(run, step=undone[0], results=results), using)
         yield foreseen
@@ -209,9 +208,10 @@ def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[
         run = replace(run, progress={}, answers=without_accepted(run.answers, foreseen.undoes))
 
 
-def _linked(company: Company, answers: Answers) -> dict[str, Any]:
+def _linked(flow: Flow, company: Company, answers: Answers) -> dict[str, Any]:
     """The matches that --link has answered."""
-    steps = {company.bound(role).connection: step for role, step in _MATCHES.items()}
+    roles = {step: about.customer_of for step, about in flow.about.items() if about.customer_of}
+    steps = {company.bound(role).connection: step for step, role in roles.items()}
     return {steps[connection]: CustomerMatched(key).to_json() for connection, key in answers.links.items()}
 
 

@@ -18,11 +18,12 @@ from celery.exceptions import Ignore
 from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
 from crmsync.company import Company
-from crmsync.connectors.limits.budget import background
-from crmsync.connectors.way_out.lease import deadline
+from crmsync.connectors.budget import background
+from crmsync.connectors.lease import deadline
 from crmsync.domain.kept import Learned
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Message, Run, unclaimed
+from crmsync.domain.steps import About
 from crmsync.errors import BugError, CrmsyncError, LeaseLostError, NewerReleaseError, NotNowError, StoreUnavailableError
 from crmsync.services import Services, services
 from crmsync.store import UnitOfWork
@@ -39,14 +40,21 @@ Reserves = Callable[[Services, Company, Run], EntryKey | None]
 
 # What an earlier step learned and this one can't read: it meets that itself, and the step before is not blamed for it.
 _UNREADABLE = (ArithmeticError, AttributeError, CrmsyncError, LookupError, TypeError, ValueError)
+ABOUT = About()
 LONG_STEPS = 4  # a step of minutes meets more restarts than one of seconds, and is no poison for it
 
 
 @overload
-def step(flow: Flow, *, queue: str) -> Callable[[Callable[[Attempt], None]], StepTask[Any]]: ...
+def step(flow: Flow, *, queue: str, about: About = ABOUT) -> Callable[[Callable[[Attempt], None]], StepTask[Any]]: ...
 @overload
 def step(
-    flow: Flow, *, queue: str, learns: type[Result], known: Known | None = None, reserves: Reserves | None = None
+    flow: Flow,
+    *,
+    queue: str,
+    learns: type[Result],
+    known: Known | None = None,
+    reserves: Reserves | None = None,
+    about: About = ABOUT,
 ) -> Callable[[Callable[[Attempt], Result | Mapping[str, Any]]], StepTask[Result]]: ...
 def step(
     flow: Flow,
@@ -55,16 +63,18 @@ def step(
     learns: type[Any] | None = None,
     known: Known | None = None,
     reserves: Reserves | None = None,
+    about: About = ABOUT,
 ) -> Callable[[Callable[[Attempt], Any]], Any]:
     """Make a step of *flow* of the function: it takes an Attempt and returns what it learned, a value of *learns*.
 
     A mapping that it returns is what the store holds already, and stays as it is. *known* gives what the step would
     learn where the store knows it already: then the step is not done. *reserves* tells which document the step is about
-    to make, so that its row is written with the claim; None: none, or it can't be told.
+    to make, so that its row is written with the claim; None: none, or it can't be told. *about* is for people.
     """
 
     def register(body: Body) -> StepTask[Any]:
         name = body.__name__
+        flow.about[name] = about
         if learns is not None:
             flow.learns[name] = learns
         task: StepTask[Any] = app.task(

@@ -53,5 +53,6 @@ class Sandbox(World):
     def _repeat_messages(self) -> None:
         """Send Outbound Messages again when their wait is over."""
         while not self._stopped.wait(RETRY_POLL_SECONDS):
-            for company in self.companies:
-                company.deliver(due_only=True)
+            if self.outbound.queue:
+                url = self.receiver.deal_url(token=self.profile.salesforce.webhook_secret)
+                self.outbound.deliver(url, due_only=True)

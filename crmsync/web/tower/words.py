@@ -10,21 +10,12 @@ from crmsync.alerts.content import refusal_name
 from crmsync.connectors.registry import systems
 from crmsync.domain.stock import plain
 from crmsync.phrases import about, capital, plural, span, whole_span
+from crmsync.reading.flows import title_of
 from crmsync.reading.run import RunLink
 from crmsync.reading.runs import Found, RunRow
 from crmsync.store.refusals import Refused
 
-_NAMES = {
-    "match_erp_customer": "Match ERP customer",
-    "write_back": "Write back",
-    "catch_up_deals": "Catch-up of deals",
-    "catch_up_payments": "Catch-up of payments",
-    "compare_orders": "Comparison of orders",
-    "compare_invoices": "Comparison of invoices",
-    "deal_status": "Status of deals",
-    "retry": "failed, tried again",
-    "discarded": "given up",
-}
+_STATES = {"retry": "failed, tried again", "discarded": "given up"}
 
 
 def label(name: str) -> str:
@@ -34,7 +25,7 @@ def label(name: str) -> str:
     ('Order to invoice', 'SAP S/4HANA')
     """
     system = systems().get(name)
-    return system.title if system else _NAMES.get(name, name.replace("_", " ").capitalize())
+    return system.title if system else _STATES.get(name) or title_of(name)
 
 
 def age(instant: datetime, now: datetime) -> str:

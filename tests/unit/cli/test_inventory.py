@@ -104,7 +104,7 @@ def test_without_a_terminal_each_phase_has_its_lines(run_cli, using):
 
     assert "reading the catalogue: 3 products, done" in lines
     assert "reading the stock: 2 materials, done" in lines
-    assert "writing what changed: 2, done" in lines
+    assert "writing what changed: 2 written, done" in lines
 
 
 def test_only_the_outcome_is_json(run_cli, using, house):

@@ -206,7 +206,7 @@ def test_a_letter_that_is_settled_offers_nothing(services: Services, a_letter: A
 
     assert settled is not None
     assert choices(settled) == ()
-    assert next_command(settled) == ""
+    assert next_command(settled, "ERP") == ""
 
 
 # -- links and figures

@@ -1,1 +1,0 @@
-"""How many calls a system gets, and when none: budgets, slots and circuit breakers."""

@@ -1,1 +1,0 @@
-"""Credentials of calls: how they are got, shared and renewed."""

@@ -1,1 +1,0 @@
-"""One exchange with the outside: how it gets out, how long it may last, and what came back."""
