@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from crmsync import broker_faults
 from crmsync.broker_address import QUEUE_ARGUMENTS, Address
-from crmsync.connectors.redis_link import redis_client
+from crmsync.connectors.limits.redis_link import redis_client
 from crmsync.embedded import embedded_client_url
 from crmsync.settings import Settings
 

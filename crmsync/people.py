@@ -13,6 +13,7 @@ from crmsync.domain import access, passwords
 from crmsync.domain.access import ApiToken, NewToken, Role, User
 from crmsync.domain.audit import Act
 from crmsync.errors import CrmsyncError
+from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
 
 _TOLD_OF_TOKEN = ("name", "role", "tenant", "expires_at")
@@ -67,6 +68,8 @@ def revoke_token(uow: UnitOfWork, act: Act, token_id: str) -> ApiToken:
 def add_user(uow: UnitOfWork, act: Act, name: str, password: str, *, role: Role, tenant: str | None = None) -> User:
     """Raises: PeopleError for a name that is taken or none, and a password that is too short."""
     name = _checked(access.user_name, name, "name")
+    if name == TOWER_USER:
+        raise PeopleError(f"{name} is the built-in operator.", field_errors={"name": "is taken"})
     if not uow.users.add(name, _hashed(password), role, tenant):
         raise PeopleError(f"There is a user {name} already.", field_errors={"name": "is taken"})
     user = _user(uow, name)

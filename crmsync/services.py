@@ -15,15 +15,15 @@ from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
 from crmsync.company import Company, company_of, default_roles
-from crmsync.connectors.auth import FreshTokens, OwnTokens, TokenStore
 from crmsync.connectors.base import Check, Connector, TellsAccount, not_checked
-from crmsync.connectors.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.heard import Heard
-from crmsync.connectors.notes import Notes
-from crmsync.connectors.redis_link import Link, redis_client
+from crmsync.connectors.kit.notes import Notes
+from crmsync.connectors.limits.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED, Budget
+from crmsync.connectors.limits.redis_link import Link, redis_client
 from crmsync.connectors.registry import budget_of, claims, connect, is_configured, system_of
+from crmsync.connectors.signing_in.auth import FreshTokens, OwnTokens, TokenStore
 from crmsync.connectors.system import Tools
+from crmsync.connectors.way_out.heard import Heard
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.accounts import Claim
 from crmsync.domain.breaker import Breaker

@@ -129,6 +129,9 @@ class Settings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = read(
         lambda reader: _networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1")
     )
+    proxy_user_header: str = env.text(
+        "CRMSYNC_PROXY_USER_HEADER", pattern="[A-Za-z][A-Za-z0-9-]{0,99}", expected="a header such as X-Forwarded-User"
+    )
     public_url: str = env.url("CRMSYNC_PUBLIC_URL")
     doors_url: str = env.url("CRMSYNC_DOORS_URL")
     log_style: str = env.text("CRMSYNC_LOG_STYLE", "json", pattern="json|console", expected="json or console")

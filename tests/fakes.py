@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from crmsync.company import Connections, company_of, default_roles
-from crmsync.connectors.http import Renewal
+from crmsync.connectors.signing_in.renewals import Renewal
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.customers import Address, Candidate, Customer
 from crmsync.domain.tokens import AccessToken

@@ -30,7 +30,7 @@ def test_a_module_says_in_one_sentence_what_it_is_for(path: Path) -> None:
 
 def test_only_the_settings_read_the_environment() -> None:
     """The command line and the embedded server hand it on to processes; oauthlib and Flower know only a variable."""
-    may = {"crmsync/settings.py", "crmsync/connectors/auth.py", "crmsync/celery.py"}
+    may = {"crmsync/settings.py", "crmsync/connectors/signing_in/auth.py", "crmsync/celery.py"}
     handing_on = {name_of(path) for room in ("cli", "lab") for path in (PACKAGE / room).rglob("*.py")}
     handing_on |= {"crmsync/embedded.py"}
     readers = {name_of(path) for path in MODULES if re.search(r"os\.(environ|getenv)", path.read_text())}
@@ -72,11 +72,23 @@ def test_the_contract_of_the_vendors_looks_at_each_that_is_registered() -> None:
     assert {name.rpartition(".")[2] for name in named} == set(installed())
 
 
-def test_each_vendor_has_the_same_files() -> None:
-    vendors = [path for path in (PACKAGE / "connectors").iterdir() if path.is_dir() and path.name != "__pycache__"]
+VENDORS = [PACKAGE / "connectors" / name for name in installed()]
 
-    assert len(vendors) >= 3
-    for vendor in vendors:
+
+def test_what_connectors_share_knows_no_vendor() -> None:
+    shared = [path for path in MODULES if PACKAGE / "connectors" in path.parents and not set(VENDORS) & {*path.parents}]
+    importing = [
+        name_of(path)
+        for path in shared
+        if any(vendor in other.parents for other in imports_of(path) for vendor in VENDORS)
+    ]
+
+    assert len(shared) > 20
+    assert importing == []
+
+
+def test_each_vendor_has_the_same_files() -> None:
+    for vendor in VENDORS:
         names = {path.name for path in vendor.glob("*.py")}
         assert {"__init__.py", "client.py", "schemas.py", "errors.py"} <= names, vendor.name
         assert "Vendor facts" in (vendor / "__init__.py").read_text(), vendor.name

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from crmsync.alerts.content import as_text
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.settings import SlackSettings
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Any
 import requests
 
 from crmsync.alerts.blocks import as_message
-from crmsync.connectors.answers import Reply, encode, foreign_answer, reply_of, retry_after_seconds
-from crmsync.connectors.transport import exchange
+from crmsync.connectors.way_out.answers import Reply, encode, foreign_answer, reply_of, retry_after_seconds
+from crmsync.connectors.way_out.transport import exchange
 from crmsync.errors import RetryableError, UnexpectedAnswerError, VendorUnavailableError
 from crmsync.settings import Secret
 

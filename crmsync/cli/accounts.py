@@ -16,7 +16,7 @@ from crmsync.errors import ConfigurationError
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
-    from crmsync.connectors.auth import Fetch
+    from crmsync.connectors.signing_in.auth import Fetch
     from crmsync.domain.accounts import Account, Claim
     from crmsync.domain.tokens import AccessToken, RenewalLimit
     from crmsync.services import Services

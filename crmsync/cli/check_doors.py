@@ -99,7 +99,7 @@ def _variable(crm: SalesforceSettings, form: str) -> str:
 
 def _proofs(keys: WebhookKeys, body: bytes) -> dict[str, dict[str, str]]:
     """The headers of each form of proof that is open, by its name."""
-    from crmsync.connectors import signatures
+    from crmsync.connectors.kit import signatures
     from crmsync.connectors.salesforce.webhooks import SIGNATURE_HEADER
 
     found: dict[str, dict[str, str]] = {}
@@ -129,7 +129,7 @@ def _query(token: Secret) -> str:
 
 
 def _of_payments(books: ZohoBooksSettings) -> Iterator[Knock | Finding]:
-    from crmsync.connectors import signatures
+    from crmsync.connectors.kit import signatures
     from crmsync.connectors.zoho_books.webhooks import SIGNATURE_HEADER
 
     if not books.webhook_secrets:
@@ -175,7 +175,7 @@ def _nobody(url: str, here: str, error: CrmsyncError | None, *, is_running: bool
 
 
 def _ask(url: str, knock: Knock, *, is_here: bool) -> Reply:
-    from crmsync.connectors.transport import exchange, new_session
+    from crmsync.connectors.way_out.transport import exchange, new_session
 
     try:
         with exchange("The receiver", "probe", seconds=SECONDS):

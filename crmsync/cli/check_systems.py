@@ -12,7 +12,7 @@ from crmsync.phrases import whole_span
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
-    from crmsync.connectors.heard import Heard
+    from crmsync.connectors.way_out.heard import Heard
     from crmsync.services import Services
 
 _FIRST = ("sign-in", "version of the API", "data centre")  # where one of them fails, the system is asked nothing more
@@ -33,8 +33,8 @@ def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
 
 
 def _of(connection: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
-    from crmsync.connectors.heard import Heard
     from crmsync.connectors.registry import is_configured, system, title
+    from crmsync.connectors.way_out.heard import Heard
 
     heard, called = Heard(), title(connection)
     try:

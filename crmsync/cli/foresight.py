@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from crmsync.connectors.rehearsal import Write
+    from crmsync.connectors.kit.rehearsal import Write
     from crmsync.domain.runs import Run
     from crmsync.store import UnitOfWork
 

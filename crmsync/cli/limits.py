@@ -14,8 +14,8 @@ from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
-    from crmsync.connectors.redis_link import Link
-    from crmsync.connectors.shared_budget import State
+    from crmsync.connectors.limits.redis_link import Link
+    from crmsync.connectors.limits.shared_budget import State
 
 _AT_ONCE = "at once"
 
@@ -46,7 +46,7 @@ def limits(*, as_json: bool) -> None:
 
 def _usages(settings: Settings) -> list[Usage]:
     """Raises: CrmsyncError if Redis does not answer."""
-    from crmsync.connectors.redis_link import NoRedisError
+    from crmsync.connectors.limits.redis_link import NoRedisError
     from crmsync.connectors.registry import in_use
     from crmsync.services import redis_link
 

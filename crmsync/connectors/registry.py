@@ -13,8 +13,8 @@ from crmsync.systems import installed
 
 if TYPE_CHECKING:  # who asks only what is configured does without requests and redis
     from crmsync.connectors.base import Connector
-    from crmsync.connectors.redis_link import Link
-    from crmsync.connectors.shared_budget import SharedBudget
+    from crmsync.connectors.limits.redis_link import Link
+    from crmsync.connectors.limits.shared_budget import SharedBudget
 
 
 def systems() -> Mapping[str, System]:
@@ -80,7 +80,7 @@ def full_key(text: str) -> str:
 
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
     """The budget that all processes share through *link*. Raises: ConfigurationError as connect() does."""
-    from crmsync.connectors.shared_budget import SharedBudget  # the receiver, which calls nobody, does without
+    from crmsync.connectors.limits.shared_budget import SharedBudget  # the receiver, which calls nobody, does without
 
     behaviour = settings.behaviour
     return SharedBudget(

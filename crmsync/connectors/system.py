@@ -11,15 +11,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crmsync import declared
-from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.declared import Check, Setting
 from crmsync.environment import Reader, read_into
 
 if TYPE_CHECKING:
-    from crmsync.connectors.auth import TokenStore
     from crmsync.connectors.base import Connector
-    from crmsync.connectors.budget import Quota
-    from crmsync.connectors.notes import Notes
+    from crmsync.connectors.kit.notes import Notes
+    from crmsync.connectors.limits.budget import Quota
+    from crmsync.connectors.signing_in.auth import TokenStore
     from crmsync.domain.accounts import Claim
     from crmsync.settings import Behaviour
 

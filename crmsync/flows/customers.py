@@ -14,7 +14,7 @@ from typing import Any
 
 from crmsync.company import Bound, Company
 from crmsync.connectors.base import Customers
-from crmsync.connectors.rehearsal import is_rehearsed
+from crmsync.connectors.kit.rehearsal import is_rehearsed
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch, suffixes
 from crmsync.domain.dead_letters import LINKS
 from crmsync.domain.deals import Deal

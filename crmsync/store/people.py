@@ -14,7 +14,7 @@ from crmsync.store.tables import api_tokens, sessions, users
 USED_SECONDS = 60.0  # how exactly is kept when something was last used
 IDLE = timedelta(hours=2)
 LONGEST = timedelta(hours=12)
-LINK = timedelta(minutes=10)  # in which a link that signs in must be used
+LINK = timedelta(minutes=30)  # in which a link that signs in must be used
 
 _USER = [column for column in users.c if column.name != "password_hash"]
 _TOKEN = [column for column in api_tokens.c if column.name != "secret_hash"]

@@ -9,6 +9,7 @@ from crmsync.web import health, metrics, paths, tower, webhooks
 from crmsync.web.doorbell import Doorbell
 from crmsync.web.inbox import Inbox
 from crmsync.web.refusals import Refusals
+from crmsync.web.tower import sign_in
 
 
 def create_app(services: Services) -> Flask:
@@ -20,7 +21,7 @@ def create_app(services: Services) -> Flask:
     app.extensions["crmsync_doorbell"] = Doorbell(services.store)
     app.extensions["crmsync_inbox"] = Inbox(services)
     app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
-    for module in (webhooks, health, metrics, tower):
+    for module in (webhooks, health, metrics, tower, sign_in):
         app.register_blueprint(module.blueprint)
     paths.mount(app, services.settings)
     return app

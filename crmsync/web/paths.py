@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from crmsync.settings import Settings
 from crmsync.web import access
+from crmsync.web.proxies import is_among
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
@@ -70,12 +71,7 @@ class Mounted:
         return self._application(environ, start_response)
 
     def _is_from_proxy(self, environ: Environ) -> bool:
-        try:
-            address = ip_address(environ.get("REMOTE_ADDR", ""))
-        except ValueError:
-            return False
-        known_as = getattr(address, "ipv4_mapped", None) or address  # as IPv6 writes a peer that speaks IPv4
-        return any(known_as in network for network in self._trusted)
+        return is_among(environ.get("REMOTE_ADDR", ""), self._trusted)
 
 
 class _SessionHere(SecureCookieSessionInterface):

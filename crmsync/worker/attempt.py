@@ -15,7 +15,7 @@ from typing import Any, overload
 
 from crmsync import failpoints
 from crmsync.company import Company
-from crmsync.connectors.lease import extend_deadline
+from crmsync.connectors.way_out.lease import extend_deadline
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (

@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from crmsync.alerts.content import Content, watch_alert
-from crmsync.connectors.redis_link import NoRedisError
+from crmsync.connectors.limits.redis_link import NoRedisError
 from crmsync.services import Services
 from crmsync.worker import watch
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 from crmsync.celery import app
 from crmsync.company import Bound, Company, Connections
 from crmsync.connectors.base import Connector, Deals
-from crmsync.connectors.rehearsal import WouldWriteError, Write, rehearsal
+from crmsync.connectors.kit.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
 from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter, without_accepted
 from crmsync.domain.deals import Deal

@@ -18,8 +18,8 @@ from celery.exceptions import Ignore
 from crmsync import failpoints, log
 from crmsync.celery import DEAD_LETTER, app
 from crmsync.company import Company
-from crmsync.connectors.budget import background
-from crmsync.connectors.lease import deadline
+from crmsync.connectors.limits.budget import background
+from crmsync.connectors.way_out.lease import deadline
 from crmsync.domain.kept import Learned
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import Message, Run, unclaimed

@@ -11,15 +11,15 @@ import pytest
 from celery.exceptions import Ignore
 from sqlalchemy import select
 
-from crmsync.connectors import breaker as breaker_module
-from crmsync.connectors import renewals
-from crmsync.connectors.answers import Reply
-from crmsync.connectors.auth import FreshTokens
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.grants import token_refused
-from crmsync.connectors.http import Renewal
+from crmsync.connectors.limits import breaker as breaker_module
+from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.connectors.s4hana.client import S4Hana
+from crmsync.connectors.signing_in import renewals
+from crmsync.connectors.signing_in.auth import FreshTokens
+from crmsync.connectors.signing_in.grants import token_refused
+from crmsync.connectors.signing_in.renewals import Renewal
+from crmsync.connectors.way_out.answers import Reply
 from crmsync.connectors.zoho_books.errors import explain_sign_in
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.runs import Run, RunStatus

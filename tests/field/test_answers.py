@@ -24,16 +24,17 @@ import pytest
 from sqlalchemy import select
 
 from crmsync import __version__, errors
-from crmsync.connectors import transport, wire
-from crmsync.connectors.answers import speaks_json
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.http import Renewal, VendorClient
-from crmsync.connectors.lease import deadline
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.connectors.salesforce.client import Salesforce
 from crmsync.connectors.salesforce.errors import speaks_csv
 from crmsync.connectors.salesforce.settings import SalesforceSettings
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.signing_in.renewals import Renewal
+from crmsync.connectors.way_out import transport, wire
+from crmsync.connectors.way_out.answers import speaks_json
+from crmsync.connectors.way_out.lease import deadline
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.domain.runs import RetryPolicy, next_try
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
@@ -870,4 +871,4 @@ def test_T4__there_is_no_second_way_out() -> None:
     }
 
     assert found - others == set()
-    assert sessions == {"connectors/transport.py"}
+    assert sessions == {"connectors/way_out/transport.py"}

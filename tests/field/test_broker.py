@@ -28,7 +28,7 @@ from crmsync import broker
 from crmsync.broker_address import Address, address_of
 from crmsync.cli import checks
 from crmsync.cli.main import cli
-from crmsync.connectors.redis_link import NoRedisError, redis_client
+from crmsync.connectors.limits.redis_link import NoRedisError, redis_client
 from crmsync.embedded import embedded_client_url, ensure_running, socket_path
 from crmsync.errors import ConfigurationError
 from crmsync.services import redis_link

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from crmsync import errors
-from crmsync.connectors import breaker
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.limits import breaker
+from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.connectors.salesforce import api
 from crmsync.domain.breaker import FailedCall
 from crmsync.services import Services

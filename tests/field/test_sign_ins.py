@@ -15,17 +15,17 @@ import pytest
 from sqlalchemy import select
 
 from crmsync import errors
-from crmsync.connectors import auth, grants
-from crmsync.connectors.auth import SharedToken
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.grants import client_credentials, jwt_bearer, refresh_token
-from crmsync.connectors.http import VendorClient, seconds_of_sign_in
-from crmsync.connectors.lease import deadline
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.connectors.s4hana import csrf
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.signing_in import auth, grants
+from crmsync.connectors.signing_in.auth import SharedToken
+from crmsync.connectors.signing_in.grants import client_credentials, jwt_bearer, refresh_token
+from crmsync.connectors.way_out.lease import deadline, seconds_of_sign_in
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.tokens import AccessToken
 from crmsync.services import Services
@@ -121,7 +121,7 @@ def test_T4__a_sign_in_follows_no_redirect(grant: Grant, status: str) -> None:
 def test_T4__a_token_that_unpacks_to_gigabytes_needs_little_memory(
     grant: Grant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crmsync.connectors.transport.BODY_BYTES_MAX", 4 * 1024 * 1024)
+    monkeypatch.setattr("crmsync.connectors.way_out.transport.BODY_BYTES_MAX", 4 * 1024 * 1024)
 
     assert isinstance(refusal(grant, unpacks_to(megabytes=100)), errors.VendorUnavailableError)
 

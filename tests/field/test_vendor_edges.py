@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from crmsync import errors
-from crmsync.connectors import renewals
-from crmsync.connectors.grants import access_token
-from crmsync.connectors.http import Renewal
-from crmsync.connectors.lease import deadline
 from crmsync.connectors.s4hana import csrf
 from crmsync.connectors.salesforce.addresses import trusted
+from crmsync.connectors.signing_in import renewals
+from crmsync.connectors.signing_in.grants import access_token
+from crmsync.connectors.signing_in.renewals import Renewal
+from crmsync.connectors.way_out.lease import deadline
 from crmsync.domain.documents import Document, OrderRequest
 from tests.builders import customer, deal
 from tests.field.raw_server import RawServer, Script, answer, html, redirect

@@ -19,9 +19,9 @@ from sqlalchemy import text
 from crmsync.alerts import delivery
 from crmsync.beat import Scheduler
 from crmsync.celery import app as celery
-from crmsync.connectors import breaker as breaker_module
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.limits import breaker as breaker_module
+from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.dead_letters import FIRST_SHOWN_SECONDS, DeadLetter
 from crmsync.domain.deals import Deal

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 from crmsync.connectors.base import Check
-from crmsync.connectors.budget import UNLIMITED, Budget
+from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.s4hana import client as s4hana
 from crmsync.connectors.s4hana.client import S4Hana
 from crmsync.connectors.salesforce.client import Salesforce
 from crmsync.connectors.system import Tools
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.connectors.zoho_books.client import ZohoBooks
 from crmsync.settings import Settings
 from tests.builders import private_pem

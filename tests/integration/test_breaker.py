@@ -9,11 +9,11 @@ import pytest
 import responses
 from sqlalchemy import select
 
-from crmsync.connectors import breaker as breaker_module
-from crmsync.connectors.breaker import GuardedBudget, SharedBreaker
-from crmsync.connectors.budget import UNLIMITED
-from crmsync.connectors.http import VendorClient
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits import breaker as breaker_module
+from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
+from crmsync.connectors.limits.budget import UNLIMITED
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
 from crmsync.flows import order_to_invoice
 from crmsync.services import Services

@@ -16,12 +16,12 @@ from redis import Redis
 
 from crmsync.broker_address import Address
 from crmsync.cli.limits import _to_json, _usage
-from crmsync.connectors import redis_link
-from crmsync.connectors.budget import Announcement, Quota, background
-from crmsync.connectors.http import VendorClient
-from crmsync.connectors.redis_link import Link, redis_client
-from crmsync.connectors.shared_budget import SharedBudget, State
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits import redis_link
+from crmsync.connectors.limits.budget import Announcement, Quota, background
+from crmsync.connectors.limits.redis_link import Link, redis_client
+from crmsync.connectors.limits.shared_budget import SharedBudget, State
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import NotNowError, RateLimitedError
@@ -183,7 +183,7 @@ def test_what_the_day_refuses_is_not_counted_in_the_minute_and_holds_no_slot(pro
 
 
 def test_who_finds_no_slot_is_counted_nowhere(process: MakeBudget, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmsync.connectors.slots.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("crmsync.connectors.limits.slots.PATIENCE_SECONDS", 0.05)
     one, other = process(calls_at_once=1, per_minute=10), process(calls_at_once=1, per_minute=10)
 
     with one.call("a long one"), pytest.raises(NotNowError):
@@ -332,7 +332,7 @@ def test_who_finds_no_slot_comes_back_in_a_second(process: MakeBudget) -> None:
 
 
 def test_background_work_of_all_processes_leaves_a_slot(process: MakeBudget, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmsync.connectors.slots.BACKGROUND_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("crmsync.connectors.limits.slots.BACKGROUND_PATIENCE_SECONDS", 0.05)
     one, two, three = (process(calls_at_once=3) for _ in range(3))
 
     with background(), one.call("1"), two.call("2"), pytest.raises(NotNowError):
@@ -372,7 +372,7 @@ def test_who_has_lost_his_slot_leaves_it_to_its_next_holder(process: MakeBudget,
 
 
 def test_the_last_free_slot_of_many_is_found_at_once(process: MakeBudget, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmsync.connectors.slots.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("crmsync.connectors.limits.slots.PATIENCE_SECONDS", 0.0)
     one, other = process(calls_at_once=30), process(calls_at_once=30)
     with ExitStack() as calls:
         for number in range(29):

@@ -36,7 +36,8 @@ from hypothesis.stateful import (
 
 from crmsync import services as process
 from crmsync.celery import app
-from crmsync.connectors import http
+from crmsync.connectors.kit import http
+from crmsync.connectors.way_out import lease
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.ledger import Entry, EntryKey, EntryState, Move
 from crmsync.domain.runs import Run, RunStatus
@@ -416,8 +417,8 @@ def world(database_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     schema.migrate(store)
     made = World(Services(Settings.from_env({}), store, messenger=FakeMessenger()), store, clock)
     _bodies.update(read=made.read, make=made.make)
-    monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: clock.now.timestamp()))
-    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: clock.now.timestamp()))
+    for module in (http, lease, attempts):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now.timestamp()))
     monkeypatch.setattr(_FLOW, "ring", lambda run_id, results=None: made.rung.append(run_id))
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)

@@ -12,7 +12,7 @@ import pytest
 from celery.exceptions import Ignore, Retry
 
 from crmsync import failpoints
-from crmsync.connectors.lease import lease_ends_at
+from crmsync.connectors.way_out.lease import lease_ends_at
 from crmsync.domain.dead_letters import LetterKind, LetterStatus
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crmsync.connectors.budget import Quota
+from crmsync.connectors.limits.budget import Quota
 from crmsync.connectors.system import Door, System, Tools
 from crmsync.declared import setting
 from crmsync.domain.accounts import Claim

@@ -578,7 +578,7 @@ MUTANTS = (
         ),
     ),
     *_of(
-        "crmsync/connectors/wire.py",
+        "crmsync/connectors/way_out/wire.py",
         (
             "a-body-has-no-deadline",
             "a vendor that trickles holds a worker's thread for ever",
@@ -623,7 +623,7 @@ MUTANTS = (
         ),
     ),
     *_of(
-        "crmsync/connectors/transport.py",
+        "crmsync/connectors/way_out/transport.py",
         (
             "a-write-is-sent-once-more",
             "an order is posted twice where a connection ends just then",
@@ -654,7 +654,7 @@ MUTANTS = (
         ),
     ),
     *_of(
-        "crmsync/connectors/http.py",
+        "crmsync/connectors/way_out/lease.py",
         (
             "a-call-may-outlast-the-lease",
             "a call is under way when another worker takes the run over",
@@ -669,6 +669,9 @@ MUTANTS = (
             "max(0.1, limit - time.monotonic())",
             f"{SIGN_INS}::test_T3__a_sign_in_leaves_half_of_a_short_lease_to_the_call",
         ),
+    ),
+    *_of(
+        "crmsync/connectors/kit/http.py",
         (
             "an-edge-speaks-for-the-vendor",
             "a maintenance page is taken for an answer, or for a refusal",

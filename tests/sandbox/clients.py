@@ -7,14 +7,14 @@ import jwt
 import requests
 
 from crmsync.lab.sandbox import Sandbox
+from crmsync.lab.sandbox.company import Company
 
 Json = dict[str, Any]
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class Client:
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
+    def __init__(self, sandbox: Sandbox | Company) -> None:
         self.env = sandbox.environment()
         self.session = requests.Session()
         self.sign_in()

@@ -111,7 +111,7 @@ def test_an_envelope_holds_a_hundred_messages(inbox: Inbox, sandbox: Sandbox) ->
     inbox.answer = Response(200, ACK.format("true").encode())
     for deal in sandbox.deals.bulk(101, 3):
         sandbox.outbound.enqueue(deal.id)
-    sandbox.outbound.deliver(sandbox.receiver.deal_url())
+    sandbox.outbound.deliver(sandbox.doors.deal_url())
     assert [request.body.count(b"<Notification>") for request in inbox.requests] == [100, 1]
 
 

@@ -37,7 +37,7 @@ from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.system import System, Tools
 
 if TYPE_CHECKING:
-    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.limits.budget import Quota
     from crmsync.connectors.s4hana.client import S4Hana
     from crmsync.domain.accounts import Claim
 

@@ -7,12 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from crmsync import errors
-from crmsync.connectors import auth
-from crmsync.connectors.answers import Explain, Speaks, speaks_anything
 from crmsync.connectors.base import Check, KeepAlive
-from crmsync.connectors.budget import Budget
-from crmsync.connectors.grants import client_credentials
-from crmsync.connectors.http import Authorizer, VendorClient
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits.budget import Budget
 from crmsync.connectors.s4hana import orders, partners
 from crmsync.connectors.s4hana.csrf import SessionAuthorizer, Tokens
 from crmsync.connectors.s4hana.doctor import examine
@@ -25,8 +22,12 @@ from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.s4hana.stock import StockReader
+from crmsync.connectors.signing_in import auth
+from crmsync.connectors.signing_in.auth import Authorizer
+from crmsync.connectors.signing_in.grants import client_credentials
 from crmsync.connectors.system import Tools
-from crmsync.connectors.transport import Session, new_session
+from crmsync.connectors.way_out.answers import Explain, Speaks, speaks_anything
+from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.documents import Document, OrderRequest

@@ -19,10 +19,12 @@ import requests
 from requests.cookies import get_cookie_header
 
 from crmsync import errors
-from crmsync.connectors.http import Authorizer, Renewal, VendorClient
-from crmsync.connectors.lease import is_in_step
+from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.s4hana.errors import FORBIDDEN, NOT_ALLOWED, SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
 from crmsync.connectors.s4hana.odata import Address
+from crmsync.connectors.signing_in.auth import Authorizer
+from crmsync.connectors.signing_in.renewals import Renewal
+from crmsync.connectors.way_out.lease import is_in_step
 
 YOUNG_SECONDS = 60.0
 PATIENCE_SECONDS = 0.5  # for a token that another thread fetches: most come sooner

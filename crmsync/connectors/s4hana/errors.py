@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.answers import Failure, Reply
 from crmsync.connectors.s4hana.messages import Message, in_error, in_header
 from crmsync.connectors.s4hana.xml_errors import error_in_xml
+from crmsync.connectors.way_out.answers import Failure, Reply
 
 SYSTEM = "SAP S/4HANA"
 TOKEN_HEADER = "x-csrf-token"  # noqa: S105 - the name of a header

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from crmsync.connectors.budget import Quota
+from crmsync.connectors.limits.budget import Quota
 from crmsync.connectors.s4hana.errors import SYSTEM
 from crmsync.connectors.s4hana.settings import SapSettings
 

@@ -13,10 +13,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, missing, post_load
 
 from crmsync import errors
-from crmsync.connectors.answers import is_reasonable
+from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.s4hana.errors import SYSTEM
 from crmsync.connectors.s4hana.odata import Row, plain, trimmed
-from crmsync.connectors.schemas import Tolerant
+from crmsync.connectors.way_out.answers import is_reasonable
 
 
 class SapField(fields.Field[Any]):

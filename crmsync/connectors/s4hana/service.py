@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.answers import Reply
-from crmsync.connectors.http import VendorClient
+from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.s4hana import odata
 from crmsync.connectors.s4hana.csrf import Tokens
 from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks, unexpected
 from crmsync.connectors.s4hana.odata import Address, Row
+from crmsync.connectors.way_out.answers import Reply
 
 PAGE_ROWS = 50
 PAGES_MAX = 200  # what we search for is unique: more pages than this mean that the filter was ignored

@@ -67,7 +67,7 @@ from crmsync.connectors.salesforce.settings import SalesforceSettings, refuse_ta
 from crmsync.connectors.system import Door, System, Tools
 
 if TYPE_CHECKING:
-    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.limits.budget import Quota
     from crmsync.connectors.salesforce.client import Salesforce
     from crmsync.domain.accounts import Claim
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from crmsync.connectors.answers import Reply, Speaks
-from crmsync.connectors.calls import ReadLines
-from crmsync.connectors.http import Authorizer, VendorClient
+from crmsync.connectors.kit.calls import ReadLines
+from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.salesforce import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
 from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_versions, speaks_with
+from crmsync.connectors.signing_in.auth import Authorizer
+from crmsync.connectors.way_out.answers import Reply, Speaks
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, UnexpectedAnswerError
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from crmsync import errors
-from crmsync.connectors.answers import Failure
+from crmsync.connectors.way_out.answers import Failure
 
 APPROVAL_WAIT_SECONDS = 3600.0  # a person has to approve or reject the record
 LOCK = "UNABLE_TO_LOCK_ROW"

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from crmsync.connectors.auth import SharedToken
 from crmsync.connectors.base import Check, KeepAlive, StatusWritten
-from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.http import VendorClient
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi, TokenAuthorizer
@@ -23,8 +22,9 @@ from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
 from crmsync.connectors.salesforce.won_deals import WonDealReader
+from crmsync.connectors.signing_in.auth import SharedToken
 from crmsync.connectors.system import Tools
-from crmsync.connectors.transport import Session, new_session
+from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.customers import Customer
 from crmsync.domain.deals import Deal

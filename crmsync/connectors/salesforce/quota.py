@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from crmsync.connectors.budget import NOTHING, Announcement, Quota
+from crmsync.connectors.limits.budget import NOTHING, Announcement, Quota
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load
 
-from crmsync.connectors import schemas
+from crmsync.connectors.kit import schemas
+from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.field_types import BulkJobId, Double, Id, Instant, Number, Text
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
-from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.customers import Address, Customer, is_address
 from crmsync.domain.deals import Deal, DealLine

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crmsync import errors
-from crmsync.connectors.answers import Failure
-from crmsync.connectors.grants import jwt_bearer
 from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.settings import SalesforceSettings
+from crmsync.connectors.signing_in.grants import jwt_bearer
+from crmsync.connectors.way_out.answers import Failure
 from crmsync.domain.tokens import AccessToken
 
 TOKEN_SECONDS = 5400  # of the two hours that a session lasts by default

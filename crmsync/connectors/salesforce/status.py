@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from crmsync.connectors.answers import Explain, Failure, Reply, error_of
 from crmsync.connectors.base import StatusWritten
 from crmsync.connectors.salesforce import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.settings import SalesforceSettings
+from crmsync.connectors.way_out.answers import Explain, Failure, Reply, error_of
 from crmsync.errors import CrmsyncError, UnexpectedAnswerError
 
 LEFT_OUT_SECONDS = 900.0  # then a field that was refused is tried again: somebody may have made it meanwhile

@@ -18,7 +18,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException, ElementTree
 from marshmallow import ValidationError, fields
 
-from crmsync.connectors import bodies, signatures
+from crmsync.connectors.kit import bodies, signatures
+from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.salesforce.ids import (
     CASE_SENSITIVE_LENGTH,
     OPPORTUNITY_PREFIX,
@@ -26,7 +27,6 @@ from crmsync.connectors.salesforce.ids import (
     full_id,
 )
 from crmsync.connectors.salesforce.settings import WebhookKeys
-from crmsync.connectors.schemas import Tolerant
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import MalformedWebhookError, SignatureError
 from crmsync.settings import Secret

@@ -64,7 +64,7 @@ from crmsync.connectors.system import Door, System, Tools
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 
 if TYPE_CHECKING:
-    from crmsync.connectors.budget import Quota
+    from crmsync.connectors.limits.budget import Quota
     from crmsync.connectors.zoho_books.client import ZohoBooks
     from crmsync.domain.accounts import Claim
 

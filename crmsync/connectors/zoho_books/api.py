@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from crmsync.connectors.answers import Reply
-from crmsync.connectors.http import VendorClient
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.way_out.answers import Reply
 from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks, speaks_list
 from crmsync.errors import UnexpectedAnswerError
 

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from crmsync.connectors.auth import SharedToken
 from crmsync.connectors.base import Check, KeepAlive
-from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.grants import refresh_token
-from crmsync.connectors.http import Authorizer, VendorClient
-from crmsync.connectors.notes import Notes, OwnNotes
-from crmsync.connectors.second_look import SecondLook
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.kit.notes import Notes, OwnNotes
+from crmsync.connectors.kit.second_look import SecondLook
+from crmsync.connectors.limits.budget import UNLIMITED, Budget
+from crmsync.connectors.signing_in.auth import Authorizer, SharedToken
+from crmsync.connectors.signing_in.grants import refresh_token
 from crmsync.connectors.system import Tools
-from crmsync.connectors.transport import Session, new_session
+from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.connectors.zoho_books import organization, schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.connectors.zoho_books.contacts import Contacts, contact_body

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.answers import Failure, Reply, retry_after_seconds
+from crmsync.connectors.way_out.answers import Failure, Reply, retry_after_seconds
 
 SUCCESS = 0
 NO_CONTENT = 204

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 
-from crmsync.connectors.notes import Notes
+from crmsync.connectors.kit.notes import Notes
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.errors import AccountRefusedError, CrmsyncError, MappingError, PermanentError

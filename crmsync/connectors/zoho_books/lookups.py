@@ -8,7 +8,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
-from crmsync.connectors.notes import Notes
+from crmsync.connectors.kit.notes import Notes
 from crmsync.connectors.zoho_books import schemas
 from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
 from crmsync.domain.deals import Deal

@@ -13,7 +13,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, pre_load, validate
 
-from crmsync.connectors.schemas import Tolerant
+from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.zoho_books.schemas import Amount, Key
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, Payment, Settlement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crmsync.connectors.budget import MINUTE_SECONDS, NOTHING, Announcement, Quota
+from crmsync.connectors.limits.budget import MINUTE_SECONDS, NOTHING, Announcement, Quota
 from crmsync.connectors.zoho_books.api import SYSTEM
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 

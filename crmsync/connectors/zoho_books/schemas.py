@@ -10,9 +10,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_dump, post_load
 
-from crmsync.connectors import schemas
-from crmsync.connectors.answers import is_reasonable
-from crmsync.connectors.schemas import Tolerant
+from crmsync.connectors.kit import schemas
+from crmsync.connectors.kit.schemas import Tolerant
+from crmsync.connectors.way_out.answers import is_reasonable
 from crmsync.connectors.zoho_books.api import SYSTEM
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money

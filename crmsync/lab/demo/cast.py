@@ -44,7 +44,8 @@ def introduce(world: World, narrator: Narrator) -> None:
 
 def _screens(world: World) -> dict[str, str]:
     return {
-        "Control tower": f"{world.url}/  user {TOWER_USER}, password {world.password}",
+        "Control tower": f"{world.sign_in_link()}  signs you in, once",
+        "later": f"{world.url}/  user {TOWER_USER}, password {world.password}",
         "Flower": f"{world.flower_url}  the same user and password",
     }
 

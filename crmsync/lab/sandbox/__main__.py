@@ -21,6 +21,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--receiver", default="http://127.0.0.1:8000", metavar="URL", help="of crmsync, for webhooks")
     parser.add_argument("--load", action="store_true", help="lift the vendors' call limits")
     parser.add_argument("--zoho-per-minute", type=int, default=100, help="calls that Zoho allows a minute")
+    parser.add_argument("--companies", type=int, default=1, help="how many have accounts; each one's differ")
     parser.add_argument("--env-file", type=Path, help="write the environment there as well")
     return parser
 
@@ -36,12 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     sandbox = Sandbox(port_base=given.port_base, seed=given.seed, latency_seconds=given.latency,
-                      receiver_url=given.receiver, **settings)  # fmt: skip
+                      receiver_url=given.receiver, companies=given.companies, **settings)  # fmt: skip
     with sandbox:
         text = exports(sandbox.environment())
         if given.env_file:
             given.env_file.write_text(text + "\n")
         print(f"# control API: {sandbox.control_url}/control/ledger\n{text}", flush=True)
+        if given.companies > 1:
+            print(f"# all {given.companies} companies' accounts: {sandbox.control_url}/control/connections", flush=True)
         ended.wait()
     return 0
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from crmsync.lab.sandbox.receiver import Answer, Receiver, post
+from crmsync.lab.sandbox.receiver import Answer, Doors, post
 from crmsync.lab.sandbox.zoho.app import Zoho
 from crmsync.lab.sandbox.zoho.errors import invalid, missing
 from crmsync.lab.sandbox.zoho.fields import Doc
@@ -49,7 +49,7 @@ class Payments:
     """What is done with a payment that exists."""
 
     zoho: Zoho
-    receiver: Receiver
+    doors: Doors
 
     def announce(self, payment_id: str, *, form: str = "json", signature: str | None = None) -> Answer:
         """Send the webhook of a payment (again); `signature` replaces the right one."""
@@ -62,7 +62,7 @@ class Payments:
 
     def send(self, payment: Doc, *, form: str = "json", signature: str | None = None) -> Answer:
         body, content_type = payment_body(payment, form)
-        url = self.receiver.payment_url()
+        url = self.doors.payment_url()
         right = sign(self.zoho.profile.webhook_secret, url, body, content_type)
         return post(url, body, {"Content-Type": content_type, SIGNATURE: signature or right})
 

@@ -3,10 +3,13 @@
 An answer is a JSON object; what is wrong with a request is told as `{"error": …}` with status 400 or 404.
 """
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from crmsync.lab.sandbox.company import Company
 from crmsync.lab.sandbox.http import BadJson, Request, Response, Router, answer
 from crmsync.lab.sandbox.oddities import ODDITIES
 from crmsync.lab.sandbox.salesforce.errors import SalesforceError
@@ -21,14 +24,91 @@ Work = Callable[..., Any]
 class Control:
     """Serves the control API of one sandbox."""
 
-    def __init__(self, sandbox: World) -> None:
-        self._sandbox = sandbox
-        self._router = Router()
-        for method, path, work in self._routes():
-            self._router.add(method, f"/control{path}", _handler(work), path)
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._routers = {company.number: self._router(company) for company in world.companies}
+
+    def _router(self, company: Company) -> Router:
+        router = Router()
+        for method, path, work in (*self._routes(), *CompanyRoutes(company).all()):
+            router.add(method, f"/control{path}", _handler(work), path)
+        return router
+
+    def serve(self, request: Request) -> Response:
+        """What is of a company is asked of the first, or of another under /control/companies/NUMBER."""
+        named = re.fullmatch(r"/control/companies/([0-9]{1,4})(/.*)", request.target)
+        number = int(named[1]) if named else 1
+        inner = replace(request, target=f"/control{named[2]}") if named else request
+        match = self._routers[number].match(inner) if number in self._routers else None
+        return match.call() if match else answer({"error": f"nothing at {request.method} {request.path}"}, 404)
+
+    def _routes(self) -> list[tuple[str, str, Work]]:
+        world = self._world
+        return [
+            ("GET", "/companies", lambda body: {"companies": [_described(company) for company in world.companies]}),
+            ("GET", "/connections", lambda body: {"connections": world.connections()}),
+            ("GET", "/calls", lambda body: world.calls()),
+            ("GET", "/faults", lambda body: {"faults": world.faults.all(), "operations": world.faults.operations}),
+            ("POST", "/faults", lambda body: world.faults.add(**body)),
+            ("GET", "/oddities", lambda body: {"oddities": ODDITIES}),
+            ("POST", "/oddities/{key}", lambda body, key: world.faults.play(key, **body)),
+            ("DELETE", "/faults", lambda body: {"cleared": world.faults.clear(body.get("system"))}),
+            ("DELETE", "/faults/{key}", lambda body, key: {"cleared": world.faults.clear(fault_id=int(key))}),
+            ("POST", "/latency", self._latency),
+            ("POST", "/reset", lambda body: world.reset()),
+            ("POST", "/tokens/expire", lambda body: world.expire_tokens(body.get("system"))),
+            ("POST", "/clock", lambda body: world.clock.advance(float(body["advance_seconds"]))),
+            ("POST", "/receiver", lambda body: setattr(world.receiver, "base_url", body["url"])),
+        ]
+
+    def _latency(self, body: Body) -> None:
+        """Seconds per vendor call, for one account or for all."""
+        latency = self._world.latency
+        if "system" in body:
+            latency.systems[body["system"]] = float(body["seconds"])
+        else:
+            latency.seconds, latency.systems = float(body["seconds"]), {}
+
+
+def _described(company: Company) -> Body:
+    accounts = [account.name for account in company.accounts]
+    return {"number": company.number, "accounts": accounts, "doors": _doors(company)}
+
+
+def _doors(company: Company) -> Body:
+    return {"deal": company.doors.deal, "payment": company.doors.payment}
+
+
+class CompanyRoutes:
+    """What is asked of one company's accounts."""
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+
+    def all(self) -> list[tuple[str, str, Work]]:
+        company = self._company
+        return [
+            ("GET", "/environment", lambda body: company.environment()),
+            ("GET", "/ledger", lambda body: company.ledger()),
+            ("POST", "/org/move", lambda body: {"url": company.salesforce.move(**{"old": "expired", **body})}),
+            ("POST", "/sessions/expire", lambda body: company.sap.access.expire_sessions()),
+            ("POST", "/locators/expire", lambda body: company.salesforce.cursors.expire()),
+            ("POST", "/settings", lambda body: company.profile.apply(body)),
+            ("POST", "/doors", self._set_doors),
+            *self._product_routes(),
+            *self._deal_routes(),
+            *self._order_routes(),
+            *self._money_routes(),
+        ]
+
+    def _set_doors(self, body: Body) -> Body:
+        """Where webhooks go in at the receiver: paths, of `deal` and of `payment`."""
+        doors = self._company.doors
+        doors.deal, doors.payment = str(body.get("deal", doors.deal)), str(body.get("payment", doors.payment))
+        return _doors(self._company)
 
     def _product_routes(self) -> list[tuple[str, str, Work]]:
-        products = self._sandbox.products
+        products = self._company.products
         return [
             ("GET", "/products", lambda body: {"stock": products.stock()}),
             ("POST", "/products", self._product),
@@ -47,7 +127,7 @@ class Control:
         ]
 
     def _money_routes(self) -> list[tuple[str, str, Work]]:
-        invoices, payments = self._sandbox.invoices, self._sandbox.payments
+        invoices, payments = self._company.invoices, self._company.payments
         return [
             ("POST", "/invoices/pay", lambda body: invoices.pay_many(**_decimals(body))),
             ("POST", "/invoices/{key}/pay", lambda body, key: invoices.pay(key, **_decimals(body))),
@@ -67,7 +147,7 @@ class Control:
         ]
 
     def _order_routes(self) -> list[tuple[str, str, Work]]:
-        orders = self._sandbox.orders
+        orders = self._company.orders
         return [
             ("POST", "/orders/{key}/reject", lambda body, key: orders.reject(key, **body)),
             ("POST", "/orders/{key}/reopen", lambda body, key: orders.reopen(key)),
@@ -75,7 +155,7 @@ class Control:
         ]
 
     def _deal_routes(self) -> list[tuple[str, str, Work]]:
-        deals = self._sandbox.deals
+        deals = self._company.deals
         return [
             ("POST", "/deals", lambda body: deals.create(**_decimals(body))),
             ("POST", "/deals/bulk", lambda body: self._bulk(**body)),
@@ -92,61 +172,20 @@ class Control:
             ("POST", "/outbound/deliver", self._deliver),
         ]
 
-    def _routes(self) -> list[tuple[str, str, Work]]:
-        s = self._sandbox
-        return [
-            ("GET", "/environment", lambda body: s.environment()),
-            ("GET", "/ledger", lambda body: s.ledger()),
-            ("GET", "/calls", lambda body: s.calls()),
-            ("GET", "/faults", lambda body: {"faults": s.faults.all(), "operations": s.faults.operations}),
-            ("POST", "/faults", lambda body: s.faults.add(**body)),
-            ("GET", "/oddities", lambda body: {"oddities": ODDITIES}),
-            ("POST", "/oddities/{key}", lambda body, key: s.faults.play(key, **body)),
-            ("DELETE", "/faults", lambda body: {"cleared": s.faults.clear(body.get("system"))}),
-            ("DELETE", "/faults/{key}", lambda body, key: {"cleared": s.faults.clear(fault_id=int(key))}),
-            ("POST", "/latency", self._latency),
-            ("POST", "/reset", lambda body: s.reset()),
-            ("POST", "/tokens/expire", lambda body: s.expire_tokens(body.get("system"))),
-            ("POST", "/org/move", lambda body: {"url": s.move_org(**body)}),
-            ("POST", "/sessions/expire", lambda body: s.sap.access.expire_sessions()),
-            ("POST", "/locators/expire", lambda body: s.salesforce.cursors.expire()),
-            ("POST", "/clock", lambda body: s.clock.advance(float(body["advance_seconds"]))),
-            ("POST", "/receiver", lambda body: setattr(s.receiver, "base_url", body["url"])),
-            ("POST", "/settings", lambda body: s.profile.apply(body)),
-            *self._product_routes(),
-            *self._deal_routes(),
-            *self._order_routes(),
-            *self._money_routes(),
-        ]
-
-    def serve(self, request: Request) -> Response:
-        match = self._router.match(request)
-        return match.call() if match else answer({"error": f"nothing at {request.method} {request.path}"}, 404)
-
-    def _latency(self, body: Body) -> None:
-        """Seconds per vendor call, for one system or for all."""
-        latency = self._sandbox.latency
-        if "system" in body:
-            latency.systems[body["system"]] = float(body["seconds"])
-        else:
-            latency.seconds, latency.systems = float(body["seconds"]), {}
-
     def _product(self, body: Body) -> Body:
         numbers: Body = {name: Decimal(str(body[name])) for name in ("price", "stock") if name in body}
-        with self._sandbox.salesforce.lock:
-            return {"id": self._sandbox.products.add(**{**body, **numbers})}
+        with self._company.salesforce.lock:
+            return {"id": self._company.products.add(**{**body, **numbers})}
 
     def _bulk(self, deals: int = 200, customers: int = 50, close: bool = False, webhook: str | None = None) -> Body:
-        made = self._sandbox.deals.bulk(deals, customers)
-        closed = [self._sandbox.deals.close(deal.id, webhook=webhook) for deal in made] if close or webhook else []
+        made = self._company.deals.bulk(deals, customers)
+        closed = [self._company.deals.close(deal.id, webhook=webhook) for deal in made] if close or webhook else []
         answers = [one.answer.status for one in closed if one.answer]
         return {"ids": [deal.id for deal in made], "answers": answers, "amount": sum(deal.amount for deal in made)}
 
     def _deliver(self, body: Body) -> Body:
-        s = self._sandbox
-        url = body.get("url") or s.receiver.deal_url(token=s.profile.salesforce.webhook_secret)
-        answers = [vars(one) for one in s.outbound.deliver(url)]
-        return {"answers": answers, "waiting": len(s.outbound.queue)}
+        answers = [vars(one) for one in self._company.deliver(url=body.get("url"))]
+        return {"answers": answers, "waiting": len(self._company.outbound.queue)}
 
 
 def _decimals(body: Body) -> Body:

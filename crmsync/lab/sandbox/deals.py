@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync.lab.sandbox.catalogue import Products
-from crmsync.lab.sandbox.receiver import Answer, Receiver
+from crmsync.lab.sandbox.receiver import Answer, Doors
 from crmsync.lab.sandbox.salesforce.app import Salesforce
 from crmsync.lab.sandbox.salesforce.webhooks import OutboundMessages, send_json
 
@@ -68,7 +68,7 @@ class Deals:
     salesforce: Salesforce
     products: Products
     outbound: OutboundMessages
-    receiver: Receiver
+    doors: Doors
     seed: int = 0
     _random: random.Random = field(init=False)
 
@@ -209,9 +209,9 @@ class Deals:
         """Send the webhook of a deal (again). A SOAP message stays queued until it is acknowledged."""
         secret = self.salesforce.profile.webhook_secret
         if webhook == "json":
-            return send_json(self.receiver.deal_url(), deal_id, secret)
+            return send_json(self.doors.deal_url(), deal_id, secret)
         self.outbound.enqueue(deal_id)
-        return self.outbound.deliver(self.receiver.deal_url(token=secret))[-1]
+        return self.outbound.deliver(self.doors.deal_url(token=secret))[-1]
 
     def bulk(self, deals: int = 200, customers: int = 50) -> list[Deal]:
         """Make many deals of several customers, the same ones for the same seed."""

@@ -102,7 +102,7 @@ class FaultBoard:
         return self.add(**{**oddities.ODDITIES[name], **changes})
 
     def _check(self, system: str, kind: str, operation: str) -> None:
-        kinds = (*KINDS, *OF_VENDOR.get(system, ()))
+        kinds = (*KINDS, *OF_VENDOR.get(system.partition("-")[0], ()))
         if kind not in kinds:
             raise UnknownFault(f"kind {kind!r} is none of {', '.join(kinds)}")
         if system != "*" and system not in self.operations:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from crmsync.lab.sandbox.clock import Clock
@@ -10,8 +10,27 @@ from crmsync.lab.sandbox.clock import Clock
 REFERENCED = ("orders", "invoices", "customers", "contacts", "payments")
 
 
+class Notes:
+    """What one account writes into the ledger."""
+
+    def __init__(self, ledger: "Ledger", account: str) -> None:
+        self._ledger, self._account = ledger, account
+
+    def note(self, action: str, kind: str, key: str, **details: Any) -> None:
+        """Record one write: `action` is created, changed, deleted, mailed or a status."""
+        self._ledger.add_event(self._account, action=action, kind=kind, id=key, **details)
+
+    def mail(self, invoice_id: str, **details: Any) -> None:
+        """Record one mail that left for a customer."""
+        self._ledger.add_mail(self._account, invoice_id=invoice_id, **details)
+
+    def mail_counts(self) -> Counter[str]:
+        """Invoice id → how often it was mailed."""
+        return Counter(mail["invoice_id"] for mail in self._ledger.mails((self._account,)))
+
+
 class Ledger:
-    """The history of writes, and the mails; a mail is listed once per time it went out."""
+    """The history of writes of all accounts, and the mails; a mail is listed once per time it went out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -19,31 +38,25 @@ class Ledger:
         self._events: list[dict[str, Any]] = []
         self._mails: list[dict[str, Any]] = []
 
-    def note(self, system: str, action: str, kind: str, key: str, **details: Any) -> None:
-        """Record one write: `action` is created, changed, deleted, mailed or a status."""
-        event = {"at": self._clock.now().isoformat(), "system": system, "action": action, "kind": kind, "id": key}
-        with self._lock:
-            self._events.append({**event, **details})
+    def of(self, account: str) -> Notes:
+        """Where one account writes."""
+        return Notes(self, account)
 
-    def mail(self, invoice_id: str, **details: Any) -> None:
-        """Record one mail that left for a customer."""
+    def add_event(self, account: str, **details: Any) -> None:
         with self._lock:
-            self._mails.append({"at": self._clock.now().isoformat(), "invoice_id": invoice_id, **details})
+            self._events.append({"at": self._clock.now().isoformat(), "system": account, **details})
 
-    def mail_counts(self) -> Counter[str]:
-        """Invoice id → how often it was mailed."""
+    def add_mail(self, account: str, **details: Any) -> None:
         with self._lock:
-            return Counter(mail["invoice_id"] for mail in self._mails)
+            self._mails.append({"at": self._clock.now().isoformat(), "system": account, **details})
 
-    @property
-    def events(self) -> list[dict[str, Any]]:
+    def events(self, accounts: Collection[str]) -> list[dict[str, Any]]:
         with self._lock:
-            return list(self._events)
+            return [event for event in self._events if event["system"] in accounts]
 
-    @property
-    def mails(self) -> list[dict[str, Any]]:
+    def mails(self, accounts: Collection[str]) -> list[dict[str, Any]]:
         with self._lock:
-            return list(self._mails)
+            return [mail for mail in self._mails if mail["system"] in accounts]
 
     def reset(self) -> None:
         with self._lock:

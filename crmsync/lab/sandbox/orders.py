@@ -50,4 +50,4 @@ class Orders:
 
     def _note(self, action: str, order: Row) -> None:
         reference = order.get("PurchaseOrderByCustomer") or None
-        self.sap.ledger.note(self.sap.name, action, "order", order["SalesOrder"], reference=reference)
+        self.sap.ledger.note(action, "order", order["SalesOrder"], reference=reference)

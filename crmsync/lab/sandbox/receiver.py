@@ -13,13 +13,22 @@ class Receiver:
 
     base_url: str = "http://127.0.0.1:8000"
 
+
+@dataclass
+class Doors:
+    """Where one company's webhooks go in at the receiver."""
+
+    receiver: Receiver
+    deal: str = "/webhook/salesforce/deal-closed"
+    payment: str = "/webhook/zoho/payment"
+
     def deal_url(self, token: str | None = None) -> str:
         """The door for won deals; Outbound Messages carry a token in the address."""
         query = f"?token={quote(token)}" if token else ""
-        return f"{self.base_url}/webhook/salesforce/deal-closed{query}"
+        return f"{self.receiver.base_url}{self.deal}{query}"
 
     def payment_url(self) -> str:
-        return f"{self.base_url}/webhook/zoho/payment"
+        return f"{self.receiver.base_url}{self.payment}"
 
 
 @dataclass

@@ -53,6 +53,5 @@ class Sandbox(World):
     def _repeat_messages(self) -> None:
         """Send Outbound Messages again when their wait is over."""
         while not self._stopped.wait(RETRY_POLL_SECONDS):
-            if self.outbound.queue:
-                url = self.receiver.deal_url(token=self.profile.salesforce.webhook_secret)
-                self.outbound.deliver(url, due_only=True)
+            for company in self.companies:
+                company.deliver(due_only=True)

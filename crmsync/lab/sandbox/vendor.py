@@ -1,4 +1,4 @@
-"""What the three stand-ins share: the gate each call passes before and after the vendor's own work.
+"""An account at a vendor, as its stand-in plays it: the gate each call passes before and after the vendor's own work.
 
 count → latency → fault before → the vendor's work, under its lock → fault after → answer
 """
@@ -53,15 +53,19 @@ class Surroundings:
 
 
 class Vendor:
-    """One vendor's HTTP face. A subclass fills `router`, and says how its own refusals look."""
+    """One account's HTTP face. A subclass fills `router`, and says how its own refusals look."""
 
-    name: ClassVar[str]
+    vendor: ClassVar[str]
+    system: ClassVar[str]  # as crmsync calls it
+    prefix: ClassVar[str]  # of its environment variables
     operations: ClassVar[tuple[str, ...]]
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, number: int = 1) -> None:
         self.around = around
+        self.number = number
+        self.name = self.vendor if number == 1 else f"{self.vendor}-{number}"
         self.clock = around.clock
-        self.ledger = around.ledger
+        self.ledger = around.ledger.of(self.name)
         self.lock = threading.RLock()
         self.router = Router()
         self.url = ""
@@ -147,9 +151,22 @@ class Vendor:
         """Last touch on every answer, such as limit headers."""
         return response
 
-    def environment(self) -> dict[str, str]:
-        """The environment variables that point crmsync at this vendor."""
+    def settings(self) -> dict[str, Any]:
+        """What a connection to this account is told, by the names that crmsync gives its fields; no secrets."""
         raise NotImplementedError
+
+    def secrets(self) -> dict[str, str]:
+        """What a connection to this account keeps to itself, likewise."""
+        raise NotImplementedError
+
+    def connection(self) -> dict[str, Any]:
+        """What a row for a connection to this account takes."""
+        return {"name": self.name, "system": self.system, "settings": self.settings(), "secrets": self.secrets()}
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point crmsync at this account."""
+        fields = {**self.settings(), **self.secrets()}
+        return {f"{self.prefix}{name.upper().removeprefix(self.prefix)}": str(value) for name, value in fields.items()}
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         """What exists now, for the ledger."""

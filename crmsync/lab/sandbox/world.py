@@ -1,28 +1,23 @@
-"""What a sandbox holds: the three vendors' stand-ins, what they have in common, and the handles of its data."""
+"""What a sandbox holds: companies with accounts at three vendors, and what all of these have in common."""
 
 from typing import Any
 
 from crmsync.lab.sandbox.calls import Calls
-from crmsync.lab.sandbox.cash import Invoices, Payments
-from crmsync.lab.sandbox.catalogue import Products
 from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.deals import Deals
+from crmsync.lab.sandbox.company import Company
 from crmsync.lab.sandbox.faults import FaultBoard
-from crmsync.lab.sandbox.keys import make_key
-from crmsync.lab.sandbox.ledger import Ledger, duplicates
-from crmsync.lab.sandbox.orders import Orders
+from crmsync.lab.sandbox.ledger import Ledger
 from crmsync.lab.sandbox.profile import SandboxProfile
 from crmsync.lab.sandbox.receiver import Receiver
-from crmsync.lab.sandbox.salesforce.app import Salesforce
-from crmsync.lab.sandbox.salesforce.webhooks import OutboundMessages
-from crmsync.lab.sandbox.sap.app import Sap
-from crmsync.lab.sandbox.sap.catalogue import stored
 from crmsync.lab.sandbox.vendor import Latency, Surroundings, Vendor
-from crmsync.lab.sandbox.zoho.app import Zoho
 
 
 class World:
-    """Stand-ins of Salesforce, SAP and Zoho Books that know each other's products."""
+    """Companies with accounts of their own at Salesforce, SAP and Zoho Books; the first one's handles are at hand.
+
+    An account is named as its vendor is (`salesforce`, `sap`, `zoho`), with the company's number from the second on
+    (`salesforce-2`). By that name faults strike it, waits are set, calls are counted and tokens end.
+    """
 
     def __init__(self, profile: SandboxProfile | None = None, **settings: Any) -> None:
         """Settings are the profile's own, or a vendor's with its name before: `zoho_per_minute=6000`."""
@@ -33,75 +28,63 @@ class World:
         self.latency = Latency(self.profile.latency_seconds)
         self.receiver = Receiver(self.profile.receiver_url)
         self._history, self._calls = Ledger(self.clock), Calls()
-        self._build()
-
-    def _build(self) -> None:
-        seed = self.profile.seed
-        around = Surroundings(self.clock, self.faults, self._calls, self._history, self.latency, seed)
-        self.salesforce = Salesforce(around, self.profile.salesforce, make_key())
-        self.sap = Sap(around, self.profile.sap)
-        self.zoho = Zoho(around, self.profile.zoho)
-        self.faults.operations = {vendor.name: vendor.operations for vendor in self.vendors}
-        crm = self.salesforce
-        self.outbound = OutboundMessages(lambda: crm.org, lambda: crm.organization["Id"], lambda: crm.url, self.clock)
-        self.products = Products(crm, self.sap, self.zoho, seed)
-        self.products.seed()
-        self.deals = Deals(crm, self.products, self.outbound, self.receiver, seed)
-        self.payments = Payments(self.zoho, self.receiver)
-        self.invoices = Invoices(self.zoho, self.payments)
-        self.orders = Orders(self.sap)
+        around = Surroundings(self.clock, self.faults, self._calls, self._history, self.latency, self.profile.seed)
+        self.companies = [
+            Company(number, self.profile.of_company(number), around, self.receiver, self._history)
+            for number in range(1, self.profile.companies + 1)
+        ]
+        self.accounts = {account.name: account for company in self.companies for account in company.accounts}
+        self.faults.operations = {name: account.operations for name, account in self.accounts.items()}
         self._history.reset()
+        self._show_first(self.companies[0])
+
+    def _show_first(self, company: Company) -> None:
+        self.salesforce, self.sap, self.zoho = company.salesforce, company.sap, company.zoho
+        self.products, self.deals, self.orders = company.products, company.deals, company.orders
+        self.invoices, self.payments = company.invoices, company.payments
+        self.outbound, self.doors = company.outbound, company.doors
 
     @property
     def vendors(self) -> tuple[Vendor, ...]:
-        return self.salesforce, self.sap, self.zoho
+        """All accounts, one company's after the other's."""
+        return tuple(self.accounts.values())
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that point crmsync at these servers."""
-        return {name: value for vendor in self.vendors for name, value in vendor.environment().items()}
+        """The environment variables that point crmsync at the first company's accounts."""
+        return self.companies[0].environment()
+
+    def connections(self) -> list[dict[str, Any]]:
+        """What a row for a connection to each account takes: name, system, settings and secrets by field."""
+        return [account.connection() for account in self.accounts.values()]
 
     def ledger(self) -> dict[str, Any]:
-        """What exists (deals, products, customers, orders, contacts, invoices, payments), what happened, what is twice.
-
-        A product shows its fields in Salesforce, and as `stock` what can be sold of it in SAP (None: unknown there).
-        """
-        documents: dict[str, Any] = {}
-        for vendor in self.vendors:
-            with vendor.lock:
-                documents |= vendor.documents()
-        stocks = {row["id"]: row["stock"] for row in documents.pop("materials")}
-        for row in documents["products"]:
-            row["stock"] = stocks.get(stored(row["ProductCode"] or ""))
-        twice = duplicates(documents)
-        return {**documents, "mails": self._history.mails, "events": self._history.events, "duplicates": twice}
+        """What exists, happened and is twice in the first company's accounts."""
+        return self.companies[0].ledger()
 
     def calls(self) -> dict[str, Any]:
-        """How often each operation was called, by system."""
+        """How often each operation was called, by account."""
         return self._calls.report()
 
     def reset(self) -> None:
-        """Back to the seed: no documents, tokens, faults, waits or counts, the org where it was; settings stay."""
+        """Back to the seed: no documents, tokens, faults, waits or counts, the orgs where they were; settings stay."""
         self.faults.clear()
         self.clock.reset()
         self.latency.seconds, self.latency.systems = self.profile.latency_seconds, {}
-        for vendor in self.vendors:
-            with vendor.lock:
-                vendor.reset()
-        self.outbound.queue = []
-        self.products.seed()
+        for company in self.companies:
+            company.reset()
         self._history.reset()
         self._calls.reset()
 
     def move_org(self, old: str = "expired") -> str:
-        """Give the Salesforce org another address, and return it; the old one answers as *old* says (OLD_ADDRESSES).
+        """Give the first Salesforce org another address, and return it; the old one answers as *old* says.
 
         The first address goes on signing in, whatever it answers else. Raises ValueError.
         """
         return self.salesforce.move(old)
 
     def expire_tokens(self, system: str | None = None) -> None:
-        """End the tokens of one system, or of all."""
-        for vendor in self.vendors:
-            if system in (None, vendor.name):
-                with vendor.lock:
-                    vendor.expire_tokens()
+        """End the tokens of one account, or of all."""
+        for account in self.accounts.values():
+            if system in (None, account.name):
+                with account.lock:
+                    account.expire_tokens()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
-import secrets
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,25 +10,24 @@ from flask import (
     Blueprint,
     Response,
     abort,
-    current_app,
     flash,
+    g,
     jsonify,
     redirect,
     render_template,
     request,
-    session,
     url_for,
 )
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
+from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import StoreUnavailableError
-from crmsync.passwords import TOWER_USER
 from crmsync.reading.alerts import all_alerts
 from crmsync.reading.flows import background, flow_names, subject_of
 from crmsync.reading.letters import takes_link, waiting_letters
@@ -51,6 +48,7 @@ from crmsync.web.tower.answers import (
     require_same,
     told,
 )
+from crmsync.web.tower.sign_in import sign_in_page
 from crmsync.worker import dead_letters
 from crmsync.worker.dead_letters import NotWaitingError, linkable
 from crmsync.worker.flow import FLOWS
@@ -70,20 +68,36 @@ def _prepare(state: BlueprintSetupState) -> None:
         state.app.add_template_filter(function)
     state.app.add_template_filter(subject_of, "subject")
     state.app.add_template_filter(told)
+    state.app.add_template_filter(Role, "role")
     state.app.add_template_filter(takes_link)
     state.app.add_template_filter(settings.pasteable, "pasteable")
 
 
 @blueprint.before_request
 def _admit() -> Response | None:
-    if not access.is_operator(current_app):
-        return access.ask_for_password()
+    caller = access.caller_of_page()
+    if caller is None:
+        return _ask_who()
+    if caller.tenant is not None:
+        abort(403, "The control tower shows all companies, and you may see one. The API shows it.")
+    if not caller.may(Role.OPERATOR if request.method == "POST" else Role.VIEWER):
+        abort(403, f"You are a {caller.role}: you may look, and not decide.")
+    g.caller = caller
     if "\0" in request.path + "".join(request.args.values()):
         abort(400, "An address holds no null character.")  # PostgreSQL takes none
     request.max_content_length = FORM_BYTES_MAX
-    if request.method == "POST" and not _has_token():
+    if request.method == "POST" and not access.has_form_token():
         abort(403, "This form is out of date. Go back, reload the page and try again.")
     return None
+
+
+def _ask_who() -> Response:
+    """A program by HTTP's own way; a person with a form, and then the page that was asked for."""
+    if not access.is_browser():
+        return access.ask_for_password()
+    is_page = request.method == "GET" and len(request.full_path) < 1000
+    asked = f"{request.script_root}{request.full_path}".removesuffix("?") if is_page else ""
+    return sign_in_page(status=401, next_path=asked)
 
 
 blueprint.after_request(access.harden)
@@ -141,7 +155,8 @@ def run(run_id: str) -> str:
         found = whole_run(uow, run_id)
         if found is None:
             abort(404, "There is no run of this id.")
-        words = services_of_app().words_of(uow, found.letter.letter.id) if found.letter else ""
+        is_for_them = found.letter is not None and g.caller.may(Role.OPERATOR)  # it may hold personal data
+        words = services_of_app().words_of(uow, found.letter.letter.id) if found.letter and is_for_them else ""
         return _page("run", uow, page=found, words=words)
 
 
@@ -194,13 +209,13 @@ def _require_same(letter_id: int) -> None:
 
 
 def _done(letter: DeadLetter, what: str) -> BaseResponse:
-    logger.info("dead letter %s %s", letter.id, what, extra={"action": "tower", "by": TOWER_USER})
+    logger.info("dead letter %s %s", letter.id, what, extra={"action": "tower", "by": g.caller.name})
     flash(f"Dead letter {letter.id} ({letter.title or letter.subject_key}) {what}", "done")
     return redirect(url_for("tower.letters"), 303)
 
 
 def _act(reason: str) -> Act:
-    return Act(TOWER_USER, Origin.TOWER, reason)
+    return Act(g.caller.name, Origin.TOWER, reason)
 
 
 @blueprint.errorhandler(NotWaitingError)
@@ -222,26 +237,26 @@ def _refused(error: HTTPException) -> tuple[str, int]:
 
 def _error(title: str, text: str) -> str:
     return render_template(
-        "tower/error.html", title=title, text=text, waiting_count=None, now=services_of_app().store.clock()
+        "tower/error.html",
+        title=title,
+        text=text,
+        waiting_count=None,
+        now=services_of_app().store.clock(),
+        csrf=access.form_token(),
     )
 
 
 def _page(name: str, uow: UnitOfWork, **model: Any) -> str:
     waiting = uow.dead_letters.waiting_count()
     return render_template(
-        f"tower/{name}.html", now=uow.now, waiting_count=waiting, late_seconds=LATE_SECONDS, csrf=_token(), **model
+        f"tower/{name}.html",
+        now=uow.now,
+        waiting_count=waiting,
+        late_seconds=LATE_SECONDS,
+        csrf=access.form_token(),
+        **model,
     )
 
 
 def _reading() -> AbstractContextManager[UnitOfWork]:
     return services_of_app().store.read()
-
-
-def _token() -> str:
-    """The session's own: a page of another site can't know it."""
-    return str(session.setdefault("token", secrets.token_urlsafe(16)))
-
-
-def _has_token() -> bool:
-    expected = str(session.get("token", ""))
-    return bool(expected) and hmac.compare_digest(request.form.get("token", "").encode(), expected.encode())

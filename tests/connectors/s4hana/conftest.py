@@ -12,9 +12,9 @@ import pytest
 import requests
 import responses
 
-from crmsync.connectors.auth import TokenStore
 from crmsync.connectors.s4hana.client import S4Hana, connect
 from crmsync.connectors.s4hana.settings import SapSettings
+from crmsync.connectors.signing_in.auth import TokenStore
 from crmsync.connectors.system import Tools
 from crmsync.settings import Behaviour, Settings
 

@@ -13,7 +13,7 @@ import requests
 import responses
 
 from crmsync import errors
-from crmsync.connectors.lease import deadline
+from crmsync.connectors.way_out.lease import deadline
 from crmsync.domain.documents import Document, OrderRequest
 from tests.builders import customer, deal
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from crmsync.connectors.auth import Fetch
 from crmsync.connectors.s4hana.client import connect
+from crmsync.connectors.signing_in.auth import Fetch
 from crmsync.connectors.system import Tools
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.settings import Secret, Settings

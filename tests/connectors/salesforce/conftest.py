@@ -11,7 +11,7 @@ import responses
 
 from crmsync.connectors.salesforce.client import Salesforce
 from crmsync.connectors.salesforce.settings import SalesforceSettings
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.settings import Behaviour, Secret, Settings
 from tests.fakes import Signed
 

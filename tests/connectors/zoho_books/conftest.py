@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import responses
 
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.connectors.zoho_books.client import ZohoBooks
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.customers import Address, Customer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import responses
 
-from crmsync.connectors.notes import OwnNotes
+from crmsync.connectors.kit.notes import OwnNotes
 from crmsync.domain.documents import InvoiceRequest
 from crmsync.errors import MappingError, VendorUnavailableError
 

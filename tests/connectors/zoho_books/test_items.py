@@ -11,7 +11,7 @@ import pytest
 import responses
 from responses import matchers
 
-from crmsync.connectors.notes import OwnNotes
+from crmsync.connectors.kit.notes import OwnNotes
 from crmsync.errors import (
     AccountRefusedError,
     MappingError,

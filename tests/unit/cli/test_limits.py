@@ -9,7 +9,7 @@ from click.testing import Result
 
 from crmsync.cli import limits
 from crmsync.cli.limits import Usage
-from crmsync.connectors.shared_budget import State
+from crmsync.connectors.limits.shared_budget import State
 
 ZOHO = {
     "ZOHO_CLIENT_ID": "1000.X",

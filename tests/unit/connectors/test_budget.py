@@ -10,17 +10,17 @@ import pytest
 import responses
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from crmsync.connectors import budget
-from crmsync.connectors.answers import Failure, Reply
-from crmsync.connectors.budget import Announcement, Quota, Unlimited, Window
-from crmsync.connectors.http import VendorClient
-from crmsync.connectors.redis_link import REST_SECONDS, Link, NoRedisError
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.limits import budget
+from crmsync.connectors.limits.budget import Announcement, Quota, Unlimited, Window
+from crmsync.connectors.limits.redis_link import REST_SECONDS, Link, NoRedisError
+from crmsync.connectors.limits.shared_budget import SharedBudget
+from crmsync.connectors.limits.slots import Slots, patience_seconds
 from crmsync.connectors.s4hana.client import connect as connect_s4hana
 from crmsync.connectors.salesforce import quota as salesforce
-from crmsync.connectors.shared_budget import SharedBudget
-from crmsync.connectors.slots import Slots, patience_seconds
 from crmsync.connectors.system import Tools
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.way_out.answers import Failure, Reply
+from crmsync.connectors.way_out.transport import new_session
 from crmsync.connectors.zoho_books import quota as zoho_books
 from crmsync.domain.runs import LONG_WAIT_SECONDS, RetryPolicy, next_try
 from crmsync.errors import BusyError, CrmsyncError, NotNowError, RateLimitedError
@@ -252,7 +252,7 @@ def test_without_redis_calls_go_on() -> None:
 
 
 def test_without_redis_this_process_still_counts_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmsync.connectors.slots.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("crmsync.connectors.limits.slots.PATIENCE_SECONDS", 0.05)
     made = shared(without_redis())
 
     with made.call("1"), made.call("2"), pytest.raises(NotNowError, match="2 calls of crmsync"), made.call("3"):
@@ -279,7 +279,7 @@ def test_nobody_stands_and_waits_for_a_system_that_has_become_slow() -> None:
 
 
 def test_background_work_leaves_a_slot_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmsync.connectors.slots.BACKGROUND_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("crmsync.connectors.limits.slots.BACKGROUND_PATIENCE_SECONDS", 0.05)
     made = shared(without_redis())
 
     with budget.background(), made.call("1"), pytest.raises(NotNowError), made.call("2"):

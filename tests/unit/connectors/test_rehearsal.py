@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 import responses
 
-from crmsync.connectors.http import VendorClient
-from crmsync.connectors.lease import deadline
-from crmsync.connectors.rehearsal import WouldWriteError, rehearsal
-from crmsync.connectors.transport import new_session
+from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.kit.rehearsal import WouldWriteError, rehearsal
+from crmsync.connectors.way_out.lease import deadline
+from crmsync.connectors.way_out.transport import new_session
 
 URL = "https://books.test/books/v3/invoices"
 SECRETS = {"Authorization": "Bearer s3cret", "x-csrf-token": "s3cret", "Cookie": "SAP=s3cret"}

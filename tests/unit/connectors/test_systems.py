@@ -18,7 +18,7 @@ from crmsync.cli.main import cli
 from crmsync.company import default_roles
 from crmsync.connectors import registry
 from crmsync.connectors.base import Check
-from crmsync.connectors.budget import UNLIMITED
+from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.connectors.system import Tools
 from crmsync.errors import ConfigurationError
 from crmsync.services import Services

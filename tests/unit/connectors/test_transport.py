@@ -8,7 +8,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from crmsync.connectors.transport import Session, new_session
+from crmsync.connectors.way_out.transport import Session, new_session
 
 URL = "https://books.test/v3/invoices"
 

@@ -51,11 +51,13 @@ PRODUCTS = ("ProductCode", "IsActive", "Available_Stock__c", "Low_Stock_Alert__c
 class Salesforce(Vendor):
     """One Salesforce org."""
 
-    name: ClassVar[str] = "salesforce"
+    vendor: ClassVar[str] = "salesforce"
+    system: ClassVar[str] = "salesforce"
+    prefix: ClassVar[str] = "SF_"
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
-    def __init__(self, around: Surroundings, profile: SalesforceProfile, key: Key) -> None:
-        super().__init__(around)
+    def __init__(self, around: Surroundings, profile: SalesforceProfile, key: Key, number: int = 1) -> None:
+        super().__init__(around, number)
         self.profile = profile
         self.key = key
         self.oauth = Oauth(self.clock, profile, key.public, self.token)
@@ -68,7 +70,7 @@ class Salesforce(Vendor):
     def reset(self) -> None:
         self._move_back()
         schema = build_schema(multi_currency=self.profile.multi_currency, custom_fields=self.profile.custom_fields)
-        self.org = Org(schema, self.clock, self._note)
+        self.org = Org(schema, self.clock, self._note, self.profile.pod)
         values = {"Name": "Sandbox Trading Inc.", "OrganizationType": "Developer Edition", "IsSandbox": True}
         self.organization = self.org.add("Organization", {**values, "DefaultCurrencyIsoCode": self.profile.currency})
         self.cursors = Cursors(self.clock)
@@ -77,7 +79,7 @@ class Salesforce(Vendor):
         self.oauth.expire()
 
     def _note(self, action: str, kind: str, row: Record) -> None:
-        self.ledger.note(self.name, action, kind, row["Id"], reference=row.get("SAP_Order_Number__c"))
+        self.ledger.note(action, kind, row["Id"], reference=row.get("SAP_Order_Number__c"))
 
     def _route(self) -> None:
         self.router.add("POST", "/services/oauth2/token", self._token, "token")
@@ -303,17 +305,20 @@ class Salesforce(Vendor):
         message = fault.message or "A validation rule of the organization refuses this record"
         return SalesforceError(code, message, fault.status or 400).response()
 
-    def environment(self) -> dict[str, str]:
-        profile = self.profile
+    def settings(self) -> dict[str, Any]:
         return {
-            "SF_LOGIN_URL": self.login_url,
-            "SF_CLIENT_ID": profile.client_id,
-            "SF_USERNAME": profile.username,
-            "SF_PRIVATE_KEY": self.key.private_pem,
-            "SF_WEBHOOK_SECRET": profile.webhook_secret,
-            "SF_ORGANIZATION_ID": self.organization["Id"],
-            **({} if profile.multi_currency else {"CRMSYNC_DEFAULT_CURRENCY": profile.currency}),
+            "login_url": self.login_url,
+            "client_id": self.profile.client_id,
+            "username": self.profile.username,
+            "organization_id": self.organization["Id"],
         }
+
+    def secrets(self) -> dict[str, str]:
+        return {"private_key": self.key.private_pem, "webhook_secret": self.profile.webhook_secret}
+
+    def environment(self) -> dict[str, str]:
+        currency = {} if self.profile.multi_currency else {"CRMSYNC_DEFAULT_CURRENCY": self.profile.currency}
+        return {**super().environment(), **currency}
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         return {

@@ -82,7 +82,7 @@ class Bulk:
         key = kind.find(str(body.get("externalIdFieldName")))
         if operation == "upsert" and (key is None or not (key.external_id or key.name == "Id")):
             raise SalesforceError("INVALIDJOB", f"Field name not found : {body.get('externalIdFieldName')}")
-        job = Job(make_id("750", next(self._numbers)), kind.name, operation, key.name if key else None,
+        job = Job(make_id("750", next(self._numbers), self._org.pod), kind.name, operation, key.name if key else None,
                   body.get("columnDelimiter", "COMMA"), show(self._clock.now()))  # fmt: skip
         self._jobs[job.id] = job
         return job

@@ -18,13 +18,13 @@ def checksum(id15: str) -> str:
     return "".join(_CHECK[sum(1 << bit for bit, char in enumerate(five) if char.isupper())] for five in fives)
 
 
-def make_id(prefix: str, number: int) -> str:
-    """An 18-character id of the object with this prefix."""
+def make_id(prefix: str, number: int, pod: str = "Sb") -> str:
+    """An 18-character id of the object with this prefix; the pod tells the org."""
     tail = ""
     while number:
         number, digit = divmod(number, 62)
         tail = _BASE62[digit] + tail
-    id15 = f"{prefix}Sb00{tail.rjust(8, '0')}"
+    id15 = f"{prefix}{pod}00{tail.rjust(8, '0')}"
     return id15 + checksum(id15)
 
 

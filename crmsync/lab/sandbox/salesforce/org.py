@@ -41,8 +41,9 @@ class Refusal:
 class Org:
     """All records of one org. Ids may be given with 15 or 18 characters."""
 
-    def __init__(self, schema: dict[str, Object], clock: Clock, note: Note) -> None:
+    def __init__(self, schema: dict[str, Object], clock: Clock, note: Note, pod: str) -> None:
         self.schema = schema
+        self.pod = pod
         self._clock = clock
         self._note = note
         self._numbers = count(1)
@@ -125,7 +126,7 @@ class Org:
 
     def add(self, name: str, values: dict[str, Any]) -> Record:
         """Put a record in without checks, as the platform itself does."""
-        kind, record_id, now = self.schema[name], make_id(PREFIXES[name], next(self._numbers)), self.now()
+        kind, record_id, now = self.schema[name], make_id(PREFIXES[name], next(self._numbers), self.pod), self.now()
         user = record_id if name == "User" else self.user["Id"]
         row = blank(kind)
         row |= {"CreatedDate": now, "CreatedById": user, "LastModifiedById": user} | values
@@ -142,7 +143,7 @@ class Org:
         base = blank(self.schema[name]) | {"CreatedById": user, "LastModifiedById": user}
         base |= {"CreatedDate": now, "LastModifiedDate": now, "SystemModstamp": now}
         for values in rows:
-            row = {**base, **values, "Id": make_id(PREFIXES[name], next(self._numbers))}
+            row = {**base, **values, "Id": make_id(PREFIXES[name], next(self._numbers), self.pod)}
             self._insert(name, row)
             ids.append(row["Id"])
         return ids

@@ -1,6 +1,7 @@
 """What can be set about the Salesforce stand-in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 
 @dataclass
@@ -11,6 +12,7 @@ class SalesforceProfile:
     `audiences` are those for which an assertion may be meant; "org" stands for the org's own addresses.
     """
 
+    pod: str = "Sb"  # two characters in every record id, by which orgs differ
     client_id: str = "3MVG9sandboxConsumerKey"
     username: str = "integration@crmsync.example.com"
     webhook_secret: str = "sandboxSalesforceSecret1"
@@ -21,3 +23,14 @@ class SalesforceProfile:
     lag_seconds: float = 0.0
     audiences: tuple[str, ...] = ("https://login.salesforce.com", "https://test.salesforce.com", "org")
     custom_fields: dict[str, str] = field(default_factory=dict)
+
+    def of_another(self, number: int) -> Self:
+        """The same for the org of another company: with ids, credentials and secrets of its own."""
+        return replace(
+            self,
+            pod=f"S{number:x}"[-2:].rjust(2, "S"),
+            client_id=f"{self.client_id}{number}",
+            username=f"integration{number}@crmsync.example.com",
+            webhook_secret=f"sandboxSalesforceSecretOf{number}",
+            custom_fields=dict(self.custom_fields),
+        )

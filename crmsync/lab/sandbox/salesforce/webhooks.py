@@ -67,7 +67,7 @@ class OutboundMessages:
         now = self._clock.seconds()
         with self._lock:
             first = now + self.first_wait_seconds
-            notification = Notification(make_id("04l", next(self._numbers)), record_id, now, first)
+            notification = Notification(make_id("04l", next(self._numbers), self._org().pod), record_id, now, first)
             self.queue.append(notification)
         return notification.id
 

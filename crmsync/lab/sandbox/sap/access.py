@@ -7,18 +7,18 @@ from http.cookies import CookieError, SimpleCookie
 
 from crmsync.lab.sandbox.clock import Clock
 from crmsync.lab.sandbox.http import Request, Response, answer, html
+from crmsync.lab.sandbox.sap.profile import SapProfile
 
 TOKEN_SECONDS = 3600
 SESSION_SECONDS = 1800
-SESSION_COOKIE = "SAP_SESSIONID_SBX_100"
 
 
 class Access:
     """Knows the communication user, the tokens given out, and the open sessions."""
 
-    def __init__(self, clock: Clock, user: str, password: str, make_token: Callable[[int], str]) -> None:
+    def __init__(self, clock: Clock, profile: SapProfile, make_token: Callable[[int], str]) -> None:
         self._clock = clock
-        self._user, self._password = user, password
+        self._profile = profile
         self._make_token = make_token
         self._tokens: dict[str, float] = {}
         self._sessions: dict[str, tuple[str, float]] = {}
@@ -35,8 +35,16 @@ class Access:
         self._tokens[token] = self._clock.seconds() + TOKEN_SECONDS
         return answer({"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS})
 
+    @property
+    def _login(self) -> tuple[str, str]:
+        return self._profile.user, self._profile.password
+
+    @property
+    def _cookie(self) -> str:
+        return f"SAP_SESSIONID_SBX_{self._profile.client}"
+
     def _in_form(self, form: dict[str, str]) -> bool:
-        return (form.get("client_id"), form.get("client_secret")) == (self._user, self._password)
+        return (form.get("client_id"), form.get("client_secret")) == self._login
 
     def _is_basic(self, request: Request) -> bool:
         scheme, _, coded = request.headers.get("authorization", "").partition(" ")
@@ -44,16 +52,18 @@ class Access:
             user, _, password = base64.b64decode(coded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
-        return scheme.lower() == "basic" and (user, password) == (self._user, self._password)
+        return scheme.lower() == "basic" and (user, password) == self._login
 
     def refuses(self, request: Request) -> Response | None:
         """The 401 page, unless the request carries valid credentials."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        client = request.query.get("sap-client") or request.headers.get("sap-client") or self._profile.client
         is_bearer = scheme.lower() == "bearer" and self._tokens.get(token, 0) > self._clock.seconds()
-        if is_bearer or self._is_basic(request):
+        if client == self._profile.client and (is_bearer or self._is_basic(request)):
             return None
         response = html(401, "401 Unauthorized: logon failed")
-        response.headers["WWW-Authenticate"] = 'Basic realm="SAP NetWeaver Application Server [SBX/100]"'
+        realm = f"SAP NetWeaver Application Server [SBX/{self._profile.client}]"
+        response.headers["WWW-Authenticate"] = f'Basic realm="{realm}"'
         return response
 
     def fetch_csrf(self, request: Request) -> dict[str, str]:
@@ -63,17 +73,18 @@ class Access:
             return {"x-csrf-token": self._sessions[session][0]}
         session, token = self._make_token(32), self._make_token(24) + "=="
         self._sessions[session] = (token, self._clock.seconds() + SESSION_SECONDS)
+        client = self._profile.client
         cookies = (
-            f"{SESSION_COOKIE}={session}; path=/; HttpOnly",
-            f"sap-XSRF_SBX_100={token}; path=/; HttpOnly",
-            "sap-usercontext=sap-client=100; path=/",
+            f"{self._cookie}={session}; path=/; HttpOnly",
+            f"sap-XSRF_SBX_{client}={token}; path=/; HttpOnly",
+            f"sap-usercontext=sap-client={client}; path=/",
         )
         return {"x-csrf-token": token, "Set-Cookie": "\n".join(cookies)}
 
     def _session(self, request: Request) -> str | None:
         """The session of the request's cookies, if it is still open."""
         try:
-            cookie = SimpleCookie(request.headers.get("cookie", "")).get(SESSION_COOKIE)
+            cookie = SimpleCookie(request.headers.get("cookie", "")).get(self._cookie)
         except CookieError:
             return None
         session = cookie.value if cookie else ""

@@ -34,13 +34,15 @@ WRITES = {"POST", "PUT", "PATCH", "MERGE", "DELETE"}
 class Sap(Vendor):
     """One S/4HANA tenant."""
 
-    name: ClassVar[str] = "sap"
+    vendor: ClassVar[str] = "sap"
+    system: ClassVar[str] = "s4hana"
+    prefix: ClassVar[str] = "SAP_"
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
-    def __init__(self, around: Surroundings, profile: SapProfile) -> None:
-        super().__init__(around)
+    def __init__(self, around: Surroundings, profile: SapProfile, number: int = 1) -> None:
+        super().__init__(around, number)
         self.profile = profile
-        self.access = Access(self.clock, profile.user, profile.password, self.token)
+        self.access = Access(self.clock, profile, self.token)
         self.router.add("POST", "/sap/bc/sec/oauth2/token", self.access.grant, "token")
         for method in ("GET", "HEAD", *sorted(WRITES)):
             self.router.add(method, f"{ROOT}/(?P<service>[A-Z_]+)(?P<rest>/.*)?", self._service, operation_of)
@@ -63,7 +65,7 @@ class Sap(Vendor):
         return super().unknown(request)
 
     def _note(self, action: str, kind: str, key: str, reference: str | None) -> None:
-        self.ledger.note(self.name, action, kind, key, reference=reference)
+        self.ledger.note(action, kind, key, reference=reference)
 
     def expire_tokens(self) -> None:
         self.access.expire_tokens()
@@ -195,18 +197,21 @@ class Sap(Vendor):
         error = ODataError(message, fault.code or "V1/042", fault.status or 400)
         return error_response(error, "SANDBOX", self.token(32).upper())
 
-    def environment(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         profile = self.profile
         return {
-            "SAP_BASE_URL": self.url,
-            "SAP_TOKEN_URL": f"{self.url}/sap/bc/sec/oauth2/token",
-            "SAP_CLIENT_ID": profile.user,
-            "SAP_CLIENT_SECRET": profile.password,
-            "SAP_SALES_ORGANIZATION": profile.sales_organization,
-            "SAP_DISTRIBUTION_CHANNEL": profile.distribution_channel,
-            "SAP_DIVISION": profile.division,
-            "SAP_ORDER_TYPE": profile.order_type,
+            "base_url": self.url,
+            "token_url": f"{self.url}/sap/bc/sec/oauth2/token",
+            "client_id": profile.user,
+            **({"sap_client": profile.client} if self.number > 1 else {}),  # named where there are several
+            "sales_organization": profile.sales_organization,
+            "distribution_channel": profile.distribution_channel,
+            "division": profile.division,
+            "order_type": profile.order_type,
         }
+
+    def secrets(self) -> dict[str, str]:
+        return {"client_secret": self.profile.password}
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         return {

@@ -30,11 +30,13 @@ UNOFFERED = re.compile(
 class Zoho(Vendor):
     """One Zoho Books organisation with its accounts server."""
 
-    name: ClassVar[str] = "zoho"
+    vendor: ClassVar[str] = "zoho"
+    system: ClassVar[str] = "zoho_books"
+    prefix: ClassVar[str] = "ZOHO_"
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
-    def __init__(self, around: Surroundings, profile: ZohoProfile) -> None:
-        super().__init__(around)
+    def __init__(self, around: Surroundings, profile: ZohoProfile, number: int = 1) -> None:
+        super().__init__(around, number)
         self.profile = profile
         self.accounts = Accounts(self.clock, profile, self.token)
         self.limits = Limits(self.clock, profile)
@@ -114,19 +116,24 @@ class Zoho(Vendor):
         body = {"code": int(fault.code or 15), "message": fault.message or "The value is not accepted."}
         return answer(body, fault.status or 400)
 
-    def environment(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         profile = self.profile
         return {
-            "ZOHO_ACCOUNTS_URL": self.url,
-            "ZOHO_API_URL": self.url,
-            "ZOHO_CLIENT_ID": profile.client_id,
-            "ZOHO_CLIENT_SECRET": profile.client_secret,
-            "ZOHO_REFRESH_TOKEN": profile.refresh_token,
-            "ZOHO_ORGANIZATION_ID": profile.organization_id,
-            "ZOHO_WEBHOOK_SECRET": profile.webhook_secret,
-            "ZOHO_CALLS_PER_MINUTE": str(profile.per_minute),
-            "ZOHO_CALLS_PER_DAY": str(profile.per_day),
-            "ZOHO_CALLS_AT_ONCE": str(profile.concurrent),
+            "accounts_url": self.url,
+            "api_url": self.url,
+            "client_id": profile.client_id,
+            "organization_id": profile.organization_id,
+            "calls_per_minute": profile.per_minute,
+            "calls_per_day": profile.per_day,
+            "calls_at_once": profile.concurrent,
+        }
+
+    def secrets(self) -> dict[str, str]:
+        profile = self.profile
+        return {
+            "client_secret": profile.client_secret,
+            "refresh_token": profile.refresh_token,
+            "webhook_secret": profile.webhook_secret,
         }
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.ledger import Ledger
+from crmsync.lab.sandbox.ledger import Notes
 from crmsync.lab.sandbox.numbers import decimal_of, places
 from crmsync.lab.sandbox.zoho.errors import ZohoError, invalid, missing
 from crmsync.lab.sandbox.zoho.fields import CustomFields, Doc
@@ -25,13 +25,13 @@ _DAY = re.compile(r"(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 class Books:
     """What the modules of one organisation share."""
 
-    def __init__(self, profile: ZohoProfile, clock: Clock, ledger: Ledger) -> None:
+    def __init__(self, profile: ZohoProfile, clock: Clock, ledger: Notes) -> None:
         self.profile = profile
         self.clock = clock
         self.ledger = ledger
         self.docs: dict[str, dict[str, Doc]] = {kind: {} for kind in KINDS}
         self.fields = {kind: CustomFields(profile, kind) for kind in KINDS}
-        self._ids = count(460000000026001, 2)
+        self._ids = count(profile.first_id, 2)
         self.currencies = {self.new_id(): code for code in profile.currencies}
         self.taxes = [{"tax_id": self.new_id(), "tax_name": "Standard", "tax_percentage": profile.tax_percentage}]
 
@@ -71,7 +71,7 @@ class Books:
         doc |= {"_modified": now, "last_modified_time": self.stamp(now)}
 
     def note(self, action: str, kind: str, key: str, reference: str | None = None, **details: Any) -> None:
-        self.ledger.note("zoho", action, kind, key, reference=reference, **details)
+        self.ledger.note(action, kind, key, reference=reference, **details)
 
     def currency_id(self, code: str) -> str:
         return next(key for key, one in self.currencies.items() if one == code)

@@ -17,13 +17,12 @@ class CustomFields:
     def __init__(self, profile: ZohoProfile, module: str) -> None:
         self.unique = profile.unique_fields.get(module, ())
         self.names = (*self.unique, *profile.plain_fields.get(module, ()))
-        self._module = module
+        self._first_id = profile.first_id // 10**6 * 10**6 + 98_000 + 100 * len(module) + 1
 
     def describe(self) -> list[Doc]:
-        base = 460000000098000 + 100 * len(self._module)
         return [
-            {"api_name": name, "customfield_id": str(base + index), "label": name, "index": index}
-            for index, name in enumerate(self.names, 1)
+            {"api_name": name, "customfield_id": str(self._first_id + index), "label": name, "index": index + 1}
+            for index, name in enumerate(self.names)
         ]
 
     def read(self, entries: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from crmsync.lab.sandbox.clock import Clock
 from crmsync.lab.sandbox.http import Request, Response
-from crmsync.lab.sandbox.ledger import Ledger
+from crmsync.lab.sandbox.ledger import Notes
 from crmsync.lab.sandbox.zoho.books import SYMBOLS, Books
 from crmsync.lab.sandbox.zoho.contacts import Contacts
 from crmsync.lab.sandbox.zoho.creditnotes import CreditNotes
@@ -20,7 +20,7 @@ from crmsync.lab.sandbox.zoho.profile import ZohoProfile
 class Organization:
     """The books of one company."""
 
-    def __init__(self, profile: ZohoProfile, clock: Clock, ledger: Ledger) -> None:
+    def __init__(self, profile: ZohoProfile, clock: Clock, ledger: Notes) -> None:
         self._profile, self._clock, self._ledger = profile, clock, ledger
         self.books = Books(profile, clock, ledger)
         self.contacts = Contacts(self.books)

@@ -1,7 +1,8 @@
 """What can be set about the Zoho Books stand-in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Self
 
 UNIQUE = {
     "contacts": ("cf_crm_account_id", "cf_crmsync_reference"),
@@ -34,6 +35,7 @@ class ZohoProfile:
     refresh_token: str = "1000.sandbox.refresh"
     grant_code: str = "1000.sandbox.code"  # as the API console shows it once
     organization_id: str = "10234695"
+    first_id: int = 460_000_000_026_001
     webhook_secret: str = "sandboxZohoSecret2026"
     currency: str = "USD"
     currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "INR", "JPY", "CHF", "KWD")
@@ -54,3 +56,19 @@ class ZohoProfile:
     default_page_size: int = 10
     unique_fields: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(UNIQUE))
     plain_fields: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"invoices": ("cf_sap_order",)})
+
+    def of_another(self, number: int) -> Self:
+        """The same for the organisation of another company: with ids, credentials and secrets of its own."""
+        return replace(
+            self,
+            client_id=f"{self.client_id}{number}",
+            client_secret=f"{self.client_secret}-{number}",
+            refresh_token=f"{self.refresh_token}{number}",
+            grant_code=f"{self.grant_code}{number}",
+            organization_id=str(int(self.organization_id) + number - 1),
+            first_id=self.first_id + (number - 1) * 10**13,
+            webhook_secret=f"sandboxZohoSecretOf{number}",
+            price_precision=dict(self.price_precision),
+            unique_fields=dict(self.unique_fields),
+            plain_fields=dict(self.plain_fields),
+        )

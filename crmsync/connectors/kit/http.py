@@ -9,14 +9,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from enum import StrEnum
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import requests
 
 from crmsync import errors
-from crmsync.connectors.answers import (
+from crmsync.connectors.kit.calls import Address, Call, Headers, ReadLines
+from crmsync.connectors.kit.rehearsal import WouldWriteError, is_rehearsed, write_of
+from crmsync.connectors.kit.second_look import SecondLook
+from crmsync.connectors.limits.budget import UNLIMITED, Budget
+from crmsync.connectors.signing_in.auth import Authorizer
+from crmsync.connectors.signing_in.renewals import Renewal, Renewals, SecondTry, Worth
+from crmsync.connectors.way_out.answers import (
     Explain,
     Failure,
     Reply,
@@ -28,57 +33,13 @@ from crmsync.connectors.answers import (
     reply_of,
     speaks_anything,
 )
-from crmsync.connectors.budget import UNLIMITED, Budget
-from crmsync.connectors.calls import Address, Call, Headers, ReadLines
-from crmsync.connectors.lease import lease_ends_at
-from crmsync.connectors.rehearsal import WouldWriteError, is_rehearsed, write_of
-from crmsync.connectors.renewals import Renewals, SecondTry, Worth
-from crmsync.connectors.second_look import SecondLook
-from crmsync.connectors.transport import READS, Session, content, exchange, lines
+from crmsync.connectors.way_out.lease import lease_ends_at, seconds_for
+from crmsync.connectors.way_out.transport import READS, Session, content, exchange, lines
 from crmsync.log import CORRELATION_HEADER, correlation_id
 
 STREAM_SECONDS = 300.0  # for an answer that is read line by line, outside of a step; in one, until its lease ends
 RENEWALS_MAX = 2  # the second only where the first brought another process's token
 UNAUTHORIZED, INTERNAL_ERROR = 401, 500
-
-
-def seconds_for(system: str, seconds: float) -> float:
-    """*seconds*, the time that a call may take, if the run's lease outlasts it.
-
-    Raises: NotNowError where it does not: the next attempt has a lease of its own.
-    """
-    limit = lease_ends_at()
-    if limit is not None and time.monotonic() + seconds > limit:
-        raise errors.NotNowError("The lease is too short for another call.", wait_seconds=1, system=system)
-    return seconds
-
-
-def seconds_of_sign_in(system: str, seconds: float) -> float:
-    """*seconds*, or half of what the run's lease leaves, where that is less: the call needs its time as well.
-
-    Raises: NotNowError where nothing is left.
-    """
-    limit = lease_ends_at()
-    left = seconds if limit is None else max(0.1, (limit - time.monotonic()) / 2)
-    return seconds_for(system, min(seconds, left))
-
-
-class Renewal(StrEnum):
-    """What became of credentials that were refused."""
-
-    NOTHING = ""  # there is nothing to renew
-    ADOPTED = "adopted"  # another process has brought new ones meanwhile, which may have ended as well
-    FETCHED = "fetched"  # these are new
-
-
-class Authorizer(Protocol):
-    """Adds credentials to a call; see auth.py."""
-
-    def headers(self) -> Mapping[str, str]: ...
-
-    def renew(self, stale: Mapping[str, str]) -> Renewal:
-        """Replace credentials that were refused."""
-
 
 Answer = tuple[Reply, "errors.CrmsyncError | None"]
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from crmsync import errors
-from crmsync.connectors.answers import Failure, Reply, encode, foreign_answer, reply_of, retry_after_seconds
-from crmsync.connectors.http import seconds_of_sign_in
-from crmsync.connectors.transport import Session, exchange, new_session
+from crmsync.connectors.way_out.answers import Failure, Reply, encode, foreign_answer, reply_of, retry_after_seconds
+from crmsync.connectors.way_out.lease import seconds_of_sign_in
+from crmsync.connectors.way_out.transport import Session, exchange, new_session
 from crmsync.domain.tokens import AccessToken
 from crmsync.settings import Secret
 

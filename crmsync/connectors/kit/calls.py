@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crmsync.connectors.answers import Speaks
+from crmsync.connectors.way_out.answers import Speaks
 
 _JSON = {"Content-Type": "application/json"}
 

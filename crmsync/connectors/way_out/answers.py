@@ -13,8 +13,8 @@ from typing import Any
 import requests
 
 from crmsync import errors
-from crmsync.connectors.faults import proxy_refusal
-from crmsync.connectors.transport import text
+from crmsync.connectors.way_out.faults import proxy_refusal
+from crmsync.connectors.way_out.transport import text
 
 DIGITS_MAX = 25
 LONGEST_WAIT_SECONDS = 7 * 86_400.0  # a vendor that asks for more is not believed

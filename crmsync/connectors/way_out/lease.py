@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from crmsync.errors import NotNowError
 
 _deadline: ContextVar[float | None] = ContextVar("crmsync_deadline", default=None)
 
@@ -33,3 +36,24 @@ def is_in_step() -> bool:
 def lease_ends_at() -> float | None:
     """As time.monotonic() counts; None outside of a step."""
     return _deadline.get()
+
+
+def seconds_for(system: str, seconds: float) -> float:
+    """*seconds*, the time that a call may take, if the run's lease outlasts it.
+
+    Raises: NotNowError where it does not: the next attempt has a lease of its own.
+    """
+    limit = lease_ends_at()
+    if limit is not None and time.monotonic() + seconds > limit:
+        raise NotNowError("The lease is too short for another call.", wait_seconds=1, system=system)
+    return seconds
+
+
+def seconds_of_sign_in(system: str, seconds: float) -> float:
+    """*seconds*, or half of what the run's lease leaves, where that is less: the call needs its time as well.
+
+    Raises: NotNowError where nothing is left.
+    """
+    limit = lease_ends_at()
+    left = seconds if limit is None else max(0.1, (limit - time.monotonic()) / 2)
+    return seconds_for(system, min(seconds, left))

@@ -28,7 +28,7 @@ from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from crmsync import __version__
-from crmsync.connectors.faults import (
+from crmsync.connectors.way_out.faults import (
     LIBRARY_ERRORS,
     BrokenAnswerError,
     ProxyAddressError,
@@ -37,7 +37,7 @@ from crmsync.connectors.faults import (
     causes,
     fault,
 )
-from crmsync.connectors.wire import POOLS, LeftOpenError, TlsSocket, within
+from crmsync.connectors.way_out.wire import POOLS, LeftOpenError, TlsSocket, within
 
 POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
 BODY_BYTES_MAX = 32 * 1024 * 1024

@@ -16,8 +16,8 @@ from typing import Protocol
 import requests
 from requests.auth import HTTPBasicAuth
 
-from crmsync.connectors.http import Renewal
-from crmsync.connectors.lease import is_in_step
+from crmsync.connectors.signing_in.renewals import Renewal
+from crmsync.connectors.way_out.lease import is_in_step
 from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import AuthenticationError, NotNowError, OtherAccountError, RateLimitedError, RetryableError
 from crmsync.settings import Secret
@@ -33,6 +33,15 @@ _POLL_SECONDS = 0.1
 
 
 Fetch = Callable[[], AccessToken]
+
+
+class Authorizer(Protocol):
+    """Adds credentials to a call."""
+
+    def headers(self) -> Mapping[str, str]: ...
+
+    def renew(self, stale: Mapping[str, str]) -> Renewal:
+        """Replace credentials that were refused."""
 
 
 class TokenStore(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from crmsync.connectors.budget import Budget
+from crmsync.connectors.limits.budget import Budget
 from crmsync.domain.breaker import Breaker, FailedCall
 from crmsync.errors import CertificateError, CrmsyncError, NotNowError, StoreUnavailableError, VendorUnavailableError
 

@@ -11,16 +11,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import TypeVar
 
-from crmsync.connectors.lease import is_in_step
+from crmsync.connectors.way_out.lease import is_in_step
 from crmsync.errors import NotNowError
 
 FRUITLESS_SECONDS = 600.0
 AGAIN_SECONDS, CHANCE_SECONDS = 5.0, 60.0  # a new token that is refused is no chance if the next one is refused as well
 
 T = TypeVar("T")
+
+
+class Renewal(StrEnum):
+    """What became of credentials that were refused."""
+
+    NOTHING = ""  # there is nothing to renew
+    ADOPTED = "adopted"  # another process has brought new ones meanwhile, which may have ended as well
+    FETCHED = "fetched"  # these are new
 
 
 class Worth(Enum):

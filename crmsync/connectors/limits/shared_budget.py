@@ -23,11 +23,11 @@ from typing import cast
 from limits.storage import RedisStorage
 from redis import Redis
 
-from crmsync.connectors import budget as words
-from crmsync.connectors.budget import Announcement, Quota, Unlimited, Window, allowance, is_background, reserve
-from crmsync.connectors.entry import Counted, FullError, count
-from crmsync.connectors.redis_link import Link, NoRedisError
-from crmsync.connectors.slots import Slots
+from crmsync.connectors.limits import budget as words
+from crmsync.connectors.limits.budget import Announcement, Quota, Unlimited, Window, allowance, is_background, reserve
+from crmsync.connectors.limits.entry import Counted, FullError, count
+from crmsync.connectors.limits.redis_link import Link, NoRedisError
+from crmsync.connectors.limits.slots import Slots
 
 PREFIX = "crmsync"
 USAGE_BELIEVED_SECONDS = 900  # an older count says little about a moving window

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crmsync.connectors.answers import Failure, Reply
+from crmsync.connectors.way_out.answers import Failure, Reply
 
 BELIEVED_SECONDS = 60.0  # how long an account that was seen to be well counts as such
 

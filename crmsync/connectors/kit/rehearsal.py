@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from crmsync.connectors.calls import Call
-from crmsync.connectors.lease import is_in_step
+from crmsync.connectors.kit.calls import Call
+from crmsync.connectors.way_out.lease import is_in_step
 
 # Of the headers of a write, those that say what it does; others may hold a CSRF token and its cookies.
 _TELLING_HEADERS = frozenset({"content-type", "x-upsert", "x-unique-identifier-key", "x-unique-identifier-value"})

@@ -18,10 +18,10 @@ from typing import cast
 
 from redis import Redis
 
-from crmsync.connectors import entry
-from crmsync.connectors.budget import Quota, allowance, is_background, too_many_at_once
-from crmsync.connectors.entry import Counted, Slot
-from crmsync.connectors.redis_link import Link, NoRedisError
+from crmsync.connectors.limits import entry
+from crmsync.connectors.limits.budget import Quota, allowance, is_background, too_many_at_once
+from crmsync.connectors.limits.entry import Counted, Slot
+from crmsync.connectors.limits.redis_link import Link, NoRedisError
 from crmsync.errors import BusyError
 
 PATIENCE_SECONDS = 0.75  # how long a caller stands and waits; then the run comes back, and its thread is free

@@ -1,0 +1,1 @@
+"""Credentials of calls: how they are got, shared and renewed."""

@@ -1,0 +1,116 @@
+"""Signing in to the control tower with name and password, by a link that works once, and signing out."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Response, current_app, flash, make_response, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from werkzeug.wrappers import Response as BaseResponse
+
+from crmsync.domain import passwords
+from crmsync.errors import StoreUnavailableError
+from crmsync.passwords import TOWER_USER
+from crmsync.web import access
+from crmsync.web.attempts import Attempts, seconds_to_wait
+from crmsync.web.context import services_of_app
+
+logger = logging.getLogger(__name__)
+blueprint = Blueprint("sign_in", __name__)
+
+FORM_BYTES_MAX = 8_192
+
+blueprint.after_request(access.harden)
+
+
+@blueprint.record_once
+def _prepare(state: BlueprintSetupState) -> None:
+    state.app.extensions["crmsync_attempts"] = Attempts(state.app.extensions["crmsync"].link)
+
+
+def sign_in_page(*, status: int, problem: str = "", name: str = "", next_path: str = "") -> Response:
+    """The form, in place of the page that was asked for; afterwards that is shown."""
+    page = render_template(
+        "tower/sign_in.html",
+        csrf=access.form_token(),
+        problem=problem,
+        name=name,
+        next_path=next_path,
+        waiting_count=None,
+        now=services_of_app().store.clock(),
+    )
+    return make_response(page, status)
+
+
+@blueprint.get("/sign-in")
+def page() -> Response:
+    return sign_in_page(status=200)
+
+
+@blueprint.post("/sign-in")
+def sign_in() -> BaseResponse:
+    request.max_content_length = FORM_BYTES_MAX
+    name, password = request.form.get("name", "").strip().lower()[:100], request.form.get("password", "")
+    next_path = _inside(request.form.get("next", ""))
+    if not access.has_form_token():
+        problem = "This form was out of date. Sign in again."
+        return sign_in_page(status=403, problem=problem, name=name, next_path=next_path)
+    address = access.client_address()
+    attempts: Attempts = current_app.extensions["crmsync_attempts"]
+    if not attempts.allow(name, address):
+        return _too_often(name, next_path)
+    if not _is_right(name, password):
+        logger.warning("wrong name or password", extra={"action": "sign_in_refused", "client": address})
+        return sign_in_page(status=401, problem="Name or password is wrong.", name=name, next_path=next_path)
+    attempts.forget(name)
+    logger.info("signed in", extra={"action": "signed_in", "by": name})
+    with_cookie = access.sign_in(name)
+    return with_cookie(make_response(redirect(next_path or url_for("tower.overview"), 303)))
+
+
+@blueprint.get("/sign-in/<key>")
+def by_link(key: str) -> BaseResponse:
+    """A link that `crmsync demo` prints: good for a few minutes, and once."""
+    with services_of_app().store.begin() as uow:
+        name = uow.sessions.take_link(key)
+    if name is None:
+        return sign_in_page(status=401, problem="This link has been used, or is too old. Sign in with a password.")
+    return access.sign_in(name)(make_response(redirect(url_for("tower.overview"), 303)))
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> BaseResponse:
+    if not access.has_form_token():
+        return redirect(url_for("tower.overview"), 303)
+    response = access.sign_out(make_response(redirect(url_for("sign_in.page"), 303)))
+    flash("You are signed out.", "done")
+    return response
+
+
+@blueprint.errorhandler(StoreUnavailableError)
+def _no_store(_: StoreUnavailableError) -> Response:
+    return sign_in_page(status=503, problem="The database does not answer. Try again in a moment.")
+
+
+def _is_right(name: str, password: str) -> bool:
+    """The same work for every name."""
+    with services_of_app().store.read() as uow:
+        kept = uow.users.password_hash(name) if name.isprintable() else None  # a database may refuse the others
+    is_built_in = access.is_built_in(current_app, name, password)
+    return passwords.is_right(password, kept) or (is_built_in and name == TOWER_USER)
+
+
+def _too_often(name: str, next_path: str) -> Response:
+    wait = seconds_to_wait()
+    logger.warning("too many attempts to sign in", extra={"action": "sign_in_limited"})
+    problem = f"Too many attempts. Try again in {-(-wait // 60)} minutes."
+    response = sign_in_page(status=429, problem=problem, name=name, next_path=next_path)
+    response.headers["Retry-After"] = str(wait)
+    return response
+
+
+def _inside(path: str) -> str:
+    """*path* if it leads to a page of ours, else "": nobody is sent elsewhere after signing in."""
+    root = request.script_root
+    is_ours = path.startswith(f"{root}/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_ours else ""
