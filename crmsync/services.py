@@ -15,7 +15,8 @@ from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
 from crmsync.company import Company, company_of, default_roles
-from crmsync.connectors.base import Check, Connector, TellsAccount, not_checked
+from crmsync.connectors.base import Check, Connector, TellsAccount
+from crmsync.connectors.kit.doctor import not_checked
 from crmsync.connectors.kit.notes import Notes
 from crmsync.connectors.limits.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.limits.budget import UNLIMITED, Budget

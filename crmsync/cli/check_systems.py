@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from crmsync.connectors.way_out.heard import Heard
     from crmsync.services import Services
 
-_FIRST = ("sign-in", "version of the API", "data centre")  # where one of them fails, the system is asked nothing more
 _WITHHELD = "its credentials are withheld from this process; run `crmsync doctor` where a worker runs"
 CLOCK_SECONDS_MAX = 60.0  # the sign-in of Salesforce allows three minutes
 
@@ -40,8 +39,8 @@ def _of(connection: str, settings: Settings, services: Services | None) -> Itera
     try:
         for check in _checks(connection, settings, services, heard):
             yield of_check(called, check)
-            if not check.is_ok and check.name in _FIRST:
-                yield not_checked(called, "everything else", f"the {check.name} comes first")
+            if check.is_last:
+                yield not_checked(called, "everything else", "what has failed comes first")
     except ConfigurationError as error:
         lacks = f"it is not configured: set {system(connection).variable} and the others of {system(connection).guide}"
         what = error.with_advice if is_configured(connection, settings) else lacks

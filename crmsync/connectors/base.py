@@ -5,7 +5,7 @@ A flow is bound to connections by role and names no vendor; a connector offers t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -16,7 +16,7 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.documents import Document, InvoiceRequest, OrderRequest
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, PaymentFigures, Settlement
 from crmsync.domain.stock import Product, Rejection, StockLevel, StockRow
-from crmsync.errors import AccountRefusedError, CrmsyncError
+from crmsync.errors import CrmsyncError
 
 KeepAlive = Callable[[], None]
 """Called before each of several calls in a row, so that the lease outlasts them."""
@@ -29,21 +29,15 @@ JOB_LOST = "JOB_LOST"
 class Check:
     """One line of `crmsync doctor`: what was tried, whether it worked, and what to do if not.
 
-    Of what worked *detail* says what was found. A note is no failure, but a person should read it.
+    Of what worked *detail* says what was found. A note is no failure, but a person should read it. After the last
+    nothing more was asked, because of what it says.
     """
 
     name: str
     is_ok: bool
     detail: str = ""
     is_note: bool = False
-
-
-def noted(name: str, what: str) -> Check:
-    return Check(name, is_ok=True, detail=what, is_note=True)
-
-
-def not_checked(name: str, why: str) -> Check:
-    return noted(name, f"not checked: {why}")
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +50,6 @@ class StatusWritten:
     changed_before: datetime | None = None  # when the deal was last changed before
     changed_at: datetime | None = None
     left_out: CrmsyncError | None = None
-
-
-def sign_in_failed(error: CrmsyncError, asked: str, variables: Mapping[str, str] | None = None) -> Check:
-    """*asked* is the address, and the variable that has it: said where nobody answers, or somebody else does.
-
-    *variables* says what to check by the vendor's code.
-    """
-    if error.code in (variables or {}):
-        error.advice = f"Check {(variables or {})[error.code or '']}."
-    wait = getattr(error, "retry_after_seconds", None)
-    later = f" Try again in {max(1, round(wait / 60))} min." if wait else ""
-    where = f" It was asked at {asked}." if error.is_outage and not isinstance(error, AccountRefusedError) else ""
-    return Check("sign-in", is_ok=False, detail=f"{error.with_advice}{where}{later}")
 
 
 class Connector(Protocol):

@@ -17,7 +17,7 @@ from crmsync.connectors.s4hana.errors import SYSTEM, explain, explain_token_fetc
 from crmsync.connectors.s4hana.messages import code_of
 from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
-from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, read
+from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, load
 from crmsync.connectors.s4hana.search import PARTNER_SERVICE, PartnerSearch
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.settings import SapSettings
@@ -82,7 +82,7 @@ class S4Hana:
         Raises: RejectedError for a partner that is blocked.
         """
         row = self._search.complete("adopt_customer", match.key)
-        partner: Partner = read(_PARTNER, row, "adopt_customer")
+        partner: Partner = load(_PARTNER, row, operation="adopt_customer")
         if partner.is_blocked:
             raise _blocked(partner)
         if not self._has_sales_role(row):
@@ -97,7 +97,7 @@ class S4Hana:
         operation = "create_customer"
         body = partners.partner_body(customer, reference=reference, currency=currency, settings=self._settings)
         row = self._service.create(operation, PARTNER_SERVICE, "A_BusinessPartner", body)
-        partner: Partner = read(_PARTNER, row, operation)
+        partner: Partner = load(_PARTNER, row, operation=operation)
         with outcome(is_definite=False):  # the partner exists, whatever becomes of a second look at it
             key = partner.customer or self._customer_number(operation, partner)
         return CustomerMatch(key, partner.name or customer.name, "created", customer.address.city)
@@ -108,23 +108,23 @@ class S4Hana:
         stored = orders.stored_reference(reference, field)
         options = {"$filter": equals(field, stored), "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}
         rows = self._service.rows("find_orders", ORDER_SERVICE, "A_SalesOrder", options)
-        found = [read(_ORDER, row, "find_orders") for row in rows]
+        found = [load(_ORDER, row, operation="find_orders") for row in rows]
         return [orders.document(order) for order in found if orders.carries(order, stored, field)]
 
     def create_order(self, request: OrderRequest) -> Document:
         body = orders.order_body(request, self._settings)
         row, remarks = self._service.create_with_remarks("create_order", ORDER_SERVICE, "A_SalesOrder", body)
-        return orders.created_document(read(_ORDER, row, "create_order"), remarks)
+        return orders.created_document(load(_ORDER, row, operation="create_order"), remarks)
 
     def read_order(self, key: str) -> Document:
         row = self._service.read("read_order", ORDER_SERVICE, "A_SalesOrder", key, {"$select": _ORDER_FIELDS})
-        return orders.document(read(_ORDER, row, "read_order"))
+        return orders.document(load(_ORDER, row, operation="read_order"))
 
     def read_orders(self, keys: Sequence[str]) -> list[Document]:
         wanted = " or ".join(equals("SalesOrder", key) for key in keys)
         options = {"$filter": wanted, "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}
         rows = self._service.rows("read_orders", ORDER_SERVICE, "A_SalesOrder", options)
-        return [orders.document(read(_ORDER, row, "read_orders")) for row in rows]
+        return [orders.document(load(_ORDER, row, operation="read_orders")) for row in rows]
 
     def stock(self) -> Iterator[Sequence[StockRow]]:
         return self._stock.pages()
@@ -147,7 +147,7 @@ class S4Hana:
     def _has_sales_area(self, row: Row) -> bool:
         wanted = partners.sales_area(self._settings)
         areas = self._expanded(row, "to_Customer", "to_CustomerSalesArea")
-        return any(read(_SALES_AREA, area, "adopt_customer") == wanted for area in areas)
+        return any(load(_SALES_AREA, area, operation="adopt_customer") == wanted for area in areas)
 
     def _add_sales_area(self, key: str, currency: str) -> None:
         body = {"Customer": key, **partners.sales_area_body(self._settings, currency)}

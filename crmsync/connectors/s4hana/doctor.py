@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
 from crmsync import errors
-from crmsync.connectors.base import Check, not_checked, noted, sign_in_failed
+from crmsync.connectors.base import Check
+from crmsync.connectors.kit.doctor import (
+    SIGN_IN,
+    Found,
+    Probe,
+    examined,
+    failed,
+    not_checked,
+    noted,
+    signed_out,
+    unseen,
+)
 from crmsync.connectors.s4hana.errors import NO_SERVICE, SIGNED_OUT
 from crmsync.connectors.s4hana.odata import equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
@@ -16,9 +27,10 @@ from crmsync.connectors.s4hana.search import PARTNER_SERVICE
 from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.connectors.s4hana.settings import TOKEN_PATH, SapSettings
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, stock_filter
-from crmsync.connectors.s4hana.trial import try_an_order
+from crmsync.connectors.s4hana.trial import TRIAL, try_an_order
 
 _OPERATION = "check"
+_NEW_CUSTOMERS = "values for new customers"
 _READ = {
     "read sales orders (SAP_COM_0109)": (ORDER_SERVICE, "A_SalesOrder", "SalesOrder"),
     "read business partners (SAP_COM_0008)": (PARTNER_SERVICE, "A_BusinessPartner", "BusinessPartner"),
@@ -43,53 +55,48 @@ _REFUSED = {
     "basic": {SIGNED_OUT: "SAP_USER and SAP_PASSWORD, and whether the user is locked in SAP"},
 }
 
-Attempt = Callable[[], None]
-
 
 def examine(service: ServiceClient, settings: SapSettings, *, reads_stock: bool = True) -> Iterator[Check]:
     """Ends at a refused sign-in: a few more would lock the communication user."""
-    error: errors.CrmsyncError | None = None
-    has_failed = False
-    for position, (name, asked, attempt) in enumerate(_attempts(service, reads_stock=reads_stock)):
-        error = _failure(attempt)
-        if error is not None and _is_hopeless(error):
-            failed = sign_in_failed(error, _asked(error, settings), _REFUSED[settings.auth])
-            yield failed if position == 0 else replace(failed, name=name)
-            if position:
-                yield not_checked("everything else", "SAP would say the same again")
-            return
-        if position == 0:
-            yield Check("sign-in", is_ok=True, detail=_account(settings))
-        if error is not None and error.code == NO_SERVICE:
-            error.advice = _TO_ACTIVATE.format(service=asked, scenario=_SCENARIOS[asked])
-        yield Check(name, is_ok=error is None, detail=error.with_advice if error else "")
-        has_failed = has_failed or error is not None
-    if not reads_stock:
-        yield not_checked("stock and products", "the stock is not read (CRMSYNC_INVENTORY_SECONDS=0)")
-    if has_failed:
-        yield not_checked("try an order", "what has failed comes first")
-    else:
-        if reads_stock:
-            yield _stock_that_counts(service, settings)
-        yield from try_an_order(service, settings)
-        yield from _new_customers(service, settings)
+    checks = examined(
+        _probes(service, reads_stock=reads_stock),
+        failed=partial(_failed, settings),
+        then=_where_all_is_well(service, settings, reads_stock=reads_stock),
+        otherwise=[not_checked(TRIAL, "what has failed comes first")],
+    )
+    first = next(checks)
+    if first.is_last:
+        yield replace(first, name=SIGN_IN)
+        return
+    yield Check(SIGN_IN, is_ok=True, detail=_account(settings))
+    yield first
+    yield from checks
 
 
-def _attempts(service: ServiceClient, *, reads_stock: bool) -> Iterator[tuple[str, str, Attempt]]:
-    """Each with its name, and the service that it asks."""
+def _probes(service: ServiceClient, *, reads_stock: bool) -> Iterator[Probe]:
+    """The first call signs in."""
     for name, place in _READ.items():
         if reads_stock or place[0] not in _OF_STOCK:
-            yield name, place[0], partial(service.peek, _OPERATION, *place)
+            yield Probe(name, partial(service.peek, _OPERATION, *place), needs=place[0])
     for each in (ORDER_SERVICE, PARTNER_SERVICE):
-        yield f"get a CSRF token from {each}", each, partial(service.may_write, each)
+        yield Probe(f"get a CSRF token from {each}", partial(service.may_write, each), needs=each)
+    if not reads_stock:
+        yield Probe("stock and products", partial(unseen, "the stock is not read (CRMSYNC_INVENTORY_SECONDS=0)"))
 
 
-def _failure(attempt: Attempt) -> errors.CrmsyncError | None:
-    try:
-        attempt()
-    except errors.CrmsyncError as error:
-        return error
-    return None
+def _where_all_is_well(service: ServiceClient, settings: SapSettings, *, reads_stock: bool) -> Iterator[Probe]:
+    if reads_stock:
+        yield Probe("stock that counts", partial(_stock_that_counts, service, settings))
+    yield Probe(TRIAL, partial(try_an_order, service, settings))
+    yield Probe(_NEW_CUSTOMERS, partial(_new_customers, service, settings))
+
+
+def _failed(settings: SapSettings, probe: Probe, error: errors.CrmsyncError) -> Check:
+    if _is_hopeless(error):
+        return replace(signed_out(error, _asked(error, settings), _REFUSED[settings.auth]), name=probe.name)
+    if error.code == NO_SERVICE and probe.needs:
+        error.advice = _TO_ACTIVATE.format(service=probe.needs, scenario=_SCENARIOS[probe.needs])
+    return failed(probe, error)
 
 
 def _is_hopeless(error: errors.CrmsyncError) -> bool:
@@ -112,18 +119,18 @@ def _account(settings: SapSettings) -> str:
     return f"{urlsplit(settings.base_url).netloc}, {client}, by {how}"
 
 
-def _stock_that_counts(service: ServiceClient, settings: SapSettings) -> Check:
+def _stock_that_counts(service: ServiceClient, settings: SapSettings) -> Found:
     """Where nothing lies there, every product is shown as sold out: that may be so, and a person should know it."""
-    name, types, plants = "stock that counts", settings.stock_types, settings.stock_plants
+    types, plants = settings.stock_types, settings.stock_plants
     options = {"$filter": stock_filter(types, plants), "$select": "Material", "$orderby": "Material"}
     try:
-        is_there = service.first(_OPERATION, STOCK_SERVICE, STOCK_SET, options) is not None
+        if service.first(_OPERATION, STOCK_SERVICE, STOCK_SET, options) is not None:
+            return Found()
     except errors.CrmsyncError as error:
-        return not_checked(name, error.with_advice)
-    if is_there:
-        return Check(name, is_ok=True)
+        return unseen(error.with_advice)
     where = f" and SAP_STOCK_PLANTS={','.join(plants)}" if plants else ""
-    return noted(name, f"SAP has none with SAP_STOCK_TYPES={','.join(types)}{where}: every product would be sold out")
+    what = f"SAP has none with SAP_STOCK_TYPES={','.join(types)}{where}: every product would be sold out"
+    return Found(detail=what, is_note=True)
 
 
 def _new_customers(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
@@ -131,19 +138,19 @@ def _new_customers(service: ServiceClient, settings: SapSettings) -> Iterator[Ch
 
     Where there is no customer at all, nothing can be said.
     """
-    name = "values for new customers"
     try:
         if service.first(_OPERATION, PARTNER_SERVICE, "A_Customer", {"$select": "Customer", "$orderby": "Customer"}):
             unused = [words for words, *place in _values(settings) if not _is_used(service, *place)]
-            yield _judged(name, unused)
+            yield _judged(unused)
     except errors.CrmsyncError as error:
-        yield not_checked(name, error.with_advice)
+        yield not_checked(_NEW_CUSTOMERS, error.with_advice)
 
 
-def _judged(name: str, unused: list[str]) -> Check:
+def _judged(unused: list[str]) -> Check:
     if not unused:
-        return Check(name, is_ok=True, detail="customers with the same values exist")
-    return noted(name, f"no customer in SAP has {' or '.join(unused)}: check it before the first new customer is made")
+        return Check(_NEW_CUSTOMERS, is_ok=True, detail="customers with the same values exist")
+    what = f"no customer in SAP has {' or '.join(unused)}: check it before the first new customer is made"
+    return noted(_NEW_CUSTOMERS, what)
 
 
 def _values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:

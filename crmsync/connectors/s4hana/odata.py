@@ -121,23 +121,23 @@ def same_upper(one: str, other: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """*count* is how many rows the whole collection has, None where the answer does not tell."""
+class Part:
+    """What an answer has of a collection; *count* is how many rows that has, None where the answer does not tell."""
 
     rows: list[Row]
     next_link: str = ""
     count: int | None = None
 
 
-def page(body: Any) -> Page | None:
-    """One page of a collection; None if *body* is none."""
+def part(body: Any) -> Part | None:
+    """None if *body* holds no collection."""
     inner = body.get("d") if isinstance(body, Mapping) else None
     rows = inner.get("results") if isinstance(inner, Mapping) else inner
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         return None
     told = inner if isinstance(inner, Mapping) else {}
     count = str(told.get("__count") or "")
-    return Page(rows, str(told.get("__next") or ""), int(count) if _COUNT.fullmatch(count) else None)
+    return Part(rows, str(told.get("__next") or ""), int(count) if _COUNT.fullmatch(count) else None)
 
 
 def single(body: Any) -> Row | None:
@@ -154,21 +154,17 @@ def expanded(row: Any, *path: str) -> list[Row]:
     >>> expanded({"to_Customer": None}, "to_Customer", "to_CustomerSalesArea")
     []
     """
-    return _expansion(row, path).rows
+    return expansion(row, *path).rows
 
 
-def rest_of(row: Any, *path: str) -> str:
-    """The link to the rows after those that expanded() gives, "" where those are all.
+def expansion(row: Any, *path: str) -> Part:
+    """The same, with the link to the rows after them.
 
-    >>> rest_of({"to_Item": {"results": [], "__next": "A_X('1')/to_Item?$skiptoken=7"}}, "to_Item")
+    >>> expansion({"to_Item": {"results": [], "__next": "A_X('1')/to_Item?$skiptoken=7"}}, "to_Item").next_link
     "A_X('1')/to_Item?$skiptoken=7"
     """
-    return _expansion(row, path).next_link
-
-
-def _expansion(row: Any, path: Iterable[str]) -> Page:
     for name in path:
         row = row.get(name) if isinstance(row, Mapping) else None
     rows: Iterable[Any] = row.get("results", ()) if isinstance(row, Mapping) else row or ()
     link = str(row.get("__next") or "") if isinstance(row, Mapping) else ""
-    return Page([each for each in rows if isinstance(each, Mapping)], link)
+    return Part([each for each in rows if isinstance(each, Mapping)], link)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, missing, post_load
 
 from crmsync import errors
+from crmsync.connectors.kit import schemas
 from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.s4hana.errors import SYSTEM
-from crmsync.connectors.s4hana.odata import Row, plain, trimmed
+from crmsync.connectors.s4hana.odata import plain, trimmed
 from crmsync.connectors.way_out.answers import is_reasonable
+
+load = partial(schemas.load, system=SYSTEM)
 
 
 class SapField(fields.Field[Any]):
@@ -238,22 +242,6 @@ class OrderSchema(Tolerant):
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Order:
         return Order(**data)
-
-
-def read(schema: Schema, row: Row, operation: str) -> Any:
-    """What *schema* makes of *row*.
-
-    Raises: UnexpectedAnswerError, not definite, if even its number is missing.
-    """
-    try:
-        return schema.load(row)
-    except ValidationError as error:
-        raise errors.UnexpectedAnswerError(
-            f"{SYSTEM} answered with a record that can't be read.",
-            system=SYSTEM,
-            operation=operation,
-            field_errors={str(name): "is missing or unreadable" for name in error.messages_dict},
-        ) from error
 
 
 def written(schema: Schema, record: Any, owner: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from crmsync.connectors.s4hana.schemas import (
     PartnerSchema,
     PlaceSchema,
     TaxNumberSchema,
-    read,
+    load,
 )
 from crmsync.connectors.s4hana.schemas import TaxNumber as TaxRow
 from crmsync.connectors.s4hana.service import ServiceClient
@@ -73,7 +73,7 @@ class PartnerSearch:
             return []
         operation = "find_customers_by_tax_number"
         rows = self._rows(operation, "A_BusinessPartnerTaxNumber", _tax_filter(asked), _TAX_FIELDS)
-        found = [read(_TAX_NUMBER, row, operation) for row in rows]
+        found = [load(_TAX_NUMBER, row, operation=operation) for row in rows]
         same = (each.partner for each in found if compare(wanted, _tax_number(each)) is Verdict.SAME)
         return self._numbered(operation, _distinct(same))
 
@@ -87,7 +87,7 @@ class PartnerSearch:
         operation = "find_customers_by_email"
         asked = equals("SearchEmailAddress", *search_terms(email))
         rows = self._rows(operation, "A_AddressEmailAddress", asked, "AddressID,EmailAddress")
-        found = [read(_EMAIL, row, operation) for row in rows]
+        found = [load(_EMAIL, row, operation=operation) for row in rows]
         same = (each["address_id"] for each in found if each["email"].strip().casefold() == email.casefold())
         partners = self._numbered(operation, self._at(operation, _distinct(same, SHARED_MAX)))
         partners.sort(key=lambda each: not same_company_name(name, each.name))
@@ -137,7 +137,7 @@ class PartnerSearch:
             self._rows(operation, "A_BusinessPartnerAddress", numbered("AddressID", *some), "BusinessPartner,AddressID")
             for some in _parts(addresses)
         )
-        found = [read(_ADDRESS, row, operation) for row in rows]
+        found = [load(_ADDRESS, row, operation=operation) for row in rows]
         return _distinct((each["partner"] for each in found if trimmed(each["address_id"]) in addresses), SHARED_MAX)
 
     def _described(self, operation: str, condition: str) -> Iterator[Row]:
@@ -170,8 +170,8 @@ def search_terms(email: str) -> list[str]:
 
 def candidate(row: Row, operation: str) -> Candidate:
     partner = _partner(row, operation)
-    places = [read(_PLACES, place, operation) for place in expanded(row, _PLACE)]
-    taxes = [read(_TAX_NUMBER, tax, operation) for tax in expanded(row, _TAX)]
+    places = [load(_PLACES, place, operation=operation) for place in expanded(row, _PLACE)]
+    taxes = [load(_TAX_NUMBER, tax, operation=operation) for tax in expanded(row, _TAX)]
     return Candidate(
         key=partner.customer or partner.number,
         name=partner.name,
@@ -197,7 +197,7 @@ def _tax_number(row: TaxRow) -> TaxNumber:
 
 
 def _partner(row: Row, operation: str) -> Partner:
-    partner: Partner = read(_PARTNER, row, operation)
+    partner: Partner = load(_PARTNER, row, operation=operation)
     return partner
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from crmsync import errors
 from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.s4hana import odata
 from crmsync.connectors.s4hana.csrf import Tokens
 from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks, unexpected
@@ -50,24 +51,23 @@ class ServiceClient:
 
         Raises: UnexpectedAnswerError for a page that comes again, or for more than *pages_max* of them.
         """
-        seen: set[str] = set()
         taken, slice_end = 0, page_rows
-        url = self._slice(service, entity_set, options, taken, page_rows)
-        while url:
-            if url in seen or len(seen) >= pages_max:
-                raise unexpected(operation, "does not come to the last page")
-            seen.add(url)
-            page = self._page(operation, url)
+
+        def read(url: str) -> Page[str]:
+            nonlocal taken, slice_end
+            part = self._part(operation, url)
+            taken += len(part.rows)
+            if part.next_link:
+                return Page(part.rows, self._address.next_url(service, part.next_link))
+            if taken != slice_end and taken >= (part.count or 0):
+                return Page(part.rows)
+            # Cut by our $top, or by a limit of SAP's own. Else fewer: the end. More: $top was ignored.
+            slice_end = taken + page_rows
+            return Page(part.rows, self._slice(service, entity_set, options, taken, page_rows))
+
+        start = self._slice(service, entity_set, options, taken, page_rows)
+        for page in self._to_the_last(operation, read(start), read, start=start, at_most=pages_max):
             yield page.rows
-            taken += len(page.rows)
-            if page.next_link:
-                url = self._address.next_url(service, page.next_link)
-            elif taken == slice_end or taken < (page.count or 0):
-                # Cut by our $top, or by a limit of SAP's own. Else fewer: the end. More: $top was ignored.
-                slice_end = taken + page_rows
-                url = self._slice(service, entity_set, options, taken, page_rows)
-            else:
-                url = ""
 
     def read(self, operation: str, service: str, entity_set: str, number: str, options: Mapping[str, str]) -> Row:
         """The entity of this *number*, with or without the zeros before it. Raises: RecordNotFoundError."""
@@ -86,14 +86,12 @@ class ServiceClient:
 
         Raises: UnexpectedAnswerError for a page that comes again.
         """
-        rows, link, seen = odata.expanded(row, *path), odata.rest_of(row, *path), set[str]()
-        while link:
-            if link in seen:
-                raise unexpected(operation, "does not come to the last page")
-            seen.add(link)
-            page = self._page(operation, self._address.next_url(service, link))
-            rows, link = [*rows, *page.rows], page.next_link
-        return rows
+
+        def read(link: str) -> Page[str]:
+            return _followed(self._part(operation, self._address.next_url(service, link)))
+
+        pages = self._to_the_last(operation, _followed(odata.expansion(row, *path)), read)
+        return [each for page in pages for each in page.rows]
 
     def create(self, operation: str, service: str, path: str, body: Mapping[str, Any]) -> Row:
         """Create one entity with all that is nested in it; SAP's answer may lack what it computes.
@@ -125,7 +123,7 @@ class ServiceClient:
     def peek(self, operation: str, service: str, entity_set: str, field: str) -> None:
         """Read one row, to see whether it may be read."""
         options = {"$select": field, "$orderby": field, "$top": "1"}
-        self._page(operation, self._address.url(service, entity_set, options))
+        self._part(operation, self._address.url(service, entity_set, options))
 
     def may_write(self, service: str) -> None:
         """Fetch a CSRF token: as near to a write as a check can come."""
@@ -134,11 +132,16 @@ class ServiceClient:
     def _slice(self, service: str, entity_set: str, options: Mapping[str, str], skip: int, rows: int) -> str:
         return self._address.url(service, entity_set, {**options, "$top": str(rows), "$skip": str(skip)})
 
-    def _page(self, operation: str, url: str) -> odata.Page:
-        page = odata.page(self._get(operation, url).body)
-        if page is None:
+    def _to_the_last(
+        self, operation: str, first: Page[str], read: Callable[[str], Page[str]], **limits: Any
+    ) -> Iterator[Page[str]]:
+        return pages_from(first, read, circle=unexpected(operation, "does not come to the last page"), **limits)
+
+    def _part(self, operation: str, url: str) -> odata.Part:
+        part = odata.part(self._get(operation, url).body)
+        if part is None:
             raise unexpected(operation, "did not answer with a collection")
-        return page
+        return part
 
     def _get(self, operation: str, url: str) -> Reply:
         with self._tokens.in_session():
@@ -174,3 +177,7 @@ class ServiceClient:
         if row is None:
             raise unexpected(operation, "did not answer with a record")
         return row
+
+
+def _followed(part: odata.Part) -> Page[str]:
+    return Page(part.rows, part.next_link or None)

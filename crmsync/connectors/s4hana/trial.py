@@ -13,7 +13,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.base import Check, not_checked, noted
+from crmsync.connectors.base import Check
+from crmsync.connectors.kit.doctor import not_checked, noted
 from crmsync.connectors.s4hana.errors import NO_SERVICE
 from crmsync.connectors.s4hana.odata import Row, equals, expanded
 from crmsync.connectors.s4hana.orders import INCOMPLETE, ORDER_SERVICE
@@ -25,7 +26,7 @@ from crmsync.domain.words import readable
 
 SIMULATION_SERVICE = "API_SALES_ORDER_SIMULATION_SRV"
 
-_OPERATION = "try an order"
+TRIAL = "try an order"
 _AREA = "sales area"
 _AREAS_MAX = 5  # that are named as those that exist
 _NET = Decimal(1)  # the price of the one piece that is ordered: every currency has it
@@ -52,20 +53,16 @@ class Sample:
 
 
 def try_an_order(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
-    """Raises nothing."""
-    try:
-        customer, currency, material = _from_an_order(service, settings) or _from_a_customer(service, settings)
-        if not customer:
-            yield _no_customer(service, settings)
-            return
-        yield Check(_AREA, is_ok=True, detail=f"{_area(settings)} has customers")
-        material = material or _any_material(service)
-        if not material:
-            yield not_checked(_OPERATION, "SAP has no product that could be ordered, or shows none to this user")
-            return
-        yield _tried(service, settings, Sample(customer, material, currency))
-    except errors.CrmsyncError as error:
-        yield Check(_OPERATION, is_ok=False, detail=error.with_advice)
+    customer, currency, material = _from_an_order(service, settings) or _from_a_customer(service, settings)
+    if not customer:
+        yield _no_customer(service, settings)
+        return
+    yield Check(_AREA, is_ok=True, detail=f"{_area(settings)} has customers")
+    material = material or _any_material(service)
+    if not material:
+        yield not_checked(TRIAL, "SAP has no product that could be ordered, or shows none to this user")
+        return
+    yield _tried(service, settings, Sample(customer, material, currency))
 
 
 def _area(settings: SapSettings) -> str:
@@ -82,7 +79,7 @@ def _from_an_order(service: ServiceClient, settings: SapSettings) -> tuple[str, 
         "$orderby": "SalesOrder desc",
         "$expand": "to_Item",
     }
-    row = service.first(_OPERATION, ORDER_SERVICE, "A_SalesOrder", options)
+    row = service.first(TRIAL, ORDER_SERVICE, "A_SalesOrder", options)
     if row is None:
         return None
     items = [
@@ -98,7 +95,7 @@ def _from_a_customer(service: ServiceClient, settings: SapSettings) -> tuple[str
         "$select": "Customer,Currency",
         "$orderby": "Customer",
     }
-    row = service.first(_OPERATION, PARTNER_SERVICE, "A_CustomerSalesArea", options) or {}
+    row = service.first(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options) or {}
     return str(row.get("Customer") or ""), str(row.get("Currency") or ""), ""
 
 
@@ -114,7 +111,7 @@ def _in_area(settings: SapSettings, *, division: str) -> str:
 def _any_material(service: ServiceClient) -> str:
     options = {"$filter": "IsMarkedForDeletion eq false", "$select": "Product", "$orderby": "Product"}
     try:
-        row = service.first(_OPERATION, PRODUCT_SERVICE, "A_Product", options)
+        row = service.first(TRIAL, PRODUCT_SERVICE, "A_Product", options)
     except errors.PermanentError:  # the user may not read products: nobody needs to without the stock
         return ""
     return str(row.get("Product") or "") if row else ""
@@ -123,7 +120,7 @@ def _any_material(service: ServiceClient) -> str:
 def _no_customer(service: ServiceClient, settings: SapSettings) -> Check:
     """The sales area is wrong, or new: others that exist tell which."""
     options = {"$select": "SalesOrganization,DistributionChannel,Division", "$orderby": "Customer"}
-    rows = next(service.pages(_OPERATION, PARTNER_SERVICE, "A_CustomerSalesArea", options), [])
+    rows = next(service.pages(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options), [])
     names = ("SalesOrganization", "DistributionChannel", "Division")
     areas = list(dict.fromkeys("/".join(str(row.get(name) or "") for name in names) for row in rows))
     if not areas:
@@ -142,23 +139,21 @@ def _no_customer(service: ServiceClient, settings: SapSettings) -> Check:
 
 def _tried(service: ServiceClient, settings: SapSettings, sample: Sample) -> Check:
     try:
-        row, remarks = service.posted(
-            _OPERATION, SIMULATION_SERVICE, "A_SalesOrderSimulation", trial_body(settings, sample)
-        )
+        row, remarks = service.posted(TRIAL, SIMULATION_SERVICE, "A_SalesOrderSimulation", trial_body(settings, sample))
     except errors.CrmsyncError as error:
         return _refused(settings, sample, error)
     net = net_of(row)
     if net is not None and net != _NET:
         return Check(
-            _OPERATION,
+            TRIAL,
             is_ok=False,
             detail=f"SAP makes {net} {sample.currency} of a price of {_NET} {sample.currency}: its pricing adds to, or "
             f"ignores, the condition {settings.price_condition_type} (SAP_PRICE_CONDITION_TYPE), so every deal would "
             "wait for a person.",
         )
     if not INCOMPLETE.isdisjoint(remarks):
-        return noted(_OPERATION, f"SAP would make it, but incomplete: CRMSYNC_HELD_ORDERS decides. {_with(settings)}")
-    return Check(_OPERATION, is_ok=True, detail=f"SAP would make it. {_with(settings)}")
+        return noted(TRIAL, f"SAP would make it, but incomplete: CRMSYNC_HELD_ORDERS decides. {_with(settings)}")
+    return Check(TRIAL, is_ok=True, detail=f"SAP would make it. {_with(settings)}")
 
 
 def _with(settings: SapSettings) -> str:
@@ -220,21 +215,21 @@ def _refused(settings: SapSettings, sample: Sample, error: errors.CrmsyncError) 
     is_hidden = isinstance(error, errors.AuthenticationError | errors.RecordNotFoundError)
     if is_hidden or error.code in (NO_SERVICE, "HTTP 404"):
         return not_checked(
-            _OPERATION,
+            TRIAL,
             f"SAP does not let this user call {SIMULATION_SERVICE}: add it to the communication arrangement of "
             "SAP_COM_0109, or make a first order by hand",
         )
     if not isinstance(error, errors.RejectedError):
-        return Check(_OPERATION, is_ok=False, detail=error.with_advice)
+        return Check(TRIAL, is_ok=False, detail=error.with_advice)
     fields = set(error.field_errors)
     words = _words(error)
     if fields & set(_OF_SAMPLE):
         what = f"SAP refuses customer {sample.customer} or product {sample.material}, of which doctor knows no others"
-        return not_checked(_OPERATION, f"{what}: {words}")
+        return not_checked(TRIAL, f"{what}: {words}")
     variables = " and ".join(sorted({_VARIABLES[field] for field in fields & set(_VARIABLES)}))
     cure = f"Correct {variables}." if variables else "Compare the settings with an order that SAP has."
     tried = f"{_with(settings).removesuffix('; nothing was written')}, customer {sample.customer}, {sample.material}"
-    return Check(_OPERATION, is_ok=False, detail=f"SAP would refuse every order: {words} {cure} Tried: {tried}.")
+    return Check(TRIAL, is_ok=False, detail=f"SAP would refuse every order: {words} {cure} Tried: {tried}.")
 
 
 def _words(error: errors.CrmsyncError) -> str:

@@ -6,12 +6,13 @@ import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
 from crmsync.connectors.kit.calls import ReadLines
 from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.salesforce import schemas
 from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
 from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_versions, speaks_with
@@ -34,14 +35,6 @@ class TokenAuthorizer(Authorizer, Protocol):
     """An authorizer that tells its token, which knows where the API lives; auth.SharedToken is one."""
 
     def token(self) -> AccessToken: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some rows of a query, and whether they were the last ones."""
-
-    rows: list[Any]
-    is_done: bool
 
 
 class SalesforceApi:
@@ -204,55 +197,46 @@ class SalesforceApi:
 
     def pages(self, operation: str, soql: str) -> Iterator[list[Any]]:
         """Every row that *soql* finds, page by page."""
-        return self._pages(operation, self._query(operation, soql))
+        return self._pages(operation, self.page(operation, soql))
 
-    def page(self, operation: str, soql: str) -> Page:
+    def page(self, operation: str, soql: str) -> Page[str]:
         """The rows that *soql* finds, as many as Salesforce gives at once."""
-        page = self._query(operation, soql)
-        return Page(_records(operation, page), not _next_path(operation, page))
+        return self._page(operation, f"{self._data}/query", params={"q": soql})
 
-    def rows(self, operation: str, page: Any) -> Iterator[Any]:
-        """Every row of *page*, a list that an answer holds, and of the pages after it.
+    def rows(self, operation: str, part: Any) -> Iterator[Any]:
+        """Every row of *part*, a list that an answer holds, and of the pages after it.
 
         Raises: UnexpectedAnswerError for a list that does not tell how it goes on, or that leads back to itself.
         """
-        return chain.from_iterable(self._pages(operation, page))
+        return chain.from_iterable(self._pages(operation, _page(operation, part)))
 
-    def _pages(self, operation: str, page: Any) -> Iterator[list[Any]]:
-        seen = set()
-        while True:
-            yield _records(operation, page)
-            path = _next_path(operation, page)
-            if not path:
-                return
-            if path in seen:
-                raise unexpected(operation, "nextRecordsUrl", "the same page came twice")
-            seen.add(path)
-            page = self._send(operation, "GET", path, speaks=_SPEAKS_ROWS).body
+    def _pages(self, operation: str, first: Page[str]) -> Iterator[list[Any]]:
+        circle = unexpected(operation, "nextRecordsUrl", "the same page came twice")
+        return (page.rows for page in pages_from(first, partial(self._page, operation), circle=circle))
 
-    def _query(self, operation: str, soql: str) -> Any:
-        return self._send(operation, "GET", f"{self._data}/query", speaks=_SPEAKS_ROWS, params={"q": soql}).body
+    def _page(self, operation: str, path: str, **options: Any) -> Page[str]:
+        return _page(operation, self._send(operation, "GET", path, speaks=_SPEAKS_ROWS, **options).body)
 
 
 def unexpected(operation: str, field: str, problem: str) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(system=SYSTEM, operation=operation, field_errors={field: problem})
 
 
-def _records(operation: str, page: Any) -> list[Any]:
-    records = page.get("records") if isinstance(page, dict) else None
+def _page(operation: str, body: Any) -> Page[str]:
+    records = body.get("records") if isinstance(body, dict) else None
     if not isinstance(records, list):
         raise unexpected(operation, "records", "is missing")
-    return records
+    return Page(records, _next_path(operation, body))
 
 
-def _next_path(operation: str, page: Mapping[str, Any]) -> str:
-    """The path of the page after *page*, or "" after the last.
+def _next_path(operation: str, page: Mapping[str, Any]) -> str | None:
+    """The path of the page after *page*, None after the last.
 
     A path and nothing else: what is joined to the instance's address decides where the token goes.
     """
     path = page.get("nextRecordsUrl")
     if path is None and page.get("done") is True:
-        return ""
+        return None
     if not isinstance(path, str) or not _NEXT_PAGE.fullmatch(path):
         raise unexpected(operation, "nextRecordsUrl", "is missing or no path of a query")
     return path

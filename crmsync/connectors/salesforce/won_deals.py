@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from crmsync.connectors.kit.pages import Page
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.api import Page, SalesforceApi, unexpected
+from crmsync.connectors.salesforce.api import SalesforceApi, unexpected
 from crmsync.connectors.salesforce.lacking import without_lacking
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.catch_up import WonDeal
@@ -46,7 +47,7 @@ class WonDealReader:
                 return
             after = last
 
-    def _page(self, where: str) -> Page:
+    def _page(self, where: str) -> Page[str]:
         return without_lacking(
             self._lacking, lambda lacking: self._api.page(_READ, soql.select_won_deals(self._settings, lacking) + where)
         )
@@ -55,9 +56,9 @@ class WonDealReader:
         return schemas.won_deal_of(row, self._default_currency or row["currency"])
 
 
-def _last(deals: Sequence[WonDeal], page: Page, after: soql.Position | None) -> soql.Position | None:
+def _last(deals: Sequence[WonDeal], page: Page[str], after: soql.Position | None) -> soql.Position | None:
     """Where the next page begins; None after the last one."""
-    if page.is_done and len(deals) < soql.WON_DEALS_PER_PAGE:
+    if page.is_last and len(deals) < soql.WON_DEALS_PER_PAGE:
         return None
     last = (deals[-1].changed_at, deals[-1].key) if deals else None
     if last is None or not _leads_on(last, after):

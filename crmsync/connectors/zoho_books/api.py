@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from crmsync.connectors.kit.http import VendorClient
+from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.way_out.answers import Reply
 from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks, speaks_list
 from crmsync.errors import UnexpectedAnswerError
@@ -17,11 +17,9 @@ PAGE_SIZE_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A page of a list; *sort_column* is the order that the answer claims, "" if it claims none."""
+class SortedPage(Page[int]):
+    """*sort_column* is the order that the answer claims, "" if it claims none."""
 
-    rows: list[Any]
-    has_more: bool
     sort_column: str = ""
 
 
@@ -58,31 +56,26 @@ class BooksApi:
         for page in self.pages(path, **filters):
             yield from page.rows
 
-    def pages(self, path: str, *, also: str = "", **filters: str) -> Iterator[Page]:
+    def pages(self, path: str, *, also: str = "", **filters: str) -> Iterator[SortedPage]:
         """The list at *path*, at least one page; its rows stand under its last part, or under the name *also*.
 
         Raises: UnexpectedAnswerError for an answer without rows, or a page that comes twice.
         """
         key = path.rpartition("/")[2]
-        previous: list[Any] | None = None
-        for number in count(1):
-            page = self._page(f"list {key}", path, (key, also), {**filters, "page": str(number)})
-            if page.rows == previous:
-                raise _unexpected(f"list {key}", "page_context", "the same page came twice")
-            yield page
-            if not page.has_more:
-                return
-            previous = page.rows
+        operation = f"list {key}"
 
-    def _page(self, operation: str, path: str, keys: tuple[str, str], params: Mapping[str, str]) -> Page:
-        params = {**params, "per_page": str(PAGE_SIZE_MAX)}
-        reply = self._send(operation, "GET", path, params, speaks=speaks_list)
-        if reply.status == NO_CONTENT:
-            return Page([], has_more=False)
-        rows = next((reply.body[key] for key in keys if key in reply.body), None)
-        if not isinstance(rows, list):
-            raise _unexpected(operation, keys[0], "is missing")
-        return _page_of(rows, reply.body)
+        def read(number: int) -> SortedPage:
+            params = {**filters, "page": str(number), "per_page": str(PAGE_SIZE_MAX)}
+            reply = self._send(operation, "GET", path, params, speaks=speaks_list)
+            if reply.status == NO_CONTENT:
+                return SortedPage([])
+            rows = next((reply.body[name] for name in (key, also) if name in reply.body), None)
+            if not isinstance(rows, list):
+                raise _unexpected(operation, key, "is missing")
+            return _page_of(rows, reply.body, number)
+
+        circle = _unexpected(operation, "page_context", "the same page came twice")
+        yield from pages_from(read(1), read, circle=circle)
 
     def _send(self, operation: str, method: str, path: str, params: Mapping[str, str], **options: Any) -> Reply:
         address, params = f"{self._base}{path}", {**self._organization, **params}
@@ -98,14 +91,15 @@ def _scope(path: str) -> str:
     return path.strip("/").partition("/")[0]
 
 
-def _page_of(rows: list[Any], body: Mapping[str, Any]) -> Page:
+def _page_of(rows: list[Any], body: Mapping[str, Any], number: int) -> SortedPage:
     """What page_context says of *rows*; zoho's invoices.yml types it as an array of one."""
     context = body.get("page_context")
     if isinstance(context, list):
         context = context[0] if context else None
     context = context if isinstance(context, dict) else {}
     is_full = len(rows) >= PAGE_SIZE_MAX
-    return Page(rows, bool(context.get("has_more_page", is_full)), str(context.get("sort_column") or ""))
+    has_more = bool(context.get("has_more_page", is_full))
+    return SortedPage(rows, number + 1 if has_more else None, str(context.get("sort_column") or ""))
 
 
 def _unexpected(operation: str, field: str, problem: str) -> UnexpectedAnswerError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from functools import partial
 
-from crmsync.connectors.base import Check, not_checked, sign_in_failed
+from crmsync.connectors.base import Check
+from crmsync.connectors.kit.doctor import Found, Probe, examined, signed_out, unseen
 from crmsync.connectors.zoho_books import organization
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.items import Items
@@ -29,17 +30,6 @@ _REFUSED = {
 }
 
 
-class Found(NamedTuple):
-    """What is wrong, "" if nothing is; and what was found, which a person should read where it is a note."""
-
-    problem: str = ""
-    detail: str = ""
-    is_note: bool = False
-
-
-Probe = Callable[[], Found]
-
-
 def examine(
     api: BooksApi,
     items: Items,
@@ -48,57 +38,53 @@ def examine(
     behaviour: Behaviour,
     api_domain: Callable[[], str] = lambda: "",
 ) -> Iterator[Check]:
-    """The first line is the sign-in; where it fails, or belongs to another data centre, there are no others."""
-    is_well = True
-    for name, scope, probe in _probes(api, items, currencies, settings, behaviour):
-        try:
-            found = probe()
-        except CrmsyncError as error:
-            elsewhere = _elsewhere(settings, error, api_domain)
-            if elsewhere:
-                yield Check("data centre", is_ok=False, detail=elsewhere)
-                return
-            is_well, is_signed_out = False, error.operation == _SIGN_IN
-            if is_signed_out:
-                yield sign_in_failed(error, f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)", _REFUSED)
-                return
-            where = f" It was asked at {settings.api_url} (ZOHO_API_URL)." if error.is_outage else ""
-            yield Check(name, is_ok=False, detail=f"{_detail(error, scope)}{where}")
-            if error.is_outage:  # the others would say the same
-                yield not_checked("everything else", "the others would say the same")
-                return
-        else:
-            yield Check(name, not found.problem, found.problem or found.detail, found.is_note and not found.problem)
-    if is_well:
-        yield from _unseen(settings)
+    """The first call signs in; where that fails, or belongs to another data centre, nothing more is asked."""
+    return examined(
+        _probes(api, items, currencies, settings, behaviour),
+        failed=partial(_failed, settings, api_domain),
+        then=_unseen(settings),
+    )
 
 
 def _probes(
     api: BooksApi, items: Items, currencies: Currencies, settings: ZohoBooksSettings, behaviour: Behaviour
-) -> Iterator[tuple[str, str, Probe]]:
-    yield "organization", _SETTINGS_SCOPE, lambda: _organization(api, currencies, settings, behaviour)
-    yield "contacts", "ZohoBooks.contacts.READ", lambda: _readable(api, "contacts")
-    yield "invoices", "ZohoBooks.invoices.READ", lambda: _readable(api, "invoices")
-    yield "customer payments", "ZohoBooks.customerpayments.READ", lambda: _readable(api, "customerpayments")
-    yield "invoice lines", _SETTINGS_SCOPE, lambda: _lines(items, needs_items=settings.item_lookup)
-    yield "currencies", _SETTINGS_SCOPE, lambda: _currencies(currencies, behaviour.default_currency)
+) -> Iterator[Probe]:
+    yield Probe("organization", partial(_organization, api, currencies, settings, behaviour), _SETTINGS_SCOPE)
+    yield Probe("contacts", partial(_read_one, api, "contacts"), "ZohoBooks.contacts.READ")
+    yield Probe("invoices", partial(_read_one, api, "invoices"), "ZohoBooks.invoices.READ")
+    yield Probe("customer payments", partial(_read_one, api, "customerpayments"), "ZohoBooks.customerpayments.READ")
+    yield Probe("invoice lines", partial(_lines, items, needs_items=settings.item_lookup), _SETTINGS_SCOPE)
+    yield Probe("currencies", partial(_currencies, currencies, behaviour.default_currency), _SETTINGS_SCOPE)
     if settings.tax_id:
-        yield "tax", _SETTINGS_SCOPE, lambda: _tax(api, settings.tax_id)
+        yield Probe("tax", partial(_tax, api, settings.tax_id), _SETTINGS_SCOPE)
 
 
-def _unseen(settings: ZohoBooksSettings) -> Iterator[Check]:
+def _failed(settings: ZohoBooksSettings, api_domain: Callable[[], str], probe: Probe, error: CrmsyncError) -> Check:
+    elsewhere = _elsewhere(settings, error, api_domain)
+    if elsewhere:
+        return Check("data centre", is_ok=False, detail=elsewhere, is_last=True)
+    if error.operation == _SIGN_IN:
+        return signed_out(error, f"{settings.accounts_url} (ZOHO_ACCOUNTS_URL)", _REFUSED)
+    where = f" It was asked at {settings.api_url} (ZOHO_API_URL)." if error.is_outage else ""
+    # After an outage the others would say the same.
+    return Check(probe.name, is_ok=False, detail=f"{_detail(error, probe.needs)}{where}", is_last=error.is_outage)
+
+
+def _unseen(settings: ZohoBooksSettings) -> Iterator[Probe]:
     """What only a write would show, or what no call tells."""
     scopes = ["ZohoBooks.contacts.CREATE", "ZohoBooks.invoices.CREATE"]
     scopes += ["ZohoBooks.contacts.UPDATE"] if settings.contact_unique_field else []
     scopes += ["ZohoBooks.invoices.UPDATE"] if settings.invoice_unique_field else []
-    yield not_checked("writing", f"the token must have {', '.join(scopes[:-1])} and {scopes[-1]} as well")
     unique = filter(None, (settings.invoice_unique_field, settings.contact_unique_field))
-    yield not_checked(
-        "quantities",
-        "that the item preferences keep two decimals, if your deals have such quantities: no call tells it",
-    )
+    untold = {
+        "writing": f"the token must have {', '.join(scopes[:-1])} and {scopes[-1]} as well",
+        "quantities": "that the item preferences keep two decimals, if your deals have such quantities: no call tells "
+        "it",
+    }
     if fields := " and ".join(unique):
-        yield not_checked("unique fields", f"that {fields} exist and prevent duplicate values: no call tells it")
+        untold["unique fields"] = f"that {fields} exist and prevent duplicate values: no call tells it"
+    for name, why in untold.items():
+        yield Probe(name, partial(unseen, why))
 
 
 def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Callable[[], str]) -> str:
@@ -158,9 +144,8 @@ def _currency_problem(currencies: Currencies, base: str, assumed: str) -> str:
     )
 
 
-def _readable(api: BooksApi, kind: str) -> Found:
+def _read_one(api: BooksApi, kind: str) -> None:
     api.call(f"list {kind}", "GET", f"/{kind}", params={"page": "1", "per_page": "1"}, is_list=True)
-    return Found()
 
 
 def _lines(items: Items, *, needs_items: bool | None) -> Found:

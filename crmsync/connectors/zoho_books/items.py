@@ -112,7 +112,7 @@ class Items:
                 if item["status"] != "inactive" and item["item_type"] != "purchases":
                     yield item
             read += len(page.rows)
-            if page.has_more and (read >= ROWS_MAX or monotonic() - started > READ_SECONDS):
+            if not page.is_last and (read >= ROWS_MAX or monotonic() - started > READ_SECONDS):
                 logger.warning("items beyond %d are not read", read, extra={"action": "items_cut", "system": SYSTEM})
                 return
 

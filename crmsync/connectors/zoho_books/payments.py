@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from crmsync.connectors.zoho_books import payment_schemas, schemas
-from crmsync.connectors.zoho_books.api import BooksApi, Page
+from crmsync.connectors.zoho_books.api import BooksApi, SortedPage
 from crmsync.connectors.zoho_books.payment_schemas import PaymentRow
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
 from crmsync.errors import RecordNotFoundError, RejectedError
@@ -80,7 +80,7 @@ class PaymentReader:
             if progress.is_enough(page.sort_column, [row.changed_at for row in rows if row.changed_at]):
                 return
 
-    def _payment_pages(self) -> Iterator[Page]:
+    def _payment_pages(self) -> Iterator[SortedPage]:
         """The list, newest change first where the vendor takes the sort."""
         if not self._is_sort_refused:
             pages = self._payments(sort_column=_CHANGED, sort_order="D")
@@ -96,7 +96,7 @@ class PaymentReader:
             self._is_sort_refused = True  # not before: whatever else was refused is refused without the sort too
             yield page
 
-    def _payments(self, **order: str) -> Iterator[Page]:
+    def _payments(self, **order: str) -> Iterator[SortedPage]:
         return self._api.pages("/customerpayments", also="customer_payments", **order)
 
     def _last_paid_on(self, invoice_key: str) -> date | None:

@@ -15,8 +15,8 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crmsync.connectors.kit.pages import Page
 from crmsync.connectors.salesforce import soql
-from crmsync.connectors.salesforce.api import Page
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.money import Money
@@ -247,10 +247,10 @@ class _Organization:
         self._rows = sorted((_stamp(second), key) for second, key in rows)
         self._size = size
 
-    def page(self, operation: str, query: str) -> Page:
+    def page(self, operation: str, query: str) -> Page[str]:
         found = [row for row in self._rows if _matches(query, *row)]
         rows = _page([(stamp, key) for stamp, key in found[: self._size]])["records"]
-        return Page(rows, len(found) <= self._size)
+        return Page(rows, None if len(found) <= self._size else "more")
 
 
 def _matches(query: str, stamp: str, key: str) -> bool:

@@ -9,7 +9,8 @@ import pytest
 from crmsync import broker
 from crmsync.alerts.messenger import LogMessenger
 from crmsync.cli import checks
-from crmsync.connectors.base import Check, noted
+from crmsync.connectors.base import Check
+from crmsync.connectors.kit.doctor import noted
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
 
