@@ -37,6 +37,8 @@ class Setting:
     default: str
     """As people read it: a value between backquotes, or words."""
     options: Mapping[str, Any]
+    leads: bool = False
+    """Whether it says, without being an address itself, where credentials may be sent."""
 
     @property
     def is_secret(self) -> bool:
@@ -46,6 +48,11 @@ class Setting:
     def is_of_a_door(self) -> bool:
         """Whether it proves that a webhook is authentic."""
         return self.kind in _OF_DOORS
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it says where credentials are sent."""
+        return self.kind == "url" or self.leads
 
     @property
     def is_required(self) -> bool:
@@ -63,10 +70,13 @@ class Setting:
         return {**made, "writeOnly": True} if self.is_secret else made
 
 
-def setting(doc: str, declared: Value, default: str = "") -> Value:
-    """*declared* with what it is for, and its *default* in words where that is not a value that stands there."""
+def setting(doc: str, declared: Value, default: str = "", *, leads: bool = False) -> Value:
+    """*declared* with what it is for, and its *default* in words where that is not a value that stands there.
+
+    One that *leads* says where credentials may be sent, as an address does.
+    """
     made: Any = declared
-    told = {**made.metadata, "doc": doc, "default": default}
+    told = {**made.metadata, "doc": doc, "default": default, "leads": leads}
     return cast(Value, field(default_factory=made.default_factory, metadata=told))
 
 
@@ -77,9 +87,8 @@ def declared_of(kind: type[Any]) -> tuple[Setting, ...]:
 
 def _declared(each: Any) -> Setting:
     told = each.metadata
-    return Setting(
-        each.name, told["variable"], told["kind"], told["doc"], told["default"] or _default(each), told["options"]
-    )
+    default = told["default"] or _default(each)
+    return Setting(each.name, told["variable"], told["kind"], told["doc"], default, told["options"], told["leads"])
 
 
 def _default(each: Any) -> str:
@@ -155,7 +164,17 @@ def read_mapping(
     found = read_into(kind, reader)
     if check is not None:
         check(found, reader)
+    if not allow_http:
+        problems |= {each.name: _NOT_HTTPS for each in declared.values() if _is_in_the_clear(found, each)}
     return found, {**_by_name(reader.problems, declared), **problems}
+
+
+_NOT_HTTPS = "must be https:// (CRMSYNC_ALLOW_HTTP=true lets credentials travel in the clear)"
+
+
+def _is_in_the_clear(found: Any, declared: Setting) -> bool:
+    """Also to this machine: who makes a connection by the API need not be at it."""
+    return declared.kind == "url" and getattr(found, declared.name).startswith("http:")
 
 
 def _written(declared: Setting, value: Any) -> tuple[str, str]:

@@ -7,6 +7,7 @@
     │   ├── LockedByOtherRunError     another run holds what this one needs
     │   ├── BusyError                 as many calls as the system allows at once are under way
     │   ├── OtherAccountError         the credentials are not those of the account that the store belongs to
+    │   ├── ConnectionPausedError     a person has paused the connection
     │   ├── WaitsForOtherRunError     another run must come to its end first
     │   ├── NotYetError               what was announced is not to be seen yet
     │   ├── NewerReleaseError         what the run has learned only a newer release can read
@@ -162,6 +163,12 @@ class OtherAccountError(NotNowError):
     """The credentials belong to another account than everything that the store remembers."""
 
     wait_seconds = 300.0
+
+
+class ConnectionPausedError(NotNowError):
+    """The connection is paused; its runs wait until it is resumed."""
+
+    wait_seconds = 60.0
 
 
 class WaitsForOtherRunError(NotNowError):

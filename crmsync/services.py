@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -15,18 +15,17 @@ from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
 from crmsync.company import Company, company_of, default_roles
+from crmsync.connection_book import ConnectionBook, Known
 from crmsync.connectors.base import Check, Connector, TellsAccount
 from crmsync.connectors.kit.doctor import not_checked
-from crmsync.connectors.kit.notes import Notes
 from crmsync.connectors.limits.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.limits.redis_link import Link, redis_client
-from crmsync.connectors.registry import budget_of, claims, connect, is_configured, system_of
+from crmsync.connectors.registry import connect, shared_budget, system_of
 from crmsync.connectors.signing_in.auth import FreshTokens, OwnTokens, TokenStore
 from crmsync.connectors.system import Tools
 from crmsync.connectors.way_out.heard import Heard
 from crmsync.domain.access import DEFAULT_TENANT
-from crmsync.domain.accounts import Claim
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
@@ -36,6 +35,7 @@ from crmsync.store.account_watch import AccountWatch
 from crmsync.store.engine import utc_now
 from crmsync.store.notes import KeptNotes
 from crmsync.store.remembered import Remembered
+from crmsync.store.successes import Successes
 from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
@@ -64,7 +64,7 @@ class Services:
         self._messenger = messenger
         self._is_handed_in = connectors is not None
         self._connect = connectors or self._connect_configured
-        self._connected: dict[str, Connector] = {}
+        self._connected: dict[str, tuple[int, Connector]] = {}  # each with the version that it was made of
         self.link = redis_link(settings)
         self._lock = threading.Lock()
 
@@ -120,31 +120,56 @@ class Services:
         return company_of(DEFAULT_TENANT, default_roles(self.settings.systems), self)
 
     def is_configured(self, connection: str) -> bool:
-        """Whether the environment says anything of *connection*."""
-        return is_configured(connection, self.settings)
+        """Whether there is such a connection: the environment's, or one that people have made."""
+        return self.book.is_known(connection)
 
     def connector(self, connection: str) -> Connector:
-        """Raises: ConfigurationError if the environment does not configure it; NotNowError, as confirm_accounts()."""
+        """What is asked of it is done now.
+
+        Raises: ConfigurationError if the environment does not configure it; ConnectionPausedError; NotNowError, as
+        confirm_accounts().
+        """
+        self._require_work(connection)
         self.confirm_accounts(wanted=connection)
         return self._connector(connection)
 
     def at_hand(self, connection: str) -> Connector | None:
         """The connector, if it is there and nothing has to be asked first; None before it is first used."""
-        return None if self._unconfirmed else self._connected.get(connection)
+        version, found = self._connected.get(connection, (0, None))
+        is_as_it_was = found is not None and not self._unconfirmed and version == self._version(connection)
+        return found if is_as_it_was and not self._why_not_now(connection) else None
 
     def system_of(self, connection: str) -> str:
         """What people call the system of a connection, without asking it anything; its name if it isn't configured."""
-        is_known = self._is_handed_in or self.is_configured(connection)
-        return self._connector(connection).system if is_known else connection
+        if self._is_handed_in:
+            return self._connector(connection).system
+        return self.book.get(connection).system.title if self.book.is_known(connection) else connection
 
     def _connector(self, connection: str) -> Connector:
-        found = self._connected.get(connection)
-        if found is not None:
-            return found
+        """Made anew where somebody has changed the connection, in whichever process."""
+        version = self._version(connection)
+        known = self._connected.get(connection)
+        if known is not None and known[0] == version:
+            return known[1]
         with self._lock:
-            if connection not in self._connected:
-                self._connected[connection] = self._connect(connection)
-            return self._connected[connection]
+            known = self._connected.get(connection)
+            if known is None or known[0] != version:
+                known = self._connected[connection] = version, self._connect(connection)
+            return known[1]
+
+    def _version(self, connection: str) -> int:
+        return 0 if self._is_handed_in else self.book.version(connection)
+
+    def _why_not_now(self, connection: str) -> str:
+        if self._is_handed_in or not self.book.is_known(connection):
+            return ""
+        return self.book.get(connection).connection.why_not_now
+
+    def _require_work(self, connection: str) -> None:
+        """Raises: ConnectionPausedError."""
+        if self._why_not_now(connection):
+            known = self.book.get(connection)
+            known.connection.require_work(known.system.title)
 
     def confirm_accounts(self, *, wanted: str = "") -> None:
         """Before anything is done with any system: where credentials have changed, see whose they are.
@@ -168,11 +193,21 @@ class Services:
         return self.accounts.unconfirmed()
 
     def _connect_configured(self, connection: str) -> Connector:
-        guarded = self._guarded(connection, self._breakers())
+        known = self.book.get(connection)
         if self.accounts.has_new_credentials(connection):
             self._breakers().look_now(connection)
-        notes = KeptNotes(self.store, connection)
-        return connect(connection, self.settings, self._tools(self._tokens(), guarded, notes))
+        return self._made(known, self._tokens(), self._guarded(known, self._breakers()))
+
+    def _made(self, known: Known, tokens: TokenStore, budget: Budget) -> Connector:
+        connection = known.connection.id
+        tools = Tools(
+            token_store=tokens,
+            behaviour=self.settings.behaviour,
+            budget=budget,
+            notes=KeptNotes(self.store, connection),
+            is_outside=known.is_outside and not self.settings.allow_private_addresses,
+        )
+        return known.system.connect(connection, known.settings, tools)
 
     def examine(self, connection: str, heard: Heard | None = None) -> Iterator[Check]:
         """What `crmsync doctor` finds: with a sign-in of its own, past the breaker. Where all is well, that closes.
@@ -193,18 +228,20 @@ class Services:
             self._breakers().found_well(connection, connector.system)
 
     def _fresh(self, connection: str, tokens: FreshTokens, heard: Heard) -> Connector:
-        budget = self._guarded(connection, NeverOpen(), heard)
-        notes = KeptNotes(self.store, connection)
-        return connect(connection, self.settings, self._tools(tokens, budget, notes))
+        known = self.book.get(connection)
+        return self._made(known, tokens, self._guarded(known, NeverOpen(), heard))
 
-    def _tools(self, tokens: TokenStore, budget: Budget, notes: Notes) -> Tools:
-        return Tools(token_store=tokens, behaviour=self.settings.behaviour, budget=budget, notes=notes)
-
-    def _guarded(self, connection: str, breakers: BreakerStore, heard: Heard | None = None) -> GuardedBudget:
-        budget = budget_of(connection, self.settings, self.link)
+    def _guarded(self, known: Known, breakers: BreakerStore, heard: Heard | None = None) -> GuardedBudget:
+        connection, behaviour = known.connection.id, self.settings.behaviour
+        budget = shared_budget(known.system, known.settings, self.link, behaviour)
         breaker = SharedBreaker(connection, budget.quota.system, breakers)
-        met = partial(self.accounts.met, connection)
+        met = partial(self._met, connection)
         return GuardedBudget(budget, breaker, met, *([heard.note] if heard else []))
+
+    def _met(self, connection: str) -> None:
+        """The system has taken a call."""
+        self.accounts.met(connection)
+        self.successes.note(connection)
 
     def _breakers(self) -> BreakerWatch:
         pasteable = self.settings.pasteable
@@ -249,25 +286,20 @@ class Services:
         return UNREADABLE_WORDS if words is None else words
 
     @cached_property
+    def book(self) -> ConnectionBook:
+        """The connections that there are."""
+        return ConnectionBook(self.settings, self.store, lambda: self.vault)
+
+    @cached_property
+    def successes(self) -> Successes:
+        """When a connection that people have made worked last."""
+        return Successes(self.store)
+
+    @cached_property
     def accounts(self) -> AccountWatch:
         """Whose account each connection is."""
         command = self.settings.pasteable("crmsync doctor")
-        return AccountWatch(
-            self.store, lambda: self.vault, _Claims(self.settings), content=partial(account_alert, command=command)
-        )
-
-
-class _Claims:
-    """What the environment says of the accounts."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._found = claims(settings)
-
-    def of_environment(self) -> Mapping[str, Claim]:
-        return self._found
-
-    def of(self, connection: str) -> Claim:
-        return self._found[connection]
+        return AccountWatch(self.store, lambda: self.vault, self.book, content=partial(account_alert, command=command))
 
 
 def examine_without_store(connection: str, settings: Settings, heard: Heard) -> Iterator[Check]:

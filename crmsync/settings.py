@@ -138,6 +138,9 @@ class Settings:
     log_level: str = env.text(
         "CRMSYNC_LOG_LEVEL", "INFO", pattern="DEBUG|INFO|WARNING|ERROR", expected="DEBUG, INFO, WARNING or ERROR"
     )
+    # Of connections that people make; the environment's own go wherever it says.
+    allow_http: bool = env.flag("CRMSYNC_ALLOW_HTTP")
+    allow_private_addresses: bool = env.flag("CRMSYNC_ALLOW_PRIVATE_ADDRESSES")
     failpoints: Path | None = env.folder("CRMSYNC_FAILPOINTS")  # where `crmsync prove` says what to kill
     go_live: datetime | None = env.instant("CRMSYNC_GO_LIVE")
     behaviour: Behaviour = read(lambda reader: _behaviour(reader))
@@ -210,7 +213,6 @@ def known_names() -> frozenset[str]:
 
 
 def _read(reader: Reader) -> Settings:
-    reader.flag("CRMSYNC_ALLOW_HTTP")  # checked even where no address asks for it
     return read_into(Settings, reader)
 
 

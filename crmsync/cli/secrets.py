@@ -38,11 +38,12 @@ def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
 
     A key that is kept in the state directory is made anew. One of your own is changed by its variables first.
     """
+    from crmsync import connections
     from crmsync.store.resealing import reseal
 
     using = open_services()
     _make_new_key(using)
-    found = reseal(using.store, using.vault.ring, _credentials(using.settings))
+    found = reseal(using.store, using.vault.ring, _credentials(using)) + connections.reseal(using)
     with using.store.begin() as uow:
         uow.audit.add(act(by, reason), "rotate", "key", using.vault.ring.ids[0], after=asdict(found))
     if as_json:
@@ -57,13 +58,15 @@ def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
 
 def _make_new_key(using: Services) -> None:
     """Raises: ConfigurationError for a key of the environment that has not been changed."""
+    from crmsync import connections
     from crmsync.store.keys import renew_kept_key
     from crmsync.store.resealing import reseal
 
     settings = using.settings
     if settings.secret_key is None:
         # What is still sealed with the key before this one would be lost with it.
-        reseal(using.store, using.vault.ring, _credentials(settings))
+        reseal(using.store, using.vault.ring, _credentials(using))
+        connections.reseal(using)
         renew_kept_key(settings.home)
         using.vault.reread()
     elif settings.secret_key_previous is None:
@@ -71,11 +74,9 @@ def _make_new_key(using: Services) -> None:
         raise ConfigurationError("The key has not been changed.", field_errors=missing, advice=_HOW)
 
 
-def _credentials(settings: Settings) -> Iterator[Secret]:
+def _credentials(using: Services) -> Iterator[Secret]:
     """Those that are withheld from this shell are marked anew at the next sign-in."""
-    from crmsync.connectors.registry import claims
-
-    for claim in claims(settings).values():
+    for claim in using.book.all_claims():
         if not any(not isinstance(each, str) and each.is_withheld for each in claim.credentials):
             yield claim.signs_in_with()
 

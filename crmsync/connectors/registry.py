@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from crmsync.connectors.system import System, Tools
 from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError
-from crmsync.settings import Settings
+from crmsync.settings import Behaviour, Settings
 from crmsync.systems import installed
 
 if TYPE_CHECKING:  # who asks only what is configured does without requests and redis
@@ -28,6 +28,14 @@ def system(connection: str) -> System:
         return systems()[connection]
     except KeyError:
         raise ConfigurationError(f"There is no connection {connection}.") from None
+
+
+def system_named(name: str) -> System:
+    """Raises: ConfigurationError for one that is not installed."""
+    found = systems().get(name)
+    if found is None:
+        raise ConfigurationError(f"The system {name} is not installed: expected {', '.join(systems())}.")
+    return found
 
 
 def title(connection: str) -> str:
@@ -80,11 +88,15 @@ def full_key(text: str) -> str:
 
 def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
     """The budget that all processes share through *link*. Raises: ConfigurationError as connect() does."""
+    return shared_budget(system(connection), _settings_of(connection, settings), link, settings.behaviour)
+
+
+def shared_budget(of: System, settings: Any, link: Link, behaviour: Behaviour) -> SharedBudget:
+    """The budget of the account that *settings* are of: two connections to one account have one budget."""
     from crmsync.connectors.limits.shared_budget import SharedBudget  # the receiver, which calls nobody, does without
 
-    behaviour = settings.behaviour
     return SharedBudget(
-        system(connection).quota(connection, _settings_of(connection, settings)),
+        of.quota(of.name, settings),
         link,
         reserve_percent=behaviour.reserve_percent,
         call_seconds=behaviour.call_seconds,

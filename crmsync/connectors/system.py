@@ -32,6 +32,8 @@ class Tools:
     behaviour: Behaviour
     budget: Budget = UNLIMITED
     notes: Notes | None = None
+    is_outside: bool = False
+    """Whether it may connect to the internet alone, and to no machine of this network."""
 
 
 class Connect(Protocol):
@@ -61,6 +63,8 @@ class System:
     """How it is set up, in the documentation."""
     auth_kinds: tuple[str, ...]
     """The ways to sign in."""
+    auth_setting: str = ""
+    """The setting that says which of them, where there is one."""
     doors: tuple[Door, ...] = ()
     settings: type[Any]
     check: Check | None = None
@@ -106,6 +110,14 @@ class System:
     def schema(self) -> dict[str, Any]:
         """What a mapping of its settings has to be, in JSON Schema."""
         return declared.json_schema(self.settings)
+
+    def addresses_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of *settings*, by name, that says where credentials are sent."""
+        return {each.name: settings[each.name] for each in self.declared if each.is_address and each.name in settings}
+
+    def auth_kind_of(self, settings: Mapping[str, Any]) -> str:
+        """The way to sign in that *settings* say, else the usual one."""
+        return str(settings.get(self.auth_setting) or self.auth_kinds[0])
 
     @property
     def door_secrets(self) -> frozenset[str]:

@@ -415,3 +415,29 @@ audit = Table(
     Index("ix_audit_object", "object_type", "object_key"),
     Index("ix_audit_tenant", "tenant", "id"),
 )
+
+# Accounts at systems that people have connected; those of the environment are not stored.
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(40), nullable=False),
+    Column("system", String(40), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("auth_kind", String(40), nullable=False),
+    Column("settings", JSON, nullable=False),  # by name, without secrets
+    Column("secrets", Text, nullable=False),  # sealed together with the connection and its addresses
+    Column("secret_names", JSON, nullable=False),
+    Column("key_id", String(12), nullable=False),  # of the key that has sealed them
+    Column("status", String(20), nullable=False),
+    Column("sync_enabled", Boolean, nullable=False),
+    Column("interval_seconds", Integer),
+    Column("direction", String(20), nullable=False),
+    Column("last_success_at", Instant),
+    Column("last_error", String(500), nullable=False, default="", server_default=""),
+    Column("last_error_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("version", Integer, nullable=False),  # grows with each change: every process connects anew
+    UniqueConstraint("tenant", "name"),  # stops two that nobody could tell apart
+)

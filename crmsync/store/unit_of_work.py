@@ -13,6 +13,7 @@ from crmsync.store.alerts import Alerts
 from crmsync.store.applications import Applications
 from crmsync.store.audit import Audit
 from crmsync.store.breakers import Breakers
+from crmsync.store.connections import Connections
 from crmsync.store.dead_letters import DeadLetters
 from crmsync.store.deliveries import Deliveries
 from crmsync.store.due import Due
@@ -54,6 +55,7 @@ class UnitOfWork:
     tellings = _of_this(Tellings)
     alerts = _of_this(Alerts)
     accounts = _of_this(Accounts)
+    connections = _of_this(Connections)
     tokens = _of_this(Tokens)
     facts = _of_this(Facts)
     refusals = _of_this(Refusals)

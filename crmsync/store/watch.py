@@ -38,6 +38,7 @@ class BreakerWatch:
             if uow.breakers.failed(connection, call, system=system, threshold=self._threshold):
                 breaker = uow.breakers.get(connection)
                 self._tell_opened(uow, f"{OUTAGES}{system}", self._opened(system, breaker), is_other=bool(call.reason))
+                uow.connections.failed(connection, breaker.reason or f"{system} does not answer.")
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
         with self._store.begin() as uow:
@@ -67,3 +68,4 @@ class BreakerWatch:
     def _tell_closed(self, uow: UnitOfWork, system: str, was_open: Breaker | None) -> None:
         if was_open is not None:
             uow.alerts.close(f"{OUTAGES}{system}", end=self._closed(system, was_open))
+            uow.connections.succeeded(was_open.connection)

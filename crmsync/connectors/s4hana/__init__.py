@@ -68,6 +68,7 @@ SYSTEM = System(
     roles=("orders", "stock"),
     guide="docs/setup/s4hana.md",
     auth_kinds=("oauth2", "basic"),
+    auth_setting="auth",
     settings=SapSettings,
     variable="SAP_BASE_URL",
     mentioned_by=("SAP_BASE_URL", "SAP_CLIENT_ID", "SAP_USER"),

@@ -168,12 +168,14 @@ class S4Hana:
 def connect(connection: str, settings: SapSettings, tools: Tools) -> S4Hana:
     """The connector of one system, with the two sessions it needs: one keeps cookies, for the CSRF tokens."""
     address = Address(settings.base_url, settings.sap_client)
-    authorizer = SessionAuthorizer(_authorizer(connection, settings, tools.token_store))
+    authorizer = SessionAuthorizer(_authorizer(connection, settings, tools))
     client = partial(_client, settings, authorizer, tools.behaviour.call_seconds, tools.budget)
-    tokens = Tokens(client(new_session(cookies=True), explain_token_fetch, speaks_anything), address)
+    tokens = Tokens(
+        client(new_session(cookies=True, is_outside=tools.is_outside), explain_token_fetch, speaks_anything), address
+    )
     authorizer.tokens = tokens
     explained = partial(explain, lock_codes={code_of(code) for code in settings.lock_codes})
-    service = ServiceClient(client(new_session(), explained, speaks), tokens, address)
+    service = ServiceClient(client(new_session(is_outside=tools.is_outside), explained, speaks), tokens, address)
     return S4Hana(settings, service, reads_stock=tools.behaviour.inventory_seconds > 0)
 
 
@@ -199,7 +201,7 @@ def _client(
     )
 
 
-def _authorizer(connection: str, settings: SapSettings, token_store: auth.TokenStore) -> Authorizer:
+def _authorizer(connection: str, settings: SapSettings, tools: Tools) -> Authorizer:
     if settings.auth == "basic":
         return auth.BasicAuth(settings.user, settings.password)
     fetch: Callable[[], AccessToken] = partial(
@@ -209,8 +211,9 @@ def _authorizer(connection: str, settings: SapSettings, token_store: auth.TokenS
         client_id=settings.client_id,
         client_secret=settings.client_secret,
         seconds=TOKEN_SECONDS,
+        is_outside=tools.is_outside,
     )
-    return auth.SharedToken(connection, store=token_store, fetch=fetch)
+    return auth.SharedToken(connection, store=tools.token_store, fetch=fetch)
 
 
 def _blocked(partner: Partner) -> errors.RejectedError:

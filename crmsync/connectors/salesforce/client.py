@@ -39,9 +39,10 @@ BULK_ABOVE = 2000  # from there on Salesforce advises a job: api_asynch, how_req
 
 def connect(connection: str, settings: SalesforceSettings, tools: Tools) -> Salesforce:
     """The connector of a process, with one session and one shared token."""
+    fetch = signer_in(settings, is_outside=tools.is_outside)
     return Salesforce(
-        session=new_session(),
-        authorizer=SharedToken(connection, store=tools.token_store, fetch=signer_in(settings)),
+        session=new_session(is_outside=tools.is_outside),
+        authorizer=SharedToken(connection, store=tools.token_store, fetch=fetch),
         settings=settings,
         behaviour=tools.behaviour,
         budget=tools.budget,

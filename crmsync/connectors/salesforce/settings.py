@@ -175,6 +175,7 @@ class SalesforceSettings:
         "hosts or domains, separated by commas or blanks, to which tokens may be sent beside "
         "Salesforce's own and that of `SF_LOGIN_URL`: a sign-in names the address of the API",
         env.codes("SF_EXTRA_HOSTS", code=_HOST, example="crm.example.com"),
+        leads=True,
     )
 
     @property

@@ -28,7 +28,7 @@ class AudienceError(errors.AuthenticationError):
     """Salesforce does not accept the audience of the sign-in."""
 
 
-def signer_in(settings: SalesforceSettings) -> Callable[[], AccessToken]:
+def signer_in(settings: SalesforceSettings, *, is_outside: bool = False) -> Callable[[], AccessToken]:
     """Signs in with the audience that was taken last time, else with one after the other."""
     wanted = audiences(settings.login_url, settings.audience)
 
@@ -36,7 +36,7 @@ def signer_in(settings: SalesforceSettings) -> Callable[[], AccessToken]:
         refusal: AudienceError | None = None
         for audience in tuple(wanted):
             try:
-                token = _token(settings, audience)
+                token = _token(settings, audience, is_outside=is_outside)
             except AudienceError as error:
                 refusal = refusal or error
             else:
@@ -63,7 +63,7 @@ def audiences(login_url: str, audience: str) -> list[str]:
     return [audience, *(each for each in usual if each != audience)]
 
 
-def _token(settings: SalesforceSettings, audience: str) -> AccessToken:
+def _token(settings: SalesforceSettings, audience: str, *, is_outside: bool) -> AccessToken:
     token = jwt_bearer(
         SYSTEM,
         token_url=f"{settings.login_url}/services/oauth2/token",
@@ -73,6 +73,7 @@ def _token(settings: SalesforceSettings, audience: str) -> AccessToken:
         private_key=settings.private_key,
         seconds=TOKEN_SECONDS,
         explain=explain,
+        is_outside=is_outside,
     )
     return replace(token, account=told_by(token.account, token.value))
 

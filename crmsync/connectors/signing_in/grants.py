@@ -54,6 +54,13 @@ class _TokenSession(Session, OAuth2Session):
     """Sessions of requests-oauthlib, as careful as all others."""
 
 
+def _token_session(*, is_outside: bool, **options: Any) -> _TokenSession:
+    session = _TokenSession(**options)
+    if is_outside:
+        session.stay_outside()
+    return session
+
+
 def jwt_bearer(
     system: str,
     *,
@@ -64,6 +71,7 @@ def jwt_bearer(
     private_key: Secret,
     seconds: int,
     explain: Explain | None = None,
+    is_outside: bool = False,
 ) -> AccessToken:
     """OAuth 2.0 JWT bearer (RFC 7523). *seconds* is the assumed lifetime: the answer does not say one.
 
@@ -76,17 +84,18 @@ def jwt_bearer(
         raise errors.ConfigurationError(f"The private key of {system} can't sign (RSA in PEM is needed).") from error
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
     answers = _Answers(system, seconds, explain)
-    with new_session() as session, _signing_in(system):
+    with new_session(is_outside=is_outside) as session, _signing_in(system):
         answers.read(session.post(token_url, data=form))
     return answers.tokens[0]
 
 
 def client_credentials(
-    system: str, *, token_url: str, client_id: str, client_secret: Secret, seconds: int
+    system: str, *, token_url: str, client_id: str, client_secret: Secret, seconds: int, is_outside: bool = False
 ) -> AccessToken:
     """OAuth 2.0 client credentials, the client authenticating by HTTP Basic."""
     answers = _Answers(system, seconds)
-    with _TokenSession(client=BackendApplicationClient(client_id=client_id)) as session, _signing_in(system):
+    client = BackendApplicationClient(client_id=client_id)
+    with _token_session(is_outside=is_outside, client=client) as session, _signing_in(system):
         session.register_compliance_hook("access_token_response", answers.read)
         session.fetch_token(token_url, auth=HTTPBasicAuth(client_id, client_secret.reveal()))
     return answers.tokens[0]
@@ -101,11 +110,12 @@ def refresh_token(
     refresh: Secret,
     seconds: int,
     explain: Explain | None = None,
+    is_outside: bool = False,
 ) -> AccessToken:
     """OAuth 2.0 refresh token. Errors under HTTP 200 (Zoho) count as errors."""
     answers = _Answers(system, seconds, explain)
     form = {"client_id": client_id, "client_secret": client_secret.reveal()}
-    with _TokenSession(client_id=client_id) as session, _signing_in(system):
+    with _token_session(is_outside=is_outside, client_id=client_id) as session, _signing_in(system):
         session.register_compliance_hook("refresh_token_response", answers.read)
         session.refresh_token(token_url, refresh_token=refresh.reveal(), **form)
     return answers.tokens[0]

@@ -14,8 +14,9 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProxyError
 
 from crmsync import errors
+from crmsync.connectors.way_out.wire import InsideError
 
-CERTIFICATE, PROXY = "CERTIFICATE", "PROXY"  # the codes of faults that people must mend here
+CERTIFICATE, PROXY, INSIDE = "CERTIFICATE", "PROXY", "INSIDE"  # the codes of faults that people must mend here
 LIBRARY_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, zlib.error, EOFError)
 
 _UNSENT = (ConnectTimeoutError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
@@ -82,6 +83,10 @@ def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncEr
             what = "The variable HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) holds no address of an HTTP proxy"
             cure = "write http://host:port, and in a password @ : / # % as %40 %3A %2F %23 %25"
             return errors.VendorUnavailableError(f"{what}: {cure}.", code=PROXY, is_definite=True, **common)
+        if isinstance(each, InsideError):
+            what = f"The address of {system} leads into this network, where connections that people make must not go"
+            cure = "correct it, or set CRMSYNC_ALLOW_PRIVATE_ADDRESSES=true"
+            return errors.VendorUnavailableError(f"{what}: {cure}.", code=INSIDE, is_definite=True, **common)
         if isinstance(each, TooLargeError):
             return errors.UnexpectedAnswerError(f"The answer of {system} is larger than crmsync takes.", **common)
     is_unsent = any(isinstance(each, _UNSENT) for each in chain)

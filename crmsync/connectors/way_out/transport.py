@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache, partial
 from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +38,15 @@ from crmsync.connectors.way_out.faults import (
     causes,
     fault,
 )
-from crmsync.connectors.way_out.wire import POOLS, LeftOpenError, TlsSocket, within
+from crmsync.connectors.way_out.wire import (
+    OUTSIDE_POOLS,
+    POOLS,
+    InsideError,
+    LeftOpenError,
+    TlsSocket,
+    require_outside,
+    within,
+)
 
 POOL_SIZE = 64  # connections kept open per host: at least the threads of a worker
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -75,9 +84,17 @@ class Session(requests.Session):
         # Otherwise a netrc file would replace our credentials, and each call would read the environment.
         self.trust_env = False
         self.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
-        self.is_direct = self.keeps_cookies = False
+        self.is_direct = self.keeps_cookies = self.is_outside = False
         self._routes: dict[str, dict[str, Any]] = {}
-        adapter = _Adapter(pool_connections=16, pool_maxsize=POOL_SIZE)
+        self._mount(POOLS)
+
+    def stay_outside(self) -> None:
+        """Connect to no machine of this network, whatever a name leads to: for addresses that people give."""
+        self.is_outside = True
+        self._mount(OUTSIDE_POOLS)
+
+    def _mount(self, pools: Mapping[str, Any]) -> None:
+        adapter = _Adapter(pools, pool_connections=16, pool_maxsize=POOL_SIZE)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -130,14 +147,22 @@ class Session(requests.Session):
             return {"proxies": {}, "verify": True, "cert": None, "stream": stream}
         if host not in self._routes:
             found = requests.Session().merge_environment_settings(url, {}, None, None, None)
-            _require_usable(select_proxy(url, found["proxies"]))
+            proxy = select_proxy(url, found["proxies"])
+            _require_usable(proxy)
+            if proxy and self.is_outside:  # which looks the name up itself
+                _require_outside_by_name(urlsplit(url).hostname or "")
             self._routes[host] = {"proxies": found["proxies"], "verify": True, "cert": None}
         return {**self._routes[host], "stream": stream}
 
 
-def new_session(*, cookies: bool = False, is_direct: bool = False) -> Session:
-    """Without cookies, unless the vendor binds tokens to them. A direct one uses no proxy, whatever is prescribed."""
+def new_session(*, cookies: bool = False, is_direct: bool = False, is_outside: bool = False) -> Session:
+    """Without cookies, unless the vendor binds tokens to them. A direct one uses no proxy, whatever is prescribed.
+
+    One that *is_outside* connects to no machine of this network.
+    """
     session = Session()
+    if is_outside:
+        session.stay_outside()
     session.is_direct, session.keeps_cookies = is_direct, cookies
     if not cookies:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -157,9 +182,13 @@ def _once_more(request: requests.PreparedRequest, send: Callable[[], requests.Re
 class _Adapter(HTTPAdapter):
     """Connections that keep deadlines, and trust what this machine trusts."""
 
+    def __init__(self, pools: Mapping[str, Any], **kwargs: Any) -> None:
+        self._pools = pools
+        super().__init__(**kwargs)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, proxy_ssl_context=self._trust, **kwargs)
@@ -182,6 +211,14 @@ class _Adapter(HTTPAdapter):
     @cached_property
     def _trust(self) -> ssl.SSLContext:
         return _trust(_bundle())
+
+
+def _require_outside_by_name(host: str) -> None:
+    """Raises: InsideError for a host that is an address of this network, or a name of this machine."""
+    if host.rstrip(".").rpartition(".")[2].lower() == "localhost":
+        raise InsideError(host)
+    with suppress(ValueError):
+        require_outside([str(ip_address(host))])
 
 
 def _require_usable(proxy: str | None) -> None:

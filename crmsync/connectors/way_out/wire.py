@@ -11,11 +11,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPResponse, RemoteDisconnected
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -54,6 +55,10 @@ def _left(ends_at: float) -> float:
 
 class NotConnectedError(NewConnectionError):
     """The connection was never made: no byte of a call has left. Its cause says why."""
+
+
+class InsideError(OSError):
+    """The name leads to a machine of this network, where an address that people give must not lead."""
 
 
 class LeftOpenError(OSError):
@@ -158,8 +163,12 @@ class _Connection(HTTPConnection):
                 raise LeftOpenError(str(error)) from error
             raise
 
+    def require(self, addresses: Collection[_Address]) -> None:
+        """Raises: OSError for addresses to which this connection must not go."""
+
     def _new_conn(self) -> socket.socket:
         addresses = _addresses(self._dns_host, self.port, min(_ends_at.get(), time.monotonic() + LOOK_UP_SECONDS))
+        self.require(addresses)  # what was looked at is what is connected to: nobody asks for the name again
         made = _connected(addresses, min(_ends_at.get(), time.monotonic() + CONNECT_SECONDS))
         for option in self.socket_options or ():
             made.setsockopt(*option)
@@ -171,6 +180,17 @@ class _TlsConnection(_Connection, HTTPSConnection):
     pass
 
 
+class _OutsideConnection(_Connection):
+    """To the internet, and to no machine of this network."""
+
+    def require(self, addresses: Collection[_Address]) -> None:
+        require_outside(str(address[4][0]) for address in addresses)
+
+
+class _OutsideTlsConnection(_OutsideConnection, HTTPSConnection):
+    pass
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
@@ -179,8 +199,45 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
+class _OutsidePool(HTTPConnectionPool):
+    ConnectionCls = _OutsideConnection
+
+
+class _OutsideTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _OutsideTlsConnection
+
+
 POOLS = {"http": _Pool, "https": _TlsPool}
 """For urllib3's managers of pools, by scheme."""
+OUTSIDE_POOLS = {"http": _OutsidePool, "https": _OutsideTlsPool}
+"""The same, for addresses that people give: they lead to the internet alone."""
+
+
+def require_outside(addresses: Iterable[str]) -> None:
+    """Raises: InsideError if one of *addresses* is of this machine, of a private network, or of no single machine.
+
+    >>> require_outside(["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+    >>> require_outside(["93.184.215.14", "::ffff:169.254.169.254"])
+    Traceback (most recent call last):
+        ...
+    crmsync.connectors.way_out.wire.InsideError: an address inside of this network
+    """
+    if not all(map(_is_outside, addresses)):
+        raise InsideError("an address inside of this network")
+
+
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+def _is_outside(text: str) -> bool:
+    """Whoever wraps an address of version 4 in one of version 6 means the machine behind it."""
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        address = inner or address
+    return address.is_global and not address.is_multicast
 
 
 def _addresses(host: str, port: int, ends_at: float) -> list[_Address]:

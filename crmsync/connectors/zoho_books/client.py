@@ -53,11 +53,12 @@ def connect(connection: str, settings: ZohoBooksSettings, tools: Tools) -> ZohoB
             refresh=settings.refresh_token,
             seconds=TOKEN_SECONDS,
             explain=explain_sign_in,
+            is_outside=tools.is_outside,
         )
 
     token = SharedToken(connection, store=tools.token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)
     return ZohoBooks(
-        session=new_session(),
+        session=new_session(is_outside=tools.is_outside),
         authorizer=token,
         settings=settings,
         behaviour=tools.behaviour,

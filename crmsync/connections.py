@@ -1,0 +1,394 @@
+"""What people do with connections, by the API and the command line alike: each verb is one function.
+
+*tenant* is whose connections are meant, None for everybody's; who acts is said by an Act, and stands in the audit.
+No secret is ever returned, but one that was made here, once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from crmsync.connection_book import belonging
+from crmsync.connectors import registry
+from crmsync.connectors.system import System
+from crmsync.domain.audit import Act
+from crmsync.domain.connections import (
+    Connection,
+    ConnectionChangedError,
+    ConnectionInUseError,
+    Direction,
+    InvalidConnectionError,
+    NameTakenError,
+    OtherAccountRefusedError,
+    ReadOnlyConnectionError,
+    Status,
+    UnknownConnectionError,
+    Wanted,
+    new_id,
+    problem_of_tenant,
+    problems_of,
+    refusal_of_account,
+    secrets_text,
+    secrets_to_give_again,
+)
+from crmsync.errors import ProcessFaultError
+from crmsync.services import Services
+from crmsync.store import UnitOfWork
+from crmsync.store.connections import Kept
+from crmsync.store.keys import key_id_of
+from crmsync.store.resealing import Resealed
+
+OBJECT = "connection"
+_MADE_SECRET_BYTES = 32
+_SEALED_AGAIN = "must be given again, because an address has changed to which it is sent"
+
+
+# -- to look
+
+
+def all_of(
+    using: Services, tenant: str | None, *, system: str | None = None, status: str | None = None
+) -> list[Connection]:
+    """Those of the environment first."""
+    with using.store.read() as uow:
+        kept = uow.connections.all(tenant)
+    own = [each for each in using.book.environment() if tenant in (None, each.tenant)]
+    found = [*own, *kept]
+    return [each for each in found if system in (None, each.system) and status in (None, each.status.value)]
+
+
+def show(using: Services, tenant: str | None, connection_id: str) -> Connection:
+    """Raises: UnknownConnectionError."""
+    own = _of_environment(using, tenant, connection_id)
+    return own if own is not None else _kept(using, tenant, connection_id).connection
+
+
+# -- to make and change
+
+
+def create(using: Services, act: Act, tenant: str, system: str, wanted: Wanted) -> Connection:
+    """Raises: InvalidConnectionError, by name; NameTakenError."""
+    of = _installed(system)
+    settings, given = _apart(of, wanted)
+    problems = {**_problems(using, of, {**settings, **given}), **problems_of(wanted, of.auth_kinds)}
+    if problem := problem_of_tenant(tenant):
+        problems["tenant_id"] = problem
+    if wanted.name is None:
+        problems["name"] = "is missing"
+    _raise(problems)
+    made = Connection(
+        id=new_id(),
+        tenant=tenant,
+        system=system,
+        name=(wanted.name or "").strip(),
+        auth_kind=of.auth_kind_of(settings),
+        settings=settings,
+        sync_enabled=wanted.sync_enabled is not False,
+        interval_seconds=wanted.interval_seconds,
+        direction=Direction(wanted.direction or Direction.BIDIRECTIONAL),
+        secret_names=tuple(sorted(given)),
+    )
+    sealed = using.vault.seal_for(secrets_text(given), belonging(made, of))
+    with using.store.begin() as uow:
+        if not uow.connections.add(made, sealed=sealed, key_id=key_id_of(sealed)):
+            raise NameTakenError(f"There is a connection {made.name} already.", field_errors={"name": "is taken"})
+        _audit(uow, act, "create", made, after=_told(made))
+    return show(using, tenant, made.id)
+
+
+def update(
+    using: Services,
+    act: Act,
+    tenant: str | None,
+    connection_id: str,
+    wanted: Wanted,
+    *,
+    expected_version: int | None = None,
+    is_same_account: bool = False,
+) -> Connection:
+    """What *wanted* leaves out stays; settings are replaced as a whole, secrets one by one.
+
+    *is_same_account*: a person says that the account has got another address, and is the one that is remembered.
+    Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError, InvalidConnectionError,
+    NameTakenError, OtherAccountRefusedError.
+    """
+    kept = _kept(using, tenant, connection_id)
+    before, of = kept.connection, _installed(kept.connection.system)
+    _require_version(before, expected_version)
+    settings, given = _apart(of, wanted, before=before)
+    held = using.book.opened(kept)
+    secrets_now = {**held, **given, **dict.fromkeys(_taken_away(wanted), "")}
+    secrets_now = {name: value for name, value in secrets_now.items() if value}
+    again = secrets_to_give_again(of.addresses_of(before.settings), of.addresses_of(settings), secrets_now, given)
+    _raise(
+        {
+            **_problems(using, of, {**settings, **secrets_now}),
+            **problems_of(wanted, of.auth_kinds),
+            **dict.fromkeys(again, _SEALED_AGAIN),
+        }
+    )
+    changed = _changed(before, wanted, of, settings, secrets_now)
+    claimed = _refuse_other_account(using, of, changed, secrets_now, is_same_account=is_same_account)
+    sealed = using.vault.seal_for(secrets_text(secrets_now), belonging(changed, of))
+    with using.store.begin() as uow:
+        _change(uow, changed, sealed)
+        if is_same_account and claimed:
+            mark = using.vault.mark(_read(using, of, {**settings, **secrets_now})[2].signs_in_with())
+            uow.accounts.adopt(changed.id, identity=claimed, credentials=mark)
+        _audit(uow, act, "update", changed, before=_told(before), after=_told(changed))
+    using.book.forget(changed.id)
+    return show(using, tenant, changed.id)
+
+
+def rotate(
+    using: Services,
+    act: Act,
+    tenant: str | None,
+    connection_id: str,
+    given: Mapping[str, str],
+    *,
+    made: Collection[str] = (),
+    expected_version: int | None = None,
+) -> tuple[Connection, dict[str, str]]:
+    """Other secrets: those that are *given*, and those of doors that are *made* here and returned this once.
+
+    A door's secret of before stays good, as the previous one, until the next rotation.
+    Raises: as update().
+    """
+    kept = _kept(using, tenant, connection_id)
+    of = _installed(kept.connection.system)
+    own = {name: secrets.token_urlsafe(_MADE_SECRET_BYTES) for name in made}
+    not_of_doors = set(own) - {each.name for each in of.declared if each.is_of_a_door}
+    _raise(dict.fromkeys(not_of_doors, "is given by the system: it can't be made here"))
+    following = {**given, **own}
+    held = using.book.opened(kept)
+    known = {each.name for each in of.declared}
+    previous = {f"{name}_previous": held[name] for name in following if name in held and f"{name}_previous" in known}
+    wanted = Wanted(secrets={**previous, **following})
+    changed = update(using, act, tenant, connection_id, wanted, expected_version=expected_version)
+    return changed, own
+
+
+def pause(
+    using: Services, act: Act, tenant: str | None, connection_id: str, *, expected_version: int | None = None
+) -> Connection:
+    """Its runs wait from now on, and no attempt of them is counted. Raises: as update()."""
+    return _set_status(using, act, "pause", Status.INACTIVE, tenant, connection_id, expected_version)
+
+
+def resume(
+    using: Services, act: Act, tenant: str | None, connection_id: str, *, expected_version: int | None = None
+) -> Connection:
+    """Raises: as update()."""
+    return _set_status(using, act, "resume", Status.ACTIVE, tenant, connection_id, expected_version)
+
+
+def delete(
+    using: Services,
+    act: Act,
+    tenant: str | None,
+    connection_id: str,
+    *,
+    expected_version: int | None = None,
+    is_forced: bool = False,
+) -> dict[str, int]:
+    """With everything that is remembered of it. Returns how many rows of what.
+
+    Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError; ConnectionInUseError, unless it is
+    forced.
+    """
+    before = _kept(using, tenant, connection_id).connection
+    _require_version(before, expected_version)
+    with using.store.begin() as uow:
+        count = uow.connections.open_runs(before.id)
+        if count and not is_forced:
+            what = "1 run that is not over needs it" if count == 1 else f"{count} runs that are not over need it"
+            raise ConnectionInUseError(f"{before.name} can't be deleted: {what}.", advice="Settle them, or force it.")
+        gone = uow.connections.delete(before.id)
+        _audit(uow, act, "delete", before, before=_told(before), after={"open_runs": count, "gone": gone})
+    using.book.forget(before.id)
+    return gone
+
+
+# -- the key
+
+
+def reseal(using: Services) -> Resealed:
+    """Seal the secrets of all connections with the present key. What no key opens is left."""
+    total = Resealed()
+    with using.store.read() as uow:
+        found = uow.connections.all_kept()
+    for kept in found:
+        total += _resealed(using, kept)
+    return total
+
+
+def _resealed(using: Services, kept: Kept) -> Resealed:
+    if key_id_of(kept.sealed) == using.vault.ring.ids[0]:
+        return Resealed(sealed=1)
+    try:
+        text = secrets_text(using.book.opened(kept))
+    except ProcessFaultError:
+        return Resealed(unreadable=1)
+    of = kept.connection
+    sealed = using.vault.seal_for(text, belonging(of, registry.system_named(of.system)))
+    with using.store.begin() as uow:
+        uow.connections.reseal(of.id, was=kept.sealed, sealed=sealed, key_id=key_id_of(sealed))
+    return Resealed(sealed=1)
+
+
+# -- parts
+
+
+def _of_environment(using: Services, tenant: str | None, connection_id: str) -> Connection | None:
+    own = (each for each in using.book.environment() if each.id == connection_id and tenant in (None, each.tenant))
+    return next(own, None)
+
+
+def _kept(using: Services, tenant: str | None, connection_id: str) -> Kept:
+    """Raises: UnknownConnectionError; ReadOnlyConnectionError for one of the environment."""
+    if _of_environment(using, tenant, connection_id) is not None:
+        variables = registry.system(connection_id).prefixes[0]
+        advice = f"Change its variables, {variables}…, and restart every process."
+        raise ReadOnlyConnectionError(f"{connection_id} is configured by the environment.", advice=advice)
+    with using.store.read() as uow:
+        kept = uow.connections.get(tenant, connection_id)
+    if kept is None:
+        raise UnknownConnectionError(f"There is no connection {connection_id}.")
+    return kept
+
+
+def _installed(system: str) -> System:
+    """Raises: InvalidConnectionError."""
+    found = registry.systems().get(system)
+    if found is None:
+        expected = f"expected {', '.join(registry.systems())}"
+        raise InvalidConnectionError("There is no such system.", field_errors={"erp_system": expected})
+    return found
+
+
+def _apart(of: System, wanted: Wanted, *, before: Connection | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings without secrets, as they are to be, and the secrets that are given; either may stand in settings."""
+    are_secret = {each.name for each in of.declared if each.is_secret}
+    if wanted.settings is None:
+        settings = dict(before.settings) if before else {}
+    else:
+        settings = {name: value for name, value in wanted.settings.items() if value is not None}
+    given = {name: value for name, value in settings.items() if name in are_secret}
+    plain = {name: value for name, value in settings.items() if name not in are_secret}
+    if wanted.auth_kind is not None and of.auth_setting:
+        plain[of.auth_setting] = wanted.auth_kind
+    return plain, {**given, **{name: value for name, value in wanted.secrets.items() if value}}
+
+
+def _taken_away(wanted: Wanted) -> list[str]:
+    in_settings = [name for name, value in (wanted.settings or {}).items() if value is None]
+    return [*in_settings, *(name for name, value in wanted.secrets.items() if not value)]
+
+
+def _read(using: Services, of: System, values: Mapping[str, Any]) -> tuple[Any, dict[str, str], Any]:
+    """The system's own settings, what is wrong with them, and what they say of the account."""
+    found, problems = of.read_mapping(values, allow_http=using.settings.allow_http)
+    return found, problems, None if problems else of.claim(found)
+
+
+def _problems(using: Services, of: System, values: Mapping[str, Any]) -> dict[str, str]:
+    return _read(using, of, values)[1]
+
+
+def _raise(problems: Mapping[str, str]) -> None:
+    """Raises: InvalidConnectionError, if there are any."""
+    if problems:
+        raise InvalidConnectionError(field_errors=problems)
+
+
+def _require_version(before: Connection, expected: int | None) -> None:
+    """Raises: ConnectionChangedError."""
+    if expected is not None and expected != before.version:
+        raise ConnectionChangedError
+
+
+def _changed(
+    before: Connection, wanted: Wanted, of: System, settings: Mapping[str, Any], secrets_now: Mapping[str, str]
+) -> Connection:
+    return replace(
+        before,
+        name=before.name if wanted.name is None else wanted.name.strip(),
+        auth_kind=of.auth_kind_of(settings),
+        settings=settings,
+        sync_enabled=before.sync_enabled if wanted.sync_enabled is None else wanted.sync_enabled,
+        interval_seconds=before.interval_seconds if wanted.interval_seconds is None else wanted.interval_seconds,
+        direction=before.direction if wanted.direction is None else Direction(wanted.direction),
+        secret_names=tuple(sorted(secrets_now)),
+    )
+
+
+def _refuse_other_account(
+    using: Services, of: System, changed: Connection, secrets_now: Mapping[str, str], *, is_same_account: bool
+) -> str:
+    """The account that the settings name. Raises: OtherAccountRefusedError."""
+    claim = _read(using, of, {**changed.settings, **secrets_now})[2]
+    with using.store.read() as uow:
+        known = uow.accounts.get(changed.id)
+    refused = refusal_of_account(claim, known.identity if known else "")
+    if refused and not is_same_account:
+        advice = "Make a new connection for it; or say that it is the same account, which has another address now."
+        raise OtherAccountRefusedError(refused, advice=advice)
+    return str(claim.identity)
+
+
+def _change(uow: UnitOfWork, changed: Connection, sealed: str) -> None:
+    """Raises: ConnectionChangedError; NameTakenError."""
+    other = uow.connections.named(changed.tenant, changed.name)
+    if other is not None and other != changed.id:
+        raise NameTakenError(f"There is a connection {changed.name} already.", field_errors={"name": "is taken"})
+    if not uow.connections.change(changed, sealed=sealed, key_id=key_id_of(sealed)):
+        raise ConnectionChangedError
+
+
+def _set_status(
+    using: Services,
+    act: Act,
+    verb: str,
+    status: Status,
+    tenant: str | None,
+    connection_id: str,
+    expected_version: int | None,
+) -> Connection:
+    kept = _kept(using, tenant, connection_id)
+    before = kept.connection
+    _require_version(before, expected_version)
+    changed = replace(before, status=status)
+    with using.store.begin() as uow:
+        _change(uow, changed, kept.sealed)
+        _audit(uow, act, verb, changed, before={"status": before.status.value}, after={"status": status.value})
+    using.book.forget(connection_id)
+    return show(using, tenant, connection_id)
+
+
+def _told(of: Connection) -> dict[str, Any]:
+    """What the audit keeps of it: which secrets are set, and none of them."""
+    return {
+        "name": of.name,
+        "system": of.system,
+        "settings": dict(of.settings),
+        "are_set": list(of.secret_names),
+        "sync_enabled": of.sync_enabled,
+        "interval_seconds": of.interval_seconds,
+        "direction": of.direction.value,
+    }
+
+
+def _audit(
+    uow: UnitOfWork,
+    act: Act,
+    verb: str,
+    of: Connection,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    uow.audit.add(act, verb, OBJECT, of.id, tenant=of.tenant, before=before or {}, after=after or {})
