@@ -79,6 +79,7 @@ def create(using: Services, act: Act, tenant: str, system: str, wanted: Wanted) 
     if wanted.name is None:
         problems["name"] = "is missing"
     _raise(problems)
+    settings = _normal(using, of, settings, given)
     made = Connection(
         id=new_id(),
         tenant=tenant,
@@ -122,14 +123,10 @@ def update(
     held = using.book.opened(kept)
     secrets_now = {**held, **given, **dict.fromkeys(_taken_away(wanted), "")}
     secrets_now = {name: value for name, value in secrets_now.items() if value}
+    _raise({**_problems(using, of, {**settings, **secrets_now}), **problems_of(wanted, of.auth_kinds)})
+    settings = _normal(using, of, settings, secrets_now)
     again = secrets_to_give_again(of.addresses_of(before.settings), of.addresses_of(settings), secrets_now, given)
-    _raise(
-        {
-            **_problems(using, of, {**settings, **secrets_now}),
-            **problems_of(wanted, of.auth_kinds),
-            **dict.fromkeys(again, _SEALED_AGAIN),
-        }
-    )
+    _raise(dict.fromkeys(again, _SEALED_AGAIN))
     changed = _changed(before, wanted, of, settings, secrets_now)
     claimed = _refuse_other_account(using, of, changed, secrets_now, is_same_account=is_same_account)
     sealed = using.vault.seal_for(secrets_text(secrets_now), belonging(changed, of))
@@ -293,6 +290,13 @@ def _read(using: Services, of: System, values: Mapping[str, Any]) -> tuple[Any, 
     """The system's own settings, what is wrong with them, and what they say of the account."""
     found, problems = of.read_mapping(values, allow_http=using.settings.allow_http)
     return found, problems, None if problems else of.claim(found)
+
+
+def _normal(using: Services, of: System, settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """*settings* as they are kept, however they were written: numbers as numbers, lists as lists."""
+    found = _read(using, of, {**settings, **given})[0]
+    values = {name: getattr(found, name) for name in settings}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _problems(using: Services, of: System, values: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from crmsync.cli.accounts import accounts
 from crmsync.cli.audit import audit
 from crmsync.cli.catch_up import catch_up
 from crmsync.cli.configuration import config
+from crmsync.cli.connections import connections
 from crmsync.cli.dead_letters import dead_letters
 from crmsync.cli.doctor import doctor
 from crmsync.cli.failures import FriendlyGroup
@@ -74,7 +75,7 @@ def cli() -> None:
 
 
 _WORK = (up, doctor, config, migrate)
-_RECORDS = (runs, dead_letters, links, accounts, inventory, catch_up, limits, forget)
+_RECORDS = (runs, dead_letters, links, connections, accounts, inventory, catch_up, limits, forget)
 _PEOPLE = (init, users, token, secrets, audit)
 for command in (*_WORK, *_RECORDS, *_PEOPLE):
     cli.add_command(command)

@@ -1,0 +1,393 @@
+"""`crmsync connections`: the accounts at systems that companies work with, changed while everything goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.failures import ListingGroup
+from crmsync.cli.options import accounted, act, can_ask, confirm, json_option, yes_option
+from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
+
+if TYPE_CHECKING:
+    from crmsync.domain.connections import Connection, Wanted
+
+_SECRET_BYTES_MAX = 65_536
+
+
+@click.group(cls=ListingGroup)
+def connections() -> None:
+    """Connections: whose account at which system. Those of the environment are shown, and changed by its variables."""
+
+
+# -- to look
+
+
+@connections.command("list")
+@tenant_option
+@click.option("--system", help="Only this system, such as s4hana.")
+@click.option("--status", type=click.Choice(["active", "inactive", "error", "expired"]))
+@json_option
+def list_(*, tenant: str | None, system: str | None, status: str | None, as_json: bool) -> None:
+    """List the connections, the environment's first."""
+    from crmsync.connections import all_of
+
+    found = all_of(open_services(check_accounts=False), tenant, system=system, status=status)
+    if as_json:
+        screen.print_json([_to_json(each) for each in found])
+    elif found:
+        columns = ["id", "tenant", "system", "name", "status", "last success (UTC)", "last error"]
+        screen.console().print(screen.table(columns, [_row(each) for each in found]))
+    else:
+        screen.console().print("No connections yet: `crmsync connections add SYSTEM --name NAME` makes one.")
+
+
+@connections.command()
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@json_option
+def show(*, connection_id: str, tenant: str | None, as_json: bool) -> None:
+    """Show the connection ID with its settings; of secrets only which are set."""
+    from crmsync.connections import show as shown
+
+    _print(shown(open_services(check_accounts=False), tenant, connection_id), as_json=as_json)
+
+
+# -- to make and change
+
+
+def _of_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How settings and secrets are given. No secret stands on the command line, where every process sees it."""
+    options = (
+        click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting; may be repeated."),
+        click.option("--secret-file", "files", multiple=True, metavar="NAME=PATH", help="A secret that a file holds."),
+        click.option("--secrets-stdin", is_flag=True, help="Read secrets from stdin: a JSON object, by name."),
+    )
+    for option in options:
+        command = option(command)
+    return command
+
+
+def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--sync/--no-sync", "sync", default=None, help="Whether runs may work with it."),
+        click.option("--interval", type=int, metavar="SECONDS", help="How often it is looked at."),
+        click.option("--direction", help="inbound, outbound or bidirectional."),
+    )
+    for option in options:
+        command = option(command)
+    return command
+
+
+@connections.command()
+@click.argument("system")
+@click.option("--name", required=True, help="What people call it; once in a company.")
+@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@_of_settings
+@_of_sync
+@accounted
+@json_option
+def add(
+    *, system: str, name: str, tenant: str, by: str | None, reason: str | None, as_json: bool, **given: Any
+) -> None:
+    """Make a connection to SYSTEM, such as s4hana. What it needs is said by its guide in docs/setup/."""
+    from crmsync.connections import create
+
+    using = open_services(creates=True, check_accounts=False)
+    wanted = _wanted(system, name=name, asks=True, **given)
+    made = create(using, act(by, reason), tenant, system, wanted)
+    _print(made, as_json=as_json, done=f"✓ {made.id} is made. Try it: `crmsync connections test {made.id}`.")
+
+
+@connections.command("set")
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@click.option("--name", help="What people call it.")
+@_of_settings
+@click.option("--unset", multiple=True, metavar="NAME", help="A setting or secret that is to be as usual again.")
+@_of_sync
+@click.option("--same-account", is_flag=True, help="Say that it is the account of before, under another address.")
+@accounted
+@json_option
+def set_(
+    *,
+    connection_id: str,
+    tenant: str | None,
+    name: str | None,
+    unset: tuple[str, ...],
+    same_account: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Change the connection ID: what is not named stays. Every process knows it within two seconds."""
+    from crmsync.connections import show as shown
+    from crmsync.connections import update
+
+    using = open_services(check_accounts=False)
+    before = shown(using, tenant, connection_id)
+    wanted = _wanted(before.system, name=name, before=before, unset=unset, **given)
+    changed = update(
+        using,
+        act(by, reason),
+        tenant,
+        connection_id,
+        wanted,
+        expected_version=before.version,
+        is_same_account=same_account,
+    )
+    _print(changed, as_json=as_json, done=f"✓ {changed.id} is changed.")
+
+
+@connections.command()
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@click.option("--secret-file", "files", multiple=True, metavar="NAME=PATH", help="A secret that a file holds.")
+@click.option("--secrets-stdin", is_flag=True, help="Read secrets from stdin: a JSON object, by name.")
+@click.option("--make", multiple=True, metavar="NAME", help="A webhook's secret to make here; it is shown once.")
+@accounted
+@json_option
+def rotate(
+    *,
+    connection_id: str,
+    tenant: str | None,
+    files: tuple[str, ...],
+    secrets_stdin: bool,
+    make: tuple[str, ...],
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Give the connection ID other secrets. The one of a webhook before it stays good, as the previous one."""
+    from crmsync.connections import rotate as rotated
+
+    given = _secrets(files, from_stdin=secrets_stdin)
+    if not given and not make:
+        raise click.UsageError("Say which: --secret-file NAME=PATH, --secrets-stdin or --make NAME.")
+    using = open_services(check_accounts=False)
+    changed, made = rotated(using, act(by, reason), tenant, connection_id, given, made=make)
+    if as_json:
+        screen.print_json(_to_json(changed) | {"made": made})
+        return
+    screen.console(stderr=True).print(f"✓ {changed.id} has other secrets." + (" Shown this once:" if made else ""))
+    for name, value in made.items():
+        screen.console().print(f"{name} {value}", soft_wrap=True)
+
+
+@connections.command()
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@accounted
+@json_option
+def pause(*, connection_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+    """Let the runs that need the connection ID wait, until it is resumed."""
+    from crmsync.connections import pause as paused
+
+    changed = paused(open_services(check_accounts=False), act(by, reason), tenant, connection_id)
+    _print(changed, as_json=as_json, done=f"✓ {changed.id} is paused; its runs wait.")
+
+
+@connections.command()
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@accounted
+@json_option
+def resume(*, connection_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+    """Let the runs that wait for the connection ID go on."""
+    from crmsync.connections import resume as resumed
+
+    changed = resumed(open_services(check_accounts=False), act(by, reason), tenant, connection_id)
+    _print(changed, as_json=as_json, done=f"✓ {changed.id} works again; its runs go on within a minute.")
+
+
+@connections.command()
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@click.option("--force", is_flag=True, help="Even where runs that are not over need it.")
+@yes_option
+@accounted
+@json_option
+def remove(
+    *,
+    connection_id: str,
+    tenant: str | None,
+    force: bool,
+    yes: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Delete the connection ID with everything that is remembered of it: what was made there is not known any more."""
+    from crmsync.connections import delete
+    from crmsync.connections import show as shown
+
+    using = open_services(check_accounts=False)
+    found = shown(using, tenant, connection_id)
+    confirm(f"Delete {found.name}, with its links and all that is known of its documents?", yes=yes)
+    gone = delete(using, act(by, reason), tenant, connection_id, is_forced=force)
+    if as_json:
+        screen.print_json({"id": connection_id, "gone": gone})
+    else:
+        screen.console().print(f"✓ {connection_id} is deleted.")
+
+
+# -- to try
+
+
+@connections.command("test")
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@json_option
+@click.pass_context
+def try_(ctx: click.Context, *, connection_id: str, tenant: str | None, as_json: bool) -> None:
+    """Sign in with the connection ID and try what runs will do; nothing is written there. Status 1 if it fails."""
+    from crmsync.connection_trial import try_out
+
+    found = try_out(open_services(check_accounts=False), tenant, connection_id)
+    if as_json:
+        screen.print_json(asdict(found))
+    else:
+        out = screen.console()
+        out.print(f"{'✓' if found.success else '✗'} {found.message}", style="green" if found.success else "red")
+        for each in found.missing[1:]:
+            out.print(f"✗ {each}", style="red")
+        out.print(f"The sign-in took {found.latency_seconds:.2f} s.")
+    ctx.exit(0 if found.success else 1)
+
+
+# -- what is given
+
+
+def _wanted(
+    system: str,
+    *,
+    name: str | None,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+    secrets_stdin: bool,
+    sync: bool | None,
+    interval: int | None,
+    direction: str | None,
+    before: Connection | None = None,
+    unset: tuple[str, ...] = (),
+    asks: bool = False,
+) -> Wanted:
+    """Raises: click.BadParameter."""
+    from crmsync.connectors import registry
+    from crmsync.domain.connections import Wanted
+
+    found = registry.systems().get(system)
+    declared = found.declared if found else ()
+    are_secret = {each.name for each in declared if each.is_secret}
+    settings = _pairs(pairs, "--set")
+    if shown := are_secret & settings.keys():
+        what = f"{', '.join(sorted(shown))} would stand in the list of processes: use --secret-file or --secrets-stdin"
+        raise click.BadParameter(what, param_hint="--set")
+    given: dict[str, str | None] = {**_secrets(files, from_stdin=secrets_stdin)}
+    if asks and not secrets_stdin and can_ask():
+        given |= _asked(
+            each.name for each in declared if each.is_secret and each.is_required and each.name not in given
+        )
+    kept = {name: value for name, value in (before.settings if before else {}).items() if name not in unset}
+    given |= dict.fromkeys(are_secret & set(unset))
+    return Wanted(
+        name=name,
+        settings={**kept, **settings},
+        secrets=given,
+        sync_enabled=sync,
+        interval_seconds=interval,
+        direction=direction,
+    )
+
+
+def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, is_pair, value = text.partition("=")
+        if not is_pair or not name.strip():
+            raise click.BadParameter(f"expected NAME=VALUE, not {text}", param_hint=option)
+        found[name.strip()] = value
+    return found
+
+
+def _secrets(files: Iterable[str], *, from_stdin: bool) -> dict[str, str]:
+    return {**_from_stdin(from_stdin), **{name: _read(path) for name, path in _pairs(files, "--secret-file").items()}}
+
+
+def _read(path: str) -> str:
+    try:
+        text = Path(path).expanduser().read_bytes()[: _SECRET_BYTES_MAX + 1].decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path} can't be read as text", param_hint="--secret-file") from error
+    if not text or len(text) > _SECRET_BYTES_MAX:
+        what = "is empty" if not text else "is too large for a secret"
+        raise click.BadParameter(f"{path} {what}", param_hint="--secret-file")
+    return text
+
+
+def _from_stdin(is_wanted: bool) -> dict[str, str]:
+    if not is_wanted:
+        return {}
+    try:
+        found = json.loads(sys.stdin.read(_SECRET_BYTES_MAX))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise click.BadParameter('expected an object of texts, such as {"client_secret": "…"}', param_hint="stdin")
+    return found
+
+
+def _asked(names: Iterable[str]) -> dict[str, str]:
+    return {name: click.prompt(name, hide_input=True, err=True) for name in names}
+
+
+# -- what is shown
+
+
+def _print(connection: Connection, *, as_json: bool, done: str = "") -> None:
+    if as_json:
+        screen.print_json(_to_json(connection))
+    elif done:
+        screen.console().print(done)
+    else:
+        screen.console().print(screen.pairs(_facts(connection)))
+
+
+def _to_json(of: Connection) -> dict[str, Any]:
+    return asdict(of)
+
+
+def _row(of: Connection) -> tuple[object, ...]:
+    return of.id, of.tenant, of.system, of.name, _state(of), _instant(of.last_success_at), of.last_error
+
+
+def _state(of: Connection) -> str:
+    return of.status.value if of.sync_enabled else f"{of.status.value}, sync off"
+
+
+def _instant(at: Any) -> str:
+    return f"{at:%Y-%m-%d %H:%M}" if at else ""
+
+
+def _facts(of: Connection) -> dict[str, str]:
+    facts = {
+        "id": of.id,
+        "tenant": of.tenant,
+        "system": of.system,
+        "name": of.name,
+        "status": _state(of),
+        "last success (UTC)": _instant(of.last_success_at),
+        "last error": of.last_error,
+        "version": "of the environment" if of.is_of_environment else str(of.version),
+    }
+    settings = {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in of.settings.items()}
+    return {**facts, **settings, **dict.fromkeys(of.secret_names, "***")}
