@@ -16,11 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.__main__ import LOAD
-from crmsync.lab.sandbox.calls import OVERHEAD
-from crmsync.lab.sandbox.http import Request, Response, answer
-from crmsync.lab.sandbox.server import Server
-from crmsync.lab.sandbox.vendor import Vendor
+from crmsync.lab.sandbox.command import LOAD
+from crmsync.lab.sandbox.kernel.account import Account
+from crmsync.lab.sandbox.kernel.http import Request, Response, Server, answer
+from crmsync.lab.sandbox.kernel.ledger import OVERHEAD
 
 CALLS = 5  # of a deal whose customer is known
 
@@ -43,7 +42,7 @@ class Tape:
         for vendor in sandbox.vendors:
             vendor.serve = self._recorded(vendor, vendor.serve)  # type: ignore[method-assign,assignment]
 
-    def _recorded(self, vendor: Vendor, serve: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    def _recorded(self, vendor: Account, serve: Callable[[Request], Response]) -> Callable[[Request], Response]:
         def recorded(request: Request) -> Response:
             response = serve(request)
             match = vendor.router.match(request)

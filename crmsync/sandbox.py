@@ -11,4 +11,4 @@ def __getattr__(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    raise SystemExit(import_module("crmsync.lab.sandbox.__main__").main())
+    import_module("crmsync.lab.sandbox.command").sandbox(prog_name="python -m crmsync.sandbox")

@@ -14,7 +14,7 @@ from crmsync.domain.learned import InvoiceRead
 from crmsync.domain.money import Money
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.runs import Run, RunStatus
-from crmsync.lab.sandbox.keys import make_key
+from crmsync.lab.sandbox.salesforce.oauth import make_key
 
 NOW = datetime(2026, 11, 20, 9, 15, tzinfo=UTC)
 DEAL_KEY = "006xx0000012abcAAA"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.http import Request
-from crmsync.lab.sandbox.zoho import accounts
+from crmsync.lab.sandbox.kernel.http import Request
+from crmsync.lab.sandbox.zoho import app as zoho
 from crmsync.settings import Settings
 from tests import guides
 from tests.system import System, big_sandbox, running, until
@@ -162,12 +162,12 @@ def test_a_deal_is_ordered_billed_and_paid_with_the_scopes_of_the_guide_and_need
 
     def watched(scopes: tuple[str, ...], request: Request) -> bool:
         resource = request.path.split("/")[3]
-        area = "settings" if resource in accounts.SETTINGS else resource
-        needed.add(f"ZohoBooks.{area}.{accounts.VERBS[request.method]}")
+        area = "settings" if resource in zoho.SETTINGS else resource
+        needed.add(f"ZohoBooks.{area}.{zoho.VERBS[request.method]}")
         return allows(scopes, request)
 
-    allows = accounts._allows
-    monkeypatch.setattr(accounts, "_allows", watched)
+    allows = zoho._allows
+    monkeypatch.setattr(zoho, "_allows", watched)
     assert followed.run("crmsync", "doctor").returncode == 0
     followed.start("web", "worker", "beat")
     deal = followed.sandbox.deals.create(account="A customer nobody knows")

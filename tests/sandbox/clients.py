@@ -7,7 +7,7 @@ import jwt
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.company import Company
+from crmsync.lab.sandbox.world import Company
 
 Json = dict[str, Any]
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -9,11 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.control import Control
-from crmsync.lab.sandbox.http import Request, Response
+from crmsync.lab.sandbox.kernel.account import Account
+from crmsync.lab.sandbox.kernel.http import Request, Response, guarded
+from crmsync.lab.sandbox.sandbox import Control
 from crmsync.lab.sandbox.sap.metadata import entities
-from crmsync.lab.sandbox.server import guarded
-from crmsync.lab.sandbox.vendor import Vendor
 from crmsync.lab.sandbox.zoho.routes import ROUTES
 from tests.sandbox.clients import AREA, BooksClient, CrmClient, ErpClient, item, order, partner
 
@@ -91,7 +90,7 @@ true
 class Door:
     """Calls a stand-in with the credentials of a client that has signed in."""
 
-    def __init__(self, vendor: Vendor, headers: dict[str, Any]) -> None:
+    def __init__(self, vendor: Account, headers: dict[str, Any]) -> None:
         self._serve = guarded(vendor.serve)
         self._headers = {name.lower(): str(value) for name, value in headers.items()}
 

@@ -14,9 +14,8 @@ import requests
 
 from crmsync.declared import read_mapping
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.company import Company
-from crmsync.lab.sandbox.http import Request, Response
-from crmsync.lab.sandbox.server import Server
+from crmsync.lab.sandbox.kernel.http import Request, Response, Server
+from crmsync.lab.sandbox.world import Company
 from crmsync.systems import installed
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, partner
 

@@ -13,9 +13,8 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.http import Request, Response
-from crmsync.lab.sandbox.server import Server
-from crmsync.lab.sandbox.zoho.webhooks import payment_body, sign
+from crmsync.lab.sandbox.kernel.http import Request, Response, Server
+from crmsync.lab.sandbox.zoho.payments import payment_body, sign
 from tests.sandbox.clients import BooksClient, CrmClient
 
 ACK = (

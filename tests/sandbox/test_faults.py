@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.faults import KINDS, FaultBoard, UnknownFault
+from crmsync.lab.sandbox.kernel.faults import KINDS, FaultBoard, UnknownFault
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, order, partner
 
 SOQL = "SELECT Id FROM Account"

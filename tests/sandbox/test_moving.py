@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.salesforce.moving import OLD_ADDRESSES
+from crmsync.lab.sandbox.salesforce.oauth import OLD_ADDRESSES
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient
 
 SOQL = "SELECT Id FROM Account"

@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.http import Request, Response
-from crmsync.lab.sandbox.server import Server
+from crmsync.lab.sandbox.kernel.http import Request, Response, Server
 from tests.sandbox.clients import BooksClient, Json
 
 

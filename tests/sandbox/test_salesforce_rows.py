@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.salesforce.ids import checksum, full_id
+from crmsync.lab.sandbox.salesforce.values import checksum, full_id
 from tests.sandbox.clients import CrmClient
 
 ACCOUNT = {"attributes": {"type": "Account"}}
@@ -38,7 +38,7 @@ def test_a_wrong_assertion_is_refused(crm: CrmClient, changes: dict[str, Any], e
 
 
 def test_another_key_does_not_open_the_org(crm: CrmClient) -> None:
-    from crmsync.lab.sandbox.keys import make_key
+    from crmsync.lab.sandbox.salesforce.oauth import make_key
 
     crm.env["SF_PRIVATE_KEY"] = make_key().private_pem
     assert crm.token().json() == {"error": "invalid_grant", "error_description": "invalid assertion"}

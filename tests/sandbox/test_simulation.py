@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.sap.fields_simulation import FIELDS
+from crmsync.lab.sandbox.sap.fields import SIMULATION_FIELDS
 from crmsync.lab.sandbox.sap.metadata import parse_field
 from tests.sandbox.clients import ErpClient
 
@@ -81,12 +81,12 @@ def test_a_service_that_is_not_arranged_is_not_there(erp: ErpClient, sandbox: Sa
 
 
 @pytest.mark.skipif(not SPEC.exists(), reason="the specifications are not at hand")
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", SIMULATION_FIELDS)
 def test_its_fields_agree_with_the_openapi_file(name: str) -> None:
     schemas = json.loads(SPEC.read_text())["components"]["schemas"]
     stated = {field for field in schemas[name]["properties"] if not field.startswith("to_")}
     creatable = {field for field in schemas[f"Create{name}"]["properties"] if not field.startswith("to_")}
-    fields = {field.name: field for field in map(parse_field, FIELDS[name].split())}
+    fields = {field.name: field for field in map(parse_field, SIMULATION_FIELDS[name].split())}
 
     assert set(fields) == stated
     assert {field for field, each in fields.items() if each.writable} == creatable

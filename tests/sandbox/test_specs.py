@@ -11,15 +11,16 @@ import yaml
 from defusedxml import ElementTree
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.sap import fields_order, fields_partner, fields_product, unoffered
+from crmsync.lab.sandbox.sap import fields as unoffered
+from crmsync.lab.sandbox.sap.fields import ORDER_FIELDS, PARTNER_FIELDS, PRODUCT_KEYS
 from crmsync.lab.sandbox.sap.metadata import NAVS, NOT_CREATABLE, NOT_DELETABLE, entities, services
 from tests.sandbox.clients import BooksClient
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
 SAP = "{http://www.sap.com/Protocols/SAPData}"
 EDMX = {
-    "API_BUSINESS_PARTNER": fields_partner.FIELDS,
-    "API_SALES_ORDER_SRV": fields_order.FIELDS,
+    "API_BUSINESS_PARTNER": PARTNER_FIELDS,
+    "API_SALES_ORDER_SRV": ORDER_FIELDS,
     "API_PRODUCT_SRV": ("A_Product", "A_ProductDescription"),
 }
 SETS = [(service, name) for service, names in EDMX.items() for name in names]
@@ -101,7 +102,7 @@ def test_stock_fields_agree_with_the_openapi_file() -> None:
         fields = {one: details.get("maxLength") for one, details in stated.items() if not one.startswith("to_")}
         claimed = {field.name: field.length for field in entities()[name].fields.values()}
         assert claimed == fields
-    assert fields_product.KEYS["A_MatlStkInAcctMod"].startswith("Material Plant")
+    assert PRODUCT_KEYS["A_MatlStkInAcctMod"].startswith("Material Plant")
 
 
 @cache

@@ -10,9 +10,8 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.faults import UnknownFault
-from crmsync.lab.sandbox.oddities import ELSEWHERE, ODDITIES
-from crmsync.lab.sandbox.wire import CUTS, PLACES, Message, Wire, pieces
+from crmsync.lab.sandbox.kernel.faults import ELSEWHERE, ODDITIES, UnknownFault
+from crmsync.lab.sandbox.kernel.wire import CUTS, PLACES, Message, Wire, pieces
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, order
 
 MESSAGE = Message("HTTP/1.1 200 OK", ["Content-Type: text/plain", "Content-Length: 10"], b"0123456789")

@@ -14,9 +14,9 @@ from crmsync.lab.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools, se
 from crmsync.lab.prove.stage import CALL_SECONDS, LAG_SECONDS, SETTLE_SECONDS, WORKERS
 from crmsync.lab.prove.subjects import STAMP_SECONDS
 from crmsync.lab.prove.verdict import Expected
-from crmsync.lab.sandbox.oddities import ODDITIES
-from crmsync.lab.sandbox.salesforce.moving import OLD_ADDRESSES
-from crmsync.lab.sandbox.wire import PLACES
+from crmsync.lab.sandbox.kernel.faults import ODDITIES
+from crmsync.lab.sandbox.kernel.wire import PLACES
+from crmsync.lab.sandbox.salesforce.oauth import OLD_ADDRESSES
 
 # Past our timeout; but within the time after which absence counts as certain: what comes later than that is made
 # again, see docs/reliability.md.

@@ -20,7 +20,7 @@ from crmsync.lab.prove.verdict import Expected
 
 if TYPE_CHECKING:
     from crmsync.lab.sandbox.deals import Deal
-    from crmsync.lab.sandbox.receiver import Answer
+    from crmsync.lab.sandbox.kernel.account import Answer
 
 RESEND_SECONDS = 0.3
 INSIST_SECONDS = 60.0  # then the vendor has given up, and the deal is as good as lost

@@ -10,8 +10,8 @@ with Sandbox() as sandbox:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmsync.lab.sandbox.profile import SandboxProfile
     from crmsync.lab.sandbox.sandbox import Sandbox
+    from crmsync.lab.sandbox.world import SandboxProfile
 
 __all__ = ["Sandbox", "SandboxProfile"]
 

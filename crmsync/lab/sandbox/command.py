@@ -1,8 +1,16 @@
-"""`crmsync sandbox`: the stand-ins of the vendors, alone."""
+"""`crmsync sandbox`, `python -m crmsync.lab.sandbox`: the stand-ins in the foreground, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
+import shlex
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
 import click
+
+LOAD = {"zoho_per_minute": 10**6, "zoho_per_day": 10**9, "zoho_concurrent": 10**4, "salesforce_daily_calls": 10**9}
 
 
 @click.command
@@ -12,24 +20,31 @@ import click
 @click.option("--seed", default=0, help="For chances and made-up deals.")
 @click.option("--companies", type=click.IntRange(1, 999), default=1, show_default=True,
               help="How many have accounts, each with data, credentials and limits of its own.")  # fmt: skip
+@click.option("--zoho-per-minute", default=100, show_default=True, help="Calls that Zoho allows a minute.")
 @click.option("--load", is_flag=True, help="Lift the vendors' call limits.")
-def sandbox(*, port_base: int, receiver: str, latency: float, seed: int, companies: int, load: bool) -> None:
+@click.option("--env-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the environment there too.")
+def sandbox(*, port_base: int, receiver: str, latency: float, seed: int, companies: int, zoho_per_minute: int,
+            load: bool, env_file: Path | None) -> None:  # fmt: skip
     """Run local stand-ins of Salesforce, SAP S/4HANA and Zoho Books until Ctrl-C.
 
     It prints the environment that points crmsync at them: paste it into the shell that runs `crmsync up`.
     """
-    from crmsync.lab.sandbox.__main__ import main
+    from crmsync.lab.sandbox import Sandbox
 
-    words = [
-        "--port-base",
-        port_base,
-        "--receiver",
-        receiver,
-        "--latency",
-        latency,
-        "--seed",
-        seed,
-        "--companies",
-        companies,
-    ]
-    raise SystemExit(main([*map(str, words), *(["--load"] if load else [])]))
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    limits: dict[str, Any] = {"zoho_per_minute": zoho_per_minute} | (LOAD if load else {})
+    with Sandbox(port_base=port_base, seed=seed, latency_seconds=latency, receiver_url=receiver, companies=companies,
+                 **limits) as made:  # fmt: skip
+        text = exports(made.environment())
+        if env_file:
+            env_file.write_text(text + "\n")
+        print(f"# control API: {made.control_url}/control/ledger\n{text}", flush=True)
+        if companies > 1:
+            print(f"# all {companies} companies' accounts: {made.control_url}/control/connections", flush=True)
+        ended.wait()
+
+
+def exports(environment: dict[str, str]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync.lab.sandbox.catalogue import Products
-from crmsync.lab.sandbox.receiver import Answer, Doors
+from crmsync.lab.sandbox.kernel.account import Answer, Doors
 from crmsync.lab.sandbox.salesforce.app import Salesforce
 from crmsync.lab.sandbox.salesforce.webhooks import OutboundMessages, send_json
 

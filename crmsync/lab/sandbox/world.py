@@ -1,15 +1,132 @@
-"""What a sandbox holds: companies with accounts at three vendors, and what all of these have in common."""
+"""What a sandbox holds: companies with accounts at three vendors, what can be set about them, and what all share."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from crmsync.lab.sandbox.calls import Calls
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.company import Company
-from crmsync.lab.sandbox.faults import FaultBoard
-from crmsync.lab.sandbox.ledger import Ledger
-from crmsync.lab.sandbox.profile import SandboxProfile
-from crmsync.lab.sandbox.receiver import Receiver
-from crmsync.lab.sandbox.vendor import Latency, Surroundings, Vendor
+from crmsync.lab.sandbox.catalogue import Products
+from crmsync.lab.sandbox.deals import Deals
+from crmsync.lab.sandbox.documents import Invoices, Orders, Payments
+from crmsync.lab.sandbox.kernel.account import Account, Answer, Doors, Latency, Receiver, Surroundings
+from crmsync.lab.sandbox.kernel.faults import FaultBoard
+from crmsync.lab.sandbox.kernel.ledger import Calls, Clock, Ledger, duplicates
+from crmsync.lab.sandbox.salesforce.app import Salesforce
+from crmsync.lab.sandbox.salesforce.oauth import SalesforceProfile, make_key
+from crmsync.lab.sandbox.salesforce.webhooks import OutboundMessages
+from crmsync.lab.sandbox.sap.access import SapProfile
+from crmsync.lab.sandbox.sap.app import Sap
+from crmsync.lab.sandbox.sap.products import stored
+from crmsync.lab.sandbox.zoho.app import Zoho
+from crmsync.lab.sandbox.zoho.fields import ZohoProfile
+
+# What can be set.
+
+
+VENDORS = ("salesforce", "sap", "zoho")
+
+
+@dataclass
+class CompanyProfile:
+    """The settings of one company's accounts."""
+
+    salesforce: SalesforceProfile = field(default_factory=SalesforceProfile)
+    sap: SapProfile = field(default_factory=SapProfile)
+    zoho: ZohoProfile = field(default_factory=ZohoProfile)
+
+    def apply(self, settings: dict[str, Any]) -> None:
+        """Set fields by name, a vendor's with its name before. Raises TypeError for one that does not exist."""
+        for name, value in settings.items():
+            vendor, _, rest = name.partition("_")
+            target = getattr(self, vendor) if vendor in VENDORS else self
+            attribute = rest if target is not self else name
+            if not hasattr(target, attribute):
+                raise TypeError(f"Sandbox has no setting {name!r}")
+            setattr(target, attribute, value)
+
+
+@dataclass
+class SandboxProfile(CompanyProfile):
+    """All settings. `port_base` 0 takes free ports; else control, Salesforce, SAP, Zoho follow from it upwards.
+
+    `companies` is for how many there are accounts; what is set of a vendor at the start holds for all of them.
+    """
+
+    port_base: int = 0
+    seed: int = 0
+    latency_seconds: float = 0.0
+    receiver_url: str = "http://127.0.0.1:8000"
+    companies: int = 1
+
+    def of_company(self, number: int) -> CompanyProfile:
+        """The first company's settings are these themselves."""
+        if number == 1:
+            return self
+        return CompanyProfile(*(getattr(self, vendor).of_another(number) for vendor in VENDORS))
+
+
+# One company: its accounts at the three vendors, which know the same products, and the handles of its data.
+
+
+class Company:
+    """What is done in a company's accounts by its people, and what is found in them."""
+
+    def __init__(
+        self, number: int, profile: CompanyProfile, around: Surroundings, receiver: Receiver, history: Ledger
+    ) -> None:
+        self.number, self.profile = number, profile
+        self._history = history
+        self.doors = Doors(receiver)
+        self.salesforce = crm = Salesforce(around, profile.salesforce, make_key(), number)
+        self.sap = Sap(around, profile.sap, number)
+        self.zoho = Zoho(around, profile.zoho, number)
+        self.outbound = OutboundMessages(lambda: crm.org, lambda: crm.organization["Id"], lambda: crm.url, crm.clock)
+        self.products = Products(crm, self.sap, self.zoho, around.seed)
+        self.products.seed()
+        self.deals = Deals(crm, self.products, self.outbound, self.doors, around.seed)
+        self.payments = Payments(self.zoho, self.doors)
+        self.invoices = Invoices(self.zoho, self.payments)
+        self.orders = Orders(self.sap)
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        return self.salesforce, self.sap, self.zoho
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point crmsync at these accounts."""
+        return {name: value for account in self.accounts for name, value in account.environment().items()}
+
+    def ledger(self) -> dict[str, Any]:
+        """What exists (deals, products, customers, orders, contacts, invoices, payments), what happened, what is twice.
+
+        A product shows its fields in Salesforce, and as `stock` what can be sold of it in SAP (None: unknown there).
+        """
+        documents: dict[str, Any] = {}
+        for account in self.accounts:
+            with account.lock:
+                documents |= account.documents()
+        stocks = {row["id"]: row["stock"] for row in documents.pop("materials")}
+        for row in documents["products"]:
+            row["stock"] = stocks.get(stored(row["ProductCode"] or ""))
+        names = [account.name for account in self.accounts]
+        happened = {"mails": self._history.mails(names), "events": self._history.events(names)}
+        return {**documents, **happened, "duplicates": duplicates(documents)}
+
+    def deliver(self, *, due_only: bool = False, url: str | None = None) -> list[Answer]:
+        """Send the Outbound Messages that are queued, to the company's own door where no other is named."""
+        if not self.outbound.queue:
+            return []
+        own = self.doors.deal_url(token=self.profile.salesforce.webhook_secret)
+        return self.outbound.deliver(url or own, due_only=due_only)
+
+    def reset(self) -> None:
+        """Back to the seed."""
+        for account in self.accounts:
+            with account.lock:
+                account.reset()
+        self.outbound.queue = []
+        self.products.seed()
+
+
+# All companies.
 
 
 class World:
@@ -45,7 +162,7 @@ class World:
         self.outbound, self.doors = company.outbound, company.doors
 
     @property
-    def vendors(self) -> tuple[Vendor, ...]:
+    def vendors(self) -> tuple[Account, ...]:
         """All accounts, one company's after the other's."""
         return tuple(self.accounts.values())
 

@@ -183,7 +183,7 @@ def test_a_webhook_secret_that_opens_several_forms_is_named(home: Path, monkeypa
 
 
 def key(home: Path) -> dict[str, str]:
-    from crmsync.lab.sandbox.keys import make_key
+    from crmsync.lab.sandbox.salesforce.oauth import make_key
 
     (home / "key.pem").write_text(make_key().private_pem)
     return {"SF_PRIVATE_KEY_FILE": str(home / "key.pem")}

@@ -55,9 +55,8 @@ from crmsync.lab.prove.stage import BEHAVIOUR, LAG_SECONDS, LEASE_SECONDS, SETTL
 from crmsync.lab.prove.strange import STRANGERS, StrangeRows
 from crmsync.lab.prove.verdict import Expected, Verdict, examine, examine_stock
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.faults import KINDS
-from crmsync.lab.sandbox.oddities import ODDITIES
-from crmsync.lab.sandbox.receiver import Answer
+from crmsync.lab.sandbox.kernel.account import Answer
+from crmsync.lab.sandbox.kernel.faults import KINDS, ODDITIES
 from crmsync.store import Store, schema
 from crmsync.store.tables import runs
 from crmsync.worker import flow as flow_module

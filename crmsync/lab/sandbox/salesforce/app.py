@@ -9,23 +9,26 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from crmsync.lab.sandbox.faults import Fault
-from crmsync.lab.sandbox.http import BadJson, Handler, Naming, NotOffered, Request, Response, answer, html
-from crmsync.lab.sandbox.keys import Key
-from crmsync.lab.sandbox.salesforce import bulk, collections, composite, rows
+from crmsync.lab.sandbox.kernel.account import Account, Surroundings
+from crmsync.lab.sandbox.kernel.faults import Fault
+from crmsync.lab.sandbox.kernel.http import (
+    BadJson,
+    Handler,
+    Naming,
+    NotOffered,
+    Request,
+    Response,
+    Server,
+    answer,
+    html,
+)
+from crmsync.lab.sandbox.salesforce import bulk, rows
 from crmsync.lab.sandbox.salesforce.bulk import Bulk
-from crmsync.lab.sandbox.salesforce.cursors import Cursors
-from crmsync.lab.sandbox.salesforce.errors import SalesforceError, needs_json
-from crmsync.lab.sandbox.salesforce.moving import OLD_ADDRESSES
-from crmsync.lab.sandbox.salesforce.oauth import Oauth
-from crmsync.lab.sandbox.salesforce.operations import OPERATIONS, record_operation
-from crmsync.lab.sandbox.salesforce.org import Org, Record
-from crmsync.lab.sandbox.salesforce.profile import SalesforceProfile
-from crmsync.lab.sandbox.salesforce.schema import build_schema
-from crmsync.lab.sandbox.salesforce.search import Search, page
+from crmsync.lab.sandbox.salesforce.oauth import OLD_ADDRESSES, Key, Oauth, SalesforceProfile
+from crmsync.lab.sandbox.salesforce.org import Org
+from crmsync.lab.sandbox.salesforce.search import Cursors, Search, page
 from crmsync.lab.sandbox.salesforce.soql import Query, names_in, parse
-from crmsync.lab.sandbox.server import Server
-from crmsync.lab.sandbox.vendor import Surroundings, Vendor
+from crmsync.lab.sandbox.salesforce.values import Record, SalesforceError, build_schema, needs_json
 
 VERSIONS = {60: "Spring '24", 64: "Summer '25", 65: "Winter '26", 66: "Spring '26", 67: "Summer '26", 68: "Winter '27"}
 NEWEST, OLDEST = 68, 31
@@ -40,6 +43,7 @@ UNOFFERED = re.compile(
     r"|composite/(?:batch|tree|graph)|sobjects/?$|sobjects/\w+/?$|sobjects/\w+/(?:updated|deleted|listviews|describe/)"
     r"|sobjects/\w+/[^/]+/[^/]+|composite/?$|composite/sobjects)"
 )
+SUBJECTS = {"opportunity": "deal", "product2": "product"}
 STAMPS = {"systemmodstamp", "lastmodifieddate", "createddate"}
 DEALS = (
     *("SAP_Order_Number__c", "Zoho_Invoice_Number__c", "Sync_Status__c", "Sync_Status_Reason__c"),
@@ -48,13 +52,12 @@ DEALS = (
 PRODUCTS = ("ProductCode", "IsActive", "Available_Stock__c", "Low_Stock_Alert__c")
 
 
-class Salesforce(Vendor):
+class Salesforce(Account):
     """One Salesforce org."""
 
     vendor: ClassVar[str] = "salesforce"
     system: ClassVar[str] = "salesforce"
     prefix: ClassVar[str] = "SF_"
-    operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
     def __init__(self, around: Surroundings, profile: SalesforceProfile, key: Key, number: int = 1) -> None:
         super().__init__(around, number)
@@ -102,12 +105,12 @@ class Salesforce(Vendor):
 
     def _route_parts(self) -> None:
         self._add("POST", "/composite", self._composite, "composite")
-        for method, path, act in collections.ROUTES:
+        for method, path, act in rows.ROUTES:
             self._add(method, path, _late(act, lambda: self.org), "collections")
         for method, path, act in bulk.ROUTES:
             self._add(method, path, _late(act, lambda: self.bulk), "bulk")
 
-    def _add(self, method: str, path: str, handler: Handler, operation: Naming) -> None:
+    def _add(self, method: str, path: str, handler: Handler, operation: Naming | str) -> None:
         self.router.add(method, DATA + path, self._guarded(handler), operation)
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -279,7 +282,7 @@ class Salesforce(Vendor):
 
     def _composite(self, request: Request, version: str) -> Response:
         needs_json(request)
-        return answer({"compositeResponse": composite.run(self.org, request.json(), self._sub_request)})
+        return answer({"compositeResponse": rows.run_composite(self.org, request.json(), self._sub_request)})
 
     def _sub_request(self, request: Request) -> Response:
         request.is_inner = True
@@ -334,6 +337,12 @@ class Salesforce(Vendor):
         paid_on = row["Payment_Date__c"]
         written = {name: row[name] for name in DEALS} | {"Payment_Date__c": paid_on.isoformat() if paid_on else None}
         return {**shown, "amount": row["Amount"], "is_won": row["IsWon"], **written}
+
+
+def record_operation(verb: str) -> Naming:
+    """`update_deal` for an Opportunity, `update_product` for a Product2, `update_record` for the rest."""
+    names = tuple(f"{verb}_{subject}" for subject in (*SUBJECTS.values(), "record"))
+    return Naming(names, lambda request, given: f"{verb}_{SUBJECTS.get(given['name'].lower(), 'record')}")
 
 
 def _late(act: Callable[..., Response], subject: Callable[[], Any]) -> Handler:

@@ -11,14 +11,19 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.http import Request, Response, answer
-from crmsync.lab.sandbox.salesforce.errors import SalesforceError, needs_json, not_found, object_of
-from crmsync.lab.sandbox.salesforce.ids import make_id
+from crmsync.lab.sandbox.kernel.http import Request, Response, answer
+from crmsync.lab.sandbox.kernel.ledger import Clock
 from crmsync.lab.sandbox.salesforce.org import Org
 from crmsync.lab.sandbox.salesforce.rows import upserted
-from crmsync.lab.sandbox.salesforce.schema import Object
-from crmsync.lab.sandbox.salesforce.values import show
+from crmsync.lab.sandbox.salesforce.values import (
+    Object,
+    SalesforceError,
+    make_id,
+    needs_json,
+    not_found,
+    object_of,
+    show,
+)
 
 OPERATIONS = ("insert", "update", "upsert", "delete", "hardDelete")
 DELIMITERS = {"COMMA": ",", "SEMICOLON": ";", "TAB": "\t", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}

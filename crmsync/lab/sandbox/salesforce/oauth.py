@@ -1,15 +1,118 @@
-"""The token endpoint: OAuth 2.0 JWT bearer.
-
-Source: shared fact sheet, section 2. The answer has five keys and no lifetime; a session ends after two idle hours.
-"""
+"""Signing in at Salesforce: keys, sessions, and the addresses of an org that has moved."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.http import Request, Response, answer
-from crmsync.lab.sandbox.salesforce.profile import SalesforceProfile
+from crmsync.lab.sandbox.kernel.http import ConnectionDropped, Request, Response, answer, html
+from crmsync.lab.sandbox.kernel.ledger import Clock
+from crmsync.lab.sandbox.salesforce.values import SalesforceError
+
+# The RSA key pair with which crmsync signs in at the stand-in of Salesforce.
+
+
+@dataclass(frozen=True)
+class Key:
+    """A private key as PEM text, and the public key that checks its signatures."""
+
+    private_pem: str
+    public: Any
+
+
+def make_key() -> Key:
+    """A fresh key of 2048 bits."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return Key(pem.decode(), private.public_key())
+
+
+# What can be set about the Salesforce stand-in.
+
+
+@dataclass
+class SalesforceProfile:
+    """`custom_fields` adds fields to objects in the notation of `schema`, e.g. {"Account": "VAT_Number__c:s20"}.
+
+    `lag_seconds` is how long a change stays off the queries that look for changes: its stamp is older than its commit.
+    `audiences` are those for which an assertion may be meant; "org" stands for the org's own addresses.
+    """
+
+    pod: str = "Sb"  # two characters in every record id, by which orgs differ
+    client_id: str = "3MVG9sandboxConsumerKey"
+    username: str = "integration@crmsync.example.com"
+    webhook_secret: str = "sandboxSalesforceSecret1"
+    currency: str = "USD"
+    multi_currency: bool = False
+    daily_calls: int = 100_000
+    page_size: int = 2000
+    lag_seconds: float = 0.0
+    audiences: tuple[str, ...] = ("https://login.salesforce.com", "https://test.salesforce.com", "org")
+    custom_fields: dict[str, str] = field(default_factory=dict)
+
+    def of_another(self, number: int) -> Self:
+        """The same for the org of another company: with ids, credentials and secrets of its own."""
+        return replace(
+            self,
+            pod=f"S{number:x}"[-2:].rjust(2, "S"),
+            client_id=f"{self.client_id}{number}",
+            username=f"integration{number}@crmsync.example.com",
+            webhook_secret=f"sandboxSalesforceSecretOf{number}",
+            custom_fields=dict(self.custom_fields),
+        )
+
+
+# An org that has moved: what its old addresses answer, and how the new one is told.
+#
+# The token endpoint answers at every address, as the vendor's login hosts do, and names the newest.
+
+
+NOT_RESET = "Destination URL not reset. The URL returned from login must be set"
+
+
+def _session(request: Request, url: str) -> Response:
+    return SalesforceError("INVALID_SESSION_ID", "Session expired or invalid", 401).response()
+
+
+def _redirected(status: int) -> Callable[[Request, str], Response]:
+    return lambda request, url: Response(status, b"", {"Location": url + request.target})
+
+
+def _not_reset(status: int) -> Callable[[Request, str], Response]:
+    return lambda request, url: SalesforceError("URL_NOT_RESET", NOT_RESET, status).response()
+
+
+def _page(request: Request, url: str) -> Response:
+    return html(404, "Page not found")
+
+
+def _gone(request: Request, url: str) -> Response:
+    raise ConnectionDropped
+
+
+# What an address answers from which the org has moved away, by name
+OLD_ADDRESSES: dict[str, Callable[[Request, str], Response]] = {
+    "expired": _session,
+    "moved": _redirected(301),
+    "found": _redirected(302),
+    "temporary": _redirected(307),
+    "permanent": _redirected(308),
+    "not-reset": _not_reset(404),
+    "not-reset-400": _not_reset(400),
+    "page": _page,
+    "gone": _gone,
+}
+
+
+# The token endpoint: OAuth 2.0 JWT bearer.
+#
+# Source: shared fact sheet, section 2. The answer has five keys and no lifetime; a session ends after two idle hours.
+
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LONGEST_SECONDS = 300

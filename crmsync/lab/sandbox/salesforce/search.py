@@ -3,13 +3,22 @@
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import reduce
-from itertools import islice
+from itertools import count, islice
 from operator import itemgetter
 from typing import Any
 
-from crmsync.lab.sandbox.salesforce.compare import (
+from crmsync.lab.sandbox.kernel.ledger import Clock
+from crmsync.lab.sandbox.salesforce.org import Org
+from crmsync.lab.sandbox.salesforce.soql import (
+    Condition,
     Getter,
+    Group,
+    Literal,
+    Not,
+    Order,
+    Query,
     Test,
+    Tree,
     comparison,
     day_of,
     like,
@@ -17,12 +26,28 @@ from crmsync.lab.sandbox.salesforce.compare import (
     no_relationship,
     plain,
 )
-from crmsync.lab.sandbox.salesforce.errors import SalesforceError, malformed_query
-from crmsync.lab.sandbox.salesforce.ids import full_id
-from crmsync.lab.sandbox.salesforce.org import Org, Record
-from crmsync.lab.sandbox.salesforce.schema import Field, Object
-from crmsync.lab.sandbox.salesforce.soql import Condition, Group, Literal, Not, Order, Query, Tree
-from crmsync.lab.sandbox.salesforce.values import show
+from crmsync.lab.sandbox.salesforce.values import (
+    Field,
+    Object,
+    Record,
+    SalesforceError,
+    full_id,
+    make_id,
+    malformed_query,
+    show,
+)
+
+
+class Keeper:
+    """Keeps a rest, and knows the page size."""
+
+    def __init__(self, keep: Callable[[Object, Query, list[Record], int], str], size: int) -> None:
+        self._keep = keep
+        self.size = size
+
+    def __call__(self, kind: Object, query: Query, rows: list[Record], position: int) -> str:
+        return self._keep(kind, query, rows, position)
+
 
 LITERAL_TYPES = {
     "string": ("string", "email", "reference", "textarea"),
@@ -279,3 +304,48 @@ def _id(field: Field, text: str) -> str:
     if found is None:
         raise SalesforceError("INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {text}")
     return found
+
+
+# Query locators: what is left of a result, for two days.
+#
+# A locator is an 18-character id that starts with 0r8, a dash, and the position of the next row.
+
+
+LIFE_SECONDS = 2 * 24 * 3600
+MOST_OPEN = 200
+
+
+class Cursors:
+    """Keeps the rows of results that did not fit one page."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._numbers = count(1)
+        self._open: dict[str, tuple[float, Object, Query, list[Record], int]] = {}
+
+    def keeper(self, version: str, size: int) -> "Keeper":
+        return Keeper(
+            lambda kind, query, rows, position: self._keep(version, (kind, query, rows, size), position), size
+        )
+
+    def _keep(self, version: str, rest: tuple[Object, Query, list[Record], int], position: int) -> str:
+        locator = make_id("0r8", next(self._numbers))
+        self._open[locator] = (self._clock.seconds() + LIFE_SECONDS, *rest)
+        if len(self._open) > MOST_OPEN:  # what long tests leave behind; the vendor's own bound is not known
+            del self._open[next(iter(self._open))]
+        return f"/services/data/v{version}/query/{locator}-{position}"
+
+    def page(self, search: Search, version: str, text: str) -> Record:
+        """The page at a locator. Raises SalesforceError (INVALID_QUERY_LOCATOR) for unknown and expired ones."""
+        locator, _, start = text.partition("-")
+        expiry, kind, query, rows, size = self._open.get(locator, (0.0, None, None, [], 0))
+        if kind is None or query is None or not start.isdigit() or expiry < self._clock.seconds():
+            raise SalesforceError("INVALID_QUERY_LOCATOR", "invalid query locator")
+        end = int(start) + size
+        body: Record = {"totalSize": len(rows), "done": end >= len(rows)}
+        if not body["done"]:
+            body["nextRecordsUrl"] = f"/services/data/v{version}/query/{locator}-{end}"
+        return {**body, "records": search.show(kind, query, rows[int(start) : end], self.keeper(version, size))}
+
+    def expire(self) -> None:
+        self._open.clear()

@@ -1,13 +1,65 @@
 """SOQL: from text to a query tree. Covers SELECT, child queries, WHERE, ORDER BY, LIMIT and OFFSET."""
 
+import operator
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
-from crmsync.lab.sandbox.http import NotOffered
-from crmsync.lab.sandbox.numbers import whole_of
-from crmsync.lab.sandbox.salesforce.errors import malformed_query
-from crmsync.lab.sandbox.salesforce.tokens import LITERALS, tokens
+from crmsync.lab.sandbox.kernel.http import NotOffered, whole_of
+from crmsync.lab.sandbox.salesforce.values import Record, full_id, malformed_query
+
+# The words of SOQL: strings with escapes, dates, instants, numbers, names and marks.
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')"
+    r"|(?P<datetime>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))|(?P<date>\d{4}-\d\d-\d\d)"
+    r"|(?P<number>[+-]?\d+(?:\.\d+)?)|(?P<word>[A-Za-z][\w.]*(?::\d+)?)|(?P<mark><=|>=|!=|<>|[=<>(),]))"
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def tokens(text: str) -> list[tuple[str, str]]:
+    if len(text) > 100_000:
+        raise malformed_query("SOQL statements cannot be longer than 100000 characters")
+    found, position = [], 0
+    while position < len(text.rstrip()):
+        match = _TOKEN.match(text, position)
+        if not match or not match.lastgroup:
+            raise malformed_query(f"unexpected token: '{text[position:].strip()[:1]}'")
+        found.append((match.lastgroup, match[match.lastgroup]))
+        position = match.end()
+    return found
+
+
+def unescape(quoted: str) -> str:
+    r"""The text of a SOQL string with its quotes.
+
+    >>> unescape(r"'O\'Brien'")
+    "O'Brien"
+    """
+    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), quoted[1:-1])
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise malformed_query(f"invalid datetime: {text}") from None
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise malformed_query(f"invalid date: {text}") from None
+
+
+LITERALS: dict[str, Callable[[str], Any]] = {"string": unescape, "number": Decimal, "datetime": _instant, "date": _day}
+
 
 RESERVED = {"from", "where", "order", "limit", "offset", "and", "or", "not", "in", "like", "asc", "desc", "nulls", "by"}
 # What the platform knows beside it.
@@ -262,3 +314,55 @@ class _Parser:
                 raise self._unexpected()
             nulls_first = word == "first"
         return Order(path, descending, nulls_first)
+
+
+# How SOQL compares: texts without regard to case, instants in UTC, nulls by = and != alone.
+
+
+Test = Callable[[Record], bool]
+Getter = Callable[[Record], Any]
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def plain(value: Any) -> Any:
+    """Texts compare without regard to case, except ids."""
+    if isinstance(value, str):
+        return value if len(value) == 18 and full_id(value) else value.lower()
+    return value
+
+
+def comparison(get: Getter, word: str, value: Any) -> Test:
+    """A test of rows; `get` gives what compares as it stands (ids, numbers, instants) or was made so."""
+    compare = COMPARE[word]
+    if value is None:
+        return lambda row: compare(get(row), None) if word in ("=", "!=") else False
+    if word == "!=":
+        return lambda row: get(row) != value
+    return lambda row: (held := get(row)) is not None and compare(held, value)
+
+
+def day_of(get: Getter) -> Getter:
+    return lambda row: held.date() if (held := get(row)) is not None else None
+
+
+def like(pattern: str) -> re.Pattern[str]:
+    parts = [{"%": ".*", "_": "."}.get(char, re.escape(char)) for char in pattern]
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+
+
+def no_column(name: str, kind: str) -> str:
+    return (
+        f"No such column '{name}' on entity '{kind}'. If you are attempting to use a custom field, be sure to append "
+        "the '__c' after the custom field name."
+    )
+
+
+def no_relationship(name: str) -> str:
+    return f"Didn't understand relationship '{name}' in field path. Custom relationships end in '__r'."

@@ -13,11 +13,11 @@ from itertools import count
 from typing import Any
 from xml.sax.saxutils import escape
 
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.http import dumps
-from crmsync.lab.sandbox.receiver import Answer, post
-from crmsync.lab.sandbox.salesforce.ids import make_id
-from crmsync.lab.sandbox.salesforce.org import Org, Record
+from crmsync.lab.sandbox.kernel.account import Answer, post
+from crmsync.lab.sandbox.kernel.http import dumps
+from crmsync.lab.sandbox.kernel.ledger import Clock
+from crmsync.lab.sandbox.salesforce.org import Org
+from crmsync.lab.sandbox.salesforce.values import Record, make_id
 
 MOST_PER_ENVELOPE = 100
 LIFE_SECONDS = 24 * 3600

@@ -1,13 +1,99 @@
-"""Sign-in: Basic or bearer, and the CSRF token that lives and dies with its session's cookies."""
+"""What can be set about the S/4HANA stand-in, how it refuses, and whom it lets in."""
 
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
+from typing import Self
 
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.http import Request, Response, answer, html
-from crmsync.lab.sandbox.sap.profile import SapProfile
+from crmsync.lab.sandbox.kernel.http import Request, Response, answer, html
+from crmsync.lab.sandbox.kernel.ledger import Clock
+
+# What can be set about the S/4HANA stand-in.
+
+
+@dataclass
+class SapProfile:
+    """`create_response` is "full" or "bare" (computed values still null in the answer to a create).
+
+    `padded_materials` shows numeric material numbers with the leading zeros they are stored with; else they are
+    trimmed, as the conversion exit of most systems does; `padded_customers` does the same for business partners and
+    customers. `expanded_page_size` is how many entities an expanded link shows before it goes on by `__next` (0: all).
+    `lag_seconds` is how long a fresh document stays off the lists; at its own address it is there at once.
+    `client` is the only one that its host serves: a call that names another is not signed in.
+    `missing_services` are those that no communication arrangement of the user has.
+    """
+
+    client: str = "100"
+    user: str = "CRMSYNC_API"
+    password: str = "sandbox-sap-secret"
+    sales_organization: str = "1010"
+    distribution_channel: str = "10"
+    division: str = "00"
+    order_type: str = "OR"
+    plant: str = "1010"
+    create_response: str = "full"
+    own_customer_numbers: bool = False
+    page_size: int = 1000
+    padded_materials: bool = False
+    padded_customers: bool = False
+    expanded_page_size: int = 0
+    lag_seconds: float = 0.0
+    missing_services: tuple[str, ...] = ()
+    warn_materials: tuple[str, ...] = ("SENSOR-OLD",)
+
+    def of_another(self, number: int) -> Self:
+        """The same for the system of another company: with a client and credentials of its own."""
+        return replace(
+            self,
+            client=f"{number * 100 % 1000 + number // 10:03d}",
+            user=f"{self.user}_{number}",
+            password=f"{self.password}-{number}",
+        )
+
+
+# Refusals in the shape of an SAP Gateway error.
+
+
+GENERIC = "/IWBEP/CX_SD_GEN_DPC_BUSINS"
+
+
+class ODataError(Exception):
+    """A request that Gateway or the application behind it refuses."""
+
+    def __init__(self, message: str, code: str = "/IWBEP/CM_MGW_RT/022", status: int = 400, target: str = "") -> None:
+        super().__init__(message)
+        self.message, self.code, self.status, self.target = message, code, status, target
+
+
+def not_found(message: str = "Resource not found") -> ODataError:
+    return ODataError(message, "/IWBEP/CM_MGW_RT/020", 404)
+
+
+def error_response(error: ODataError, service: str, transaction: str) -> Response:
+    """The JSON error body; like the vendor's, the last detail is a generic entry of no use."""
+    first = {"code": error.code, "message": error.message, "propertyref": "", "severity": "error"}
+    generic = {"code": GENERIC, "message": "An exception was raised", "severity": "error", "target": ""}
+    inner = {
+        "application": {
+            "component_id": "",
+            "service_namespace": "/SAP/",
+            "service_id": service,
+            "service_version": "0001",
+        },
+        "transactionid": transaction,
+        "timestamp": datetime.now(UTC).strftime("%Y%m%d%H%M%S.%f0"),
+        "errordetails": [{**first, "target": error.target}, generic],
+    }
+    message = {"lang": "en", "value": error.message}
+    body = {"error": {"code": error.code, "message": message, "innererror": inner}}
+    return answer(body, error.status, dataserviceversion="1.0")
+
+
+# Sign-in: Basic or bearer, and the CSRF token that lives and dies with its session's cookies.
+
 
 TOKEN_SECONDS = 3600
 SESSION_SECONDS = 1800

@@ -4,48 +4,59 @@ Source: shared fact sheet on S/4HANA, sections 1, 2 and 7.
 """
 
 from datetime import timedelta
+from itertools import chain
 from typing import Any, ClassVar
 
-from crmsync.lab.sandbox.faults import Fault
-from crmsync.lab.sandbox.http import BadJson, NotOffered, Request, Response, answer, html
-from crmsync.lab.sandbox.sap import simulation
-from crmsync.lab.sandbox.sap.access import Access
-from crmsync.lab.sandbox.sap.catalogue import Catalogue
-from crmsync.lab.sandbox.sap.changes import Changes
-from crmsync.lab.sandbox.sap.edmx import metadata
-from crmsync.lab.sandbox.sap.errors import ODataError, error_response, not_found
-from crmsync.lab.sandbox.sap.formats import atom, etag_header, formatted, wants_json, with_message
-from crmsync.lab.sandbox.sap.metadata import Row, services
-from crmsync.lab.sandbox.sap.operations import OPERATIONS, operation_of
-from crmsync.lab.sandbox.sap.orders import Orders
-from crmsync.lab.sandbox.sap.partners import Partners
-from crmsync.lab.sandbox.sap.profile import SapProfile
-from crmsync.lab.sandbox.sap.reading import Found, Reader, options_of
-from crmsync.lab.sandbox.sap.tables import Tables
-from crmsync.lab.sandbox.sap.unoffered import SERVICE
-from crmsync.lab.sandbox.sap.uri import Address, parse_path
-from crmsync.lab.sandbox.vendor import Surroundings, Vendor
+from crmsync.lab.sandbox.kernel.account import Account, Surroundings
+from crmsync.lab.sandbox.kernel.faults import Fault
+from crmsync.lab.sandbox.kernel.http import BadJson, Naming, NotOffered, Request, Response, answer, html
+from crmsync.lab.sandbox.sap.access import Access, ODataError, SapProfile, error_response, not_found
+from crmsync.lab.sandbox.sap.changes import Changes, Partners
+from crmsync.lab.sandbox.sap.fields import SERVICE
+from crmsync.lab.sandbox.sap.metadata import Row, Tables, metadata, services
+from crmsync.lab.sandbox.sap.orders import HEADER, SIMULATION, Orders, simulate
+from crmsync.lab.sandbox.sap.products import Catalogue
+from crmsync.lab.sandbox.sap.reading import (
+    Found,
+    Reader,
+    atom,
+    etag_header,
+    formatted,
+    options_of,
+    wants_json,
+    with_message,
+)
+from crmsync.lab.sandbox.sap.values import Address, parse_path
 
+# What a call counts as, by service. What is added to or changed in a document is an update of it.
+OPERATIONS = {
+    "API_BUSINESS_PARTNER": {verb: f"{verb}_customer" for verb in ("find", "get", "create", "update")},
+    "API_SALES_ORDER_SRV": {verb: f"{verb}_order" for verb in ("find", "get", "create", "update", "delete")},
+    "API_PRODUCT_SRV": {verb: f"{verb}_product" for verb in ("find", "get", "update")},
+    "API_MATERIAL_STOCK_SRV": dict.fromkeys(("find", "get"), "read_stock"),
+    SIMULATION: dict.fromkeys(("create", "update"), "simulate_order"),
+}
+DOCUMENTS = {"/A_BusinessPartner", "/A_SalesOrder"}
 ROOT = "/sap/opu/odata/sap"
 INCOMPLETE = {"DeliveryBlockReason": "01", "HeaderBillingBlockReason": "01", "TotalCreditCheckStatus": "B"}
+READS = ("GET", "HEAD")
 WRITES = {"POST", "PUT", "PATCH", "MERGE", "DELETE"}
 
 
-class Sap(Vendor):
+class Sap(Account):
     """One S/4HANA tenant."""
 
     vendor: ClassVar[str] = "sap"
     system: ClassVar[str] = "s4hana"
     prefix: ClassVar[str] = "SAP_"
-    operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
     def __init__(self, around: Surroundings, profile: SapProfile, number: int = 1) -> None:
         super().__init__(around, number)
         self.profile = profile
         self.access = Access(self.clock, profile, self.token)
         self.router.add("POST", "/sap/bc/sec/oauth2/token", self.access.grant, "token")
-        for method in ("GET", "HEAD", *sorted(WRITES)):
-            self.router.add(method, f"{ROOT}/(?P<service>[A-Z_]+)(?P<rest>/.*)?", self._service, operation_of)
+        for method in (*READS, *sorted(WRITES)):
+            self.router.add(method, f"{ROOT}/(?P<service>[A-Z_]+)(?P<rest>/.*)?", self._service, NAMING)
         self.reset()
 
     def reset(self) -> None:
@@ -77,7 +88,7 @@ class Sap(Vendor):
             return refusal
         if service in self.profile.missing_services:
             return self._error(request, ODataError(f"No service found for {service}", "/IWFND/MED/170", 403), service)
-        is_known = service in services() or service == simulation.SERVICE
+        is_known = service in services() or service == SIMULATION
         if not is_known and SERVICE.fullmatch(service):
             raise NotOffered(f"the service {service}")
         if not is_known:
@@ -99,7 +110,7 @@ class Sap(Vendor):
         return response
 
     def _read(self, request: Request, service: str, rest: str) -> Response:
-        if service == simulation.SERVICE:
+        if service == SIMULATION:
             return self._read_of_simulation(request, rest)
         if rest == "$metadata":
             return Response(200, metadata(service), {"Content-Type": "application/xml"})
@@ -116,10 +127,10 @@ class Sap(Vendor):
 
     def _read_of_simulation(self, request: Request, rest: str) -> Response:
         if rest == "$metadata":
-            raise NotOffered(f"the metadata of {simulation.SERVICE}")
+            raise NotOffered(f"the metadata of {SIMULATION}")
         if not rest:
-            return formatted(request, {"d": {"EntitySets": [simulation.HEADER]}})
-        return simulation.simulate(request, rest, self.orders)
+            return formatted(request, {"d": {"EntitySets": [HEADER]}})
+        return simulate(request, rest, self.orders)
 
     def _listed(self, address: Address, found: Found) -> Found:
         """A list without what is too fresh for it."""
@@ -150,8 +161,8 @@ class Sap(Vendor):
             return Response(
                 403, b"CSRF token validation failed", {"x-csrf-token": "Required", "Content-Type": "text/plain"}
             )
-        if service == simulation.SERVICE:
-            return simulation.simulate(request, rest, self.orders)
+        if service == SIMULATION:
+            return simulate(request, rest, self.orders)
         if rest == "$batch":
             raise NotOffered("$batch")
         if "x-http-method" in request.headers:
@@ -219,6 +230,25 @@ class Sap(Vendor):
             "customers": [_customer_entry(row) for row in self.tables["A_BusinessPartner"]],
             "materials": [{"id": code, "stock": stock} for code, stock in self.catalogue.stocks().items()],
         }
+
+
+def _operation(request: Request, arguments: dict[str, str]) -> str:
+    rest = (arguments.get("rest") or "").rstrip("/")
+    names = OPERATIONS.get(arguments["service"], {})
+    if names and request.method in READS and rest in ("", "/$metadata"):
+        return "csrf" if request.headers.get("x-csrf-token", "").lower() == "fetch" else "metadata"
+    return names.get(_verb(request.method, rest), "other")
+
+
+def _verb(method: str, rest: str) -> str:
+    if method in READS:
+        return "get" if "(" in rest or "%28" in rest else "find"
+    if method == "POST" and rest in DOCUMENTS:
+        return "create"
+    return "delete" if method == "DELETE" and rest.startswith("/A_SalesOrder(") else "update"
+
+
+NAMING = Naming(("csrf", "metadata", *chain.from_iterable(names.values() for names in OPERATIONS.values())), _operation)
 
 
 def _order_entry(row: Row, items: list[Row]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from crmsync.lab.sandbox.http import NotOffered
-from crmsync.lab.sandbox.sap.errors import ODataError
+from crmsync.lab.sandbox.kernel.http import NotOffered
+from crmsync.lab.sandbox.sap.access import ODataError
+from crmsync.lab.sandbox.sap.fields import FUNCTIONS as UNOFFERED
 from crmsync.lab.sandbox.sap.metadata import Entity, Field, Row
-from crmsync.lab.sandbox.sap.unoffered import FUNCTIONS as UNOFFERED
 from crmsync.lab.sandbox.sap.values import normal
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {

@@ -1,10 +1,20 @@
 """The entity types of the services: fields, keys, and how they hang together."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
-from crmsync.lab.sandbox.sap import fields_order, fields_partner, fields_product
+from crmsync.lab.sandbox.sap.access import not_found
+from crmsync.lab.sandbox.sap.fields import (
+    ORDER_FIELDS,
+    ORDER_KEYS,
+    PARTNER_FIELDS,
+    PARTNER_KEYS,
+    PRODUCT_FIELDS,
+    PRODUCT_KEYS,
+)
 
 Row = dict[str, Any]
 ALPHA = {"BusinessPartner", "Customer", "SoldToParty", "SalesOrder", "Supplier", "AddressID", "ContactPerson"}
@@ -113,12 +123,20 @@ NOT_DELETABLE |= {"A_CustomerSalesAreaTax", "A_Product", "A_SalesOrderScheduleLi
 @cache
 def entities() -> dict[str, Entity]:
     """Every entity set by name."""
-    modules = [
-        (fields_partner, lambda name: "API_BUSINESS_PARTNER"),
-        (fields_order, lambda name: "API_SALES_ORDER_SRV"),
-        (fields_product, lambda name: "API_MATERIAL_STOCK_SRV" if name in STOCK_SETS else "API_PRODUCT_SRV"),
+    tables: list[tuple[dict[str, str], dict[str, str], Callable[[str], str]]] = [
+        (PARTNER_FIELDS, PARTNER_KEYS, lambda name: "API_BUSINESS_PARTNER"),
+        (ORDER_FIELDS, ORDER_KEYS, lambda name: "API_SALES_ORDER_SRV"),
+        (
+            PRODUCT_FIELDS,
+            PRODUCT_KEYS,
+            lambda name: "API_MATERIAL_STOCK_SRV" if name in STOCK_SETS else "API_PRODUCT_SRV",
+        ),
     ]
-    return {name: _entity(name, service(name), module) for module, service in modules for name in module.FIELDS}
+    return {
+        name: _entity(name, service(name), fields[name], keys[name])
+        for fields, keys, service in tables
+        for name in fields
+    }
 
 
 @cache
@@ -130,9 +148,9 @@ def services() -> dict[str, dict[str, Entity]]:
     return found
 
 
-def _entity(name: str, service: str, module: Any) -> Entity:
-    fields = {one.name: one for one in map(parse_field, module.FIELDS[name].split())}
-    return Entity(name, service, fields, tuple(module.KEYS[name].split()), NAVS.get(name, {}))
+def _entity(name: str, service: str, words: str, keys: str) -> Entity:
+    fields = {one.name: one for one in map(parse_field, words.split())}
+    return Entity(name, service, fields, tuple(keys.split()), NAVS.get(name, {}))
 
 
 def parse_field(word: str) -> Field:
@@ -149,3 +167,154 @@ def parse_field(word: str) -> Field:
         return Field(name, kind, precision=precision, scale=scale, writable=writable)
     digits = code[0] == "n" or name in ALPHA
     return Field(name, kind, int(size) if size else None, writable=writable, upper=code[0] == "S", digits=digits)
+
+
+# `$metadata`: the services' types as EDMX, written from the field lists.
+
+
+_HEAD = (
+    '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="1.0" '
+    'xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" '
+    'xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" '
+    'xmlns:sap="http://www.sap.com/Protocols/SAPData"><edmx:DataServices m:DataServiceVersion="2.0">'
+)
+
+
+def metadata(service: str) -> bytes:
+    """The EDMX document of one service: exactly what is served."""
+    found = services()[service].values()
+    links = [(one, name, nav) for one in found for name, nav in one.navs.items()]
+    sets = "".join(f'<EntitySet Name="{one.name}" EntityType="{service}.{one.name}Type"/>' for one in found)
+    sets += "".join(_association_set(service, *link) for link in links)
+    schema = (
+        f'<Schema Namespace="{service}" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">'
+        f"{''.join(map(_type, found))}{''.join(_association(service, *link) for link in links)}"
+        f'<EntityContainer Name="{service}_Entities" m:IsDefaultEntityContainer="true">{sets}</EntityContainer>'
+        "</Schema>"
+    )
+    return f"{_HEAD}{schema}</edmx:DataServices></edmx:Edmx>".encode()
+
+
+def _type(entity: Entity) -> str:
+    keys = "".join(f'<PropertyRef Name="{name}"/>' for name in entity.keys)
+    fields = "".join(map(_property, entity.fields.values()))
+    navs = "".join(_navigation(entity, name) for name in entity.navs)
+    return f'<EntityType Name="{entity.name}Type"><Key>{keys}</Key>{fields}{navs}</EntityType>'
+
+
+def _name(entity: Entity, nav: str) -> str:
+    return f"assoc_{entity.name}_{nav}"
+
+
+def _navigation(entity: Entity, nav: str) -> str:
+    name = _name(entity, nav)
+    relation = f'Relationship="{entity.service}.{name}" FromRole="FromRole_{name}" ToRole="ToRole_{name}"'
+    return f'<NavigationProperty Name="{nav}" {relation}/>'
+
+
+def _association(service: str, entity: Entity, nav: str, link: Nav) -> str:
+    name, many = _name(entity, nav), "*" if link.many else "0..1"
+    ends = (("From", entity.name, "1"), ("To", link.target, many))
+    shown = "".join(
+        f'<End Type="{service}.{target}Type" Multiplicity="{number}" Role="{side}Role_{name}"/>'
+        for side, target, number in ends
+    )
+    return f'<Association Name="{name}">{shown}</Association>'
+
+
+def _association_set(service: str, entity: Entity, nav: str, link: Nav) -> str:
+    name = _name(entity, nav)
+    ends = (("From", entity.name), ("To", link.target))
+    shown = "".join(f'<End EntitySet="{target}" Role="{side}Role_{name}"/>' for side, target in ends)
+    return f'<AssociationSet Name="{name}_Set" Association="{service}.{name}">{shown}</AssociationSet>'
+
+
+def _property(field: Field) -> str:
+    sizes = {"MaxLength": field.length, "Precision": field.precision, "Scale": field.scale}
+    shown = "".join(f" {name}={quoteattr(str(size))}" for name, size in sizes.items() if size is not None)
+    locked = "" if field.writable else ' sap:creatable="false" sap:updatable="false"'
+    return f'<Property Name="{field.name}" Type="Edm.{field.kind}"{shown}{locked}/>'
+
+
+# Rows in memory, by key and by the fields that other entities point with.
+
+
+Key = tuple[Any, ...]
+
+
+class Table:
+    """The rows of one entity set, in the order they came."""
+
+    def __init__(self, entity: Entity) -> None:
+        self.entity = entity
+        self._rows: dict[Key, Row] = {}
+        self._groups: dict[tuple[str, ...], dict[Key, dict[Key, Row]]] = {}
+        self.version = 0
+
+    def key(self, row: Row) -> Key:
+        return tuple(row.get(name, "") for name in self.entity.keys)
+
+    def get(self, key: Key) -> Row | None:
+        return self._rows.get(key)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(list(self._rows.values()))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def insert(self, row: Row) -> None:
+        key = self.key(row)
+        self.version += 1
+        self._rows[key] = row
+        for names, groups in self._groups.items():
+            groups.setdefault(_values(row, names), {})[key] = row
+
+    def delete(self, row: Row) -> None:
+        key = self.key(row)
+        self.version += 1
+        del self._rows[key]
+        for names, groups in self._groups.items():
+            groups[_values(row, names)].pop(key)
+
+    def where(self, names: tuple[str, ...], values: Key) -> list[Row]:
+        """Rows with these values in these fields; indexed, so long tables cost nothing."""
+        if names not in self._groups:
+            self._groups[names] = {}
+            for key, row in self._rows.items():
+                self._groups[names].setdefault(_values(row, names), {})[key] = row
+        return list(self._groups[names].get(values, {}).values())
+
+
+def _values(row: Row, names: tuple[str, ...]) -> Key:
+    return tuple(row.get(name, "") for name in names)
+
+
+class Tables:
+    """Every table of the system."""
+
+    def __init__(self) -> None:
+        self._tables = {name: Table(entity) for name, entity in entities().items()}
+
+    def changed(self) -> None:
+        """Say that rows may hold other values than before, so that no answer is taken from memory."""
+        for table in self._tables.values():
+            table.version += 1
+
+    def __getitem__(self, name: str) -> Table:
+        return self._tables[name]
+
+    def found(self, name: str, key: Key | None) -> Row:
+        """The row of a key. Raises ODataError (404)."""
+        row = self[name].get(key or ())
+        if row is None:
+            raise not_found("Requested entity could not be found")
+        return row
+
+    def related(self, row: Row, nav: Nav) -> list[Row]:
+        """The rows that a navigation property leads to."""
+        values = _values(row, nav.on)
+        if not all(values):
+            return []
+        found = self[nav.target].where(nav.on, values)
+        return [one for one in found if all(one.get(name) == value for name, value in nav.fixed)]

@@ -1,5 +1,6 @@
 """Reads: query options, server paging, and the JSON shape of entities."""
 
+import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -7,16 +8,12 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from crmsync.lab.sandbox.http import NotOffered
-from crmsync.lab.sandbox.numbers import whole_of
-from crmsync.lab.sandbox.sap.errors import ODataError
+from crmsync.lab.sandbox.kernel.http import NotOffered, Request, Response, answer, whole_of
+from crmsync.lab.sandbox.sap.access import ODataError, SapProfile
+from crmsync.lab.sandbox.sap.fields import NAVS
 from crmsync.lab.sandbox.sap.filters import Test, compile_filter
-from crmsync.lab.sandbox.sap.metadata import MATERIALS, Entity, Field, Nav, Row, entities
-from crmsync.lab.sandbox.sap.profile import SapProfile
-from crmsync.lab.sandbox.sap.tables import Tables
-from crmsync.lab.sandbox.sap.unoffered import NAVS
-from crmsync.lab.sandbox.sap.uri import predicate
-from crmsync.lab.sandbox.sap.values import show
+from crmsync.lab.sandbox.sap.metadata import MATERIALS, Entity, Field, Nav, Row, Tables, entities
+from crmsync.lab.sandbox.sap.values import predicate, show
 
 OPTIONS = {"$filter", "$select", "$expand", "$orderby", "$top", "$skip", "$inlinecount", "$format", "$skiptoken"}
 VALUES = {"$inlinecount": ("none", "allpages"), "$format": ("json", "atom", "xml")}
@@ -256,3 +253,49 @@ def etag_of(row: Row) -> str | None:
         stamp = row["LastChangeDateTime"].strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
         return f"W/\"datetimeoffset'{quote(stamp, safe='')}'\""
     return f"W/\"'{row['ETag']}'\"" if row.get("ETag") else None
+
+
+# How answers leave: JSON where it was asked for, else Atom XML; ETags and messages in headers.
+
+
+COMPUTED = {"TotalNetAmount", "CreationDate", "LastChangeDate", "NetAmount", "OverallSDProcessStatus"}
+
+
+def needs_json(request: Request) -> None:
+    if request.content_type != "application/json":
+        raise ODataError(f"Content type '{request.content_type}' is not supported", "/IWBEP/CM_MGW_RT/415", 415)
+
+
+def wants_json(request: Request) -> bool:
+    """Without `Accept: application/json` or `$format=json` the answer is Atom XML, as on the vendor's side."""
+    return request.query.get("$format") == "json" or "application/json" in request.headers.get("accept", "")
+
+
+def formatted(request: Request, body: dict[str, Any], status: int = 200) -> Response:
+    return answer(body, status, dataserviceversion="2.0") if wants_json(request) else atom(status, "feed")
+
+
+def atom(status: int, text: str) -> Response:
+    body = (
+        f'<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom"><title>{text}</title></feed>'
+    )
+    return Response(status, body.encode(), {"Content-Type": "application/atom+xml"})
+
+
+def etag_header(row: Row) -> dict[str, str]:
+    etag = etag_of(row)
+    return {"ETag": etag} if etag else {}
+
+
+def bare(shown: dict[str, Any]) -> dict[str, Any]:
+    """The create answer of a system that computes later: null totals and dates, no items."""
+    return {
+        name: None if name in COMPUTED else {"__deferred": {"uri": ""}} if name == "to_Item" else value
+        for name, value in shown.items()
+    }
+
+
+def with_message(response: Response, text: str, code: str) -> Response:
+    message = {"code": code, "message": text, "severity": "warning", "target": "", "details": []}
+    response.headers["sap-message"] = quote(json.dumps(message), safe=' {}":,[]/')
+    return response

@@ -4,17 +4,170 @@ Source: shared fact sheet on Zoho Books.
 """
 
 import re
+import threading
+from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from crmsync.lab.sandbox.faults import Fault
-from crmsync.lab.sandbox.http import BadJson, Handler, NotOffered, Request, Response, answer, html
-from crmsync.lab.sandbox.vendor import Surroundings, Vendor
-from crmsync.lab.sandbox.zoho.accounts import TOO_MANY, Accounts
-from crmsync.lab.sandbox.zoho.errors import ZohoError
-from crmsync.lab.sandbox.zoho.limits import MINUTE_TEXT, Limits
-from crmsync.lab.sandbox.zoho.organization import Organization
-from crmsync.lab.sandbox.zoho.profile import ZohoProfile
-from crmsync.lab.sandbox.zoho.routes import OPERATIONS, ROUTES, Action
+from crmsync.lab.sandbox.kernel.account import Account, Surroundings
+from crmsync.lab.sandbox.kernel.faults import Fault
+from crmsync.lab.sandbox.kernel.http import BadJson, Handler, NotOffered, Request, Response, answer, html
+from crmsync.lab.sandbox.kernel.ledger import Clock
+from crmsync.lab.sandbox.zoho.fields import ZohoError, ZohoProfile
+from crmsync.lab.sandbox.zoho.routes import ROUTES, Action, Organization
+
+# Call limits: per minute, per day, and at once.
+#
+# Source: shared fact sheet, section 4.
+
+
+MINUTE_TEXT = "You have been blocked for some time as you have exceeded the maximum number of requests per minute."
+BUSY_TEXT = "Too many requests are already being processed for this organization. Please try again later."
+
+
+class Limits:
+    """Counts the calls of one organisation."""
+
+    def __init__(self, clock: Clock, profile: ZohoProfile) -> None:
+        self._clock = clock
+        self._profile = profile
+        self._lock = threading.Lock()
+        self._recent: deque[float] = deque()
+        self._day, self._today, self._running = -1, 0, 0
+
+    def enter(self) -> None:
+        """Count a call in. Raises ZohoError 1070, 45 or 44; a refused call is not counted."""
+        now = self._clock.seconds()
+        with self._lock:
+            self._forget(now)
+            if self._running >= self._profile.concurrent:
+                raise ZohoError(1070, BUSY_TEXT, 429)
+            if self._today >= self._profile.per_day:
+                message = f"You have exceeded the maximum call rate limit of {self._profile.per_day}."
+                raise ZohoError(45, message, 429)
+            if len(self._recent) >= self._profile.per_minute:
+                raise ZohoError(44, MINUTE_TEXT, 429)
+            self._recent.append(now)
+            self._today += 1
+            self._running += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._running -= 1
+
+    def _forget(self, now: float) -> None:
+        while self._recent and self._recent[0] <= now - 60:
+            self._recent.popleft()
+        if self._day != now // 86400:
+            self._day, self._today = int(now // 86400), 0
+
+    def headers(self) -> dict[str, str]:
+        with self._lock:
+            self._forget(self._clock.seconds())
+            left = self._profile.per_day - self._today
+        limit, reset = str(self._profile.per_day), str(int(86400 - self._clock.seconds() % 86400))
+        return {"X-Rate-Limit-Limit": limit, "X-Rate-Limit-Remaining": str(left), "X-Rate-Limit-Reset": reset}
+
+    def reset(self) -> None:
+        with self._lock:
+            self._recent.clear()
+            self._today = 0
+
+
+# The accounts server: access tokens from a refresh token, ten in ten minutes; a refresh token from a code, once.
+#
+# Source: shared fact sheet, section 2. Errors come with status 200; the refusal of an eleventh token with 400.
+
+
+TOKEN_SECONDS, WINDOW_SECONDS, LIVE_TOKENS = 3600, 600, 30
+VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
+SETTINGS = ("items", "itemdetails", "organizations", "settings")  # are under the scope `settings`
+BY_CODE = "authorization_code"
+TOO_MANY = {
+    "error": "Access Denied",
+    "error_description": "You have made too many requests continuously. Please try again after some time.",
+    "status": "failure",
+}
+
+
+class Accounts:
+    """Gives out access tokens and knows which are alive."""
+
+    def __init__(self, clock: Clock, profile: ZohoProfile, make_token: Callable[[int], str]) -> None:
+        self._clock = clock
+        self._profile = profile
+        self._make_token = make_token
+        self._given: deque[float] = deque()
+        self._used_codes: set[str] = set()
+        self._live: dict[str, tuple[float, tuple[str, ...]]] = {}  # until when, for what
+
+    def grant(self, request: Request, api_domain: str) -> Response:
+        fields = {**request.query, **(request.form if request.body else {})}
+        problem = self._problem(fields)
+        if problem:
+            return answer({"error": problem})
+        if self._is_throttled():
+            return answer(TOO_MANY, 400)
+        token = f"1000.{self._make_token(32)}.{self._make_token(32)}"
+        self._live[token] = self._clock.seconds() + TOKEN_SECONDS, tuple(self._profile.scopes)
+        while len(self._live) > LIVE_TOKENS:
+            del self._live[next(iter(self._live))]
+        body = {"access_token": token, "api_domain": self._profile.api_domain or api_domain, "token_type": "Bearer"}
+        if fields["grant_type"] == BY_CODE:
+            self._used_codes.add(fields["code"])
+            body |= {"refresh_token": self._profile.refresh_token}
+        return answer({**body, "expires_in": TOKEN_SECONDS, "scope": " ".join(self._profile.scopes)})
+
+    def _problem(self, fields: dict[str, str]) -> str | None:
+        if fields.get("grant_type") not in (BY_CODE, "refresh_token"):
+            return "unsupported_grant_type"
+        if fields.get("client_id") != self._profile.client_id:
+            return "invalid_client"
+        if fields.get("client_secret") != self._profile.client_secret:
+            return "invalid_client_secret"
+        if fields["grant_type"] == BY_CODE:  # it works once
+            is_good = fields.get("code") == self._profile.grant_code and fields["code"] not in self._used_codes
+        else:
+            is_good = fields.get("refresh_token") == self._profile.refresh_token
+        return None if is_good else "invalid_code"
+
+    def _is_throttled(self) -> bool:
+        now = self._clock.seconds()
+        while self._given and self._given[0] <= now - WINDOW_SECONDS:
+            self._given.popleft()
+        if len(self._given) >= self._profile.tokens_per_window:
+            return True
+        self._given.append(now)
+        return False
+
+    def check(self, request: Request) -> None:
+        """Raises ZohoError: 14 for a header that is no token, or a token of another data centre; 57 for a dead one.
+
+        The same 57 is for a token that lacks the scope.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Zoho-oauthtoken" or not token.startswith("1000.") or self._profile.api_domain:
+            raise ZohoError(14, "Invalid value passed for authtoken", 401)
+        ends_at, scopes = self._live.get(token, (0.0, ()))
+        if ends_at <= self._clock.seconds() or not _allows(scopes, request):
+            raise ZohoError(57, "You are not authorized to perform this operation", 401)
+
+    def expire(self) -> None:
+        self._live.clear()
+
+    def reset(self) -> None:
+        self._live.clear()
+        self._given.clear()
+        self._used_codes.clear()
+
+
+def _allows(scopes: tuple[str, ...], request: Request) -> bool:
+    """Whether one of the scopes is for this resource and verb."""
+    resource = request.path.split("/")[3]
+    area = "settings" if resource in SETTINGS else resource
+    wanted = {f"ZohoBooks.{area}.{verb}".lower() for verb in (VERBS.get(request.method, ""), "ALL")}
+    return bool({"zohobooks.fullaccess.all", *wanted} & {scope.lower() for scope in scopes})
+
 
 API = "/books/v3"
 # Resources that Books has beside those that are served here.
@@ -27,13 +180,12 @@ UNOFFERED = re.compile(
 )
 
 
-class Zoho(Vendor):
+class Zoho(Account):
     """One Zoho Books organisation with its accounts server."""
 
     vendor: ClassVar[str] = "zoho"
     system: ClassVar[str] = "zoho_books"
     prefix: ClassVar[str] = "ZOHO_"
-    operations: ClassVar[tuple[str, ...]] = OPERATIONS
 
     def __init__(self, around: Surroundings, profile: ZohoProfile, number: int = 1) -> None:
         super().__init__(around, number)

@@ -3,16 +3,124 @@
 Source: shared fact sheet, section 5. The codes of the amount rules (24016, 24017, 24018) are unverified.
 """
 
+import hashlib
+import hmac
+import json
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from crmsync.lab.sandbox.zoho.books import SYMBOLS, Books, Module, day, number, text
-from crmsync.lab.sandbox.zoho.contacts import Contacts
-from crmsync.lab.sandbox.zoho.errors import ZohoError, invalid, missing
-from crmsync.lab.sandbox.zoho.fields import Doc
-from crmsync.lab.sandbox.zoho.invoices import Invoices
-from crmsync.lab.sandbox.zoho.lists import Listing
+from crmsync.lab.sandbox.kernel.http import dumps
+from crmsync.lab.sandbox.zoho.books import SYMBOLS, Books, Contacts, Module, day, number, text
+from crmsync.lab.sandbox.zoho.fields import Doc, Listing, ZohoError, invalid, missing
+from crmsync.lab.sandbox.zoho.invoices import Invoices, Lines
+
+# The outgoing payment webhook: its body forms and its signature.
+#
+# Source: shared fact sheet, section 7. The signed text is every query pair and form pair, sorted by key and joined
+# without separators, followed by the raw body where that is no form.
+
+
+FORMS = ("json", "flat", "jsonstring", "form", "raw")
+URLENCODED = "application/x-www-form-urlencoded"
+SIGNATURE = "X-Zoho-Webhook-Signature"
+
+
+def payment_body(payment: Doc, form: str) -> tuple[bytes, str]:
+    """The body and content type of a payment webhook.
+
+    `json` is the default payload, `flat` the same without its wrapper, `jsonstring` the older single form field, `form`
+    own key and value pairs, `raw` a JSON text made from placeholders, in which numbers are texts.
+    """
+    if form not in FORMS:
+        raise ValueError(f"form {form!r} is none of {', '.join(FORMS)}")
+    if form in ("json", "flat"):
+        return dumps({"payment": payment} if form == "json" else payment), "application/json"
+    if form == "jsonstring":
+        return urlencode({"JSONString": dumps({"payment": payment}).decode()}).encode(), URLENCODED
+    pairs = {name: str(payment[name]) for name in ("payment_id", "amount", "date", "customer_id", "reference_number")}
+    if payment["invoices"]:
+        pairs["invoice_id"] = payment["invoices"][0]["invoice_id"]
+    return (
+        (urlencode(pairs).encode(), URLENCODED) if form == "form" else (json.dumps(pairs).encode(), "application/json")
+    )
+
+
+def sign(secret: str, url: str, body: bytes, content_type: str) -> str:
+    """The value of the signature header.
+
+    >>> sign("crmsyncTestSecret2026", "http://x/", b'{"payment":{"payment_id":"1"}}', "application/json")[:12]
+    'cf16ea9eeb8d'
+    """
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    if content_type == URLENCODED:
+        pairs += parse_qsl(body.decode(), keep_blank_values=True)
+    signed = "".join(key + value for key, value in sorted(pairs)).encode()
+    signed += b"" if content_type == URLENCODED else body
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+# Credit notes, as far as crmsync meets them: made, opened, voided, applied to invoices.
+
+
+class CreditNotes(Module):
+    """The credit notes of one organisation."""
+
+    kind, key, noun = "creditnotes", "creditnote_id", "Credit note"
+
+    def __init__(self, books: Books, contacts: Contacts, invoices: Invoices, lines: Lines) -> None:
+        super().__init__(books)
+        self._contacts, self._invoices, self._lines = contacts, invoices, lines
+        self._numbers = count(1)
+        self.listing = Listing(
+            "creditnotes",
+            self.show,
+            texts=("reference_number", "customer_id", "customer_name", "creditnote_number", "status"),
+            ordered=("date", "total"),
+            by_modified=True,
+            search=("creditnote_number", "reference_number", "customer_name"),
+            sorts=("created_time", "customer_name", "creditnote_number", "total", "balance", "date"),
+        )
+
+    def create(self, body: Doc) -> Doc:
+        contact = self._contacts.get(str(body.get("customer_id", "")))
+        lines = self._lines.read(body.get("line_items"), contact)
+        doc = {"status": "open", "line_items": lines, **self._lines.sums(lines, contact["currency_code"])}
+        doc |= {"customer_id": contact["contact_id"], "customer_name": contact["contact_name"], "is_emailed": False}
+        doc |= {"currency_id": contact["currency_id"], "currency_code": contact["currency_code"]}
+        doc |= {"date": day(body, "date", self._books.today()), "balance": doc["total"]}
+        doc["reference_number"] = text(body, "reference_number", 100)
+        doc["creditnote_number"] = text(body, "creditnote_number", 100) or f"CN-{next(self._numbers):05d}"
+        doc |= {"creditnote_id": self._books.new_id(), **self._books.stamps()}
+        self.docs[doc["creditnote_id"]] = doc
+        self._books.note("created", "creditnote", doc["creditnote_id"], doc["reference_number"])
+        return doc
+
+    def mark(self, doc: Doc, status: str) -> None:
+        if doc["balance"] != doc["total"]:
+            raise ZohoError(12010, "A credit note that has been applied cannot change its status.")
+        doc["status"] = status
+        self._books.touch(doc)
+
+    def apply(self, doc: Doc, body: Doc) -> None:
+        """Credit invoices. Raises ZohoError for more than is left on either side."""
+        entries = body.get("invoices")
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+            raise invalid("invoices")
+        parts = [(self._invoices.get(str(one.get("invoice_id"))), number(one, "amount_applied")) for one in entries]
+        if any(amount <= 0 for _, amount in parts):
+            raise invalid("amount_applied")
+        total = sum((amount for _, amount in parts), Decimal(0))
+        if doc["status"] != "open" or total > doc["balance"] or any(a > invoice["balance"] for invoice, a in parts):
+            raise ZohoError(12011, "The amount applied is more than what is left.")
+        for invoice, amount in parts:
+            invoice["credits_applied"] += amount
+            self._invoices.settle(invoice)
+            self._books.touch(invoice)
+        doc["balance"] -= total
+        doc["status"] = "open" if doc["balance"] else "closed"
+
 
 Parts = dict[str, Decimal]  # of a payment: invoice id → amount
 

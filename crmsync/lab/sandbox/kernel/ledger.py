@@ -1,11 +1,36 @@
-"""What happened in the stand-ins: each creation, change and mail, in order."""
+"""What a sandbox remembers of all accounts: its own time, what was written and mailed, how often it was called."""
 
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crmsync.lab.sandbox.clock import Clock
+# The sandbox's own time: the real clock plus what a test has advanced it by.
+
+
+class Clock:
+    """A clock that tests can move forward, so that tokens, locators and windows expire without waiting."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def seconds(self) -> float:
+        return self.now().timestamp()
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += timedelta(seconds=seconds)
+
+    def reset(self) -> None:
+        """Back to the real time."""
+        self._ahead = timedelta()
+
+
+# What happened in the stand-ins: each creation, change and mail, in order.
+
 
 REFERENCED = ("orders", "invoices", "customers", "contacts", "payments")
 
@@ -71,3 +96,36 @@ def duplicates(documents: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str
 
 def _repeated(references: Iterable[str | None]) -> dict[str, int]:
     return {ref: number for ref, number in Counter(filter(None, references)).items() if number > 1}
+
+
+# How often each operation of each system was called.
+
+
+OVERHEAD = ("token", "csrf")
+
+
+class Calls:
+    """Counts by system and operation; sign-in calls (token, csrf) are also summed apart."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, Counter[str]] = {}
+
+    def count(self, system: str, operation: str) -> None:
+        with self._lock:
+            self._counts.setdefault(system, Counter())[operation] += 1
+
+    def reset(self) -> None:
+        with self._lock:
+            self._counts.clear()
+
+    def report(self) -> dict[str, Any]:
+        """Per system: calls by operation, and the sums `business` and `overhead` (token and csrf calls)."""
+        with self._lock:
+            return {system: _summed(counts) for system, counts in sorted(self._counts.items())}
+
+
+def _summed(counts: Counter[str]) -> dict[str, Any]:
+    overhead = sum(counts[name] for name in OVERHEAD)
+    business = counts.total() - overhead
+    return {"operations": dict(sorted(counts.items())), "business": business, "overhead": overhead}

@@ -1,19 +1,18 @@
-"""An account at a vendor, as its stand-in plays it: the gate each call passes before and after the vendor's own work.
+"""An account at a vendor, as its stand-in plays it, and where its webhooks go."""
 
-count → latency → fault before → the vendor's work, under its lock → fault after → answer
-"""
-
+import http.client
 import random
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any, ClassVar
+from urllib.error import HTTPError
+from urllib.parse import quote
 
-from crmsync.lab.sandbox.calls import Calls
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.faults import Fault, FaultBoard
-from crmsync.lab.sandbox.http import (
+from crmsync.lab.sandbox.kernel.faults import Fault, FaultBoard
+from crmsync.lab.sandbox.kernel.http import (
     HTML,
     JSON,
     ConnectionDropped,
@@ -22,11 +21,63 @@ from crmsync.lab.sandbox.http import (
     Request,
     Response,
     Router,
+    Server,
     dumps,
     html,
 )
-from crmsync.lab.sandbox.ledger import Ledger
-from crmsync.lab.sandbox.server import Server
+from crmsync.lab.sandbox.kernel.ledger import Calls, Clock, Ledger
+
+# Where the stand-ins send their webhooks, and what is answered there.
+
+
+@dataclass
+class Receiver:
+    """The address of the crmsync receiver."""
+
+    base_url: str = "http://127.0.0.1:8000"
+
+
+@dataclass
+class Doors:
+    """Where one company's webhooks go in at the receiver."""
+
+    receiver: Receiver
+    deal: str = "/webhook/salesforce/deal-closed"
+    payment: str = "/webhook/zoho/payment"
+
+    def deal_url(self, token: str | None = None) -> str:
+        """The door for won deals; Outbound Messages carry a token in the address."""
+        query = f"?token={quote(token)}" if token else ""
+        return f"{self.receiver.base_url}{self.deal}{query}"
+
+    def payment_url(self) -> str:
+        return f"{self.receiver.base_url}{self.payment}"
+
+
+@dataclass
+class Answer:
+    """A receiver's answer; status 0 where there was none, with the reason as text."""
+
+    status: int
+    text: str
+
+
+def post(url: str, body: bytes, headers: dict[str, str], *, timeout: float = 10) -> Answer:
+    """POST once, without retry."""
+    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+            return Answer(response.status, response.read().decode(errors="replace"))
+    except HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, str(error))
+
+
+# An account at a vendor, as its stand-in plays it: the gate each call passes before and after the vendor's own work.
+#
+# count → latency → fault before → the vendor's work, under its lock → fault after → answer
 
 
 @dataclass
@@ -52,13 +103,12 @@ class Surroundings:
     seed: int = 0
 
 
-class Vendor:
+class Account:
     """One account's HTTP face. A subclass fills `router`, and says how its own refusals look."""
 
     vendor: ClassVar[str]
     system: ClassVar[str]  # as crmsync calls it
     prefix: ClassVar[str]  # of its environment variables
-    operations: ClassVar[tuple[str, ...]]
 
     def __init__(self, around: Surroundings, number: int = 1) -> None:
         self.around = around
@@ -71,6 +121,11 @@ class Vendor:
         self.url = ""
         self._server: Server | None = None
         self.random = random.Random(f"{around.seed}/{self.name}")
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What a call may be counted as, and a fault may be about."""
+        return (*self.router.operations, "other")
 
     def open(self, port: int = 0) -> None:
         """Listen on *port* of this machine; 0 takes a free one."""

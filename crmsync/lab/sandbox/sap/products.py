@@ -1,14 +1,63 @@
-"""Materials and their stock, by plant, storage location, type and special stock.
-
-Source: shared fact sheet, section 5. The codes of the stock types are from memory there.
-"""
+"""Products and their stock in S/4HANA, and what an order item costs."""
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
-from crmsync.lab.sandbox.clock import Clock
-from crmsync.lab.sandbox.sap.metadata import Row
-from crmsync.lab.sandbox.sap.tables import Tables
+from crmsync.lab.sandbox.kernel.http import places as usual_places
+from crmsync.lab.sandbox.kernel.ledger import Clock
+from crmsync.lab.sandbox.sap.metadata import Row, Tables
+
+# Prices of order items: a unit price from PPR0, and two kinds of discount.
+
+
+CONDITIONS = {"PPR0": "price", "DPR1": "percent", "DRV1": "value"}
+WITHOUT_CENTS = frozenset(("COP", "HUF", "IDR", "LAK", "TWD"))  # in TCURX as SAP delivers it, unlike in ISO 4217
+
+
+def places(currency: str) -> int:
+    """How many digits SAP has for a currency.
+
+    >>> [places(currency) for currency in ("EUR", "HUF", "KWD")]
+    [2, 0, 3]
+    """
+    return 0 if currency in WITHOUT_CENTS else usual_places(currency)
+
+
+def amount(value: Decimal, currency: str) -> Decimal:
+    """Round to the currency's digits.
+
+    >>> amount(Decimal("2.345"), "EUR")
+    Decimal('2.35')
+    """
+    return value.quantize(Decimal(1).scaleb(-places(currency)), ROUND_HALF_UP)
+
+
+def net_amount(item: Row, elements: list[Row]) -> Decimal:
+    """Quantity times PPR0's rate per its quantity, then discounts; sets each element's own amount.
+
+    A percentage counts on the price, a value as it stands; discounts carry their own (negative) sign.
+    """
+    net = price = Decimal(0)
+    for element in sorted(elements, key=lambda one: CONDITIONS[one["ConditionType"]] != "price"):
+        element["ConditionAmount"] = part = _part(element, item, price)
+        price = part if CONDITIONS[element["ConditionType"]] == "price" else price
+        net += part
+    return net
+
+
+def _part(element: Row, item: Row, price: Decimal) -> Decimal:
+    rate, kind = element["ConditionRateValue"], CONDITIONS[element["ConditionType"]]
+    if kind == "price":
+        raw = item["RequestedQuantity"] * rate / element["ConditionQuantity"]
+    else:
+        raw = price * rate / 100 if kind == "percent" else rate
+    return amount(raw, item["TransactionCurrency"])
+
+
+# Materials and their stock, by plant, storage location, type and special stock.
+#
+# Source: shared fact sheet, section 5. The codes of the stock types are from memory there.
+
 
 UNRESTRICTED, QUALITY, BLOCKED = "01", "02", "07"
 TYPES = (UNRESTRICTED, QUALITY, BLOCKED)
