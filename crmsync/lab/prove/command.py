@@ -55,6 +55,12 @@ def _names() -> str:
     "--one-message-a-step", "is_stepwise", is_flag=True, help="Workers do not run ahead (CRMSYNC_RUN_AHEAD=0)."
 )
 @click.option(
+    "--previous",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="The folder with the commands of an earlier release (its .venv/bin): only the fault `upgraded` is tried.",
+)
+@click.option(
     "--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the matrix as a page."
 )
 @click.option(
@@ -72,6 +78,7 @@ def prove(
     broker_url: str,
     pool: str,
     is_stepwise: bool,
+    previous: Path | None,
     html_path: Path | None,
     json_path: Path | None,
     keep_state: bool,
@@ -93,6 +100,7 @@ def prove(
         broker=broker_url,
         pool=pool,
         runs_ahead=not is_stepwise,
+        previous=str(previous.absolute()) if previous else "",
     )
     if not perform(plan, html_path=html_path, json_path=json_path, keep_state=keep_state):
         raise SystemExit(FAILED)

@@ -33,6 +33,7 @@ FAULTS: Mapping[str, str] = {
     "two-beats": "two beats instead of one",
     "clock-jumps": "the clock is an hour ahead, and then right again; beat and workers are started anew",
     "other-release": "the store has rows of another release: flows, steps and results that are not known here",
+    "upgraded": "an installation of an earlier release is migrated and replaced while deals come (--previous)",
     "disk-full": "the store can't be written (SQLite)",
     "tokens-expired": "every token expires at once, several times",
     "failing-sign-ins": "every token expires, and the token endpoints fail for a moment, in each known way",
@@ -53,6 +54,7 @@ ANSWERS: Mapping[str, str] = {
     "foreign-answers": "foreign",
 }
 STEPWISE = ("kill", "worker-stopped", *ANSWERS)
+UPGRADED = "upgraded"
 WHOLE = "all"  # the case of a fault that strikes the whole system
 
 # Steps that make a document under a ledger row, with the vendor's operation that makes it.
@@ -124,13 +126,21 @@ class Plan:
     broker: str = ""
     pool: str = "threads"
     runs_ahead: bool = True  # False: one message a step
+    previous: str = ""  # the folder with the commands of an earlier release, from which the installation is upgraded
 
 
 def cases(flows: Flows, plan: Plan) -> list[Case]:
     """The cases of one round, in order; those that the plan names, or all."""
-    faults = [fault for fault in FAULTS if not plan.only or fault in plan.only]
+    faults = [fault for fault in FAULTS if _is_asked_for(fault, plan)]
     found = [case for fault in faults for case in _of_fault(fault, flows, runs_ahead=plan.runs_ahead)]
     return [case for case in found if not plan.cases or case.name in plan.cases]
+
+
+def _is_asked_for(fault: str, plan: Plan) -> bool:
+    """An installation can be upgraded once, and nothing else can be tried while it is of the earlier release."""
+    if plan.previous or fault == UPGRADED:
+        return bool(plan.previous) and fault == UPGRADED
+    return not plan.only or fault in plan.only
 
 
 def _of_fault(fault: str, flows: Flows, *, runs_ahead: bool) -> list[Case]:
@@ -203,4 +213,5 @@ def plan_command(plan: Plan, *, seed: int) -> str:
         words += [option, without_password(value)] if value else []
     words += ["--pool", plan.pool] if plan.pool != "threads" else []
     words += [] if plan.runs_ahead else ["--one-message-a-step"]
+    words += ["--previous", plan.previous] if plan.previous else []
     return shlex.join(words)

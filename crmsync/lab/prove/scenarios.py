@@ -22,6 +22,7 @@ from crmsync.lab.prove.at_machine import (
 from crmsync.lab.prove.at_people import deals_won_again, documents_taken_back
 from crmsync.lab.prove.at_random import kill_at_random
 from crmsync.lab.prove.at_steps import kill, worker_stopped
+from crmsync.lab.prove.at_upgrade import upgraded
 from crmsync.lab.prove.at_vendors import (
     answers_broken,
     lists_late,
@@ -59,6 +60,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "two-beats": two_beats,
     "clock-jumps": clock_jumps,
     "other-release": other_release,
+    "upgraded": upgraded,
     "disk-full": disk_full,
     "tokens-expired": tokens_expired,
     "failing-sign-ins": sign_ins_failing,

@@ -6,8 +6,10 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +24,7 @@ from crmsync.lab import machine
 from crmsync.lab.machine import Logs, SlackCatcher
 from crmsync.lab.prove.broker import Broker, broker
 from crmsync.lab.prove.database import Database, database
+from crmsync.lab.prove.earlier import EarlierRelease
 from crmsync.lab.prove.plan import Plan
 from crmsync.lab.sandbox import Sandbox
 from crmsync.settings import Settings
@@ -88,6 +91,7 @@ class Stage:
         self.database: Database
         self.broker: Broker
         self.supervisor: Supervisor
+        self.earlier: EarlierRelease
         (self._port,) = free_ports(1)
 
     @classmethod
@@ -107,15 +111,40 @@ class Stage:
         stack.enter_context(self.slack)
         self.sandbox.receiver.base_url = self.url
         stack.callback(lambda: self.store.close())
-        self.supervisor = self._supervisor()
+        self.supervisor = self._supervisor(self._specs())
         stack.callback(self._end_stops)
-        stack.enter_context(self.supervisor)
+        if self.plan.previous:
+            self._enter_earlier(stack)
+        else:
+            stack.enter_context(self.supervisor)
         return self
 
-    def _supervisor(self) -> Supervisor:
+    def _enter_earlier(self, stack: ExitStack) -> None:
+        """Start an earlier release, with the broker that the one after it uses as well."""
+        made = self._specs()
+        of_both = [spec for spec in made if spec.name == "redis"]
+        own = [spec for spec in made if spec.name != "redis"]
+        stack.enter_context(self._supervisor(of_both))
+        self.earlier = stack.enter_context(EarlierRelease(self.plan.previous, own, self._supervisor))
+        self.supervisor = self._supervisor(own)
+        stack.callback(self.supervisor.stop)
+
+    def upgrade(self) -> Iterator[str]:
+        """Migrate, and put this release in the place of the earlier one; what was done last, after each step."""
+        command = Path(sys.executable).with_name("crmsync")
+        subprocess.run([command, "migrate"], env=self.env, cwd=self.home, check=True, capture_output=True)
+        yield "migrated"
+        for name in self.earlier.ending():
+            if name == "web":
+                self.supervisor.start()
+            yield name
+
+    def _specs(self) -> list[ProcessSpec]:
         ready = {name: lambda name=name: self.logs.contains(name, "ready.") for name in WORKERS}
         made = [self._pooled(spec) for spec in specs(self.settings) if spec.name != "flower"]
-        made = [_with_ready(spec, ready.get(spec.name)) for spec in made]
+        return [_with_ready(spec, ready.get(spec.name)) for spec in made]
+
+    def _supervisor(self, made: Sequence[ProcessSpec]) -> Supervisor:
         return PromptSupervisor(made, env=self.env, cwd=self.home, on_line=self.logs, grace_seconds=10)
 
     def _pooled(self, spec: ProcessSpec) -> ProcessSpec:

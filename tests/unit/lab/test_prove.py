@@ -39,6 +39,7 @@ from crmsync.lab.prove.plan import (
     FIRST,
     HANDED_BACK,
     LAST,
+    UPGRADED,
     Case,
     Plan,
     boundaries_of,
@@ -97,8 +98,13 @@ def test_a_whole_campaign_kills_at_every_boundary_of_every_step(ahead: bool) -> 
 
     killed = [(case.step, case.boundary) for case in planned if case.fault == "kill"]
     assert killed == [(step, each) for step in STEPS for each in boundaries_of("kill", step, runs_ahead=ahead)]
-    assert {case.fault for case in planned} == set(FAULTS)
+    assert {case.fault for case in planned} == set(FAULTS) - {UPGRADED}
     assert len(planned) == len(set(planned))
+
+
+def test_an_upgrade_is_tried_alone_and_only_where_an_earlier_release_is_named() -> None:
+    assert cases(FLOWS, Plan(seed=1, only=(UPGRADED,))) == []
+    assert cases(FLOWS, Plan(seed=1, previous="/opt/before/bin")) == [Case(UPGRADED)]
 
 
 def test_only_a_step_that_makes_something_reserves_it() -> None:
