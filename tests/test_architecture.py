@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from configparser import ConfigParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,51 @@ def test_what_connectors_share_knows_no_vendor() -> None:
     assert importing == []
 
 
-def test_each_vendor_has_the_same_files() -> None:
-    for vendor in VENDORS:
-        names = {path.name for path in vendor.glob("*.py")}
-        assert {"__init__.py", "client.py", "schemas.py", "errors.py"} <= names, vendor.name
-        assert "Vendor facts" in (vendor / "__init__.py").read_text(), vendor.name
+# What each file of a vendor is for, by a name that it must have.
+SAME_FILES = {
+    "__init__": "SYSTEM",  # what crmsync knows of it, below the facts
+    "settings": "",
+    "account": "claim",  # whose account a connection is
+    "quota": "quota",  # what it allows
+    "client": "connect",  # fills the roles
+    "api": "Api",  # the protocol: calls, pages
+    "schemas": "load",  # its JSON
+    "errors": "SYSTEM",  # what its answers mean
+    "doctor": "examine",  # what `crmsync doctor` asks of it
+}
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_each_vendor_has_the_same_files(vendor: Path) -> None:
+    has_doors = bool(installed()[vendor.name].doors)
+    wanted = SAME_FILES | ({"webhooks": ""} if has_doors else {})
+    lacking = [f"{name}: {what}" for name, what in wanted.items() if not _defines(vendor / f"{name}.py", what)]
+
+    assert lacking == []
+    assert (vendor / "webhooks.py").exists() == has_doors
+    assert "Vendor facts" in (vendor / "__init__.py").read_text()
+
+
+def _defines(path: Path, what: str) -> bool:
+    """Whether there is something of this name, or a class whose name ends so."""
+    if not path.exists():
+        return False
+    names = {
+        name
+        for node in ast.parse(path.read_text()).body
+        for name in [
+            *(target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)),
+            getattr(node, "name", ""),
+        ]
+    }
+    return not what or any(name.endswith(what) for name in names)
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+def test_a_vendor_is_called_the_same_in_its_errors_and_on_screens(vendor: Path) -> None:
+    errors = import_module(f"crmsync.connectors.{vendor.name}.errors")
+
+    assert installed()[vendor.name].title == errors.SYSTEM
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -20,14 +20,14 @@ from crmsync.connectors.kit.doctor import (
     signed_out,
     unseen,
 )
+from crmsync.connectors.s4hana.api import SapApi
+from crmsync.connectors.s4hana.doctor_order import TRIAL, try_an_order
 from crmsync.connectors.s4hana.errors import NO_SERVICE, SIGNED_OUT
 from crmsync.connectors.s4hana.odata import equals
 from crmsync.connectors.s4hana.orders import ORDER_SERVICE
-from crmsync.connectors.s4hana.search import PARTNER_SERVICE
-from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.partner_search import PARTNER_SERVICE
 from crmsync.connectors.s4hana.settings import TOKEN_PATH, SapSettings
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, stock_filter
-from crmsync.connectors.s4hana.trial import TRIAL, try_an_order
 
 _OPERATION = "check"
 _NEW_CUSTOMERS = "values for new customers"
@@ -56,12 +56,12 @@ _REFUSED = {
 }
 
 
-def examine(service: ServiceClient, settings: SapSettings, *, reads_stock: bool = True) -> Iterator[Check]:
+def examine(api: SapApi, settings: SapSettings, *, reads_stock: bool = True) -> Iterator[Check]:
     """Ends at a refused sign-in: a few more would lock the communication user."""
     checks = examined(
-        _probes(service, reads_stock=reads_stock),
+        _probes(api, reads_stock=reads_stock),
         failed=partial(_failed, settings),
-        then=_where_all_is_well(service, settings, reads_stock=reads_stock),
+        then=_where_all_is_well(api, settings, reads_stock=reads_stock),
         otherwise=[not_checked(TRIAL, "what has failed comes first")],
     )
     first = next(checks)
@@ -73,22 +73,22 @@ def examine(service: ServiceClient, settings: SapSettings, *, reads_stock: bool 
     yield from checks
 
 
-def _probes(service: ServiceClient, *, reads_stock: bool) -> Iterator[Probe]:
+def _probes(api: SapApi, *, reads_stock: bool) -> Iterator[Probe]:
     """The first call signs in."""
     for name, place in _READ.items():
         if reads_stock or place[0] not in _OF_STOCK:
-            yield Probe(name, partial(service.peek, _OPERATION, *place), needs=place[0])
+            yield Probe(name, partial(api.peek, _OPERATION, *place), needs=place[0])
     for each in (ORDER_SERVICE, PARTNER_SERVICE):
-        yield Probe(f"get a CSRF token from {each}", partial(service.may_write, each), needs=each)
+        yield Probe(f"get a CSRF token from {each}", partial(api.may_write, each), needs=each)
     if not reads_stock:
         yield Probe("stock and products", partial(unseen, "the stock is not read (CRMSYNC_INVENTORY_SECONDS=0)"))
 
 
-def _where_all_is_well(service: ServiceClient, settings: SapSettings, *, reads_stock: bool) -> Iterator[Probe]:
+def _where_all_is_well(api: SapApi, settings: SapSettings, *, reads_stock: bool) -> Iterator[Probe]:
     if reads_stock:
-        yield Probe("stock that counts", partial(_stock_that_counts, service, settings))
-    yield Probe(TRIAL, partial(try_an_order, service, settings))
-    yield Probe(_NEW_CUSTOMERS, partial(_new_customers, service, settings))
+        yield Probe("stock that counts", partial(_stock_that_counts, api, settings))
+    yield Probe(TRIAL, partial(try_an_order, api, settings))
+    yield Probe(_NEW_CUSTOMERS, partial(_new_customers, api, settings))
 
 
 def _failed(settings: SapSettings, probe: Probe, error: errors.CrmsyncError) -> Check:
@@ -119,12 +119,12 @@ def _account(settings: SapSettings) -> str:
     return f"{urlsplit(settings.base_url).netloc}, {client}, by {how}"
 
 
-def _stock_that_counts(service: ServiceClient, settings: SapSettings) -> Found:
+def _stock_that_counts(api: SapApi, settings: SapSettings) -> Found:
     """Where nothing lies there, every product is shown as sold out: that may be so, and a person should know it."""
     types, plants = settings.stock_types, settings.stock_plants
     options = {"$filter": stock_filter(types, plants), "$select": "Material", "$orderby": "Material"}
     try:
-        if service.first(_OPERATION, STOCK_SERVICE, STOCK_SET, options) is not None:
+        if api.first(_OPERATION, STOCK_SERVICE, STOCK_SET, options) is not None:
             return Found()
     except errors.CrmsyncError as error:
         return unseen(error.with_advice)
@@ -133,14 +133,14 @@ def _stock_that_counts(service: ServiceClient, settings: SapSettings) -> Found:
     return Found(detail=what, is_note=True)
 
 
-def _new_customers(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
+def _new_customers(api: SapApi, settings: SapSettings) -> Iterator[Check]:
     """What new customers are made with. No service tries a customer, so what is asked is whether others have the same.
 
     Where there is no customer at all, nothing can be said.
     """
     try:
-        if service.first(_OPERATION, PARTNER_SERVICE, "A_Customer", {"$select": "Customer", "$orderby": "Customer"}):
-            unused = [words for words, *place in _values(settings) if not _is_used(service, *place)]
+        if api.first(_OPERATION, PARTNER_SERVICE, "A_Customer", {"$select": "Customer", "$orderby": "Customer"}):
+            unused = [words for words, *place in _values(settings) if not _is_used(api, *place)]
             yield _judged(unused)
     except errors.CrmsyncError as error:
         yield not_checked(_NEW_CUSTOMERS, error.with_advice)
@@ -184,6 +184,6 @@ def _tax_values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
         yield f"SAP_DEPARTURE_COUNTRY={country}", taxes, "DepartureCountry", country
 
 
-def _is_used(service: ServiceClient, entity_set: str, field: str, value: str) -> bool:
+def _is_used(api: SapApi, entity_set: str, field: str, value: str) -> bool:
     options = {"$filter": equals(field, value), "$select": field, "$orderby": field}
-    return service.first(_OPERATION, PARTNER_SERVICE, entity_set, options) is not None
+    return api.first(_OPERATION, PARTNER_SERVICE, entity_set, options) is not None

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from crmsync import errors
-from crmsync.connectors.s4hana.messages import Message, in_error, in_header
-from crmsync.connectors.s4hana.xml_errors import error_in_xml
+from crmsync.connectors.s4hana.messages import Message, error_in_xml, in_error, in_header
 from crmsync.connectors.way_out.answers import Failure, Reply
 
 SYSTEM = "SAP S/4HANA"

@@ -1,4 +1,4 @@
-"""Messages of SAP in every form in which they come: in an error and its details, and in the header of a success."""
+"""Messages of SAP in every form in which they come: in an error and its details, JSON or XML, and in a header."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -17,6 +18,14 @@ _QUIET = tuple("is12")  # info, success; and the numbers that stand for them
 _WARNING = tuple("w3")
 _ENCODED = "%22"
 _DEPTH_MAX = 5
+# Gateway falls back to XML where it fails before it has read that we want JSON. No parser: what a stranger sends as XML
+# may name entities and files.
+_XML_ROOT = re.compile(
+    r"<(?:\w+:)?error\b[^>]*\bxmlns(?::\w+)?=.http://schemas\.microsoft\.com/ado/20\d\d/\d\d/dataservices/"
+)
+_XML_DETAIL = re.compile(r"<errordetail>(.*?)</errordetail>", re.DOTALL)
+_XML_FIELD = re.compile(r"<(?:\w+:)?(code|message|propertyref|severity|target)\b[^>]{0,200}>([^<]*)<")
+_XML_CHARS_MAX = 200_000
 
 
 def code_of(value: Any) -> str:
@@ -124,3 +133,26 @@ def _message(entry: Mapping[str, Any]) -> Message:
 def _text(message: Any) -> str:
     text = message.get("value") if isinstance(message, Mapping) else message
     return text.strip() if isinstance(text, str) else ""
+
+
+def error_in_xml(text: str) -> Mapping[str, Any]:
+    """The same as `error` is in JSON; empty where *text* is no error of an OData service.
+
+    >>> root = '<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">'
+    >>> error_in_xml(f"{root}<code>V1/042</code><message>Sold-to &amp; so on</message></error>")["message"]
+    'Sold-to & so on'
+    >>> error_in_xml("<html><code>V1/042</code></html>")
+    {}
+    """
+    if not _XML_ROOT.search(text[:1000]):
+        return {}
+    text = text[:_XML_CHARS_MAX]
+    details = [_xml_fields(each) for each in _XML_DETAIL.findall(text)]
+    return {**_xml_fields(_XML_DETAIL.sub("", text)), "innererror": {"errordetails": details}}
+
+
+def _xml_fields(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in _XML_FIELD.findall(text):
+        found.setdefault(name, unescape(value).strip())
+    return found

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 from crmsync.connectors.base import KeepAlive
+from crmsync.connectors.s4hana.api import SapApi
 from crmsync.connectors.s4hana.errors import unexpected
 from crmsync.connectors.s4hana.odata import Row, equals
-from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.domain.stock import StockRow, matching
 
 STOCK_SERVICE = "API_MATERIAL_STOCK_SRV"
@@ -53,8 +53,8 @@ RowKey = tuple[str, ...]
 class StockReader:
     """Reads the stock of *plants* (none: all), of *types* (InventoryStockType: '01' is unrestricted)."""
 
-    def __init__(self, service: ServiceClient, *, types: Collection[str], plants: Collection[str]) -> None:
-        self._service = service
+    def __init__(self, api: SapApi, *, types: Collection[str], plants: Collection[str]) -> None:
+        self._api = api
         self._types = frozenset(types)
         self._plants = frozenset(plants)
 
@@ -88,7 +88,7 @@ class StockReader:
         found: set[str] = set()
         for condition in conditions(codes):
             keep_alive()
-            rows = self._service.rows(operation, PRODUCT_SERVICE, PRODUCT_SET, _products(condition))
+            rows = self._api.rows(operation, PRODUCT_SERVICE, PRODUCT_SET, _products(condition))
             found.update(matching(str(row.get("Product") or "")) for row in rows)
         return {code for code in codes if _is_possible(code) and matching(code) in found}
 
@@ -99,9 +99,7 @@ class StockReader:
             "$orderby": ",".join(_KEY),
             "$inlinecount": "allpages",  # a page that a limit of SAP's cuts must not pass for the last one
         }
-        return self._service.pages(
-            operation, STOCK_SERVICE, STOCK_SET, options, page_rows=PAGE_ROWS, pages_max=PAGES_MAX
-        )
+        return self._api.pages(operation, STOCK_SERVICE, STOCK_SET, options, page_rows=PAGE_ROWS, pages_max=PAGES_MAX)
 
     def _counting(self, operation: str, rows: Iterable[Row]) -> Iterator[StockRow]:
         """Filtered again: some servers ignore a filter."""

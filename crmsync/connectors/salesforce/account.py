@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.accounts import Claim
 

@@ -7,9 +7,8 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from crmsync.connectors.salesforce.causes import MOVED
+from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.errors import AccountRefusedError, CertificateError, CrmsyncError, VendorUnavailableError
-
-SYSTEM = "Salesforce"
 
 _ADDRESS = re.compile(r"(https?)://([A-Za-z0-9.-]{1,253}|\[::1\])(?::\d{1,5})?")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")

@@ -14,8 +14,8 @@ from crmsync.connectors.kit.calls import ReadLines
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.salesforce import schemas
-from crmsync.connectors.salesforce.addresses import SYSTEM, has_moved, is_trusted, may_have_moved, trusted
-from crmsync.connectors.salesforce.errors import speaks_csv, speaks_done, speaks_versions, speaks_with
+from crmsync.connectors.salesforce.addresses import has_moved, is_trusted, may_have_moved, trusted
+from crmsync.connectors.salesforce.errors import SYSTEM, speaks_csv, speaks_done, speaks_versions, speaks_with
 from crmsync.connectors.signing_in.auth import Authorizer
 from crmsync.connectors.way_out.answers import Reply, Speaks
 from crmsync.domain.tokens import AccessToken

@@ -13,9 +13,8 @@ from typing import Any
 
 from crmsync.connectors.base import JOB_LOST, KeepAlive
 from crmsync.connectors.salesforce import bulk_csv, schemas, soql
-from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi, unexpected
-from crmsync.connectors.salesforce.errors import bulk_refusal, speaks_with
+from crmsync.connectors.salesforce.errors import SYSTEM, bulk_refusal, speaks_with
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.stock import Rejection, StockLevel
 from crmsync.errors import RecordNotFoundError, VendorUnavailableError

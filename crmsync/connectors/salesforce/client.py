@@ -10,13 +10,12 @@ from crmsync.connectors.base import Check, KeepAlive, StatusWritten
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi, TokenAuthorizer
 from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
 from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
-from crmsync.connectors.salesforce.errors import explainer
+from crmsync.connectors.salesforce.errors import SYSTEM, explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in

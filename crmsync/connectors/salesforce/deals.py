@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import Schema
 
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
+from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.salesforce.lacking import without_lacking
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.domain.deals import Deal

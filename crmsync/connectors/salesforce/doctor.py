@@ -13,8 +13,8 @@ from crmsync.connectors.base import Check
 from crmsync.connectors.kit.doctor import SIGN_IN, Found, Probe, examined, failed, signed_out, unseen
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi
+from crmsync.connectors.salesforce.doctor_fields import field_problems, missing_fields
 from crmsync.connectors.salesforce.errors import UNKNOWN_FIELD, speaks_with
-from crmsync.connectors.salesforce.fields_needed import field_problems, missing_fields
 from crmsync.connectors.salesforce.ids import CASE_SENSITIVE_LENGTH
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.won_deals import WonDealReader

@@ -16,6 +16,8 @@ from crmsync import errors
 from crmsync.connectors.salesforce.causes import PROBLEMS, RETIRED, TABLE, cause, weight
 from crmsync.connectors.way_out.answers import Explain, Failure, Reply, Speaks
 
+SYSTEM = "Salesforce"
+
 DAILY_QUOTA_WAIT_SECONDS = 900.0  # the quota counts the last 24 hours: some of it returns all the time
 CONCURRENCY_WAIT_SECONDS = 30.0  # a call counts once it has lasted for 20 seconds
 

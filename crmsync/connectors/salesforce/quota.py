@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from crmsync.connectors.limits.budget import NOTHING, Announcement, Quota
-from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 
 _USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")

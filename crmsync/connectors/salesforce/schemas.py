@@ -12,8 +12,8 @@ from marshmallow import Schema, fields, post_load
 
 from crmsync.connectors.kit import schemas
 from crmsync.connectors.kit.schemas import Tolerant
-from crmsync.connectors.salesforce.addresses import SYSTEM
-from crmsync.connectors.salesforce.field_types import BulkJobId, Double, Id, Instant, Number, Text
+from crmsync.connectors.salesforce.errors import SYSTEM
+from crmsync.connectors.salesforce.fields import BulkJobId, Double, Id, Instant, Number, Text
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
 from crmsync.domain.catch_up import WonDeal

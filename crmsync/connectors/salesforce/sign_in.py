@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from crmsync import errors
 from crmsync.connectors.salesforce.account import told_by
-from crmsync.connectors.salesforce.addresses import SYSTEM
+from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.signing_in.grants import jwt_bearer
 from crmsync.connectors.way_out.answers import Failure

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from crmsync.connectors.base import StatusWritten
 from crmsync.connectors.salesforce import schemas
-from crmsync.connectors.salesforce.addresses import SYSTEM
 from crmsync.connectors.salesforce.api import SalesforceApi
+from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.way_out.answers import Explain, Failure, Reply, error_of
 from crmsync.errors import CrmsyncError, UnexpectedAnswerError

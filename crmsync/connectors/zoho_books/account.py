@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crmsync.connectors.zoho_books.api import SYSTEM
+from crmsync.connectors.zoho_books.errors import SYSTEM
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.accounts import Claim, place_of
 

@@ -9,10 +9,9 @@ from typing import Any
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.way_out.answers import Reply
-from crmsync.connectors.zoho_books.errors import NO_CONTENT, speaks, speaks_list
+from crmsync.connectors.zoho_books.errors import NO_CONTENT, SYSTEM, speaks, speaks_list
 from crmsync.errors import UnexpectedAnswerError
 
-SYSTEM = "Zoho Books"
 PAGE_SIZE_MAX = 200
 
 

@@ -17,13 +17,13 @@ from crmsync.connectors.signing_in.grants import refresh_token
 from crmsync.connectors.system import Tools
 from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.connectors.zoho_books import organization, schemas
-from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.contacts import Contacts, contact_body
+from crmsync.connectors.zoho_books.currencies import Currencies
 from crmsync.connectors.zoho_books.doctor import examine
-from crmsync.connectors.zoho_books.errors import explain, explain_sign_in, of_account, speaks
+from crmsync.connectors.zoho_books.errors import SYSTEM, explain, explain_sign_in, of_account, speaks
 from crmsync.connectors.zoho_books.items import Items
 from crmsync.connectors.zoho_books.lines import InvoiceLines, LinePolicy
-from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.payments import PaymentReader
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch

@@ -11,8 +11,8 @@ from crmsync.connectors.base import Check
 from crmsync.connectors.kit.doctor import Found, Probe, examined, signed_out, unseen
 from crmsync.connectors.zoho_books import organization
 from crmsync.connectors.zoho_books.api import BooksApi
+from crmsync.connectors.zoho_books.currencies import Currencies
 from crmsync.connectors.zoho_books.items import Items
-from crmsync.connectors.zoho_books.lookups import Currencies
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.money import decimals_of
 from crmsync.errors import AuthenticationError, CrmsyncError, PermanentError, RecordNotFoundError

@@ -10,6 +10,7 @@ from typing import Any
 from crmsync import errors
 from crmsync.connectors.way_out.answers import Failure, Reply, retry_after_seconds
 
+SYSTEM = "Zoho Books"
 SUCCESS = 0
 NO_CONTENT = 204
 NOT_FOUND = 404

@@ -17,7 +17,8 @@ from time import monotonic
 
 from crmsync.connectors.kit.notes import Notes
 from crmsync.connectors.zoho_books import schemas
-from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.connectors.zoho_books.api import BooksApi
+from crmsync.connectors.zoho_books.errors import SYSTEM
 from crmsync.errors import AccountRefusedError, CrmsyncError, MappingError, PermanentError
 
 LIFE = timedelta(hours=6)

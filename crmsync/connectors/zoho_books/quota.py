@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crmsync.connectors.limits.budget import MINUTE_SECONDS, NOTHING, Announcement, Quota
-from crmsync.connectors.zoho_books.api import SYSTEM
+from crmsync.connectors.zoho_books.errors import SYSTEM
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 
 # https://www.zoho.com/books/api/v3/introduction/, read 2026-11-20. No minute has as many.

@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields, post_dump, post_load
 from crmsync.connectors.kit import schemas
 from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.way_out.answers import is_reasonable
-from crmsync.connectors.zoho_books.api import SYSTEM
+from crmsync.connectors.zoho_books.errors import SYSTEM
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
 from crmsync.domain.tax_numbers import TaxNumber

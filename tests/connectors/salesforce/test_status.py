@@ -10,7 +10,7 @@ import responses
 
 from crmsync import errors
 from crmsync.connectors.base import StatusWritten
-from crmsync.connectors.salesforce.fields_needed import field_problems
+from crmsync.connectors.salesforce.doctor_fields import field_problems
 
 from ..conftest import LoadFixture
 from .conftest import DATA, DEAL, DEAL_URL, QUERY, Build

@@ -231,8 +231,8 @@ def test_sap_is_asked_for_csrf_tokens_as_for_anything_else() -> None:
         Tools(token_store=None, behaviour=settings.behaviour, budget=spy),  # type: ignore[arg-type]
     )
 
-    assert made._service._http._budget is spy
-    assert made._service._tokens._http._budget is spy
+    assert made._api._client._budget is spy
+    assert made._api._tokens._http._budget is spy
 
 
 # -- without Redis

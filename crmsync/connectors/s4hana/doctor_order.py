@@ -15,11 +15,11 @@ from typing import Any
 from crmsync import errors
 from crmsync.connectors.base import Check
 from crmsync.connectors.kit.doctor import not_checked, noted
+from crmsync.connectors.s4hana.api import SapApi
 from crmsync.connectors.s4hana.errors import NO_SERVICE
 from crmsync.connectors.s4hana.odata import Row, equals, expanded
 from crmsync.connectors.s4hana.orders import INCOMPLETE, ORDER_SERVICE
-from crmsync.connectors.s4hana.search import PARTNER_SERVICE
-from crmsync.connectors.s4hana.service import ServiceClient
+from crmsync.connectors.s4hana.partner_search import PARTNER_SERVICE
 from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE
 from crmsync.domain.words import readable
@@ -52,17 +52,17 @@ class Sample:
     currency: str
 
 
-def try_an_order(service: ServiceClient, settings: SapSettings) -> Iterator[Check]:
-    customer, currency, material = _from_an_order(service, settings) or _from_a_customer(service, settings)
+def try_an_order(api: SapApi, settings: SapSettings) -> Iterator[Check]:
+    customer, currency, material = _from_an_order(api, settings) or _from_a_customer(api, settings)
     if not customer:
-        yield _no_customer(service, settings)
+        yield _no_customer(api, settings)
         return
     yield Check(_AREA, is_ok=True, detail=f"{_area(settings)} has customers")
-    material = material or _any_material(service)
+    material = material or _any_material(api)
     if not material:
         yield not_checked(TRIAL, "SAP has no product that could be ordered, or shows none to this user")
         return
-    yield _tried(service, settings, Sample(customer, material, currency))
+    yield _tried(api, settings, Sample(customer, material, currency))
 
 
 def _area(settings: SapSettings) -> str:
@@ -72,14 +72,14 @@ def _area(settings: SapSettings) -> str:
 # -- what an order is tried with
 
 
-def _from_an_order(service: ServiceClient, settings: SapSettings) -> tuple[str, str, str] | None:
+def _from_an_order(api: SapApi, settings: SapSettings) -> tuple[str, str, str] | None:
     """Customer, currency and material of the newest order of our sales area: they have been good together."""
     options = {
         "$filter": _in_area(settings, division="OrganizationDivision"),
         "$orderby": "SalesOrder desc",
         "$expand": "to_Item",
     }
-    row = service.first(TRIAL, ORDER_SERVICE, "A_SalesOrder", options)
+    row = api.first(TRIAL, ORDER_SERVICE, "A_SalesOrder", options)
     if row is None:
         return None
     items = [
@@ -89,13 +89,13 @@ def _from_an_order(service: ServiceClient, settings: SapSettings) -> tuple[str, 
     return str(row.get("SoldToParty") or ""), str(row.get("TransactionCurrency") or ""), material
 
 
-def _from_a_customer(service: ServiceClient, settings: SapSettings) -> tuple[str, str, str]:
+def _from_a_customer(api: SapApi, settings: SapSettings) -> tuple[str, str, str]:
     options = {
         "$filter": _in_area(settings, division="Division"),
         "$select": "Customer,Currency",
         "$orderby": "Customer",
     }
-    row = service.first(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options) or {}
+    row = api.first(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options) or {}
     return str(row.get("Customer") or ""), str(row.get("Currency") or ""), ""
 
 
@@ -108,19 +108,19 @@ def _in_area(settings: SapSettings, *, division: str) -> str:
     return " and ".join(equals(field, value) for field, value in wanted.items())
 
 
-def _any_material(service: ServiceClient) -> str:
+def _any_material(api: SapApi) -> str:
     options = {"$filter": "IsMarkedForDeletion eq false", "$select": "Product", "$orderby": "Product"}
     try:
-        row = service.first(TRIAL, PRODUCT_SERVICE, "A_Product", options)
+        row = api.first(TRIAL, PRODUCT_SERVICE, "A_Product", options)
     except errors.PermanentError:  # the user may not read products: nobody needs to without the stock
         return ""
     return str(row.get("Product") or "") if row else ""
 
 
-def _no_customer(service: ServiceClient, settings: SapSettings) -> Check:
+def _no_customer(api: SapApi, settings: SapSettings) -> Check:
     """The sales area is wrong, or new: others that exist tell which."""
     options = {"$select": "SalesOrganization,DistributionChannel,Division", "$orderby": "Customer"}
-    rows = next(service.pages(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options), [])
+    rows = next(api.pages(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options), [])
     names = ("SalesOrganization", "DistributionChannel", "Division")
     areas = list(dict.fromkeys("/".join(str(row.get(name) or "") for name in names) for row in rows))
     if not areas:
@@ -137,9 +137,9 @@ def _no_customer(service: ServiceClient, settings: SapSettings) -> Check:
 # -- the trial
 
 
-def _tried(service: ServiceClient, settings: SapSettings, sample: Sample) -> Check:
+def _tried(api: SapApi, settings: SapSettings, sample: Sample) -> Check:
     try:
-        row, remarks = service.posted(TRIAL, SIMULATION_SERVICE, "A_SalesOrderSimulation", trial_body(settings, sample))
+        row, remarks = api.posted(TRIAL, SIMULATION_SERVICE, "A_SalesOrderSimulation", trial_body(settings, sample))
     except errors.CrmsyncError as error:
         return _refused(settings, sample, error)
     net = net_of(row)

@@ -10,7 +10,8 @@ from typing import Any
 
 from crmsync.connectors.kit.notes import Notes
 from crmsync.connectors.zoho_books import schemas
-from crmsync.connectors.zoho_books.api import SYSTEM, BooksApi
+from crmsync.connectors.zoho_books.api import BooksApi
+from crmsync.connectors.zoho_books.errors import SYSTEM
 from crmsync.domain.deals import Deal
 from crmsync.domain.money import decimals_of
 from crmsync.errors import CrmsyncError, MappingError, RecordNotFoundError, RejectedError

@@ -13,6 +13,7 @@ from typing import Any
 
 from crmsync import errors
 from crmsync.connectors.base import KeepAlive
+from crmsync.connectors.s4hana.api import SapApi
 from crmsync.connectors.s4hana.errors import SYSTEM
 from crmsync.connectors.s4hana.odata import Row, equals, expanded, numbered, same_upper, trimmed
 from crmsync.connectors.s4hana.partners import PERSON, TAX_NUMBER_LENGTH, external_id
@@ -26,7 +27,6 @@ from crmsync.connectors.s4hana.schemas import (
     load,
 )
 from crmsync.connectors.s4hana.schemas import TaxNumber as TaxRow
-from crmsync.connectors.s4hana.service import ServiceClient
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.countries import country_code
 from crmsync.domain.customers import Candidate
@@ -57,8 +57,8 @@ _PLACES = PlaceSchema()
 class PartnerSearch:
     """Compares every answer with what was asked: a filter that SAP ignored must not link a stranger."""
 
-    def __init__(self, service: ServiceClient) -> None:
-        self._service = service
+    def __init__(self, api: SapApi) -> None:
+        self._api = api
 
     def by_reference(self, reference: str) -> list[Candidate]:
         stored = external_id(reference)
@@ -110,14 +110,14 @@ class PartnerSearch:
         """
         for field in ("Customer", "BusinessPartner"):
             options = {"$filter": numbered(field, key), "$expand": _EXPAND, "$orderby": "BusinessPartner"}
-            rows = self._service.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
+            rows = self._api.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
             found = next((row for row in rows if trimmed(str(row.get(field))) == trimmed(key)), None)
             if found is not None:
                 return found
         raise errors.RecordNotFoundError(f"{SYSTEM} has no customer {key}.", system=SYSTEM, operation=operation)
 
     def numbered(self, operation: str, number: str) -> Partner:
-        row = self._service.read(operation, PARTNER_SERVICE, "A_BusinessPartner", number, {"$select": _SELECT})
+        row = self._api.read(operation, PARTNER_SERVICE, "A_BusinessPartner", number, {"$select": _SELECT})
         return _partner(row, operation)
 
     def _of_field(self, field: str, keys: Sequence[str]) -> dict[str, Candidate]:
@@ -147,13 +147,13 @@ class PartnerSearch:
             "$expand": f"{_PLACE},{_TAX}",
             "$orderby": "BusinessPartner",
         }
-        return self._service.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
+        return self._api.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
 
     def _rows(self, operation: str, entity_set: str, condition: str, select: str) -> list[Row]:
         """What a secondary search finds; a system without that search finds nobody."""
         options = {"$filter": condition, "$select": select, "$orderby": select.partition(",")[0]}
         try:
-            return list(self._service.rows(operation, PARTNER_SERVICE, entity_set, options))
+            return list(self._api.rows(operation, PARTNER_SERVICE, entity_set, options))
         except errors.RecordNotFoundError:
             return []
 

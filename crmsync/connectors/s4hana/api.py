@@ -21,11 +21,11 @@ PAGES_MAX = 200  # what we search for is unique: more pages than this mean that 
 log = logging.getLogger(__name__)
 
 
-class ServiceClient:
+class SapApi:
     """Speaks OData V2 with the services of one system."""
 
-    def __init__(self, http: VendorClient, tokens: Tokens, address: Address) -> None:
-        self._http = http
+    def __init__(self, client: VendorClient, tokens: Tokens, address: Address) -> None:
+        self._client = client
         self._tokens = tokens
         self._address = address
 
@@ -146,11 +146,11 @@ class ServiceClient:
     def _get(self, operation: str, url: str) -> Reply:
         with self._tokens.in_session():
             try:
-                return self._http.call(operation, "GET", url, headers=self._tokens.cookie_headers)
+                return self._client.call(operation, "GET", url, headers=self._tokens.cookie_headers)
             except errors.AuthenticationError as error:
                 if isinstance(error, errors.AccountRefusedError) or not self._tokens.leave_if_old():
                     raise
-                return self._http.call(operation, "GET", url, headers=self._tokens.cookie_headers)
+                return self._client.call(operation, "GET", url, headers=self._tokens.cookie_headers)
 
     def _post(self, operation: str, service: str, url: str, body: Mapping[str, Any]) -> Reply:
         """One write; a token that is stale, or may be, is renewed once, for the vendor has done nothing then."""
@@ -163,14 +163,14 @@ class ServiceClient:
 
         with self._tokens.in_session():
             try:
-                return self._http.call(operation, "POST", url, json=body, headers=headers)
+                return self._client.call(operation, "POST", url, json=body, headers=headers)
             except errors.AuthenticationError as error:
                 is_about_token = isinstance(error, StaleTokenError) or token.may_be_stale
                 if isinstance(error, errors.AccountRefusedError) or not is_about_token:
                     raise
                 self._tokens.leave_if_old()
                 self._tokens.renewed(service, stale=token)
-                return self._http.call(operation, "POST", url, json=body, headers=headers)
+                return self._client.call(operation, "POST", url, json=body, headers=headers)
 
     def _single(self, operation: str, reply: Reply) -> Row:
         row = odata.single(reply.body)
