@@ -64,7 +64,8 @@ class Services:
         self._messenger = messenger
         self._is_handed_in = connectors is not None
         self._connect = connectors or self._connect_configured
-        self._connected: dict[str, tuple[int, Connector]] = {}  # each with the version that it was made of
+        self._connected: dict[str, Connector] = {}
+        self._versions: dict[str, int] = {}  # of which each was made, where that is not the environment
         self.link = redis_link(settings)
         self._lock = threading.Lock()
 
@@ -135,9 +136,9 @@ class Services:
 
     def at_hand(self, connection: str) -> Connector | None:
         """The connector, if it is there and nothing has to be asked first; None before it is first used."""
-        version, found = self._connected.get(connection, (0, None))
-        is_as_it_was = found is not None and not self._unconfirmed and version == self._version(connection)
-        return found if is_as_it_was and not self._why_not_now(connection) else None
+        if self._unconfirmed or self._why_not_now(connection):
+            return None
+        return self._as_it_is(connection, self._version(connection))
 
     def system_of(self, connection: str) -> str:
         """What people call the system of a connection, without asking it anything; its name if it isn't configured."""
@@ -148,14 +149,17 @@ class Services:
     def _connector(self, connection: str) -> Connector:
         """Made anew where somebody has changed the connection, in whichever process."""
         version = self._version(connection)
-        known = self._connected.get(connection)
-        if known is not None and known[0] == version:
-            return known[1]
+        if (known := self._as_it_is(connection, version)) is not None:
+            return known
         with self._lock:
-            known = self._connected.get(connection)
-            if known is None or known[0] != version:
-                known = self._connected[connection] = version, self._connect(connection)
-            return known[1]
+            if (known := self._as_it_is(connection, version)) is not None:
+                return known
+            self._connected[connection], self._versions[connection] = self._connect(connection), version
+            return self._connected[connection]
+
+    def _as_it_is(self, connection: str, version: int) -> Connector | None:
+        """The connector that is at hand, if it was made of *version*."""
+        return self._connected.get(connection) if self._versions.get(connection, 0) == version else None
 
     def _version(self, connection: str) -> int:
         return 0 if self._is_handed_in else self.book.version(connection)

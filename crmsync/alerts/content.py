@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from crmsync.connectors.registry import systems
 from crmsync.domain.accounts import Refusal
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
 from crmsync.domain.learned import LevelsWritten
@@ -120,12 +121,6 @@ def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> Co
     )
 
 
-_DOORS = {
-    "salesforce_json": "Salesforce, JSON",
-    "salesforce_outbound": "Salesforce, Outbound Message",
-    "zoho_payment": "Zoho Books, payment",
-    "unknown": "no door",
-}
 _REASONS = {
     "missing": "no signature or secret was sent",
     "format": "the signature or secret has the wrong form",
@@ -145,7 +140,9 @@ _REASONS = {
 
 def refusal_name(door: str, reason: str) -> str:
     """What was refused where, for people."""
-    return f"{_DOORS.get(door, door)}: {_REASONS.get(reason, reason)}"
+    doors = [each for system in systems().values() for each in system.doors]
+    names = {form: name for each in doors for form, name in each.forms.items()} | {"unknown": "no door"}
+    return f"{names.get(door, door)}: {_REASONS.get(reason, reason)}"
 
 
 def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> Content:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from crmsync.connectors.doors import Door
 from crmsync.connectors.system import System, Tools
 from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError
@@ -36,6 +38,12 @@ def system_named(name: str) -> System:
     if found is None:
         raise ConfigurationError(f"The system {name} is not installed: expected {', '.join(systems())}.")
     return found
+
+
+@cache
+def fixed_doors() -> Mapping[str, tuple[System, Door]]:
+    """The doors of the environment's own connections, by path."""
+    return {door.path: (of, door) for of in systems().values() for door in of.doors}
 
 
 def title(connection: str) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crmsync import declared
+from crmsync.connectors.doors import Door
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.declared import Check, Setting
 from crmsync.environment import Reader, read_into
@@ -38,16 +39,6 @@ class Tools:
 
 class Connect(Protocol):
     def __call__(self, connection: str, settings: Any, tools: Tools) -> Connector: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A kind of webhook that a system sends; *secrets* are the variables that prove that one is authentic."""
-
-    name: str
-    path: str
-    """Where the senders of the environment's own connection find it."""
-    secrets: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

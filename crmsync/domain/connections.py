@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from crmsync.domain.accounts import Claim
-from crmsync.errors import ConnectionPausedError, CrmsyncError
+from crmsync.errors import ConfigurationError, ConnectionPausedError, CrmsyncError
 
 ID_PREFIX = "con_"
 NAME_LENGTH = 100
@@ -81,7 +81,7 @@ class Connection:
             raise ConnectionPausedError(f"{self.why_not_now}; its runs wait.", system=system, advice=advice)
 
 
-class UnknownConnectionError(CrmsyncError):
+class UnknownConnectionError(ConfigurationError):
     """There is no such connection."""
 
 

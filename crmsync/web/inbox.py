@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import compress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress, groupby
 
 from crmsync.domain.webhooks import WebhookEvent
-from crmsync.flows import order_to_invoice
+from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.services import Services
+from crmsync.store import UnitOfWork
 from crmsync.web.together import Together
 from crmsync.worker import waking
 from crmsync.worker.waking import Awake
@@ -16,42 +17,69 @@ from crmsync.worker.waking import Awake
 AT_ONCE = (
     3  # transactions of a process, where the database has more than one writer: one wait for its disk overlaps others
 )
+FLOWS = {"deals": order_to_invoice.FLOW, "payments": payment_to_invoices.FLOW}
+"""Which flow an announcement starts, by the role whose record it is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What came with one webhook."""
+    """What came with one webhook of a connection; *role* is the one whose records it tells of.
 
+    *hints* are the records that each subject touches, as far as the webhook names them.
+    """
+
+    role: str
+    connection: str
     events: Sequence[WebhookEvent]
     correlation_id: str
+    hints: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+_Item = tuple[str, str, WebhookEvent, int]  # role, connection, event, and by which webhook it came
 
 
 class Inbox:
-    """Deals that were announced. Those that come while others are being stored share one transaction."""
+    """What was announced. What comes while other webhooks are being stored shares one transaction."""
 
     def __init__(self, using: Services) -> None:
         self._using = using
         self._together = Together(self.store_all, at_once=1 if using.store.is_sqlite else AT_ONCE)
 
-    def put(self, events: Sequence[WebhookEvent], correlation_id: str) -> list[Awake]:
+    def put(self, arrived: Arrived) -> list[Awake]:
         """Store the events with their runs: all of them, or none. Returns the runs that have something to do.
 
         Raises: StoreUnavailableError.
         """
-        return self._together.ask(Arrived(events, correlation_id))
+        return self._together.ask(arrived)
 
     def store_all(self, arrived: Sequence[Arrived]) -> list[list[Awake]]:
         """In one transaction. Returns for each of them the runs that have something to do."""
-        behaviour = self._using.settings.behaviour
-        items = [(event, place) for place, each in enumerate(arrived) for event in each.events]
-        items.sort(key=lambda item: item[0].subject_key)  # all in one order: no two transactions wait for each other
-        with self._using.store.begin() as uow:
-            new = list(compress(items, uow.deliveries.add_all("salesforce", [event for event, _ in items])))
-            subjects = [(event.subject_key, arrived[place].correlation_id) for event, place in new]
-            woken = waking.wake_all(
-                uow, order_to_invoice.FLOW, subjects, queued_for=behaviour.queued_for, pause=behaviour.look_again
-            )
+        items = [
+            (each.role, each.connection, event, place) for place, each in enumerate(arrived) for event in each.events
+        ]
+        # All in one order: no two transactions wait for each other.
+        items.sort(key=lambda item: (item[0], item[1], item[2].subject_key))
         found: list[list[Awake]] = [[] for _ in arrived]
-        for (_, place), awake in zip(new, woken, strict=True):
-            found[place].extend([awake] if awake else [])
+        with self._using.store.begin() as uow:
+            for (role, connection), some in groupby(items, key=lambda item: (item[0], item[1])):
+                for place, awake in self._stored(uow, role, connection, list(some), arrived):
+                    found[place].extend([awake] if awake else [])
         return found
+
+    def _stored(
+        self, uow: UnitOfWork, role: str, connection: str, items: Sequence[_Item], arrived: Sequence[Arrived]
+    ) -> list[tuple[int, Awake | None]]:
+        """One connection's, with the webhook that each came by. What is bound to no flow is kept, and starts none."""
+        new = list(compress(items, uow.deliveries.add_all(connection, [event for _, _, event, _ in items])))
+        for _, _, event, place in new:
+            if hinted := arrived[place].hints.get(event.subject_key):
+                uow.applications.hint(event.subject_key, hinted)
+        if not self._is_bound(role, connection):
+            return []
+        behaviour = self._using.settings.behaviour
+        subjects = [(event.subject_key, arrived[place].correlation_id) for _, _, event, place in new]
+        woken = waking.wake_all(uow, FLOWS[role], subjects, queued_for=behaviour.queued_for, pause=behaviour.look_again)
+        return [(item[3], awake) for item, awake in zip(new, woken, strict=True)]
+
+    def _is_bound(self, role: str, connection: str) -> bool:
+        return self._using.company().bound(role).connection == connection

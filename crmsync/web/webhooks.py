@@ -8,33 +8,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from crmsync import log
-from crmsync.connectors.salesforce import webhooks as salesforce
-from crmsync.connectors.salesforce.settings import WebhookKeys
-from crmsync.connectors.zoho_books import webhooks as zoho_books
-from crmsync.domain.webhooks import WebhookEvent
+from crmsync.connectors import registry
+from crmsync.connectors.doors import Announced, Arrival, Door
+from crmsync.connectors.kit import probe
 from crmsync.errors import (
     BodyTooLargeError,
+    ConfigurationError,
     NoDoorError,
     NotStoredError,
-    StoreUnavailableError,
+    ProcessFaultError,
     WebhookError,
     WrongMethodError,
     WrongTypeError,
 )
-from crmsync.flows import order_to_invoice, payment_to_invoices
-from crmsync.store import UnitOfWork
-from crmsync.web import probe
+from crmsync.services import Services
 from crmsync.web.context import refusals_of_app, services_of_app
 from crmsync.web.doorbell import Doorbell
-from crmsync.web.inbox import Inbox
+from crmsync.web.inbox import FLOWS, Arrived, Inbox
 from crmsync.web.refusals import LEFT_OUT
-from crmsync.worker import waking
 from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
@@ -43,79 +41,69 @@ blueprint = Blueprint("webhooks", __name__)
 
 RETRY_AFTER_SECONDS = 30
 
-_SALESFORCE_DOORS = ("salesforce_json", "salesforce_outbound")
-_XML = frozenset({"text/xml", "application/xml", "application/soap+xml"})
-_OTHER_DOORS = {"webhooks.payment": "zoho_payment", "webhooks.no_door": "unknown"}
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # each gets an answer that its sender can use
 
 
-@blueprint.route("/webhook/salesforce/deal-closed", methods=_METHODS)
-def deal_closed() -> Response:
-    """A deal was closed: JSON, or an Outbound Message with up to 100 deals."""
-    _require_method("POST")
-    settings = services_of_app().settings.systems.get("salesforce")
-    keys = settings.webhook_keys if settings else WebhookKeys()
-    if request.mimetype in _XML:
-        return _outbound_message(keys, settings.organization_id if settings else "")
-    if request.mimetype != "application/json":
-        raise WrongTypeError("Send application/json or, for an Outbound Message, text/xml.")
-    body = _body()
-    message_id = salesforce.verify_json(dict(request.headers), body, keys, services_of_app().store.clock())
-    if probe.is_probe(body):
-        return jsonify(probe.ANSWER)
-    _accept(salesforce.parse_json(body, request.content_type or "", message_id=message_id))
-    return jsonify(status="accepted")
-
-
-def _outbound_message(keys: WebhookKeys, organization_id: str) -> Response:
-    salesforce.verify_token(request.args.get("token", ""), keys)
-    body = _body()
-    if (probed := probe.organization_of(body)) is not None:
-        salesforce.verify_organization(probed, organization_id)
-        return jsonify(probe.ANSWER)
-    message = salesforce.parse_outbound(body)
-    salesforce.verify_organization(message.organization_id, organization_id)
-    for problem in message.left_out:
-        _note(LEFT_OUT, f"a notification is left out. {problem}")
-    _accept(message.events)
-    return Response(salesforce.ack(True), mimetype="text/xml")
-
-
-@blueprint.route("/webhook/zoho/payment", methods=_METHODS)
-def payment() -> Response:
-    """A payment was recorded. It is kept; what was paid is read from the books, never from here.
-
-    The method is a choice of whoever sets the webhook up, and says nothing.
-    """
-    _require_method("POST", "PUT", "DELETE")
-    body, pairs = _body(), list(request.args.items(multi=True))
-    settings = services_of_app().settings.systems.get("zoho_books")
-    zoho_books.verify(
-        pairs,
-        request.content_type,
-        body,
-        request.headers.get(zoho_books.SIGNATURE_HEADER),
-        settings.webhook_secrets if settings else (),
-    )
-    if probe.is_probe(body):
-        return jsonify(probe.ANSWER)
-    notice = zoho_books.parse(request.content_type, body, pairs)
-    correlation_id = log.new_correlation_id()
-    with log.bound(correlation_id=correlation_id):
-        with services_of_app().store.begin() as uow:
-            uow.deliveries.add("zoho_books", notice.payment_key)
-            uow.applications.hint(notice.payment_key, notice.invoice_keys)
-            awake = _wake(uow, payment_to_invoices.FLOW, notice.payment_key, correlation_id)
-        _ring(payment_to_invoices.FLOW, [awake] if awake else [])
-        logger.info("payment accepted", extra={"action": "accepted"})
-    return jsonify(status="accepted")
+@blueprint.record_once
+def _prepare(state: BlueprintSetupState) -> None:
+    """Before the process is forked: what a door needs costs memory once, and not in each that serves."""
+    using = cast(Services, state.app.extensions["crmsync"])
+    for system in registry.systems().values():
+        if system.name in using.settings.systems:
+            for door in system.doors:
+                door.code()
 
 
 @blueprint.route("/webhook/", methods=_METHODS, strict_slashes=False)
 @blueprint.route("/webhook/<path:_address>", methods=_METHODS)
+def fixed(_address: str = "") -> Response:
+    """A door of the environment's own connection.
+
+    A sender whose address is misspelt announces nothing, so people have to hear of it.
+    """
+    system, door = registry.fixed_doors().get(f"/webhook/{_address}", (None, None))
+    if system is None or door is None:
+        raise NoDoorError
+    return _knock(door, system.name, services_of_app().settings.systems.get(system.name))
+
+
+@blueprint.route("/hooks/<connection>/<name>", methods=_METHODS)
+def of_connection(connection: str, name: str) -> Response:
+    """A door of any connection: its secret is found by the address."""
+    try:
+        known = services_of_app().book.get(connection)
+    except ConfigurationError as error:
+        raise NoDoorError from error
+    door = next((each for each in known.system.doors if each.name == name), None)
+    if door is None:
+        raise NoDoorError
+    return _knock(door, connection, known.settings)
+
+
+@blueprint.route("/hooks/", methods=_METHODS, strict_slashes=False)
+@blueprint.route("/hooks/<path:_address>", methods=_METHODS)
 def no_door(_address: str = "") -> Response:
-    """A sender whose address is misspelt announces nothing, so people have to hear of it."""
     raise NoDoorError
+
+
+def _knock(door: Door, connection: str, settings: Any) -> Response:
+    arrival = Arrival(
+        dict(request.headers), list(request.args.items(multi=True)), request.mimetype, request.content_type or ""
+    )
+    code = door.code()
+    g.door_form = code.form(arrival)
+    _require_method(*door.methods)
+    code.admit(arrival, settings)
+    announced = code.read(arrival, settings, _body(), services_of_app().store.clock())
+    if announced.is_probe:
+        return jsonify(probe.ANSWER)
+    for problem in announced.left_out:
+        _note(LEFT_OUT, problem)
+    _accept(door.announces, connection, announced)
+    if announced.answer is not None:
+        text, mimetype = announced.answer
+        return Response(text, mimetype=mimetype)
+    return jsonify(status="accepted")
 
 
 def _require_method(*methods: str) -> None:
@@ -134,25 +122,16 @@ def _body() -> bytes:
     return body
 
 
-def _accept(events: Sequence[WebhookEvent]) -> None:
+def _accept(role: str, connection: str, announced: Announced) -> None:
     """Store every event with its run; then ring for the runs that have something to do."""
-    correlation_id = log.new_correlation_id()
+    correlation_id, flow = log.new_correlation_id(), FLOWS[role]
     with log.bound(correlation_id=correlation_id):
         inbox = cast(Inbox, current_app.extensions["crmsync_inbox"])
-        _ring(order_to_invoice.FLOW, inbox.put(events, correlation_id))
-        logger.info("%d deals accepted", len(events), extra={"action": "accepted", "deals": len(events)})
-
-
-def _wake(uow: UnitOfWork, flow: Flow, subject_key: str, correlation_id: str) -> Awake | None:
-    behaviour = services_of_app().settings.behaviour
-    return waking.wake(
-        uow,
-        flow,
-        subject_key,
-        correlation_id=correlation_id,
-        queued_for=behaviour.queued_for,
-        pause=behaviour.look_again,
-    )
+        arrived = Arrived(role, connection, announced.events, correlation_id, announced.hints)
+        _ring(flow, inbox.put(arrived))
+        count = len(announced.events)
+        told = {"action": "accepted", role: count, "connection": connection}
+        logger.info("%d %s accepted", count, role, extra=told)
 
 
 def _ring(flow: Flow, awake: Sequence[Awake]) -> None:
@@ -162,9 +141,7 @@ def _ring(flow: Flow, awake: Sequence[Awake]) -> None:
 
 
 def _note(reason: str, detail: str) -> None:
-    is_message = request.mimetype in _XML
-    door = _OTHER_DOORS.get(request.endpoint or "", _SALESFORCE_DOORS[is_message])
-    refusals_of_app().note(door, reason, detail, client=request.remote_addr)
+    refusals_of_app().note(g.get("door_form", "unknown"), reason, detail, client=request.remote_addr)
 
 
 @blueprint.errorhandler(WebhookError)
@@ -187,8 +164,9 @@ def _too_large(_: RequestEntityTooLarge) -> Response:
     return _refuse(BodyTooLargeError())
 
 
-@blueprint.errorhandler(StoreUnavailableError)
-def _no_store(_: StoreUnavailableError) -> Response:
+@blueprint.errorhandler(ProcessFaultError)
+def _not_now(_: ProcessFaultError) -> Response:
+    """The store does not answer, or the connection's secrets do not open here."""
     return _refuse(NotStoredError())
 
 

@@ -478,7 +478,10 @@ def test_a_failure_of_a_vendor_is_not_revived_by_a_webhook(services: Services, c
 
 def test_what_comes_at_the_same_time_is_stored_together_and_each_rings_for_its_own(services: Services) -> None:
     deal, other, twice = WebhookEvent("006A"), WebhookEvent("006B", "wh:1:006B"), WebhookEvent("006C", "wh:2:006C")
-    arrived = [Arrived([twice, deal], "first"), Arrived([other, twice], "second"), Arrived([deal], "third")]
+    arrived = [
+        Arrived("deals", "salesforce", events, name)
+        for events, name in (([twice, deal], "first"), ([other, twice], "second"), ([deal], "third"))
+    ]
 
     first, second, third = Inbox(services).store_all(arrived)
 

@@ -63,8 +63,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crmsync.connectors.doors import Door, DoorCode
 from crmsync.connectors.salesforce.settings import SalesforceSettings, refuse_taken_fields
-from crmsync.connectors.system import Door, System, Tools
+from crmsync.connectors.system import System, Tools
 
 if TYPE_CHECKING:
     from crmsync.connectors.limits.budget import Quota
@@ -92,6 +93,12 @@ def _claim(settings: SalesforceSettings) -> Claim:
     return claim(settings)
 
 
+def _door() -> DoorCode:
+    from crmsync.connectors.salesforce import doors
+
+    return doors
+
+
 def _full_key(text: str) -> str:
     from crmsync.connectors.salesforce.ids import full_id
 
@@ -112,6 +119,9 @@ SYSTEM = System(
             "deal-closed",
             "/webhook/salesforce/deal-closed",
             ("SF_WEBHOOK_SECRET", "SF_WEBHOOK_BEARER", "SF_WEBHOOK_TOKEN"),
+            announces="deals",
+            forms={"salesforce_json": "Salesforce, JSON", "salesforce_outbound": "Salesforce, Outbound Message"},
+            code=_door,
         ),
     ),
     settings=SalesforceSettings,

@@ -60,7 +60,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crmsync.connectors.system import Door, System, Tools
+from crmsync.connectors.doors import Door, DoorCode
+from crmsync.connectors.system import System, Tools
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 
 if TYPE_CHECKING:
@@ -89,13 +90,29 @@ def _claim(settings: ZohoBooksSettings) -> Claim:
     return claim(settings)
 
 
+def _door() -> DoorCode:
+    from crmsync.connectors.zoho_books import doors
+
+    return doors
+
+
 SYSTEM = System(
     name="zoho_books",
     title="Zoho Books",
     roles=("invoices", "payments"),
     guide="docs/setup/zoho-books.md",
     auth_kinds=("refresh_token",),
-    doors=(Door("payment", "/webhook/zoho/payment", ("ZOHO_WEBHOOK_SECRET",)),),
+    doors=(
+        Door(
+            "payment",
+            "/webhook/zoho/payment",
+            ("ZOHO_WEBHOOK_SECRET",),
+            announces="payments",
+            forms={"zoho_payment": "Zoho Books, payment"},
+            code=_door,
+            methods=("POST", "PUT", "DELETE"),  # a choice of whoever sets the webhook up: it says nothing
+        ),
+    ),
     settings=ZohoBooksSettings,
     variable="ZOHO_CLIENT_ID",
     mentioned_by=("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID"),

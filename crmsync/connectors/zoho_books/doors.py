@@ -1,0 +1,34 @@
+"""The door of Zoho Books: a payment was recorded. What was paid is read from the books, never from the call."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from crmsync.connectors.doors import PROBE, Announced, Arrival
+from crmsync.connectors.kit import probe
+from crmsync.connectors.zoho_books import webhooks
+from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
+from crmsync.domain.webhooks import WebhookEvent
+
+FORM = "zoho_payment"
+
+
+def form(arrival: Arrival) -> str:
+    return FORM
+
+
+def admit(arrival: Arrival, settings: ZohoBooksSettings | None) -> None:
+    """The body is part of what is signed."""
+
+
+def read(arrival: Arrival, settings: ZohoBooksSettings | None, body: bytes, now: datetime) -> Announced:
+    content_type = arrival.content_type or None
+    signature = next(
+        (value for name, value in arrival.headers.items() if name.lower() == webhooks.SIGNATURE_HEADER.lower()), None
+    )
+    secrets = settings.webhook_secrets if settings else ()
+    webhooks.verify(arrival.query, content_type, body, signature, secrets)
+    if probe.is_probe(body):
+        return PROBE
+    notice = webhooks.parse(content_type, body, arrival.query)
+    return Announced((WebhookEvent(notice.payment_key),), {notice.payment_key: notice.invoice_keys})
