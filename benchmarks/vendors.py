@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.command import LOAD
 from crmsync.lab.sandbox.kernel.account import Account
 from crmsync.lab.sandbox.kernel.http import Request, Response, Server, answer
 from crmsync.lab.sandbox.kernel.ledger import OVERHEAD
+from crmsync.lab.sandbox.world import LOAD
 
 CALLS = 5  # of a deal whose customer is known
 

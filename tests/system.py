@@ -27,6 +27,7 @@ from crmsync.domain.runs import Run
 from crmsync.embedded import embedded_client_url, find_server
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.deals import Deal
+from crmsync.lab.sandbox.world import LOAD
 from crmsync.store import Store
 
 BIN = Path(sys.executable).parent
@@ -82,7 +83,7 @@ NO_PERIODS = dict.fromkeys(
 
 def big_sandbox(**settings: Any) -> Sandbox:
     """A sandbox whose vendors do not limit how much is asked of them."""
-    return Sandbox(**{"zoho_per_minute": 10**6, "zoho_per_day": 10**7, "zoho_concurrent": 1000, **settings})
+    return Sandbox(**{**LOAD, **settings})
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""What `crmsync demo` and `crmsync prove` have in common: a machine of their own on this machine, and a clean end."""
+"""A machine of its own on this machine: signals that end it, a state directory, an environment, logs."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,10 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import NoReturn, TypeVar
 
 KEPT_LINES = 200
 POLL_SECONDS = 0.03
@@ -106,50 +104,3 @@ class Logs:
         """The last lines of each process that has said anything."""
         with self._lock:
             return {name: list(lines)[-count:] for name, lines in self._latest.items()}
-
-
-class SlackCatcher:
-    """A stand-in of Slack that takes what is posted to it, and hangs up on whoever calls while it is not open."""
-
-    def __init__(self) -> None:
-        self.is_open = True
-        self.messages: list[dict[str, Any]] = []
-        self.refused = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="slack", daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/services/SLACK"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Idempotent, and right also for one that was never entered."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
-
-
-def _handler(slack: SlackCatcher) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if not slack.is_open:
-                slack.refused += 1
-                self.close_connection = True
-                return
-            slack.messages.append(json.loads(body))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"ok")
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing on the terminal: the story is there."""
-
-    return Handler

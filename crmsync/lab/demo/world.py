@@ -7,36 +7,30 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from crmsync.cli.processes import free_ports, specs
+from crmsync.cli.processes import specs
 from crmsync.lab import machine
 from crmsync.lab.demo.narrator import Narrator
-from crmsync.lab.machine import Logs, SlackCatcher
+from crmsync.lab.rig import Rig
 from crmsync.lab.sandbox import Sandbox
-from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.supervisor import Supervisor
 
 SETTLE_SECONDS = 2
 CURRENCY = "USD"  # of the stand-in org, which has only one
 COMMAND_SECONDS = 60
-WORKER_READY = "ready."
 
 
-class World:
+class World(Rig):
     """Use `in_temporary_state`, then `running`."""
 
     def __init__(self, home: Path) -> None:
-        self.home = home
-        self.sandbox = Sandbox()
-        self.slack = SlackCatcher()
-        self.logs = Logs(home / "logs")
+        super().__init__(home, Sandbox())
         self.start_seconds = 0.0
-        self._port, self.flower_port = free_ports(2)
 
     @classmethod
     @contextmanager
@@ -54,7 +48,6 @@ class World:
         """Everything up, and down again at the end."""
         machine.forget_proxies()
         with self.sandbox, self.slack:
-            self.sandbox.receiver.base_url = self.url
             with narrator.waiting("starting Redis, receiver, worker, beat and Flower"):
                 supervisor = self._supervisor()
                 watch = Stopwatch()
@@ -68,24 +61,14 @@ class World:
                 self.store.close()
 
     def _supervisor(self) -> Supervisor:
-        ready = {"worker": lambda: self.logs.contains("worker1", WORKER_READY)}
-        return Supervisor(
-            specs(self.settings, ready=ready), env=self.env, cwd=self.home, on_line=self.logs, grace_seconds=10
-        )
+        made = specs(self.settings, ready={"worker": self.ready(["worker1"])["worker1"]})
+        return Supervisor(made, env=self.env, cwd=self.home, on_line=self.logs, grace_seconds=10)
 
     # -- where it is
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
     def flower_url(self) -> str:
         return f"http://127.0.0.1:{self.flower_port}/"
-
-    @cached_property
-    def settings(self) -> Settings:
-        return Settings.from_env(self._configuration())
 
     @cached_property
     def store(self) -> Store:
@@ -107,15 +90,9 @@ class World:
             uow.sessions.open(key, TOWER_USER, is_link=True)
         return f"{self.url}/sign-in/{key}"
 
-    @cached_property
-    def env(self) -> Mapping[str, str]:
-        """The environment of every process."""
-        return {**machine.environment(), **self._configuration(), "FLOWER_PORT": str(self.flower_port)}
-
-    def _configuration(self) -> dict[str, str]:
+    def configuration(self) -> dict[str, str]:
         return {
-            "CRMSYNC_HOME": str(self.home),
-            "PORT": str(self._port),
+            **super().configuration(),
             "CRMSYNC_LOG_STYLE": "console",
             "CRMSYNC_WORKERS": "1",
             "CRMSYNC_SETTLE_SECONDS": str(SETTLE_SECONDS),
@@ -123,8 +100,6 @@ class World:
             "CRMSYNC_DEFAULT_CURRENCY": CURRENCY,
             "CRMSYNC_INVENTORY_SECONDS": "0",  # the story asks for both itself
             "CRMSYNC_CATCH_UP_SECONDS": "0",
-            "SLACK_WEBHOOK_URL": self.slack.url,
-            **self.sandbox.environment(),
         }
 
     # -- what a person types
@@ -140,7 +115,7 @@ class World:
         """What the processes know, as lines of a shell; only this user may read it."""
         path = self.home / "environment"
         path.touch(mode=0o600)
-        path.write_text("".join(f"export {key}={shlex.quote(value)}\n" for key, value in self._configuration().items()))
+        path.write_text("".join(f"export {key}={shlex.quote(value)}\n" for key, value in self.configuration().items()))
         return path
 
     def run(self, text: str, *, width: int) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -19,15 +19,15 @@ from typing import Any
 
 from sqlalchemy import update
 
-from crmsync.cli.processes import COMMANDS, free_ports, specs
+from crmsync.cli.processes import COMMANDS, specs
 from crmsync.lab import machine
-from crmsync.lab.machine import Logs, SlackCatcher
 from crmsync.lab.prove.broker import Broker, broker
 from crmsync.lab.prove.database import Database, database
 from crmsync.lab.prove.earlier import EarlierRelease
 from crmsync.lab.prove.plan import Plan
+from crmsync.lab.rig import Rig
 from crmsync.lab.sandbox import Sandbox
-from crmsync.settings import Settings
+from crmsync.lab.sandbox.world import LOAD
 from crmsync.store import Store
 from crmsync.store.tables import tokens
 from crmsync.supervisor import ProcessSpec, Supervisor
@@ -60,13 +60,7 @@ BEHAVIOUR = {
     "CRMSYNC_BURST_DEALS": "0",  # a campaign closes more deals within an hour than a company
 }
 
-_UNLIMITED: Mapping[str, Any] = {
-    "zoho_per_minute": 10**6,
-    "zoho_per_day": 10**7,
-    "zoho_concurrent": 1000,
-    "zoho_tokens_per_window": 10**6,
-    "salesforce_daily_calls": 10**7,
-}
+_UNLIMITED = {**LOAD, "zoho_tokens_per_window": 10**6}
 
 
 class PromptSupervisor(Supervisor):
@@ -76,23 +70,19 @@ class PromptSupervisor(Supervisor):
         super().sleep(min(seconds, RESTART_SECONDS))
 
 
-class Stage:
+class Stage(Rig):
     """Use `running`."""
 
     def __init__(self, plan: Plan, home: Path, *, seed: int) -> None:
-        self.home = home
+        super().__init__(home, Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, **_UNLIMITED))
         self.plan = plan
         self.random = random.Random(f"{seed}/stage")
-        self.sandbox = Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, **_UNLIMITED)
-        self.slack = SlackCatcher()
-        self.logs = Logs(home / "logs")
         self.failpoints = home / "failpoints"
         self.numbers = count(1)
         self.database: Database
         self.broker: Broker
         self.supervisor: Supervisor
         self.earlier: EarlierRelease
-        (self._port,) = free_ports(1)
 
     @classmethod
     @contextmanager
@@ -109,7 +99,6 @@ class Stage:
         self.broker = broker(self.plan.broker, self.home)
         stack.enter_context(self.sandbox)
         stack.enter_context(self.slack)
-        self.sandbox.receiver.base_url = self.url
         stack.callback(lambda: self.store.close())
         self.supervisor = self._supervisor(self._specs())
         stack.callback(self._end_stops)
@@ -140,7 +129,7 @@ class Stage:
             yield name
 
     def _specs(self) -> list[ProcessSpec]:
-        ready = {name: lambda name=name: self.logs.contains(name, "ready.") for name in WORKERS}
+        ready = self.ready(WORKERS)
         made = [self._pooled(spec) for spec in specs(self.settings) if spec.name != "flower"]
         return [_with_ready(spec, ready.get(spec.name)) for spec in made]
 
@@ -168,34 +157,18 @@ class Stage:
 
     # -- where it is
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    @cached_property
-    def settings(self) -> Settings:
-        return Settings.from_env(self._configuration())
-
     @cached_property
     def store(self) -> Store:
         return Store(self.database.own_url)
 
-    @cached_property
-    def env(self) -> Mapping[str, str]:
-        """The environment of every process."""
-        return {**machine.environment(), **self._configuration()}
-
-    def _configuration(self) -> dict[str, str]:
+    def configuration(self) -> dict[str, str]:
         return {
-            "CRMSYNC_HOME": str(self.home),
-            "PORT": str(self._port),
+            **super().configuration(),
             "DATABASE_URL": self.database.url,
-            "SLACK_WEBHOOK_URL": self.slack.url,
             "CRMSYNC_FAILPOINTS": str(self.failpoints),
             **BEHAVIOUR,
             "CRMSYNC_RUN_AHEAD": "1" if self.plan.runs_ahead else "0",
             **self.broker.environment,
-            **self.sandbox.environment(),
         }
 
     def ledger(self) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-LOAD = {"zoho_per_minute": 10**6, "zoho_per_day": 10**9, "zoho_concurrent": 10**4, "salesforce_daily_calls": 10**9}
-
 
 @click.command
 @click.option("--port-base", default=8900, show_default=True, help="Control API; the vendors follow (0: free ports).")
@@ -30,6 +28,7 @@ def sandbox(*, port_base: int, receiver: str, latency: float, seed: int, compani
     It prints the environment that points crmsync at them: paste it into the shell that runs `crmsync up`.
     """
     from crmsync.lab.sandbox import Sandbox
+    from crmsync.lab.sandbox.world import LOAD
 
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -22,6 +22,13 @@ from crmsync.lab.sandbox.zoho.fields import ZohoProfile
 
 
 VENDORS = ("salesforce", "sap", "zoho")
+# Settings that lift the limits of calls.
+LOAD: dict[str, Any] = {
+    "zoho_per_minute": 10**6,
+    "zoho_per_day": 10**9,
+    "zoho_concurrent": 10**4,
+    "salesforce_daily_calls": 10**9,
+}
 
 
 @dataclass

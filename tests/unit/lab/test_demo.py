@@ -21,7 +21,8 @@ from crmsync.lab.demo.performance import perform
 from crmsync.lab.demo.sightings import NeverHappened, until
 from crmsync.lab.demo.story import Story
 from crmsync.lab.demo.world import World
-from crmsync.lab.machine import Logs, SlackCatcher
+from crmsync.lab.machine import Logs
+from crmsync.lab.rig import SlackCatcher
 
 AMOUNT = Decimal("47000")
 
@@ -142,7 +143,7 @@ def test_a_story_that_fails_says_what_went_wrong_and_shows_the_logs(monkeypatch,
         story._world.logs("worker1", "the last words of the worker")
         raise NeverHappened("This never happened within 45 s: the order is made in SAP.")
 
-    monkeypatch.setattr(World, "_configuration", lambda world: {"CRMSYNC_HOME": str(world.home)})
+    monkeypatch.setattr(World, "configuration", lambda world: {"CRMSYNC_HOME": str(world.home)})
     monkeypatch.setattr(World, "running", lambda *_: nullcontext())
     monkeypatch.setattr(cast, "introduce", lambda *_: None)
     monkeypatch.setattr(Story, "tell", fail)
