@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
 from crmsync.connectors.registry import systems
+from crmsync.connectors.system import System
 from crmsync.systems import ROLES
 
 Api = TypeVar("Api", bound=Connector, covariant=True)
@@ -26,6 +27,8 @@ class Connections(Protocol):
         """None where it was not used yet, or something has to be asked first."""
 
     def system_of(self, connection: str) -> str: ...
+
+    def declared(self, connection: str) -> System: ...
 
     def is_configured(self, connection: str) -> bool: ...
 
@@ -51,6 +54,11 @@ class Bound(Generic[Api]):
     def system(self) -> str:
         """The system's name for people, without asking it anything."""
         return self.connections.system_of(self.connection)
+
+    @property
+    def declared(self) -> System:
+        """What is known of its system before anything is asked of it."""
+        return self.connections.declared(self.connection)
 
     @property
     def is_configured(self) -> bool:

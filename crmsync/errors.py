@@ -57,7 +57,7 @@ No message may hold a secret, a person, an address or a vendor's raw text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class CrmsyncError(Exception):
@@ -75,6 +75,9 @@ class CrmsyncError(Exception):
 
     needs_own_answer = False
     """True where `--accept` answers this error alone, and no other that the same step may raise."""
+
+    is_of_deal = False
+    """True where its fields at fault are those of a deal, by their paths in the domain, such as `lines[1].total`."""
 
     words: str
     """The vendor's own, which may hold personal data: sealed with the run's dead letter, shown nowhere else."""
@@ -94,6 +97,7 @@ class CrmsyncError(Exception):
         self.operation = operation
         self.code = code
         self.field_errors = dict(field_errors or {})
+        self.field_labels: dict[str, str] = {}
         self.advice = advice
         self.words = ""
 
@@ -105,9 +109,19 @@ class CrmsyncError(Exception):
         """The sentence, then the fields at fault, then the vendor's own code."""
         parts = [str(self.args[0]) if self.args else _sentence(type(self))]
         if self.field_errors:
-            parts.append("; ".join(f"{field}: {problem}" for field, problem in self.field_errors.items()))
+            parts.append("; ".join(f"{label}: {problem}" for label, problem in self.labelled_fields.items()))
         text = " ".join(parts)
         return f"{text} [{self.code}]" if self.code else text
+
+    @property
+    def labelled_fields(self) -> dict[str, str]:
+        """The fields at fault as people call them, and what is wrong with each."""
+        return {self.field_labels.get(field, field): problem for field, problem in self.field_errors.items()}
+
+    def label_fields(self, label_of: Callable[[str], str]) -> None:
+        """Call the fields of a deal as people see them in the CRM."""
+        if self.is_of_deal:
+            self.field_labels = {field: label_of(field) for field in self.field_errors}
 
     @property
     def with_advice(self) -> str:
@@ -269,9 +283,13 @@ class BadDataError(PermanentError):
 class InvalidDealError(BadDataError):
     """The deal can't be synced as it stands in the CRM."""
 
+    is_of_deal = True
+
 
 class NoAddressError(BadDataError):
     """The deal has no e-mail address to which its invoice can be mailed."""
+
+    is_of_deal = True
 
     needs_own_answer = True
 
@@ -286,6 +304,8 @@ class RecordNotFoundError(BadDataError):
 
 class MappingError(BadDataError):
     """A field or value has no counterpart in the other system."""
+
+    is_of_deal = True
 
 
 class ReviewNeededError(CrmsyncError):

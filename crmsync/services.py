@@ -21,9 +21,9 @@ from crmsync.connectors.kit.doctor import not_checked
 from crmsync.connectors.limits.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.limits.redis_link import Link, redis_client
-from crmsync.connectors.registry import connect, shared_budget, system_of
+from crmsync.connectors.registry import connect, shared_budget, system, system_of
 from crmsync.connectors.signing_in.auth import FreshTokens, OwnTokens, TokenStore
-from crmsync.connectors.system import Tools
+from crmsync.connectors.system import System, Tools
 from crmsync.connectors.way_out.heard import Heard
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.breaker import Breaker
@@ -145,6 +145,11 @@ class Services:
         if self._is_handed_in:
             return self._connector(connection).system
         return self.book.get(connection).system.title if self.book.is_known(connection) else connection
+
+    def declared(self, connection: str) -> System:
+        """The system of a connection. Raises: ConfigurationError for one that nobody knows."""
+        is_known = not self._is_handed_in and self.book.is_known(connection)
+        return self.book.get(connection).system if is_known else system(connection)
 
     def _connector(self, connection: str) -> Connector:
         """Made anew where somebody has changed the connection, in whichever process."""

@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 
 from crmsync.company import Connections, company_of, default_roles
+from crmsync.connectors.registry import system
 from crmsync.connectors.signing_in.renewals import Renewal
+from crmsync.connectors.system import System
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.customers import Address, Candidate, Customer
 from crmsync.domain.tokens import AccessToken
@@ -61,6 +63,9 @@ class Only:
 
     def system_of(self, connection: str) -> str:
         return str(self._connector.system)
+
+    def declared(self, connection: str) -> System:
+        return system(connection)
 
     def is_configured(self, connection: str) -> bool:
         return True

@@ -39,11 +39,36 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers - may - handing_on == set()
 
 
-def test_no_business_flow_names_a_vendor() -> None:
-    vendors = re.compile(r"salesforce|zoho|s4hana|\bsap\b", re.IGNORECASE)
-    naming = [name_of(path) for path in (PACKAGE / "flows").rglob("*.py") if vendors.search(path.read_text())]
+# How each vendor and its people call things; what crmsync writes under its own names is none of that.
+WORDS = {
+    "salesforce": r"(?i:salesforce|opportunit|\bsoql\b|\bsobject|pricebook)|\bSF_\w|StageName|AccountId|CurrencyIsoCode"
+    r"|\bBilling[A-Z]\w+|\b\w+__c\b|ContactRole",
+    "s4hana": r"(?i:s4hana|s/4hana|\bodata\b|\babap\b|business partner|sold-?to)|\bSAP\b|\bSAP_\w|\bA_[A-Z]\w+",
+    "zoho_books": r"Zoho|zoho_|ZOHO|customerpayments|contact_persons",
+}
+COMPANY_FIELDS = r"\w+__c\b"  # a company calls the fields that it makes as it likes: also after another vendor
+OWN_WORDS = ("domain", "worker", "store", "flows", "alerts", "reading")
 
-    assert naming == []
+
+@pytest.mark.parametrize("vendor", WORDS)
+@pytest.mark.parametrize("folder", [*OWN_WORDS, *(f"connectors/{vendor}" for vendor in WORDS)])
+def test_nobody_speaks_the_words_of_another_vendor(folder: str, vendor: str) -> None:
+    """Neither in names nor in what people read: a company that has another CRM would not know what is meant."""
+    if folder == f"connectors/{vendor}":
+        return
+    words = re.compile(WORDS[vendor])
+    modules = [path for path in (PACKAGE / folder).rglob("*.py") if "migrations" not in path.parts]
+    own = re.compile(COMPANY_FIELDS if folder == "connectors/salesforce" else "(?!)")
+    spoken = {name_of(path): found[0] for path in modules if (found := words.search(own.sub("", path.read_text())))}
+
+    assert modules
+    assert spoken == {}
+
+
+def test_each_vendor_has_its_words() -> None:
+    assert {path.parent.name for path in (PACKAGE / "connectors").glob("*/webhooks.py")} <= set(WORDS)
+    for vendor, words in WORDS.items():
+        assert re.search(words, (PACKAGE / "connectors" / vendor / "__init__.py").read_text()), vendor
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if "sandbox" not in path.parts], ids=name_of)

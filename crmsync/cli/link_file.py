@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validates_schema
 
 from crmsync.company import Company
-from crmsync.connectors.salesforce.ids import full_id
 from crmsync.domain.customer_numbers import customer_number
 
 TARGETS: Mapping[str, str] = {"erp_customer": "orders", "books_customer": "invoices"}
 """Which column names a customer of which role."""
 
 COLUMNS = ("crm_id", *TARGETS)
-ACCOUNT_PREFIX = "001"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -46,12 +44,12 @@ class Pair:
 
 
 class _CrmId(fields.String):
-    """An id of 15 or 18 characters, in its long form."""
+    """An account's key, in the form in which the CRM keeps it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         try:
-            return full_id(text, ACCOUNT_PREFIX)
+            return str(self.root.account_key(text))  # type: ignore[union-attr]
         except ValueError as error:
             raise ValidationError(str(error) if text else "is missing") from error
 
@@ -70,6 +68,10 @@ class LinkRow(Schema):
 
     class Meta:
         unknown = EXCLUDE
+
+    def __init__(self, account_key: Callable[[str], str]) -> None:
+        super().__init__()
+        self.account_key = account_key
 
     crm_id = _CrmId(required=True)
     erp_customer = _CustomerNumber(load_default="")
@@ -123,7 +125,8 @@ def _delimiter(text: str) -> str:
 
 
 def _rows(reader: csv.DictReader[str], company: Company) -> tuple[list[Pair], list[Problem]]:
-    schema, pairs, problems = LinkRow(), list[Pair](), list[Problem]()
+    schema = LinkRow(company.deals.declared.account_key)
+    pairs, problems = list[Pair](), list[Problem]()
     for row in reader:
         try:
             pairs += _pairs(reader.line_num, schema.load(row), company)

@@ -41,6 +41,12 @@ class Connect(Protocol):
     def __call__(self, connection: str, settings: Any, tools: Tools) -> Connector: ...
 
 
+def _any_key(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is missing")
+    return text.strip()
+
+
 @dataclass(frozen=True, kw_only=True)
 class System:
     """A vendor as crmsync knows it."""
@@ -77,6 +83,14 @@ class System:
     """What its settings say of the account."""
     full_key: Callable[[str], str] = lambda text: text
     """The full id of a record that is named by its short one; any other text as it is."""
+    account_key: Callable[[str], str] = _any_key
+    """The key of an account that people name. Raises: ValueError, whose text says what is wrong with it."""
+    label_of: Callable[[str], str] = lambda field: field
+    """What people see there of a deal's field, by its path in the domain, such as `lines[1].total`."""
+    field_of: Callable[[str], str] = lambda label: label
+    """The other way round: what earlier releases have kept of a deal's fields at fault bears their labels."""
+    words: tuple[str, ...] = ()
+    """What people there call a deal, in front of its key."""
 
     def read(self, reader: Reader) -> Any | None:
         """Its settings from the environment; None where that says nothing of it."""

@@ -1,7 +1,7 @@
 """Which account of a vendor a connection belongs to: what is remembered of one account is never used with another.
 
 Tokens, links, the ledger, checkpoints, products and payments of a store belong to the account that each connection met
-first: an organization id for Salesforce, address and client for SAP, organization and data center for Zoho.
+first: an organization's id, or an address with what stands for the organization there.
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ def new_id() -> str:
 def seal_of(connection_id: str, tenant: str, system: str, addresses: Mapping[str, Any]) -> str:
     """What its secrets are sealed together with: they open for no other connection, and for no other address.
 
-    >>> seal_of("con_a", "default", "s4hana", {"base_url": "https://sap.example.com"})
-    '["con_a", "default", "s4hana", {"base_url": "https://sap.example.com"}]'
+    >>> seal_of("con_a", "default", "books", {"base_url": "https://books.example.com"})
+    '["con_a", "default", "books", {"base_url": "https://books.example.com"}]'
     """
     return json.dumps([connection_id, tenant, system, dict(addresses)], sort_keys=True, ensure_ascii=True)
 

@@ -206,8 +206,8 @@ class Answers:
     def told(self) -> dict[str, Any]:
         """What was answered, as the audit keeps it.
 
-        >>> Answers(accept=True, links={"s4hana": "17100001"}).told(), Answers().told()
-        ({'accept': True, 'links': {'s4hana': '17100001'}}, {})
+        >>> Answers(accept=True, links={"erp": "17100001"}).told(), Answers().told()
+        ({'accept': True, 'links': {'erp': '17100001'}}, {})
         """
         answers = {"accept": self.accept, "links": dict(self.links), "accepted": sorted(self.accepted)}
         return {name: answer for name, answer in answers.items() if answer}

@@ -88,15 +88,15 @@ def check(deal: Deal) -> None:
 def _deal_problems(deal: Deal) -> dict[str, str]:
     found = {}
     if not deal.is_won:
-        found["StageName"] = NOT_WON
+        found["is_won"] = NOT_WON
     if not deal.customer.key:
-        found["AccountId"] = "the deal has no account"
+        found["customer"] = "the deal has no account"
     if not deal.amount.currency:
-        found["CurrencyIsoCode"] = "the deal has no currency; set CRMSYNC_DEFAULT_CURRENCY"
+        found["amount.currency"] = "the deal has no currency; set CRMSYNC_DEFAULT_CURRENCY"
     if deal.amount.rounded().amount <= 0:
-        found["Amount"] = f"must be more than zero, is {deal.amount}"
+        found["amount"] = f"must be more than zero, is {deal.amount}"
     elif deal.lines and not deal.amount.equals(deal.lines_total):
-        found["Amount"] = _difference(deal)
+        found["amount"] = _difference(deal)
     return found
 
 
@@ -113,18 +113,18 @@ def _difference(deal: Deal) -> str:
 
 def _line_problems(deal: Deal) -> dict[str, str]:
     if not deal.lines:
-        return {"OpportunityLineItems": "the deal has no products"}
+        return {"lines": "the deal has no products"}
     found = {}
     for position, line in enumerate(deal.lines, start=1):
         if not line.product_code:
-            found[f"OpportunityLineItems[{position}].ProductCode"] = "the product has no code"
+            found[f"lines[{position}].product_code"] = "the product has no code"
         if line.quantity <= 0:
-            found[f"OpportunityLineItems[{position}].Quantity"] = (
+            found[f"lines[{position}].quantity"] = (
                 f"must be more than zero, is {line.quantity:f}: "
                 "take a return out of the deal and credit it in the books"
             )
         if line.total_in(deal.amount.currency).amount < 0:
-            found[f"OpportunityLineItems[{position}].TotalPrice"] = (
+            found[f"lines[{position}].total"] = (
                 f"is negative, {line.total_in(deal.amount.currency)}: lower the price of the products that it is off, "
                 "or take it out of the deal and credit it in the books"
             )

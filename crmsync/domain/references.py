@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from crmsync.domain.keys import unguarded
+
+PREFIX = "SF-"  # of the documents that crmsync has made since its first release
 _KIND = 3  # characters of an id of the CRM that tell what it is of
 
 
@@ -11,14 +14,34 @@ def document_reference(deal_key: str, generation: int = 1) -> str:
     >>> document_reference("006xx0000012abcAAA"), document_reference("006xx0000012abcAAA", 2)
     ('SF-006xx0000012abcAAA', 'SF-006xx0000012abcAAA-2')
     """
-    return f"SF-{deal_key}" if generation == 1 else f"SF-{deal_key}-{generation}"
+    return f"{PREFIX}{deal_key}" if generation == 1 else f"{PREFIX}{deal_key}-{generation}"
+
+
+def forms_of(reference: str) -> list[str]:
+    """A document's reference and its shorter forms, the longest first: each is of this deal and generation alone.
+
+    >>> forms_of("SF-006xx0000012abcAAA-2")
+    ['SF-006xx0000012abcAAA-2', '006xx0000012abcAAA-2', '006xx0000012abc-2']
+    """
+    bare = reference.removeprefix(PREFIX)
+    key, dash, generation = bare.partition("-")
+    return list(dict.fromkeys((reference, bare, f"{unguarded(key)}{dash}{generation}")))
+
+
+def fitted(reference: str, most: int) -> str:
+    """The longest form of a document's reference that has at most so many characters; "" where there is none.
+
+    >>> [fitted("SF-006xx0000012abcAAA", most) for most in (35, 18, 12)]
+    ['SF-006xx0000012abcAAA', '006xx0000012abcAAA', '']
+    """
+    return next((form for form in forms_of(reference) if len(form) <= most), "")
 
 
 def customer_reference(customer_key: str, currency: str = "") -> str:
-    """The reference of a customer: its CRM key, upper-cased, because the ERP stores 20 characters in upper case.
+    """The reference of a customer: its key in the CRM, in capitals, because an ERP may store capitals only.
 
-    The 18-character form of a Salesforce id is made to be safe against the loss of case. Where a customer has one
-    currency, an account has a customer for each, and *currency* tells them apart.
+    A key whose case matters has a guard against its loss. Where a customer has one currency, an account has a customer
+    for each, and *currency* tells them apart.
 
     >>> customer_reference("001xx000003dgb2aaa"), customer_reference("001xx000003dgb2aaa", "EUR")
     ('001XX000003DGB2AAA', '001XX000003DGB2AAA-EUR')

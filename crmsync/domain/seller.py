@@ -18,7 +18,7 @@ from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import CrmsyncError
 
-REASON_MAX = 255  # a text field of Salesforce
+REASON_MAX = 255  # a text field of a CRM
 DOES_NOT_ANSWER, IS_CLOSED = "does not answer", "can't be used now"  # what ails a system
 RETRYING_AFTER = timedelta(minutes=1)  # most replays are over by then, and then nobody has to be told of them
 
@@ -131,29 +131,29 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
 }
 
 _DEAL_PROBLEMS = {
-    "StageName": "The deal is not closed as won.",
-    "AccountId": "The deal has no account.",
-    "CurrencyIsoCode": "The deal has no currency.",
-    "OpportunityLineItems": "The deal has no products.",
+    "is_won": "The deal is not closed as won.",
+    "customer": "The deal has no account.",
+    "amount.currency": "The deal has no currency.",
+    "lines": "The deal has no products.",
 }
 _PRODUCT_PROBLEMS = {
-    "ProductCode": "Product {} has no code.",
-    "Quantity": "The quantity of product {} must be more than zero.",
-    "TotalPrice": "The total of product {} is negative.",
+    "product_code": "Product {} has no code.",
+    "quantity": "The quantity of product {} must be more than zero.",
+    "total": "The total of product {} is negative.",
 }
-_PRODUCT = re.compile(r"OpportunityLineItems\[(\d{1,5})\]\.(\w+)")
+_PRODUCT = re.compile(r"lines\[(\d{1,5})\]\.(\w+)")
 _SUMS = re.compile(r"is (?P<amount>[\d.,-]+ [A-Z]{3}), but the products add up to (?P<products>[\d.,-]+ [A-Z]{3})")
 
 
 def problem_of(field: str, problem: str) -> str:
     """One field at fault of a deal, for sellers; "" where there is no sentence for it.
 
-    >>> problem_of("Amount", "is 10,000.00 USD, but the products add up to 12,500.00 USD")
+    >>> problem_of("amount", "is 10,000.00 USD, but the products add up to 12,500.00 USD")
     'The products add up to 12,500.00 USD, but the deal says 10,000.00 USD.'
-    >>> problem_of("OpportunityLineItems[2].ProductCode", "the product has no code")
+    >>> problem_of("lines[2].product_code", "the product has no code")
     'Product 2 has no code.'
     """
-    if field == "Amount":
+    if field == "amount":
         sums = _SUMS.fullmatch(problem)
         if sums:
             return f"The products add up to {sums['products']}, but the deal says {sums['amount']}."

@@ -37,8 +37,8 @@ _TITLED = re.compile(
 def readable(text: str, known: Collection[str] = ()) -> str:
     r"""*text* without what its form, or *known*, says is a person's; at most 1,000 characters.
 
-    >>> readable("Sold-to party 17100001 is blocked for sales area 1010 10 00")
-    'Sold-to party 17100001 is blocked for sales area 1010 10 00'
+    >>> readable("Customer 17100001 is blocked for sales area 1010 10 00")
+    'Customer 17100001 is blocked for sales area 1010 10 00'
     >>> readable("Ask Mr. Lee,\x1b[2J ann@acme.test or +49 30 1234567 (DE89 3704 0044 0532 0130 00)")
     'Ask Mr. ***, [2J *** or *** (***)'
     >>> readable("Ida  LEE owns it", ["ida lee"])

@@ -146,7 +146,7 @@ def _books_have_address(attempt: Attempt, deal: Deal) -> bool:
 def _no_address(attempt: Attempt, deal: Deal) -> NoAddressError:
     problem = "is no e-mail address that a mail can be sent to" if deal.customer.email else "is missing"
     return NoAddressError(
-        field_errors={"Contact.Email": problem},
+        field_errors={"customer.email": problem},
         system=attempt.company.deals.system,
         advice="Give the deal a contact role whose contact has an e-mail address (or the account one, where a field "
         "for it is configured), and close it again; or replay with --accept: then order and invoice are made, and a "

@@ -7,7 +7,7 @@ last step writes that it is in sync. Whatever keeps the CRM from taking a status
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crmsync.alerts.content import untold_sellers_alert
@@ -118,6 +118,9 @@ def _telling(attempt: Attempt, uow: UnitOfWork, run: Run, letter: DeadLetter | N
     held_for = attempt.services.settings.behaviour.seller_wait
     is_held = held_for is not None and _is_held(uow, run, letter, held_for)
     place = _place(uow, attempt.company, run, letter)
+    if letter is not None:
+        field_of = attempt.company.deals.declared.field_of
+        letter = replace(letter, field_errors={field_of(name): text for name, text in letter.field_errors.items()})
     return telling_of(run, letter, place, settled=settled(uow, run), now=uow.now, is_held=is_held)
 
 

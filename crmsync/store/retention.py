@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, text, update
 
 from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.keys import SHORT_LENGTH
 from crmsync.domain.ledger import matching_number
 from crmsync.domain.references import customer_reference
 from crmsync.domain.retention import reduced
@@ -40,7 +41,6 @@ from crmsync.store.tallies import DELIVERIES, RUNS, Tallies
 OVER = (RunStatus.DONE.value, RunStatus.DISCARDED.value)
 _SETTLED = (LetterStatus.REPLAYED.value, LetterStatus.DISCARDED.value)
 _INVOICED_DEAL = runs.c.results["read_invoice"]["deal"].as_string()
-SHORT_ID_LENGTH = 15  # a Salesforce id without its three check characters
 
 
 class Retention(Rows):
@@ -149,8 +149,8 @@ class Retention(Rows):
         return self._connection.execute(query.order_by(links.c.crm_key)).scalars().all()
 
     def full_key(self, account: str) -> str:
-        """*account*, with the check characters of a Salesforce id that came without."""
-        if len(account) != SHORT_ID_LENGTH:
+        """*account*, with the guard of a key that came without."""
+        if len(account) != SHORT_LENGTH:
             return account
         of_runs = select(runs.c.customer_key).where(runs.c.customer_key.startswith(account, autoescape=True)).limit(1)
         of_links = select(links.c.crm_key).where(links.c.crm_key.startswith(account, autoescape=True)).limit(1)

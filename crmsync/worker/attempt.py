@@ -88,6 +88,11 @@ class Attempt:
         assert learns is not None  # as the overloads say  # noqa: S101
         return result(self.run, name, learns)
 
+    def label_fields(self, error: BaseException) -> None:
+        """Call what is wrong with the deal as people see it in the CRM."""
+        if isinstance(error, CrmsyncError) and error.is_of_deal:
+            error.label_fields(self.company.deals.declared.label_of)
+
     def describe(self, *, title: str, amount: Decimal | None = None, currency: str | None = None) -> None:
         """What people should see of this run: no person's name."""
         self.title, self.amount, self.currency = title, amount, currency

@@ -11,7 +11,8 @@ from crmsync.worker.flow import FLOWS
 
 def find(uow: UnitOfWork, text: str, *, everything: bool = True) -> list[Hit]:
     """The most direct first; what only tells of another run after that."""
-    hits = uow.finding.find(wanted(text, full_key), list(FLOWS), list(systems()), everything=everything)
+    words = [word for each in systems().values() for word in each.words]
+    hits = uow.finding.find(wanted(text, full_key, words), list(FLOWS), list(systems()), everything=everything)
     return sorted(
         hits, key=lambda hit: (not hit.is_direct, hit.run.flow in FLOWS and FLOWS[hit.run.flow].is_background)
     )

@@ -227,6 +227,7 @@ def _foresee(flow: Flow, run: Run, using: _Services) -> Foreseen:
     except NotNowError as error:
         seen = {"end": End.WAITS, "problem": str(error)}
     except CrmsyncError as error:
+        attempt.label_fields(error)
         seen = {"end": End.STOPS, "problem": str(error), "advice": _advice(error)}
     except Exception as error:  # as in task.py: a bug, whose text may hold a customer's data
         seen = {"end": End.STOPS, "problem": f"Unexpected {type(error).__name__} in crmsync."}

@@ -211,6 +211,7 @@ class StepTask(Task, Step[L]):
         except NotNowError as error:
             step_end.postponed(attempt, error)
         except Exception as error:
+            attempt.label_fields(error)
             step_end.failed(attempt, error)
         else:
             return step_end.done(attempt, self.flow, learned, ahead)

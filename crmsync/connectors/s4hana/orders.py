@@ -12,6 +12,7 @@ from crmsync.domain.deals import Deal, DealLine
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.money import Money
 from crmsync.domain.prices import Price, price_of
+from crmsync.domain.references import fitted, forms_of
 
 ORDER_SERVICE = "API_SALES_ORDER_SRV"
 PURCHASE_ORDER = "PurchaseOrderByCustomer"
@@ -25,9 +26,6 @@ NOT_AWAITED = ("", "B")  # an approval: none is needed, or it was given; A: awai
 CREDIT_REFUSED = ("B", "C")  # not passed, not passed in part; A: passed, D: released by a person
 
 _LENGTHS = {PURCHASE_ORDER: 35, ASSIGNMENT: 18}
-_PREFIX = "SF-"
-_SALESFORCE_ID = 18  # of which the last three only guard against a loss of case
-_CHECK_CHARACTERS = 3
 _PER_MAX = 99_999  # ConditionQuantity is a Decimal(5,0)
 # They have cents by ISO 4217, and none in SAP's own table of decimals (TCURX) as it is delivered. [Note 137626]
 _WITHOUT_CENTS = frozenset("COP HUF IDR LAK TWD".split())
@@ -40,10 +38,10 @@ _PRICE = PriceSchema()
 def order_body(request: OrderRequest, settings: SapSettings) -> dict[str, Any]:
     """The one deep insert of an order.
 
-    Raises: MappingError naming the CRM's field that SAP can't hold.
+    Raises: MappingError naming the deal's field that SAP can't hold.
     """
     deal = request.deal
-    purchase_order = written(_ORDER, {"purchase_order": deal.purchase_order_number}, "Opportunity")
+    purchase_order = written(_ORDER, {"purchase_order": deal.purchase_order_number}, "")
     is_taken = settings.reference_field == PURCHASE_ORDER
     return {
         "SalesOrderType": settings.order_type,
@@ -61,8 +59,7 @@ def order_body(request: OrderRequest, settings: SapSettings) -> dict[str, Any]:
 def stored_reference(reference: str, field: str) -> str:
     """*reference* as it fits into *field*.
 
-    AssignmentReference has 18 characters: exactly a Salesforce id. A later generation takes the place of the
-    id's last three, which repeat what the case of the others says.
+    AssignmentReference has 18 characters, and PurchaseOrderByCustomer 35.
 
     >>> stored_reference("SF-006xx0000012abcAAA", "PurchaseOrderByCustomer")
     'SF-006xx0000012abcAAA'
@@ -72,11 +69,10 @@ def stored_reference(reference: str, field: str) -> str:
     '006xx0000012abc-2'
     """
     limit = _LENGTHS[field]
-    stored = reference.removeprefix(_PREFIX) if field == ASSIGNMENT else reference
-    if len(stored) > limit and stored[_SALESFORCE_ID : _SALESFORCE_ID + 1] == "-":
-        stored = stored[: _SALESFORCE_ID - _CHECK_CHARACTERS] + stored[_SALESFORCE_ID:]
-    if len(stored) > limit:
-        raise misfit("Opportunity.Id", f"as reference has {len(stored)} characters, {field} holds {limit}")
+    stored = fitted(reference, limit)
+    if not stored:
+        shortest = len(forms_of(reference)[-1])
+        raise misfit("key", f"as reference has {shortest} characters, {field} holds {limit}")
     return stored
 
 
@@ -122,7 +118,7 @@ def _items(deal: Deal, settings: SapSettings, header: dict[str, Any]) -> list[di
     unit = settings.quantity_unit
     return [
         {
-            **written(_ITEM, line, f"OpportunityLineItems[{position}]"),
+            **written(_ITEM, line, f"lines[{position}]"),
             **({"RequestedQuantityUnit": unit} if unit else {}),
             **header,
             "to_PricingElement": [_price(line, position, deal.amount.currency, settings)],
@@ -134,11 +130,11 @@ def _items(deal: Deal, settings: SapSettings, header: dict[str, Any]) -> list[di
 def _price(line: DealLine, position: int, currency: str, settings: SapSettings) -> dict[str, Any]:
     price = _price_of(line, currency)
     if price is None:
-        raise misfit(f"OpportunityLineItems[{position}].Quantity", _no_price(line, currency))
+        raise misfit(f"lines[{position}].quantity", _no_price(line, currency))
     unit = settings.quantity_unit
     return {
         "ConditionType": settings.price_condition_type,
-        **written(_PRICE, price, f"OpportunityLineItems[{position}]"),
+        **written(_PRICE, price, f"lines[{position}]"),
         "ConditionCurrency": currency,
         **({"ConditionQuantityUnit": unit} if unit else {}),
     }

@@ -40,7 +40,7 @@ _REGION_LENGTH = 3
 def partner_body(customer: Customer, *, reference: str, currency: str, settings: SapSettings) -> dict[str, Any]:
     """The one deep insert that makes a customer complete enough to be sold to.
 
-    Raises: MappingError naming the CRM's field that SAP can't hold.
+    Raises: MappingError naming the deal's field that SAP can't hold.
     """
     country = _country(customer.address, settings)
     body = {
@@ -65,7 +65,7 @@ def external_id(reference: str) -> str:
     '001XX000003DGB2AAA'
     """
     if len(reference) > REFERENCE_LENGTH:
-        raise misfit("Account.Id", f"as reference has {len(reference)} characters, SAP holds {REFERENCE_LENGTH}")
+        raise misfit("customer.key", f"as reference has {len(reference)} characters, SAP holds {REFERENCE_LENGTH}")
     return reference.upper()
 
 
@@ -75,7 +75,7 @@ def role_body(role: str) -> dict[str, str]:
 
 def sales_area_body(settings: SapSettings, currency: str) -> dict[str, Any]:
     """The sales area that orders are made in."""
-    body = written(_SALES_AREA, {**sales_area(settings), **_terms(settings, currency)}, "Account")
+    body = written(_SALES_AREA, {**sales_area(settings), **_terms(settings, currency)}, "customer")
     if settings.customer_tax_category:
         body["to_SalesAreaTax"] = [
             {
@@ -118,7 +118,7 @@ def _country(address: Address, settings: SapSettings) -> str:
         code = settings.default_country
         problem = "is empty and SAP_DEFAULT_COUNTRY is not set"
     if not code:
-        raise misfit("Account.BillingCountry", problem)
+        raise misfit("customer.address.country", problem)
     return code
 
 
@@ -130,9 +130,9 @@ def _names(name: str) -> dict[str, str]:
     """
     lines = _NAME.wrap(name)
     if not lines:
-        raise misfit("Account.Name", "is empty")
+        raise misfit("customer.name", "is empty")
     if len(lines) > _NAME_LINES:
-        raise misfit("Account.Name", f"does not fit into the {_NAME_LINES} lines of 40 characters that SAP has")
+        raise misfit("customer.name", f"does not fit into the {_NAME_LINES} lines of 40 characters that SAP has")
     return {f"OrganizationBPName{number}": line for number, line in enumerate(lines, start=1)}
 
 
@@ -149,11 +149,11 @@ def _address(customer: Customer, country: str, language: str) -> dict[str, Any]:
             "country": country,
             "language": language,
         },
-        "Account",
+        "customer.address",
     )
     body["to_AddressUsage"] = [{"AddressUsage": "XXDEFAULT"}]
     if customer.email:
-        body["to_EmailAddress"] = [written(_EMAIL, customer, "Contact")]
+        body["to_EmailAddress"] = [written(_EMAIL, customer, "customer")]
     return body
 
 
@@ -172,11 +172,11 @@ def _street(street: str) -> Mapping[str, str]:
     first = textwrap.wrap(lines[0], _STREET_LENGTH, break_on_hyphens=False)
     rest = _STREET_OVERFLOW.wrap(", ".join([" ".join(first[1:]), *lines[1:]]).strip(" ,"))
     if len(rest) > 2:
-        raise misfit("Account.BillingStreet", f"has {len(whole)} characters, SAP holds lines of 60, 40 and 40")
+        raise misfit("customer.address.street", f"has {len(whole)} characters, SAP holds lines of 60, 40 and 40")
     return {"street": first[0], **dict(zip(("street_2", "street_3"), rest, strict=False))}
 
 
 def _tax_number(number: str, tax_type: str) -> dict[str, Any]:
     is_short = len(number) <= TAX_NUMBER_LENGTH
     record = TaxNumber(type=tax_type, **{"number" if is_short else "long_number": number})
-    return written(_TAX_NUMBER, record, "Account")
+    return written(_TAX_NUMBER, record, "customer")

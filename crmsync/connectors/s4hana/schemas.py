@@ -1,7 +1,7 @@
 """SAP's JSON, read and written: business partners, their addresses and sales areas, orders, items and prices.
 
 Reading is tolerant: SAP leaves out or nulls what it has not computed.  Writing is not: what SAP could not hold
-is refused with the name of the CRM's field, because SAP would cut it or refuse it in its own words.
+is refused with the name of the deal's field, because SAP would cut it or refuse it in its own words.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class SapField(fields.Field[Any]):
 
 
 class Text(SapField):
-    """A text of at most *limit* characters; *crm* is the CRM's name of the field."""
+    """A text of at most *limit* characters; *field* is the deal's own name of what stands there, if that is another."""
 
-    def __init__(self, limit: int, crm: str = "", **options: Any) -> None:
+    def __init__(self, limit: int, field: str = "", **options: Any) -> None:
         super().__init__(load_default="", **options)
         self._limit = limit
-        self._crm = crm
+        self._field = field
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
         text = str(value or "").strip()
         if len(text) > self._limit:
-            raise ValidationError(f"has {len(text)} characters, SAP holds {self._limit}", self._crm or str(attr))
+            raise ValidationError(f"has {len(text)} characters, SAP holds {self._limit}", self._field or str(attr))
         return text
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -61,11 +61,11 @@ class Key(SapField):
 class Number(SapField):
     """An Edm.Decimal, which travels as a string; reading one that is absent or no number gives None."""
 
-    def __init__(self, precision: int, scale: int, crm: str = "", **options: Any) -> None:
+    def __init__(self, precision: int, scale: int, field: str = "", **options: Any) -> None:
         super().__init__(load_default=None, **options)
         self._precision = precision
         self._scale = scale
-        self._crm = crm
+        self._field = field
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
         text = plain(value) if _decimals(value) <= self._scale else plain(value.normalize())
@@ -73,7 +73,7 @@ class Number(SapField):
         if len(fraction) > self._scale or len(whole.lstrip("-")) > self._precision - self._scale:
             raise ValidationError(
                 f"is {text}; SAP holds {self._precision - self._scale} digits before and {self._scale} after the point",
-                self._crm or str(attr),
+                self._field or str(attr),
             )
         return text
 
@@ -125,13 +125,13 @@ class PartnerSchema(Tolerant):
 class AddressSchema(Tolerant):
     """A_BusinessPartnerAddress, as written; the street's overflow goes to lines of their own."""
 
-    street = Text(60, "BillingStreet", data_key="StreetName")
-    street_2 = Text(40, "BillingStreet", data_key="StreetSuffixName")
-    street_3 = Text(40, "BillingStreet", data_key="AdditionalStreetSuffixName")
-    city = Text(40, "BillingCity", data_key="CityName")
-    postal_code = Text(10, "BillingPostalCode", data_key="PostalCode")
-    region = Text(3, "BillingState", data_key="Region")
-    country = Text(3, "BillingCountry", data_key="Country")
+    street = Text(60, data_key="StreetName")
+    street_2 = Text(40, "street", data_key="StreetSuffixName")
+    street_3 = Text(40, "street", data_key="AdditionalStreetSuffixName")
+    city = Text(40, data_key="CityName")
+    postal_code = Text(10, data_key="PostalCode")
+    region = Text(3, data_key="Region")
+    country = Text(3, data_key="Country")
     language = Text(2, data_key="Language")
 
 
@@ -145,7 +145,7 @@ class PlaceSchema(Tolerant):
 class EmailSchema(Tolerant):
     """A_AddressEmailAddress."""
 
-    email = Text(241, "Email", data_key="EmailAddress")
+    email = Text(241, data_key="EmailAddress")
     address_id = Text(10, data_key="AddressID", load_only=True)
 
 
@@ -172,7 +172,7 @@ class TaxNumberSchema(Tolerant):
     partner = Text(10, data_key="BusinessPartner", load_only=True)
     type = Text(4, data_key="BPTaxType")
     number = Text(20, data_key="BPTaxNumber")
-    long_number = Text(60, "Tax number", data_key="BPTaxLongNumber")
+    long_number = Text(60, "tax_number", data_key="BPTaxLongNumber")
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> TaxNumber:
@@ -194,15 +194,15 @@ class SalesAreaSchema(Tolerant):
 class PriceSchema(Tolerant):
     """A_SalesOrderItemPrElement, as written: a price of *rate* for every *per* units."""
 
-    rate = Number(24, 9, "UnitPrice", data_key="ConditionRateValue")
-    per = Number(5, 0, "Quantity", data_key="ConditionQuantity")
+    rate = Number(24, 9, "unit_price", data_key="ConditionRateValue")
+    per = Number(5, 0, "quantity", data_key="ConditionQuantity")
 
 
 class ItemSchema(Tolerant):
     """A_SalesOrderItem, as written. It has no field for a price."""
 
-    product_code = Text(40, "ProductCode", data_key="Material")
-    quantity = Number(15, 3, "Quantity", data_key="RequestedQuantity")
+    product_code = Text(40, data_key="Material")
+    quantity = Number(15, 3, data_key="RequestedQuantity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class OrderSchema(Tolerant):
     customer = Key(data_key="SoldToParty", load_default="")
     net = Number(16, 3, data_key="TotalNetAmount")
     currency = Text(5, data_key="TransactionCurrency")
-    purchase_order = Text(35, "Purchase order number", data_key="PurchaseOrderByCustomer")
+    purchase_order = Text(35, "purchase_order_number", data_key="PurchaseOrderByCustomer")
     assignment = Text(18, data_key="AssignmentReference")
     rejection = Text(1, data_key="OverallSDDocumentRejectionSts")
     billing_block = Text(2, data_key="HeaderBillingBlockReason", load_only=True)
@@ -245,14 +245,14 @@ class OrderSchema(Tolerant):
 
 
 def written(schema: Schema, record: Any, owner: str) -> dict[str, Any]:
-    """*record* as SAP's JSON, without what is empty; *owner* is the CRM's record, for the name of a field at fault.
+    """*record* as SAP's JSON, without what is empty; *owner* is where its fields stand in the deal, such as `lines[1]`.
 
     Raises: MappingError.
     """
     try:
         body = schema.dump(record)
     except ValidationError as error:
-        raise misfit(f"{owner}.{error.field_name}", str(error.messages[0])) from error
+        raise misfit(".".join(filter(None, (owner, error.field_name))), str(error.messages[0])) from error
     return {name: value for name, value in body.items() if value != ""}
 
 

@@ -64,6 +64,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crmsync.connectors.doors import Door, DoorCode
+from crmsync.connectors.salesforce.labels import field_of, label_of
 from crmsync.connectors.salesforce.settings import SalesforceSettings, refuse_taken_fields
 from crmsync.connectors.system import System, Tools
 
@@ -108,6 +109,12 @@ def _full_key(text: str) -> str:
         return text
 
 
+def _account_key(text: str) -> str:
+    from crmsync.connectors.salesforce.ids import ACCOUNT_PREFIX, full_id
+
+    return full_id(text, ACCOUNT_PREFIX)
+
+
 SYSTEM = System(
     name="salesforce",
     title="Salesforce",
@@ -134,4 +141,8 @@ SYSTEM = System(
     quota=_quota,
     claim=_claim,
     full_key=_full_key,
+    account_key=_account_key,
+    label_of=label_of,
+    field_of=field_of,
+    words=("opportunity",),
 )

@@ -15,9 +15,9 @@ from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.doctor_fields import field_problems, missing_fields
 from crmsync.connectors.salesforce.errors import UNKNOWN_FIELD, speaks_with
-from crmsync.connectors.salesforce.ids import CASE_SENSITIVE_LENGTH
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.won_deals import WonDealReader
+from crmsync.domain.keys import SHORT_LENGTH
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
 
 _OLD = 4  # versions from the oldest on that are offered: three come in a year, and the oldest are retired first
@@ -57,7 +57,7 @@ def _failed(settings: SalesforceSettings, probe: Probe, error: CrmsyncError) -> 
 
 def _sign_in(api: SalesforceApi, settings: SalesforceSettings) -> Found:
     host, organization = urlsplit(api.instance()).netloc, api.account()
-    named = settings.organization_id[:CASE_SENSITIVE_LENGTH]
+    named = settings.organization_id[:SHORT_LENGTH]
     if named and organization and named not in organization:
         said = settings.organization_id
         return Found(f"SF_ORGANIZATION_ID is {said}, but the sign-in is for {organization}: correct it.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from crmsync.domain.keys import SHORT_LENGTH, guarded
+
+ACCOUNT_PREFIX = "001"
 OPPORTUNITY_PREFIX = "006"
 ORGANIZATION_PREFIX = "00D"
 BULK_JOB_PREFIX = "750"
-CASE_SENSITIVE_LENGTH = 15
 
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Z0-5]{3})?")
-_CHECKSUM_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 def full_id(text: str, prefix: str = "") -> str:
@@ -25,16 +26,8 @@ def full_id(text: str, prefix: str = "") -> str:
         raise ValueError("is no Salesforce id of 15 or 18 characters")
     if not text.startswith(prefix):
         raise ValueError(f"is the id of another object: it must start with {prefix}")
-    short = text[:CASE_SENSITIVE_LENGTH]
-    full = short + _checksum(short)
+    short = text[:SHORT_LENGTH]
+    full = guarded(short)
     if text not in (short, full):
         raise ValueError("is no Salesforce id: its checksum is wrong, its case may have been changed")
     return full
-
-
-def _checksum(short: str) -> str:
-    return "".join(_CHECKSUM_LETTERS[_upper_case_bits(short[start : start + 5])] for start in (0, 5, 10))
-
-
-def _upper_case_bits(five: str) -> int:
-    return sum(1 << position for position, letter in enumerate(five) if letter.isupper())

@@ -21,12 +21,12 @@ from marshmallow import ValidationError, fields
 from crmsync.connectors.kit import bodies, signatures
 from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.salesforce.ids import (
-    CASE_SENSITIVE_LENGTH,
     OPPORTUNITY_PREFIX,
     ORGANIZATION_PREFIX,
     full_id,
 )
 from crmsync.connectors.salesforce.settings import WebhookKeys
+from crmsync.domain.keys import SHORT_LENGTH
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import MalformedWebhookError, SignatureError
 from crmsync.settings import Secret
@@ -173,7 +173,7 @@ def verify_organization(given: str, expected: str) -> None:
         raise SignatureError(
             "This receiver refuses Outbound Messages until SF_ORGANIZATION_ID is set.", reason="closed"
         )
-    if not signatures.same(given[:CASE_SENSITIVE_LENGTH], expected[:CASE_SENSITIVE_LENGTH]):
+    if not signatures.same(given[:SHORT_LENGTH], expected[:SHORT_LENGTH]):
         raise SignatureError("OrganizationId is not the organisation that this receiver serves.", reason="organization")
 
 

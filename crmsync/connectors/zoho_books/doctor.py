@@ -127,7 +127,7 @@ def _organization(api: BooksApi, currencies: Currencies, settings: ZohoBooksSett
         _currency_problem(currencies, base, assumed) if is_other else "",
         "" if settings.time_zone else organization.zone_problem(own["time_zone"] or ""),
     )
-    bills = f"bills in {assumed}, which CRMSYNC_DEFAULT_CURRENCY says is the currency of Salesforce" if is_other else ""
+    bills = f"bills in {assumed}, which CRMSYNC_DEFAULT_CURRENCY says is the currency of the CRM" if is_other else ""
     told = (own["name"], own["organization_id"], base, own["time_zone"], bills)
     return Found(" ".join(filter(None, problems)), ", ".join(filter(None, told)), is_note=is_other)
 
@@ -139,7 +139,7 @@ def _currency_problem(currencies: Currencies, base: str, assumed: str) -> str:
             return ""
     return (
         f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}: invoices would be in "
-        f"{base}, and each would wait for a person. Set it to the currency of Salesforce and add that to the "
+        f"{base}, and each would wait for a person. Set it to the currency of the CRM and add that to the "
         "organization's currencies, or set ZOHO_ORGANIZATION_ID to the organization that keeps its books in that."
     )
 

@@ -76,7 +76,7 @@ _TABLE: Mapping[int, Failure] = {
     3062: Failure(
         error=errors.AmbiguousMatchError,
         message="Zoho Books has a customer or vendor of this name already.",
-        advice="Replay with `--link BOOKS=<contact id>` if it is this customer; else rename one of the two.",
+        advice="If it is this customer, name it with the replay, by its contact id; else rename one of the two.",
     ),
 }
 # Of a value in a record, without a sentence of our own.

@@ -368,15 +368,15 @@ def test_a_country_is_known_by_name_or_code(creates: Any, country: str, code: st
 
 # the customer → the field that is named
 MISFITS = {
-    "no name": (customer(name=" "), "Account.Name"),
-    "name": (customer(name="word " * 40), "Account.Name"),
-    "unknown country": (customer(address=Address(country="Atlantis")), "Account.BillingCountry"),
-    "no country": (customer(address=Address()), "Account.BillingCountry"),
-    "street": (customer(address=Address("word " * 40, country="DE")), "Account.BillingStreet"),
-    "city": (customer(address=Address(city="C" * 41, country="DE")), "Account.BillingCity"),
-    "postal code": (customer(address=Address(postal_code="1" * 11, country="DE")), "Account.BillingPostalCode"),
-    "e-mail": (customer(email="a" * 240 + "@b"), "Contact.Email"),
-    "tax number": (customer(tax_number="9" * 61), "Account.Tax number"),
+    "no name": (customer(name=" "), "customer.name"),
+    "name": (customer(name="word " * 40), "customer.name"),
+    "unknown country": (customer(address=Address(country="Atlantis")), "customer.address.country"),
+    "no country": (customer(address=Address()), "customer.address.country"),
+    "street": (customer(address=Address("word " * 40, country="DE")), "customer.address.street"),
+    "city": (customer(address=Address(city="C" * 41, country="DE")), "customer.address.city"),
+    "postal code": (customer(address=Address(postal_code="1" * 11, country="DE")), "customer.address.postal_code"),
+    "e-mail": (customer(email="a" * 240 + "@b"), "customer.email"),
+    "tax number": (customer(tax_number="9" * 61), "customer.tax_number"),
 }
 
 

@@ -130,15 +130,15 @@ def test_the_price_comes_to_exactly_the_total(
 
 # what is wrong with the second line, or with the deal → the field that is named
 MISFITS = {
-    "product code": ({"product_code": "X" * 41}, {}, "OpportunityLineItems[2].ProductCode"),
-    "quantity too fine": ({"quantity": Decimal("0.0001")}, {}, "OpportunityLineItems[2].Quantity"),
-    "quantity too large": ({"quantity": Decimal("1E+13")}, {}, "OpportunityLineItems[2].Quantity"),
+    "product code": ({"product_code": "X" * 41}, {}, "lines[2].product_code"),
+    "quantity too fine": ({"quantity": Decimal("0.0001")}, {}, "lines[2].quantity"),
+    "quantity too large": ({"quantity": Decimal("1E+13")}, {}, "lines[2].quantity"),
     "no price for a whole number of units": (
         {"quantity": Decimal("99999999999.999"), "total": Decimal("618033988.75")},
         {},
-        "OpportunityLineItems[2].Quantity",
+        "lines[2].quantity",
     ),
-    "purchase order number": ({}, {"purchase_order_number": "P" * 36}, "Opportunity.Purchase order number"),
+    "purchase order number": ({}, {"purchase_order_number": "P" * 36}, "purchase_order_number"),
 }
 
 

@@ -132,7 +132,7 @@ class TestFetchDeal:
         assert (deal.amount, deal.lines, deal.customer) == (Money(Decimal(0), "USD"), (), Customer("", ""))
         with pytest.raises(InvalidDealError) as caught:
             check(deal)
-        assert set(caught.value.field_errors) == {"StageName", "AccountId", "Amount", "OpportunityLineItems"}
+        assert set(caught.value.field_errors) == {"is_won", "customer", "amount", "lines"}
 
     def test_won_means_won_and_closed(
         self, crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture
