@@ -414,7 +414,7 @@ class WrongMethodError(WebhookError):
 
 
 class NoDoorError(WebhookError):
-    """There is no door at this address: they are /webhook/salesforce/deal-closed and /webhook/zoho/payment."""
+    """There is no door at this address."""
 
     status_code = 404
     reason = "address"

@@ -28,14 +28,26 @@ def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
         if is_withheld(connection, settings):
             yield not_checked(title(connection), "everything", _WITHHELD)
         else:
-            yield from never_raising(title(connection), _of(connection, settings, services))
+            yield from never_raising(title(connection), _of(connection, title(connection), settings, services))
 
 
-def _of(connection: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
-    from crmsync.connectors.registry import is_configured, system, title
+def of_connections(services: Services) -> Iterator[Finding]:
+    """Those that people have made; one that is paused is left alone."""
+    with services.store.read() as uow:
+        made = uow.connections.all(None)
+    for each in made:
+        area = f"{each.name} ({each.id})"
+        if each.why_not_now:
+            yield not_checked(area, "everything", each.why_not_now)
+        else:
+            yield from never_raising(area, _of(each.id, area, services.settings, services))
+
+
+def _of(connection: str, called: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
+    from crmsync.connectors.registry import is_configured, system
     from crmsync.connectors.way_out.heard import Heard
 
-    heard, called = Heard(), title(connection)
+    heard = Heard()
     try:
         for check in _checks(connection, settings, services, heard):
             yield of_check(called, check)

@@ -33,7 +33,7 @@ def connections() -> None:
 
 @connections.command("list")
 @tenant_option
-@click.option("--system", help="Only this system, such as s4hana.")
+@click.option("--system", help="Only connections to this system.")
 @click.option("--status", type=click.Choice(["active", "inactive", "error", "expired"]))
 @json_option
 def list_(*, tenant: str | None, system: str | None, status: str | None, as_json: bool) -> None:

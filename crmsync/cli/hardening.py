@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from crmsync import files, needs
@@ -13,6 +14,9 @@ from crmsync.cli.finding import Finding
 from crmsync.environment import THIS_MACHINE, Secret
 from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
+
+if TYPE_CHECKING:
+    from crmsync.declared import Setting
 
 AREA = "Security"
 LONG_ENOUGH = 24  # characters: what a generator gives, and nobody thinks up
@@ -66,18 +70,24 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _known(settings: Settings) -> dict[str, Secret]:
     """The secrets that we, and not a vendor, made up."""
-    crm, books = settings.systems.get("salesforce"), settings.systems.get("zoho_books")
     found = {
         "CRMSYNC_SECRET_KEY": settings.secret_key,
+        "CRMSYNC_SECRET_KEY_PREVIOUS": settings.secret_key_previous,
         "CRMSYNC_TOWER_PASSWORD": settings.tower_password,
         "CRMSYNC_METRICS_TOKEN": settings.metrics_token,
         **_flower_passwords(settings.flower.basic_auth),
-        **(_in_turn("SF_WEBHOOK_SECRET", crm.webhook_secret, crm.webhook_secret_previous) if crm else {}),
-        **(_in_turn("SF_WEBHOOK_BEARER", crm.webhook_bearer, crm.webhook_bearer_previous) if crm else {}),
-        **(_in_turn("SF_WEBHOOK_TOKEN", crm.webhook_token, crm.webhook_token_previous) if crm else {}),
-        **(_in_turn("ZOHO_WEBHOOK_SECRET", books.webhook_secret, books.webhook_secret_previous) if books else {}),
+        **{each.variable: value for each, value in _declared(settings) if each.is_of_a_door},
     }
     return {name: secret for name, secret in found.items() if secret is not None and not secret.is_withheld}
+
+
+def _declared(settings: Settings) -> Iterator[tuple[Setting, Any]]:
+    """Each setting of the systems that are configured, with what it is."""
+    from crmsync.connectors.registry import system
+
+    for name, own in settings.systems.items():
+        for each in system(name).declared:
+            yield each, getattr(own, each.name)
 
 
 def _flower_passwords(users: Secret | None) -> dict[str, Secret | None]:
@@ -86,10 +96,6 @@ def _flower_passwords(users: Secret | None) -> dict[str, Secret | None]:
         return {}
     pairs = (each.partition(":") for each in users.reveal().split(","))
     return {f"FLOWER_BASIC_AUTH of {user}": Secret(password) for user, _, password in pairs}
-
-
-def _in_turn(name: str, now: Secret | None = None, before: Secret | None = None) -> dict[str, Secret | None]:
-    return {name: now, f"{name}_PREVIOUS": before}
 
 
 def _weakness(secret: Secret) -> str:
@@ -102,19 +108,14 @@ def _weakness(secret: Secret) -> str:
 
 
 def _separate(settings: Settings) -> Iterator[tuple[str, str]]:
+    from crmsync.connectors.registry import system
+
     values = [secret.reveal() for secret in _known(settings).values()]
     advice = "one secret opens several doors: give each its own" if len(set(values)) < len(values) else ""
     yield "secrets are different", advice
-    crm = settings.systems.get("salesforce")
-    if crm and crm.webhook_secret and {"bearer", "token"} & set(crm.webhook_forms):
-        shares = [
-            form
-            for form, own in (("bearer", crm.webhook_bearer), ("token", crm.webhook_token))
-            if form in crm.webhook_forms and not own
-        ]
-        names = " and ".join(f"SF_WEBHOOK_{form.upper()}" for form in shares)
-        advice = f"SF_WEBHOOK_SECRET opens {' and '.join(shares)}: set {names}, or leave them out of SF_WEBHOOK_FORMS"
-        yield "each form of webhook has a secret of its own", advice if shares else ""
+    for name, own in settings.systems.items():
+        if (harden := system(name).harden) is not None:
+            yield from harden(own)
 
 
 def _broker(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -158,13 +159,8 @@ def _database(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _systems(settings: Settings) -> Iterator[tuple[str, str]]:
-    crm, erp, books = (settings.systems.get(name) for name in ("salesforce", "s4hana", "zoho_books"))
     urls = {
-        "SF_LOGIN_URL": crm.login_url if crm else "",
-        "SAP_BASE_URL": erp.base_url if erp else "",
-        "SAP_TOKEN_URL": erp.token_url if erp and erp.auth == "oauth2" else "",
-        "ZOHO_ACCOUNTS_URL": books.accounts_url if books else "",
-        "ZOHO_API_URL": books.api_url if books else "",
+        **{each.variable: value for each, value in _declared(settings) if each.kind == "url"},
         "SLACK_API_URL": settings.slack.api_url,
         "SLACK_WEBHOOK_URL": _url_of(settings.slack.webhook_url),
     }

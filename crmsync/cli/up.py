@@ -110,7 +110,7 @@ def _facts(settings: Settings, no_flower: str) -> dict[str, str]:
 
     tower = settings.tower_url if settings.admin_port else settings.public_url or local_url(settings)
     return {
-        "Receiver": f"{settings.receiver_url or local_url(settings)}/webhook/salesforce/deal-closed",
+        "Receiver": f"{settings.receiver_url or local_url(settings)}{_door_of_deals(settings)}",
         "Control tower": f"{tower}/",
         "Flower": no_flower or f"http://{settings.flower.address}:{settings.flower.port}/",
         "User, password": f"{TOWER_USER}, {where_the_password_is(settings)}",
@@ -118,6 +118,13 @@ def _facts(settings: Settings, no_flower: str) -> dict[str, str]:
         "Database": without_password(settings.database_url),
         "State directory": str(settings.home),
     }
+
+
+def _door_of_deals(settings: Settings) -> str:
+    from crmsync.company import default_roles
+    from crmsync.connectors.registry import system
+
+    return next((door.path for door in system(default_roles(settings.systems)["deals"]).doors), "")
 
 
 def where_the_password_is(settings: Settings) -> str:

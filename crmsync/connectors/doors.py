@@ -3,7 +3,7 @@ it is authentic and what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -39,6 +39,28 @@ class Announced:
 PROBE = Announced(is_probe=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A message that starts nothing, and that a door lets in if it knows the secret of *variable*."""
+
+    name: str
+    variable: str
+    body: bytes
+    headers: Mapping[str, str]
+    query: str = ""
+    organization_variable: str = ""
+    """That says whose messages the door takes, where it looks at that as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Why a form of a door is not knocked at; whether that is a fault."""
+
+    name: str
+    why: str
+    is_fault: bool
+
+
 class DoorCode(Protocol):
     """What a connector does at a door: a module with these functions. *settings* are None where nothing is configured.
 
@@ -52,6 +74,9 @@ class DoorCode(Protocol):
         """Before the body is read."""
 
     def read(self, arrival: Arrival, settings: Any, body: bytes, now: datetime) -> Announced: ...
+
+    def knocks(self, settings: Any, now: datetime) -> Iterator[Knock | Shut]:
+        """How `crmsync doctor` knocks at each form that is open. Shut without a name speaks of the whole door."""
 
 
 @dataclass(frozen=True, slots=True)

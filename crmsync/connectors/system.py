@@ -5,7 +5,7 @@ What costs memory is imported only when it is asked for: who asks only what is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,6 +81,8 @@ class System:
     """What it allows the account of a connection, by the connection and its settings."""
     claim: Callable[[Any], Claim]
     """What its settings say of the account."""
+    harden: Callable[[Any], Iterable[tuple[str, str]]] | None = None
+    """What `crmsync doctor --security` looks at beside what is so of every system: each with advice, "" for none."""
     full_key: Callable[[str], str] = lambda text: text
     """The full id of a record that is named by its short one; any other text as it is."""
     account_key: Callable[[str], str] = _any_key

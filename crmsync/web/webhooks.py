@@ -63,7 +63,7 @@ def fixed(_address: str = "") -> Response:
     """
     system, door = registry.fixed_doors().get(f"/webhook/{_address}", (None, None))
     if system is None or door is None:
-        raise NoDoorError
+        raise NoDoorError(f"There is no door at this address: they are {' and '.join(registry.fixed_doors())}.")
     return _knock(door, system.name, services_of_app().settings.systems.get(system.name))
 
 

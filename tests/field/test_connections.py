@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from crmsync import connections
+from crmsync.cli import check_systems
 from crmsync.connection_book import BELIEVED_SECONDS
 from crmsync.connection_trial import try_out
 from crmsync.connectors import registry
@@ -287,6 +288,17 @@ def test_it_is_tried_out_with_a_sign_in_of_its_own(using: Services, sandbox: San
     assert connections.show(using, "acme", made.id).last_success_at is not None
 
 
+def test_a_trial_names_the_permission_that_is_missing(using: Services, sandbox: Sandbox) -> None:
+    values = {**values_of(sandbox, "salesforce"), "order_number_field": "No_Such_Field__c"}
+    made = create(using, sandbox, "salesforce", settings=values)
+
+    found = try_out(using, "acme", made.id)
+
+    assert not found.success
+    assert "No_Such_Field__c" in found.message + found.missing[0]
+    assert connections.show(using, "acme", made.id).status is Status.ERROR
+
+
 def test_a_trial_that_fails_says_why_and_the_connection_shows_it(using: Services, sandbox: Sandbox) -> None:
     values = {**values_of(sandbox, "zoho_books"), "refresh_token": "1000.of.another"}
     made = create(using, sandbox, "zoho_books", settings=values)
@@ -511,3 +523,18 @@ def test_the_word_for_what_is_withheld_is_no_secret(using: Services, sandbox: Sa
         create(using, sandbox, secrets={"client_secret": "withheld-from-this-process"})
 
     assert refused.value.field_errors == {"client_secret": "is no secret"}
+
+
+def test_the_doctor_looks_at_each_and_leaves_what_is_paused_alone(using: Services, sandbox: Sandbox) -> None:
+    works = create(using, sandbox, "zoho_books", name="Works")
+    paused = create(using, sandbox, "zoho_books", name="Paused")
+    connections.pause(using, ADA, "acme", paused.id)
+
+    found = list(check_systems.of_connections(using))
+
+    of_the_paused = [each for each in found if paused.id in each.area]
+    of_the_other = [each for each in found if works.id in each.area]
+    assert [each.is_ok for each in of_the_paused] == [True]
+    assert "is paused" in of_the_paused[0].detail
+    assert {each.name for each in of_the_other} >= {"organization", "clock"}
+    assert all(each.is_ok for each in of_the_other)

@@ -152,6 +152,8 @@ def _is_oauth(reader: Reader) -> bool:
 
 
 def _token_url(reader: Reader) -> str:
+    if not _is_oauth(reader):  # nobody asks there
+        return reader.url("SAP_TOKEN_URL")
     base_url = reader.url("SAP_BASE_URL")
     return reader.url("SAP_TOKEN_URL", f"{base_url}{TOKEN_PATH}" if base_url else "")
 

@@ -65,7 +65,7 @@ from typing import TYPE_CHECKING
 
 from crmsync.connectors.doors import Door, DoorCode
 from crmsync.connectors.salesforce.labels import field_of, label_of
-from crmsync.connectors.salesforce.settings import SalesforceSettings, refuse_taken_fields
+from crmsync.connectors.salesforce.settings import SalesforceSettings, harden, refuse_taken_fields
 from crmsync.connectors.system import System, Tools
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ SYSTEM = System(
     connect=_connect,
     quota=_quota,
     claim=_claim,
+    harden=harden,
     full_key=_full_key,
     account_key=_account_key,
     label_of=label_of,

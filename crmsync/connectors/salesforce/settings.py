@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from crmsync.declared import setting
@@ -101,7 +101,7 @@ class SalesforceSettings:
         read(
             lambda reader: reader.url("SF_AUDIENCE", reader.url("SF_LOGIN_URL", _LOGIN_URL)),
             variable="SF_AUDIENCE",
-            kind="url",
+            kind="text",
         ),
         default="`SF_LOGIN_URL`",
     )
@@ -229,3 +229,14 @@ def refuse_taken_fields(settings: SalesforceSettings, reader: Reader) -> None:
                 problem = f"names {field}, which {taken[field.lower()]}: name another field"
                 reader.problems.setdefault(variable, problem)
             taken[field.lower()] = f"{variable} names as well"
+
+
+def harden(settings: SalesforceSettings) -> Iterator[tuple[str, str]]:
+    """A secret that opens several forms is as safe as the worst of them: addresses stand in logs."""
+    if not settings.webhook_secret or not {"bearer", "token"} & set(settings.webhook_forms):
+        return
+    own = {"bearer": settings.webhook_bearer, "token": settings.webhook_token}
+    shares = [form for form, secret in own.items() if form in settings.webhook_forms and not secret]
+    names = " and ".join(f"SF_WEBHOOK_{form.upper()}" for form in shares)
+    advice = f"SF_WEBHOOK_SECRET opens {' and '.join(shares)}: set {names}, or leave them out of SF_WEBHOOK_FORMS"
+    yield "each form of webhook has a secret of its own", advice if shares else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
-from crmsync.connectors.doors import PROBE, Announced, Arrival
-from crmsync.connectors.kit import probe
+from crmsync.connectors.doors import PROBE, Announced, Arrival, Knock, Shut
+from crmsync.connectors.kit import probe, signatures
 from crmsync.connectors.zoho_books import webhooks
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.webhooks import WebhookEvent
@@ -32,3 +33,16 @@ def read(arrival: Arrival, settings: ZohoBooksSettings | None, body: bytes, now:
         return PROBE
     notice = webhooks.parse(content_type, body, arrival.query)
     return Announced((WebhookEvent(notice.payment_key),), {notice.payment_key: notice.invoice_keys})
+
+
+def knocks(settings: ZohoBooksSettings, now: datetime) -> Iterator[Knock | Shut]:
+    if not settings.webhook_secrets:
+        yield Shut(
+            "",
+            "refuses everything: ZOHO_WEBHOOK_SECRET is not set, so payments come by catch-up alone, minutes late",
+            True,
+        )
+        return
+    body = probe.body()
+    proof = {webhooks.SIGNATURE_HEADER: signatures.sign(settings.webhook_secrets[0], body)}
+    yield Knock("payments", "ZOHO_WEBHOOK_SECRET", body, {**proof, "Content-Type": "application/json"})
