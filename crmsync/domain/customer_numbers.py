@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-RULE = "up to 40 letters, digits, - and _, of which the first is a letter or a digit"
+LENGTH_MAX = 40
+PATTERN = rf"[A-Za-z0-9][A-Za-z0-9_\-]{{0,{LENGTH_MAX - 1}}}"  # as a browser reads it, too
+RULE = f"up to {LENGTH_MAX} letters, digits, - and _, of which the first is a letter or a digit"
 
 
 def customer_number(text: str) -> str:
@@ -17,6 +18,6 @@ def customer_number(text: str) -> str:
     ('C_10-01', '46000000012345')
     """
     number = text.strip()
-    if not _NUMBER.fullmatch(number):
+    if not re.fullmatch(PATTERN, number):
         raise ValueError(f"expected {RULE}")
     return number

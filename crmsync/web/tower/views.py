@@ -22,6 +22,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
+from crmsync.domain import customer_numbers
 from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
@@ -164,7 +165,7 @@ def run(run_id: str) -> str:
 def letters() -> str:
     with _reading() as uow:
         page, links = waiting_letters(uow), linkable(services_of_app().company())
-        return _page("letters", uow, page=page, links=links)
+        return _page("letters", uow, page=page, links=links, number_pattern=customer_numbers.PATTERN)
 
 
 @blueprint.get("/stock")
