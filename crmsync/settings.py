@@ -129,6 +129,7 @@ class Settings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = read(
         lambda reader: _networks(reader, "CRMSYNC_TRUSTED_PROXIES", "127.0.0.1,::1")
     )
+    api_per_minute: int = env.integer("CRMSYNC_API_PER_MINUTE", 600, minimum=1, maximum=1_000_000)
     proxy_user_header: str = env.text(
         "CRMSYNC_PROXY_USER_HEADER", pattern="[A-Za-z][A-Za-z0-9-]{0,99}", expected="a header such as X-Forwarded-User"
     )

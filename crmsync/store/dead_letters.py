@@ -99,13 +99,16 @@ class DeadLetters(Rows):
         status: LetterStatus | None = LetterStatus.WAITING,
         error: str | None = None,
         limit: int | None = None,
+        after: int = 0,
     ) -> list[DeadLetter]:
-        """The letters of that status and that error, oldest first; of all where None is said."""
+        """Those of that status and that error, of all where None is said, that come *after* an id; oldest first."""
         query = _QUERY.order_by(dead_letters.c.id).limit(limit)
         if status is not None:
             query = query.where(dead_letters.c.status == status.value)
         if error is not None:
             query = query.where(dead_letters.c.error == error)
+        if after:
+            query = query.where(dead_letters.c.id > after)
         return [letter_of(row) for row in self._connection.execute(query)]
 
     def waiting_count(self) -> int:

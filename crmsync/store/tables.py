@@ -441,3 +441,16 @@ connections = Table(
     Column("version", Integer, nullable=False),  # grows with each change: every process connects anew
     UniqueConstraint("tenant", "name"),  # stops two that nobody could tell apart
 )
+
+# Writes by the API under a key of the caller's, each with its answer, sealed: the same request again does nothing.
+api_requests = Table(
+    "api_requests",
+    metadata,
+    Column("caller", String(20), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer, nullable=False, default=0, server_default="0"),
+    Column("answer", Text, nullable=False, default="", server_default=""),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_api_requests_created_at", "created_at"),
+)

@@ -25,6 +25,7 @@ from crmsync.store.links import Links, Locks
 from crmsync.store.people import ApiTokens, Sessions, Users
 from crmsync.store.products import Products
 from crmsync.store.refusals import Refusals
+from crmsync.store.requests import Requests
 from crmsync.store.retention import Retention
 from crmsync.store.rows import Rows
 from crmsync.store.runs import Runs
@@ -68,6 +69,7 @@ class UnitOfWork:
     api_tokens = _of_this(ApiTokens)
     sessions = _of_this(Sessions)
     audit = _of_this(Audit)
+    requests = _of_this(Requests)
 
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection

@@ -42,7 +42,7 @@ def guard(app: App, settings: Settings) -> None:
     """Give *app* the tower's password, and the key that signs the cookie of a form."""
     app.extensions["crmsync_tower_password"] = tower_password(settings)
     app.extensions["crmsync_wrong_passwords"] = Sparing()
-    app.secret_key = _session_key(settings)
+    app.secret_key = session_key(settings)
     app.config.update(
         SESSION_COOKIE_NAME="crmsync_tower",
         SESSION_COOKIE_SAMESITE="Strict",
@@ -218,7 +218,7 @@ def harden(response: Response) -> Response:
     return response
 
 
-def _session_key(settings: Settings) -> bytes:
+def session_key(settings: Settings) -> bytes:
     key = settings.secret_key
     text = key.reveal() if key else kept(settings, SECRET_KEY_FILE, variable="CRMSYNC_SECRET_KEY")
     return hmac.digest(text.encode(), b"control tower session", "sha256")

@@ -6,6 +6,7 @@ from flask import Flask
 
 from crmsync.services import Services
 from crmsync.web import health, metrics, paths, tower, webhooks
+from crmsync.web.api.mounted import MountedApi
 from crmsync.web.doorbell import Doorbell
 from crmsync.web.inbox import Inbox
 from crmsync.web.refusals import Refusals
@@ -23,5 +24,6 @@ def create_app(services: Services) -> Flask:
     app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
     for module in (webhooks, health, metrics, tower, sign_in):
         app.register_blueprint(module.blueprint)
+    app.wsgi_app = MountedApi(app.wsgi_app, services)  # type: ignore[method-assign]
     paths.mount(app, services.settings)
     return app

@@ -1,13 +1,13 @@
-"""How often somebody may try to sign in: counted for each address and each name, in all processes."""
+"""How often somebody may try: to sign in, by name and address; to use the API, by token. Counted in all processes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from redis import Redis
@@ -19,8 +19,10 @@ OF_A_NAME = RateLimitItemPerMinute(10, 5, namespace="crmsync:sign-in:name")
 OF_AN_ADDRESS = RateLimitItemPerMinute(50, 5, namespace="crmsync:sign-in:address")
 _IPV6_PREFIX = 64  # what one household or machine has
 
+Limited = Sequence[tuple[RateLimitItem, str]]
 
-class Attempts:
+
+class Counted:
     """Each process counts, and all together in Redis; without Redis each has its own limit."""
 
     def __init__(self, link: Link) -> None:
@@ -28,20 +30,17 @@ class Attempts:
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._shared: FixedWindowRateLimiter | None = None
 
-    def allow(self, name: str, address: str) -> bool:
-        """Count one more attempt. False if it is one too many: then the password is not even looked at."""
-        wanted = ((OF_AN_ADDRESS, fingerprint(network_of(address))), (OF_A_NAME, fingerprint(name)))
-        is_allowed = all([self._own.hit(limit, key) for limit, key in wanted])
+    def hit(self, wanted: Limited) -> bool:
+        """Count one more of each. False if any is one too many."""
+        is_allowed = _hit(self._own, wanted)
         with suppress(NoRedisError):
-            is_allowed &= self._in_redis(lambda shared: all([shared.hit(limit, key) for limit, key in wanted]))
+            is_allowed &= self._in_redis(lambda shared: _hit(shared, wanted))
         return is_allowed
 
-    def forget(self, name: str) -> None:
-        """Who has signed in begins anew."""
-        key = fingerprint(name)  # what people type into a form may be anything
-        self._own.clear(OF_A_NAME, key)
+    def clear(self, limit: RateLimitItem, key: str) -> None:
+        self._own.clear(limit, key)
         with suppress(NoRedisError):
-            self._in_redis(lambda shared: _cleared(shared, key))
+            self._in_redis(lambda shared: _clear(shared, limit, key))
 
     def _in_redis(self, question: Callable[[FixedWindowRateLimiter], bool]) -> bool:
         def ask(client: Redis) -> bool:
@@ -53,9 +52,34 @@ class Attempts:
         return self._link.ask(ask)
 
 
-def _cleared(limiter: FixedWindowRateLimiter, key: str) -> bool:
-    limiter.clear(OF_A_NAME, key)
-    return True
+class Attempts:
+    """To sign in."""
+
+    def __init__(self, link: Link) -> None:
+        self._counted = Counted(link)
+
+    def allow(self, name: str, address: str) -> bool:
+        """Count one more attempt. False if it is one too many: then the password is not even looked at."""
+        # What people type into a form may be anything, so only its fingerprint is kept.
+        wanted = ((OF_AN_ADDRESS, fingerprint(network_of(address))), (OF_A_NAME, fingerprint(name)))
+        return self._counted.hit(wanted)
+
+    def forget(self, name: str) -> None:
+        """Who has signed in begins anew."""
+        self._counted.clear(OF_A_NAME, fingerprint(name))
+
+
+class Requests:
+    """To the API."""
+
+    def __init__(self, link: Link, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._limit = RateLimitItemPerMinute(per_minute, namespace="crmsync:api")
+        self._counted = Counted(link)
+
+    def seconds_to_wait(self, token_id: str) -> int:
+        """Count one more request of a token; for how long it is to wait, 0 where it may go on."""
+        return 0 if self._counted.hit([(self._limit, token_id)]) else seconds_to_wait(self._limit)
 
 
 def network_of(address: str) -> str:
@@ -71,7 +95,16 @@ def network_of(address: str) -> str:
     return str(ip_network(f"{found}/{_IPV6_PREFIX}", strict=False)) if found.version == 6 else str(found)
 
 
-def seconds_to_wait(now: Callable[[], float] = time.time) -> int:
-    """Until the window of five minutes is over in which nothing more is taken."""
-    period = OF_A_NAME.get_expiry()
+def seconds_to_wait(limit: RateLimitItem = OF_A_NAME, now: Callable[[], float] = time.time) -> int:
+    """Until the window is over in which nothing more is taken."""
+    period = limit.get_expiry()
     return int(period - now() % period) + 1
+
+
+def _hit(limiter: FixedWindowRateLimiter, wanted: Limited) -> bool:
+    return all([limiter.hit(limit, key) for limit, key in wanted])  # each is counted, also behind one that refuses
+
+
+def _clear(limiter: FixedWindowRateLimiter, limit: RateLimitItem, key: str) -> bool:
+    limiter.clear(limit, key)
+    return True

@@ -1,0 +1,90 @@
+"""Which record here is which there: links of customers and the documents that the ledger knows, as one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, or_, select
+
+from crmsync.domain.ledger import number_of
+from crmsync.store import UnitOfWork
+from crmsync.store.tables import ledger, links
+
+CUSTOMER, ORDER, INVOICE = "customer", "order", "invoice"
+RECORD_TYPES = (CUSTOMER, ORDER, INVOICE)
+LINKED = "linked"
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """*place* is where it stands in the list: links before documents, newest first."""
+
+    type: str
+    connection: str
+    source_key: str
+    target_key: str
+    number: str
+    status: str
+    origin: str
+    run_id: str
+    created_at: datetime
+    place: Place
+
+
+def records(
+    uow: UnitOfWork, *, record_type: str = "", key: str = "", status: str = "", after: Place | None = None, limit: int
+) -> list[RecordRow]:
+    """The records after a place in the list, with that *key* here or there."""
+    found: list[RecordRow] = []
+    if record_type in ("", CUSTOMER) and status in ("", LINKED) and (after is None or after[0] == "link"):
+        found = _links(uow, key, after[1] if after else 0, limit)
+    if len(found) >= limit or record_type == CUSTOMER or status == LINKED:
+        return found
+    place = after[1] if after and after[0] == "ledger" else 0
+    return found + _documents(uow, record_type, key, status, place, limit - len(found))
+
+
+def _links(uow: UnitOfWork, key: str, before: int, limit: int) -> list[RecordRow]:
+    query = select(links).order_by(links.c.id.desc()).limit(limit)
+    if key:
+        query = query.where(or_(links.c.crm_key == key, links.c.key == key))
+    if before:
+        query = query.where(links.c.id < before)
+    return [
+        RecordRow(
+            row.record_type, row.connection, row.crm_key, row.key, row.key, LINKED, row.origin, "", row.created_at,
+            ("link", row.id),
+        )
+        for row in uow.connection.execute(query)
+    ]  # fmt: skip
+
+
+def _documents(uow: UnitOfWork, kind: str, key: str, status: str, before: int, limit: int) -> list[RecordRow]:
+    query = select(ledger).order_by(ledger.c.id.desc()).limit(limit)
+    for column, value in ((ledger.c.kind, kind), (ledger.c.state, status)):
+        if value:
+            query = query.where(column == value)
+    if key:
+        query = query.where(or_(ledger.c.reference == key, ledger.c.document_key == key))
+    if before:
+        query = query.where(ledger.c.id < before)
+    return [_document(row) for row in uow.connection.execute(query)]
+
+
+def _document(row: Row[Any]) -> RecordRow:
+    return RecordRow(
+        type=row.kind,
+        connection=row.connection,
+        source_key=row.reference,
+        target_key=row.document_key or "",
+        number=number_of(row.document or {}),
+        status=row.state,
+        origin="created",
+        run_id=row.run_id,
+        created_at=row.created_at,
+        place=("ledger", row.id),
+    )

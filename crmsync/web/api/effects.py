@@ -1,0 +1,100 @@
+"""A write: its effect, its audit and its answer under an Idempotency-Key stand or fall in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Response, g, json, request
+from marshmallow import Schema
+
+from crmsync.domain.audit import Act, Origin
+from crmsync.store import UnitOfWork
+from crmsync.web.api.problems import Problem
+from crmsync.web.context import services_of_app
+
+KEY_HEADER = "Idempotency-Key"
+KEY_LENGTH = 200
+_KEY = re.compile(f"[!-~]{{1,{KEY_LENGTH}}}")
+PARAMETER = {
+    "in": "header",
+    "name": KEY_HEADER,
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[!-~]+$"},
+    "description": "a request that is sent again with the same key is answered as before, and does nothing; for a day",
+}
+
+
+@dataclass
+class Effect:
+    """What a write works with: its transaction, who does it, and what is to be done once it is committed."""
+
+    uow: UnitOfWork
+    act: Act
+    afterwards: list[Callable[[], Any]] = field(default_factory=list)
+
+
+def act(reason: str = "") -> Act:
+    return Act(g.caller.name, Origin.API, reason)
+
+
+def once(
+    work: Callable[[Effect], Any], *, schema: Schema | None, status: int, body: Any = None, reason: str = ""
+) -> Response:
+    """Do *work* and answer what it returns, by *schema* or as it is; one with a key that was used before does nothing.
+
+    Raises: Problem 422 for the key of another request.
+    """
+    key, asked = request.headers.get(KEY_HEADER, ""), _fingerprint(body)
+    if KEY_HEADER in request.headers and not _KEY.fullmatch(key):
+        told = {"parameter": KEY_HEADER, "detail": f"expected 1 to {KEY_LENGTH} visible ASCII characters"}
+        raise Problem(400, "invalid-key", "This is no key.", errors=[told])
+    services = services_of_app()
+    with services.store.begin() as uow:
+        if key:
+            before = uow.requests.begin(_caller(), key, asked)
+            if before is not None:
+                return _as_before(before.fingerprint == asked, _opened(before.answer, key), before.status)
+        effect = Effect(uow, act(reason))
+        made = work(effect)
+        text = json.dumps(schema.dump(made) if schema is not None else made)
+        if key:
+            uow.requests.end(_caller(), key, status=status, answer=services.vault.seal_for(text, _seal(key)))
+    for each in effect.afterwards:
+        each()
+    return _answer(text, status)
+
+
+def _as_before(is_same: bool, text: str | None, status: int) -> Response:
+    if not is_same:
+        told = {"parameter": KEY_HEADER, "detail": "was used for another request"}
+        raise Problem(422, "key-of-another-request", "This key belongs to another request.", errors=[told])
+    if text is None:  # the key that sealed it is gone
+        raise Problem(409, "answer-gone", "The request was done before, and its answer can't be read any more.")
+    response = _answer(text, status)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _opened(sealed: str, key: str) -> str | None:
+    return services_of_app().vault.open_for(sealed, _seal(key))
+
+
+def _seal(key: str) -> str:
+    """What the answer belongs to: it may hold what is shown once."""
+    return f"answer:{_caller()}:{key}"
+
+
+def _answer(text: str, status: int) -> Response:
+    return Response(text, status, content_type="application/json")
+
+
+def _caller() -> str:
+    return str(g.caller.token_id)
+
+
+def _fingerprint(body: Any) -> str:
+    asked = json.dumps([request.method, request.full_path, body], sort_keys=True, default=str)
+    return hashlib.sha256(asked.encode()).hexdigest()

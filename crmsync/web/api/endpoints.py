@@ -1,0 +1,62 @@
+"""Who may ask for what: every endpoint with its role and its rule for tenants. Tests are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crmsync.domain.access import Role
+
+PREFIX = "/api/erp"
+
+
+class Tenancy(StrEnum):
+    """What an endpoint has to do with tenants."""
+
+    NONE = "none"  # it shows nothing that is anybody's
+    OWN = "own"  # it shows and changes what belongs to the caller's tenant; another's does not exist: 404
+    ALL = "all"  # it is about the whole installation: 403 for who is kept to one tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """*role* is None where anybody may ask; *is_public* where strangers do, on the port of the doors."""
+
+    role: Role | None
+    tenancy: Tenancy
+    is_public: bool = False
+
+
+_LOOK = Rule(Role.VIEWER, Tenancy.OWN)
+_DECIDE = Rule(Role.OPERATOR, Tenancy.OWN)
+_RULE = Rule(Role.ADMIN, Tenancy.OWN)
+_ANYBODY = Rule(None, Tenancy.NONE)
+
+ENDPOINTS: Mapping[tuple[str, str], Rule] = {
+    ("GET", "/openapi.json"): _ANYBODY,
+    ("GET", "/docs"): _ANYBODY,
+    ("GET", "/me"): Rule(Role.VIEWER, Tenancy.NONE),
+    ("GET", "/systems"): Rule(Role.VIEWER, Tenancy.NONE),
+    ("GET", "/systems/{name}"): Rule(Role.VIEWER, Tenancy.NONE),
+    ("GET", "/dashboard"): _LOOK,
+    ("GET", "/runs"): _LOOK,
+    ("POST", "/runs"): _DECIDE,
+    ("GET", "/runs/{run_id}"): _LOOK,
+    ("GET", "/dead-letters"): _LOOK,
+    ("GET", "/dead-letters/{letter_id}"): _LOOK,
+    ("POST", "/dead-letters/{letter_id}/replay"): _DECIDE,
+    ("POST", "/dead-letters/{letter_id}/discard"): _DECIDE,
+    ("GET", "/sync-logs"): _LOOK,
+    ("GET", "/sync-logs/{run_id}"): _LOOK,
+    ("GET", "/sync-records"): _LOOK,
+    ("GET", "/links"): _LOOK,
+    ("DELETE", "/links/{connection}/{account}"): _DECIDE,
+    ("GET", "/webhook-events"): _LOOK,
+    ("GET", "/rate-limits"): _LOOK,
+    ("GET", "/audit"): _RULE,
+    ("GET", "/tokens"): _RULE,
+    ("POST", "/tokens"): _RULE,
+    ("GET", "/tokens/{token_id}"): _RULE,
+    ("DELETE", "/tokens/{token_id}"): _RULE,
+}

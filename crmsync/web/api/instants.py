@@ -1,0 +1,9 @@
+"""Instants as a cursor holds them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,234 @@
+"""/dead-letters: the runs that wait for a person, and what that person decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from crmsync.domain.access import DEFAULT_TENANT, Role
+from crmsync.domain.choices import choices
+from crmsync.domain.customer_numbers import customer_number
+from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
+from crmsync.domain.money import Money
+from crmsync.store import UnitOfWork
+from crmsync.web.api import effects, tenancy
+from crmsync.web.api.cursors import cursor_of, place_of
+from crmsync.web.api.effects import Effect
+from crmsync.web.api.problems import Problem, invalid, not_found
+from crmsync.web.api.resource import Resource
+from crmsync.web.api.schemas import (
+    ApiSchema,
+    ListSchema,
+    MoneySchema,
+    QuerySchema,
+    ReasonSchema,
+    Text,
+    page_of,
+)
+from crmsync.web.context import services_of_app
+from crmsync.worker import dead_letters as worker
+from crmsync.worker.flow import FLOWS
+
+blueprint = Resource("dead-letters", "Runs that wait for a person")
+
+STATUSES = [status.value for status in LetterStatus if status is not LetterStatus.OTHER]
+ID_MAX = 2_147_483_647
+
+
+class ChoiceSchema(ApiSchema):
+    answer = fields.String(required=True)
+    means = fields.String(required=True)
+
+
+class LetterSchema(ApiSchema):
+    id = fields.Integer(required=True)
+    tenant_id = fields.Constant(DEFAULT_TENANT)
+    run_id = fields.String(required=True)
+    status = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"description": "failure, data or review: what it waits for"})
+    flow = fields.String(required=True)
+    step = fields.String(required=True)
+    subject_key = fields.String(required=True)
+    title = fields.String(required=True)
+    money = fields.Nested(MoneySchema, allow_none=True)
+    system = fields.String(required=True)
+    error = fields.String(required=True)
+    cause = fields.String(required=True)
+    advice = fields.String(required=True)
+    field_errors = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    failures = fields.Integer(required=True)
+    correlation_id = fields.String(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class WholeLetterSchema(LetterSchema):
+    choices = fields.List(fields.Nested(ChoiceSchema), required=True)
+    vendor_words = fields.String(
+        required=True, metadata={"description": "what the system itself said; for operators, else empty"}
+    )
+
+
+class LettersQuerySchema(ListSchema):
+    status = fields.String(
+        load_default=LetterStatus.WAITING.value,
+        validate=validate.OneOf([*STATUSES, "all"]),
+        metadata={"description": "waiting where nothing is said"},
+    )
+    error = Text(load_default="", validate=validate.Length(max=60))
+
+
+class ReplaySchema(ApiSchema):
+    """Without an answer the run goes on at the failed step, and asks again what it asked."""
+
+    accept = fields.Boolean(
+        load_default=False, truthy={True}, falsy={False}, metadata={"description": "go on in spite of what stopped it"}
+    )
+    links = fields.Dict(
+        keys=fields.String(),
+        values=Text(validate=validate.Length(1, 40)),
+        load_default=dict,
+        metadata={"description": "the customer's number by connection; the worker looks it up before it is linked"},
+    )
+    is_seen = fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "a customer of another name than the account's is meant indeed"},
+    )
+    dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
+
+    @validates_schema
+    def _has_reason(self, data: dict[str, Any], **_: Any) -> None:
+        decides = data["accept"] or data["links"]
+        if decides and not data["reason"].strip() and not data["dry_run"]:
+            raise ValidationError("is needed with accept and links", "reason")
+
+
+class ReplayedSchema(ApiSchema):
+    dead_letter = fields.Integer(required=True)
+    run_id = fields.String(required=True)
+    status = fields.String(required=True)
+    is_dry_run = fields.Boolean(required=True)
+    goes_on_at = fields.String(required=True, metadata={"description": "the first step that is done (again)"})
+    done_steps = fields.List(fields.String(), required=True, metadata={"description": "these are not repeated"})
+
+
+@blueprint.route("/dead-letters")
+@blueprint.asks(LettersQuerySchema)
+@blueprint.response(200, page_of(LetterSchema))
+def letters(query: dict[str, Any]) -> dict[str, Any]:
+    """List what waits, oldest first; or what was settled."""
+    place = place_of(query)
+    status = None if query["status"] == "all" else LetterStatus(query["status"])
+    if not tenancy.sees():
+        return {"items": [], "next_cursor": None}
+    with services_of_app().store.read() as uow:
+        found = uow.dead_letters.list(
+            status=status, error=query["error"] or None, limit=query["limit"] + 1, after=place[0] if place else 0
+        )
+    shown = found[: query["limit"]]
+    more = [shown[-1].id] if len(found) > len(shown) else None
+    return {"items": [told(letter) for letter in shown], "next_cursor": cursor_of(more, query)}
+
+
+@blueprint.route("/dead-letters/<int:letter_id>")
+@blueprint.asks(QuerySchema)
+@blueprint.response(200, WholeLetterSchema)
+def letter(_: dict[str, Any], letter_id: int) -> dict[str, Any]:
+    """Show one with the answers that it takes."""
+    with services_of_app().store.read() as uow:
+        found = _own(uow, letter_id)
+        words = services_of_app().words_of(uow, found.id) if g.caller.may(Role.OPERATOR) else ""
+    return {**told(found), "choices": choices(found), "vendor_words": words}
+
+
+@blueprint.route("/dead-letters/<int:letter_id>/replay", methods=["POST"])
+@blueprint.asks(QuerySchema)
+@blueprint.takes(ReplaySchema)
+@blueprint.response(202, ReplayedSchema)
+@blueprint.doc(parameters=[effects.PARAMETER])
+def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
+    """Let the run go on: its source is read again, then the failed step and the rest; what is done is not repeated.
+
+    With dry_run nothing is done: the answer says where the run would go on, from what the store knows.
+    """
+    answers = Answers(accept=body["accept"], links=_numbers(body["links"]), is_seen=body["is_seen"])
+
+    def let_go_on(effect: Effect) -> dict[str, Any]:
+        found = _waiting(effect.uow, letter_id)
+        run = effect.uow.runs.get(found.run_id)
+        if run is None or found.flow not in FLOWS:
+            raise Problem(409, "other-release", "Only another release of crmsync has this flow.")
+        flow = FLOWS[found.flow]
+        again = worker.reopened(flow, run, found, answers)
+        if not body["dry_run"]:
+            _, results = worker.reopen_in(effect.uow, letter_id, answers, by=effect.act)
+            effect.afterwards.append(lambda: worker.best_effort(lambda: flow.ring(found.run_id, results)))
+        return {
+            "dead_letter": letter_id,
+            "run_id": found.run_id,
+            "status": found.status if body["dry_run"] else LetterStatus.REPLAYING,
+            "is_dry_run": body["dry_run"],
+            "goes_on_at": again.step,
+            "done_steps": [step for step in flow.steps if step in again.results],
+        }
+
+    return effects.once(let_go_on, schema=ReplayedSchema(), status=202, body=body, reason=body["reason"])
+
+
+@blueprint.route("/dead-letters/<int:letter_id>/discard", methods=["POST"])
+@blueprint.asks(QuerySchema)
+@blueprint.takes(ReasonSchema)
+@blueprint.response(200, LetterSchema)
+@blueprint.doc(parameters=[effects.PARAMETER])
+def discard(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
+    """Leave the run as it is: documents that exist stay, and a deal that was done stays done."""
+
+    def give_up(effect: Effect) -> dict[str, Any]:
+        _waiting(effect.uow, letter_id)
+        worker.discard_in(effect.uow, services_of_app(), letter_id, by=effect.act)
+        effect.afterwards.append(worker.tell_soon)
+        return told(_own(effect.uow, letter_id))
+
+    return effects.once(give_up, schema=LetterSchema(), status=200, body=body, reason=body["reason"])
+
+
+def told(found: DeadLetter) -> dict[str, Any]:
+    own = {name: getattr(found, name) for name in found.__slots__}
+    money = Money(found.amount, found.currency) if found.amount is not None else None
+    return own | {"money": money, "status": found.status.value, "kind": found.kind.value}
+
+
+def _own(uow: UnitOfWork, letter_id: int) -> DeadLetter:
+    """Raises: Problem 404, also for another tenant's."""
+    tenancy.require("dead letter")
+    found = uow.dead_letters.get(letter_id) if letter_id <= ID_MAX else None
+    if found is None:
+        raise not_found("dead letter")
+    return found
+
+
+def _waiting(uow: UnitOfWork, letter_id: int) -> DeadLetter:
+    """Raises: Problem 409 for one that was settled."""
+    found = _own(uow, letter_id)
+    if found.status is not LetterStatus.WAITING:
+        raise Problem(409, "not-waiting", why_not(letter_id, found))
+    return found
+
+
+def _numbers(links: dict[str, str]) -> dict[str, str]:
+    """Raises: Problem for a connection that links no customers, or what is no number."""
+    known = set(worker.linkable(services_of_app().company()).values())
+    found = {}
+    for connection, number in links.items():
+        if connection not in known:
+            raise invalid("This connection links no customers.", links=f"expected {' or '.join(sorted(known))}")
+        try:
+            found[connection] = customer_number(number)
+        except ValueError as error:
+            raise invalid("This is no customer's number.", links=str(error)) from None
+    return found

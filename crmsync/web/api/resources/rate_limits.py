@@ -1,0 +1,63 @@
+"""GET /rate-limits: how much of what each system allows is used, and what is kept for orders and payments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields
+
+from crmsync.connectors.limits.redis_link import NoRedisError
+from crmsync.connectors.registry import budget_of, in_use
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.web.api import tenancy
+from crmsync.web.api.problems import Problem
+from crmsync.web.api.resource import Resource
+from crmsync.web.api.schemas import ApiSchema, QuerySchema
+from crmsync.web.context import services_of_app
+
+blueprint = Resource("rate-limits", "How much of what each system allows is used")
+
+
+class LimitSchema(ApiSchema):
+    window = fields.String(required=True, metadata={"description": "minute, day, 24 hours, or at once"})
+    allowed = fields.Integer(required=True, allow_none=True)
+    used = fields.Integer(required=True, allow_none=True)
+    reserved = fields.Integer(required=True, allow_none=True, metadata={"description": "kept for orders and payments"})
+    left = fields.Integer(required=True, allow_none=True)
+    resets_in_seconds = fields.Float(required=True, allow_none=True)
+
+
+class UsageSchema(ApiSchema):
+    tenant_id = fields.Constant(DEFAULT_TENANT)
+    connection = fields.String(required=True)
+    limits = fields.List(fields.Nested(LimitSchema), required=True)
+    told_to_wait_seconds = fields.Float(required=True)
+
+
+class UsagesSchema(ApiSchema):
+    items = fields.List(fields.Nested(UsageSchema), required=True)
+
+
+@blueprint.route("/rate-limits")
+@blueprint.asks(QuerySchema)
+@blueprint.response(200, UsagesSchema)
+def rate_limits(_: dict[str, Any]) -> dict[str, Any]:
+    """Show the call budgets of each connection; null: the system tells it with its next answer."""
+    services = services_of_app()
+    if not tenancy.sees():
+        return {"items": []}
+    try:
+        return {"items": [_usage(name) for name in in_use(services.settings, ())]}
+    except NoRedisError:
+        headers = {"Retry-After": "10"}
+        raise Problem(503, "no-redis", "Redis does not answer, so nobody knows the usage.", headers=headers) from None
+
+
+def _usage(connection: str) -> dict[str, Any]:
+    services = services_of_app()
+    budget = budget_of(connection, services.settings, services.link)
+    return {
+        "connection": connection,
+        "limits": budget.states(),
+        "told_to_wait_seconds": round(budget.pause_left_seconds(), 1),
+    }

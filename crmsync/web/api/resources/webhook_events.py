@@ -1,0 +1,54 @@
+"""GET /webhook-events: what systems have announced, and what catch-up saw that they had not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.reading.deliveries import newest_deliveries
+from crmsync.web.api import tenancy
+from crmsync.web.api.cursors import cursor_of, place_of
+from crmsync.web.api.resource import Resource
+from crmsync.web.api.schemas import ApiSchema, ListSchema, Text, page_of
+from crmsync.web.context import services_of_app
+
+blueprint = Resource("webhook-events", "What systems have announced")
+
+
+class WebhookEventSchema(ApiSchema):
+    id = fields.Integer(required=True)
+    tenant_id = fields.Constant(DEFAULT_TENANT)
+    source = fields.String(required=True)
+    event_key = fields.String(required=True, metadata={"description": "the sender's id of the message; may be empty"})
+    subject_key = fields.String(required=True)
+    received_at = fields.AwareDateTime(required=True)
+    is_healed = fields.Boolean(required=True, metadata={"description": "no webhook came: catch-up found it"})
+    run_id = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True, metadata={"description": "that of the run it concerns; empty without one"})
+
+
+class WebhookEventsQuerySchema(ListSchema):
+    source = Text(load_default="", validate=validate.Length(max=40))
+    subject_key = Text(load_default="", validate=validate.Length(max=100))
+
+
+@blueprint.route("/webhook-events")
+@blueprint.asks(WebhookEventsQuerySchema)
+@blueprint.response(200, page_of(WebhookEventSchema))
+def webhook_events(query: dict[str, Any]) -> dict[str, Any]:
+    """List them, newest first. What a webhook said beyond the id of its subject is not kept."""
+    place = place_of(query)
+    if not tenancy.sees():
+        return {"items": [], "next_cursor": None}
+    with services_of_app().store.read() as uow:
+        found = newest_deliveries(
+            uow,
+            source=query["source"],
+            subject_key=query["subject_key"],
+            before=place[0] if place else 0,
+            limit=query["limit"] + 1,
+        )
+    shown = found[: query["limit"]]
+    return {"items": shown, "next_cursor": cursor_of([shown[-1].id] if len(found) > len(shown) else None, query)}
