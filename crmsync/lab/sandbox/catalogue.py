@@ -44,8 +44,9 @@ class Products:
         """Add a product everywhere, or everywhere but where it is switched off; returns its Salesforce id."""
         org, label = self._salesforce.org, name or code
         values = {"Name": label, "ProductCode": code, "IsActive": True, "QuantityUnitOfMeasure": "PC"}
-        product = self.find(code) or str(org.add("Product2", values)["Id"])
-        self.entry(product, price, None)
+        with self._salesforce.lock:
+            product = self.find(code) or str(org.add("Product2", values)["Id"])
+            self.entry(product, price, None)
         if in_sap:
             self._add_material(code, label, price, stock)
         if in_zoho:

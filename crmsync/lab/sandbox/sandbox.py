@@ -21,6 +21,8 @@ from crmsync.lab.sandbox.zoho.fields import ZohoError
 
 Body = dict[str, Any]
 Work = Callable[..., Any]
+Route = tuple[str, str, Work]
+AMOUNTS = ("amount", "price", "quantity", "stock")
 
 
 class Control:
@@ -44,21 +46,22 @@ class Control:
         match = self._routers[number].match(inner) if number in self._routers else None
         return match.call() if match else answer({"error": f"nothing at {request.method} {request.path}"}, 404)
 
-    def _routes(self) -> list[tuple[str, str, Work]]:
+    def _routes(self) -> list[Route]:
         world = self._world
+        faults = world.faults
         return [
             ("GET", "/companies", lambda body: {"companies": [_described(company) for company in world.companies]}),
-            ("GET", "/connections", lambda body: {"connections": world.connections()}),
-            ("GET", "/calls", lambda body: world.calls()),
-            ("GET", "/faults", lambda body: {"faults": world.faults.all(), "operations": world.faults.operations}),
-            ("POST", "/faults", lambda body: world.faults.add(**body)),
+            ("GET", "/connections", call(world.connections, "connections")),
+            ("GET", "/calls", call(world.calls)),
+            ("GET", "/faults", lambda body: {"faults": faults.all(), "operations": faults.operations}),
+            ("POST", "/faults", call(faults.add)),
             ("GET", "/oddities", lambda body: {"oddities": ODDITIES}),
-            ("POST", "/oddities/{key}", lambda body, key: world.faults.play(key, **body)),
-            ("DELETE", "/faults", lambda body: {"cleared": world.faults.clear(body.get("system"))}),
-            ("DELETE", "/faults/{key}", lambda body, key: {"cleared": world.faults.clear(fault_id=int(key))}),
+            ("POST", "/oddities/{key}", call(faults.play)),
+            ("DELETE", "/faults", call(faults.clear, "cleared")),
+            ("DELETE", "/faults/{key}", lambda body, key: {"cleared": faults.clear(fault_id=int(key))}),
             ("POST", "/latency", self._latency),
-            ("POST", "/reset", lambda body: world.reset()),
-            ("POST", "/tokens/expire", lambda body: world.expire_tokens(body.get("system"))),
+            ("POST", "/reset", call(world.reset)),
+            ("POST", "/tokens/expire", call(world.expire_tokens)),
             ("POST", "/clock", lambda body: world.clock.advance(float(body["advance_seconds"]))),
             ("POST", "/receiver", lambda body: setattr(world.receiver, "base_url", body["url"])),
         ]
@@ -87,15 +90,15 @@ class CompanyRoutes:
     def __init__(self, company: Company) -> None:
         self._company = company
 
-    def all(self) -> list[tuple[str, str, Work]]:
+    def all(self) -> list[Route]:
         company = self._company
         return [
-            ("GET", "/environment", lambda body: company.environment()),
-            ("GET", "/ledger", lambda body: company.ledger()),
-            ("POST", "/org/move", lambda body: {"url": company.salesforce.move(**{"old": "expired", **body})}),
-            ("POST", "/sessions/expire", lambda body: company.sap.access.expire_sessions()),
+            ("GET", "/environment", call(company.environment)),
+            ("GET", "/ledger", call(company.ledger)),
+            ("POST", "/org/move", call(company.salesforce.move, "url")),
+            ("POST", "/sessions/expire", call(company.sap.access.expire_sessions)),
             ("POST", "/locators/expire", lambda body: company.salesforce.cursors.expire()),
-            ("POST", "/settings", lambda body: company.profile.apply(body)),
+            ("POST", "/settings", company.profile.apply),
             ("POST", "/doors", self._set_doors),
             *self._product_routes(),
             *self._deal_routes(),
@@ -109,75 +112,62 @@ class CompanyRoutes:
         doors.deal, doors.payment = str(body.get("deal", doors.deal)), str(body.get("payment", doors.payment))
         return _doors(self._company)
 
-    def _product_routes(self) -> list[tuple[str, str, Work]]:
+    def _product_routes(self) -> list[Route]:
         products = self._company.products
         return [
-            ("GET", "/products", lambda body: {"stock": products.stock()}),
-            ("POST", "/products", self._product),
-            ("POST", "/products/bulk", lambda body: {"codes": products.bulk(**_decimals(body))}),
-            ("POST", "/products/stock", lambda body: {"stock": products.change_stock(**body)}),
-            (
-                "POST",
-                "/products/{key}/stock",
-                lambda body, key: products.set_stock(key, Decimal(str(body["quantity"]))),
-            ),
-            ("PUT", "/products/{key}/stock", lambda body, key: products.set_stock_rows(key, body["rows"])),
-            ("POST", "/products/{key}/item", lambda body, key: products.mark_item(key, **body)),
-            ("POST", "/products/{key}/refuse", lambda body, key: products.refuse(key, **body)),
-            ("POST", "/products/{key}/accept", lambda body, key: products.accept(key)),
-            ("DELETE", "/products/{key}", lambda body, key: {"id": products.delete(key)}),
+            ("GET", "/products", call(products.stock, "stock")),
+            ("POST", "/products", call(products.add, "id")),
+            ("POST", "/products/bulk", call(products.bulk, "codes")),
+            ("POST", "/products/stock", call(products.change_stock, "stock")),
+            ("POST", "/products/{key}/stock", call(products.set_stock)),
+            ("PUT", "/products/{key}/stock", call(products.set_stock_rows)),
+            ("POST", "/products/{key}/item", call(products.mark_item)),
+            ("POST", "/products/{key}/refuse", call(products.refuse)),
+            ("POST", "/products/{key}/accept", call(products.accept)),
+            ("DELETE", "/products/{key}", call(products.delete, "id")),
         ]
 
-    def _money_routes(self) -> list[tuple[str, str, Work]]:
+    def _money_routes(self) -> list[Route]:
         invoices, payments = self._company.invoices, self._company.payments
         return [
-            ("POST", "/invoices/pay", lambda body: invoices.pay_many(**_decimals(body))),
-            ("POST", "/invoices/{key}/pay", lambda body, key: invoices.pay(key, **_decimals(body))),
-            ("POST", "/invoices/{key}/void", lambda body, key: invoices.void(key, **body)),
-            (
-                "POST",
-                "/invoices/{key}/credit",
-                lambda body, key: {"creditnote_id": invoices.credit(key, **_decimals(body))},
-            ),
-            ("POST", "/invoices/{key}/write-off", lambda body, key: invoices.write_off(key)),
-            ("POST", "/invoices/{key}/unvoid", lambda body, key: invoices.unvoid(key)),
-            ("DELETE", "/invoices/{key}", lambda body, key: invoices.delete(key)),
-            ("PUT", "/payments/{key}", lambda body, key: payments.update(key, **_decimals(body))),
-            ("DELETE", "/payments/{key}", lambda body, key: payments.delete(key, **body)),
-            ("POST", "/payments/{key}/refund", lambda body, key: payments.refund(key, **_decimals(body))),
-            ("POST", "/payments/{key}/webhook", lambda body, key: payments.announce(key, **body)),
+            ("POST", "/invoices/pay", call(invoices.pay_many)),
+            ("POST", "/invoices/{key}/pay", call(invoices.pay)),
+            ("POST", "/invoices/{key}/void", call(invoices.void)),
+            ("POST", "/invoices/{key}/credit", call(invoices.credit, "creditnote_id")),
+            ("POST", "/invoices/{key}/write-off", call(invoices.write_off)),
+            ("POST", "/invoices/{key}/unvoid", call(invoices.unvoid)),
+            ("DELETE", "/invoices/{key}", call(invoices.delete)),
+            ("PUT", "/payments/{key}", call(payments.update)),
+            ("DELETE", "/payments/{key}", call(payments.delete)),
+            ("POST", "/payments/{key}/refund", call(payments.refund)),
+            ("POST", "/payments/{key}/webhook", call(payments.announce)),
         ]
 
-    def _order_routes(self) -> list[tuple[str, str, Work]]:
+    def _order_routes(self) -> list[Route]:
         orders = self._company.orders
         return [
-            ("POST", "/orders/{key}/reject", lambda body, key: orders.reject(key, **body)),
-            ("POST", "/orders/{key}/reopen", lambda body, key: orders.reopen(key)),
-            ("DELETE", "/orders/{key}", lambda body, key: orders.delete(key)),
+            ("POST", "/orders/{key}/reject", call(orders.reject)),
+            ("POST", "/orders/{key}/reopen", call(orders.reopen)),
+            ("DELETE", "/orders/{key}", call(orders.delete)),
         ]
 
-    def _deal_routes(self) -> list[tuple[str, str, Work]]:
+    def _deal_routes(self) -> list[Route]:
         deals = self._company.deals
         return [
-            ("POST", "/deals", lambda body: deals.create(**_decimals(body))),
-            ("POST", "/deals/bulk", lambda body: self._bulk(**body)),
+            ("POST", "/deals", call(deals.create)),
+            ("POST", "/deals/bulk", call(self._bulk)),
             ("POST", "/deals/close", lambda body: deals.close_all(body["ids"])),
             ("POST", "/deals/backdate", lambda body: deals.backdate(body["ids"], float(body["seconds"]))),
             ("POST", "/deals/age", lambda body: deals.age(body["ids"], float(body["days"]))),
-            ("POST", "/deals/{key}/close", lambda body, key: deals.close(key, **body)),
-            ("POST", "/deals/{key}/reopen", lambda body, key: deals.reopen(key, **body)),
+            ("POST", "/deals/{key}/close", call(deals.close)),
+            ("POST", "/deals/{key}/reopen", call(deals.reopen)),
             ("POST", "/deals/{key}/lines/{number}", lambda body, key, number: deals.change_line(key, number, body)),
-            ("POST", "/deals/{key}/webhook", lambda body, key: deals.announce(key, **body)),
-            ("POST", "/deals/{key}/refuse", lambda body, key: deals.refuse(key, **body)),
-            ("POST", "/deals/{key}/accept", lambda body, key: deals.accept(key)),
-            ("DELETE", "/deals/{key}", lambda body, key: deals.delete(key)),
+            ("POST", "/deals/{key}/webhook", call(deals.announce)),
+            ("POST", "/deals/{key}/refuse", call(deals.refuse)),
+            ("POST", "/deals/{key}/accept", call(deals.accept)),
+            ("DELETE", "/deals/{key}", call(deals.delete)),
             ("POST", "/outbound/deliver", self._deliver),
         ]
-
-    def _product(self, body: Body) -> Body:
-        numbers: Body = {name: Decimal(str(body[name])) for name in ("price", "stock") if name in body}
-        with self._company.salesforce.lock:
-            return {"id": self._company.products.add(**{**body, **numbers})}
 
     def _bulk(self, deals: int = 200, customers: int = 50, close: bool = False, webhook: str | None = None) -> Body:
         made = self._company.deals.bulk(deals, customers)
@@ -190,9 +180,19 @@ class CompanyRoutes:
         return {"answers": answers, "waiting": len(self._company.outbound.queue)}
 
 
+def call(function: Work, shown_as: str = "") -> Work:
+    """Calls *function* with what stands in the address, and by name with what stands in the body."""
+
+    def work(body: Body, *named: str) -> Any:
+        result = function(*named, **_decimals(body))
+        return {shown_as: result} if shown_as else result
+
+    return work
+
+
 def _decimals(body: Body) -> Body:
-    """The body with its amounts as Decimal: `amount` and `stock`, and those of `invoices` by invoice."""
-    found: Body = {name: _decimal(value) if name in ("amount", "stock") else value for name, value in body.items()}
+    """The body with its amounts as Decimal, and those of `invoices` by invoice."""
+    found: Body = {name: _decimal(value) if name in AMOUNTS else value for name, value in body.items()}
     if isinstance(found.get("invoices"), dict):
         found["invoices"] = {name: _decimal(part) for name, part in found["invoices"].items()}
     return found
@@ -208,7 +208,7 @@ def _handler(work: Work) -> Callable[..., Response]:
             body = request.json() if request.body else dict(request.query)
             if not isinstance(body, dict):
                 raise BadJson("object expected")
-            return _shown(work(body, **arguments))
+            return _shown(work(body, *arguments.values()))
         except (BadJson, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             return answer({"error": f"{type(error).__name__}: {error}"}, 400)
         except (SalesforceError, ZohoError, ODataError) as error:

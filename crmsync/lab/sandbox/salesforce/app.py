@@ -164,7 +164,7 @@ class Salesforce(Account):
         self._move_back()
         super().close()
 
-    def move(self, old: str) -> str:
+    def move(self, old: str = "expired") -> str:
         """Answer at another address from now on, and return it; sessions end, the old address answers as *old* says.
 
         Raises: ValueError.
