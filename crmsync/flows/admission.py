@@ -33,7 +33,7 @@ def read(attempt: Attempt) -> Deal:
     if _is_new(attempt):
         flood.hold(attempt)
     try:
-        deal = attempt.company.deals.api.fetch_deal(attempt.run.subject_key)
+        deal = attempt.read_deal()
     except RecordNotFoundError as error:
         _look_again(attempt, "The deal is not to be seen yet", error.system)
         raise

@@ -25,6 +25,7 @@ FLOW = Flow(
     subject="invoice",
     steps=("read_invoice", "write_payment"),
     repeats=True,
+    is_rehearsed=True,
 )
 
 DEAL_WAIT_SECONDS = 5.0  # the deal's own run is at work

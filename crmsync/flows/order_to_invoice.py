@@ -50,6 +50,7 @@ FLOW = Flow(
     ),
     rereads=("fetch_deal", "match_erp_customer", "match_books_customer"),
     source="fetch_deal",
+    is_rehearsed=True,
     look_calls={"deals": 1, "orders": 1, "invoices": 1},
 )
 

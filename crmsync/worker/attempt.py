@@ -16,6 +16,7 @@ from typing import Any, overload
 from crmsync import failpoints
 from crmsync.company import Company
 from crmsync.connectors.way_out.lease import extend_deadline
+from crmsync.domain.deals import Deal
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (
@@ -87,6 +88,10 @@ class Attempt:
         name, learns = (step, kind) if isinstance(step, str) else (step.step, step.learns)
         assert learns is not None  # as the overloads say  # noqa: S101
         return result(self.run, name, learns)
+
+    def read_deal(self) -> Deal:
+        """The deal that the run is for, as it is now. Raises: a vendor's errors."""
+        return self.company.deals.api.fetch_deal(self.run.subject_key)
 
     def label_fields(self, error: BaseException) -> None:
         """Call what is wrong with the deal as people see it in the CRM."""

@@ -59,6 +59,8 @@ class Flow:
     *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
     configured. *finds* tells the sweeper for which subjects there is news in the store. Both kinds of flow work in the
     background, with what the others leave of the call budgets.
+    *is_rehearsed*: its steps do nothing but call systems and note what they learn, so that a replay of it can be shown
+    before it is done; others wake runs by the broker as well.
     *title* is for people, "": as it is called in the code. *wakes* is the flow whose run one of this leads to, and
     *look_calls* are those of a look at a run that is done: both for those who ask what a run would cost.
     """
@@ -75,6 +77,7 @@ class Flow:
         every: Every | None = None,
         finds: Finds | None = None,
         roles: Sequence[str] = (),
+        is_rehearsed: bool = False,
         title: str = "",
         wakes: Flow | None = None,
         look_calls: Calls | None = None,
@@ -90,6 +93,7 @@ class Flow:
         self.every = every
         self.finds = finds
         self.roles = tuple(roles)
+        self.is_rehearsed = is_rehearsed
         self.title = title or title_of(name)
         self.wakes = wakes
         self.look_calls = look_calls or {}

@@ -14,8 +14,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from crmsync.celery import app
-from crmsync.company import Bound, Company, Connections
-from crmsync.connectors.base import Connector, Deals
+from crmsync.company import Company
 from crmsync.connectors.kit.rehearsal import WouldWriteError, Write, rehearsal
 from crmsync.domain.changes import Change, are_grave, changes_since
 from crmsync.domain.dead_letters import READS_DEAL, Answers, DeadLetter, without_accepted
@@ -31,9 +30,6 @@ from crmsync.worker import dead_letters, documents
 from crmsync.worker.attempt import Attempt, Found
 from crmsync.worker.flow import FLOWS, Flow, learned
 from crmsync.worker.task import Body, as_json
-
-# Flows whose steps do nothing but call systems and note what they learn. The others also wake runs by the broker.
-REHEARSED = frozenset({"order_to_invoice", "invoice_to_deal"})
 
 _MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN, EntryState.CONFIRMED)
 
@@ -99,7 +95,8 @@ def rehearse(using: Services, letter: DeadLetter, answers: Answers, *, accept_ch
         source = read_source(using, run)
         answers = agreed(answers, source, accept_changes=accept_changes)
         again = dead_letters.reopened(flow, run, letter, answers)
-        steps = tuple(_walk(flow, again, answers, _Services(using, source))) if flow.name in REHEARSED else ()
+        deal = source.deal if source else None
+        steps = tuple(_walk(flow, again, answers, _Services(using), deal)) if flow.is_rehearsed else ()
     undoes = {step for foreseen in steps for step in foreseen.undoes}
     rehearsed = {foreseen.step for foreseen in steps}
     later = [step for step in flow.steps if step not in rehearsed and (step in undoes or step not in again.results)]
@@ -195,11 +192,11 @@ def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
 # -- the steps
 
 
-def _walk(flow: Flow, run: Run, answers: Answers, using: _Services) -> Iterator[Foreseen]:
+def _walk(flow: Flow, run: Run, answers: Answers, using: _Services, deal: Deal | None) -> Iterator[Foreseen]:
     """The steps from where a replay starts, to the first that does more than read."""
     results = dict(run.results) | _linked(flow, using.company(), answers)
     while undone := flow.undone(results):
-        foreseen = _foresee(flow, replace(run, step=undone[0], results=results), using)
+        foreseen = _foresee(flow, replace(run, step=undone[0], results=results), using, deal)
         yield foreseen
         if foreseen.end is not End.DONE:
             return
@@ -215,9 +212,9 @@ def _linked(flow: Flow, company: Company, answers: Answers) -> dict[str, Any]:
     return {steps[connection]: CustomerMatched(key).to_json() for connection, key in answers.links.items()}
 
 
-def _foresee(flow: Flow, run: Run, using: _Services) -> Foreseen:
+def _foresee(flow: Flow, run: Run, using: _Services, deal: Deal | None) -> Foreseen:
     """Run the step's body for its answer, or for what it would send."""
-    attempt = RehearsedAttempt(run, cast(Services, using), using.store.clock())
+    attempt = RehearsedAttempt(run, cast(Services, using), using.store.clock(), deal=deal)
     body: Body = type(app.tasks[flow.task_name(run.step)]).body
     seen: dict[str, Any]
     try:
@@ -242,9 +239,16 @@ def _advice(error: CrmsyncError) -> str:
 
 @dataclass
 class RehearsedAttempt(Attempt):
-    """An attempt that holds nothing and notes nothing in the store; *notes* tell what it would do on the way."""
+    """An attempt that holds nothing and notes nothing in the store; *notes* tell what it would do on the way.
+
+    *deal* was read a moment ago, and costs no second call.
+    """
 
     notes: list[str] = field(default_factory=list)
+    deal: Deal | None = None
+
+    def read_deal(self) -> Deal:
+        return self.deal or super().read_deal()
 
     def record_progress(self, **progress: Any) -> None:
         self.progress |= progress
@@ -281,54 +285,18 @@ class RehearsedAttempt(Attempt):
         yield
 
 
-# -- services that change nothing
+# -- a store that changes nothing
 
 
 class _Services:
-    """*using*, with a store that forgets what is written and with the deal as it was just read."""
+    """*using*, with a store that forgets what is written."""
 
-    def __init__(self, using: Services, source: Source | None) -> None:
+    def __init__(self, using: Services) -> None:
         self._using = using
-        self._source = source
         self.store = _ForgetfulStore(using.store)
-
-    def company(self) -> Company:
-        company, deal = self._using.company(), self._source.deal if self._source else None
-        if deal is None:
-            return company
-        crm = company.deals
-        return replace(company, deals=Bound(crm.connection, _WithDeal(crm.connections, deal)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._using, name)
-
-
-class _WithDeal:
-    """*connections*, of which the CRM's knows the deal already."""
-
-    def __init__(self, connections: Connections, deal: Deal) -> None:
-        self._connections = connections
-        self._deal = deal
-
-    def connector(self, connection: str) -> Connector:
-        return cast(Connector, _ReadDeals(cast(Deals, self._connections.connector(connection)), self._deal))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connections, name)
-
-
-class _ReadDeals:
-    """The role of the CRM without a second call for a deal that was read a moment ago."""
-
-    def __init__(self, deals: Deals, deal: Deal) -> None:
-        self._deals = deals
-        self._deal = deal
-
-    def fetch_deal(self, key: str) -> Deal:
-        return self._deal
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._deals, name)
 
 
 class _UndoneError(Exception):
