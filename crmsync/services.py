@@ -207,6 +207,10 @@ class Services:
             self._breakers().look_now(connection)
         return self._made(known, self._tokens(), self._guarded(known, self._breakers()))
 
+    def apart(self, connection: str, tokens: TokenStore) -> Connector:
+        """A connector of its own, whose tokens nobody else uses. Raises: ConfigurationError if there is none."""
+        return self._made(self.book.get(connection), tokens, UNLIMITED)
+
     def _made(self, known: Known, tokens: TokenStore, budget: Budget) -> Connector:
         connection = known.connection.id
         tools = Tools(

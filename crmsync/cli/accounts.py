@@ -11,9 +11,7 @@ from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
 from crmsync.cli.options import accounted, act, json_option, yes_option
 from crmsync.cli.process import open_services
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.errors import ConfigurationError
-from crmsync.settings import Settings
 
 if TYPE_CHECKING:
     from crmsync.connectors.signing_in.auth import Fetch
@@ -58,39 +56,34 @@ def adopt(connection: str, *, yes: bool, by: str | None, reason: str | None) -> 
     really another account, they would be wrong: give that a store of its own instead (CRMSYNC_HOME or DATABASE_URL).
     """
     using = open_services(check_accounts=False, creates=True)
-    claim = _claim(using.settings, connection)
-    identity = _told(using.settings, connection) if claim.is_told else claim.identity
+    claim = _claim(using, connection)
+    identity = _told(using, connection) if claim.is_told else claim.identity
     with using.store.read() as uow:
         known = uow.accounts.get(connection)
     if known is None or known.identity == identity:
         screen.console().print(f"{claim.system} is {identity}, as before. Nothing was changed.")
         return
     _confirm(claim, known.identity, identity, yes=yes)
+    tenant = using.book.get(connection).connection.tenant
     with using.store.begin() as uow:
         _adopt(uow, using, connection, identity)
         told = {"before": {"identity": known.identity}, "after": {"identity": identity}}
-        uow.audit.add(act(by, reason), "account.adopt", "connection", connection, tenant=DEFAULT_TENANT, **told)
+        uow.audit.add(act(by, reason), "account.adopt", "connection", connection, tenant=tenant, **told)
     screen.console().print(f"{claim.system} is {identity} from now on. Restart every process of crmsync.")
 
 
-def _claim(settings: Settings, connection: str) -> Claim:
-    from crmsync.connectors.registry import claims
-
-    found = claims(settings)
-    if connection not in found:
-        raise click.BadParameter(f"expected one of {', '.join(found) or 'the configured connections: there are none'}")
-    return found[connection]
+def _claim(using: Services, connection: str) -> Claim:
+    if not using.book.is_known(connection):
+        known = ", ".join(using.book.of_environment()) or "the configured connections: there are none"
+        raise click.BadParameter(f"expected one of {known}, or the id of one that was made (`crmsync connections`)")
+    return using.book.of(connection)
 
 
-def _told(settings: Settings, connection: str) -> str:
+def _told(using: Services, connection: str) -> str:
     """Sign in, and keep nothing of it. Raises: ConfigurationError where the answer does not say whose account it is."""
     from crmsync.connectors.base import TellsAccount
-    from crmsync.connectors.registry import connect
-    from crmsync.connectors.system import Tools
 
-    connector = cast(
-        TellsAccount, connect(connection, settings, Tools(token_store=_Unkept(), behaviour=settings.behaviour))
-    )
+    connector = cast(TellsAccount, using.apart(connection, _Unkept()))
     identity = connector.sign_in()
     if not identity:
         raise ConfigurationError(f"The sign-in to {connector.system} does not say whose account it is.")

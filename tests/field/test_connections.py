@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
 from crmsync import connections
 from crmsync.cli import check_systems
+from crmsync.cli.main import cli
 from crmsync.connection_book import BELIEVED_SECONDS
 from crmsync.connection_trial import try_out
 from crmsync.connectors import registry
@@ -215,6 +217,23 @@ def test_a_lost_update_is_refused(using: Services, sandbox: Sandbox) -> None:
 
     with pytest.raises(ConnectionChangedError):
         connections.update(using, ADA, "acme", made.id, Wanted(name="Second"), expected_version=made.version)
+    assert connections.show(using, "acme", made.id).name == "First"
+
+
+def test_of_two_changes_at_once_one_is_refused(using: Services, sandbox: Sandbox) -> None:
+    """Both have read the same version: who comes second is told, and nothing of the first is undone."""
+    made = create(using, sandbox)
+    with using.store.read() as uow:
+        kept = uow.connections.get("acme", made.id)
+    assert kept is not None
+
+    with using.store.begin() as uow:
+        outcomes = [
+            uow.connections.change(replace(kept.connection, name=name), sealed=kept.sealed, key_id="")
+            for name in ("First", "Second")
+        ]
+
+    assert outcomes == [True, False]
     assert connections.show(using, "acme", made.id).name == "First"
 
 
@@ -446,6 +465,29 @@ def test_credentials_that_the_sign_in_tells_are_anothers_are_refused_there(
 
     with pytest.raises(OtherAccountError):
         list(using.connector(made.id).won_deals(now - timedelta(hours=1), now))  # type: ignore[attr-defined]
+
+
+def test_a_person_says_that_an_account_which_only_the_sign_in_tells_is_the_one_of_before(
+    using: Services, sandbox: Sandbox, other: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.salesforce.organization["Id"] = "00DOO0000000001EAA"
+    other.salesforce.organization["Id"] = "00DPP0000000002EAA"
+    untold, now = {"organization_id": None}, datetime.now(UTC)
+    made = create(using, sandbox, "salesforce", settings={**values_of(sandbox, "salesforce"), **untold})
+    list(using.connector(made.id).won_deals(now - timedelta(hours=1), now))  # type: ignore[attr-defined]
+    connections.update(using, ADA, "acme", made.id, Wanted(settings={**values_of(other, "salesforce"), **untold}))
+    for name, value in {
+        "CRMSYNC_HOME": str(using.settings.home),
+        "DATABASE_URL": using.settings.database_url,
+        "CRMSYNC_ALLOW_HTTP": "true",
+        "CRMSYNC_ALLOW_PRIVATE_ADDRESSES": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    told = CliRunner().invoke(cli, ["accounts", "adopt", made.id, "--yes"])
+
+    assert "organization 00DPP0000000002 from now on" in told.output
+    list(using.connector(made.id).won_deals(now - timedelta(hours=1), now))  # type: ignore[attr-defined]
 
 
 # -- where it may lead

@@ -17,6 +17,8 @@ CREATE_ONCE = "tests/integration/test_create_once.py"
 ANSWERS = "tests/field/test_answers.py"
 SIGN_INS = "tests/field/test_sign_ins.py"
 ACCOUNTS = "tests/field/test_accounts.py"
+CONNECTIONS = "tests/field/test_connections.py"
+OUTSIDE = "tests/unit/connectors/test_outside.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -836,6 +838,88 @@ MUTANTS = (
             "        attempt.record_outcomes(uow)\n",
             "",
             f"{STEP}::test_what_a_step_has_made_is_confirmed_however_it",
+        ),
+    ),
+    *_of(
+        "crmsync/domain/connections.py",
+        (
+            "an-address-is-not-sealed",
+            "who can write to the database has a connection's secret sent to a host of their own",
+            "json.dumps([connection_id, tenant, system, dict(addresses)]",
+            "json.dumps([connection_id, tenant, system]",
+            f"{CONNECTIONS}::test_an_address_that_was_changed_in_the_store_gets_no_secret",
+        ),
+        (
+            "an-address-is-changed-without-its-secrets",
+            "who may change a connection has its secret sent to a host of their own",
+            "if dict(before) != dict(after) else []",
+            "if False else []",
+            f"{CONNECTIONS}::test_who_changes_an_address_gives_the_secrets_again",
+        ),
+        (
+            "a-paused-connection-is-worked-with",
+            "orders go to an ERP that a person has taken out of the way",
+            "if self.why_not_now:",
+            "if False:",
+            f"{CONNECTIONS}::test_what_is_paused_refuses_with_the_reason_and_goes_on_when_it_is_resumed",
+        ),
+        (
+            "another-account-takes-over",
+            "what is remembered of one account is used with another",
+            "if not known or not claim.identity or claim.identity == known:",
+            "if True:",
+            f"{CONNECTIONS}::test_other_settings_that_name_another_account_are_refused",
+        ),
+    ),
+    *_of(
+        "crmsync/store/connections.py",
+        (
+            "the-last-update-wins",
+            "what one person has changed is undone by another who has not seen it",
+            "mine = (connections.c.id == changed.id, connections.c.version == changed.version)",
+            "mine = (connections.c.id == changed.id,)",
+            f"{CONNECTIONS}::test_of_two_changes_at_once_one_is_refused",
+        ),
+        (
+            "one-that-is-needed-is-deleted",
+            "a run that has made an order knows nothing of it any more",
+            "is_open = runs.c.status.not_in((RunStatus.DONE, RunStatus.DISCARDED))",
+            "is_open = runs.c.status.in_(())",
+            f"{CONNECTIONS}::test_one_that_runs_need_is_deleted_only_by_force",
+        ),
+    ),
+    *_of(
+        "crmsync/services.py",
+        (
+            "a-change-is-not-heard-of",
+            "processes work on with settings and secrets that a person has replaced",
+            "if self._versions.get(connection, 0) == version else None",
+            "if True else None",
+            f"{CONNECTIONS}::test_a_change_reaches_every_process_without_a_restart",
+        ),
+        (
+            "a-connection-leads-inside",
+            "who may make a connection reads what only this network may",
+            "is_outside=known.is_outside and not self.settings.allow_private_addresses,",
+            "is_outside=False,",
+            f"{CONNECTIONS}::test_no_byte_goes_to_a_machine_of_this_network_unless_that_is_allowed",
+        ),
+    ),
+    *_of(
+        "crmsync/connectors/way_out/wire.py",
+        (
+            "an-address-of-this-network-is-called",
+            "who may make a connection reads what only this network may",
+            "if not all(map(_is_outside, addresses)):",
+            "if False:",
+            f"{OUTSIDE}::test_a_name_that_leads_inside_is_refused_before_a_byte_is_sent",
+        ),
+        (
+            "an-address-inside-an-address",
+            "the same, for an address of version 4 that is wrapped in one of version 6",
+            "address = inner or address",
+            "address = address",
+            f"{OUTSIDE}::test_an_address_of_this_network_is_refused_however_it_is_written",
         ),
     ),
 )
