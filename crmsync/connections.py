@@ -1,6 +1,7 @@
 """What people do with connections, by the API and the command line alike: each verb is one function.
 
 *tenant* is whose connections are meant, None for everybody's; who acts is said by an Act, and stands in the audit.
+What changes something does it in the transaction of the caller.
 No secret is ever returned, but one that was made here, once.
 """
 
@@ -11,9 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from crmsync import connection_values as values
 from crmsync.connection_book import belonging
 from crmsync.connectors import registry
 from crmsync.connectors.system import System
+from crmsync.domain.accounts import Claim
 from crmsync.domain.audit import Act
 from crmsync.domain.connections import (
     Connection,
@@ -63,23 +66,27 @@ def all_of(
 def show(using: Services, tenant: str | None, connection_id: str) -> Connection:
     """Raises: UnknownConnectionError."""
     own = _of_environment(using, tenant, connection_id)
-    return own if own is not None else _kept(using, tenant, connection_id).connection
+    if own is not None:
+        return own
+    with using.store.read() as uow:
+        return _found(uow, tenant, connection_id).connection
 
 
 # -- to make and change
 
 
-def create(using: Services, act: Act, tenant: str, system: str, wanted: Wanted) -> Connection:
+def create(using: Services, uow: UnitOfWork, act: Act, tenant: str, system: str, wanted: Wanted) -> Connection:
     """Raises: InvalidConnectionError, by name; NameTakenError."""
     of = _installed(system)
-    settings, given = _apart(of, wanted)
-    problems = {**_problems(using, of, {**settings, **given}), **problems_of(wanted, of.auth_kinds)}
+    settings, given = values.apart(of, wanted)
+    may = {"allow_http": using.settings.allow_http}
+    problems = {**values.problems(of, {**settings, **given}, **may), **problems_of(wanted, of.auth_kinds)}
     if problem := problem_of_tenant(tenant):
         problems["tenant_id"] = problem
     if wanted.name is None:
         problems["name"] = "is missing"
     _raise(problems)
-    settings = _normal(using, of, settings, given)
+    settings = values.normal(of, settings, given, **may)
     made = Connection(
         id=new_id(),
         tenant=tenant,
@@ -93,15 +100,15 @@ def create(using: Services, act: Act, tenant: str, system: str, wanted: Wanted) 
         secret_names=tuple(sorted(given)),
     )
     sealed = using.vault.seal_for(secrets_text(given), belonging(made, of))
-    with using.store.begin() as uow:
-        if not uow.connections.add(made, sealed=sealed, key_id=key_id_of(sealed)):
-            raise NameTakenError(f"There is a connection {made.name} already.", field_errors={"name": "is taken"})
-        _audit(uow, act, "create", made, after=_told(made))
-    return show(using, tenant, made.id)
+    if not uow.connections.add(made, sealed=sealed, key_id=key_id_of(sealed)):
+        raise NameTakenError(f"There is a connection {made.name} already.", field_errors={"name": "is taken"})
+    _audit(uow, act, "create", made, after=_told(made))
+    return _now(using, uow, made.id)
 
 
 def update(
     using: Services,
+    uow: UnitOfWork,
     act: Act,
     tenant: str | None,
     connection_id: str,
@@ -116,32 +123,27 @@ def update(
     Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError, InvalidConnectionError,
     NameTakenError, OtherAccountRefusedError.
     """
-    kept = _kept(using, tenant, connection_id)
+    kept = _kept(using, uow, tenant, connection_id)
     before, of = kept.connection, _installed(kept.connection.system)
     _require_version(before, expected_version)
-    settings, given = _apart(of, wanted, before=before)
-    held = using.book.opened(kept)
-    secrets_now = {**held, **given, **dict.fromkeys(_taken_away(wanted), "")}
-    secrets_now = {name: value for name, value in secrets_now.items() if value}
-    _raise({**_problems(using, of, {**settings, **secrets_now}), **problems_of(wanted, of.auth_kinds)})
-    settings = _normal(using, of, settings, secrets_now)
+    settings, given = values.apart(of, wanted, before=before)
+    secrets_now = values.secrets_now(using.book.opened(kept), given, wanted)
+    may = {"allow_http": using.settings.allow_http}
+    _raise({**values.problems(of, {**settings, **secrets_now}, **may), **problems_of(wanted, of.auth_kinds)})
+    settings = values.normal(of, settings, secrets_now, **may)
     again = secrets_to_give_again(of.addresses_of(before.settings), of.addresses_of(settings), secrets_now, given)
     _raise(dict.fromkeys(again, _SEALED_AGAIN))
     changed = _changed(before, wanted, of, settings, secrets_now)
-    claimed = _refuse_other_account(using, of, changed, secrets_now, is_same_account=is_same_account)
-    sealed = using.vault.seal_for(secrets_text(secrets_now), belonging(changed, of))
-    with using.store.begin() as uow:
-        _change(uow, changed, sealed)
-        if is_same_account and claimed:
-            mark = using.vault.mark(_read(using, of, {**settings, **secrets_now})[2].signs_in_with())
-            uow.accounts.adopt(changed.id, identity=claimed, credentials=mark)
-        _audit(uow, act, "update", changed, before=_told(before), after=_told(changed))
-    using.book.forget(changed.id)
-    return show(using, tenant, changed.id)
+    claim = values.claim(of, {**settings, **secrets_now}, **may)
+    _keep_to_account(using, uow, changed.id, claim, is_same_account=is_same_account)
+    _change(uow, changed, using.vault.seal_for(secrets_text(secrets_now), belonging(changed, of)))
+    _audit(uow, act, "update", changed, before=_told(before), after=_told(changed))
+    return _now(using, uow, changed.id)
 
 
 def rotate(
     using: Services,
+    uow: UnitOfWork,
     act: Act,
     tenant: str | None,
     connection_id: str,
@@ -155,7 +157,7 @@ def rotate(
     A door's secret of before stays good, as the previous one, until the next rotation.
     Raises: as update().
     """
-    kept = _kept(using, tenant, connection_id)
+    kept = _kept(using, uow, tenant, connection_id)
     of = _installed(kept.connection.system)
     own = {name: secrets.token_urlsafe(_MADE_SECRET_BYTES) for name in made}
     not_of_doors = set(own) - {each.name for each in of.declared if each.is_of_a_door}
@@ -165,26 +167,39 @@ def rotate(
     known = {each.name for each in of.declared}
     previous = {f"{name}_previous": held[name] for name in following if name in held and f"{name}_previous" in known}
     wanted = Wanted(secrets={**previous, **following})
-    changed = update(using, act, tenant, connection_id, wanted, expected_version=expected_version)
+    changed = update(using, uow, act, tenant, connection_id, wanted, expected_version=expected_version)
     return changed, own
 
 
 def pause(
-    using: Services, act: Act, tenant: str | None, connection_id: str, *, expected_version: int | None = None
+    using: Services,
+    uow: UnitOfWork,
+    act: Act,
+    tenant: str | None,
+    connection_id: str,
+    *,
+    expected_version: int | None = None,
 ) -> Connection:
     """Its runs wait from now on, and no attempt of them is counted. Raises: as update()."""
-    return _set_status(using, act, "pause", Status.INACTIVE, tenant, connection_id, expected_version)
+    return _set_status(using, uow, act, "pause", Status.INACTIVE, tenant, connection_id, expected_version)
 
 
 def resume(
-    using: Services, act: Act, tenant: str | None, connection_id: str, *, expected_version: int | None = None
+    using: Services,
+    uow: UnitOfWork,
+    act: Act,
+    tenant: str | None,
+    connection_id: str,
+    *,
+    expected_version: int | None = None,
 ) -> Connection:
     """Raises: as update()."""
-    return _set_status(using, act, "resume", Status.ACTIVE, tenant, connection_id, expected_version)
+    return _set_status(using, uow, act, "resume", Status.ACTIVE, tenant, connection_id, expected_version)
 
 
 def delete(
     using: Services,
+    uow: UnitOfWork,
     act: Act,
     tenant: str | None,
     connection_id: str,
@@ -197,15 +212,14 @@ def delete(
     Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError; ConnectionInUseError, unless it is
     forced.
     """
-    before = _kept(using, tenant, connection_id).connection
+    before = _kept(using, uow, tenant, connection_id).connection
     _require_version(before, expected_version)
-    with using.store.begin() as uow:
-        count = uow.connections.open_runs(before.id)
-        if count and not is_forced:
-            what = "1 run that is not over needs it" if count == 1 else f"{count} runs that are not over need it"
-            raise ConnectionInUseError(f"{before.name} can't be deleted: {what}.", advice="Settle them, or force it.")
-        gone = uow.connections.delete(before.id)
-        _audit(uow, act, "delete", before, before=_told(before), after={"open_runs": count, "gone": gone})
+    count = uow.connections.open_runs(before.id)
+    if count and not is_forced:
+        what = "1 run that is not over needs it" if count == 1 else f"{count} runs that are not over need it"
+        raise ConnectionInUseError(f"{before.name} can't be deleted: {what}.", advice="Settle them, or force it.")
+    gone = uow.connections.delete(before.id)
+    _audit(uow, act, "delete", before, before=_told(before), after={"open_runs": count, "gone": gone})
     using.book.forget(before.id)
     return gone
 
@@ -245,17 +259,27 @@ def _of_environment(using: Services, tenant: str | None, connection_id: str) -> 
     return next(own, None)
 
 
-def _kept(using: Services, tenant: str | None, connection_id: str) -> Kept:
+def _kept(using: Services, uow: UnitOfWork, tenant: str | None, connection_id: str) -> Kept:
     """Raises: UnknownConnectionError; ReadOnlyConnectionError for one of the environment."""
     if _of_environment(using, tenant, connection_id) is not None:
         variables = registry.system(connection_id).prefixes[0]
         advice = f"Change its variables, {variables}…, and restart every process."
         raise ReadOnlyConnectionError(f"{connection_id} is configured by the environment.", advice=advice)
-    with using.store.read() as uow:
-        kept = uow.connections.get(tenant, connection_id)
+    return _found(uow, tenant, connection_id)
+
+
+def _found(uow: UnitOfWork, tenant: str | None, connection_id: str) -> Kept:
+    """Raises: UnknownConnectionError."""
+    kept = uow.connections.get(tenant, connection_id)
     if kept is None:
         raise UnknownConnectionError(f"There is no connection {connection_id}.")
     return kept
+
+
+def _now(using: Services, uow: UnitOfWork, connection_id: str) -> Connection:
+    """As it has just been written; this process believes nothing older."""
+    using.book.forget(connection_id)
+    return _found(uow, None, connection_id).connection
 
 
 def _installed(system: str) -> System:
@@ -265,42 +289,6 @@ def _installed(system: str) -> System:
         expected = f"expected {', '.join(registry.systems())}"
         raise InvalidConnectionError("There is no such system.", field_errors={"erp_system": expected})
     return found
-
-
-def _apart(of: System, wanted: Wanted, *, before: Connection | None = None) -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings without secrets, as they are to be, and the secrets that are given; either may stand in settings."""
-    are_secret = {each.name for each in of.declared if each.is_secret}
-    if wanted.settings is None:
-        settings = dict(before.settings) if before else {}
-    else:
-        settings = {name: value for name, value in wanted.settings.items() if value is not None}
-    given = {name: value for name, value in settings.items() if name in are_secret}
-    plain = {name: value for name, value in settings.items() if name not in are_secret}
-    if wanted.auth_kind is not None and of.auth_setting:
-        plain[of.auth_setting] = wanted.auth_kind
-    return plain, {**given, **{name: value for name, value in wanted.secrets.items() if value}}
-
-
-def _taken_away(wanted: Wanted) -> list[str]:
-    in_settings = [name for name, value in (wanted.settings or {}).items() if value is None]
-    return [*in_settings, *(name for name, value in wanted.secrets.items() if not value)]
-
-
-def _read(using: Services, of: System, values: Mapping[str, Any]) -> tuple[Any, dict[str, str], Any]:
-    """The system's own settings, what is wrong with them, and what they say of the account."""
-    found, problems = of.read_mapping(values, allow_http=using.settings.allow_http)
-    return found, problems, None if problems else of.claim(found)
-
-
-def _normal(using: Services, of: System, settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """*settings* as they are kept, however they were written: numbers as numbers, lists as lists."""
-    found = _read(using, of, {**settings, **given})[0]
-    values = {name: getattr(found, name) for name in settings}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def _problems(using: Services, of: System, values: Mapping[str, Any]) -> dict[str, str]:
-    return _read(using, of, values)[1]
 
 
 def _raise(problems: Mapping[str, str]) -> None:
@@ -330,18 +318,17 @@ def _changed(
     )
 
 
-def _refuse_other_account(
-    using: Services, of: System, changed: Connection, secrets_now: Mapping[str, str], *, is_same_account: bool
-) -> str:
-    """The account that the settings name. Raises: OtherAccountRefusedError."""
-    claim = _read(using, of, {**changed.settings, **secrets_now})[2]
-    with using.store.read() as uow:
-        known = uow.accounts.get(changed.id)
+def _keep_to_account(
+    using: Services, uow: UnitOfWork, connection_id: str, claim: Claim, *, is_same_account: bool
+) -> None:
+    """Raises: OtherAccountRefusedError, unless a person says that it is the same one."""
+    known = uow.accounts.get(connection_id)
     refused = refusal_of_account(claim, known.identity if known else "")
     if refused and not is_same_account:
         advice = "Make a new connection for it; or say that it is the same account, which has another address now."
         raise OtherAccountRefusedError(refused, advice=advice)
-    return str(claim.identity)
+    if refused:
+        uow.accounts.adopt(connection_id, identity=claim.identity, credentials=using.vault.mark(claim.signs_in_with()))
 
 
 def _change(uow: UnitOfWork, changed: Connection, sealed: str) -> None:
@@ -355,6 +342,7 @@ def _change(uow: UnitOfWork, changed: Connection, sealed: str) -> None:
 
 def _set_status(
     using: Services,
+    uow: UnitOfWork,
     act: Act,
     verb: str,
     status: Status,
@@ -362,15 +350,13 @@ def _set_status(
     connection_id: str,
     expected_version: int | None,
 ) -> Connection:
-    kept = _kept(using, tenant, connection_id)
+    kept = _kept(using, uow, tenant, connection_id)
     before = kept.connection
     _require_version(before, expected_version)
     changed = replace(before, status=status)
-    with using.store.begin() as uow:
-        _change(uow, changed, kept.sealed)
-        _audit(uow, act, verb, changed, before={"status": before.status.value}, after={"status": status.value})
-    using.book.forget(connection_id)
-    return show(using, tenant, connection_id)
+    _change(uow, changed, kept.sealed)
+    _audit(uow, act, verb, changed, before={"status": before.status.value}, after={"status": status.value})
+    return _now(using, uow, connection_id)
 
 
 def _told(of: Connection) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,8 @@ def add(
 
     using = open_services(creates=True, check_accounts=False)
     wanted = _wanted(system, name=name, asks=True, **given)
-    made = create(using, act(by, reason), tenant, system, wanted)
+    with using.store.begin() as uow:
+        made = create(using, uow, act(by, reason), tenant, system, wanted)
     _print(made, as_json=as_json, done=f"✓ {made.id} is made. Try it: `crmsync connections test {made.id}`.")
 
 
@@ -136,15 +138,9 @@ def set_(
     using = open_services(check_accounts=False)
     before = shown(using, tenant, connection_id)
     wanted = _wanted(before.system, name=name, before=before, unset=unset, **given)
-    changed = update(
-        using,
-        act(by, reason),
-        tenant,
-        connection_id,
-        wanted,
-        expected_version=before.version,
-        is_same_account=same_account,
-    )
+    change = partial(update, expected_version=before.version, is_same_account=same_account)
+    with using.store.begin() as uow:
+        changed = change(using, uow, act(by, reason), tenant, connection_id, wanted)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} is changed.")
 
 
@@ -174,7 +170,8 @@ def rotate(
     if not given and not make:
         raise click.UsageError("Say which: --secret-file NAME=PATH, --secrets-stdin or --make NAME.")
     using = open_services(check_accounts=False)
-    changed, made = rotated(using, act(by, reason), tenant, connection_id, given, made=make)
+    with using.store.begin() as uow:
+        changed, made = rotated(using, uow, act(by, reason), tenant, connection_id, given, made=make)
     if as_json:
         screen.print_json(_to_json(changed) | {"made": made})
         return
@@ -192,7 +189,9 @@ def pause(*, connection_id: str, tenant: str | None, by: str | None, reason: str
     """Let the runs that need the connection ID wait, until it is resumed."""
     from crmsync.connections import pause as paused
 
-    changed = paused(open_services(check_accounts=False), act(by, reason), tenant, connection_id)
+    using = open_services(check_accounts=False)
+    with using.store.begin() as uow:
+        changed = paused(using, uow, act(by, reason), tenant, connection_id)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} is paused; its runs wait.")
 
 
@@ -205,7 +204,9 @@ def resume(*, connection_id: str, tenant: str | None, by: str | None, reason: st
     """Let the runs that wait for the connection ID go on."""
     from crmsync.connections import resume as resumed
 
-    changed = resumed(open_services(check_accounts=False), act(by, reason), tenant, connection_id)
+    using = open_services(check_accounts=False)
+    with using.store.begin() as uow:
+        changed = resumed(using, uow, act(by, reason), tenant, connection_id)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} works again; its runs go on within a minute.")
 
 
@@ -233,7 +234,8 @@ def remove(
     using = open_services(check_accounts=False)
     found = shown(using, tenant, connection_id)
     confirm(f"Delete {found.name}, with its links and all that is known of its documents?", yes=yes)
-    gone = delete(using, act(by, reason), tenant, connection_id, is_forced=force)
+    with using.store.begin() as uow:
+        gone = delete(using, uow, act(by, reason), tenant, connection_id, is_forced=force)
     if as_json:
         screen.print_json({"id": connection_id, "gone": gone})
     else:

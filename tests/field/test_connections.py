@@ -43,6 +43,12 @@ ADA = Act("ada", Origin.API, "we have a new ERP")
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 
 
+def change(verb: Callable[..., Any], using: Services, *args: Any, **options: Any) -> Any:
+    """In a transaction of its own."""
+    with using.store.begin() as uow:
+        return verb(using, uow, *args, **options)
+
+
 @pytest.fixture(scope="module")
 def two_sandboxes() -> Iterator[tuple[Sandbox, Sandbox]]:
     with big_sandbox() as one, big_sandbox() as other:
@@ -107,7 +113,7 @@ def create(
     using: Services, sandbox: Sandbox, system: str = "s4hana", *, tenant: str = "acme", **more: Any
 ) -> Connection:
     wanted = Wanted(**{"name": f"Our {system}", "settings": values_of(sandbox, system), **more})
-    return connections.create(using, ADA, tenant, system, wanted)
+    return change(connections.create, using, ADA, tenant, system, wanted)
 
 
 def hear_of_it(using: Services) -> None:
@@ -166,7 +172,7 @@ def test_what_is_wrong_is_told_all_at_once_by_name(using: Services, name: str) -
     system, wanted, expected = PROBLEMS[name]
 
     with pytest.raises(InvalidConnectionError) as refused:
-        connections.create(using, ADA, "acme", system, wanted)
+        change(connections.create, using, ADA, "acme", system, wanted)
 
     assert expected <= set(refused.value.field_errors)
 
@@ -177,7 +183,7 @@ def test_a_name_is_taken_once_in_a_tenant(using: Services, sandbox: Sandbox) -> 
     with pytest.raises(NameTakenError):
         create(using, sandbox)
     with pytest.raises(NameTakenError):
-        connections.update(using, ADA, "acme", second.id, Wanted(name=first.name))
+        change(connections.update, using, ADA, "acme", second.id, Wanted(name=first.name))
     assert create(using, sandbox, tenant="globex").name == first.name
 
 
@@ -186,10 +192,10 @@ def test_another_tenants_connection_is_not_there(using: Services, sandbox: Sandb
 
     for attempt in (
         lambda: connections.show(using, "globex", made.id),
-        lambda: connections.update(using, ADA, "globex", made.id, Wanted(name="x")),
-        lambda: connections.pause(using, ADA, "globex", made.id),
-        lambda: connections.rotate(using, ADA, "globex", made.id, {"client_secret": "x"}),
-        lambda: connections.delete(using, ADA, "globex", made.id),
+        lambda: change(connections.update, using, ADA, "globex", made.id, Wanted(name="x")),
+        lambda: change(connections.pause, using, ADA, "globex", made.id),
+        lambda: change(connections.rotate, using, ADA, "globex", made.id, {"client_secret": "x"}),
+        lambda: change(connections.delete, using, ADA, "globex", made.id),
         lambda: try_out(using, "globex", made.id),
     ):
         with pytest.raises(UnknownConnectionError):
@@ -200,9 +206,9 @@ def test_one_of_the_environment_is_changed_there(start: Start, sandbox: Sandbox)
     using = start(dict(sandbox.environment()))
 
     for attempt in (
-        lambda: connections.update(using, ADA, "default", "s4hana", Wanted(name="x")),
-        lambda: connections.pause(using, ADA, "default", "s4hana"),
-        lambda: connections.delete(using, ADA, None, "s4hana"),
+        lambda: change(connections.update, using, ADA, "default", "s4hana", Wanted(name="x")),
+        lambda: change(connections.pause, using, ADA, "default", "s4hana"),
+        lambda: change(connections.delete, using, ADA, None, "s4hana"),
     ):
         with pytest.raises(ReadOnlyConnectionError):
             attempt()
@@ -213,10 +219,10 @@ def test_one_of_the_environment_is_changed_there(start: Start, sandbox: Sandbox)
 
 def test_a_lost_update_is_refused(using: Services, sandbox: Sandbox) -> None:
     made = create(using, sandbox)
-    connections.update(using, ADA, "acme", made.id, Wanted(name="First"), expected_version=made.version)
+    change(connections.update, using, ADA, "acme", made.id, Wanted(name="First"), expected_version=made.version)
 
     with pytest.raises(ConnectionChangedError):
-        connections.update(using, ADA, "acme", made.id, Wanted(name="Second"), expected_version=made.version)
+        change(connections.update, using, ADA, "acme", made.id, Wanted(name="Second"), expected_version=made.version)
     assert connections.show(using, "acme", made.id).name == "First"
 
 
@@ -265,7 +271,7 @@ def test_a_change_reaches_every_process_without_a_restart(start: Start, sandbox:
     before = there.connector(made.id)
 
     values = {**values_of(sandbox, "s4hana"), "division": "01"}
-    connections.update(here, ADA, "acme", made.id, Wanted(settings=values))
+    change(connections.update, here, ADA, "acme", made.id, Wanted(settings=values))
 
     assert there.connector(made.id) is before, "believed for a moment"
     hear_of_it(there)
@@ -282,18 +288,18 @@ def test_what_is_paused_refuses_with_the_reason_and_goes_on_when_it_is_resumed(
     using.connector(made.id)
 
     if how == "paused":
-        connections.pause(using, ADA, "acme", made.id)
+        change(connections.pause, using, ADA, "acme", made.id)
     else:
-        connections.update(using, ADA, "acme", made.id, Wanted(sync_enabled=False))
+        change(connections.update, using, ADA, "acme", made.id, Wanted(sync_enabled=False))
 
     with pytest.raises(ConnectionPausedError, match=f"Our s4hana.*{'paused' if how == 'paused' else ''}") as refused:
         using.connector(made.id)
     assert made.id in (refused.value.advice or "")
     assert using.at_hand(made.id) is None
     if how == "paused":
-        connections.resume(using, ADA, "acme", made.id)
+        change(connections.resume, using, ADA, "acme", made.id)
     else:
-        connections.update(using, ADA, "acme", made.id, Wanted(sync_enabled=True))
+        change(connections.update, using, ADA, "acme", made.id, Wanted(sync_enabled=True))
     assert using.connector(made.id)
 
 
@@ -329,8 +335,13 @@ def test_a_trial_that_fails_says_why_and_the_connection_shows_it(using: Services
     assert "sign-in" in found.message
     assert (shown.status, shown.last_error) == (Status.EXPIRED, found.message)
     assert "1000.of.another" not in repr(found) + repr(shown)
-    connections.rotate(
-        using, ADA, "acme", made.id, {"refresh_token": values_of(sandbox, "zoho_books")["refresh_token"]}
+    change(
+        connections.rotate,
+        using,
+        ADA,
+        "acme",
+        made.id,
+        {"refresh_token": values_of(sandbox, "zoho_books")["refresh_token"]},
     )
     assert try_out(using, "acme", made.id).success
     assert connections.show(using, "acme", made.id).status is Status.ACTIVE
@@ -339,7 +350,7 @@ def test_a_trial_that_fails_says_why_and_the_connection_shows_it(using: Services
 def test_what_is_made_while_another_signs_in_stays_paused(using: Services, sandbox: Sandbox) -> None:
     """A trial is no decision of a person's."""
     made = create(using, sandbox, "zoho_books")
-    connections.pause(using, ADA, "acme", made.id)
+    change(connections.pause, using, ADA, "acme", made.id)
 
     assert try_out(using, "acme", made.id).success
     assert connections.show(using, "acme", made.id).status is Status.INACTIVE
@@ -385,18 +396,18 @@ def test_who_changes_an_address_gives_the_secrets_again(using: Services, sandbox
     values = {**made.settings, "token_url": "https://evil.example.com/token"}
 
     with pytest.raises(InvalidConnectionError) as refused:
-        connections.update(using, ADA, "acme", made.id, Wanted(settings=values))
+        change(connections.update, using, ADA, "acme", made.id, Wanted(settings=values))
     assert set(refused.value.field_errors) == {"client_secret"}
 
     again = {"client_secret": "another one"}
-    changed = connections.update(using, ADA, "acme", made.id, Wanted(settings=values, secrets=again))
+    changed = change(connections.update, using, ADA, "acme", made.id, Wanted(settings=values, secrets=again))
     assert changed.settings["token_url"] == "https://evil.example.com/token"
 
 
 def test_secrets_that_are_not_given_stay(using: Services, sandbox: Sandbox) -> None:
     made = create(using, sandbox)
 
-    connections.update(using, ADA, "acme", made.id, Wanted(settings={**made.settings, "division": "01"}))
+    change(connections.update, using, ADA, "acme", made.id, Wanted(settings={**made.settings, "division": "01"}))
 
     assert using.book.get(made.id).settings.client_secret.reveal() == values_of(sandbox, "s4hana")["client_secret"]
 
@@ -405,13 +416,13 @@ def test_a_doors_secret_is_made_here_once_and_the_one_before_it_stays_good(using
     made = create(using, sandbox, "zoho_books")
     before = values_of(sandbox, "zoho_books")["webhook_secret"]
 
-    changed, shown = connections.rotate(using, ADA, "acme", made.id, {}, made=["webhook_secret"])
+    changed, shown = change(connections.rotate, using, ADA, "acme", made.id, {}, made=["webhook_secret"])
 
     found = using.book.get(made.id).settings.webhook_secrets
     assert [each.reveal() for each in found] == [shown["webhook_secret"], before]
     assert changed.version == made.version + 1
     with pytest.raises(InvalidConnectionError):
-        connections.rotate(using, ADA, "acme", made.id, {}, made=["refresh_token"])
+        change(connections.rotate, using, ADA, "acme", made.id, {}, made=["refresh_token"])
 
 
 def test_every_secret_is_sealed_with_another_key_while_all_goes_on(start: Start, sandbox: Sandbox) -> None:
@@ -441,8 +452,8 @@ def test_other_settings_that_name_another_account_are_refused(using: Services, s
     values = {**made.settings, "organization_id": "99999"}
 
     with pytest.raises(OtherAccountRefusedError, match="has worked with Zoho Books organization"):
-        connections.update(using, ADA, "acme", made.id, Wanted(settings=values))
-    changed = connections.update(using, ADA, "acme", made.id, Wanted(settings=values), is_same_account=True)
+        change(connections.update, using, ADA, "acme", made.id, Wanted(settings=values))
+    changed = change(connections.update, using, ADA, "acme", made.id, Wanted(settings=values), is_same_account=True)
 
     assert changed.settings["organization_id"] == "99999"
     with using.store.read() as uow:
@@ -461,7 +472,9 @@ def test_credentials_that_the_sign_in_tells_are_anothers_are_refused_there(
     now = datetime.now(UTC)
     list(using.connector(made.id).won_deals(now - timedelta(hours=1), now))  # type: ignore[attr-defined]
 
-    connections.update(using, ADA, "acme", made.id, Wanted(settings={**values_of(other, "salesforce"), **untold}))
+    change(
+        connections.update, using, ADA, "acme", made.id, Wanted(settings={**values_of(other, "salesforce"), **untold})
+    )
 
     with pytest.raises(OtherAccountError):
         list(using.connector(made.id).won_deals(now - timedelta(hours=1), now))  # type: ignore[attr-defined]
@@ -475,7 +488,9 @@ def test_a_person_says_that_an_account_which_only_the_sign_in_tells_is_the_one_o
     untold, now = {"organization_id": None}, datetime.now(UTC)
     made = create(using, sandbox, "salesforce", settings={**values_of(sandbox, "salesforce"), **untold})
     list(using.connector(made.id).won_deals(now - timedelta(hours=1), now))  # type: ignore[attr-defined]
-    connections.update(using, ADA, "acme", made.id, Wanted(settings={**values_of(other, "salesforce"), **untold}))
+    change(
+        connections.update, using, ADA, "acme", made.id, Wanted(settings={**values_of(other, "salesforce"), **untold})
+    )
     for name, value in {
         "CRMSYNC_HOME": str(using.settings.home),
         "DATABASE_URL": using.settings.database_url,
@@ -525,7 +540,7 @@ def test_it_is_deleted_with_what_is_remembered_of_it_and_of_nothing_else(using: 
     for each in (gone, stays):
         using.connector(each.id).find_invoices("SF-006xx0000012abcAAA")  # type: ignore[attr-defined]
 
-    rows = connections.delete(using, ADA, "acme", gone.id)
+    rows = change(connections.delete, using, ADA, "acme", gone.id)
 
     assert rows == {"accounts": 1, "tokens": 1}
     with using.store.read() as uow:
@@ -544,8 +559,8 @@ def test_one_that_runs_need_is_deleted_only_by_force(using: Services, sandbox: S
         uow.ledger.reserve(EntryKey(made.id, "order", "SF-006"), run_id, certain_at=uow.now)
 
     with pytest.raises(ConnectionInUseError, match="1 run that is not over"):
-        connections.delete(using, ADA, "acme", made.id)
-    assert connections.delete(using, ADA, "acme", made.id, is_forced=True)["ledger"] == 1
+        change(connections.delete, using, ADA, "acme", made.id)
+    assert change(connections.delete, using, ADA, "acme", made.id, is_forced=True)["ledger"] == 1
 
 
 def test_an_outage_is_told_of_the_connection_that_has_it(using: Services, sandbox: Sandbox) -> None:
@@ -570,7 +585,7 @@ def test_the_word_for_what_is_withheld_is_no_secret(using: Services, sandbox: Sa
 def test_the_doctor_looks_at_each_and_leaves_what_is_paused_alone(using: Services, sandbox: Sandbox) -> None:
     works = create(using, sandbox, "zoho_books", name="Works")
     paused = create(using, sandbox, "zoho_books", name="Paused")
-    connections.pause(using, ADA, "acme", paused.id)
+    change(connections.pause, using, ADA, "acme", paused.id)
 
     found = list(check_systems.of_connections(using))
 

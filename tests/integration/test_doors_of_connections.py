@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -22,6 +24,12 @@ ADA = Act("ada", Origin.API)
 OWN_SECRET, OTHER_SECRET = "a secret of its own door", "a secret of another door"
 DEAL = json.dumps({"opportunityId": "0060000000000ABAAY"}).encode()
 PAYMENT = json.dumps({"payment": {"payment_id": "460000000001", "invoices": [{"invoice_id": "46"}]}}).encode()
+
+
+def change(verb: Callable[..., Any], using: Services, *args: Any, **options: Any) -> Any:
+    """In a transaction of its own."""
+    with using.store.begin() as uow:
+        return verb(using, uow, *args, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +51,9 @@ def crm(services: Services, secret: str = OWN_SECRET, tenant: str = "acme") -> C
         "webhook_secret": secret,
         "organization_id": "00D000000000002EAA",
     }
-    return connections.create(services, ADA, tenant, "salesforce", Wanted(name=f"CRM of {tenant}", settings=settings))
+    return change(
+        connections.create, services, ADA, tenant, "salesforce", Wanted(name=f"CRM of {tenant}", settings=settings)
+    )
 
 
 def books(services: Services) -> Connection:
@@ -54,7 +64,7 @@ def books(services: Services) -> Connection:
         "organization_id": "2",
         "webhook_secret": OWN_SECRET,
     }
-    return connections.create(services, ADA, "acme", "zoho_books", Wanted(name="Books", settings=settings))
+    return change(connections.create, services, ADA, "acme", "zoho_books", Wanted(name="Books", settings=settings))
 
 
 def kept(services: Services) -> list[tuple[str, str]]:
@@ -150,7 +160,7 @@ def test_a_door_without_a_secret_refuses(services: Services, client: FlaskClient
 def test_what_is_paused_takes_its_webhooks_all_the_same(services: Services, client: FlaskClient) -> None:
     """A sender does not come back because somebody resumes."""
     made = crm(services)
-    connections.pause(services, ADA, "acme", made.id)
+    change(connections.pause, services, ADA, "acme", made.id)
 
     assert client.post(f"/hooks/{made.id}/deal-closed", data=DEAL, headers=signed(DEAL, OWN_SECRET)).status_code == 200
     assert kept(services) == [(made.id, "0060000000000ABAAY")]
@@ -169,7 +179,7 @@ def test_one_whose_secrets_do_not_open_asks_for_the_call_again(services: Service
 
 def test_a_rotated_secret_and_the_one_before_it_open_the_door_at_once(services: Services, client: FlaskClient) -> None:
     made = crm(services)
-    _, shown = connections.rotate(services, ADA, "acme", made.id, {}, made=["webhook_secret"])
+    _, shown = change(connections.rotate, services, ADA, "acme", made.id, {}, made=["webhook_secret"])
 
     for secret in (shown["webhook_secret"], OWN_SECRET):
         answer = client.post(f"/hooks/{made.id}/deal-closed", data=DEAL, headers=signed(DEAL, secret))

@@ -1,0 +1,50 @@
+"""The settings and secrets that people give for a connection: apart from each other, checked, and in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crmsync.connectors.system import System
+from crmsync.domain.accounts import Claim
+from crmsync.domain.connections import Connection, Wanted
+
+
+def apart(of: System, wanted: Wanted, *, before: Connection | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings without secrets, as they are to be, and the secrets that are given; either may stand in settings."""
+    are_secret = {each.name for each in of.declared if each.is_secret}
+    if wanted.settings is None:
+        settings = dict(before.settings) if before else {}
+    else:
+        settings = {name: value for name, value in wanted.settings.items() if value is not None}
+    given = {name: value for name, value in settings.items() if name in are_secret}
+    plain = {name: value for name, value in settings.items() if name not in are_secret}
+    if wanted.auth_kind is not None and of.auth_setting:
+        plain[of.auth_setting] = wanted.auth_kind
+    return plain, {**given, **{name: value for name, value in wanted.secrets.items() if value}}
+
+
+def secrets_now(held: Mapping[str, str], given: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
+    """The secrets that there are after the change: a null takes one away, and what is not named stays."""
+    taken_away = [
+        name for values in (wanted.settings or {}, wanted.secrets) for name, value in values.items() if not value
+    ]
+    found = {**held, **given, **dict.fromkeys(taken_away, "")}
+    return {name: value for name, value in found.items() if value}
+
+
+def problems(of: System, values: Mapping[str, Any], *, allow_http: bool) -> dict[str, str]:
+    """What is wrong, by name."""
+    return of.read_mapping(values, allow_http=allow_http)[1]
+
+
+def claim(of: System, values: Mapping[str, Any], *, allow_http: bool) -> Claim:
+    """What *values*, which are right, say of the account."""
+    return of.claim(of.read_mapping(values, allow_http=allow_http)[0])
+
+
+def normal(of: System, settings: Mapping[str, Any], given: Mapping[str, str], *, allow_http: bool) -> dict[str, Any]:
+    """*settings* as they are kept, however they were written: numbers as numbers, lists as lists."""
+    found, _ = of.read_mapping({**settings, **given}, allow_http=allow_http)
+    values = {name: getattr(found, name) for name in settings}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
