@@ -133,7 +133,9 @@ def _tables(words: _Words, now: datetime, runs: int) -> Iterator[_Table]:
         yield _documents(words, now, deals, connection, kind)
     yield from _around(words, now, deals, others)
     yield from _people(words, now)
-    yield _Table("facts", "(SELECT 1) AS one", {"name": "'compare_orders.until'", "value": f"'{now.isoformat()}'"})
+    yield _Table(
+        "facts", "(SELECT 1) AS one", {"name": "'compare_orders.s4hana.until'", "value": f"'{now.isoformat()}'"}
+    )
 
 
 def _life(words: _Words, now: datetime, count: int, seconds: float = 0, *, days: int = _KEPT_DAYS) -> str:
@@ -165,6 +167,7 @@ def _runs(words: _Words, now: datetime, count: int, flow: str, steps: Sequence[s
         {
             "id": run_id,
             "flow": f"'{flow}'",
+            "source": "'salesforce'" if is_deal else "'zoho_books'",
             "subject_key": _key(words, flow),
             "status": f"CASE WHEN {waits} THEN 'stopped' WHEN i % 500 = 77 THEN 'discarded' ELSE 'done' END",
             "step": f"CASE WHEN {waits} THEN 'create_order' ELSE '{steps[-1]}' END",
@@ -254,7 +257,7 @@ def _around(words: _Words, now: datetime, deals: int, payments: int) -> Iterator
     for source, flow, count in (
         ("salesforce", "order_to_invoice", deals),
         ("zoho_books", "payment_to_invoices", payments),
-        ("catch_up.order_to_invoice", "order_to_invoice", deals),
+        ("catch_up.order_to_invoice.salesforce", "order_to_invoice", deals),
     ):
         received = {
             "source": f"'{source}'",
@@ -265,11 +268,18 @@ def _around(words: _Words, now: datetime, deals: int, payments: int) -> Iterator
         yield _Table("deliveries", words.numbers(count), received)
     for connection in ("s4hana", "zoho_books"):
         link = {"connection": f"'{connection}'", "record_type": "'customer'", "crm_key": _account(words)}
+        link |= {"source": "'salesforce'"}
         link |= {"key": words.padded("i + 9000000", 10), "origin": "'created'", "name": "('Werk ' || i || ' GmbH')"}
         yield _Table("links", words.numbers(_ACCOUNTS), link | {"created_at": _life(words, now, _ACCOUNTS)})
     paid = {"payment_key": _key(words, "payment_to_invoices"), "invoice_key": _key(words, "invoice_to_deal", "i * 4")}
-    yield _Table("applications", words.numbers(payments), paid)
-    product = {"key": words.padded("i", 18), "code": "('S-' || i)", "matching": "('S' || i)", "is_active": "(1 = 1)"}
+    yield _Table("applications", words.numbers(payments), {"connection": "'zoho_books'", **paid})
+    product = {
+        "connection": "'salesforce'",
+        "key": words.padded("i", 18),
+        "code": "('S-' || i)",
+        "matching": "('S' || i)",
+        "is_active": "(1 = 1)",
+    }
     stock = {"is_known": "(1 = 1)", "held_available": words.amount("i"), "wanted_available": words.amount("i")}
     product |= stock | {"held_low": "(1 = 0)", "wanted_low": "(1 = 0)", "told_low": "(1 = 0)", "problem": "''"}
     yield _Table("products", words.numbers(_PRODUCTS), product | {"seen_at": f"{words.instant(now, '0')}"})
@@ -305,5 +315,11 @@ def _people(words: _Words, now: datetime) -> Iterator[_Table]:
     closed_at = f"CASE WHEN i > 0 THEN {_life(words, now, _ALERTS, 900)} END"
     yield _Table("alerts", words.numbers(_ALERTS), told | {"content": content, "closed_at": closed_at})
     says = f"CASE WHEN {is_waiting} THEN 'Needs attention' ELSE 'Synced' END"
-    telling = {"deal": _key(words, "order_to_invoice"), "status": says, "reason": "''", "is_refused": "(1 = 0)"}
+    telling = {
+        "connection": "'salesforce'",
+        "deal": _key(words, "order_to_invoice"),
+        "status": says,
+        "reason": "''",
+        "is_refused": "(1 = 0)",
+    }
     yield _Table("tellings", words.numbers(_LETTERS), telling | {"looked_at": words.instant(now, "0")})

@@ -154,7 +154,7 @@ class Installation:
     def counts(self, flow: str = FLOW) -> dict[str, int]:
         """Runs of a flow by status."""
         with self.store.read() as uow:
-            return {status: count for (name, status), count in uow.runs.counts().items() if name == flow}
+            return {status: count for (name, status), count in uow.runs.counts(None).items() if name == flow}
 
     def await_done(self, count: int, *, seconds: float) -> None:
         """Wait until *count* runs are done. Raises: StuckError, also where a run needs a person."""
@@ -175,7 +175,7 @@ class Installation:
         """When the last of these deals was done, as time.time() counts."""
         wanted = set(deal_ids)
         with self.store.read() as uow:
-            ends = [run.updated_at for run in uow.runs.newest(limit=len(wanted) + 1) if run.subject_key in wanted]
+            ends = [run.updated_at for run in uow.runs.newest(None, limit=len(wanted) + 1) if run.subject_key in wanted]
         assert len(ends) == len(wanted)
         return max(ends).timestamp()
 

@@ -69,7 +69,7 @@ def _post(crmsync: Installation, deals: Sequence[str]) -> list[int]:
 
 def _check_stored(crmsync: Installation, deals: Sequence[str]) -> None:
     with crmsync.store.read() as uow:
-        stored = {run.subject_key[: len(deals[0])] for run in uow.runs.newest(limit=2 * len(deals) + 1_000)}
+        stored = {run.subject_key[: len(deals[0])] for run in uow.runs.newest(None, limit=2 * len(deals) + 1_000)}
     if missing := set(deals) - stored:
         raise RuntimeError(f"{len(missing)} acknowledged webhooks have no run, such as that of {min(missing)}")
 

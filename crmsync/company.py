@@ -12,6 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
 from crmsync.connectors.registry import systems
 from crmsync.connectors.system import System
+from crmsync.domain.runs import Origin
+from crmsync.errors import ConfigurationError
 from crmsync.systems import ROLES
 
 Api = TypeVar("Api", bound=Connector, covariant=True)
@@ -35,7 +37,7 @@ class Connections(Protocol):
 
 @dataclass(frozen=True)
 class Bound(Generic[Api]):
-    """A role, filled: *connection* is the id under which everything about it is remembered."""
+    """A role, filled: *connection* is the id under which everything about it is remembered, "" where it is not."""
 
     connection: str
     connections: Connections = field(repr=False, compare=False)
@@ -43,17 +45,19 @@ class Bound(Generic[Api]):
     @property
     def api(self) -> Api:
         """What the role can be asked for. Raises: ConfigurationError, NotNowError."""
+        if not self.connection:
+            raise ConfigurationError("No connection is bound to this role.")
         return cast(Api, self.connections.connector(self.connection))
 
     @property
     def at_hand(self) -> Api | None:
         """The same where nothing has to be asked or connected first."""
-        return cast("Api | None", self.connections.at_hand(self.connection))
+        return cast("Api | None", self.connections.at_hand(self.connection)) if self.connection else None
 
     @property
     def system(self) -> str:
         """The system's name for people, without asking it anything."""
-        return self.connections.system_of(self.connection)
+        return self.connections.system_of(self.connection) if self.connection else ""
 
     @property
     def declared(self) -> System:
@@ -62,7 +66,7 @@ class Bound(Generic[Api]):
 
     @property
     def is_configured(self) -> bool:
-        return self.connections.is_configured(self.connection)
+        return bool(self.connection) and self.connections.is_configured(self.connection)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,10 @@ class Company:
 
     def bound(self, role: str) -> Bound[Any]:
         return cast(Bound[Any], getattr(self, role))
+
+    def origin(self, role: str) -> Origin:
+        """Of a run whose subject comes from the connection in this *role*."""
+        return Origin(self.tenant, self.bound(role).connection)
 
     def has(self, roles: Iterable[str]) -> bool:
         """Whether the connections of these *roles* are configured."""
@@ -97,8 +105,8 @@ _USUAL: Mapping[str, str] = {
 
 
 def company_of(tenant: str, roles: Mapping[str, str], connections: Connections) -> Company:
-    """The company whose *roles* are filled by these connections."""
-    return Company(tenant, **{role: Bound(roles[role], connections) for role in ROLES})
+    """The company whose *roles* are filled by these connections; others are not."""
+    return Company(tenant, **{role: Bound(roles.get(role, ""), connections) for role in ROLES})
 
 
 def default_roles(configured: Collection[str] = ()) -> dict[str, str]:

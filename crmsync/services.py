@@ -14,7 +14,8 @@ from redis import Redis
 from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
-from crmsync.company import Company, company_of, default_roles
+from crmsync.companies import Companies
+from crmsync.company import Company, default_roles
 from crmsync.connection_book import ConnectionBook, Known
 from crmsync.connectors.base import Check, Connector, TellsAccount
 from crmsync.connectors.kit.doctor import not_checked
@@ -25,7 +26,6 @@ from crmsync.connectors.registry import connect, shared_budget, system, system_o
 from crmsync.connectors.signing_in.auth import FreshTokens, OwnTokens, TokenStore
 from crmsync.connectors.system import System, Tools
 from crmsync.connectors.way_out.heard import Heard
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
@@ -114,11 +114,11 @@ class Services:
 
     def company(self) -> Company:
         """The company of the environment."""
-        return self._default
+        return self.companies.default
 
     @cached_property
-    def _default(self) -> Company:
-        return company_of(DEFAULT_TENANT, default_roles(self.settings.systems), self)
+    def companies(self) -> Companies:
+        return Companies(self.store, self, default_roles(self.settings.systems))
 
     def is_configured(self, connection: str) -> bool:
         """Whether there is such a connection: the environment's, or one that people have made."""

@@ -14,9 +14,14 @@ from crmsync.connectors.signing_in.renewals import Renewal
 from crmsync.connectors.system import System
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.customers import Address, Candidate, Customer
+from crmsync.domain.links import Link
+from crmsync.domain.runs import Origin, Run
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import CrmsyncError
+from crmsync.flows import order_to_invoice  # noqa: F401 - registers all flows
 from crmsync.services import Services
+from crmsync.store import UnitOfWork
+from crmsync.worker.flow import FLOWS
 from tests.builders import NOW
 
 DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None))
@@ -25,6 +30,35 @@ DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None))
 
 def connection_of(role: str) -> str:
     return DEFAULT.bound(role).connection
+
+
+def origin_of(flow: str) -> Origin:
+    """Where the subjects of a flow come from in the environment; those of a test's own flow from the CRM."""
+    known = FLOWS.get(flow)
+    return known.origin(DEFAULT) if known else DEFAULT.origin("deals")
+
+
+def start_run(uow: UnitOfWork, flow: str, key: str, *, step: str, correlation_id: str, queued_until: datetime) -> Any:
+    """Open the run of *flow* for *key*, once. Returns its id and whether it is new."""
+    subjects = [(key, correlation_id)]
+    return uow.runs.start_all(flow, origin_of(flow), subjects, step=step, queued_until=queued_until)[0]
+
+
+def run_of_subject(uow: UnitOfWork, flow: str, key: str) -> Run | None:
+    return uow.runs.of_subject(flow, origin_of(flow).source, key)
+
+
+def link_of(connection: str, crm_key: str, key: str, origin: str, **more: Any) -> Link:
+    """The link of an account of the CRM of the environment."""
+    return Link(connection, connection_of("deals"), crm_key, key, origin, **more)
+
+
+def add_link(uow: UnitOfWork, connection: str, _: str, crm_key: str, key: str, *, origin: str, **more: Any) -> bool:
+    return uow.links.put(link_of(connection, crm_key, key, origin, **more))
+
+
+def replace_link(uow: UnitOfWork, connection: str, _: str, crm_key: str, key: str, *, origin: str, **more: Any) -> None:
+    uow.links.put_instead(link_of(connection, crm_key, key, origin, **more))
 
 
 def fill(services: Services, **roles: Any) -> None:

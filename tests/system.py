@@ -29,6 +29,7 @@ from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.deals import Deal
 from crmsync.lab.sandbox.world import LOAD
 from crmsync.store import Store
+from tests.fakes import run_of_subject
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
@@ -319,13 +320,13 @@ class System:
 
     def run_of(self, deal: Deal) -> Run:
         with self.store.read() as uow:
-            run = uow.runs.of_subject(FLOW, deal.id)
+            run = run_of_subject(uow, FLOW, deal.id)
         assert run is not None, f"there is no run for {deal.id}"
         return run
 
     def statuses(self, deals: Sequence[Deal]) -> Counter[str]:
         with self.store.read() as uow:
-            runs = [uow.runs.of_subject(FLOW, deal.id) for deal in deals]
+            runs = [run_of_subject(uow, FLOW, deal.id) for deal in deals]
         return Counter(run.status.value if run is not None else "none" for run in runs)
 
     def wait_for(self, status: str, *deals: Deal, patience_seconds: float = PATIENCE_SECONDS) -> None:

@@ -15,7 +15,7 @@ from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
 from crmsync.flows import catch_up
 from crmsync.flows.catch_up import Seen
-from crmsync.flows.sightings import Sighting, Started, looked_by_hand
+from crmsync.flows.sightings import Sighting, Started, looked_by_hand, seen_of
 from crmsync.flows.sightings import start as start_page
 from crmsync.reading.costs import calls_of, most_calls_of, written_by
 from crmsync.services import Services
@@ -181,14 +181,15 @@ def _writes_to(sighting: Sighting) -> list[str]:
 def _is_started(using: Services, sighting: Sighting) -> bool:
     """Whether catch-up has started this very change before; that would not start it again."""
     with using.store.read() as uow:
-        return uow.deliveries.has(sighting.source, sighting.event_key)
+        source = seen_of(sighting.flow, using.company())
+        return uow.deliveries.has(source, sighting.event_key)
 
 
 def start(using: Services, to_start: Sequence[Missed], advance: Advance) -> Iterator[Started]:
     """Start them, a page in one transaction; yields what was started of each page."""
     correlation_id, waiting = log.new_correlation_id(), iter(to_start)
     while page := list(islice(waiting, PAGE)):
-        yield start_page(using, [each.sighting for each in page], correlation_id=correlation_id)
+        yield start_page(using, using.company(), [each.sighting for each in page], correlation_id=correlation_id)
         advance(len(page))
 
 
@@ -197,4 +198,4 @@ def note_look(using: Services) -> None:
     with using.store.begin(durable=False) as uow:
         for flow, _ in _LOOKS:
             if using.company().has(flow.roles):
-                looked_by_hand(uow, flow)
+                looked_by_hand(uow, flow, using.company())

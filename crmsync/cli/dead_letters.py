@@ -223,8 +223,10 @@ def _let_flood_pass(services: Services, chosen: Sequence[DeadLetter]) -> None:
     from crmsync.errors import UnusualBurstError
     from crmsync.flows import flood
 
-    if any(letter.error == UnusualBurstError.__name__ for letter in chosen):
-        flood.let_pass(services)
+    with services.store.read() as uow:
+        held = [uow.runs.get(letter.run_id) for letter in chosen if letter.error == UnusualBurstError.__name__]
+    for source in {run.source for run in held if run is not None}:
+        flood.let_pass(services, source)
 
 
 def _replayer(services: Services, answers: Answers, sides: Sequence[Sides], who: Act) -> Callable[[int], object]:

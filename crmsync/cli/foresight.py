@@ -99,7 +99,7 @@ def _customers(
     currency = deal.amount.currency if deal else run.currency
     if not read:
         return []
-    linked = {connection: uow.links.get(connection, read, currency) for connection in connections}
+    linked = {connection: uow.links.get(connection, run.source, read, currency) for connection in connections}
     found = [
         (connection, answers.links.get(connection) or (link.key if link else ""), link)
         for connection, link in linked.items()

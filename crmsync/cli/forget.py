@@ -56,12 +56,13 @@ class _DryRunError(Exception):
 def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> dict[str, Any]:
     from crmsync.worker.dead_letters import linkable
 
-    found, connections = dict[str, Any](), linkable(services.company())
+    found, company = dict[str, Any](), services.company()
+    source, connections = company.deals.connection, linkable(company)
     try:
         with services.store.begin() as uow:
-            key = _key_of(uow, account, connections)
-            found = {"account": key, "removed": uow.retention.forget(key) if key else {}}
-            found |= {"stays": uow.retention.kept(key), "under_way": uow.retention.under_way(key)}
+            key = _key_of(uow, source, account, connections)
+            found = {"account": key, "removed": uow.retention.forget(source, key) if key else {}}
+            found |= {"stays": uow.retention.kept(source, key), "under_way": uow.retention.under_way(source, key)}
             if dry_run:
                 raise _DryRunError
             counts = {name: count for name, count in found["removed"].items() if count}
@@ -72,14 +73,14 @@ def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> 
     return found
 
 
-def _key_of(uow: Any, account: str, linkable: Mapping[str, str]) -> str:
+def _key_of(uow: Any, source: str, account: str, linkable: Mapping[str, str]) -> str:
     """Raises: click.UsageError for a link that nobody has."""
     name, is_link, number = account.partition("=")
     if not is_link:
         return str(uow.retention.full_key(account))
     if name.upper() not in linkable:
         raise click.UsageError(f"ACCOUNT is the CRM's id, or one of {', '.join(f'{each}=…' for each in linkable)}.")
-    accounts = uow.retention.accounts_of(linkable[name.upper()], number)
+    accounts = uow.retention.accounts_of(source, linkable[name.upper()], number)
     if not accounts:
         raise click.UsageError(f"No customer is linked to {number} there.")
     if len(accounts) > 1:

@@ -70,12 +70,12 @@ def carry_out(using: Services) -> Run:
 def _begin(using: Services) -> tuple[str, bool]:
     """The id of the flow's only run, and whether it begins here; one that is under way is not told to go round."""
     with using.store.begin() as uow:
-        before = uow.runs.of_subject(FLOW.name, FLOW.name)
+        before = FLOW.run_of(uow, using.company(), FLOW.name)
         if before is not None and before.status.is_active:
             return before.id, False
         correlation_id = log.new_correlation_id()
-        awake = waking.wake(uow, FLOW, FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
-        run = uow.runs.of_subject(FLOW.name, FLOW.name)
+        awake = waking.wake(uow, FLOW, using.company(), FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
+        run = FLOW.run_of(uow, using.company(), FLOW.name)
     assert run is not None  # just opened  # noqa: S101
     return run.id, awake is not None
 

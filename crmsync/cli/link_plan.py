@@ -102,11 +102,11 @@ def repeated(changes: Sequence[Change]) -> list[Problem]:
     ]
 
 
-def apply(uow: UnitOfWork, changes: Sequence[Change], who: Act) -> None:
-    """Write the links, and one entry of the audit for each account and system."""
+def apply(uow: UnitOfWork, source: str, changes: Sequence[Change], who: Act) -> None:
+    """Write the links of the CRM's connection *source*, and one entry of the audit for each account and system."""
     made = [change for change in changes if change.action != "keep"]
     for change in made:
-        uow.links.put_instead(_link(change, str(who)))
+        uow.links.put_instead(_link(change, source, str(who)))
     for change in made:
         pair = change.pair
         key, before = f"{pair.connection}/{pair.crm_key}", {"key": change.before} if change.before else {}
@@ -114,10 +114,11 @@ def apply(uow: UnitOfWork, changes: Sequence[Change], who: Act) -> None:
         uow.audit.add(who, "link.set", "link", key, tenant=DEFAULT_TENANT, before=before, after=after)
 
 
-def _link(change: Change, by: str) -> Link:
+def _link(change: Change, source: str, by: str) -> Link:
     found, pair = change.found, change.pair
     return Link(
         pair.connection,
+        source,
         pair.crm_key,
         found.key,
         ORIGIN,

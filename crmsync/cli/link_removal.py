@@ -25,16 +25,18 @@ def of_system(links: Sequence[Link], system: str | None, linkable: Mapping[str, 
     return [link for link in links if link.connection == linkable[system.upper()]]
 
 
-def accounts_of(uow: UnitOfWork, number: str, connections: Iterable[str]) -> list[str]:
-    """The accounts that are linked to a customer of that number in any of *connections*."""
-    return sorted({key for each in connections for key in uow.retention.accounts_of(each, number)})
+def accounts_of(uow: UnitOfWork, source: str, number: str, connections: Iterable[str]) -> list[str]:
+    """The accounts of the CRM that are linked to a customer of that number in any of *connections*."""
+    return sorted({key for each in connections for key in uow.retention.accounts_of(source, each, number)})
 
 
-def documents_of(uow: UnitOfWork, account: str, connections: Collection[str]) -> list[dict[str, Any]]:
+def documents_of(uow: UnitOfWork, source: str, account: str, connections: Collection[str]) -> list[dict[str, Any]]:
     """The orders and invoices of the account's deals, with numbers and amounts."""
     from crmsync.reading.run import documents_of as documents_of_run
 
-    documents = (document for run_id in uow.runs.of_account(account) for document in documents_of_run(uow, run_id))
+    documents = (
+        document for run_id in uow.runs.of_account(source, account) for document in documents_of_run(uow, run_id)
+    )
     return [
         {"system": each.connection, "kind": each.kind, "number": each.number, "amount": str(each.net or "")}
         for each in documents

@@ -100,10 +100,11 @@ def remove(account: str, *, system: str | None, yes: bool, by: str | None, reaso
 
     services = open_services()
     with services.store.read() as uow:
-        key = str(uow.retention.full_key(account))
-        found = of_system(uow.links.of_account(key), system, linkable(services.company()))
-        accounts = [] if found else accounts_of(uow, account, linkable(services.company()).values())
-        documents = documents_of(uow, key, {link.connection for link in found})
+        company = services.company()
+        source, key = company.deals.connection, str(uow.retention.full_key(account))
+        found = of_system(uow.links.of_account(source, key), system, linkable(company))
+        accounts = [] if found else accounts_of(uow, source, account, linkable(company).values())
+        documents = documents_of(uow, source, key, {link.connection for link in found})
     if not found:
         meant = f" A customer of that number is linked to {', '.join(accounts)}: name the account." if accounts else ""
         raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.{meant}")
@@ -142,11 +143,13 @@ def import_(file: BinaryIO, *, dry_run: bool, replace: bool, by: str | None, rea
     changes: list[Change] = []
     if not problems:
         with services.store.begin() as uow:
-            changes = plan(pairs, uow.links.customers(), seen.accounts, seen.customers)
+            changes = plan(
+                pairs, uow.links.customers([services.company().deals.connection]), seen.accounts, seen.customers
+            )
             problems += repeated(changes)
             problems += [] if replace else conflicts(changes)
             if not problems and not dry_run:
-                apply(uow, changes, act(by, reason))
+                apply(uow, services.company().deals.connection, changes, act(by, reason))
     show = _print_json if as_json else _print
     show(changes, problems, dry_run=dry_run)
     if problems:

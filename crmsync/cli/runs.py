@@ -142,8 +142,8 @@ def _exactly(uow: UnitOfWork, key: str) -> str:
 
     if uow.runs.get(key):
         return key
-    of_subject = filter(None, (uow.runs.of_subject(flow, key) for flow in flow_names()))
-    return next((run.id for run in of_subject), "")
+    called = (run.id for flow in flow_names() for run in uow.runs.called(None, flow, key))
+    return next(called, "")
 
 
 def _hit(hit: Found, now: datetime) -> dict[str, Any]:

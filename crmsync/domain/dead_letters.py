@@ -87,6 +87,9 @@ class DeadLetter:
     correlation_id: str
     alert_cause: str = ""  # of the alert that tells of it
     field_errors: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
+    source: str = ""  # the connection that the run's subject comes from
+    connection: str = ""  # that stopped it; "" where none did, or an older release wrote it
 
     @property
     def is_only_one(self) -> bool:

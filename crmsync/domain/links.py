@@ -11,12 +11,15 @@ CUSTOMER = "customer"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """*currency* is "" where the customer is billed in any, or where a link of an earlier release does not tell.
+    """*source* is the CRM's connection.
+
+    *currency* is "" where the customer is billed in any, or where a link of an earlier release does not tell.
 
     *name* and *city* are as they were last seen there, "" for a person; *linked_by* says which person made the link.
     """
 
     connection: str
+    source: str
     crm_key: str
     key: str
     origin: str

@@ -36,6 +36,14 @@ class RunStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose a run is, and the connection that its subject comes from."""
+
+    tenant: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A row of `runs`. *step* is the first undone step; *results* holds what each done step learned."""
 
@@ -48,6 +56,8 @@ class Run:
     created_at: datetime
     updated_at: datetime
     due_at: datetime
+    tenant: str = ""
+    source: str = ""  # the connection that its subject comes from
     title: str = ""
     amount: Any = None  # Decimal, for screens and alerts
     currency: str = ""

@@ -136,7 +136,12 @@ def _require_address(attempt: Attempt, deal: Deal) -> None:
 def _books_have_address(attempt: Attempt, deal: Deal) -> bool:
     """Whether the customer is known in the books, with an address there. A call, for a deal that tells none."""
     with attempt.services.store.read() as uow:
-        link = uow.links.get(attempt.company.invoices.connection, deal.customer.key, deal.amount.currency)
+        link = uow.links.get(
+            attempt.company.invoices.connection,
+            attempt.company.deals.connection,
+            deal.customer.key,
+            deal.amount.currency,
+        )
     if link is None:
         return False
     known = attempt.company.invoices.api.read_customers([link.key], attempt.keep_alive).get(link.key)

@@ -48,6 +48,8 @@ PAYMENTS = Flow(
     every=lambda behaviour: behaviour.catch_up_seconds,
     roles=("payments",),
     title="Catch-up of payments",
+    subject_role="payments",
+    bound_as="payments",
 )
 
 CLOCKS = timedelta(minutes=1)  # how far ours and a vendor's may be apart
@@ -71,10 +73,10 @@ def look_for_payments(attempt: Attempt) -> ChangesSeen:
 
 def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> ChangesSeen:
     using, behaviour = attempt.services, attempt.services.settings.behaviour
-    since, until = _window(using, flow, attempt.started_at)
+    since, until = _window(using, flow, attempt.run.source, attempt.started_at)
     looked, started = 0, Started()
     for page in seen(using, attempt.company, since, until) if since < until else ():
-        started += start(using, page, correlation_id=attempt.run.correlation_id)
+        started += start(using, attempt.company, page, correlation_id=attempt.run.correlation_id)
         looked += len(page)
         attempt.record_progress(seen=looked, **started.to_json())
         if is_oldest_first:
@@ -82,7 +84,7 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
     with using.store.begin() as uow:
         attempt.hold(uow)
         if since < until:  # while going live is to come nothing is read: it may be moved to an earlier day
-            uow.facts.set(_checkpoint(flow), until.isoformat())
+            uow.facts.set(_checkpoint(flow, attempt.run.source), until.isoformat())
         _watch_for_silence(
             using, uow, attempt.company.bound(role), started.unannounced, timedelta(seconds=behaviour.silence_seconds)
         )
@@ -94,13 +96,13 @@ def _go_on_from(attempt: Attempt, flow: Flow, changed_at: datetime) -> None:
     """A look that is interrupted again and again comes to its end all the same."""
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
-        uow.facts.set(_checkpoint(flow), changed_at.isoformat())
+        uow.facts.set(_checkpoint(flow, attempt.run.source), changed_at.isoformat())
 
 
-def _window(using: Services, flow: Flow, now: datetime) -> tuple[datetime, datetime]:
+def _window(using: Services, flow: Flow, connection: str, now: datetime) -> tuple[datetime, datetime]:
     behaviour, go_live = using.settings.behaviour, using.go_live()
     with using.store.read() as uow:
-        checkpoint = uow.facts.get(_checkpoint(flow))
+        checkpoint = uow.facts.get(_checkpoint(flow, connection))
     overlap = timedelta(seconds=behaviour.catch_up_overlap_seconds)
     since = datetime.fromisoformat(checkpoint) - overlap if checkpoint else go_live
     if checkpoint and datetime.fromisoformat(checkpoint) > now:
@@ -108,8 +110,8 @@ def _window(using: Services, flow: Flow, now: datetime) -> tuple[datetime, datet
     return max(since, go_live), now - timedelta(seconds=behaviour.catch_up_grace_seconds)
 
 
-def _checkpoint(flow: Flow) -> str:
-    return f"{source_of(flow)}.until"
+def _checkpoint(flow: Flow, connection: str) -> str:
+    return f"{source_of(flow, connection)}.until"
 
 
 # What was missed
@@ -122,9 +124,10 @@ def deals_seen(using: Services, company: Company, since: datetime, until: dateti
         known_zone(using, company.invoices),
         using.settings.behaviour.max_deal_age_days,
     )
+    crm = company.deals.connection
     for deals in paged(chain.from_iterable(company.deals.api.won_deals(since, until))):
         with using.store.read() as uow:
-            runs = uow.runs.of_subjects(order_to_invoice.FLOW.name, [deal.key for deal in deals])
+            runs = uow.runs.of_subjects(order_to_invoice.FLOW.name, crm, [deal.key for deal in deals])
             judge = partial(verdict, go_live=go_live, zone=zone, now=uow.now, max_days=max_days)
             page = [_deal_seen(uow, deal, runs.get(deal.key), judge) for deal in deals]
         yield page
@@ -187,7 +190,7 @@ def _invoice_seen(uow: UnitOfWork, company: Company, invoice: InvoiceChange) -> 
     made = uow.ledger.of_document(company.invoices.connection, "invoice", invoice.key)
     if made is None:
         return []
-    told = uow.runs.of_subject(invoice_to_deal.FLOW.name, invoice.key)
+    told = invoice_to_deal.FLOW.run_of(uow, company, invoice.key)
     if _is_told(invoice, told):
         return []
     run = uow.runs.get(made.run_id)
@@ -220,7 +223,7 @@ def _may_be_told(invoice: InvoiceChange, told: Run | None) -> bool:
 
 def _is_payment_announced(uow: UnitOfWork, company: Company, invoice: InvoiceChange) -> bool:
     """Whether a payment of the invoice was announced since it changed: then its own run brings the invoice home."""
-    payments = uow.applications.of_invoice(invoice.key)
+    payments = uow.applications.of_invoice(company.payments.connection, invoice.key)
     announced = (uow.deliveries.last_received_at(company.payments.connection, payment) for payment in payments)
     return any(at is not None and at >= invoice.changed_at - EARLY for at in announced)
 

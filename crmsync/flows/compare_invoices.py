@@ -34,6 +34,7 @@ FLOW = Flow(
     every=lambda behaviour: behaviour.compare_invoices_seconds,
     roles=("payments",),
     title="Comparison of invoices",
+    subject_role="invoices",
 )
 WINDOW = timedelta(days=7)  # who takes an invoice back mostly does so within days; each day more costs pages
 CLOCKS = timedelta(minutes=5)  # the books stamp an invoice by their own clock
@@ -104,7 +105,7 @@ def _done(attempt: Attempt, entries: Collection[Entry]) -> list[Entry]:
 
 def _is_of_lost_deal(uow: UnitOfWork, entry: Entry) -> bool:
     """Whether the CRM does not show the deal any more, and a person has said that it be left so."""
-    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, entry.document_key)
+    run = uow.runs.of_subject(invoice_to_deal.FLOW.name, entry.key.connection, entry.document_key)
     letter = uow.dead_letters.of_run(run.id) if run is not None and run.status is RunStatus.DISCARDED else None
     return letter is not None and letter.error == RecordNotFoundError.__name__
 
@@ -130,7 +131,9 @@ def _wake(attempt: Attempt, entries: Sequence[Entry]) -> None:
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         rung = [
-            waking.wake(uow, invoice_to_deal.FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
+            waking.wake(
+                uow, invoice_to_deal.FLOW, attempt.company, key, correlation_id=correlation_id, queued_for=queued_for
+            )
             for key in sorted(entry.document_key for entry in entries)
         ]
     for awake in rung:

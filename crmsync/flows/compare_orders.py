@@ -32,12 +32,17 @@ FLOW = Flow(
     every=lambda behaviour: behaviour.compare_seconds,
     roles=("orders",),
     title="Comparison of orders",
+    subject_role="orders",
 )
 AT_ONCE = 40  # order numbers in one query: its address stays well under 2,000 characters
 OVERLAP = timedelta(minutes=5)  # each order is looked at several times: one may be lost some seconds after its answer
 FIRST_LOOK = timedelta(days=1)  # how far back it reaches; and the one after a clock that was ahead
 FAMILIES = ("order", "held")  # of alerts: an order that is not as it was made, and one that is held back
-CHECKPOINT = "compare_orders.until"
+
+
+def checkpoint(connection: str) -> str:
+    """Under what name it is kept up to when the orders were looked at."""
+    return f"compare_orders.{connection}.until"
 
 
 @step(FLOW, queue="background", learns=DocumentsCompared)
@@ -51,7 +56,7 @@ def look_at_orders(attempt: Attempt) -> DocumentsCompared:
     changed += _look_at_replaced(attempt)
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
-        uow.facts.set(CHECKPOINT, attempt.started_at.isoformat())
+        uow.facts.set(checkpoint(attempt.company.orders.connection), attempt.started_at.isoformat())
     attempt.describe(title=f"Looked at {len(made):,} orders, {changed:,} are not as they were made")
     return DocumentsCompared(len(made), changed, attempt.started_at)
 
@@ -61,7 +66,7 @@ def _made(attempt: Attempt) -> Sequence[Entry]:
     using = attempt.services
     until = attempt.started_at - timedelta(seconds=using.settings.behaviour.settle_seconds)
     with using.store.read() as uow:
-        since = uow.facts.instant(CHECKPOINT) or attempt.started_at - FIRST_LOOK
+        since = uow.facts.instant(checkpoint(attempt.company.orders.connection)) or attempt.started_at - FIRST_LOOK
         return uow.ledger.made_between(attempt.company.orders.connection, "order", since - OVERLAP, until)
 
 

@@ -21,4 +21,4 @@ def is_corrected(uow: UnitOfWork, run: Run, changed_at: datetime) -> bool:
         return False
     read = order_to_invoice.FLOW.last_reading(run).get("changed_at")
     is_changed = read is None or changed_at > datetime.fromisoformat(read)
-    return is_changed and not uow.tellings.is_own_change(run.subject_key, changed_at)
+    return is_changed and not uow.tellings.is_own_change(run.source, run.subject_key, changed_at)

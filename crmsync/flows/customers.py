@@ -53,7 +53,7 @@ def match_customer(
     work = _Matching(attempt, deal, bound.connection, bound.api, is_doubted)
     link = work.answered() or work.still_there()
     if link is None:
-        with attempt.lock(f"customer:{bound.connection}:{deal.customer.key}"):
+        with attempt.lock(f"customer:{bound.connection}:{work.source}:{deal.customer.key}"):
             link = work.linked() or work.recognised() or work.link()
     return _learned(link)
 
@@ -68,14 +68,18 @@ def linked_customer(
     if connector is None or is_answered or customer_doubts.is_doubted(run, document_step=document_step):
         return None
     link = _linked(
-        uow, bound.connection, deal.customer.key, customer_links.own_currency(connector, deal.amount.currency)
+        uow,
+        bound.connection,
+        company.deals.connection,
+        deal.customer.key,
+        customer_links.own_currency(connector, deal.amount.currency),
     )
     return _learned(link) if link is not None else None
 
 
-def _linked(uow: UnitOfWork, connection: str, account: str, currency: str) -> Link | None:
+def _linked(uow: UnitOfWork, connection: str, source: str, account: str, currency: str) -> Link | None:
     """The link of an account; where a customer has one currency, one whose currency is not known does not count."""
-    link = uow.links.get(connection, account, currency)
+    link = uow.links.get(connection, source, account, currency)
     return link if link is not None and link.currency == currency else None
 
 
@@ -91,7 +95,8 @@ def customer_now(attempt: Attempt, deal: Deal, bound: Bound[Customers], *, match
     if is_rehearsed() or matched_in in attempt.fresh:
         return known
     with attempt.services.store.read() as uow:
-        link = uow.links.get(bound.connection, deal.customer.key, deal.amount.currency)
+        source = attempt.company.deals.connection
+        link = uow.links.get(bound.connection, source, deal.customer.key, deal.amount.currency)
     if link is None:
         raise AmbiguousMatchError(
             f"The link of the account to {known} in {bound.system} was taken back while the run was under way.",
@@ -118,6 +123,11 @@ class _Matching:
     is_doubted: bool
 
     @property
+    def source(self) -> str:
+        """The CRM's connection."""
+        return self.attempt.company.deals.connection
+
+    @property
     def customer(self) -> Customer:
         return self.deal.customer
 
@@ -135,7 +145,7 @@ class _Matching:
             return None
         using, currency = self.attempt.services, self.deal.amount.currency
         try:
-            found = customer_links.sides(using, self.connection, answer["number"], self.customer, currency)
+            found = customer_links.sides(using, self.connection, self.source, answer["number"], self.customer, currency)
         except LinkRefusedError as error:
             if isinstance(error.__cause__, RetryableError | NotNowError):
                 raise error.__cause__ from None
@@ -152,7 +162,7 @@ class _Matching:
 
     def linked(self) -> Link | None:
         with self.attempt.services.store.read() as uow:
-            return _linked(uow, self.connection, self.customer.key, self.currency)
+            return _linked(uow, self.connection, self.source, self.customer.key, self.currency)
 
     def still_there(self) -> Link | None:
         """One that is linked. Where it is doubted, one that was deleted or merged there loses its link."""
@@ -196,6 +206,7 @@ class _Matching:
         is_person = self.customer.is_person
         link = Link(
             self.connection,
+            self.source,
             self.customer.key,
             match.key,
             origin=match.matched_by,
@@ -209,7 +220,7 @@ class _Matching:
 
     def _get(self) -> Link | None:
         with self.attempt.services.store.read() as uow:
-            return uow.links.get(self.connection, self.customer.key, self.currency)
+            return uow.links.get(self.connection, self.source, self.customer.key, self.currency)
 
     def _found(self) -> CustomerMatch | None:
         """Our reference first: where that finds the customer, nothing else is asked."""
@@ -238,7 +249,7 @@ class _Matching:
         if not candidates:
             return {}
         with self.attempt.services.store.read() as uow:
-            return uow.links.accounts_of(self.connection, [each.key for each in candidates])
+            return uow.links.accounts_of(self.connection, self.source, [each.key for each in candidates])
 
     def _taken(self, found: Candidate, by: str) -> CustomerMatch:
         if found.is_blocked:

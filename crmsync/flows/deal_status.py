@@ -38,13 +38,14 @@ _NOT_TOLD, _SENTENCES_LEFT_OUT = "sellers", "sellers_reason"
 _ROLE_OF_QUEUE = {"crm": "deals", "erp": "orders", "books": "invoices"}
 
 
-def deals_with_news(using: Services, uow: UnitOfWork) -> Collection[str]:
+def deals_with_news(using: Services, company: Company, uow: UnitOfWork) -> Collection[str]:
     """The deals that stand otherwise than they say."""
     behaviour = using.settings.behaviour
     if behaviour.tell_sellers == "no":
         return ()
     flow = order_to_invoice.FLOW
     return uow.tellings.news(
+        company.origin("deals"),
         flow.name,
         telling_flow=FLOW.name,
         crm_steps=[name for name in flow.steps if _role_of(name) == "deals"],
@@ -88,7 +89,7 @@ class Seen:
 def tell_seller(attempt: Attempt) -> SellerTold:
     """Write how the deal stands now, unless it says so already."""
     with attempt.services.store.read() as uow:
-        seen = _look(uow, attempt.run.subject_key)
+        seen = _look(uow, attempt.run)
         telling = _telling(attempt, uow, seen.run, seen.letter) if seen.run else None
     if seen.run is not None:
         attempt.describe(title=seen.run.title, amount=seen.run.amount, currency=seen.run.currency)
@@ -105,10 +106,10 @@ def _learned(telling: Telling | None) -> SellerTold:
     return SellerTold(telling.status, telling.reason) if telling else SellerTold()
 
 
-def _look(uow: UnitOfWork, key: str) -> Seen:
-    run = uow.runs.of_subject(order_to_invoice.FLOW.name, key)
+def _look(uow: UnitOfWork, teller: Run) -> Seen:
+    run = uow.runs.of_subject(order_to_invoice.FLOW.name, teller.source, teller.subject_key)
     letter = uow.dead_letters.of_run(run.id) if run else None
-    return Seen(uow.now, run, letter, uow.tellings.of(key))
+    return Seen(uow.now, run, letter, uow.tellings.of(teller.source, teller.subject_key))
 
 
 # What the deal should say
@@ -121,7 +122,7 @@ def _telling(attempt: Attempt, uow: UnitOfWork, run: Run, letter: DeadLetter | N
     if letter is not None:
         field_of = attempt.company.deals.declared.field_of
         letter = replace(letter, field_errors={field_of(name): text for name, text in letter.field_errors.items()})
-    return telling_of(run, letter, place, settled=settled(uow, run), now=uow.now, is_held=is_held)
+    return telling_of(run, letter, place, settled=settled(uow, attempt.company, run), now=uow.now, is_held=is_held)
 
 
 def _is_held(uow: UnitOfWork, run: Run, letter: DeadLetter | None, held_for: timedelta) -> bool:
@@ -189,7 +190,7 @@ def _later(attempt: Attempt, error: CrmsyncError) -> NotNowError:
 def _note_told(attempt: Attempt, seen: Seen) -> None:
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
-        uow.tellings.looked(attempt.run.subject_key, seen.told.telling if seen.told else None, looked_at=seen.at)
+        uow.tellings.looked(*_deal(attempt), seen.told.telling if seen.told else None, looked_at=seen.at)
         _close_alert(attempt, uow)
 
 
@@ -202,8 +203,8 @@ def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, se
         run, changed_before = uow.runs.get(seen.run.id) if seen.run else None, written.changed_before
         if run is not None and changed_before is not None and is_corrected(uow, run, changed_before):
             awake = dead_letters.revive(uow, run.id)
-        uow.tellings.told(attempt.run.subject_key, telling, changed_at=written.changed_at, looked_at=seen.at)
-        uow.tellings.try_refused_again()
+        uow.tellings.told(*_deal(attempt), telling, changed_at=written.changed_at, looked_at=seen.at)
+        uow.tellings.try_refused_again(attempt.run.source)
         _close_alert(attempt, uow)
         if written.left_out is None:
             uow.alerts.close(_cause(attempt, _SENTENCES_LEFT_OUT))
@@ -217,7 +218,7 @@ def _note_uncertain(attempt: Attempt, seen: Seen) -> None:
     longest = timedelta(seconds=attempt.services.settings.behaviour.call_seconds)
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
-        uow.tellings.uncertain(attempt.run.subject_key, until=uow.now + longest, looked_at=seen.at)
+        uow.tellings.uncertain(*_deal(attempt), until=uow.now + longest, looked_at=seen.at)
 
 
 # Who hears of it if the CRM does not take it
@@ -225,14 +226,14 @@ def _note_uncertain(attempt: Attempt, seen: Seen) -> None:
 
 def _note_refused(attempt: Attempt, error: CrmsyncError, seen: Seen) -> None:
     """A deal that is gone has no seller who waits; and where its own run met the same refusal, people know."""
-    key, letter = attempt.run.subject_key, seen.letter
+    letter = seen.letter
     is_known = letter is not None and (letter.system, letter.error) == (error.system, type(error).__name__)
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         if is_known or isinstance(error, RecordNotFoundError):
-            uow.tellings.looked(key, looked_at=seen.at)
+            uow.tellings.looked(*_deal(attempt), looked_at=seen.at)
         else:
-            uow.tellings.refused(key, looked_at=seen.at)
+            uow.tellings.refused(*_deal(attempt), looked_at=seen.at)
             _alert(attempt, uow, _NOT_TOLD, error)
 
 
@@ -243,10 +244,14 @@ def _alert(attempt: Attempt, uow: UnitOfWork, about: str, error: CrmsyncError) -
     uow.alerts.add_once(_cause(attempt, about), content)
 
 
+def _deal(attempt: Attempt) -> tuple[str, str]:
+    return attempt.run.source, attempt.run.subject_key
+
+
 def _cause(attempt: Attempt, about: str) -> str:
     return f"{about}:{attempt.company.deals.connection}"
 
 
 def _close_alert(attempt: Attempt, uow: UnitOfWork) -> None:
-    if not uow.tellings.is_any_refused():
+    if not uow.tellings.is_any_refused(attempt.run.source):
         uow.alerts.close(_cause(attempt, _NOT_TOLD))

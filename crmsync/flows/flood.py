@@ -6,6 +6,7 @@ What is usual is the busiest hour of the last thirty days, five times over, and 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED, WAS_DISCARDED
 
-ACCEPTED_UNTIL = "burst.accepted_until"  # a fact
+ACCEPTED_UNTIL = "burst.accepted_until."  # in front of a connection: a fact
 HOUR = timedelta(hours=1)
 COUNTED_FOR = timedelta(seconds=5)  # so long a count does for all deals of this process
 USUAL_FOR = timedelta(minutes=10)
@@ -41,7 +42,7 @@ class _Figures:
     usual: int = 0
 
 
-_figures: WeakKeyDictionary[Services, _Figures] = WeakKeyDictionary()
+_figures: WeakKeyDictionary[Services, dict[str, _Figures]] = WeakKeyDictionary()  # by the CRM's connection
 
 
 def hold(attempt: Attempt) -> None:
@@ -71,10 +72,10 @@ def ask_again(attempt: Attempt) -> None:
         )
 
 
-def let_pass(using: Services) -> None:
+def let_pass(using: Services, source: str) -> None:
     """A person let a flood go on: what still comes of it is not asked about again."""
     with using.store.begin() as uow:
-        uow.facts.set(ACCEPTED_UNTIL, (uow.now + ACCEPTED_FOR).isoformat())
+        uow.facts.set(f"{ACCEPTED_UNTIL}{source}", (uow.now + ACCEPTED_FOR).isoformat())
 
 
 def _is_accepted(attempt: Attempt) -> bool:
@@ -87,18 +88,22 @@ def _was_held(attempt: Attempt) -> bool:
         return False
     with attempt.services.store.read() as uow:
         letter = uow.dead_letters.of_run(attempt.run.id)
-        return letter is not None and letter.error == UnusualBurstError.__name__ and not _is_let_pass(uow)
+        return (
+            letter is not None
+            and letter.error == UnusualBurstError.__name__
+            and not _is_let_pass(uow, attempt.run.source)
+        )
 
 
-def _is_let_pass(uow: UnitOfWork) -> bool:
-    accepted_until = uow.facts.instant(ACCEPTED_UNTIL, longest_ahead=ACCEPTED_FOR)
+def _is_let_pass(uow: UnitOfWork, source: str) -> bool:
+    accepted_until = uow.facts.instant(f"{ACCEPTED_UNTIL}{source}", longest_ahead=ACCEPTED_FOR)
     return accepted_until is not None and accepted_until > uow.now
 
 
 def _is_of_flood(attempt: Attempt) -> bool:
     """Whether the deal was announced just now, and nobody has let the flood pass. Catch-up's own starts are none."""
     with attempt.services.store.read() as uow:
-        if _is_let_pass(uow):
+        if _is_let_pass(uow, attempt.run.source):
             return False
         is_recent = attempt.run.created_at > uow.now - HOUR
         return (
@@ -109,7 +114,7 @@ def _is_of_flood(attempt: Attempt) -> bool:
 
 def _count(using: Services, connection: str, flow: str, floor: int) -> tuple[int, int]:
     """How many new deals the last hour brought, and how many are usual; counted anew every few seconds."""
-    figures = _figures.setdefault(using, _Figures())
+    figures = _figures.setdefault(using, defaultdict(_Figures))[connection]
     with figures.lock, using.store.read() as uow:
         if not _is_fresh(figures.counted_at, uow.now, COUNTED_FOR):
             figures.count = uow.deliveries.new_subjects(connection, flow, uow.now - HOUR, uow.now)
@@ -126,7 +131,7 @@ def _is_fresh(at: datetime | None, now: datetime, lifetime: timedelta) -> bool:
 
 def _hours(uow: UnitOfWork, connection: str, flow: str) -> Mapping[datetime, int]:
     """How many new deals each hour brought, but the last one: that is the one in question."""
-    first = uow.deliveries.first_received_at(uow.now - timedelta(days=REMEMBERED_DAYS))
+    first = uow.deliveries.first_received_at(connection, uow.now - timedelta(days=REMEMBERED_DAYS))
     found, end = {}, uow.now - HOUR
     while first is not None and end > first:
         found[end - HOUR] = uow.deliveries.new_subjects(connection, flow, end - HOUR, end)

@@ -29,6 +29,8 @@ FLOW = Flow(
     repeats=True,
     every=lambda behaviour: behaviour.inventory_seconds,
     roles=("catalogue", "stock"),
+    subject_role="catalogue",
+    bound_as="inventory",
 )
 
 WHOLE_EVERY = timedelta(hours=24)
@@ -42,37 +44,39 @@ ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is 
 @step(FLOW, queue=QUEUE, learns=CatalogueRead, about=About(doing="reading the catalogue"))
 def read_catalogue(attempt: Attempt) -> CatalogueRead:
     """Read the products: once a day all of them with what they say, else those that changed."""
-    since, count = _since(attempt), 0
+    since, count, catalogue = _since(attempt), 0, attempt.company.catalogue.connection
     for page in attempt.company.catalogue.api.products(since):
         with attempt.services.store.begin(durable=False) as uow:
-            uow.products.saw(page, seen_at=attempt.started_at, trust=since is None)
+            uow.products.saw(catalogue, page, seen_at=attempt.started_at, trust=since is None)
         count += len(page)
         attempt.record_progress(products=count)
     with attempt.services.store.begin(durable=False) as uow:
         if since is None:
-            uow.products.retire_unseen(attempt.started_at)
-            uow.facts.set("catalogue.whole_at", attempt.started_at.isoformat())
-        uow.facts.set("catalogue.read_at", attempt.started_at.isoformat())
+            uow.products.retire_unseen(catalogue, attempt.started_at)
+            uow.facts.set(_fact("whole_at", catalogue), attempt.started_at.isoformat())
+        uow.facts.set(_fact("read_at", catalogue), attempt.started_at.isoformat())
     return CatalogueRead(count, since is None, attempt.started_at.isoformat())
 
 
 @step(FLOW, queue=QUEUE, learns=StockRead, about=About(doing="reading the stock"))
 def read_stock(attempt: Attempt) -> StockRead:
     """Add up the stock of each material, and note what each product shall say."""
-    totals: dict[str, Total] = {}
+    totals, catalogue = dict[str, Total](), attempt.company.catalogue.connection
     for page in attempt.company.stock.api.stock():
         stock.add_up(totals, page)
         attempt.record_progress(materials=len(totals))
     with attempt.services.store.read() as uow:
         _refuse_nothing(attempt, uow, totals)
-        made = stock.plan(uow.products.active(), totals, attempt.services.settings.behaviour.low_stock_threshold)
+        made = stock.plan(
+            uow.products.active(catalogue), totals, attempt.services.settings.behaviour.low_stock_threshold
+        )
     unknown = _ask(attempt, made)
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
-        blocked_before = uow.products.known_problems()
-        uow.products.want(made.levels)
-        uow.products.unknown(product.key for product in unknown)
-        uow.products.blocked(made.mixed)
+        blocked_before = uow.products.known_problems(catalogue)
+        uow.products.want(catalogue, made.levels)
+        uow.products.unknown(catalogue, (product.key for product in unknown))
+        uow.products.blocked(catalogue, made.mixed)
     news = sorted(product.code for product in unknown if product.is_known is None)
     return StockRead(
         materials=len(totals),
@@ -87,7 +91,7 @@ def read_stock(attempt: Attempt) -> StockRead:
 def write_levels(attempt: Attempt) -> LevelsWritten:
     """Write what changed, and tell people what became low; a row that is refused stops no other."""
     with attempt.services.store.read() as uow:
-        levels = uow.products.to_write()
+        levels = uow.products.to_write(attempt.company.catalogue.connection)
     try:
         rejections = _write(attempt, levels)
     except CrmsyncError as error:
@@ -101,10 +105,16 @@ def write_levels(attempt: Attempt) -> LevelsWritten:
     return outcome
 
 
+def _fact(name: str, catalogue: str) -> str:
+    return f"catalogue.{name}.{catalogue}"
+
+
 def _since(attempt: Attempt) -> datetime | None:
     """From when on the catalogue's changes are unknown to us; None: read all of it."""
     with attempt.services.store.read() as uow:
-        whole_at, read_at = uow.facts.instant("catalogue.whole_at"), uow.facts.instant("catalogue.read_at")
+        whole_at, read_at = (
+            uow.facts.instant(_fact(name, attempt.company.catalogue.connection)) for name in ("whole_at", "read_at")
+        )
     if not whole_at or not read_at or attempt.started_at - whole_at >= WHOLE_EVERY:
         return None
     return read_at - OVERLAP
@@ -112,7 +122,7 @@ def _since(attempt: Attempt) -> datetime | None:
 
 def _refuse_nothing(attempt: Attempt, uow: UnitOfWork, totals: Mapping[str, Total]) -> None:
     """Raises: NoStockError where all stock is gone at once: a wrong filter is likelier than an empty house."""
-    if totals or attempt.is_accepted() or not uow.products.is_any_stocked():
+    if totals or attempt.is_accepted() or not uow.products.is_any_stocked(attempt.company.catalogue.connection):
         return
     raise NoStockError(
         f"{attempt.company.stock.system} lists no stock at all, but products were in stock before.",
@@ -177,10 +187,11 @@ def _settle(
 ) -> LevelsWritten:
     """Keep what was written, and put the digest into the outbox with it."""
     refused = {rejection.product_key for rejection in rejections}
-    before = uow.products.known_problems()
-    low, told = uow.products.newly_low(), attempt.progress.get("told_low", 0)
-    uow.products.written(levels, rejections)
-    uow.products.told_low()
+    catalogue = attempt.company.catalogue.connection
+    before = uow.products.known_problems(catalogue)
+    low, told = uow.products.newly_low(catalogue), attempt.progress.get("told_low", 0)
+    uow.products.written(catalogue, levels, rejections)
+    uow.products.told_low(catalogue)
     newly_refused = sum(before.get(each.product_key) != each.reason for each in rejections)
     outcome = LevelsWritten(
         changed=len(levels),
@@ -215,8 +226,8 @@ def _tell_unwritten(attempt: Attempt) -> None:
     """What was read and is low reaches people, although nothing could be written."""
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
-        low = uow.products.newly_low()
-        uow.products.told_low()
+        low = uow.products.newly_low(attempt.company.catalogue.connection)
+        uow.products.told_low(attempt.company.catalogue.connection)
         if low:
             outcome = LevelsWritten(changed=0, newly_low=len(low), **_lowest(low, low))
             _add_digest(attempt, uow, outcome, unknown=0, first_unknown=(), part=":read")
@@ -267,7 +278,7 @@ def _close_digests(uow: UnitOfWork) -> None:
 
 
 def _describe(attempt: Attempt, uow: UnitOfWork, outcome: LevelsWritten) -> None:
-    counts = uow.products.counts()
+    counts = uow.products.counts([attempt.company.catalogue.connection])
     if not (counts.low or counts.refused or counts.unknown):
         _close_digests(uow)
     attempt.describe(title=f"Stock of {counts.active:,} products, {counts.low:,} low")

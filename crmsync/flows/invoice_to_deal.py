@@ -17,7 +17,7 @@ from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRun
 from crmsync.flows import order_to_invoice, other_currency, unmailed
 from crmsync.worker import documents, waking
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import Flow, company_of
 from crmsync.worker.task import step
 
 FLOW = Flow(
@@ -26,6 +26,8 @@ FLOW = Flow(
     steps=("read_invoice", "write_payment"),
     repeats=True,
     is_rehearsed=True,
+    subject_role="invoices",
+    bound_as="payments",
 )
 
 DEAL_WAIT_SECONDS = 5.0  # the deal's own run is at work
@@ -64,7 +66,8 @@ def write_payment(attempt: Attempt) -> None:
     found = read.figures
     written = found if _may_say_status(attempt, is_void=read.is_void) else replace(found, status="")
     _, deal_run = _made_by(attempt)
-    attempt.company.deals.api.write_payment(read.deal, written, currency=deal_run.currency)
+    crm = company_of(attempt.services, deal_run).deals
+    crm.api.write_payment(read.deal, written, currency=deal_run.currency)
     other_currency.look(attempt, deal_run, found, invoice=read.number)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", Status.SYNCED):
@@ -104,7 +107,7 @@ def _look_at_newest(attempt: Attempt) -> None:
     with using.store.begin() as uow:
         attempt.hold(uow)
         queued_for = using.settings.behaviour.queued_for
-        awake = waking.wake(uow, FLOW, key, correlation_id=correlation_id, queued_for=queued_for)
+        awake = waking.wake(uow, FLOW, attempt.company, key, correlation_id=correlation_id, queued_for=queued_for)
     waking.ring(FLOW, awake)
 
 
@@ -147,7 +150,7 @@ def _read(attempt: Attempt) -> Settlement | None:
 
 def _last_seen(attempt: Attempt) -> date | None:
     with attempt.services.store.read() as uow:
-        return uow.applications.last_paid_on(attempt.run.subject_key)
+        return uow.applications.last_paid_on(attempt.run.source, attempt.run.subject_key)
 
 
 def _figures(settlement: Settlement | None, deal_run: Run, last_seen: date | None) -> PaymentFigures:

@@ -203,7 +203,7 @@ def send_invoice(attempt: Attempt) -> InvoiceMailed:
 def write_back(attempt: Attempt) -> NumbersWritten:
     """Write the numbers to the deal, and how it stands: an invoice that stays may have been credited meanwhile."""
     with attempt.services.store.read() as uow:
-        status = settled(uow, attempt.run)
+        status = settled(uow, attempt.company, attempt.run)
     order, invoice = attempt.result(create_order).number, attempt.result(create_invoice).number
     attempt.company.deals.api.write_back(
         attempt.run.subject_key, order_number=order, invoice_number=invoice, status=status

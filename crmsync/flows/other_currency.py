@@ -44,6 +44,7 @@ def look_again(attempt: Attempt, deal: Deal) -> None:
         awake = waking.wake(
             uow,
             flow,
+            attempt.company,
             invoice.key,
             correlation_id=attempt.run.correlation_id,
             queued_for=using.settings.behaviour.queued_for,

@@ -17,10 +17,16 @@ from crmsync.worker.task import step
 from crmsync.worker.waking import Awake
 
 FLOW = Flow(
-    "payment_to_invoices", subject="payment", steps=("find_invoices",), repeats=True, wakes=invoice_to_deal.FLOW
+    "payment_to_invoices",
+    subject="payment",
+    steps=("find_invoices",),
+    repeats=True,
+    subject_role="payments",
+    bound_as="payments",
+    wakes=invoice_to_deal.FLOW,
 )
 
-FOREIGN_INVOICES = "payments.foreign_invoices"  # a fact: how many payments touched that crmsync did not make
+FOREIGN_INVOICES = "payments.foreign_invoices."  # in front of a connection: a fact
 SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
 PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
 
@@ -49,7 +55,7 @@ def _read(attempt: Attempt) -> Payment | None:
 def _touched(attempt: Attempt, payment: Payment | None) -> list[str]:
     """What it is applied to now, and what it was applied to before: money may have been taken off again."""
     with attempt.services.store.read() as uow:
-        before = uow.applications.of_payment(attempt.run.subject_key)
+        before = uow.applications.of_payment(attempt.run.source, attempt.run.subject_key)
     return sorted({*before, *(payment.invoice_keys if payment else ())})
 
 
@@ -86,16 +92,22 @@ def _wake(attempt: Attempt, payment: Payment | None, ours: Collection[str], *, f
         attempt.hold(uow)
         awake = [
             waking.wake(
-                uow, invoice_to_deal.FLOW, key, correlation_id=attempt.run.correlation_id, queued_for=queued_for
+                uow,
+                invoice_to_deal.FLOW,
+                attempt.company,
+                key,
+                correlation_id=attempt.run.correlation_id,
+                queued_for=queued_for,
             )
             for key in ours
         ]
         uow.applications.replace(
+            attempt.run.source,
             attempt.run.subject_key,
             payment.invoice_keys if payment else (),
             paid_on=payment.paid_on if payment else None,
         )
-        uow.facts.count(FOREIGN_INVOICES, foreign)
+        uow.facts.count(f"{FOREIGN_INVOICES}{attempt.run.source}", foreign)
     return [each for each in awake if each]
 
 

@@ -9,15 +9,17 @@ from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
+from crmsync.company import Company
 from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
-from crmsync.store.deliveries import CATCH_UP
+from crmsync.store.deliveries import seen_by_catch_up
 from crmsync.worker import waking
 from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
+_BY_HAND = ".by_hand"
 PAGE = 50  # few enough to be done well within a lease, on a slow database too
 
 Change = TypeVar("Change")
@@ -41,18 +43,18 @@ class Sighting:
         return self.is_missed and self.changed_at <= now - grace
 
     @property
-    def source(self) -> str:
-        """The name under which it is counted."""
-        return source_of(self.flow)
-
-    @property
     def event_key(self) -> str:
         """The name under which this very change is counted: it is started once."""
         return f"{self.key}:{self.changed_at.isoformat()}"
 
 
-def source_of(flow: Flow) -> str:
-    return f"{CATCH_UP}{flow.name}"
+def source_of(flow: Flow, connection: str) -> str:
+    """The name under which is kept what catch-up saw for *flow* at a connection."""
+    return seen_by_catch_up(flow.name, connection)
+
+
+def seen_of(flow: Flow, company: Company) -> str:
+    return source_of(flow, flow.origin(company).source)
 
 
 def paged(changes: Iterator[Change]) -> Iterator[list[Change]]:
@@ -60,17 +62,20 @@ def paged(changes: Iterator[Change]) -> Iterator[list[Change]]:
         yield page
 
 
-def looked_by_hand(uow: UnitOfWork, flow: Flow) -> None:
+def looked_by_hand(uow: UnitOfWork, flow: Flow, company: Company) -> None:
     """A person has had *flow*'s sources looked at; that moves no checkpoint."""
-    uow.facts.set(_by_hand(flow), uow.now.isoformat())
+    uow.facts.set(_by_hand(flow, flow.origin(company).source), uow.now.isoformat())
 
 
 def last_look_by_hand(uow: UnitOfWork, flow: Flow) -> datetime | None:
-    return uow.facts.instant(_by_hand(flow))
+    """At any connection."""
+    prefix = source_of(flow, "")
+    looked_at = [uow.facts.instant(f"{prefix}{rest}") for rest in uow.facts.under(prefix) if rest.endswith(_BY_HAND)]
+    return max((at for at in looked_at if at is not None), default=None)
 
 
-def _by_hand(flow: Flow) -> str:
-    return f"{source_of(flow)}.by_hand"
+def _by_hand(flow: Flow, connection: str) -> str:
+    return f"{source_of(flow, connection)}{_BY_HAND}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +94,48 @@ class Started:
         return {"started": self.all, "healed": self.healed}
 
 
-def start(using: Services, sightings: Iterable[Sighting], *, correlation_id: str) -> Started:
+def start(using: Services, company: Company, sightings: Iterable[Sighting], *, correlation_id: str) -> Started:
     """Start what has no run yet, and count every change once. Returns how many were started."""
     # In the order of the receiver, and a few at a time: two that wake the same runs must not wait for each other.
     waiting = iter(sorted(sightings, key=attrgetter("flow.name", "key")))
-    return sum((_start_some(using, some, correlation_id) for some in paged(waiting)), Started())
+    return sum((_start_some(using, company, some, correlation_id) for some in paged(waiting)), Started())
 
 
-def _start_some(using: Services, sightings: Sequence[Sighting], correlation_id: str) -> Started:
+def _start_some(using: Services, company: Company, sightings: Sequence[Sighting], correlation_id: str) -> Started:
     grace = timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
     with using.store.begin() as uow:
-        _count(uow, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
+        _count(uow, company, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
         wanted = [each for each in sightings if each.verdict.wakes]
-        awake = [(each, rung) for each in wanted if (rung := _start(using, uow, each, grace, correlation_id))]
+        awake = [(each, rung) for each in wanted if (rung := _start(using, uow, company, each, grace, correlation_id))]
         missed = [each for each, _ in awake if each.is_certainly_missed(uow.now, grace)]
     for each, rung in awake:
         waking.ring(each.flow, rung)
     return Started(len(awake), len(missed), sum(each.has_webhook for each in missed))
 
 
-def _count(uow: UnitOfWork, sightings: Sequence[Sighting]) -> None:
+def _count(uow: UnitOfWork, company: Company, sightings: Sequence[Sighting]) -> None:
     """What had its webhook is counted once, however often it changes afterwards."""
-    for source in dict.fromkeys(each.source for each in sightings):
-        keys = [each.key for each in sightings if each.source == source]
+    for flow in dict.fromkeys(each.flow for each in sightings):
+        keys = [each.key for each in sightings if each.flow is flow]
+        source = seen_of(flow, company)
         known = uow.deliveries.known(source, keys)
         for key in keys:
             if key not in known:
                 uow.deliveries.add(source, key, event_key=key)
 
 
-def _start(using: Services, uow: UnitOfWork, sighting: Sighting, grace: timedelta, correlation_id: str) -> Awake | None:
+def _start(
+    using: Services,
+    uow: UnitOfWork,
+    company: Company,
+    sighting: Sighting,
+    grace: timedelta,
+    correlation_id: str,
+) -> Awake | None:
     """The run to ring, if nobody has started it for this change. What may have been announced counts as received."""
+    source = seen_of(sighting.flow, company)
     is_healed, event_key = sighting.is_certainly_missed(uow.now, grace), sighting.event_key
-    if not uow.deliveries.add(sighting.source, sighting.key, event_key=event_key, is_healed=is_healed):
+    if not uow.deliveries.add(source, sighting.key, event_key=event_key, is_healed=is_healed):
         return None
     queued_for = using.settings.behaviour.queued_for
-    return waking.wake(uow, sighting.flow, sighting.key, correlation_id=correlation_id, queued_for=queued_for)
+    return waking.wake(uow, sighting.flow, company, sighting.key, correlation_id=correlation_id, queued_for=queued_for)

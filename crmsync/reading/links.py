@@ -23,7 +23,7 @@ class LinkRow:
 
 def customer_links(uow: UnitOfWork) -> list[LinkRow]:
     """Every link of a customer, oldest first."""
-    links = uow.links.customers()
+    links = uow.links.customers(None)
     counts = Counter((connection, key) for connection, key, _ in {_one(link) for link in links})
     return [LinkRow(link, counts[link.connection, link.key]) for link in links]
 

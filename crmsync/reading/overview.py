@@ -37,7 +37,7 @@ class Overview:
 
 
 def overview(uow: UnitOfWork, flows: Iterable[Flow] = FLOWS.values()) -> Overview:
-    tally = uow.runs.tally()
+    tally = uow.runs.tally(None)
     return Overview(
         flows=[flow_tally(flow, tally) for flow in in_order(flows)],
         due_since=uow.due.oldest(),
@@ -73,13 +73,13 @@ class Figures:
 
 def figures(uow: UnitOfWork) -> Figures:
     return Figures(
-        runs=uow.runs.counts(),
+        runs=uow.runs.counts(None),
         oldest_due_seconds=(uow.now - (uow.due.oldest() or uow.now)).total_seconds(),
         letters={kind.value: 0 for kind in LetterKind} | uow.dead_letters.waiting_by_kind(),
         alerts_pending=uow.alerts.pending_count(),
         deliveries=uow.deliveries.counts(),
         documents=uow.ledger.counts(),
         catch_up=catch_up_rows(uow),
-        foreign_invoices=uow.facts.counter(payment_to_invoices.FOREIGN_INVOICES),
+        foreign_invoices=sum(map(int, uow.facts.under(payment_to_invoices.FOREIGN_INVOICES).values())),
         stock=stock_line(uow),
     )

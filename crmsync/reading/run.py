@@ -16,7 +16,7 @@ from crmsync.reading.letters import LetterRow, letter_row
 from crmsync.reading.runs import RunRow, run_row
 from crmsync.reading.telling import figures, outcome
 from crmsync.store import UnitOfWork
-from crmsync.store.deliveries import CATCH_UP
+from crmsync.store.deliveries import CATCH_UP, seen_by_catch_up
 from crmsync.worker.flow import FLOWS, Flow, learned
 
 INVOICES_SHOWN = 20
@@ -177,17 +177,18 @@ def _customers(run: Run) -> list[CustomerRow]:
 def _links(uow: UnitOfWork, run: Run) -> list[RunLink]:
     """The runs of the invoices that a payment touches; the run of the deal that an invoice belongs to."""
     paid, read = learned(run, payment_to_invoices.find_invoices), learned(run, invoice_to_deal.read_invoice)
-    links = [_link(uow, invoice_to_deal.FLOW, key) for key in paid.ours[:INVOICES_SHOWN]] if paid else []
-    return [*links, _link(uow, order_to_invoice.FLOW, read.deal)] if read and read.deal else links
+    links = [_link(uow, run, invoice_to_deal.FLOW, key) for key in paid.ours[:INVOICES_SHOWN]] if paid else []
+    return [*links, _link(uow, run, order_to_invoice.FLOW, read.deal)] if read and read.deal else links
 
 
-def _link(uow: UnitOfWork, flow: Flow, key: str) -> RunLink:
-    run = uow.runs.of_subject(flow.name, key)
+def _link(uow: UnitOfWork, of: Run, flow: Flow, key: str) -> RunLink:
+    called = sorted(uow.runs.called(of.tenant, flow.name, key), key=lambda each: each.source != of.source)
+    run = called[0] if called else None
     return RunLink(flow.name, flow.subject, key, run.title if run else "", run.id if run else "")
 
 
 def _deliveries(uow: UnitOfWork, run: Run) -> list[DeliveryRow]:
     """What catch-up saw for another flow, of a subject with the same key, is not of this run."""
-    rows = uow.deliveries.of_subject(run.subject_key, last=DELIVERIES_SHOWN)
+    rows = uow.deliveries.of_subject(run.source, run.subject_key, last=DELIVERIES_SHOWN)
     found = [DeliveryRow(row.source, row.received_at, row.is_healed) for row in rows]
-    return [each for each in found if each.is_webhook or each.source == f"{CATCH_UP}{run.flow}"]
+    return [each for each in found if each.is_webhook or each.source == seen_by_catch_up(run.flow, run.source)]

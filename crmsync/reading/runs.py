@@ -71,9 +71,14 @@ def newest_runs(
 ) -> RunList:
     """The newest runs that come *after* a place in the list, of *flow* only or of all but those *without*."""
     most = RUNS_SHOWN if limit is None else limit
-    found = uow.runs.listed(limit=most + 1, status=status, flow=flow, without=without, after=after)
+    found = uow.runs.listed(None, limit=most + 1, status=status, flow=flow, without=without, after=after)
     rows = run_rows(uow, found[:most])
     return RunList(rows, Place(rows[-1].created_at, rows[-1].id) if len(found) > most else None)
+
+
+def run_called(uow: UnitOfWork, flow: str, key: str) -> Run | None:
+    """The newest run of *flow* for what has this key at any connection."""
+    return next(iter(uow.runs.called(None, flow, key)), None)
 
 
 def text_of(place: Place | None) -> str:

@@ -11,7 +11,7 @@ from crmsync.domain.runs import Run
 from crmsync.domain.stock import ProductState
 from crmsync.flows import inventory
 from crmsync.reading.history import Event, last_done
-from crmsync.reading.runs import RunRow, run_row
+from crmsync.reading.runs import RunRow, run_called, run_row
 from crmsync.store import UnitOfWork
 from crmsync.worker.flow import learned
 
@@ -51,8 +51,8 @@ def stock_known(uow: UnitOfWork, *, text: str = "", lists: Collection[str] = LIS
     most = PRODUCTS_SHOWN if limit is None else limit
     return Stock(
         line=stock_line(uow),
-        lists={name: uow.products.listed(name, limit=most) for name in lists},
-        found=uow.products.like(text, limit=most) if text else [],
+        lists={name: uow.products.listed(None, name, limit=most) for name in lists},
+        found=uow.products.like(None, text, limit=most) if text else [],
     )
 
 
@@ -62,12 +62,12 @@ def stock_line(uow: UnitOfWork) -> StockLine:
 
 
 def only_run(uow: UnitOfWork) -> Run | None:
-    """The one run that the inventory has; None before the first."""
-    return uow.runs.of_subject(inventory.FLOW.name, inventory.FLOW.name)
+    """The run that the inventory has, of several catalogues the newest; None before the first."""
+    return run_called(uow, inventory.FLOW.name, inventory.FLOW.name)
 
 
 def product_counts(uow: UnitOfWork) -> Mapping[str, int]:
-    counts: Mapping[str, Any] = uow.products.counts()._mapping
+    counts: Mapping[str, Any] = uow.products.counts(None)._mapping
     return dict(counts)
 
 

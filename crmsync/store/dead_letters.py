@@ -15,7 +15,9 @@ from crmsync.store.tables import dead_letters, runs
 
 _QUERY: Select[Any] = select(
     *(column for column in dead_letters.c if column.name != "words"),  # only who shows them reads them
+    runs.c.tenant,
     runs.c.flow,
+    runs.c.source,
     runs.c.subject_key,
     runs.c.title,
     runs.c.amount,

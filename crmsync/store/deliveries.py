@@ -19,6 +19,23 @@ CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
 GONE, GONE_HEALED = "gone.", "gone_healed."
 
 
+def seen_by_catch_up(flow: str, connection: str) -> str:
+    """The source of what catch-up saw for *flow* at a connection."""
+    return f"{CATCH_UP}{flow}.{connection}"
+
+
+def is_of_catch_up(source: str) -> bool:
+    return source.startswith(CATCH_UP)
+
+
+def connection_of(source: str) -> str:
+    """
+    >>> connection_of("crm"), connection_of("catch_up.order_to_invoice.crm")
+    ('crm', 'crm')
+    """
+    return source.rpartition(".")[2] if is_of_catch_up(source) else source
+
+
 class Deliveries(Rows):
     def add(self, source: str, subject_key: str, *, event_key: str = "", is_healed: bool = False) -> bool:
         """Record one event, of a webhook or seen by catch-up. False if the same was recorded before.
@@ -60,19 +77,16 @@ class Deliveries(Rows):
         query = select(deliveries.c.received_at).where(is_of_source, deliveries.c.subject_key == subject_key)
         return max(self._connection.execute(query).scalars(), default=None)
 
-    def first_received_at(self, since: datetime) -> datetime | None:
-        is_since = deliveries.c.received_at >= since
-        first = (
-            self._connection.execute(
-                select(func.min(deliveries.c.received_at)).where(deliveries.c.source == source, is_since)
-            ).scalar()
-            for source in self._values(deliveries.c.source)
-        )
-        return min((each for each in first if each is not None), default=None)
+    def first_received_at(self, source: str, since: datetime) -> datetime | None:
+        """When *source* sent its first webhook since then."""
+        is_it = (deliveries.c.source == source, deliveries.c.received_at >= since)
+        return self._connection.execute(select(func.min(deliveries.c.received_at)).where(*is_it)).scalar()
 
     def new_subjects(self, source: str, flow: str, since: datetime, until: datetime) -> int:
         """How many subjects *source* announced in [since, until] whose run of *flow* was opened in that time."""
-        of_subject = and_(runs.c.flow == flow, runs.c.subject_key == deliveries.c.subject_key)
+        of_subject = and_(
+            runs.c.flow == flow, runs.c.subject_key == deliveries.c.subject_key, runs.c.source == deliveries.c.source
+        )
         query = (
             select(func.count(deliveries.c.subject_key.distinct()))
             .join(runs, of_subject)
@@ -86,23 +100,29 @@ class Deliveries(Rows):
         is_of = (deliveries.c.source == source, deliveries.c.subject_key.in_(subject_keys))
         return set(self._connection.execute(select(deliveries.c.subject_key).where(*is_of)).scalars())
 
-    def of_subject(self, subject_key: str, *, last: int) -> list[Row[Any]]:
-        """The *last* events of a subject, of webhooks or seen by catch-up; oldest first."""
-        is_of = (deliveries.c.source.in_(self._values(deliveries.c.source)), deliveries.c.subject_key == subject_key)
+    def of_subject(self, connection: str, subject_key: str, *, last: int) -> list[Row[Any]]:
+        """The *last* events of a subject of a connection, of webhooks or seen by catch-up; oldest first."""
+        sources = [source for source in self._values(deliveries.c.source) if connection_of(source) == connection]
+        is_of = (deliveries.c.source.in_(sources), deliveries.c.subject_key == subject_key)
         query = select(deliveries).where(*is_of).order_by(deliveries.c.id.desc()).limit(last)
         return list(self._connection.execute(query).all())[::-1]
 
     def count_since(self, seconds: float) -> int:
+        """How many webhooks came."""
         since = self._now - timedelta(seconds=seconds)
         sources = [source for source in self._values(deliveries.c.source) if not source.startswith(CATCH_UP)]
         is_recent = (deliveries.c.source.in_(sources), deliveries.c.received_at >= since)
         return self._connection.execute(select(func.count()).select_from(deliveries).where(*is_recent)).scalar_one()
 
     def healed_counts(self) -> dict[str, tuple[int, int]]:
-        """For each source that catch-up looks at: how many changes it saw, and how many of them it had to start."""
+        """For each flow that catch-up starts: how many changes it saw, and how many of them it had to start."""
         seen, started = self._ever()
-        sources = [source for source in seen if source.startswith(CATCH_UP)]
-        return {source.removeprefix(CATCH_UP): (seen[source], started[source]) for source in sources}
+        found: dict[str, tuple[int, int]] = {}
+        for source in filter(is_of_catch_up, seen):
+            flow = source.split(".")[1]
+            before = found.get(flow, (0, 0))
+            found[flow] = (before[0] + seen[source], before[1] + started[source])
+        return found
 
     def counts(self) -> dict[str, int]:
         """How many deliveries were ever received from each source."""

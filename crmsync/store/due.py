@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Run, RunStatus
 from crmsync.store.rows import CLOCKS, Rows
@@ -61,8 +62,16 @@ class Due(Rows):
 
     def oldest(self) -> datetime | None:
         """Since when the longest-waiting run of all could have gone on. An index tells, however many wait."""
-        query = select(runs.c.due_at).where(self._is_due()).order_by(runs.c.due_at).limit(1)
-        return self._connection.execute(query).scalar()
+        found = [self._connection.execute(self._oldest(source)).scalar() for source in self._sources()]
+        return min((each for each in found if each is not None), default=None)
+
+    def _oldest(self, source: str) -> Select[Any]:
+        is_it = (runs.c.source == source, self._is_due())
+        return select(runs.c.due_at).where(*is_it).order_by(runs.c.due_at).limit(1)
+
+    def _sources(self) -> list[str]:
+        """The connections that the subjects of active runs come from."""
+        return self._values(runs.c.source, IS_ACTIVE)
 
     def taken_at(self) -> datetime | None:
         """When a worker last took a run; now, where one holds a run."""

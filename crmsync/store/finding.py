@@ -25,7 +25,7 @@ _MORE = [column for column in _SHOWN if column.name not in ("id", "created_at")]
 _AFTER_ALL = "zzzz"  # what an index has after all that ids go on with
 _LONGEST = 20  # a number with the zeros that a system writes in front
 
-Window = tuple[str, str, Place | None]
+Window = tuple[str, str, str, Place | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ class Finding(Rows):
         ]
         is_paid, is_named = _PAYMENT_NUMBER.in_(wanted.keys).label("is_paid"), or_(*named).label("is_named")
         found: list[Row[Any]] = []
-        for flow, status, after in self._windows(everything):
-            window = newest_of(flow, status, after, WINDOW, *_MORE, is_paid, is_named).subquery()
+        for tenant, flow, status, after in self._windows(everything):
+            window = newest_of(tenant, flow, status, after, WINDOW, *_MORE, is_paid, is_named).subquery()
             is_it = or_(window.c.is_paid, window.c.is_named)
             found += self._connection.execute(select(window).where(is_it).limit(MOST)).all()
         found.sort(key=lambda row: row.created_at, reverse=True)
@@ -156,16 +156,16 @@ class Finding(Rows):
 
     def _windows(self, everything: bool) -> Iterator[Window]:
         """The newest runs of each flow and each status, or all of them: a part of the list for each question."""
-        for flow, status in self._places(runs.c.flow, runs.c.status):
-            yield flow, status, None
-            after = self._place_after(flow, status, None) if everything else None
+        for tenant, flow, status in self._places(runs.c.tenant, runs.c.flow, runs.c.status):
+            yield tenant, flow, status, None
+            after = self._place_after(tenant, flow, status, None) if everything else None
             while after is not None:
-                yield flow, status, after
-                after = self._place_after(flow, status, after)
+                yield tenant, flow, status, after
+                after = self._place_after(tenant, flow, status, after)
 
-    def _place_after(self, flow: str, status: str, after: Place | None) -> Place | None:
+    def _place_after(self, tenant: str, flow: str, status: str, after: Place | None) -> Place | None:
         """Where the next window begins; None where this one is the last."""
-        last = self._connection.execute(newest_of(flow, status, after, 1).offset(WINDOW - 1)).first()
+        last = self._connection.execute(newest_of(tenant, flow, status, after, 1).offset(WINDOW - 1)).first()
         return Place(last.created_at, last.id) if last else None
 
     def _numbered(self, part: str, everything: bool) -> Sequence[Row[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,54 +20,40 @@ _FIND = (
         links.c.connection == bindparam("in_connection"),
         links.c.record_type == bindparam("of_type"),
         links.c.crm_key == bindparam("for_key"),
+        links.c.source == bindparam("from_source"),
         links.c.currency.in_((bindparam("in_currency"), "")),
     )
     .order_by(links.c.currency.desc())
     .limit(1)
 )
+_KEY = ("connection", "record_type", "crm_key", "source", "currency")  # of which there is one
 _LENGTHS = {"name": 200, "city": 100, "linked_by": 100}
 
 
 class Links(Rows):
-    def get(self, connection: str, crm_key: str, currency: str = "") -> Link | None:
-        """The link of a customer; where there is none of this *currency*, one whose currency is not known."""
-        values = {"in_connection": connection, "of_type": CUSTOMER, "for_key": crm_key, "in_currency": currency}
+    def get(self, connection: str, source: str, crm_key: str, currency: str = "") -> Link | None:
+        """The link of a customer of the CRM *source*; where none is of this *currency*, one of no known currency."""
+        values = {
+            "in_connection": connection,
+            "from_source": source,
+            "of_type": CUSTOMER,
+            "for_key": crm_key,
+            "in_currency": currency,
+        }
         row = self._connection.execute(_FIND, values).first()
         return _link(row) if row is not None else None
 
-    def add(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str) -> bool:
-        """Link two records, with *more* that is known: currency, name, city, linked_by.
-
-        False if the CRM's record is linked already, in this currency: that link stands.
-        """
-        values = {"currency": "", "name": "", "city": "", "linked_by": "", **more}
-        return self._insert_once(
-            links,
-            {
-                "connection": connection,
-                "record_type": record_type,
-                "crm_key": crm_key,
-                "key": key,
-                "origin": origin,
-                "created_at": self._now,
-                **{name: value[: _LENGTHS.get(name)] for name, value in values.items()},
-            },
-        )
-
-    def replace(self, connection: str, record_type: str, crm_key: str, key: str, *, origin: str, **more: str) -> None:
-        """Link two records as a person said, in place of whatever link there was in this currency."""
-        currencies = {more.get("currency", ""), ""}
-        of_record = (links.c.connection == connection, links.c.record_type == record_type, links.c.crm_key == crm_key)
-        self._connection.execute(delete(links).where(*of_record, links.c.currency.in_(currencies)))
-        self.add(connection, record_type, crm_key, key, origin=origin, **more)
-
     def put(self, link: Link) -> bool:
         """Add *link*. False if the account is linked already, in this currency: that link stands."""
-        return self.add(link.connection, link.record_type, link.crm_key, link.key, origin=link.origin, **_more(link))
+        texts = {name: getattr(link, name)[:length] for name, length in _LENGTHS.items()}
+        same = {name: getattr(link, name) for name in (*_KEY, "key", "origin")}
+        return self._insert_once(links, {**same, **texts, "created_at": self._now})
 
     def put_instead(self, link: Link) -> None:
         """Add *link* in place of whatever link there was in this currency: a person said so."""
-        self.replace(link.connection, link.record_type, link.crm_key, link.key, origin=link.origin, **_more(link))
+        for currency in {link.currency, ""}:
+            self._connection.execute(delete(links).where(_is(replace(link, currency=currency))))
+        self.put(link)
 
     def see(self, link: Link, seen: Link) -> None:
         """Write what was seen of the customer there; where its currency has a link of its own, that one stands."""
@@ -87,14 +74,18 @@ class Links(Rows):
         """False if it is not as it was any more."""
         return self._connection.execute(delete(links).where(_is(link), links.c.key == link.key)).rowcount == 1
 
-    def of_account(self, crm_key: str) -> list[Link]:
-        query = select(links).where(links.c.record_type == CUSTOMER, links.c.crm_key == crm_key).order_by(links.c.id)
+    def of_account(self, source: str, crm_key: str) -> list[Link]:
+        is_it = (links.c.source == source, links.c.record_type == CUSTOMER, links.c.crm_key == crm_key)
+        query = select(links).where(*is_it).order_by(links.c.id)
         return [_link(row) for row in self._connection.execute(query)]
 
-    def accounts_of(self, connection: str, keys: Collection[str]) -> Mapping[str, list[str]]:
+    def accounts_of(self, connection: str, source: str, keys: Collection[str]) -> Mapping[str, list[str]]:
         """Which customers of the CRM are linked to each of *keys* there."""
         query = select(links.c.key, links.c.crm_key).where(
-            links.c.connection == connection, links.c.record_type == CUSTOMER, links.c.key.in_(keys)
+            links.c.connection == connection,
+            links.c.record_type == CUSTOMER,
+            links.c.key.in_(keys),
+            links.c.source == source,
         )
         found: dict[str, list[str]] = {}
         for key, crm_key in self._connection.execute(query.distinct().order_by(links.c.crm_key)):
@@ -104,28 +95,21 @@ class Links(Rows):
     def all(self) -> Sequence[Row[Any]]:
         return self._connection.execute(select(links).order_by(links.c.id)).all()
 
-    def customers(self) -> list[Link]:
-        """Every link of a customer, oldest first."""
+    def customers(self, sources: Collection[str] | None) -> list[Link]:
+        """Every link of a customer of these CRMs, oldest first; None: of all."""
         query = select(links).where(links.c.record_type == CUSTOMER).order_by(links.c.id)
+        query = query if sources is None else query.where(links.c.source.in_(sources))
         return [_link(row) for row in self._connection.execute(query)]
 
 
-def _more(link: Link) -> dict[str, str]:
-    return {"currency": link.currency, "name": link.name, "city": link.city, "linked_by": link.linked_by}
-
-
 def _is(link: Link) -> ColumnElement[bool]:
-    return and_(
-        links.c.connection == link.connection,
-        links.c.record_type == link.record_type,
-        links.c.crm_key == link.crm_key,
-        links.c.currency == link.currency,
-    )
+    return and_(*(links.c[name] == getattr(link, name) for name in _KEY))
 
 
 def _link(row: Row[Any]) -> Link:
     return Link(
         connection=row.connection,
+        source=row.source,
         crm_key=row.crm_key,
         key=row.key,
         origin=row.origin,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, text, update
+from sqlalchemy import ColumnElement, Delete, and_, delete, exists, func, not_, or_, select, text, tuple_, update
 
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.keys import SHORT_LENGTH
@@ -19,7 +19,7 @@ from crmsync.domain.ledger import matching_number
 from crmsync.domain.references import customer_reference
 from crmsync.domain.retention import reduced
 from crmsync.domain.runs import RunStatus
-from crmsync.store.deliveries import GONE, GONE_HEALED
+from crmsync.store.deliveries import GONE, GONE_HEALED, connection_of
 from crmsync.store.facts import Facts
 from crmsync.store.rows import Rows
 from crmsync.store.tables import (
@@ -60,8 +60,9 @@ class Retention(Rows):
         for flow in flows:
             is_of_flow = and_(is_over, runs.c.flow == flow, not_(has_documents))
             chosen = select(runs.c.id).where(is_of_flow).order_by(runs.c.updated_at).limit(limit - count)
-            dropped = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.flow, runs.c.created_at)
-            rows = self._connection.execute(dropped).all()
+            dropped = delete(runs).where(runs.c.id.in_(chosen))
+            columns = (runs.c.tenant, runs.c.flow, runs.c.created_at)
+            rows = self._connection.execute(dropped.returning(*columns)).all()
             self._tallies.dropped(RUNS, rows)
             count += len(rows)
         return count
@@ -92,13 +93,13 @@ class Retention(Rows):
 
     def drop_tellings(self, before: datetime, *, flows: Collection[str], limit: int) -> int:
         """What deals that are over, of one of *flows*, said while they were stuck."""
-        of_deal = (runs.c.flow.in_(flows), runs.c.subject_key == tellings.c.deal)
-        is_stuck = exists().where(*of_deal, runs.c.status.not_in(OVER))
+        of_deal = (runs.c.subject_key == tellings.c.deal, runs.c.source == tellings.c.connection)
+        is_stuck = exists().where(runs.c.flow.in_(flows), *of_deal, runs.c.status.not_in(OVER))
         return self._drop(tellings, and_(tellings.c.looked_at < before, not_(is_stuck)), limit)
 
     def _drop(self, table: Any, condition: ColumnElement[bool], limit: int) -> int:
-        (key,) = table.primary_key.columns
-        chosen = select(key).where(condition).limit(limit)
+        key = tuple_(*table.primary_key.columns)
+        chosen = select(*table.primary_key.columns).where(condition).limit(limit)
         return self._connection.execute(delete(table).where(key.in_(chosen))).rowcount
 
     def _count_dropped(self, statement: Delete) -> int:
@@ -142,10 +143,11 @@ class Retention(Rows):
 
     # -- one customer
 
-    def accounts_of(self, connection: str, number: str) -> Sequence[str]:
+    def accounts_of(self, source: str, connection: str, number: str) -> Sequence[str]:
         """The CRM's keys of the customers that are linked to *number* there, with leading zeros or without."""
         is_same = func.ltrim(func.upper(links.c.key), "0") == matching_number(number)
-        query = select(links.c.crm_key).where(links.c.connection == connection, is_same).distinct()
+        is_it = (links.c.source == source, links.c.connection == connection, is_same)
+        query = select(links.c.crm_key).where(*is_it).distinct()
         return self._connection.execute(query.order_by(links.c.crm_key)).scalars().all()
 
     def full_key(self, account: str) -> str:
@@ -157,37 +159,52 @@ class Retention(Rows):
         found = self._connection.execute(of_runs).scalar() or self._connection.execute(of_links).scalar()
         return str(found or account)
 
-    def forget(self, account: str) -> dict[str, int]:
-        """All that is known of a customer in work that is over. Returns how many rows of each kind were concerned."""
-        rows = [row for row in self._of_account(account) if row.status in OVER]
+    def forget(self, source: str, account: str) -> dict[str, int]:
+        """All that is known of a CRM's customer in work that is over. Returns how many rows of each kind it was."""
+        rows = [row for row in self._of_account(source, account) if row.status in OVER]
         deals = [row.subject_key for row in rows]
-        derived = self._connection.execute(_REDUCIBLE.where(_INVOICED_DEAL.in_(deals), runs.c.status.in_(OVER))).all()
+        is_derived = (
+            _INVOICED_DEAL.in_(deals),
+            runs.c.status.in_(OVER),
+            runs.c.tenant.in_({row.tenant for row in rows}),
+        )
+        derived = self._connection.execute(_REDUCIBLE.where(*is_derived)).all()
         counts = self._reduce([*rows, *derived])
         counts["customers"] += self._unname(_is_of(account))
-        nameless = update(links).where(links.c.crm_key == account, links.c.name != "").values(name="", city="")
+        is_named = (links.c.source == source, links.c.crm_key == account, links.c.name != "")
+        nameless = update(links).where(*is_named).values(name="", city="")
         counts["names of links"] = self._connection.execute(nameless).rowcount
-        counts["deliveries"] = self._count_dropped(delete(deliveries).where(deliveries.c.subject_key.in_(deals)))
-        self._connection.execute(delete(tellings).where(tellings.c.deal.in_(deals)))
+        counts["deliveries"] = self._count_dropped(
+            delete(deliveries).where(
+                deliveries.c.source.in_(self._sources_of(source)), deliveries.c.subject_key.in_(deals)
+            )
+        )
+        is_told = (tellings.c.connection == source, tellings.c.deal.in_(deals))
+        self._connection.execute(delete(tellings).where(*is_told))
         counts["alerts"] = self._forget_alerts({*deals, *(row.subject_key for row in derived)})
         return counts
 
-    def under_way(self, account: str) -> list[str]:
-        """The runs of the customer that are not over: they need what they know."""
-        return [row.id for row in self._of_account(account) if row.status not in OVER]
+    def _sources_of(self, connection: str) -> list[str]:
+        return [each for each in self._values(deliveries.c.source) if connection_of(each) == connection]
 
-    def kept(self, account: str) -> Mapping[str, int]:
+    def under_way(self, source: str, account: str) -> list[str]:
+        """The runs of the customer that are not over: they need what they know."""
+        return [row.id for row in self._of_account(source, account) if row.status not in OVER]
+
+    def kept(self, source: str, account: str) -> Mapping[str, int]:
         """What stays of a customer, so that nothing is made twice: documents by number and amount, and links."""
-        ids = [row.id for row in self._of_account(account)]
+        ids = [row.id for row in self._of_account(source, account)]
         count = select(func.count())
-        of_links = count.select_from(links).where(links.c.crm_key == account)
+        of_links = count.select_from(links).where(links.c.source == source, links.c.crm_key == account)
         of_ledger = count.select_from(ledger).where(or_(ledger.c.run_id.in_(ids), _is_of(account)))
         return {
             "links": self._connection.execute(of_links).scalar_one(),
             "ledger rows": self._connection.execute(of_ledger).scalar_one(),
         }
 
-    def _of_account(self, account: str) -> Sequence[Any]:
-        return self._connection.execute(_REDUCIBLE.where(runs.c.customer_key == account)).all()
+    def _of_account(self, source: str, account: str) -> Sequence[Any]:
+        is_it = (runs.c.source == source, runs.c.customer_key == account)
+        return self._connection.execute(_REDUCIBLE.where(*is_it)).all()
 
     def _forget_alerts(self, subjects: set[str]) -> int:
         rows = self._connection.execute(select(alerts.c.id, alerts.c.content)).all()
@@ -196,7 +213,8 @@ class Retention(Rows):
         return len(told)
 
 
-_REDUCIBLE = select(runs.c.id, runs.c.status, runs.c.subject_key, runs.c.results, runs.c.updated_at, runs.c.is_reduced)
+_COLUMNS = ("id", "tenant", "status", "subject_key", "results", "updated_at", "is_reduced")
+_REDUCIBLE = select(*(runs.c[name] for name in _COLUMNS))
 
 
 def _is_settled() -> ColumnElement[bool]:

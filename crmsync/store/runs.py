@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, case, false, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, false, or_, select, update
 
-from crmsync.domain.runs import CLOCK_SLACK, Run, RunStatus
+from crmsync.domain.runs import CLOCK_SLACK, Origin, Run, RunStatus
 from crmsync.store.prepared import Prepared
-from crmsync.store.run_lists import Place, RunLists, in_list
+from crmsync.store.run_lists import Place, RunLists, in_list, is_of_tenant
 from crmsync.store.tables import runs
 
 _ACTIVE = RunStatus.ACTIVE.value
@@ -90,47 +90,54 @@ _GET = select(runs).where(runs.c.id == bindparam("run_id"))
 class Runs(RunLists):
     """What a worker writes of its run names the fence under which it holds it; False means: overtaken."""
 
-    def start(
-        self, flow: str, subject_key: str, *, step: str, correlation_id: str, queued_until: datetime
-    ) -> tuple[str, bool]:
-        """Open the run of *flow* for *subject_key*, once. Returns its id and whether it is new."""
-        return self.start_all(flow, [(subject_key, correlation_id)], step=step, queued_until=queued_until)[0]
-
     def start_all(
-        self, flow: str, subjects: Sequence[tuple[str, str]], *, step: str, queued_until: datetime
+        self,
+        flow: str,
+        origin: Origin,
+        subjects: Sequence[tuple[str, str]],
+        *,
+        step: str,
+        queued_until: datetime,
     ) -> list[tuple[str, bool]]:
-        """start() for each of *subjects*, each with its correlation id; in one go, because each question costs time."""
-        same: dict[str, Any] = {"flow": flow, "status": _ACTIVE, "step": step, "queued_until": queued_until}
+        """Open the run of *flow* for each of *subjects*, once; each comes with its correlation id.
+
+        Returns the id of each, and whether it is new. All in one go, because each question costs time.
+        """
+        same: dict[str, Any] = {"flow": flow, "tenant": origin.tenant, "source": origin.source}
+        same |= {"status": _ACTIVE, "step": step, "queued_until": queued_until}
         same |= dict.fromkeys(("created_at", "updated_at", "due_at"), self._now)
         rows = [{"id": uuid.uuid4().hex, "subject_key": key, "correlation_id": of, **same} for key, of in subjects]
         new = self._insert_new(rows, runs.c.id)
-        known = self._ids(flow, [row["subject_key"] for row in rows if row["id"] not in new])
+        known = self._ids(flow, origin.source, [row["subject_key"] for row in rows if row["id"] not in new])
         return [(row["id"], True) if row["id"] in new else (known[row["subject_key"]], False) for row in rows]
 
-    def _ids(self, flow: str, subject_keys: Collection[str]) -> dict[str, str]:
+    def _ids(self, flow: str, source: str, subject_keys: Collection[str]) -> dict[str, str]:
         if not subject_keys:
             return {}
-        query = select(runs.c.subject_key, runs.c.id).where(runs.c.flow == flow, runs.c.subject_key.in_(subject_keys))
+        query = select(runs.c.subject_key, runs.c.id).where(*_of_subjects(flow, source, subject_keys))
         return dict(self._connection.execute(query).all())
 
     def get(self, run_id: str) -> Run | None:
         row = self._connection.execute(_GET, {"run_id": run_id}).first()
         return run_of(row) if row is not None else None
 
-    def of_subject(self, flow: str, subject_key: str) -> Run | None:
-        row = self._connection.execute(
-            select(runs).where(runs.c.flow == flow, runs.c.subject_key == subject_key)
-        ).first()
-        return run_of(row) if row is not None else None
+    def of_subject(self, flow: str, source: str, subject_key: str) -> Run | None:
+        return self.of_subjects(flow, source, [subject_key]).get(subject_key)
 
-    def of_subjects(self, flow: str, subject_keys: Collection[str]) -> dict[str, Run]:
-        """The runs of those subjects that have one, by subject."""
-        query = select(runs).where(runs.c.flow == flow, runs.c.subject_key.in_(subject_keys))
+    def of_subjects(self, flow: str, source: str, subject_keys: Collection[str]) -> dict[str, Run]:
+        """The runs of those subjects of a connection that have one, by subject."""
+        query = select(runs).where(*_of_subjects(flow, source, subject_keys))
         return {row.subject_key: run_of(row) for row in self._connection.execute(query)}
 
-    def of_account(self, account: str) -> list[str]:
+    def called(self, tenant: str | None, flow: str, subject_key: str) -> list[Run]:
+        """The runs of *flow* for what has this key in any connection of *tenant*; those of the newest first."""
+        is_it = and_(runs.c.flow == flow, runs.c.subject_key == subject_key, is_of_tenant(tenant))
+        return [run_of(row) for row in self._connection.execute(in_list(select(runs).where(is_it)))]
+
+    def of_account(self, source: str, account: str) -> list[str]:
         """The runs of deals of this customer of the CRM, oldest first."""
-        query = select(runs.c.id).where(runs.c.customer_key == account).order_by(runs.c.created_at)
+        is_it = (runs.c.source == source, runs.c.customer_key == account)
+        query = select(runs.c.id).where(*is_it).order_by(runs.c.created_at)
         return list(self._connection.execute(query).scalars())
 
     def claim(self, run_id: str, step: str, *, lease_seconds: float, first_step: str = "") -> Run | None:
@@ -349,6 +356,7 @@ class Runs(RunLists):
 
     def newest(
         self,
+        tenant: str | None,
         *,
         limit: int,
         status: str | None = None,
@@ -357,7 +365,7 @@ class Runs(RunLists):
         after: Place | None = None,
     ) -> list[Run]:
         """What listed() shows, with all that the runs learned."""
-        ids = self._newest(limit=limit, status=status, flow=flow, without=without, after=after)
+        ids = self._newest(tenant, limit=limit, status=status, flow=flow, without=without, after=after)
         rows = self._connection.execute(in_list(select(runs).where(runs.c.id.in_(ids)))).all() if ids else ()
         return [run_of(row) for row in rows]
 
@@ -378,6 +386,10 @@ def _customer_key(learned: Mapping[str, Any]) -> str:
     """The account of a deal that was read: people look for its runs by the customer's number."""
     customer = learned.get("customer")
     return str(customer.get("key") or "")[:40] if isinstance(customer, Mapping) else ""
+
+
+def _of_subjects(flow: str, source: str, subject_keys: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return runs.c.flow == flow, runs.c.subject_key.in_(subject_keys), runs.c.source == source
 
 
 def run_of(row: Row[Any]) -> Run:

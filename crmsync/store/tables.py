@@ -89,7 +89,7 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("source", String(40), nullable=False),
+    Column("source", String(100), nullable=False),  # the connection, or what catch-up saw there
     Column("event_key", String(100)),  # None: the vendor gives its messages no id
     Column("subject_key", String(100), nullable=False),
     Column("received_at", Instant, nullable=False),
@@ -104,7 +104,9 @@ runs = Table(
     "runs",
     metadata,
     Column("id", _ID, primary_key=True),
+    Column("tenant", String(40), nullable=False, default="default", server_default="default"),
     Column("flow", String(60), nullable=False),
+    Column("source", String(40), nullable=False),  # the connection that its subject comes from
     Column("subject_key", String(100), nullable=False),
     Column("status", String(20), nullable=False),
     Column("step", String(60), nullable=False),
@@ -124,14 +126,14 @@ runs = Table(
     Column("answers", JSON, nullable=False, default=dict),
     Column("progress", JSON, nullable=False, default=dict, server_default="{}"),  # of the step that is under way
     Column("again", Boolean, nullable=False, default=False, server_default=false()),  # the source changed meanwhile
-    UniqueConstraint("flow", "subject_key"),  # stops a second run for one deal
+    UniqueConstraint("flow", "subject_key", "source"),  # stops a second run for one deal
     Column("is_reduced", Boolean, nullable=False, default=False, server_default=false()),  # to what must stay of it
     Column("customer_key", String(40), nullable=False, default="", server_default=""),  # a deal's account in the CRM
     Index("ix_runs_customer_key", "customer_key"),
     Index("ix_runs_correlation_id", "correlation_id"),
-    Index("ix_runs_created_at", "flow", "status", "created_at"),
-    _index_of_some("ix_runs_not_done", "flow", "status", "step", where="status <> 'done'"),
-    _index_of_some("ix_runs_due", "due_at", "queued_until", "lease_until", where="status = 'active'"),
+    Index("ix_runs_created_at", "tenant", "flow", "status", "created_at"),
+    _index_of_some("ix_runs_not_done", "flow", "status", "step", "tenant", where="status <> 'done'"),
+    _index_of_some("ix_runs_due", "source", "due_at", "queued_until", "lease_until", where="status = 'active'"),
     # What was taken and given back, to wait; what only waits for its turn has a due time of its last change.
     _index_of_some("ix_runs_given_back", "updated_at", where="status = 'active' AND due_at > updated_at"),
     _index_of_some("ix_runs_over", "updated_at", where=IS_REDUCIBLE),
@@ -187,6 +189,7 @@ links = Table(
     Column("id", Integer, primary_key=True),
     Column("connection", String(40), nullable=False),
     Column("record_type", String(20), nullable=False),
+    Column("source", String(40), nullable=False),  # the CRM's connection
     Column("crm_key", String(40), nullable=False),
     Column("key", String(100), nullable=False),
     Column("currency", String(3), nullable=False, default="", server_default=""),  # "": any, or not known yet
@@ -195,7 +198,7 @@ links = Table(
     Column("name", String(200), nullable=False, default="", server_default=""),  # there, as last seen; no person's
     Column("city", String(100), nullable=False, default="", server_default=""),
     Column("linked_by", String(100), nullable=False, default="", server_default=""),  # "": crmsync itself
-    UniqueConstraint("connection", "record_type", "crm_key", "currency"),  # stops two customers for one account
+    UniqueConstraint("connection", "record_type", "crm_key", "source", "currency"),  # stops two for one account
     Index("ix_links_key", "connection", "key"),
 )
 
@@ -205,14 +208,16 @@ applications = Table(
     metadata,
     Column("payment_key", String(40), primary_key=True),
     Column("invoice_key", String(40), primary_key=True),
+    Column("connection", String(40), primary_key=True),
     Column("paid_on", Date),
-    Index("ix_applications_invoice_key", "invoice_key"),
+    Index("ix_applications_invoice_key", "invoice_key", "connection"),
 )
 
 # The products of the catalogue: what they say of their stock (held), and what was read and they shall say (wanted).
 products = Table(
     "products",
     metadata,
+    Column("connection", String(40), primary_key=True),  # the catalogue's
     Column("key", String(40), primary_key=True),
     Column("code", String(255), nullable=False),
     Column("matching", String(255), nullable=False),  # the code as both systems' codes are compared
@@ -225,7 +230,7 @@ products = Table(
     Column("wanted_low", Boolean),
     Column("told_low", Boolean),  # whether people know that it is low
     Column("problem", String(200), nullable=False, default=""),  # why it was not written
-    Index("ix_products_is_active", "is_active"),
+    Index("ix_products_is_active", "connection", "is_active"),
 )
 
 # Who works on what right now, across runs: one row per lock held.
@@ -248,6 +253,7 @@ dead_letters = Table(
     Column("status", String(20), nullable=False),
     Column("error", String(60), nullable=False),
     Column("system", String(40), nullable=False, default=""),
+    Column("connection", String(40), nullable=False, default="", server_default=""),  # "": an older release's
     Column("cause", Text, nullable=False),
     Column("advice", Text, nullable=False, default=""),
     Column("field_errors", JSON, nullable=False, default=dict, server_default="{}"),  # what is wrong, by field
@@ -265,6 +271,7 @@ dead_letters = Table(
 tellings = Table(
     "tellings",
     metadata,
+    Column("connection", String(40), primary_key=True),  # the CRM's
     Column("deal", String(100), primary_key=True),
     Column("status", String(255), nullable=False, default=""),  # "": nothing was written yet
     Column("reason", String(255), nullable=False, default=""),
@@ -280,6 +287,8 @@ alerts = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("cause", String(200), nullable=False),
+    Column("tenant", String(40), nullable=False, default="", server_default=""),  # "": of the whole installation
+    Column("connection", String(40), nullable=False, default="", server_default=""),
     Column("opened_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("occurrences", Integer, nullable=False),
@@ -345,8 +354,22 @@ breakers = Table(
 facts = Table(
     "facts",
     metadata,
-    Column("name", String(60), primary_key=True),
+    Column("name", String(120), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# Which connection fills which role in a flow of a tenant. What the environment says of its own tenant has no row.
+bindings = Table(
+    "bindings",
+    metadata,
+    Column("tenant", String(40), primary_key=True),
+    Column("flow", String(60), primary_key=True),
+    Column("source", String(40), primary_key=True),  # the connection that the flow's subjects come from
+    Column("roles", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("version", Integer, nullable=False, default=1, server_default="1"),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
 )
 
 # People who sign in to the control tower. *tenant* is None where they see all tenants.

@@ -1,7 +1,8 @@
 """Kept tallies: how many rows a table has up to a position, so that only what is newer is counted when somebody asks.
 
-A row is counted by what never changes of it: a run by its flow, an entry of the ledger by its kind. How many of them
-are over is the rest: all, without those that an index of the others counts. So nobody who ends a run writes a tally.
+A row is counted by what never changes of it: a run by its tenant and flow, an entry of the ledger by its kind. How many
+of them are over is the rest: all, without those that an index of the others counts. So nobody who ends a run writes a
+tally.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Book:
         return isinstance(self.position.type, Instant)
 
 
-RUNS = Book("runs", runs, (runs.c.flow,), runs.c.created_at, (runs.c.flow, runs.c.status))
+_RUNS = (runs.c.tenant, runs.c.flow)
+RUNS = Book("runs", runs, _RUNS, runs.c.created_at, (*_RUNS, runs.c.status))
 LEDGER = Book("ledger", ledger, (ledger.c.kind,), ledger.c.id)  # nothing is ever deleted of it
 _SOURCE = (deliveries.c.source,)
 DELIVERIES = Book("deliveries", deliveries, (*_SOURCE, deliveries.c.is_healed), deliveries.c.received_at, _SOURCE)

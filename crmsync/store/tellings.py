@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select, update
 
 from crmsync.domain.dead_letters import LetterStatus
-from crmsync.domain.runs import RunStatus
+from crmsync.domain.runs import Origin, RunStatus
 from crmsync.domain.seller import RETRYING_AFTER, Status, Telling, passing, untold
 from crmsync.store.prepared import Prepared
 from crmsync.store.rows import Rows
@@ -28,6 +28,7 @@ _IN_WORK = (Status.WAITING.value, Status.RETRYING.value)
 class Told:
     """A row of `tellings`."""
 
+    connection: str
     deal: str
     status: str
     reason: str
@@ -44,77 +45,100 @@ class Told:
 _IS_EARLIER = or_(tellings.c.told_at.is_(None), tellings.c.told_at <= bindparam("since"))
 _SETTLED = Prepared(
     update(tellings)
-    .where(tellings.c.deal == bindparam("of_deal"), _IS_EARLIER)
+    .where(tellings.c.connection == bindparam("in_crm"), tellings.c.deal == bindparam("of_deal"), _IS_EARLIER)
     .values(status=bindparam("new_status"), reason="", looked_at=bindparam("now"), is_refused=False)
 )
 
 
 class Tellings(Rows):
-    def of(self, deal: str) -> Told | None:
-        row = self._connection.execute(select(tellings).where(tellings.c.deal == deal)).first()
+    def of(self, connection: str, deal: str) -> Told | None:
+        row = self._connection.execute(select(tellings).where(*_is(connection, deal))).first()
         return Told(**row._mapping) if row is not None else None
 
-    def is_own_change(self, deal: str, changed_at: datetime) -> bool:
+    def is_own_change(self, connection: str, deal: str, changed_at: datetime) -> bool:
         """Whether the deal's last change is the one by which crmsync wrote how it stands."""
-        told = self.of(deal)
+        told = self.of(connection, deal)
         return told is not None and told.changed_at == changed_at
 
-    def told(self, deal: str, telling: Telling, *, changed_at: datetime | None, looked_at: datetime) -> None:
+    def told(
+        self, connection: str, deal: str, telling: Telling, *, changed_at: datetime | None, looked_at: datetime
+    ) -> None:
         """The CRM has taken it; it was decided at *looked_at*, and what happened since is news."""
         says = {"status": telling.status, "reason": telling.reason}
-        self._set(deal, looked_at, is_refused=False, told_at=self._now, changed_at=changed_at, **says)
+        self._set(connection, deal, looked_at, is_refused=False, told_at=self._now, changed_at=changed_at, **says)
 
-    def settled(self, deal: str, status: str, *, since: datetime) -> None:
+    def settled(self, connection: str, deal: str, status: str, *, since: datetime) -> None:
         """The deal's own run began *since* to write that it is done; what may have been written later may stand."""
-        values = {"of_deal": deal, "since": since, "new_status": status, "now": self._now}
+        values = {"in_crm": connection, "of_deal": deal, "since": since, "new_status": status, "now": self._now}
         _SETTLED.run(self._connection, values)
 
-    def looked(self, deal: str, telling: Telling | None = None, *, looked_at: datetime) -> None:
+    def looked(self, connection: str, deal: str, telling: Telling | None = None, *, looked_at: datetime) -> None:
         """Nothing was to be written, because the deal says *telling* already; None: what it says is as it was."""
         says = {} if telling is None else {"status": telling.status, "reason": telling.reason}
-        self._set(deal, looked_at, is_refused=False, **says)
+        self._set(connection, deal, looked_at, is_refused=False, **says)
 
-    def refused(self, deal: str, *, looked_at: datetime) -> None:
+    def refused(self, connection: str, deal: str, *, looked_at: datetime) -> None:
         """The CRM has not taken it, and would not the next time."""
-        self._set(deal, looked_at, is_refused=True)
+        self._set(connection, deal, looked_at, is_refused=True)
 
-    def uncertain(self, deal: str, *, until: datetime, looked_at: datetime) -> None:
+    def uncertain(self, connection: str, deal: str, *, until: datetime, looked_at: datetime) -> None:
         """Whether the CRM has taken it is not known, and may come late, up to *until*."""
-        self._set(deal, looked_at, status=UNCERTAIN, reason="", told_at=until, changed_at=None)
+        self._set(connection, deal, looked_at, status=UNCERTAIN, reason="", told_at=until, changed_at=None)
 
-    def is_any_refused(self) -> bool:
-        return (
-            self._connection.execute(select(tellings.c.deal).where(tellings.c.is_refused).limit(1)).first() is not None
-        )
+    def is_any_refused(self, connection: str) -> bool:
+        is_it = (tellings.c.connection == connection, tellings.c.is_refused)
+        return self._connection.execute(select(tellings.c.deal).where(*is_it).limit(1)).first() is not None
 
-    def try_refused_again(self) -> None:
+    def try_refused_again(self, connection: str) -> None:
         """The CRM takes it again, of one deal: those that it did not take some time ago are news once more."""
         long_ago = tellings.c.looked_at < self._now - REFUSED_AGAIN
-        statement = update(tellings).where(tellings.c.is_refused, long_ago)
+        statement = update(tellings).where(tellings.c.connection == connection, tellings.c.is_refused, long_ago)
         self._connection.execute(statement.values(looked_at=_NEVER))
 
-    def _set(self, deal: str, looked_at: datetime, **values: Any) -> None:
-        first = {"deal": deal, "status": "", "reason": "", "told_at": None, "changed_at": None, "is_refused": False}
+    def _set(self, connection: str, deal: str, looked_at: datetime, **values: Any) -> None:
+        first = {
+            "connection": connection,
+            "deal": deal,
+            "status": "",
+            "reason": "",
+            "told_at": None,
+            "changed_at": None,
+            "is_refused": False,
+        }
         values = {**values, "looked_at": looked_at}
         if not self._insert_once(tellings, {**first, **values}):
-            self._connection.execute(update(tellings).where(tellings.c.deal == deal).values(**values))
+            self._connection.execute(update(tellings).where(*_is(connection, deal)).values(**values))
 
     # -- news
 
     def news(
-        self, flow: str, *, telling_flow: str, crm_steps: Collection[str], held_for: timedelta | None, limit: int
+        self,
+        origin: Origin,
+        flow: str,
+        *,
+        telling_flow: str,
+        crm_steps: Collection[str],
+        held_for: timedelta | None,
+        limit: int,
     ) -> Sequence[str]:
-        """The deals of *flow* that stand otherwise than they say, and that no run of *telling_flow* is at work on.
+        """The deals of a tenant's CRM in *flow* that stand otherwise than they say, and that no run of
+        *telling_flow* is at work on.
 
         *held_for*: after how long a run that waits by itself counts as stuck; None: never. What waits for the CRM
         itself (*crm_steps*) can't be told there.
         """
-        conditions = [self._stopped(), self._replayed(), self._over(), self._refused()]
+        is_theirs = runs.c.tenant == origin.tenant  # where the index of what stands at a status serves
+        conditions = [
+            and_(is_theirs, self._stopped()),
+            self._replayed(),
+            self._over(origin.source),
+            self._refused(origin.source),
+        ]
         if held_for:
-            conditions += [self._going_on(held_for, crm_steps), self._held(held_for, crm_steps)]
+            conditions += [and_(is_theirs, self._going_on(held_for, crm_steps)), self._held(held_for, crm_steps)]
         found: dict[str, None] = {}
         for condition in conditions:
-            query = _deals(flow, telling_flow).where(condition).limit(limit)
+            query = _deals(origin, flow, telling_flow).where(condition).limit(limit)
             found.update(dict.fromkeys(row.subject_key for row in self._connection.execute(query)))
         return list(found)[:limit]
 
@@ -149,17 +173,21 @@ class Tellings(Rows):
             ~tellings.c.is_refused,
         )
 
-    def _refused(self) -> ColumnElement[bool]:
+    def _refused(self, connection: str) -> ColumnElement[bool]:
         """One of those that the CRM did not take, when none was tried for an hour: somebody may have mended it."""
         long_ago = self._now - REFUSED_AGAIN
         other = tellings.alias("other")
-        is_any_recent = exists().where(other.c.is_refused, other.c.looked_at >= long_ago)
-        oldest = select(tellings.c.deal).where(tellings.c.is_refused).order_by(tellings.c.looked_at, tellings.c.deal)
+        is_any_recent = exists().where(
+            other.c.connection == connection, other.c.is_refused, other.c.looked_at >= long_ago
+        )
+        is_refused = (tellings.c.connection == connection, tellings.c.is_refused)
+        oldest = select(tellings.c.deal).where(*is_refused).order_by(tellings.c.looked_at, tellings.c.deal)
         return and_(tellings.c.deal == oldest.limit(1).scalar_subquery(), ~is_any_recent)
 
-    def _over(self) -> ColumnElement[bool]:
+    def _over(self, connection: str) -> ColumnElement[bool]:
         """Those that said that they were stuck, and are over."""
-        saying = select(tellings.c.deal).where(or_(tellings.c.status != "", tellings.c.is_refused))
+        is_of = tellings.c.connection == connection
+        saying = select(tellings.c.deal).where(is_of, or_(tellings.c.status != "", tellings.c.is_refused))
         return and_(
             runs.c.subject_key.in_(saying),  # from those the database begins, and not from all that is over
             runs.c.status.not_in((RunStatus.ACTIVE.value, RunStatus.STOPPED.value)),
@@ -186,16 +214,23 @@ class Tellings(Rows):
         return self._connection.execute(query.where(_is_held(self._now - held_for))).first() is not None
 
 
-def _deals(flow: str, telling_flow: str) -> Select[Any]:
+def _deals(origin: Origin, flow: str, telling_flow: str) -> Select[Any]:
     of_run = dead_letters.c.run_id == runs.c.id
     teller = runs.alias("teller")
     is_at_work = exists().where(
         teller.c.flow == telling_flow,
         teller.c.subject_key == runs.c.subject_key,
+        teller.c.source == runs.c.source,
         teller.c.status.in_((RunStatus.ACTIVE.value, RunStatus.STOPPED.value)),
     )
-    both = runs.outerjoin(dead_letters, of_run).outerjoin(tellings, tellings.c.deal == runs.c.subject_key)
-    return select(runs.c.subject_key).select_from(both).where(runs.c.flow == flow, ~is_at_work)
+    of_deal = and_(tellings.c.connection == runs.c.source, tellings.c.deal == runs.c.subject_key)
+    both = runs.outerjoin(dead_letters, of_run).outerjoin(tellings, of_deal)
+    is_it = (runs.c.flow == flow, runs.c.source == origin.source, ~is_at_work)
+    return select(runs.c.subject_key).select_from(both).where(*is_it)
+
+
+def _is(connection: str, deal: str) -> tuple[ColumnElement[bool], ...]:
+    return tellings.c.connection == connection, tellings.c.deal == deal
 
 
 def _has_letter_news() -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from crmsync.store.accounts import Accounts
 from crmsync.store.alerts import Alerts
 from crmsync.store.applications import Applications
 from crmsync.store.audit import Audit
+from crmsync.store.bindings import Bindings
 from crmsync.store.breakers import Breakers
 from crmsync.store.connections import Connections
 from crmsync.store.dead_letters import DeadLetters
@@ -65,6 +66,7 @@ class UnitOfWork:
     products = _of_this(Products)
     retention = _of_this(Retention)
     breakers = _of_this(Breakers)
+    bindings = _of_this(Bindings)
     users = _of_this(Users)
     api_tokens = _of_this(ApiTokens)
     sessions = _of_this(Sessions)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, groupby
 
+from crmsync.company import Company
 from crmsync.domain.webhooks import WebhookEvent
 from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.web.together import Together
 from crmsync.worker import waking
+from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
 AT_ONCE = (
@@ -60,26 +62,38 @@ class Inbox:
         # All in one order: no two transactions wait for each other.
         items.sort(key=lambda item: (item[0], item[1], item[2].subject_key))
         found: list[list[Awake]] = [[] for _ in arrived]
+        places = {(each.role, each.connection) for each in arrived}
+        companies = {place: self._company(FLOWS[place[0]], place[1]) for place in places}
         with self._using.store.begin() as uow:
-            for (role, connection), some in groupby(items, key=lambda item: (item[0], item[1])):
-                for place, awake in self._stored(uow, role, connection, list(some), arrived):
+            for place_of, some in groupby(items, key=lambda item: (item[0], item[1])):
+                for place, awake in self._stored(uow, *place_of, companies[place_of], list(some), arrived):
                     found[place].extend([awake] if awake else [])
         return found
 
     def _stored(
-        self, uow: UnitOfWork, role: str, connection: str, items: Sequence[_Item], arrived: Sequence[Arrived]
+        self,
+        uow: UnitOfWork,
+        role: str,
+        connection: str,
+        company: Company | None,
+        items: Sequence[_Item],
+        arrived: Sequence[Arrived],
     ) -> list[tuple[int, Awake | None]]:
-        """One connection's, with the webhook that each came by. What is bound to no flow is kept, and starts none."""
+        """One connection's, with the webhook that each came by. What is bound for no *company* only is kept."""
         new = list(compress(items, uow.deliveries.add_all(connection, [event for _, _, event, _ in items])))
         for _, _, event, place in new:
             if hinted := arrived[place].hints.get(event.subject_key):
-                uow.applications.hint(event.subject_key, hinted)
-        if not self._is_bound(role, connection):
+                uow.applications.hint(connection, event.subject_key, hinted)
+        if company is None:
             return []
         behaviour = self._using.settings.behaviour
         subjects = [(event.subject_key, arrived[place].correlation_id) for _, _, event, place in new]
-        woken = waking.wake_all(uow, FLOWS[role], subjects, queued_for=behaviour.queued_for, pause=behaviour.look_again)
+        woken = waking.wake_all(
+            uow, FLOWS[role], company, subjects, queued_for=behaviour.queued_for, pause=behaviour.look_again
+        )
         return [(item[3], awake) for item, awake in zip(new, woken, strict=True)]
 
-    def _is_bound(self, role: str, connection: str) -> bool:
-        return self._using.company().bound(role).connection == connection
+    def _company(self, flow: Flow, connection: str) -> Company | None:
+        """Whose run it is; None for a connection that is bound to no such flow."""
+        bound = self._using.companies.all(flow.bound_as)
+        return next((each for each in bound if flow.origin(each).source == connection), None)

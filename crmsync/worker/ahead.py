@@ -19,6 +19,7 @@ from celery.worker import state
 
 from crmsync import failpoints
 from crmsync.celery import app
+from crmsync.company import Company
 from crmsync.domain.ledger import Entry, EntryKey
 from crmsync.domain.runs import Run
 from crmsync.services import Services
@@ -53,9 +54,9 @@ class NextStep(Protocol):
 
     def attempt(self, using: Services, claimed: Onward, ahead: Ahead) -> Onward | None: ...
 
-    def known_to_store(self, using: Services, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None: ...
+    def known_to_store(self, company: Company, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None: ...
 
-    def about_to_make(self, using: Services, run: Run) -> EntryKey | None: ...
+    def about_to_make(self, using: Services, company: Company, run: Run) -> EntryKey | None: ...
 
 
 @dataclass(frozen=True, slots=True)

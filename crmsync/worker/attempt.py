@@ -31,7 +31,7 @@ from crmsync.errors import (
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import absence
-from crmsync.worker.flow import Result, Step, result
+from crmsync.worker.flow import Result, Step, company_of, result
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Attempt:
     @cached_property
     def company(self) -> Company:
         """Whose run it is, and which connection fills which role for it."""
-        return self.services.company()
+        return company_of(self.services, self.run)
 
     @overload
     def result(self, step: Step[Result]) -> Result: ...

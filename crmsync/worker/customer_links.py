@@ -18,7 +18,7 @@ from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
-from crmsync.worker.flow import FLOWS
+from crmsync.worker.flow import FLOWS, company_of
 
 REPLAY = "replay"
 IMPORTED = "imported"
@@ -30,9 +30,13 @@ class LinkRefusedError(CrmsyncError):
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """An account of the CRM and the customer it is said to be. *name* and *city* are the account's, "" for a person."""
+    """An account of the CRM, *source*, and the customer it is said to be.
+
+    *name* and *city* are the account's, "" for a person.
+    """
 
     connection: str
+    source: str
     system: str
     account: str
     name: str
@@ -55,6 +59,7 @@ class Sides:
     def link(self, origin: str, *, by: str) -> Link:
         return Link(
             self.connection,
+            self.source,
             self.account,
             self.found.key,
             origin,
@@ -86,10 +91,13 @@ def sides_of(using: Services, run: Run | None, answers: Mapping[str, str]) -> li
     read = DealInShort.peek(FLOWS[run.flow].reading_of(run)) if run is not None else None
     if run is None or read is None or not read.customer.key:
         return []
-    return [sides(using, connection, number, read.customer, run.currency) for connection, number in answers.items()]
+    source = company_of(using, run).deals.connection
+    return [
+        sides(using, connection, source, number, read.customer, run.currency) for connection, number in answers.items()
+    ]
 
 
-def sides(using: Services, connection: str, number: str, customer: Customer, currency: str) -> Sides:
+def sides(using: Services, connection: str, source: str, number: str, customer: Customer, currency: str) -> Sides:
     """*customer*, and the one of that number there; *currency* is the deal's. Raises: LinkRefusedError."""
     found = look_up(using, connection, [number]).get(number)
     connector = role(using, connection)
@@ -99,7 +107,7 @@ def sides(using: Services, connection: str, number: str, customer: Customer, cur
         raise LinkRefusedError(f"{problem} Nothing was stored.", system=connector.system)
     name, city = ("", "") if customer.is_person else (customer.name, customer.address.city)
     found = replace(found, is_person=found.is_person or customer.is_person)
-    return Sides(connection, connector.system, customer.key, name, city, found, currency)
+    return Sides(connection, source, connector.system, customer.key, name, city, found, currency)
 
 
 def own_currency(connector: Customers, currency: str) -> str:

@@ -13,8 +13,9 @@ from kombu import Producer
 from kombu.exceptions import BatchPublishError, OperationalError
 
 from crmsync.celery import app
+from crmsync.company import Company
 from crmsync.domain.kept import Learned
-from crmsync.domain.runs import Run, first_undone
+from crmsync.domain.runs import Origin, Run, first_undone
 from crmsync.domain.steps import About, Calls, title_of
 from crmsync.services import Services
 from crmsync.settings import Behaviour
@@ -38,7 +39,7 @@ Result = TypeVar("Result", bound=Learned)
 Results = Mapping[str, Any]  # what a run has learned, by step
 Ring = tuple["Flow", str, Results]  # whose run to ring for
 Every = Callable[[Behaviour], int]
-Finds = Callable[[Services, UnitOfWork], Collection[str]]
+Finds = Callable[[Services, Company, UnitOfWork], Collection[str]]
 
 
 class Step(Generic[L]):
@@ -56,6 +57,8 @@ class Flow:
     that repeats all of them.
     *source*, of a flow that makes documents, is the step that reads what they are made of: what it learned is agreed,
     and is remembered while the step looks again. Such a run looks again when its source is announced once more.
+    A run's subject comes from the connection that fills *subject_role* for a company that *bound_as* is bound for: a
+    flow that looks after another goes with that one.
     *every* tells after how many seconds beat starts the flow's only run again (0: never), if its *roles* are
     configured. *finds* tells the sweeper for which subjects there is news in the store. Both kinds of flow work in the
     background, with what the others leave of the call budgets.
@@ -81,6 +84,8 @@ class Flow:
         title: str = "",
         wakes: Flow | None = None,
         look_calls: Calls | None = None,
+        subject_role: str = "deals",
+        bound_as: str = "order_to_invoice",
     ) -> None:
         self.name = name
         self.subject = subject
@@ -97,6 +102,8 @@ class Flow:
         self.title = title or title_of(name)
         self.wakes = wakes
         self.look_calls = look_calls or {}
+        self.subject_role = subject_role
+        self.bound_as = bound_as
         self.learns: dict[str, type[Learned]] = {}  # by step, as each declares
         self.about: dict[str, About] = {}
         FLOWS[name] = self
@@ -119,17 +126,37 @@ class Flow:
     def task_name(self, step: str) -> str:
         return f"{self.name}.{step}"
 
+    def origin(self, company: Company) -> Origin:
+        """Where the subjects of a company's runs come from."""
+        return company.origin(self.subject_role)
+
+    def company_of(self, using: Services, run: Run) -> Company:
+        """What a run of this flow works with."""
+        return using.companies.of(run.tenant, self.bound_as, self.subject_role, run.source)
+
+    def run_of(self, uow: UnitOfWork, company: Company, subject_key: str) -> Run | None:
+        return uow.runs.of_subject(self.name, self.origin(company).source, subject_key)
+
     def open_run(
-        self, uow: UnitOfWork, subject_key: str, *, correlation_id: str, queued_for: timedelta = timedelta(0)
+        self,
+        uow: UnitOfWork,
+        company: Company,
+        subject_key: str,
+        *,
+        correlation_id: str,
+        queued_for: timedelta = timedelta(0),
     ) -> tuple[str, bool]:
         """Open the run for *subject_key*, once. Returns its id and whether it is new; ring() it after the commit."""
-        return self.open_runs(uow, [(subject_key, correlation_id)], queued_for=queued_for)[0]
+        return self.open_runs(uow, company, [(subject_key, correlation_id)], queued_for=queued_for)[0]
 
     def open_runs(
-        self, uow: UnitOfWork, subjects: Sequence[tuple[str, str]], *, queued_for: timedelta
+        self, uow: UnitOfWork, company: Company, subjects: Sequence[tuple[str, str]], *, queued_for: timedelta
     ) -> list[tuple[str, bool]]:
         """open_run() for each of *subjects*, each with its correlation id."""
-        return uow.runs.start_all(self.name, subjects, step=self.steps[0], queued_until=uow.now + queued_for)
+        queued_until = uow.now + queued_for
+        return uow.runs.start_all(
+            self.name, self.origin(company), subjects, step=self.steps[0], queued_until=queued_until
+        )
 
     def ring(self, run_id: str, results: Results | None = None) -> None:
         """Send the chain of a run's undone steps. A message lost here is sent again by the sweeper.
@@ -247,3 +274,9 @@ def learned(run: Run, step: Step[Result] | str, kind: type[Result] | None = None
     name, learns = (step, kind) if isinstance(step, str) else (step.step, step.learns)
     assert learns is not None  # as the overloads say  # noqa: S101
     return learns.peek(run.results.get(name))
+
+
+def company_of(using: Services, run: Run) -> Company:
+    """What the run works with; that of the environment where only another release has its flow."""
+    flow = FLOWS.get(run.flow)
+    return flow.company_of(using, run) if flow is not None else using.company()

@@ -15,12 +15,13 @@ from typing import Any
 from crmsync import log
 from crmsync.alerts import delivery
 from crmsync.celery import HOUSEKEEPING, app
+from crmsync.company import Company
 from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
 from crmsync.store.tallies import BOOKS
 from crmsync.worker import dead_letters, letter_alerts, queues, retention, stranded, waking, watch
-from crmsync.worker.flow import FLOWS, Finds, Flow
+from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -150,15 +151,21 @@ def _ring(run: Run) -> bool:
 
 def _start_if_due(using: Services, flow: Flow) -> None:
     seconds = flow.every(using.settings.behaviour) if flow.every else 0
-    if seconds and using.company().has(flow.roles):
-        _start_period(using, flow, seconds)
+    for company in _companies(using, flow) if seconds else ():
+        _start_period(using, flow, company, seconds)
 
 
-def _start_period(using: Services, flow: Flow, seconds: int) -> None:
+def _companies(using: Services, flow: Flow) -> list[Company]:
+    """Those that the flow is bound for, each of which its subjects come from but once."""
+    bound = [company for company in using.companies.all(flow.bound_as) if company.has(flow.roles)]
+    return list({flow.origin(company): company for company in bound}.values())
+
+
+def _start_period(using: Services, flow: Flow, company: Company, seconds: int) -> None:
     correlation_id = log.new_correlation_id()
     with using.store.begin(durable=False) as uow:
         queued_for = using.settings.behaviour.queued_for
-        awake = waking.start_period(uow, flow, seconds, correlation_id=correlation_id, queued_for=queued_for)
+        awake = waking.start_period(uow, flow, company, seconds, correlation_id=correlation_id, queued_for=queued_for)
     waking.ring(flow, awake)
 
 
@@ -167,19 +174,20 @@ def _start_period(using: Services, flow: Flow, seconds: int) -> None:
 
 def _start_found(using: Services) -> None:
     for flow in FLOWS.values():
-        if flow.finds is not None and using.company().has(flow.roles):
-            _start_news(using, flow, flow.finds)
+        for company in _companies(using, flow) if flow.finds is not None else ():
+            _start_news(using, flow, company)
 
 
-def _start_news(using: Services, flow: Flow, finds: Finds) -> None:
+def _start_news(using: Services, flow: Flow, company: Company) -> None:
+    assert flow.finds is not None  # as the caller sees to  # noqa: S101
     with using.store.read() as uow:
-        subjects = sorted(finds(using, uow))
+        subjects = sorted(flow.finds(using, company, uow))
     if not subjects:
         return
     correlation_id, queued_for = log.new_correlation_id(), using.settings.behaviour.queued_for
     with using.store.begin(durable=False) as uow:
         awake = [
-            waking.wake(uow, flow, subject, correlation_id=correlation_id, queued_for=queued_for)
+            waking.wake(uow, flow, company, subject, correlation_id=correlation_id, queued_for=queued_for)
             for subject in subjects
         ]
     for each in awake:

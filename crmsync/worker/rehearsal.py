@@ -28,7 +28,7 @@ from crmsync.services import Services
 from crmsync.store import Store, UnitOfWork
 from crmsync.worker import dead_letters, documents
 from crmsync.worker.attempt import Attempt, Found
-from crmsync.worker.flow import FLOWS, Flow, learned
+from crmsync.worker.flow import FLOWS, Flow, company_of, learned
 from crmsync.worker.task import Body, as_json
 
 _MAY_EXIST = (EntryState.SENT, EntryState.UNKNOWN, EntryState.CONFIRMED)
@@ -119,7 +119,7 @@ def read_source(using: Services, run: Run) -> Source | None:
         return None
     is_documented = has_documents(using, run)
     try:
-        deal = using.company().deals.api.fetch_deal(run.subject_key)
+        deal = company_of(using, run).deals.api.fetch_deal(run.subject_key)
     except CrmsyncError as error:
         return Source(problem=str(error), has_documents=is_documented)
     found = tuple(_changes(run, deal))
@@ -132,7 +132,7 @@ def _with_documents(using: Services, run: Run, source: Source) -> Source:
     with using.store.read() as uow:
         newest = documents.newest(uow.ledger.of_run(run.id))
     assert source.deal is not None  # it was read, else nothing changed  # noqa: S101
-    company = using.company()
+    company = company_of(using, run)
     try:
         seen, pending = documents.seen(using, company, run, newest), documents.pending(using, company, newest)
     except CrmsyncError as error:
@@ -194,7 +194,7 @@ def _foreign(using: Services, run: Run, deal: Deal) -> tuple[str, ...]:
 
 def _walk(flow: Flow, run: Run, answers: Answers, using: _Services, deal: Deal | None) -> Iterator[Foreseen]:
     """The steps from where a replay starts, to the first that does more than read."""
-    results = dict(run.results) | _linked(flow, using.company(), answers)
+    results = dict(run.results) | _linked(flow, company_of(cast(Services, using), run), answers)
     while undone := flow.undone(results):
         foreseen = _foresee(flow, replace(run, step=undone[0], results=results), using, deal)
         yield foreseen

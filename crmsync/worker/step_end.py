@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from celery.exceptions import Ignore
 
 from crmsync import failpoints, log
+from crmsync.company import Company
 from crmsync.domain.dead_letters import without_accepted
 from crmsync.domain.ledger import Entry, EntryKey
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Retry, RetryPolicy, Run, RunStatus, next_try
@@ -31,7 +32,6 @@ from crmsync.errors import (
     ProcessFaultError,
     WaitsForOtherRunError,
 )
-from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters, letter_alerts, process_faults
 from crmsync.worker.ahead import Ahead, NextStep, Onward
@@ -94,7 +94,7 @@ def _claim_next(
     uow: UnitOfWork, attempt: Attempt, run: Run, learned: Mapping[str, Any], tasks: Sequence[NextStep]
 ) -> Onward | None:
     """None: overtaken."""
-    known = _known(attempt.services, uow, replace(run, results={**run.results, run.step: learned}), tasks)
+    known = _known(attempt.company, uow, replace(run, results={**run.results, run.step: learned}), tasks)
     task = tasks[len(known)]
     claimed = uow.runs.go_on(
         run,
@@ -111,11 +111,11 @@ def _claim_next(
     return Onward(task, claimed, _reserve(attempt, uow, claimed, task), fresh=frozenset(known))
 
 
-def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[NextStep]) -> dict[str, Mapping[str, Any]]:
+def _known(company: Company, uow: UnitOfWork, run: Run, tasks: Sequence[NextStep]) -> dict[str, Mapping[str, Any]]:
     """What steps would learn, by step, as far as the store can tell; the last of *tasks* is to be done in any case."""
     known: dict[str, Mapping[str, Any]] = {}
     for task in tasks[:-1]:
-        found = task.known_to_store(using, uow, replace(run, results={**run.results, **known}))
+        found = task.known_to_store(company, uow, replace(run, results={**run.results, **known}))
         if found is None:
             break
         known[task.step] = found
@@ -123,7 +123,7 @@ def _known(using: Services, uow: UnitOfWork, run: Run, tasks: Sequence[NextStep]
 
 
 def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: NextStep) -> dict[EntryKey, Entry | None]:
-    key = task.about_to_make(attempt.services, run)
+    key = task.about_to_make(attempt.services, attempt.company, run)
     if key is None:
         return {}
     return {key: uow.ledger.reserve(key, run.id, certain_at=attempt.certain_at(uow.now))}

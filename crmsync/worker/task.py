@@ -216,19 +216,19 @@ class StepTask(Task, Step[L]):
         else:
             return step_end.done(attempt, self.flow, learned, ahead)
 
-    def known_to_store(self, using: Services, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None:
+    def known_to_store(self, company: Company, uow: UnitOfWork, run: Run) -> Mapping[str, Any] | None:
         """What the step would learn; None: it is to be done."""
         known = type(self).known
         with suppress(*_UNREADABLE):
-            found = known(using.company(), uow, run) if known else None
+            found = known(company, uow, run) if known else None
             return None if found is None else as_json(found)
         return None
 
-    def about_to_make(self, using: Services, run: Run) -> EntryKey | None:
+    def about_to_make(self, using: Services, company: Company, run: Run) -> EntryKey | None:
         """The ledger's row of the document that the step makes, as far as that can be told before."""
         reserves = type(self).reserves
         with suppress(*_UNREADABLE):
-            return None if reserves is None else reserves(using, using.company(), run)
+            return None if reserves is None else reserves(using, company, run)
         return None
 
     def _stop_poison(self, attempt: Attempt) -> None:

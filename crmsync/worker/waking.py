@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from crmsync.company import Company
 from crmsync.domain.dead_letters import DeadLetter, LetterKind
 from crmsync.domain.runs import RunStatus
 from crmsync.store import UnitOfWork
@@ -22,27 +23,35 @@ Awake = tuple[str, Results]
 def wake(
     uow: UnitOfWork,
     flow: Flow,
+    company: Company,
     subject_key: str,
     *,
     correlation_id: str,
     queued_for: timedelta = timedelta(0),
     pause: timedelta = timedelta(0),
 ) -> Awake | None:
-    """The source of *subject_key* has changed: open its run, or let it go on, or look again. ring() what is returned.
+    """The source of a company's *subject_key* has changed: open its run, let it go on, or look again. ring() what is
+    returned.
 
     None: nothing to ring. It is under way, and looks once more at its end; or it waits for a person, whom this does not
     concern; or its last look is less than *pause* ago, and the sweeper brings it when that is over: whoever repeats an
     announcement does not decide how often we ask the source.
     """
     subjects = [(subject_key, correlation_id)]
-    return wake_all(uow, flow, subjects, queued_for=queued_for, pause=pause)[0]
+    return wake_all(uow, flow, company, subjects, queued_for=queued_for, pause=pause)[0]
 
 
 def wake_all(
-    uow: UnitOfWork, flow: Flow, subjects: Sequence[tuple[str, str]], *, queued_for: timedelta, pause: timedelta
+    uow: UnitOfWork,
+    flow: Flow,
+    company: Company,
+    subjects: Sequence[tuple[str, str]],
+    *,
+    queued_for: timedelta,
+    pause: timedelta,
 ) -> list[Awake | None]:
     """wake() for each of *subjects*, each with its correlation id."""
-    opened = flow.open_runs(uow, subjects, queued_for=queued_for)
+    opened = flow.open_runs(uow, company, subjects, queued_for=queued_for)
     return [
         (run_id, {}) if is_new else _wake_known(uow, flow, run_id, queued_for=queued_for, pause=pause)
         for run_id, is_new in opened
@@ -122,23 +131,25 @@ def _begin_again(uow: UnitOfWork, flow: Flow, run_id: str, due_at: datetime, que
 
 
 def start_period(
-    uow: UnitOfWork, flow: Flow, seconds: int, *, correlation_id: str, queued_for: timedelta
+    uow: UnitOfWork, flow: Flow, company: Company, seconds: int, *, correlation_id: str, queued_for: timedelta
 ) -> Awake | None:
-    """Start the flow's only run for the period that *now* lies in, once, whoever asks. ring() what is returned.
+    """Start the company's only run of the flow for the period that *now* lies in, once, whoever asks. ring() what is
+    returned.
 
     None: the period has its run; or the last one is still at work, and this period goes without; or it is the first
     that crmsync sees, of which the beginning is over.
     """
-    name, period = f"period.{flow.name}.{seconds}", period_of(uow.now, seconds)
+    name = f"period.{flow.name}.{flow.origin(company).source}.{seconds}"
+    period = period_of(uow.now, seconds)
     unreal = period_of(uow.now + CLOCKS, seconds) + 1
     if uow.facts.set_once(name, str(period)) == str(period) or not uow.facts.advance(name, period, unreal=unreal):
         return None
-    run = uow.runs.of_subject(flow.name, flow.name)
+    run = flow.run_of(uow, company, flow.name)
     if run is not None and run.status.is_active:
         return None
     if run is not None:
         uow.history.forget(run.id, before=uow.now - REMEMBERED)
-    return wake(uow, flow, flow.name, correlation_id=correlation_id, queued_for=queued_for)
+    return wake(uow, flow, company, flow.name, correlation_id=correlation_id, queued_for=queued_for)
 
 
 def period_of(now: datetime, seconds: int) -> int:

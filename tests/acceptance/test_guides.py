@@ -149,7 +149,7 @@ def test_the_doors_answer_what_the_guides_say(followed: System, folder: Path) ->
         "zoho-books"
     )
     with followed.store.read() as uow:
-        assert {run.subject_key for run in uow.runs.newest(limit=10)} == {"460000000042059", deal.id}
+        assert {run.subject_key for run in uow.runs.newest(None, limit=10)} == {"460000000042059", deal.id}
 
 
 # -- the whole way, with the least rights

@@ -43,7 +43,7 @@ from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, housekeeping, waking
 from crmsync.worker.flow import FLOWS
 from tests.builders import DEAL_KEY, NOW, deal, invoice_read, line
-from tests.fakes import FakeClock, connection_of
+from tests.fakes import DEFAULT, FakeClock, connection_of, replace_link, run_of_subject, start_run
 
 SWEEP = 15
 MINUTE = 60
@@ -162,7 +162,7 @@ class Desk:
         """The CRM's webhook."""
         self.clock.advance(1)
         with self.services.store.begin() as uow:
-            waking.wake(uow, order_to_invoice.FLOW, key, correlation_id="c")
+            waking.wake(uow, order_to_invoice.FLOW, DEFAULT, key, correlation_id="c")
 
     def win(self, **changes: Any) -> None:
         self.crm.put(**changes)
@@ -185,7 +185,7 @@ class Desk:
 
     def runs(self) -> list[Run]:
         with self.services.store.read() as uow:
-            return uow.runs.newest(limit=1000)
+            return uow.runs.newest(None, limit=1000)
 
     def passes(self, seconds: int) -> None:
         """Time passes: a sweep each quarter of a minute, or each minute where it is long."""
@@ -202,20 +202,23 @@ class Desk:
         pages = catch_up.deals_seen(
             self.services, self.services.company(), now - timedelta(hours=1), now + timedelta(seconds=1)
         )
-        started = sum(sightings.start(self.services, list(page), correlation_id="c").all for page in pages)
+        started = sum(
+            sightings.start(self.services, self.services.company(), list(page), correlation_id="c").all
+            for page in pages
+        )
         self.work()
         return started
 
     def letter(self, key: str = DEAL_KEY) -> DeadLetter:
         with self.services.store.read() as uow:
-            found = uow.runs.of_subject(order_to_invoice.FLOW.name, key)
+            found = run_of_subject(uow, order_to_invoice.FLOW.name, key)
             letter = uow.dead_letters.of_run(found.id) if found else None
         assert letter is not None
         return letter
 
     def run(self, key: str = DEAL_KEY, flow: str = "order_to_invoice") -> Run:
         with self.services.store.read() as uow:
-            found = uow.runs.of_subject(flow, key)
+            found = run_of_subject(uow, flow, key)
         assert found is not None
         return found
 
@@ -268,7 +271,7 @@ def desk(
     monkeypatch.setattr(made, "is_configured", lambda connection: True)
     with made.store.begin() as uow:
         for connection in (connection_of("orders"), connection_of("invoices")):
-            uow.links.replace(connection, "customer", deal().customer.key, "C1", origin="imported")
+            replace_link(uow, connection, "customer", deal().customer.key, "C1", origin="imported")
     before = process.use(made)
     yield Desk(made, clock, crm, erp, books)
     process.use(before)
@@ -950,7 +953,7 @@ def stop(desk: Desk, error: CrmsyncError) -> None:
 def credit(desk: Desk) -> None:
     """The books' credit of the deal's invoice came home."""
     with desk.services.store.begin() as uow:
-        run_id, _ = uow.runs.start("invoice_to_deal", "1", step="read_invoice", correlation_id="c", queued_until=NOW)
+        run_id, _ = start_run(uow, "invoice_to_deal", "1", step="read_invoice", correlation_id="c", queued_until=NOW)
         paid = uow.runs.claim(run_id, "read_invoice", lease_seconds=60)
         assert paid is not None
         uow.runs.finish_step(paid, invoice_read(status="Credited").to_json(), next_step=None, queued_until=NOW)

@@ -87,7 +87,7 @@ def test_P8__catch_up_takes_our_own_write_for_no_correction(system: System) -> N
 
 def told_stamp(system: System, deal: Deal) -> bool:
     with system.store.read() as uow:
-        told = uow.tellings.of(deal.id)
+        told = uow.tellings.of("salesforce", deal.id)
     return told is not None and told.changed_at is not None
 
 

@@ -32,7 +32,7 @@ from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock
 from tests.field.raw_server import RawServer, Script, answer, html
 from tests.field.vendors import (
     BOOKS,
@@ -77,7 +77,7 @@ def guarded(services: Services, connection: str) -> GuardedBudget:
 
 def runs_of(services: Services, count: int) -> list[str]:
     with services.store.begin() as uow:
-        return [_FLOW.open_run(uow, f"deal {number}", correlation_id="c")[0] for number in range(count)]
+        return [_FLOW.open_run(uow, DEFAULT, f"deal {number}", correlation_id="c")[0] for number in range(count)]
 
 
 def runs(services: Services, run_ids: list[str]) -> list[Run]:

@@ -20,7 +20,7 @@ from crmsync.services import Services
 from crmsync.store.tables import ledger, runs
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW
-from tests.fakes import FakeClock, connection_of, fill_everywhere
+from tests.fakes import DEFAULT, FakeClock, connection_of, fill_everywhere
 from tests.field.raw_server import RawServer
 from tests.field.test_alerts_end import open_alerts
 from tests.field.vendors import json_answer, sap, zoho
@@ -68,7 +68,7 @@ def under_way(services: Services) -> Run:
     """A deal whose run has made its order and is not done: a problem of the order is an alert, and no dead letter."""
     key = EntryKey(connection_of("orders"), "order", DEAL)
     with services.store.begin() as uow:
-        run_id = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c")[0]
+        run_id = order_to_invoice.FLOW.open_run(uow, DEFAULT, DEAL, correlation_id="c")[0]
         uow.ledger.reserve(key, run_id, certain_at=uow.now)
         uow.ledger.confirmed(key, MADE.to_json())
         run = uow.runs.get(run_id)
@@ -80,7 +80,7 @@ def compare(services: Services, clock: FakeClock) -> None:
     """The next look of the flow, a day later: the order is not among those that were made lately any more."""
     clock.advance(DAY_SECONDS)
     with services.store.begin() as uow:
-        run_id = compare_orders.FLOW.open_run(uow, f"look at {clock()}", correlation_id="c")[0]
+        run_id = compare_orders.FLOW.open_run(uow, DEFAULT, f"look at {clock()}", correlation_id="c")[0]
     compare_orders.look_at_orders.execute(run_id)
 
 

@@ -24,7 +24,7 @@ from crmsync.services import remember_addresses
 from crmsync.settings import Settings
 from crmsync.store import Store, schema, whereabouts
 from tests.builders import DEAL_KEY, private_pem
-from tests.fakes import DEFAULT
+from tests.fakes import DEFAULT, start_run
 from tests.system import BIN, ROOT
 
 
@@ -331,7 +331,7 @@ def test_P9__a_state_directory_that_can_not_be_written_forgets_and_stops_nobody(
 
 def test_P9__never_existed_and_is_settled_are_two_sentences(store_of_shell: Store) -> None:
     with store_of_shell.begin() as uow:
-        run_id, _ = uow.runs.start("order_to_invoice", DEAL_KEY, step="x", correlation_id="c", queued_until=uow.now)
+        run_id, _ = start_run(uow, "order_to_invoice", DEAL_KEY, step="x", correlation_id="c", queued_until=uow.now)
         run = uow.runs.claim(run_id, "x", lease_seconds=60)
         assert run is not None
         letter, _ = uow.dead_letters.add(run, RejectedError("No."))

@@ -37,6 +37,7 @@ from crmsync.errors import ConnectionPausedError, OtherAccountError, ProcessFaul
 from crmsync.lab.sandbox import Sandbox
 from crmsync.services import Services
 from crmsync.settings import Settings
+from tests.fakes import start_run
 from tests.system import big_sandbox
 
 ADA = Act("ada", Origin.API, "we have a new ERP")
@@ -553,8 +554,8 @@ def test_it_is_deleted_with_what_is_remembered_of_it_and_of_nothing_else(using: 
 def test_one_that_runs_need_is_deleted_only_by_force(using: Services, sandbox: Sandbox) -> None:
     made = create(using, sandbox)
     with using.store.begin() as uow:
-        run_id, *_ = uow.runs.start(
-            "order_to_invoice", "006", step="create_order", correlation_id="c", queued_until=uow.now
+        run_id, *_ = start_run(
+            uow, "order_to_invoice", "006", step="create_order", correlation_id="c", queued_until=uow.now
         )
         uow.ledger.reserve(EntryKey(made.id, "order", "SF-006"), run_id, certain_at=uow.now)
 

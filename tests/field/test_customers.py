@@ -39,7 +39,7 @@ from crmsync.store.engine import utc_now
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from tests.builders import customer, deal
-from tests.fakes import Only
+from tests.fakes import Only, add_link, start_run
 from tests.system import big_sandbox
 
 ACCOUNT = "001xx000003dgb2AAA"
@@ -68,8 +68,8 @@ class World:
         self.runs += 1
         step = step or STEPS[connection]
         with self.services.store.begin() as uow:
-            run_id, _ = uow.runs.start(
-                "order_to_invoice", f"006{self.runs}", step=step, correlation_id="c", queued_until=uow.now
+            run_id, _ = start_run(
+                uow, "order_to_invoice", f"006{self.runs}", step=step, correlation_id="c", queued_until=uow.now
             )
             run = uow.runs.claim(run_id, step, lease_seconds=60)
         assert run is not None
@@ -96,11 +96,11 @@ class World:
 
     def link(self, connection: str) -> Any:
         with self.services.store.read() as uow:
-            return uow.links.get(connection, ACCOUNT, "USD")
+            return uow.links.get(connection, "salesforce", ACCOUNT, "USD")
 
     def take_link_back(self) -> None:
         with self.services.store.begin() as uow:
-            uow.links.remove(uow.links.of_account(ACCOUNT)[0])
+            uow.links.remove(uow.links.of_account("salesforce", ACCOUNT)[0])
 
     def calls(self) -> str:
         return str(self.sandbox.calls())
@@ -190,7 +190,7 @@ def test_L7__a_namesake_that_was_made_for_another_account_is_not_taken_where_its
 ) -> None:
     world.match(connection, muster(OTHER_ACCOUNT))
     with world.services.store.begin() as uow:
-        uow.links.remove(uow.links.of_account(OTHER_ACCOUNT)[0])
+        uow.links.remove(uow.links.of_account("salesforce", OTHER_ACCOUNT)[0])
 
     with pytest.raises(AmbiguousMatchError, match=f"made for {OTHER_ACCOUNT.upper()}"):
         world.match(connection, muster(address=replace(ULM, city="Bonn")))
@@ -372,7 +372,7 @@ def test_M3__of_three_namesakes_each_has_its_own_in_each_currency_and_finds_it_a
     first = keys()
     with world.services.store.begin() as uow:
         for each in namesakes:
-            for link in uow.links.of_account(each.key):
+            for link in uow.links.of_account("salesforce", each.key):
                 uow.links.remove(link)
         uow.connection.execute(text("DELETE FROM ledger"))
 
@@ -407,7 +407,7 @@ def test_M3__the_erp_has_one_customer_for_all(world: World) -> None:
 def test_M3__where_links_were_lost_each_is_found_again_by_its_reference(world: World) -> None:
     keys = {each: world.match("zoho_books", muster(), currency=each).customer_key for each in ("USD", "EUR")}
     with world.services.store.begin() as uow:
-        for link in uow.links.of_account(ACCOUNT):
+        for link in uow.links.of_account("salesforce", ACCOUNT):
             uow.links.remove(link)
 
     found = {each: world.match("zoho_books", muster(), currency=each) for each in keys}
@@ -419,7 +419,7 @@ def test_M3__where_links_were_lost_each_is_found_again_by_its_reference(world: W
 def test_M3__a_link_of_an_earlier_release_serves_its_own_currency_only(world: World) -> None:
     key = world.there("zoho_books", muster())
     with world.services.store.begin() as uow:
-        uow.links.add("zoho_books", "customer", ACCOUNT, key, origin="e-mail")
+        add_link(uow, "zoho_books", "customer", ACCOUNT, key, origin="e-mail")
 
     in_euros = world.match("zoho_books", muster(), currency="EUR")
     in_dollars = world.match("zoho_books", muster())
@@ -447,9 +447,9 @@ def test_M3__links_of_an_earlier_release_are_carried_over(tmp_path: Path) -> Non
     schema.migrate(old)
 
     with old.begin() as uow:
-        assert [(link.key, link.currency, link.origin) for link in uow.links.customers()] == [("46", "", "e-mail")]
-        assert uow.links.add("zoho_books", "customer", "001", "47", origin="created", currency="EUR")
-        assert not uow.links.add("zoho_books", "customer", "001", "48", origin="created", currency="EUR")
+        assert [(link.key, link.currency, link.origin) for link in uow.links.customers(None)] == [("46", "", "e-mail")]
+        assert add_link(uow, "zoho_books", "customer", "001", "47", origin="created", currency="EUR")
+        assert not add_link(uow, "zoho_books", "customer", "001", "48", origin="created", currency="EUR")
     old.close()
 
 
@@ -540,7 +540,7 @@ def test_P3__hundreds_of_numbers_are_looked_up_in_lists(world: World) -> None:
 
 def test_L1__a_linked_customer_that_is_gone_in_the_books_is_said_with_the_way_out(world: World) -> None:
     with world.services.store.begin() as uow:
-        uow.links.add("zoho_books", "customer", ACCOUNT, "460000000099999", origin="imported")
+        add_link(uow, "zoho_books", "customer", ACCOUNT, "460000000099999", origin="imported")
 
     with pytest.raises(RecordNotFoundError) as caught:
         world.match("zoho_books", muster())
@@ -704,7 +704,7 @@ def test_P3__a_customer_that_a_person_links_while_the_run_waits_is_the_one_that_
 ) -> None:
     attempt = waiting(world, connection)
     right = world.there(connection, muster(name="Muster Werk GmbH", email="werk@muster.test"))
-    found = customer_links.sides(world.services, connection, right, muster(), "USD")
+    found = customer_links.sides(world.services, connection, "salesforce", right, muster(), "USD")
     with world.services.store.begin() as uow:
         customer_links.store(uow, [found], origin="imported", by="the test")
 

@@ -49,7 +49,7 @@ from crmsync.worker import dead_letters, process_faults
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock
 from tests.field.proxy import Proxy
 from tests.system import TEST_DATABASE_URL
 
@@ -537,7 +537,7 @@ def test_O12__what_the_process_lacks_costs_no_run_an_attempt_and_is_told_once(
     monkeypatch.setattr(process_faults, "_remembered", None)
     _raises.append(error)
     with services.store.begin() as uow:
-        run_ids = [_FLOW.open_run(uow, f"deal {number}", correlation_id="c")[0] for number in range(3)]
+        run_ids = [_FLOW.open_run(uow, DEFAULT, f"deal {number}", correlation_id="c")[0] for number in range(3)]
 
     for _ in range(6):
         for run_id in run_ids:
@@ -561,7 +561,7 @@ def test_O12__what_the_process_lacks_costs_no_run_an_attempt_and_is_told_once(
 def test_O12__a_bug_is_still_a_bug(services: Services, no_broker: None) -> None:
     _raises.append(over(KeyError("x"), ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")))
     with services.store.begin() as uow:
-        run_id = _FLOW.open_run(uow, "deal", correlation_id="c")[0]
+        run_id = _FLOW.open_run(uow, DEFAULT, "deal", correlation_id="c")[0]
 
     with pytest.raises(BugError):
         work.execute(run_id)

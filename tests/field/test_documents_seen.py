@@ -21,6 +21,7 @@ from crmsync.services import Services
 from crmsync.store import Store
 from crmsync.worker.attempt import Attempt
 from tests.builders import NOW, deal, run
+from tests.fakes import run_of_subject
 from tests.field.life import leave
 from tests.field.raw_server import RawServer, answer
 from tests.field.vendors import ORDERS, csrf_token, json_answer, sap, zoho
@@ -386,5 +387,5 @@ def test_V6__many_orders_are_read_in_one_query_and_nobody_is_told_of_good_ones(s
 
 def looked(system: System) -> int:
     with system.store.read() as uow:
-        run = uow.runs.of_subject("compare_orders", "compare_orders")
+        run = run_of_subject(uow, "compare_orders", "compare_orders")
         return sum(row.event == "done" for row in uow.history.of_run(run.id)) if run else 0

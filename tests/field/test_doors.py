@@ -38,7 +38,7 @@ from crmsync.store import tables
 from crmsync.web import metrics
 from crmsync.web.refusals import Refusals
 from tests.builders import NOW
-from tests.fakes import FakeClock, connection_of
+from tests.fakes import FakeClock, connection_of, run_of_subject
 from tests.integration.test_webhooks import (
     DEAL,
     DOOR,
@@ -714,7 +714,7 @@ def test_D4__a_deal_that_can_not_be_synced_is_not_revived_at_every_announcement(
     for _ in range(50):
         post_json(client)
         with services.store.begin() as uow:
-            run = uow.runs.of_subject("order_to_invoice", DEAL)
+            run = run_of_subject(uow, "order_to_invoice", DEAL)
             assert run is not None
             claimed = uow.runs.claim(run.id, "fetch_deal", lease_seconds=60)
             if claimed is not None:

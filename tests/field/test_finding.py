@@ -15,7 +15,7 @@ from crmsync.flows import deal_status, invoice_to_deal, order_to_invoice, paymen
 from crmsync.services import Services
 from crmsync.store import UnitOfWork, finding
 from crmsync.worker.finding import find
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock, add_link, run_of_subject
 
 DEAL = "006xx0000012abcAAA"
 SHORT = DEAL[:15]
@@ -32,7 +32,7 @@ def made(uow: UnitOfWork, run_id: str, connection: str, kind: str, number: str, 
 def business(services: Services) -> None:
     """A deal with its order, its invoice and a payment, and another deal of another company."""
     with services.store.begin() as uow:
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c0ffee")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, DEAL, correlation_id="c0ffee")
         run = uow.runs.claim(run_id, "fetch_deal", lease_seconds=60)
         assert run is not None
         uow.runs.finish_step(
@@ -46,12 +46,12 @@ def business(services: Services) -> None:
         )
         made(uow, run_id, "s4hana", "order", "0000004734", "4734", f"SF-{DEAL}")
         made(uow, run_id, "zoho_books", "invoice", "INV-000001", "98200001", f"SF-{DEAL}")
-        uow.links.add("s4hana", "customer", ACCOUNT, "0010001234", origin="created")
-        uow.links.add("zoho_books", "customer", ACCOUNT, "460000000099", origin="created")
-        invoice_to_deal.FLOW.open_run(uow, "98200001", correlation_id="c2")
-        payment_to_invoices.FLOW.open_run(uow, "46000777", correlation_id="c3")
-        uow.applications.replace("46000777", ["98200001"], paid_on=date(2026, 11, 20))
-        other, _ = order_to_invoice.FLOW.open_run(uow, "006xx0000012zzzAAA", correlation_id="c4")
+        add_link(uow, "s4hana", "customer", ACCOUNT, "0010001234", origin="created")
+        add_link(uow, "zoho_books", "customer", ACCOUNT, "460000000099", origin="created")
+        invoice_to_deal.FLOW.open_run(uow, DEFAULT, "98200001", correlation_id="c2")
+        payment_to_invoices.FLOW.open_run(uow, DEFAULT, "46000777", correlation_id="c3")
+        uow.applications.replace("zoho_books", "46000777", ["98200001"], paid_on=date(2026, 11, 20))
+        other, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, "006xx0000012zzzAAA", correlation_id="c4")
         stopped = uow.runs.claim(other, "fetch_deal", lease_seconds=60)
         assert stopped is not None
         uow.dead_letters.add(stopped, PermanentError("It can't be done."))
@@ -107,14 +107,16 @@ def test_P15__a_deal_is_found_by_any_number_that_people_have(services: Services,
 
 def test_P15__a_deal_comes_before_what_tells_of_it(services: Services) -> None:
     with services.store.begin() as uow:
-        deal_status.FLOW.open_run(uow, DEAL, correlation_id="c5")
+        deal_status.FLOW.open_run(uow, DEFAULT, DEAL, correlation_id="c5")
 
         assert [hit.run.flow for hit in find(uow, DEAL)] == ["order_to_invoice", "deal_status"]
 
 
 def test_P15__an_id_of_a_run_is_found_in_capitals_and_by_its_beginning(services: Services) -> None:
     with services.store.begin() as uow:
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, "006xx0000012hexAAA", correlation_id="edfd207e18c943fe")
+        run_id, _ = order_to_invoice.FLOW.open_run(
+            uow, DEFAULT, "006xx0000012hexAAA", correlation_id="edfd207e18c943fe"
+        )
 
     for text in (run_id.upper(), "EDFD207E18C943FE", "Correlation ID: edfd207e18c943fe"):
         assert [subject for subject, _ in found(services, text)] == ["006xx0000012hexAAA"]
@@ -156,7 +158,7 @@ def test_P15__digits_with_zeros_in_front_are_part_of_a_number_and_no_dead_letter
 def test_P15__a_payment_is_found_by_the_number_that_the_books_show(services: Services) -> None:
     """A small number, which may be a dead letter's as well: who says that it is a payment's gets no letter."""
     with services.store.begin() as uow:
-        run = uow.runs.of_subject("payment_to_invoices", "46000777")
+        run = run_of_subject(uow, "payment_to_invoices", "46000777")
         assert run is not None
         held = uow.runs.claim(run.id, "find_invoices", lease_seconds=60)
         assert held is not None
@@ -173,7 +175,7 @@ def test_a_part_is_looked_for_among_the_newest_unless_all_are_wanted(
     monkeypatch.setattr(finding, "WINDOW", 2)
     monkeypatch.setattr(finding, "DOCUMENTS", 2)
     with services.store.begin() as uow:
-        payment = uow.runs.of_subject("payment_to_invoices", "46000777")
+        payment = run_of_subject(uow, "payment_to_invoices", "46000777")
         assert payment is not None
         held = uow.runs.claim(payment.id, "find_invoices", lease_seconds=60)
         assert held is not None
@@ -182,7 +184,7 @@ def test_a_part_is_looked_for_among_the_newest_unless_all_are_wanted(
         clock.advance(60)
         with services.store.begin() as uow:
             for flow in (order_to_invoice.FLOW, payment_to_invoices.FLOW):
-                run_id, _ = flow.open_run(uow, f"new-{number}", correlation_id="c")
+                run_id, _ = flow.open_run(uow, DEFAULT, f"new-{number}", correlation_id="c")
             made(uow, run_id, "s4hana", "order", f"80000{number}", f"80000{number}", f"SF-new-{number}")
 
     for text, what in (
@@ -202,15 +204,15 @@ def test_a_company_is_found_by_its_name_however_old_its_deals_are(
 ) -> None:
     monkeypatch.setattr(finding, "WINDOW", 1)
     with services.store.begin() as uow:
-        uow.links.add("s4hana", "customer", "001xx000003NAMEDA", "77", origin="created", name="Nordwind AG")
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, "006xx0000012oldAAA", correlation_id="c")
+        add_link(uow, "s4hana", "customer", "001xx000003NAMEDA", "77", origin="created", name="Nordwind AG")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, "006xx0000012oldAAA", correlation_id="c")
         run = uow.runs.claim(run_id, "fetch_deal", lease_seconds=60)
         assert run is not None
         learned = {"customer": {"key": "001xx000003NAMEDA"}}
         uow.runs.finish_step(run, learned, next_step="match_erp_customer", queued_until=uow.now)
     clock.advance(60)
     with services.store.begin() as uow:
-        order_to_invoice.FLOW.open_run(uow, "006xx0000012newAAA", correlation_id="c")
+        order_to_invoice.FLOW.open_run(uow, DEFAULT, "006xx0000012newAAA", correlation_id="c")
 
         hits = find(uow, "nordwind", everything=False)
 
@@ -275,7 +277,7 @@ def test_P15__several_that_may_be_meant_are_listed(services: Services, monkeypat
 
     monkeypatch.setattr(runs, "open_services", lambda: services)
     with services.store.begin() as uow:
-        run = uow.runs.of_subject("order_to_invoice", "006xx0000012zzzAAA")
+        run = run_of_subject(uow, "order_to_invoice", "006xx0000012zzzAAA")
         assert run is not None
         made(uow, run.id, "zoho_books", "invoice", "4734", "98200002", "SF-006xx0000012zzzAAA")
 

@@ -12,6 +12,7 @@ import pytest
 from crmsync.domain.dead_letters import Answers
 from crmsync.domain.runs import RunStatus
 from crmsync.lab.sandbox.deals import Deal
+from tests.fakes import run_of_subject
 from tests.field.life import asked, replay
 from tests.system import NO_PERIODS, System, big_sandbox, running, until
 
@@ -241,7 +242,7 @@ def is_over(system: System, deal: Deal) -> bool:
     """Whether nothing is left to do for the payments of the deal's invoice."""
     (invoice,) = system.documents(deal)[1]
     with system.store.read() as uow:
-        run = uow.runs.of_subject("invoice_to_deal", invoice["id"])
+        run = run_of_subject(uow, "invoice_to_deal", invoice["id"])
     return run is not None and run.status is RunStatus.DONE
 
 

@@ -28,6 +28,7 @@ from crmsync.errors import CrmsyncError
 from crmsync.plain import json_text, visible
 from crmsync.store import Store, schema
 from tests.builders import DEAL_KEY
+from tests.fakes import start_run
 
 NASTY = {
     "escape sequence": "Acme\x1b[2J\x1b[31m Ltd",
@@ -133,7 +134,7 @@ def run_of(store: Store, monkeypatch: pytest.MonkeyPatch, database_url: str) -> 
 
     def make(title: str) -> str:
         with store.begin() as uow:
-            run_id, _ = uow.runs.start("order_to_invoice", DEAL_KEY, step="x", correlation_id="c", queued_until=uow.now)
+            run_id, _ = start_run(uow, "order_to_invoice", DEAL_KEY, step="x", correlation_id="c", queued_until=uow.now)
             run = uow.runs.claim(run_id, "x", lease_seconds=60)
             assert run is not None
             uow.runs.stop(run, title=title, amount=None, currency=None)

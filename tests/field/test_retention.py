@@ -26,7 +26,7 @@ from crmsync.store import Store
 from crmsync.store.tables import metadata
 from crmsync.worker import retention, waking
 from tests.builders import customer, deal
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock, add_link
 
 DAY = 86_400.0
 ACCOUNT = "001xx000003dgb2AAA"
@@ -60,13 +60,13 @@ def work_through(store: Store, subject: str, *, until: str = "") -> str:
     flow = order_to_invoice.FLOW
     with store.begin() as uow:
         uow.deliveries.add("salesforce", subject, event_key=f"event of {subject}")
-        run_id, _ = flow.open_run(uow, subject, correlation_id="c")
+        run_id, _ = flow.open_run(uow, DEFAULT, subject, correlation_id="c")
         uow.ledger.reserve(EntryKey("zoho_books", "customer", ACCOUNT.upper()), run_id, certain_at=uow.now)
         uow.ledger.confirmed(
             EntryKey("zoho_books", "customer", ACCOUNT.upper()),
             {"key": "9", "name": "Acme Ltd", "matched_by": "e-mail"},
         )
-        uow.links.add("zoho_books", "customer", ACCOUNT, "9", origin="e-mail")
+        add_link(uow, "zoho_books", "customer", ACCOUNT, "9", origin="e-mail")
     for step, following in zip(flow.steps, (*flow.steps[1:], None), strict=True):
         if step == until:
             break
@@ -160,7 +160,7 @@ def test_O4__a_pruned_deal_that_is_announced_again_is_not_done_again(services: S
 
     with services.store.begin() as uow:
         assert uow.deliveries.add("salesforce", "006A", event_key="event of 006A"), "the event itself is forgotten"
-        awake = waking.wake(uow, order_to_invoice.FLOW, "006A", correlation_id="c")
+        awake = waking.wake(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c")
 
     assert awake is not None
     assert order_to_invoice.FLOW.undone(awake[1]) == ["fetch_deal"], "it is looked at, and nothing is made"
@@ -178,7 +178,7 @@ def test_O4__a_payment_that_is_announced_again_after_its_run_is_gone_is_looked_a
 ) -> None:
     with services.store.begin() as uow:
         for flow, step in ((payment_to_invoices.FLOW, "find_invoices"), (invoice_to_deal.FLOW, "read_invoice")):
-            run_id, _ = flow.open_run(uow, "900", correlation_id="c")
+            run_id, _ = flow.open_run(uow, DEFAULT, "900", correlation_id="c")
             run = uow.runs.claim(run_id, step, first_step=step, lease_seconds=60)
             assert run is not None
             uow.runs.finish_step(run, {}, next_step=None, queued_until=uow.now, title="Acme Ltd – 200 sensors")
@@ -187,8 +187,8 @@ def test_O4__a_payment_that_is_announced_again_after_its_run_is_gone_is_looked_a
     retention.prune(services)
 
     with services.store.begin() as uow:
-        assert uow.runs.counts() == {}
-        awake = waking.wake(uow, payment_to_invoices.FLOW, "900", correlation_id="c")
+        assert uow.runs.counts(None) == {}
+        awake = waking.wake(uow, payment_to_invoices.FLOW, DEFAULT, "900", correlation_id="c")
     assert awake is not None
 
 
@@ -203,7 +203,7 @@ def test_O4__it_goes_on_where_it_left_off_and_rests_when_nothing_is_left(
 
     def left() -> int:
         with services.store.read() as uow:
-            return sum(not run.is_reduced for run in uow.runs.newest(limit=9))
+            return sum(not run.is_reduced for run in uow.runs.newest(None, limit=9))
 
     seen = []
     for _ in range(4):
@@ -255,7 +255,7 @@ def test_O4__forget_removes_what_is_known_of_one_customer_and_says_what_stays(
 ) -> None:
     work_through(of_command.store, "006A")
     with of_command.store.begin() as uow:
-        other, _ = order_to_invoice.FLOW.open_run(uow, "006B", correlation_id="c")
+        other, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, "006B", correlation_id="c")
 
     result = forget(account, "--yes", "--json")
 
@@ -314,7 +314,7 @@ def test_O4__a_deal_that_is_looked_at_again_is_under_way_as_well(of_command: Ser
     """What it learned of the customer stands elsewhere then, and must not be left there unsaid."""
     run_id = work_through(of_command.store, "006A")
     with of_command.store.begin() as uow:
-        assert waking.wake(uow, order_to_invoice.FLOW, "006A", correlation_id="c") is not None
+        assert waking.wake(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c") is not None
 
     result = forget(ACCOUNT, "--yes", "--json")
 
@@ -329,11 +329,11 @@ def test_O4__a_customer_that_nobody_knows_is_no_error(of_command: Services) -> N
 
 def test_O4__a_number_is_found_however_it_is_written_and_never_stands_for_one_of_several(of_command: Services) -> None:
     with of_command.store.begin() as uow:
-        uow.links.add("s4hana", "customer", "001first", "0000000078", origin="created")
+        add_link(uow, "s4hana", "customer", "001first", "0000000078", origin="created")
     assert json.loads(forget("ERP=78", "--dry-run", "--json").stdout)["account"] == "001first"
 
     with of_command.store.begin() as uow:
-        uow.links.add("s4hana", "customer", "001second", "78", origin="created")
+        add_link(uow, "s4hana", "customer", "001second", "78", origin="created")
     assert "name one: 001first, 001second." in " ".join(forget("ERP=0078", "--yes").stderr.split())
     assert "ERP=… or BOOKS=…" in " ".join(forget("78", "--yes").stdout.split())
 

@@ -30,7 +30,7 @@ from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
 from tests.builders import deal
-from tests.fakes import FakeMessenger
+from tests.fakes import DEFAULT, FakeMessenger
 from tests.field.raw_server import RawServer
 from tests.field.vendors import (
     ORDER_SERVICE,
@@ -82,7 +82,7 @@ def refused(services: Services, refuse: Callable[[], Any]) -> tuple[str, int]:
     """A run that died of it, and its letter."""
     _refuse[:] = [refuse]
     with services.store.begin() as uow:
-        run_id = _FLOW.open_run(uow, "006xx0000012abcAAA", correlation_id="c")[0]
+        run_id = _FLOW.open_run(uow, DEFAULT, "006xx0000012abcAAA", correlation_id="c")[0]
     fetch_deal.execute(run_id)
     with pytest.raises(errors.RejectedError):
         order.execute(run_id)

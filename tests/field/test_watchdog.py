@@ -39,7 +39,7 @@ from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
 from tests import builders
-from tests.fakes import FakeClock, FakeMessenger
+from tests.fakes import DEFAULT, FakeClock, FakeMessenger
 from tests.system import RedisServer, System, big_sandbox, running, until
 
 SAP = "SAP S/4HANA"
@@ -95,7 +95,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def runs_of(services: Services, count: int) -> list[str]:
     with services.store.begin() as uow:
-        return [_FLOW.open_run(uow, f"deal {number}", correlation_id="c")[0] for number in range(count)]
+        return [_FLOW.open_run(uow, DEFAULT, f"deal {number}", correlation_id="c")[0] for number in range(count)]
 
 
 def get(services: Services, run_id: str) -> Run:
@@ -247,7 +247,7 @@ def test_T3__sweeps_and_alerts_do_not_wait_behind_work_that_hangs(tmp_path: Path
 
 def leased(system: System) -> int:
     with system.store.read() as uow:
-        return sum(count for *_, count in uow.runs.tally())
+        return sum(count for *_, count in uow.runs.tally(None))
 
 
 def sweep_sign(system: System) -> str:
@@ -299,7 +299,7 @@ def test_O15__locks_and_renewals_of_a_wrong_clock_hold_up_nobody(services: Servi
 def test_O15__periods_go_on_after_a_wrong_clock(services: Services, clock: FakeClock) -> None:
     def start() -> bool:
         with services.store.begin() as uow:
-            awake = waking.start_period(uow, _PERIODIC, 600, correlation_id="c", queued_for=timedelta(0))
+            awake = waking.start_period(uow, _PERIODIC, DEFAULT, 600, correlation_id="c", queued_for=timedelta(0))
             uow.connection.execute(runs_table.update().values(status=RunStatus.DONE.value))
         return awake is not None
 
@@ -327,16 +327,20 @@ def test_O15__catch_up_looks_a_day_back_after_a_wrong_clock(services: Services, 
     go_live = clock.now - timedelta(days=30)
     with services.store.begin() as uow:
         uow.facts.set_once("go_live", go_live.isoformat())
-        uow.facts.set(catch_up._checkpoint(catch_up.DEALS), (clock.now + timedelta(hours=1)).isoformat())
+        uow.facts.set(catch_up._checkpoint(catch_up.DEALS, "salesforce"), (clock.now + timedelta(hours=1)).isoformat())
 
-    since, until = catch_up._window(services, catch_up.DEALS, clock.now)
+    since, until = catch_up._window(services, catch_up.DEALS, "salesforce", clock.now)
     assert since <= clock.now - timedelta(days=1) < until
 
 
 def test_O15__stock_and_orders_are_read_again_after_a_wrong_clock(services: Services, clock: FakeClock) -> None:
     for ahead in (timedelta(hours=1), timedelta(days=3000)):
         with services.store.begin() as uow:
-            for name in ("catalogue.whole_at", "catalogue.read_at", compare_orders.CHECKPOINT):
+            for name in (
+                "catalogue.whole_at.salesforce",
+                "catalogue.read_at.salesforce",
+                compare_orders.checkpoint("s4hana"),
+            ):
                 uow.facts.set(name, (clock.now + ahead).isoformat())
             uow.ledger.reserve(ORDER, "r", certain_at=clock.now)
             uow.ledger.confirmed(ORDER, {"key": "1", "number": "4711"})

@@ -31,7 +31,7 @@ from crmsync.store.tables import alerts, runs
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.flow import FLOWS
 from tests.builders import NOW, customer, deal
-from tests.fakes import FakeClock, connection_of, fill
+from tests.fakes import DEFAULT, FakeClock, add_link, connection_of, fill
 
 LIVE = NOW - timedelta(days=60)
 
@@ -91,7 +91,7 @@ def announce(services: Services, key: str = "006A") -> str:
     """A webhook for the deal; returns its run."""
     with services.store.begin() as uow:
         uow.deliveries.add(connection_of("deals"), key)
-        return order_to_invoice.FLOW.open_run(uow, key, correlation_id="c")[0]
+        return order_to_invoice.FLOW.open_run(uow, DEFAULT, key, correlation_id="c")[0]
 
 
 def fetch(services: Services, run_id: str) -> Run:
@@ -213,7 +213,7 @@ def test_L4__a_deal_that_is_won_again_is_waited_for_as_well(services: Services, 
     crm.shown = lambda key: fresh(key=key, is_won=False)  # reopened, and about to be won again
     with services.store.begin() as uow:
         uow.deliveries.add(connection_of("deals"), "006A")
-        waking.wake(uow, order_to_invoice.FLOW, "006A", correlation_id="c")
+        waking.wake(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c")
 
     run = fetch(services, run_id)
     assert (run.status, run.step, (run.due_at - clock.now).total_seconds()) == (RunStatus.ACTIVE, "fetch_deal", 2.0)
@@ -255,7 +255,7 @@ def test_L4__catch_up_revives_what_is_won_now(
     pages = list(catch_up.deals_seen(services, services.company(), LIVE, clock.now))
 
     assert [each.verdict for page in pages for each in page] == [Verdict.START if is_revived else Verdict.HAS_RUN]
-    started = [sightings.start(services, pages[0], correlation_id="c").all for _ in range(2)]
+    started = [sightings.start(services, services.company(), pages[0], correlation_id="c").all for _ in range(2)]
     assert started == [is_revived, 0], "it is revived once for one change"
 
 
@@ -285,7 +285,7 @@ def test_L5__a_customer_whom_the_books_know_with_an_address_is_billed_there(
 ) -> None:
     crm.shown = lambda key: fresh(key=key, customer=customer(email=""))
     with services.store.begin() as uow:
-        uow.links.add(connection_of("invoices"), "customer", customer().key, "46", origin="imported")
+        add_link(uow, connection_of("invoices"), "customer", customer().key, "46", origin="imported")
     assert fetch(services, announce(services)).status is RunStatus.STOPPED
 
     books.addresses.add("46")
@@ -491,9 +491,11 @@ def test_L6__as_many_as_usual_are_none(services: Services, crm: Crm, clock: Fake
 @pytest.mark.usefixtures("low_floor")
 def test_L6__what_catch_up_starts_after_an_outage_of_ours_is_no_flood(services: Services) -> None:
     with services.store.begin() as uow:
-        ids = [order_to_invoice.FLOW.open_run(uow, f"006{n}", correlation_id="c")[0] for n in range(60)]
+        ids = [order_to_invoice.FLOW.open_run(uow, DEFAULT, f"006{n}", correlation_id="c")[0] for n in range(60)]
         for number in range(60):
-            uow.deliveries.add(sightings.source_of(order_to_invoice.FLOW), f"006{number}", event_key=f"006{number}")
+            uow.deliveries.add(
+                sightings.source_of(order_to_invoice.FLOW, "salesforce"), f"006{number}", event_key=f"006{number}"
+            )
     flood_of(services, 30, first=100)
 
     assert {fetch(services, run_id).step for run_id in ids[:5]} == {"match_erp_customer"}
@@ -564,7 +566,7 @@ def announced_again(services: Services, run_id: str) -> Run:
     with services.store.begin() as uow:
         run = uow.runs.get(run_id)
         assert run is not None
-        waking.wake(uow, order_to_invoice.FLOW, run.subject_key, correlation_id="c")
+        waking.wake(uow, order_to_invoice.FLOW, DEFAULT, run.subject_key, correlation_id="c")
     return fetch(services, run_id)
 
 

@@ -132,7 +132,7 @@ def test_P4__what_nobody_can_read_has_no_number(services: Services, erp: Erp, ca
     stocked(erp, A=500)
     take_stock(services)
     with services.store.begin() as uow:
-        uow.products.written([*uow.products.to_write()], [])
+        uow.products.written("salesforce", [*uow.products.to_write("salesforce")], [])
 
     counted, unknown = page(services, "unknown")
 
@@ -147,7 +147,7 @@ def test_P4__a_product_that_is_not_sold_any_more_is_in_no_list(
     stocked(erp, A=0)
     take_stock(services)
     with services.store.begin() as uow:
-        uow.products.retire_unseen(uow.now.replace(year=uow.now.year + 1))
+        uow.products.retire_unseen("salesforce", uow.now.replace(year=uow.now.year + 1))
 
     assert counts(services)["low"] == 0
 

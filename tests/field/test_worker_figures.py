@@ -19,7 +19,7 @@ from crmsync.reading.flows import catch_up_rows
 from crmsync.services import Services
 from crmsync.store.tables import runs as runs_table
 from tests.builders import invoice_read
-from tests.fakes import FakeClock, connection_of
+from tests.fakes import DEFAULT, FakeClock, connection_of
 from tests.field.test_broker_commands import message
 from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
 from tests.system import System, running, until
@@ -47,7 +47,7 @@ def announced(services: Services) -> None:
 def read_now(services: Services, key: str) -> None:
     """The invoice's run has read it at this moment."""
     with services.store.begin() as uow:
-        run_id, _ = invoice_to_deal.FLOW.open_run(uow, key, correlation_id="c")
+        run_id, _ = invoice_to_deal.FLOW.open_run(uow, DEFAULT, key, correlation_id="c")
         results = {"read_invoice": invoice_read(read_at=uow.now).to_json()}
         changed = runs_table.update().where(runs_table.c.id == run_id)
         uow.connection.execute(changed.values(status="done", results=results))
@@ -117,7 +117,7 @@ def test_P12__an_invoice_whose_run_was_woken_and_has_not_ended_is_not_counted_as
     for key in KEYS:
         our_invoice(services, key)
         with services.store.begin() as uow:
-            run_id, _ = invoice_to_deal.FLOW.open_run(uow, key, correlation_id="c")
+            run_id, _ = invoice_to_deal.FLOW.open_run(uow, DEFAULT, key, correlation_id="c")
             read = {"read_invoice": invoice_read(read_at=clock.now - timedelta(hours=2)).to_json()}
             results = read if step == "write_payment" else {}  # a run that begins again forgets what it knew
             changed = runs_table.update().where(runs_table.c.id == run_id)
@@ -140,7 +140,7 @@ def test_P12__an_invoice_whose_payment_was_announced_and_still_waits_is_not_coun
     announced(services)
     with services.store.begin() as uow:
         for key in KEYS:
-            uow.applications.hint(key, [key])
+            uow.applications.hint("zoho_books", key, [key])
     books.invoices = [invoice(key, clock, balance=50, ago=60) for key in KEYS]
     clock.advance(1200)
     look(services, catch_up.PAYMENTS)
@@ -152,7 +152,7 @@ def test_P12__a_second_part_that_nobody_announced_is_healed(services: Services, 
     our_invoice(services, "1")
     with services.store.begin() as uow:
         uow.deliveries.add(connection_of("payments"), "1")
-        uow.applications.hint("1", ["1"])
+        uow.applications.hint("zoho_books", "1", ["1"])
     read_now(services, "1")
     clock.advance(7200)
     books.invoices = [invoice("1", clock, balance=50, ago=0)]
@@ -169,7 +169,7 @@ def test_P12__what_has_just_changed_may_still_be_announced(services: Services, c
         Sighting(payment_to_invoices.FLOW, key, at, Verdict.START) for key, at in (("1", just_now), ("2", long_ago))
     ]
 
-    started = start(services, seen, correlation_id="c")
+    started = start(services, services.company(), seen, correlation_id="c")
 
     assert (started.all, started.healed) == (2, 1)
     assert figures(services)["payment_to_invoices"] == (2, 1, 1)

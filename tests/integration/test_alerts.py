@@ -20,7 +20,7 @@ from crmsync.services import Services
 from crmsync.settings import Secret, SlackSettings
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock
 
 
 class Slack:
@@ -105,7 +105,7 @@ def dies(services: Services, error: CrmsyncError, *, company: str = "Acme Ltd") 
     """A run ends as a dead letter; the deal's id."""
     subject = f"006{next(_subjects):012d}AAA"
     with services.store.begin() as uow:
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, subject, correlation_id="c")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, subject, correlation_id="c")
         run = uow.runs.claim(run_id, "fetch_deal", lease_seconds=60)
     assert run is not None
     attempt = Attempt(replace(run, step="create_order"), services, services.store.clock())

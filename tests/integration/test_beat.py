@@ -30,7 +30,9 @@ def rounds(system: System) -> tuple[int, int]:
     """How often the inventory has read the catalogue, and the number of the period that was started last."""
     with system.store.read() as uow:
         ended = history.select().where(history.c.step == "read_catalogue", history.c.event == "done")
-        return len(uow.connection.execute(ended).all()), int(uow.facts.get(f"period.inventory.{SECONDS}") or 0)
+        return len(uow.connection.execute(ended).all()), int(
+            uow.facts.get(f"period.inventory.salesforce.{SECONDS}") or 0
+        )
 
 
 def test_stock_follows_the_erp_and_no_period_runs_twice(system: System) -> None:
@@ -58,7 +60,7 @@ def test_a_deal_that_nobody_announced_is_ordered_and_billed_once(system: System)
     with system.store.read() as uow:
         of_deal = deliveries.select().where(deliveries.c.subject_key == deal.id)
         seen = [(row.source, row.is_healed) for row in uow.connection.execute(of_deal)]
-    assert seen == [("catch_up.order_to_invoice", True)]
+    assert seen == [("catch_up.order_to_invoice.salesforce", True)]
 
 
 def test_a_payment_that_nobody_announced_reaches_its_deal(system: System) -> None:

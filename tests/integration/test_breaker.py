@@ -19,7 +19,7 @@ from crmsync.flows import order_to_invoice
 from crmsync.services import Services
 from crmsync.store.tables import alerts
 from crmsync.store.watch import BreakerWatch
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock
 
 URL = "https://erp.example.com/orders"
 THRESHOLD = 3
@@ -158,7 +158,8 @@ def test_its_end_brings_back_the_runs_that_wait_and_no_others(services: Services
     """Whatever line was written last of all: each run's own last line tells whether it waits."""
     with services.store.begin() as uow:
         ids = {
-            event: order_to_invoice.FLOW.open_run(uow, event, correlation_id="c")[0] for event in ("waiting", "retry")
+            event: order_to_invoice.FLOW.open_run(uow, DEFAULT, event, correlation_id="c")[0]
+            for event in ("waiting", "retry")
         }
         for event in sorted(ids, key=lambda event: event == last):
             run = uow.runs.claim(ids[event], "fetch_deal", lease_seconds=60)

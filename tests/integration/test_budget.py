@@ -31,7 +31,7 @@ from crmsync.settings import Settings
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
-from tests.fakes import FakeVendor
+from tests.fakes import DEFAULT, FakeVendor, start_run
 from tests.system import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -428,7 +428,7 @@ class Books:
 
 def attempt(services: Services) -> Attempt:
     with services.store.begin() as uow:
-        run_id, _ = uow.runs.start("flow", "006", step="first", correlation_id="c", queued_until=uow.now)
+        run_id, _ = start_run(uow, "flow", "006", step="first", correlation_id="c", queued_until=uow.now)
         run = uow.runs.claim(run_id, "first", lease_seconds=60)
     assert run is not None
     return Attempt(run, services, services.store.clock())
@@ -480,7 +480,7 @@ def test_a_run_over_budget_waits_as_a_due_time(services: Services, process: Make
 
     task = step(flow, queue="crm")(ask)
     with services.store.begin() as uow:
-        run_id = flow.open_run(uow, "006", correlation_id="c")[0]
+        run_id = flow.open_run(uow, DEFAULT, "006", correlation_id="c")[0]
 
     with pytest.raises(Ignore):  # the message has ended: nothing of the worker is held
         task.execute(run_id)

@@ -23,7 +23,7 @@ from crmsync.store.tables import alerts
 from crmsync.worker import dead_letters, waking
 from crmsync.worker.flow import FLOWS, SEEN
 from tests.builders import NOW, invoice_read
-from tests.fakes import FakeClock, connection_of, fill
+from tests.fakes import DEFAULT, FakeClock, connection_of, fill, run_of_subject
 
 LONG_AGO = NOW - timedelta(days=400)
 
@@ -104,12 +104,12 @@ def won(key: str, clock: FakeClock, *, ago: float = 600, **options: Any) -> WonD
 
 def look(services: Services, flow: Any = catch_up.DEALS) -> Run:
     with services.store.begin() as uow:
-        waking.wake(uow, flow, flow.name, correlation_id="c")
-        run = uow.runs.of_subject(flow.name, flow.name)
+        waking.wake(uow, flow, DEFAULT, flow.name, correlation_id="c")
+        run = run_of_subject(uow, flow.name, flow.name)
     assert run is not None
     getattr(catch_up, flow.steps[0]).execute(run.id)
     with services.store.read() as uow:
-        run = uow.runs.of_subject(flow.name, flow.name)
+        run = run_of_subject(uow, flow.name, flow.name)
     assert run is not None
     assert run.status is RunStatus.DONE
     return run
@@ -156,7 +156,7 @@ def test_what_changed_while_going_live_was_to_come_is_seen_when_that_is_moved_to
 def has_webhook(services: Services, key: str) -> None:
     with services.store.begin() as uow:
         uow.deliveries.add("salesforce", key)
-        waking.wake(uow, order_to_invoice.FLOW, key, correlation_id="c")
+        waking.wake(uow, order_to_invoice.FLOW, DEFAULT, key, correlation_id="c")
 
 
 def alerts_of(services: Services) -> list[str]:
@@ -186,7 +186,7 @@ def test_a_deal_of_another_amount_is_looked_at_when_its_run_comes_to_its_end(
     """It was changed, and nobody announced it, while its run was under way: no later look would see that change."""
     has_webhook(services, "006A")
     with services.store.begin() as uow:
-        run = uow.runs.of_subject(order_to_invoice.FLOW.name, "006A")
+        run = run_of_subject(uow, order_to_invoice.FLOW.name, "006A")
         assert run is not None
         run = uow.runs.claim(run.id, "fetch_deal", first_step="fetch_deal", lease_seconds=60)
         assert run is not None
@@ -278,7 +278,7 @@ def test_a_corrected_deal_goes_on_although_its_second_webhook_never_came(
 ) -> None:
     has_webhook(services, "006A")
     with services.store.begin() as uow:
-        run = uow.runs.of_subject("order_to_invoice", "006A")
+        run = run_of_subject(uow, "order_to_invoice", "006A")
         assert run is not None
         held = uow.runs.claim(run.id, "fetch_deal", lease_seconds=60)
         assert held is not None
@@ -347,7 +347,7 @@ def test_no_look_goes_back_before_going_live(
 def our_invoice(services: Services, key: str) -> None:
     """An invoice that a deal's run has made."""
     with services.store.begin() as uow:
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, f"006{key}", correlation_id="c")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, f"006{key}", correlation_id="c")
         entry = EntryKey(connection_of("invoices"), "invoice", f"SF-006{key}")
         uow.ledger.reserve(entry, run_id, certain_at=uow.now)
         uow.ledger.confirmed(entry, {"key": key, "number": f"INV-{key}"})
@@ -407,7 +407,7 @@ def test_an_invoice_whose_deal_says_what_it_says_is_left_alone(
 ) -> None:
     our_invoice(services, "11")
     with services.store.begin() as uow:
-        run_id, _ = invoice_to_deal.FLOW.open_run(uow, "11", correlation_id="c")
+        run_id, _ = invoice_to_deal.FLOW.open_run(uow, DEFAULT, "11", correlation_id="c")
         run = uow.runs.claim(run_id, "read_invoice", lease_seconds=60)
         assert run is not None
         read = invoice_read(balance="40", read_at=clock.now).to_json()

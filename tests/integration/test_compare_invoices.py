@@ -19,7 +19,7 @@ from crmsync.services import Services
 from crmsync.store.tables import runs
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
-from tests.fakes import FakeClock, fill_everywhere
+from tests.fakes import DEFAULT, FakeClock, fill_everywhere, run_of_subject
 
 DAY = 86_400
 TOTAL = Decimal(100)
@@ -62,7 +62,7 @@ def billed(services: Services, books: Books, *keys: str, status: RunStatus = Run
     """Deals whose invoices were made now, and stand and are listed, newest first."""
     for key in keys:
         with services.store.begin() as uow:
-            run_id, _ = order_to_invoice.FLOW.open_run(uow, f"deal-{key}", correlation_id="c")
+            run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, f"deal-{key}", correlation_id="c")
             made = EntryKey("zoho_books", "invoice", f"SF-{key}")
             uow.ledger.reserve(made, run_id, certain_at=uow.now)
             uow.ledger.confirmed(made, {"key": key, "number": key})
@@ -75,7 +75,7 @@ def look(services: Services, clock: FakeClock) -> Sequence[str]:
     """One look. Returns the invoices whose runs it has woken."""
     clock.advance(60)
     with services.store.begin() as uow:
-        run_id, _ = compare_invoices.FLOW.open_run(uow, "compare_invoices", correlation_id="c")
+        run_id, _ = compare_invoices.FLOW.open_run(uow, DEFAULT, "compare_invoices", correlation_id="c")
         uow.runs.wake(run_id, first_step="look_at_invoices", queued_until=uow.now, due_at=uow.now)
         run = uow.runs.claim(run_id, "look_at_invoices", first_step="look_at_invoices", lease_seconds=90)
     assert run is not None
@@ -83,7 +83,7 @@ def look(services: Services, clock: FakeClock) -> Sequence[str]:
     learned = compare_invoices.look_at_invoices.body(attempt)
     with services.store.begin() as uow:
         uow.runs.finish_step(run, learned.to_json(), next_step=None, queued_until=uow.now)
-        woken = [run.subject_key for run in uow.runs.newest(limit=1000, flow=invoice_to_deal.FLOW.name)]
+        woken = [run.subject_key for run in uow.runs.newest(None, limit=1000, flow=invoice_to_deal.FLOW.name)]
     return sorted(woken)
 
 
@@ -162,7 +162,7 @@ def test_of_a_deal_that_is_deleted_nobody_is_asked_again_who_has_left_it_so(
     books.listed.clear()
     assert look(services, clock) == ["1"]
     with services.store.begin() as uow:
-        run = uow.runs.of_subject(invoice_to_deal.FLOW.name, "1")
+        run = run_of_subject(uow, invoice_to_deal.FLOW.name, "1")
         assert run is not None
         uow.runs.stop(run, title=None, amount=None, currency=None)
         letter, _ = uow.dead_letters.add(run, RecordNotFoundError(system="Salesforce"))
@@ -171,6 +171,6 @@ def test_of_a_deal_that_is_deleted_nobody_is_asked_again_who_has_left_it_so(
     look(services, clock)
 
     with services.store.read() as uow:
-        run = uow.runs.of_subject(invoice_to_deal.FLOW.name, "1")
+        run = run_of_subject(uow, invoice_to_deal.FLOW.name, "1")
     assert run is not None
     assert run.status is RunStatus.DISCARDED

@@ -27,7 +27,7 @@ from crmsync.services import Services
 from crmsync.store.tables import ledger
 from crmsync.worker import stopwatch
 from crmsync.worker.attempt import Attempt
-from tests.fakes import FakeClock, FakeVendor
+from tests.fakes import FakeClock, FakeVendor, start_run
 
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 CERTAIN_SECONDS = 54  # after an answer that never came: a call (24) and the settle time (30)
@@ -47,7 +47,7 @@ def vendor() -> FakeVendor:
 def attempt(services: Services, subject: str = "006xx0000012abcAAA") -> Attempt:
     """The next attempt at the step of the deal's run, its lease taken."""
     with services.store.begin() as uow:
-        run_id, _ = uow.runs.start("flow", subject, step="first", correlation_id="c", queued_until=uow.now)
+        run_id, _ = start_run(uow, "flow", subject, step="first", correlation_id="c", queued_until=uow.now)
         run = uow.runs.claim(run_id, "first", lease_seconds=60)
     assert run is not None
     return Attempt(run, services, services.store.clock())

@@ -21,6 +21,7 @@ from crmsync.services import Services
 from crmsync.web import doorbell
 from crmsync.web.doorbell import Doorbell
 from crmsync.worker.flow import Ring, ring_all
+from tests.fakes import DEFAULT
 from tests.system import until
 
 FLOW = order_to_invoice.FLOW
@@ -88,7 +89,7 @@ def test_a_run_that_can_not_be_rung_for_silences_no_other(services, monkeypatch)
 
 def test_where_the_broker_fails_the_sweeper_may_take_every_run_of_the_errand(services, monkeypatch):
     with services.store.begin() as uow:
-        ids = [FLOW.open_run(uow, f"006{each}", correlation_id="c", queued_for=HOUR)[0] for each in range(3)]
+        ids = [FLOW.open_run(uow, DEFAULT, f"006{each}", correlation_id="c", queued_for=HOUR)[0] for each in range(3)]
     errands = Errands(refused=ids[0], error=OperationalError("nobody listens"))
 
     ring_in_a_burst(services, monkeypatch, errands, *ids)

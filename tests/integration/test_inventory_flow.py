@@ -20,7 +20,7 @@ from crmsync.flows import inventory
 from crmsync.services import Services
 from crmsync.store.tables import alerts, products
 from crmsync.worker import dead_letters, waking
-from tests.fakes import FakeClock, FakeMessenger, fill
+from tests.fakes import DEFAULT, FakeClock, FakeMessenger, fill, run_of_subject
 
 HOUR = 3600
 
@@ -120,7 +120,7 @@ def connected(services: Services, erp: Erp, catalogue: Catalogue) -> None:
 
 def run_of(services: Services) -> Run:
     with services.store.read() as uow:
-        run = uow.runs.of_subject("inventory", "inventory")
+        run = run_of_subject(uow, "inventory", "inventory")
     assert run is not None
     return run
 
@@ -131,7 +131,7 @@ def step(services: Services, name: str) -> None:
 
 def wake(services: Services) -> None:
     with services.store.begin() as uow:
-        waking.wake(uow, inventory.FLOW, "inventory", correlation_id="c")
+        waking.wake(uow, inventory.FLOW, DEFAULT, "inventory", correlation_id="c")
 
 
 def take_stock(services: Services) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def test_a_row_that_is_refused_stops_no_other_and_is_tried_again(
     take_stock(services)
     assert catalogue.says()["A"] == (10, False)
     with services.store.read() as uow:
-        assert uow.products.known_problems() == {}
+        assert uow.products.known_problems("salesforce") == {}
 
 
 def test_one_digest_tells_what_became_low_and_not_again_what_is_low(
@@ -312,7 +312,7 @@ def test_stock_in_several_units_is_not_added_up(services: Services, erp: Erp, ca
 
     assert catalogue.says() == {"A": (None, None), "B": (50, False)}
     with services.store.read() as uow:
-        assert uow.products.known_problems() == {"01tA": "its stock is counted in several units"}
+        assert uow.products.known_problems("salesforce") == {"01tA": "its stock is counted in several units"}
 
 
 def test_a_row_of_nothing_in_another_unit_does_not_matter(services: Services, erp: Erp, catalogue: Catalogue) -> None:

@@ -14,7 +14,7 @@ from crmsync.flows import invoice_to_deal, order_to_invoice
 from crmsync.services import Services
 from crmsync.store.tables import runs
 from crmsync.worker.attempt import Attempt
-from tests.fakes import connection_of, fill_everywhere
+from tests.fakes import DEFAULT, connection_of, fill_everywhere
 
 DEAL, INVOICE = "006xx0000012abcAAA", "11"
 WRITTEN = {step: {} for step in order_to_invoice.FLOW.steps}
@@ -42,12 +42,12 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
 def attempt(services: Services, **deal_run: Any) -> Attempt:
     """At the first step of the invoice's run; the run of its deal stands as *deal_run* says."""
     with services.store.begin() as uow:
-        deal, _ = order_to_invoice.FLOW.open_run(uow, DEAL, correlation_id="c")
+        deal, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, DEAL, correlation_id="c")
         key = EntryKey(connection_of("invoices"), "invoice", f"SF-{DEAL}")
         uow.ledger.reserve(key, deal, certain_at=uow.now)
         uow.ledger.confirmed(key, {"key": INVOICE, "number": "INV-1"})
         uow.connection.execute(update(runs).where(runs.c.id == deal).values(currency="USD", **deal_run))
-        run_id, _ = invoice_to_deal.FLOW.open_run(uow, INVOICE, correlation_id="c")
+        run_id, _ = invoice_to_deal.FLOW.open_run(uow, DEFAULT, INVOICE, correlation_id="c")
         run = uow.runs.claim(run_id, "read_invoice", first_step="read_invoice", lease_seconds=60)
     assert run is not None
     return Attempt(run, services, uow.now)

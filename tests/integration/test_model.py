@@ -55,7 +55,7 @@ from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
 from tests.builders import NOW
-from tests.fakes import FakeClock, FakeMessenger
+from tests.fakes import DEFAULT, FakeClock, FakeMessenger, run_of_subject
 
 _FLOW = Flow("modelled", subject="deal", steps=("read", "make", "tell"), rereads=("read",), repeats=True)
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
@@ -291,7 +291,7 @@ class SteppedStore(Store):
 
 
 def _run_of(uow: UnitOfWork) -> Run | None:
-    return uow.runs.of_subject("modelled", "x")
+    return run_of_subject(uow, "modelled", "x")
 
 
 @dataclass
@@ -324,7 +324,7 @@ class World:
     def change(self) -> None:
         self.version += 1
         with self.store.begin() as uow:
-            waking.wake(uow, _FLOW, "x", correlation_id="c")
+            waking.wake(uow, _FLOW, DEFAULT, "x", correlation_id="c")
 
     def read(self, attempt: Attempt) -> Mapping[str, Any]:
         pause()

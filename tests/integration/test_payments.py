@@ -18,6 +18,7 @@ import requests
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.deals import Deal
+from tests.fakes import run_of_subject
 from tests.system import NO_PERIODS, System, running, until
 
 PAID = Decimal("47000.00")
@@ -84,7 +85,7 @@ def says(system: System, deal: Deal, received: bool, amount: Decimal | int, day:
 
 def run_of(system: System, flow: str, key: str) -> Run | None:
     with system.store.read() as uow:
-        return uow.runs.of_subject(flow, key)
+        return run_of_subject(uow, flow, key)
 
 
 @pytest.mark.parametrize("form", ["json", "flat", "jsonstring", "form", "raw"])
@@ -210,14 +211,14 @@ def test_invoices_of_others_are_left_alone_and_counted(system: System, sandbox: 
     (deal,) = billed()
     foreign = by_hand(sandbox, invoice_of(system, deal))
     with system.store.read() as uow:
-        before = uow.facts.counter("payments.foreign_invoices")
+        before = uow.facts.counter("payments.foreign_invoices.zoho_books")
 
     paid = sandbox.invoices.pay_many({foreign: None, invoice_of(system, deal)["number"]: PART}, webhook=True)
 
     says(system, deal, False, PART)
     until(lambda: is_done(system, "payment_to_invoices", paid.payment_id))
     with system.store.read() as uow:
-        assert uow.facts.counter("payments.foreign_invoices") == before + 1
+        assert uow.facts.counter("payments.foreign_invoices.zoho_books") == before + 1
 
 
 def test_a_payment_that_comes_before_the_write_back_waits_for_it(system: System, sandbox: Sandbox) -> None:

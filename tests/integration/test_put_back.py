@@ -22,7 +22,7 @@ from crmsync.store import Store
 from crmsync.store.tables import runs
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
-from tests.fakes import FakeClock, fill_everywhere
+from tests.fakes import DEFAULT, FakeClock, fill_everywhere, run_of_subject
 from tests.field.test_alerts_end import open_alerts
 
 DAY = 86_400
@@ -77,7 +77,7 @@ def make(store: Store, systems: Systems, kind: str, deal: str, *, generation: in
     number = f"{deal}-{generation}"
     document = Document(number, number, net=Money(TOTAL, "USD"), is_void=is_gone)
     with store.begin() as uow:
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, deal, correlation_id="c")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, deal, correlation_id="c")
         key = EntryKey(CONNECTIONS[kind], kind, f"SF-{number}", generation)
         uow.ledger.reserve(key, run_id, certain_at=uow.now)
         uow.ledger.confirmed(key, document.to_json())
@@ -99,7 +99,7 @@ def look(services: Services, clock: FakeClock, kind: str, *, after_seconds: floa
     clock.advance(after_seconds)
     flow: Flow = {"order": compare_orders.FLOW, "invoice": compare_invoices.FLOW}[kind]
     with services.store.begin() as uow:
-        run_id, _ = flow.open_run(uow, f"look at {clock()}", correlation_id="c")
+        run_id, _ = flow.open_run(uow, DEFAULT, f"look at {clock()}", correlation_id="c")
         run = uow.runs.claim(run_id, flow.steps[0], first_step=flow.steps[0], lease_seconds=90)
     assert run is not None
     step = {"order": compare_orders.look_at_orders, "invoice": compare_invoices.look_at_invoices}[kind]
@@ -205,7 +205,7 @@ def test_the_query_finds_what_another_has_replaced_since_then_and_nothing_else(
     make(store, systems, kind, "taken-up", generation=3)
     with store.begin() as uow:
         under_way = EntryKey(CONNECTIONS[kind], kind, "SF-not-replaced-2", 2)
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, "not-replaced", correlation_id="c")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, "not-replaced", correlation_id="c")
         uow.ledger.reserve(under_way, run_id, certain_at=uow.now)
 
     with store.read() as uow:
@@ -220,7 +220,7 @@ def test_one_that_is_only_just_asked_for_is_not_read(
 ) -> None:
     old, new = replaced(services.store, systems, kind, "deal-a")
     with services.store.begin() as uow:
-        run = uow.runs.of_subject(order_to_invoice.FLOW.name, "deal-a")
+        run = run_of_subject(uow, order_to_invoice.FLOW.name, "deal-a")
         assert run is not None
         uow.ledger.gone(EntryKey(CONNECTIONS[kind], kind, f"SF-{new}", 2))
         uow.ledger.reserve(EntryKey(CONNECTIONS[kind], kind, "SF-deal-a-3", 3), run.id, certain_at=uow.now)

@@ -35,7 +35,7 @@ from crmsync.worker import ahead, dead_letters, housekeeping, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock
 
 Body = Callable[[Attempt], Mapping[str, Any]]
 
@@ -114,7 +114,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run_id(services: Services) -> str:
     with services.store.begin() as uow:
-        return _FLOW.open_run(uow, "006xx0000012abcAAA", correlation_id="c")[0]
+        return _FLOW.open_run(uow, DEFAULT, "006xx0000012abcAAA", correlation_id="c")[0]
 
 
 def create(attempt: Attempt) -> Mapping[str, Any]:
@@ -283,7 +283,7 @@ def test_a_setting_gives_one_message_a_step(
 def test_background_work_gives_its_thread_back_after_each_step(services: Services) -> None:
     """So that what waits for a thread is a deal's next step and not a whole comparison."""
     with services.store.begin() as uow:
-        run_id = _BACKGROUND.open_run(uow, "behind", correlation_id="c")[0]
+        run_id = _BACKGROUND.open_run(uow, DEFAULT, "behind", correlation_id="c")[0]
 
     assert named(deliver(look, run_id, _BACKGROUND)) == ["note"]
 

@@ -29,7 +29,7 @@ from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
-from tests.fakes import FakeClock, FakeMessenger
+from tests.fakes import DEFAULT, FakeClock, FakeMessenger
 
 Body = Callable[[Attempt], Mapping[str, Any]]
 
@@ -73,7 +73,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def run_id(services: Services) -> str:
     with services.store.begin() as uow:
-        return _FLOW.open_run(uow, "006xx0000012abcAAA", correlation_id="c")[0]
+        return _FLOW.open_run(uow, DEFAULT, "006xx0000012abcAAA", correlation_id="c")[0]
 
 
 def get(services: Services, run_id: str) -> Run:

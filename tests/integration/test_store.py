@@ -23,14 +23,14 @@ from crmsync.settings import Secret
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.store.remembered import Remembered
 from crmsync.store.vault import SharedTokens, Vault
-from tests.fakes import AnyAccount, FakeClock
+from tests.fakes import AnyAccount, FakeClock, add_link, origin_of, replace_link, start_run
 
 ORDER = EntryKey("s4hana", "order", "SF-006xx0000012abcAAA")
 
 
 def open_run(store: Store, subject: str = "006xx0000012abcAAA") -> str:
     with store.begin() as uow:
-        return uow.runs.start("flow", subject, step="first", correlation_id="c", queued_until=uow.now)[0]
+        return start_run(uow, "flow", subject, step="first", correlation_id="c", queued_until=uow.now)[0]
 
 
 def claim(store: Store, run_id: str, step: str = "first", *, lease_seconds: float = 60) -> Run | None:
@@ -245,17 +245,17 @@ def test_a_document_that_is_gone_stands_again_where_people_have_put_it_back(stor
 
 
 def linked_to(uow: UnitOfWork, crm_key: str) -> str:
-    link = uow.links.get("s4hana", crm_key)
+    link = uow.links.get("s4hana", "salesforce", crm_key)
     return link.key if link is not None else ""
 
 
 def test_the_first_link_stands(store: Store) -> None:
     with store.begin() as uow:
-        assert uow.links.add("s4hana", "customer", "001", "1000123", origin="created")
-        assert not uow.links.add("s4hana", "customer", "001", "1000999", origin="e-mail")
+        assert add_link(uow, "s4hana", "customer", "001", "1000123", origin="created")
+        assert not add_link(uow, "s4hana", "customer", "001", "1000999", origin="e-mail")
         assert linked_to(uow, "001") == "1000123"
 
-        uow.links.replace("s4hana", "customer", "001", "1000999", origin="replay")
+        replace_link(uow, "s4hana", "customer", "001", "1000999", origin="replay")
         assert linked_to(uow, "001") == "1000999"
 
 
@@ -286,11 +286,11 @@ def test_of_events_that_come_together_each_is_new_once(store: Store) -> None:
 def test_runs_that_are_opened_together_are_one_for_each_subject(store: Store) -> None:
     with store.begin() as uow:
         until = uow.now
-        known = uow.runs.start("flow", "known", step="first", correlation_id="c", queued_until=until)[0]
+        known = start_run(uow, "flow", "known", step="first", correlation_id="c", queued_until=until)[0]
 
         asked = [("new", "1"), ("known", "2"), ("new", "3")]
         (new, first), (again, second), (same, third) = uow.runs.start_all(
-            "flow", asked, step="first", queued_until=until
+            "flow", origin_of("flow"), asked, step="first", queued_until=until
         )
 
         assert (again, same, first, second, third) == (known, new, True, False, False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select
 
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.runs import RunStatus
@@ -19,7 +19,8 @@ from crmsync.store.deliveries import CATCH_UP
 from crmsync.store.tables import ledger, runs
 from crmsync.store.tallies import BOOKS, LAG, RUNS
 from crmsync.worker import housekeeping
-from tests.fakes import FakeClock
+from tests.earlier_releases import insert, insert_run, instant, migrate_to
+from tests.fakes import FakeClock, start_run
 from tests.integration.test_store import in_parallel
 
 FLOWS = ("order_to_invoice", "payment_to_invoices")
@@ -39,7 +40,7 @@ class Life:
     def run_is_opened(self, number: int) -> None:
         with self.store.begin() as uow:
             flow, subject = FLOWS[number % 2], f"s{len(self.opened)}"
-            self.opened.append(uow.runs.start(flow, subject, step="first", correlation_id="c", queued_until=uow.now)[0])
+            self.opened.append(start_run(uow, flow, subject, step="first", correlation_id="c", queued_until=uow.now)[0])
 
     def step_is_done(self, number: int) -> None:
         self._work(number, next_step="second")
@@ -84,7 +85,7 @@ class Life:
     def change_is_healed(self, number: int) -> None:
         self.came += 1
         with self.store.begin() as uow:
-            uow.deliveries.add(f"{CATCH_UP}deals", "s", event_key=str(self.came), is_healed=number % 2 == 0)
+            uow.deliveries.add(f"{CATCH_UP}deals.crm", "s", event_key=str(self.came), is_healed=number % 2 == 0)
 
     def time_passes(self, number: int) -> None:
         self.clock.advance(60.0 * (number % 40))
@@ -104,7 +105,7 @@ class Life:
 
     def customer_is_forgotten(self, _: int) -> None:
         with self.store.begin() as uow:
-            uow.retention.forget("account")
+            uow.retention.forget("salesforce", "account")
 
     def clock_is_ahead(self, number: int) -> None:
         """A sweep by a host whose clock goes wrong by days."""
@@ -141,11 +142,11 @@ def counted(uow: UnitOfWork, *columns: Any) -> dict[Any, int]:
 
 
 def check(uow: UnitOfWork, came: int) -> None:
-    assert uow.runs.counts() == counted(uow, runs.c.flow, runs.c.status)
+    assert uow.runs.counts(None) == counted(uow, runs.c.flow, runs.c.status)
     not_done = {
         place: n for place, n in counted(uow, runs.c.flow, runs.c.status, runs.c.step).items() if place[1] != "done"
     }
-    assert {(row.flow, row.status, row.step): row.standing for row in uow.runs.tally() if row.step} == not_done
+    assert {(row.flow, row.status, row.step): row.standing for row in uow.runs.tally(None) if row.step} == not_done
     assert uow.ledger.counts() == counted(uow, ledger.c.kind, ledger.c.state)
     healed = uow.deliveries.healed_counts()
     assert sum(uow.deliveries.counts().values()) + sum(seen for seen, _ in healed.values()) == came
@@ -179,7 +180,7 @@ def test_what_was_counted_is_not_counted_again(life: Life) -> None:
         kept = uow.tallies.kept(RUNS)
         newer = list(uow.connection.execute(uow.tallies.newer(kept)))
     assert sum(kept.counts.values()) == 4
-    assert [tuple(row) for row in newer] == [("order_to_invoice", 1)]
+    assert [tuple(row) for row in newer] == [("default", "order_to_invoice", 1)]
 
 
 def test_what_is_dropped_is_counted_no_more(life: Life) -> None:
@@ -198,7 +199,7 @@ def test_what_is_dropped_is_counted_no_more(life: Life) -> None:
         with life.store.read() as uow:
             check(uow, life.came)
     with life.store.read() as uow:
-        assert uow.runs.counts() == {}
+        assert uow.runs.counts(None) == {}
 
 
 def test_a_sweep_counts_what_is_over(services: Services, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,20 +247,20 @@ def test_two_sweeps_at_once_count_each_row_once(life: Life) -> None:
         assert sum(uow.tallies.kept(RUNS).counts.values()) == 3
 
 
-def test_a_store_of_an_earlier_release_is_counted_when_it_is_migrated(life: Life, database_url: str) -> None:
-    life.run_is_opened(0)
-    life.run_is_done(0)
-    life.document_is_asked_for(0)
-    life.document_is_confirmed(0)
-    life.change_is_healed(0)
-    with life.store.begin() as uow:
-        uow.connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))
-    now = Store(database_url)
+def test_a_store_of_an_earlier_release_is_counted_when_it_is_migrated(database_url: str) -> None:
+    store, long_ago = Store(database_url), datetime(2026, 1, 1, tzinfo=UTC)
+    migrate_to(store, "0017")
+    insert_run(store, "order_to_invoice", "006A", step="write_back", at=long_ago, status="done")
+    entry = {"connection": "s4hana", "kind": "order", "reference": "r", "generation": 1, "run_id": "run", "sends": 1}
+    insert(store, "ledger", **entry, state="confirmed", created_at=instant(store, long_ago))
+    seen = {"source": f"{CATCH_UP}order_to_invoice", "subject_key": "s", "is_healed": True}
+    insert(store, "deliveries", **seen, received_at=instant(store, long_ago))
 
-    schema.migrate(now)
+    schema.migrate(store)
 
-    with now.read() as uow:
+    with store.read() as uow:
         check(uow, came=1)
         kept = [uow.tallies.kept(book).counts for book in BOOKS]
-    now.close()
-    assert kept == [{("order_to_invoice",): 1}, {("order",): 1}, {(f"{CATCH_UP}deals", True): 1}]
+    store.close()
+    of_deals = f"{CATCH_UP}order_to_invoice.salesforce"
+    assert kept == [{("default", "order_to_invoice"): 1}, {("order",): 1}, {(of_deals, True): 1}]

@@ -13,6 +13,7 @@ from crmsync.flows.order_to_invoice import FLOW
 from crmsync.lab.sandbox.deals import Deal
 from crmsync.store.tables import ledger, runs
 from crmsync.worker.stranded import CAUSE
+from tests.fakes import run_of_subject
 from tests.system import NO_PERIODS, System, running, until
 
 # What was added since the first release has written results; what an older one has written lacks it.
@@ -87,7 +88,7 @@ def test_a_deal_that_another_release_has_billed_is_looked_at_again(system: Syste
     system.wait_for("done", deal)
     for change in (newer, older):
         with system.store.begin() as uow:
-            run = uow.runs.of_subject(FLOW.name, deal.id)
+            run = run_of_subject(uow, FLOW.name, deal.id)
             assert run is not None
             changed = update(runs).where(runs.c.id == run.id).values(results=change(run.results))
             uow.connection.execute(changed)

@@ -13,7 +13,7 @@ from crmsync.services import Services
 from crmsync.store.runs import Runs
 from crmsync.worker import waking
 from crmsync.worker.flow import FLOWS, Flow
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock, run_of_subject
 
 HOUR = 3600
 
@@ -33,12 +33,12 @@ def flow() -> Flow:
 
 def wake(services: Services, flow: Flow) -> waking.Awake | None:
     with services.store.begin() as uow:
-        return waking.wake(uow, flow, "x", correlation_id="c")
+        return waking.wake(uow, flow, DEFAULT, "x", correlation_id="c")
 
 
 def run_of(services: Services, flow: Flow) -> Run:
     with services.store.read() as uow:
-        run = uow.runs.of_subject(flow.name, "x")
+        run = run_of_subject(uow, flow.name, "x")
     assert run is not None
     return run
 
@@ -155,7 +155,7 @@ def hourly() -> Flow:
 
 def start(services: Services, flow: Flow) -> waking.Awake | None:
     with services.store.begin() as uow:
-        return waking.start_period(uow, flow, HOUR, correlation_id="c", queued_for=timedelta(0))
+        return waking.start_period(uow, flow, DEFAULT, HOUR, correlation_id="c", queued_for=timedelta(0))
 
 
 def test_each_hour_runs_once_however_often_it_is_asked_for(services: Services, hourly: Flow, clock: FakeClock) -> None:

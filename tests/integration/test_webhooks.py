@@ -31,7 +31,7 @@ from crmsync.web.app import create_app
 from crmsync.web.inbox import Arrived, Inbox
 from crmsync.worker.flow import Flow, Ring
 from tests.builders import private_pem
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock, run_of_subject
 from tests.system import until
 
 SECRET = "a secret of the Salesforce door"
@@ -144,7 +144,7 @@ def count(services: Services, table: Any) -> int:
 
 def run_of(services: Services, subject: str = DEAL) -> Run:
     with services.store.read() as uow:
-        run = uow.runs.of_subject("order_to_invoice", subject)
+        run = run_of_subject(uow, "order_to_invoice", subject)
     assert run is not None
     return run
 
@@ -152,7 +152,7 @@ def run_of(services: Services, subject: str = DEAL) -> Run:
 def dies_of(services: Services, error: CrmsyncError, subject: str = DEAL) -> str:
     """A run of the deal that waits as a dead letter; its id."""
     with services.store.begin() as uow:
-        run_id, _ = order_to_invoice.FLOW.open_run(uow, subject, correlation_id="c")
+        run_id, _ = order_to_invoice.FLOW.open_run(uow, DEFAULT, subject, correlation_id="c")
         run = uow.runs.claim(run_id, "fetch_deal", lease_seconds=60)
         assert run is not None
         uow.runs.stop(run, title="Acme", amount=None, currency=None)
@@ -344,7 +344,7 @@ def test_a_payment_opens_its_run_with_the_delivery(services: Services, client: F
 
     with services.store.read() as uow:
         assert uow.deliveries.counts() == {"zoho_books": 1}
-        run = uow.runs.of_subject("payment_to_invoices", "460000000042059")
+        run = run_of_subject(uow, "payment_to_invoices", "460000000042059")
     assert run is not None
     assert (run.status, run.step, bell.rung) == (RunStatus.ACTIVE, "find_invoices", [run.id])
 
@@ -352,12 +352,12 @@ def test_a_payment_opens_its_run_with_the_delivery(services: Services, client: F
 def test_a_payment_that_is_announced_again_looks_again(services: Services, client: FlaskClient, bell: Bell) -> None:
     post_payment(client, PAYMENT)
     with services.store.read() as uow:
-        first = uow.runs.of_subject("payment_to_invoices", "460000000042059")
+        first = run_of_subject(uow, "payment_to_invoices", "460000000042059")
 
     post_payment(client, PAYMENT)
 
     with services.store.read() as uow:
-        again = uow.runs.of_subject("payment_to_invoices", "460000000042059")
+        again = run_of_subject(uow, "payment_to_invoices", "460000000042059")
     assert first is not None
     assert again is not None
     assert again.id == first.id
@@ -370,7 +370,7 @@ def test_the_invoices_that_a_payment_names_are_remembered(services: Services, cl
     assert post_payment(client, body.encode()).status_code == 200
 
     with services.store.read() as uow:
-        assert uow.applications.of_payment("46") == ["12"]
+        assert uow.applications.of_payment("zoho_books", "46") == ["12"]
 
 
 def test_a_payment_as_a_form_is_kept(services: Services, client: FlaskClient) -> None:

@@ -773,14 +773,14 @@ MUTANTS = (
         (
             "no-lock-for-a-customer",
             "the second deal of a new customer waits for minutes, and SAP refuses its sales area",
-            'with attempt.lock(f"customer:{bound.connection}:{deal.customer.key}"):',
+            'with attempt.lock(f"customer:{bound.connection}:{work.source}:{deal.customer.key}"):',
             "if True:",
             "tests/field/test_customers.py::test_P3__the_second_deal_of_a_new_customer_waits_a_second_for_the_first",
         ),
         (
             "one-lock-for-all-customers",
             "all new customers of a system wait for each other",
-            'f"customer:{bound.connection}:{deal.customer.key}"',
+            'f"customer:{bound.connection}:{work.source}:{deal.customer.key}"',
             'f"customer:{connection}"',
             "tests/field/test_customers.py::test_P3__two_new_customers_do_not_wait_for_each_other",
         ),

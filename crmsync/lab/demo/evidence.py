@@ -14,6 +14,7 @@ from crmsync.domain.references import document_reference
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.lab.demo.world import CURRENCY, World
 from crmsync.phrases import plural
+from crmsync.reading.runs import run_called
 
 if TYPE_CHECKING:
     from crmsync.lab.sandbox.deals import Deal
@@ -108,7 +109,7 @@ class Evidence:
 
     def run(self, deal: Deal) -> Run | None:
         with self._store.read() as uow:
-            return uow.runs.of_subject(FLOW, deal.id)
+            return run_called(uow, FLOW, deal.id)
 
     def is_done(self, deal: Deal) -> bool:
         run = self.run(deal)
@@ -116,7 +117,7 @@ class Evidence:
 
     def letter(self, deal: Deal) -> DeadLetter | None:
         with self._store.read() as uow:
-            run = uow.runs.of_subject(FLOW, deal.id)
+            run = run_called(uow, FLOW, deal.id)
             return uow.dead_letters.of_run(run.id) if run is not None else None
 
     def why_it_stopped(self, deal: Deal) -> str:
@@ -131,7 +132,7 @@ class Evidence:
     def failures(self, deal: Deal) -> Sequence[Failure]:
         """The failed attempts so far, oldest first."""
         with self._store.read() as uow:
-            run = uow.runs.of_subject(FLOW, deal.id)
+            run = run_called(uow, FLOW, deal.id)
             rows = [row for row in uow.history.of_run(run.id) if row.event in ("retry", "stopped")] if run else []
         if run is None:
             return []

@@ -17,6 +17,7 @@ from crmsync.lab.prove.scene import STRIKE_SECONDS, Scene, Tools
 from crmsync.lab.prove.stage import SETTLE_SECONDS
 from crmsync.lab.prove.subjects import STAMP_SECONDS
 from crmsync.lab.prove.verdict import Expected
+from crmsync.reading.runs import run_called
 from crmsync.services import Services
 from crmsync.worker import dead_letters
 
@@ -117,7 +118,7 @@ def _win_again(tools: Tools, scene: Scene, expected: Expected) -> None:
 
 def _has_read(tools: Tools, expected: Expected) -> bool:
     with tools.stage.store.read() as uow:
-        run = uow.runs.of_subject(DEALS_FLOW, expected.deal)
+        run = run_called(uow, DEALS_FLOW, expected.deal)
     return run is not None and "fetch_deal" in run.results
 
 
@@ -137,7 +138,7 @@ def _letter(tools: Tools, expected: Expected, scene: Scene | None = None) -> Dea
 
     def waiting() -> DeadLetter | None:
         with tools.stage.store.read() as uow:
-            run = uow.runs.of_subject(DEALS_FLOW, expected.deal)
+            run = run_called(uow, DEALS_FLOW, expected.deal)
             letter = uow.dead_letters.of_run(run.id) if run else None
         return letter if letter is not None and letter.status is LetterStatus.WAITING else None
 

@@ -28,7 +28,7 @@ def double(using: Services) -> None:
     """One chain more for each run: the rest of it, or all of it once more."""
     try:
         with using.store.read() as uow:
-            active = uow.runs.newest(limit=AT_A_TIME, status="active")
+            active = uow.runs.newest(None, limit=AT_A_TIME, status="active")
     except StoreUnavailableError:
         return
     for run in active:

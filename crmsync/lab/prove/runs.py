@@ -13,6 +13,7 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.lab.machine import until
 from crmsync.lab.prove.stage import Stage
 from crmsync.lab.prove.verdict import Expected
+from crmsync.reading.runs import run_called
 from crmsync.store import UnitOfWork
 from crmsync.store.tables import runs
 
@@ -82,13 +83,13 @@ class Watch:
         return any(letter is not None and letter.is_passing for letter in letters)
 
     def _unended(self, uow: UnitOfWork, status: RunStatus) -> list[Run]:
-        if not any(count for (_, name), count in uow.runs.counts().items() if name == status.value):
+        if not any(count for (_, name), count in uow.runs.counts(None).items() if name == status.value):
             return []
-        return [run for run in uow.runs.newest(limit=MANY, status=status.value) if run.id not in self._given_up]
+        return [run for run in uow.runs.newest(None, limit=MANY, status=status.value) if run.id not in self._given_up]
 
     def _without_run(self, uow: UnitOfWork, expected: Sequence[Expected]) -> list[str]:
         deals = [each.deal for each in expected if each.deal not in self._given_up]
-        return [deal for deal in deals if uow.runs.of_subject(DEALS_FLOW, deal) is None]
+        return [deal for deal in deals if run_called(uow, DEALS_FLOW, deal) is None]
 
     def _stuck(self, expected: Sequence[Expected], *, with_active: bool) -> list[str]:
         with self._stage.store.read() as uow:

@@ -34,7 +34,7 @@ class StrangeRows:
     def _row(self, uow: UnitOfWork, run_id: str, flow: str, step: str) -> dict[str, object]:
         at = {"created_at": uow.now, "updated_at": uow.now, "due_at": uow.now}
         words = {"flow": flow, "step": step, "status": RunStatus.ACTIVE.value, "correlation_id": self._correlation_id}
-        return {"id": run_id, "subject_key": run_id, "results": RESULTS, **at, **words}
+        return {"id": run_id, "source": "strange", "subject_key": run_id, "results": RESULTS, **at, **words}
 
     def _say_more(self, uow: UnitOfWork) -> None:
         """Each run gets results of steps that do not exist here; a known step's result gets further keys."""

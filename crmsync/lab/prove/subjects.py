@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from crmsync import log
+from crmsync.company import Connections, company_of, default_roles
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.references import document_reference
 from crmsync.lab.machine import until
 from crmsync.lab.prove.stage import SETTLE_SECONDS, Stage
@@ -181,10 +183,12 @@ class Subjects:
         from crmsync.worker import waking
         from crmsync.worker.flow import FLOWS
 
+        company = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None))  # nobody is asked
         with self.stage.store.begin() as uow:
             waking.wake(
                 uow,
                 FLOWS[flow_name],
+                company,
                 flow_name,
                 correlation_id=log.new_correlation_id(),
                 queued_for=timedelta(0),

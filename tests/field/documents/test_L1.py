@@ -11,6 +11,7 @@ import pytest
 from crmsync.domain.dead_letters import Answers, LetterStatus
 from crmsync.domain.runs import RunStatus
 from crmsync.lab.sandbox.deals import Deal
+from tests.fakes import DEFAULT, run_of_subject
 from tests.field.life import (
     asked,
     carries_what_stands,
@@ -152,13 +153,13 @@ def test_L1__what_is_left_is_not_asked_about_again(system: System, billed: Deal)
     assert system.run_of(billed).status is RunStatus.DONE
     with system.store.read() as uow:
         entry = uow.ledger.of_document("s4hana", "order", order)
-        seen = len(uow.history.of_run(uow.runs.of_subject("compare_orders", "compare_orders").id))  # type: ignore[union-attr]
+        seen = len(uow.history.of_run(run_of_subject(uow, "compare_orders", "compare_orders").id))  # type: ignore[union-attr]
     assert entry is not None
     assert entry.state == "gone"
 
     def compared_again() -> bool:
         with system.store.read() as uow:
-            run = uow.runs.of_subject("compare_orders", "compare_orders")
+            run = run_of_subject(uow, "compare_orders", "compare_orders")
             return run is not None and len(uow.history.of_run(run.id)) > seen + 1
 
     until(compared_again, what="two comparisons")
@@ -397,12 +398,12 @@ def wake_invoice(system: System, key: str) -> int:
 
     rounds = ended(system, key)
     with system.store.begin() as uow:
-        waking.wake(uow, invoice_to_deal.FLOW, key, correlation_id="c")
+        waking.wake(uow, invoice_to_deal.FLOW, DEFAULT, key, correlation_id="c")
     return rounds
 
 
 def ended(system: System, key: str) -> int:
     with system.store.read() as uow:
-        run = uow.runs.of_subject("invoice_to_deal", key)
+        run = run_of_subject(uow, "invoice_to_deal", key)
         lines = uow.history.of_run(run.id) if run else ()
     return sum((line.step, line.event) == ("write_payment", "done") for line in lines)

@@ -16,7 +16,7 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
 from tests.builders import DEAL_KEY
-from tests.fakes import FakeCustomers
+from tests.fakes import FakeCustomers, start_run
 
 Bury = Callable[..., int]
 
@@ -64,8 +64,8 @@ def bury(store: Store) -> Bury:
         error = error or VendorUnavailableError("SAP answered 503.", system="SAP S/4HANA", code="503")
         with store.begin() as uow:
             first = "fetch_deal" if read else step
-            run_id, _ = uow.runs.start(
-                "order_to_invoice", key, step=first, correlation_id="c" * 32, queued_until=uow.now
+            run_id, _ = start_run(
+                uow, "order_to_invoice", key, step=first, correlation_id="c" * 32, queued_until=uow.now
             )
             if read:
                 _finish(uow, uow.runs.claim(run_id, first, lease_seconds=60), step)

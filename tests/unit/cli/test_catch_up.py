@@ -21,7 +21,7 @@ from crmsync.reading.flows import catch_up_rows
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.worker.flow import Flow
-from tests.fakes import connection_of
+from tests.fakes import connection_of, run_of_subject, start_run
 from tests.unit.cli.test_up import CONFIGURED
 
 KEY = "006xx0000012ab{}AAA"
@@ -92,7 +92,7 @@ def won(number, store, amount="100.00", currency="USD", **changes):
 
 def keys_of_runs(store, flow="order_to_invoice"):
     with store.read() as uow:
-        return {run.subject_key for run in uow.runs.newest(limit=100) if run.flow == flow}
+        return {run.subject_key for run in uow.runs.newest(None, limit=100) if run.flow == flow}
 
 
 def test_a_dry_run_tells_and_starts_nothing(run_cli, using, crm, store, rung):
@@ -123,7 +123,7 @@ def test_calls_are_told_for_each_system(run_cli, using, crm, books, store):
 
 def test_what_is_left_alone_is_counted_with_its_reason(run_cli, using, crm, store):
     with store.begin() as uow:
-        uow.runs.start("order_to_invoice", KEY.format(1), step="fetch_deal", correlation_id="c", queued_until=uow.now)
+        start_run(uow, "order_to_invoice", KEY.format(1), step="fetch_deal", correlation_id="c", queued_until=uow.now)
     old = GO_LIVE - timedelta(days=1)
     crm.pages = [
         [won(1, store), won(2, store, order_number="4500001"), won(3, store, won_at=old), won(4, store, won_at=old)]
@@ -197,7 +197,7 @@ def test_a_look_by_hand_is_the_last_look_of_the_overview(run_cli, using, books, 
 def test_an_invoice_of_ours_that_was_paid_is_told_with_its_deal(run_cli, using, books, store, bury):
     bury()
     with store.begin() as uow:
-        deal = uow.runs.of_subject("order_to_invoice", "006xx0000012abcAAA")
+        deal = run_of_subject(uow, "order_to_invoice", "006xx0000012abcAAA")
         entry = EntryKey("zoho_books", "invoice", "SF-1")
         uow.ledger.reserve(entry, deal.id, certain_at=uow.now)
         uow.ledger.confirmed(entry, {"key": "982000999", "number": "INV-1"})

@@ -25,6 +25,7 @@ from crmsync.store.tables import runs
 from crmsync.worker import dead_letters as worker
 from crmsync.worker.flow import Flow
 from tests.builders import customer
+from tests.fakes import start_run
 
 OTHER_DEAL = "006xx0000012abdAAA"
 
@@ -87,8 +88,8 @@ def test_list_tells_the_task_the_deal_the_company_the_amount_the_error_and_the_k
 
 def test_a_payments_letter_says_so(run_letters, store):
     with store.begin() as uow:
-        run_id, _ = uow.runs.start(
-            "payment_to_invoices", "46000001", step="find_invoices", correlation_id="c", queued_until=uow.now
+        run_id, _ = start_run(
+            uow, "payment_to_invoices", "46000001", step="find_invoices", correlation_id="c", queued_until=uow.now
         )
         run = uow.runs.claim(run_id, "find_invoices", lease_seconds=60)
         uow.runs.stop(run, title=None, amount=None, currency=None)
@@ -102,8 +103,8 @@ def test_a_payments_letter_says_so(run_letters, store):
 
 def test_a_letter_of_a_flow_that_repeats_is_of_no_company(run_letters, store):
     with store.begin() as uow:
-        run_id, _ = uow.runs.start(
-            "compare_orders", "compare_orders", step="look_at_orders", correlation_id="c", queued_until=uow.now
+        run_id, _ = start_run(
+            uow, "compare_orders", "compare_orders", step="look_at_orders", correlation_id="c", queued_until=uow.now
         )
         run = uow.runs.claim(run_id, "look_at_orders", lease_seconds=60)
         uow.runs.stop(run, title="Looked at 3 orders", amount=None, currency=None)
@@ -335,7 +336,7 @@ def test_link_names_the_customer_of_the_deal(run_letters, bury, store, broker, s
 
     assert result.exit_code == 0, result.output
     with store.read() as uow:
-        linked = {link.connection: link.key for link in uow.links.of_account("001xx000003dgb2AAA")}
+        linked = {link.connection: link.key for link in uow.links.of_account("salesforce", "001xx000003dgb2AAA")}
     assert linked == {"s4hana": "1000123", "zoho_books": "46000000001"}
 
 
@@ -387,7 +388,7 @@ def test_both_names_are_shown_before_a_link_is_stored(run_letters, bury, store, 
     assert "The account 001xx000003dgb2AAA Acme Ltd, Springfield becomes C_10-01 Holding AG" in told
     assert "Another name: look twice" in told
     with store.read() as uow:
-        (link,) = uow.links.customers()
+        (link,) = uow.links.customers(None)
     assert (link.key, link.name, link.origin) == ("C_10-01", "Holding AG", "replay")
     assert link.linked_by, "it says who"
 

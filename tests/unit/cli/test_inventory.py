@@ -20,7 +20,7 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.worker import dead_letters, waking
 from tests.builders import run as a_run
-from tests.fakes import connection_of
+from tests.fakes import DEFAULT, connection_of, run_of_subject
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 
@@ -76,12 +76,14 @@ def using(store, house, monkeypatch):
 
 def run_of(store):
     with store.read() as uow:
-        return uow.runs.of_subject("inventory", "inventory")
+        return run_of_subject(uow, "inventory", "inventory")
 
 
 def open_run(store):
     with store.begin() as uow:
-        run_id, _ = waking.wake(uow, inventory.FLOW, "inventory", correlation_id="c", queued_for=timedelta(minutes=1))
+        run_id, _ = waking.wake(
+            uow, inventory.FLOW, DEFAULT, "inventory", correlation_id="c", queued_for=timedelta(minutes=1)
+        )
     return run_id
 
 

@@ -13,6 +13,7 @@ from crmsync.cli.configuration import effective
 from crmsync.reading import history as reading_history
 from crmsync.settings import Settings
 from tests.builders import invoice_read, private_pem
+from tests.fakes import start_run
 
 
 def test_help_names_every_command(run_cli):
@@ -132,7 +133,7 @@ def test_a_run_is_found_by_its_deal_and_shows_its_steps(run_cli, bury):
 
 def open_run(store, flow, key, *, step, results=None):
     with store.begin() as uow:
-        run_id, _ = uow.runs.start(flow, key, step=step, correlation_id="c" * 32, queued_until=uow.now)
+        run_id, _ = start_run(uow, flow, key, step=step, correlation_id="c" * 32, queued_until=uow.now)
         if results is not None:
             run = uow.runs.claim(run_id, step, lease_seconds=60)
             uow.runs.finish_step(run, results, next_step=None, queued_until=uow.now, title="Acme Ltd – 200 sensors")

@@ -23,7 +23,7 @@ from crmsync.worker import customer_links
 from crmsync.worker import dead_letters as worker
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal, line
-from tests.fakes import FakeCustomers, fill_everywhere
+from tests.fakes import FakeCustomers, add_link, fill_everywhere, start_run
 
 ORDER = {"key": "4711", "number": "4711", "net": Money.of("47000.00", "USD").to_json(), "customer": customer().key}
 REFERENCE = f"SF-{DEAL_KEY}"
@@ -101,7 +101,7 @@ def bury_deal(store, crm):
         made |= {"create_order": ORDER} if order == "confirmed" else {}
         results = {name: value for name, value in made.items() if read or name == "create_order"}
         with store.begin() as uow:
-            run_id, _ = uow.runs.start("order_to_invoice", key, step=step, correlation_id="c", queued_until=uow.now)
+            run_id, _ = start_run(uow, "order_to_invoice", key, step=step, correlation_id="c", queued_until=uow.now)
             uow.connection.execute(runs.update().where(runs.c.id == run_id).values(results=results))
             run = uow.runs.claim(run_id, step, lease_seconds=60)
             if order:
@@ -291,7 +291,7 @@ def test_a_dry_run_changes_nothing(run_letters, bury_deal, store, crm, rung):
 def test_a_dry_run_tells_what_is_done_what_changed_and_what_stops_it(run_letters, bury_deal, store, crm):
     bury_deal()
     with store.begin() as uow:
-        uow.links.add("s4hana", "customer", customer().key, "1000001", origin="created")
+        add_link(uow, "s4hana", "customer", customer().key, "1000001", origin="created")
     crm.deal = DEARER
 
     output = run_letters("replay", "1", "--dry-run").output
@@ -369,7 +369,7 @@ def test_a_dry_run_of_one_that_does_not_wait_is_an_error(run_letters, store):
 )
 def test_a_flow_that_reads_before_it_decides_says_so(run_letters, store, flow, step, key):
     with store.begin() as uow:
-        run_id, _ = uow.runs.start(flow, key, step=step, correlation_id="c", queued_until=uow.now)
+        run_id, _ = start_run(uow, flow, key, step=step, correlation_id="c", queued_until=uow.now)
         run = uow.runs.claim(run_id, step, lease_seconds=60)
         uow.runs.stop(run, title=None, amount=None, currency=None)
         uow.dead_letters.add(run, RejectedError())

@@ -62,6 +62,7 @@ from crmsync.store import Store, schema
 from crmsync.store.tables import runs
 from crmsync.worker import flow as flow_module
 from tests.builders import NOW
+from tests.fakes import start_run
 from tests.unit.cli.conftest import Bury
 
 # Without those that other tests make for themselves.
@@ -462,7 +463,7 @@ def test_a_run_is_stuck_that_was_never_over_and_not_one_that_was_woken_since(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.begin() as uow:
-        uow.runs.start("order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
+        start_run(uow, "order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
     stage = cast("Stage", SimpleNamespace(store=store))
 
     woken_since = Watch(stage)
@@ -477,7 +478,7 @@ def test_rows_of_another_release_come_and_go(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/crmsync.db")
     schema.ensure(store)
     with store.begin() as uow:
-        run_id, _ = uow.runs.start("order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
+        run_id, _ = start_run(uow, "order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
     strange = StrangeRows(store)
 
     strange.put()

@@ -24,7 +24,7 @@ from crmsync.reading.runs import found_runs, newest_runs, place_of, text_of
 from crmsync.services import Services
 from crmsync.store.tables import dead_letters
 from tests.builders import DEAL_KEY
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, add_link, start_run
 from tests.unit.web.test_stock import INVOICE, PAYMENT, carry_out, take_stock
 from tests.unit.web.test_tower import PERSONAL
 
@@ -125,8 +125,8 @@ def test_a_run_has_the_webhooks_of_its_subject_and_what_catch_up_saw_for_its_flo
 ) -> None:
     run = a_run()
     with services.store.begin() as uow:
-        uow.deliveries.add("catch_up.order_to_invoice", DEAL_KEY, event_key="1", is_healed=True)
-        uow.deliveries.add("catch_up.invoice_to_deal", DEAL_KEY, event_key="2")
+        uow.deliveries.add("catch_up.order_to_invoice.salesforce", DEAL_KEY, event_key="1", is_healed=True)
+        uow.deliveries.add("catch_up.invoice_to_deal.salesforce", DEAL_KEY, event_key="2")
         uow.deliveries.add("salesforce", KEY.format("zzz"), event_key="3")
 
     deliveries = whole(services, run.id).deliveries
@@ -215,8 +215,8 @@ def test_a_letter_that_is_settled_offers_nothing(services: Services, a_letter: A
 def test_an_account_and_a_customer_count_once_whatever_the_currencies(services: Services) -> None:
     with services.store.begin() as uow:
         for account, currency in (("001A", "USD"), ("001A", "EUR"), ("001B", "USD")):
-            uow.links.add("erp", "customer", account, "1000123", origin="reference", currency=currency)
-        uow.links.add("erp", "customer", "001C", "1000124", origin="reference")
+            add_link(uow, "erp", "customer", account, "1000123", origin="reference", currency=currency)
+        add_link(uow, "erp", "customer", "001C", "1000124", origin="reference")
 
     with services.store.read() as uow:
         found = customer_links(uow)
@@ -233,8 +233,8 @@ def test_figures_count_what_waits_and_since_when(services: Services, clock: Fake
     a_letter(VendorUnavailableError(), key=KEY.format("ab1"))
     a_run_that_is_due = KEY.format("ab2")
     with services.store.begin() as uow:
-        uow.runs.start(
-            "order_to_invoice", a_run_that_is_due, step="fetch_deal", correlation_id="c", queued_until=uow.now
+        start_run(
+            uow, "order_to_invoice", a_run_that_is_due, step="fetch_deal", correlation_id="c", queued_until=uow.now
         )
     clock.advance(90)
 

@@ -25,7 +25,7 @@ from crmsync.web.app import create_app
 from crmsync.worker import dead_letters
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal
-from tests.fakes import FakeClock, FakeMessenger
+from tests.fakes import FakeClock, FakeMessenger, start_run
 
 STEPS = (
     "fetch_deal",
@@ -100,8 +100,8 @@ def a_run(services: Services, clock: FakeClock) -> Seed:
 
     def seed(company: str = "Acme Ltd", *, key: str = DEAL_KEY, done: int = 1, leased: bool = False) -> Run:
         with services.store.begin() as uow:
-            run_id, _ = uow.runs.start(
-                "order_to_invoice", key, step=STEPS[0], correlation_id="c" * 32, queued_until=uow.now
+            run_id, _ = start_run(
+                uow, "order_to_invoice", key, step=STEPS[0], correlation_id="c" * 32, queued_until=uow.now
             )
             uow.deliveries.add("salesforce", key)
         for position in range(done):

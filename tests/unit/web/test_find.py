@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from crmsync.flows.order_to_invoice import FLOW
 from crmsync.services import Services
 from crmsync.store import finding
-from tests.fakes import FakeClock
+from tests.fakes import DEFAULT, FakeClock
 from tests.field.test_finding import DEAL, business
 from tests.unit.web.test_tower import words
 
@@ -29,7 +29,7 @@ def test_a_search_offers_to_look_at_everything(
     monkeypatch.setattr(finding, "WINDOW", 1)
     clock.advance(1)
     with services.store.begin() as uow:  # the newest one, which is all that is looked at
-        FLOW.open_run(uow, "006xx0000099newAAA", correlation_id="c")
+        FLOW.open_run(uow, DEFAULT, "006xx0000099newAAA", correlation_id="c")
 
     page = operator.get("/runs?text=muster")
 

@@ -16,7 +16,7 @@ from crmsync.reading import history as history_module
 from crmsync.reading import stock as stock_module
 from crmsync.services import Services
 from crmsync.worker.flow import FLOWS
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, start_run
 from tests.unit.web.test_metrics import scrape
 from tests.unit.web.test_tower import HOSTILE, words
 
@@ -59,7 +59,7 @@ def carry_out(
     """A run of *flow* that has done all the steps of *learned*, each in half a second."""
     steps = FLOWS[flow].steps
     with services.store.begin() as uow:
-        run_id, is_new = uow.runs.start(flow, key, step=steps[0], correlation_id="c", queued_until=uow.now)
+        run_id, is_new = start_run(uow, flow, key, step=steps[0], correlation_id="c", queued_until=uow.now)
         if not is_new:
             uow.runs.wake(run_id, first_step=steps[0], queued_until=uow.now)
     for number, (step, result) in enumerate(learned.items(), 1):
@@ -103,11 +103,11 @@ def products(services: Services) -> None:
     stock = {"CABLE": 3, "SENSOR": 500, "VALVE": 4, "UNHEARD": 0}
     found = [Product(f"01t{code}", code, True, Decimal(left), 0 < left < 10) for code, left in stock.items()]
     with services.store.begin() as uow:
-        uow.products.saw(found, seen_at=uow.now, trust=True)
-        uow.products.unknown(["01tUNHEARD"])
+        uow.products.saw("salesforce", found, seen_at=uow.now, trust=True)
+        uow.products.unknown("salesforce", ["01tUNHEARD"])
         refused = StockLevel("01tVALVE", "VALVE", Decimal(2), True)
-        uow.products.want([refused])
-        uow.products.written([refused], [Rejection("01tVALVE", "NOT_ALLOWED")])
+        uow.products.want("salesforce", [refused])
+        uow.products.written("salesforce", [refused], [Rejection("01tVALVE", "NOT_ALLOWED")])
 
 
 # Stock
@@ -152,7 +152,7 @@ def test_lists_end_at_a_number_and_say_so(operator: FlaskClient, monkeypatch: py
 
 def test_a_hostile_code_stays_text(operator: FlaskClient, services: Services) -> None:
     with services.store.begin() as uow:
-        uow.products.saw([Product("01t", HOSTILE, True, Decimal(1), True)], seen_at=uow.now, trust=True)
+        uow.products.saw("salesforce", [Product("01t", HOSTILE, True, Decimal(1), True)], seen_at=uow.now, trust=True)
 
     for path in ("/stock", "/stock?text=script"):
         page = operator.get(path).text
@@ -197,9 +197,11 @@ def saw_changes(services: Services) -> None:
     """Of four deals catch-up had to start one; of two payments none."""
     with services.store.begin() as uow:
         for number in range(4):
-            uow.deliveries.add("catch_up.order_to_invoice", str(number), event_key=str(number), is_healed=not number)
+            uow.deliveries.add(
+                "catch_up.order_to_invoice.salesforce", str(number), event_key=str(number), is_healed=not number
+            )
         for number in range(2):
-            uow.deliveries.add("catch_up.payment_to_invoices", str(number), event_key=str(number))
+            uow.deliveries.add("catch_up.payment_to_invoices.zoho_books", str(number), event_key=str(number))
 
 
 def test_the_overview_has_the_flows_in_the_order_they_happen(operator: FlaskClient) -> None:
@@ -324,8 +326,8 @@ def test_a_long_history_is_cut(
 
 def test_a_payments_letter_is_named(operator: FlaskClient, services: Services) -> None:
     with services.store.begin() as uow:
-        run_id, _ = uow.runs.start(
-            "payment_to_invoices", "46000001", step="find_invoices", correlation_id="c", queued_until=uow.now
+        run_id, _ = start_run(
+            uow, "payment_to_invoices", "46000001", step="find_invoices", correlation_id="c", queued_until=uow.now
         )
         run = uow.runs.claim(run_id, "find_invoices", lease_seconds=60)
         assert run is not None
@@ -359,7 +361,7 @@ def test_stock_is_measured(operator: FlaskClient, services: Services, clock: Fak
 def test_catch_up_is_measured(operator: FlaskClient, services: Services) -> None:
     saw_changes(services)
     with services.store.begin() as uow:
-        uow.facts.count("payments.foreign_invoices", 3)
+        uow.facts.count("payments.foreign_invoices.zoho_books", 3)
 
     figures = scrape(operator)
 

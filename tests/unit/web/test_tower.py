@@ -31,7 +31,7 @@ from crmsync.reading.run import whole_run
 from crmsync.services import Services
 from crmsync.store.tables import dead_letters as letters_table
 from tests.builders import DEAL_KEY
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, start_run
 from tests.unit.web.conftest import STEPS
 
 FACTS = [["Deal", DEAL_KEY], ["Company", "Acme Ltd – 200 sensors"], ["Amount", "47,000.00 USD"]]
@@ -216,7 +216,7 @@ def test_the_list_ends_at_a_hundred(operator: FlaskClient, services: Services) -
     with services.store.begin() as uow:
         for number in range(101):
             key = f"006xx00000{number:05d}AAA"
-            uow.runs.start("order_to_invoice", key, step="fetch_deal", correlation_id="c", queued_until=uow.now)
+            start_run(uow, "order_to_invoice", key, step="fetch_deal", correlation_id="c", queued_until=uow.now)
 
     page = operator.get("/runs")
 
@@ -231,7 +231,7 @@ def test_each_run_is_on_one_page_of_the_list_also_of_those_that_were_opened_at_o
         with services.store.begin() as uow:
             for number in range(70):
                 key = f"006xx000{of_instant}{number:04d}AAA"
-                uow.runs.start("order_to_invoice", key, step="fetch_deal", correlation_id="c", queued_until=uow.now)
+                start_run(uow, "order_to_invoice", key, step="fetch_deal", correlation_id="c", queued_until=uow.now)
     address, pages = "/runs?status=active", []
 
     while address:

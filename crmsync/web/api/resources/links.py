@@ -78,7 +78,8 @@ def remove_link(query: dict[str, Any], connection: str, account: str) -> dict[st
     """
     tenancy.require("link")
     with services_of_app().store.begin() as uow:
-        found = [link for link in uow.links.of_account(full_key(account)) if link.connection == connection]
+        of_account = uow.links.of_account(services_of_app().company().deals.connection, full_key(account))
+        found = [link for link in of_account if link.connection == connection]
         if not found:
             raise not_found("link")
         removed = [link for link in found if uow.links.remove(link)]

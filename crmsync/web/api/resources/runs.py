@@ -180,16 +180,17 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
     tenancy.require("flow")
 
     def begin(effect: Effect) -> Any:
-        behaviour = services_of_app().settings.behaviour
+        behaviour, company = services_of_app().settings.behaviour, services_of_app().company()
         awake = waking.wake(
             effect.uow,
             flow,
+            company,
             subject,
             correlation_id=log.new_correlation_id(),
             queued_for=behaviour.queued_for,
             pause=behaviour.look_again,
         )
-        run = effect.uow.runs.of_subject(flow.name, subject)
+        run = flow.run_of(effect.uow, company, subject)
         assert run is not None  # just woken  # noqa: S101
         after = {"flow": flow.name, "subject_key": subject}
         effect.uow.audit.add(effect.act, "run.start", "run", run.id, tenant=DEFAULT_TENANT, after=after)

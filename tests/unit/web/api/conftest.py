@@ -72,6 +72,6 @@ def world(services: Services, a_letter: Any) -> World:
     letter = a_letter(VendorUnavailableError(), done=3)
     account = "001xx000003DGb0AAG"
     with services.store.begin() as uow:
-        uow.links.put(Link("s4hana", account, "1000123", "imported", name="Acme Ltd", city="Berlin"))
+        uow.links.put(Link("s4hana", "salesforce", account, "1000123", "imported", name="Acme Ltd", city="Berlin"))
         made = people.create_token(uow, ADA, name="of the default", role=Role.VIEWER, tenant="default")
     return World(letter.run_id, letter.id, account, made.token.id)
