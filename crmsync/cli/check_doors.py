@@ -41,9 +41,11 @@ class At:
 
 
 def all_of(settings: Settings) -> Iterator[Finding]:
+    from crmsync.company import default_roles
     from crmsync.connectors import registry
 
-    with_doors = [system for system in registry.systems().values() if system.doors]
+    usual = registry.in_use(settings, default_roles(settings.systems).values())
+    with_doors = [system for name in usual if (system := registry.system(name)).doors]
     configured = [system for system in with_doors if system.name in settings.systems]
     if not configured:
         titles = [system.title for system in with_doors]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from crmsync.connectors.doors import Door, DoorCode
 from crmsync.connectors.limits.budget import Quota
-from crmsync.connectors.system import Door, System, Tools
+from crmsync.connectors.system import System, Tools
 from crmsync.declared import setting
 from crmsync.domain.accounts import Claim
 from crmsync.environment import Secret, env
@@ -32,13 +33,26 @@ def _connect(connection: str, settings: LedgerlySettings, tools: Tools) -> Any:
     return Ledgerly(connection)
 
 
+def _code() -> DoorCode:
+    raise NotImplementedError
+
+
 SYSTEM = System(
     name="ledgerly",
     title="Ledgerly",
     roles=("invoices", "payments"),
     guide="docs/setup/ledgerly.md",
     auth_kinds=("client_credentials",),
-    doors=(Door("payment", "/webhook/ledgerly/payment", ("LEDGERLY_WEBHOOK_SECRET",)),),
+    doors=(
+        Door(
+            "payment",
+            "/webhook/ledgerly/payment",
+            ("LEDGERLY_WEBHOOK_SECRET",),
+            announces="payments",
+            forms={"ledgerly_payment": "Payment"},
+            code=_code,
+        ),
+    ),
     settings=LedgerlySettings,
     variable="LEDGERLY_CLIENT_ID",
     mentioned_by=("LEDGERLY_CLIENT_ID",),

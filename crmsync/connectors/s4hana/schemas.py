@@ -7,92 +7,19 @@ is refused with the name of the deal's field, because SAP would cut it or refuse
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, missing, post_load
+from marshmallow import Schema, ValidationError, post_load
 
 from crmsync import errors
 from crmsync.connectors.kit import schemas
 from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.s4hana.errors import SYSTEM
-from crmsync.connectors.s4hana.odata import plain, trimmed
-from crmsync.connectors.way_out.answers import is_reasonable
+from crmsync.connectors.s4hana.fields import Flag, Key, Number, Text
 
 load = partial(schemas.load, system=SYSTEM)
-
-
-class SapField(fields.Field[Any]):
-    """A field whose null means the same as its absence."""
-
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
-        return super().deserialize(missing if value is None else value, attr, data, **kwargs)
-
-
-class Text(SapField):
-    """A text of at most *limit* characters; *field* is the deal's own name of what stands there, if that is another."""
-
-    def __init__(self, limit: int, field: str = "", **options: Any) -> None:
-        super().__init__(load_default="", **options)
-        self._limit = limit
-        self._field = field
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
-        text = str(value or "").strip()
-        if len(text) > self._limit:
-            raise ValidationError(f"has {len(text)} characters, SAP holds {self._limit}", self._field or str(attr))
-        return text
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return str(value)
-
-
-class Key(SapField):
-    """The number of a record, without the zeros that SAP may put before it."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        key = trimmed(str(value).strip())
-        if self.required and not key:
-            raise ValidationError("is empty")
-        return key
-
-
-class Number(SapField):
-    """An Edm.Decimal, which travels as a string; reading one that is absent or no number gives None."""
-
-    def __init__(self, precision: int, scale: int, field: str = "", **options: Any) -> None:
-        super().__init__(load_default=None, **options)
-        self._precision = precision
-        self._scale = scale
-        self._field = field
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
-        text = plain(value) if _decimals(value) <= self._scale else plain(value.normalize())
-        whole, _, fraction = text.partition(".")
-        if len(fraction) > self._scale or len(whole.lstrip("-")) > self._precision - self._scale:
-            raise ValidationError(
-                f"is {text}; SAP holds {self._precision - self._scale} digits before and {self._scale} after the point",
-                self._field or str(attr),
-            )
-        return text
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal | None:
-        try:
-            number = Decimal(str(value))
-        except InvalidOperation:
-            return None
-        return number if is_reasonable(number) else None
-
-
-class Flag(SapField):
-    """An Edm.Boolean; ABAP's own form of true is "X"."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(load_default=False, **options)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
-        return value in (True, "true", "X")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +38,7 @@ class PartnerSchema(Tolerant):
     """A_BusinessPartner, as read."""
 
     number = Key(data_key="BusinessPartner", required=True)
-    customer = Key(data_key="Customer", load_default="")
+    customer = Key(data_key="Customer", otherwise="")
     name = Text(81, data_key="BusinessPartnerFullName")
     reference = Text(20, data_key="BusinessPartnerIDByExtSystem")
     is_blocked = Flag(data_key="BusinessPartnerIsBlocked")
@@ -227,7 +154,7 @@ class OrderSchema(Tolerant):
     """A_SalesOrder; what of it is written beside the items is in orders.py."""
 
     number = Key(data_key="SalesOrder", required=True)
-    customer = Key(data_key="SoldToParty", load_default="")
+    customer = Key(data_key="SoldToParty", otherwise="")
     net = Number(16, 3, data_key="TotalNetAmount")
     currency = Text(5, data_key="TransactionCurrency")
     purchase_order = Text(35, "purchase_order_number", data_key="PurchaseOrderByCustomer")
@@ -258,8 +185,3 @@ def written(schema: Schema, record: Any, owner: str) -> dict[str, Any]:
 
 def misfit(field: str, problem: str) -> errors.MappingError:
     return errors.MappingError(f"A value can't be written to {SYSTEM}.", system=SYSTEM, field_errors={field: problem})
-
-
-def _decimals(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0

@@ -11,9 +11,10 @@ from typing import Any
 from marshmallow import Schema, fields, post_load
 
 from crmsync.connectors.kit import schemas
+from crmsync.connectors.kit.fields import Day, Flag, Instant, Number, Text
 from crmsync.connectors.kit.schemas import Tolerant
 from crmsync.connectors.salesforce.errors import SYSTEM
-from crmsync.connectors.salesforce.fields import BulkJobId, Double, Id, Instant, Number, Text
+from crmsync.connectors.salesforce.fields import BulkJobId, Double, Id
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.soql import CURRENCY, LAST_STAGE_CHANGE, own_fields, payment_fields, stock_fields
 from crmsync.domain.catch_up import WonDeal
@@ -35,7 +36,7 @@ load = partial(schemas.load, system=SYSTEM)
 class AccountAnswer(Tolerant):
     """A customer as the deal's account shows it, without the contact who gets its mails."""
 
-    key = Id(data_key="Id", required=True)
+    key = Id("Id", required=True)
     name = Text("Name")
     street = Text("BillingStreet")
     city = Text("BillingCity")
@@ -57,7 +58,7 @@ class AccountAnswer(Tolerant):
 class AccountNameAnswer(Tolerant):
     """An account as people recognise it."""
 
-    key = Id(data_key="Id", required=True)
+    key = Id("Id", required=True)
     name = Text("Name")
     city = Text("BillingCity")
 
@@ -69,10 +70,10 @@ class AccountNameAnswer(Tolerant):
 class DealAnswer(Tolerant):
     """An Opportunity; its lines and contact roles stay as they came, for they may have more pages."""
 
-    key = Id(data_key="Id", required=True)
+    key = Id("Id", required=True)
     name = Text("Name")
-    is_won = fields.Boolean(data_key="IsWon", required=True)
-    is_closed = fields.Boolean(data_key="IsClosed", required=True)
+    is_won = Flag("IsWon", required=True)
+    is_closed = Flag("IsClosed", required=True)
     amount = Double("Amount")
     currency = Text(CURRENCY)
     closed_on = Text("CloseDate")
@@ -143,13 +144,13 @@ class CompanyAnswer(Tolerant):
 class WonDealAnswer(Tolerant):
     """An Opportunity as a row of the list of won deals."""
 
-    key = Id(data_key="Id", required=True)
+    key = Id("Id", required=True)
     name = Text("Name")
     company = fields.Nested(CompanyAnswer, data_key="Account", load_default=None, allow_none=True)
     amount = Double("Amount")
     currency = Text(CURRENCY)
     created_at = Instant("CreatedDate")
-    closed_on = fields.Date(data_key="CloseDate", load_default=None, allow_none=True)
+    closed_on = Day("CloseDate")
     won_at = Instant(LAST_STAGE_CHANGE)
     changed_at = Instant(STAMP, required=True)
 
@@ -163,9 +164,9 @@ def won_deal_answer(settings: SalesforceSettings) -> Schema:
 class CatalogueAnswer(Tolerant):
     """A Product2 as a row of the list of products."""
 
-    key = Id(data_key="Id", required=True)
+    key = Id("Id", required=True)
     code = Text("ProductCode")
-    is_active = fields.Boolean(data_key="IsActive", required=True)
+    is_active = Flag("IsActive", required=True)
     changed_at = Instant(STAMP, required=True)
 
 
@@ -174,7 +175,7 @@ def catalogue_answer(settings: SalesforceSettings) -> Schema:
     names = stock_fields(settings)
     own: dict[str, fields.Field[Any]] = {
         "available": Number(names["stock"]),
-        "is_low": fields.Boolean(data_key=names["low_stock"], load_default=None, allow_none=True),
+        "is_low": Flag(names["low_stock"], otherwise=None),
     }
     return CatalogueAnswer.from_dict(own)(many=True)
 
@@ -193,7 +194,7 @@ def level_body(settings: SalesforceSettings) -> Schema:
 class RowResult(Tolerant):
     """What became of one row of a collection; its errors stay as they came, for errors.py to read."""
 
-    is_success = fields.Boolean(data_key="success", required=True)
+    is_success = Flag("success", required=True)
     errors = fields.Raw(load_default=None, allow_none=True)
 
 
@@ -219,7 +220,7 @@ class ProductAnswer(Tolerant):
 class LineAnswer(Tolerant):
     """A line of a deal; one without a total costs price × quantity."""
 
-    key = Id(data_key="Id", required=True)
+    key = Id("Id", required=True)
     product = fields.Nested(ProductAnswer, data_key="Product2", load_default=None, allow_none=True)
     description = Text("Description")
     quantity = Double("Quantity")
@@ -257,23 +258,23 @@ class PersonAnswer(Tolerant):
 
 
 class ContactRoleAnswer(Tolerant):
-    is_primary = fields.Boolean(data_key="IsPrimary", load_default=False, allow_none=True)
+    is_primary = Flag("IsPrimary")
     person = fields.Nested(PersonAnswer, data_key="Contact", load_default=None, allow_none=True)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Contact:
         person = data["person"] or {"email": "", "first_name": "", "last_name": ""}
-        return Contact(is_primary=bool(data["is_primary"]), **{**person, "email": person["email"].strip()})
+        return Contact(is_primary=data["is_primary"], **{**person, "email": person["email"].strip()})
 
 
 class FieldAnswer(Tolerant):
     """A field in the description of an object."""
 
     name = fields.String(required=True)
-    is_updateable = fields.Boolean(data_key="updateable", required=True)
+    is_updateable = Flag("updateable", required=True)
     type = fields.String(load_default="")
     length = fields.Integer(load_default=0, allow_none=True)
-    is_restricted = fields.Boolean(data_key="restrictedPicklist", load_default=False)
+    is_restricted = Flag("restrictedPicklist")
 
 
 class DescribeAnswer(Tolerant):

@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, pre_load, validate
+from marshmallow import fields, post_load, pre_load, validate
 
+from crmsync.connectors.kit.fields import Day, Instant, Key, Number, Readable, Text
 from crmsync.connectors.kit.schemas import Tolerant
-from crmsync.connectors.zoho_books.schemas import Amount, Key
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, Payment, Settlement
 
@@ -32,31 +32,6 @@ def stamp_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def read_stamp(value: Any) -> datetime | None:
-    """The instant in UTC; None where there is none, or one without an offset: its zone would be a guess.
-
-    >>> read_stamp("2026-11-18T02:02:51-0800")
-    datetime.datetime(2026, 11, 18, 10, 2, 51, tzinfo=datetime.timezone.utc)
-    """
-    try:
-        stamp = datetime.fromisoformat(value.strip()) if isinstance(value, str) else None
-        return stamp.astimezone(UTC) if stamp and stamp.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def read_day(value: Any) -> date | None:
-    """The day, also of a stamp; None where there is none.
-
-    >>> read_day("2026-11-18"), read_day(" ")
-    (datetime.date(2026, 11, 18), None)
-    """
-    try:
-        return date.fromisoformat(value.strip()[:10]) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
 LONGEST_DAY = timedelta(hours=50)  # from where it begins first to where it ends last
 
 
@@ -72,16 +47,6 @@ def end_of(day: date | None) -> datetime | None:
         return None
 
 
-class Stamp(fields.Field[datetime | None]):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime | None:
-        return read_stamp(value)
-
-
-class Day(fields.Field[date | None]):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date | None:
-        return read_day(value)
-
-
 # Payments
 
 
@@ -93,15 +58,14 @@ class AppliedAnswer(Tolerant):
 
 class PaymentAnswer(Tolerant):
     payment_id = Key(required=True)
-    number = fields.Raw(data_key="payment_number", load_default=None, allow_none=True)  # a text or a number
-    day = Day(data_key="date", load_default=None, allow_none=True)
+    number = Text("payment_number")
+    day = Readable(Day("date"))
     invoices = fields.List(fields.Nested(AppliedAnswer), load_default=list, allow_none=True)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Payment:
         applied = dict.fromkeys(row["invoice_id"] for row in data["invoices"] or ())
-        number = str(data["number"] or "").strip()
-        return Payment(data["payment_id"], tuple(applied), data["day"], number)
+        return Payment(data["payment_id"], tuple(applied), data["day"], data["number"].strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +84,9 @@ class PaymentRowAnswer(Tolerant):
     """The OpenAPI file promises `date` alone; organizations send the other two as well (community fixtures)."""
 
     payment_id = Key(required=True)
-    last_modified_time = Stamp(load_default=None, allow_none=True)
-    created_time = Stamp(load_default=None, allow_none=True)
-    day = Day(data_key="date", load_default=None, allow_none=True)
+    last_modified_time = Readable(Instant())
+    created_time = Readable(Instant())
+    day = Readable(Day("date"))
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> PaymentRow:
@@ -135,16 +99,6 @@ class PaymentRowAnswer(Tolerant):
 # Invoices
 
 
-class RequiredAmount(Amount):
-    """An amount without which nothing can be said of an invoice."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        amount = super()._deserialize(value, attr, data, **kwargs)
-        if amount is None:
-            raise ValidationError("is no amount")
-        return amount
-
-
 _MAILED = frozenset({"sent", "viewed", "overdue", "unpaid", "partially_paid", "paid"})
 
 
@@ -153,16 +107,16 @@ class SettlementAnswer(Tolerant):
 
     invoice_id = Key(required=True)
     invoice_number = Key(required=True)
-    reference_number = fields.String(load_default="", allow_none=True)
-    status = fields.String(load_default="", allow_none=True)
+    reference_number = Text()
+    status = Text()
     currency_code = fields.String(required=True, validate=validate.Length(min=1))
-    total = RequiredAmount(required=True)
-    balance = RequiredAmount(required=True)
-    payment_made = Amount(load_default=None, allow_none=True)
-    credits_applied = Amount(load_default=None, allow_none=True)
-    write_off_amount = Amount(load_default=None, allow_none=True)
-    tax_amount_withheld = Amount(load_default=None, allow_none=True)
-    last_payment_date = Day(load_default=None, allow_none=True)
+    total = Number(required=True)
+    balance = Number(required=True)
+    payment_made = Number()
+    credits_applied = Number()
+    write_off_amount = Number()
+    tax_amount_withheld = Number()
+    last_payment_date = Readable(Day())
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Settlement:
@@ -170,7 +124,7 @@ class SettlementAnswer(Tolerant):
         return Settlement(
             key=data["invoice_id"],
             number=data["invoice_number"],
-            reference=data["reference_number"] or "",
+            reference=data["reference_number"],
             total=Money(data["total"], currency),
             balance=Money(data["balance"], currency),
             paid=Money(paid, currency),
@@ -179,7 +133,7 @@ class SettlementAnswer(Tolerant):
             written_off=data["write_off_amount"] or _NOTHING,
             credited=data["credits_applied"] or _NOTHING,
             withheld=data["tax_amount_withheld"] or _NOTHING,
-            is_mailed=(data["status"] or "").strip().lower() in _MAILED,
+            is_mailed=data["status"].strip().lower() in _MAILED,
         )
 
 
@@ -193,26 +147,26 @@ def paid_of(data: dict[str, Any]) -> Decimal:
     return max(_NOTHING, data["total"] - data["balance"] - sum(no_payments, _NOTHING))
 
 
-def is_void(status: str | None) -> bool:
-    return (status or "").strip().lower() == _VOID
+def is_void(status: str) -> bool:
+    return status.strip().lower() == _VOID
 
 
 class InvoiceRowAnswer(Tolerant):
     """A row of the list of invoices; `changed_at` is None where the row has no stamp that can be read."""
 
     invoice_id = Key(required=True)
-    reference_number = fields.String(load_default="", allow_none=True)
-    status = fields.String(load_default="", allow_none=True)
-    total = RequiredAmount(required=True)
-    balance = RequiredAmount(required=True)
-    last_modified_time = Stamp(load_default=None, allow_none=True)
+    reference_number = Text()
+    status = Text()
+    total = Number(required=True)
+    balance = Number(required=True)
+    last_modified_time = Readable(Instant())
 
 
 def invoice_change(row: dict[str, Any], *, otherwise: datetime) -> InvoiceChange:
     """From what InvoiceRowAnswer loads; *otherwise* is when it changed if the row doesn't say."""
     return InvoiceChange(
         key=row["invoice_id"],
-        reference=row["reference_number"] or "",
+        reference=row["reference_number"],
         changed_at=row["last_modified_time"] or otherwise,
         balance=row["balance"],
         total=row["total"],
@@ -223,8 +177,8 @@ def invoice_change(row: dict[str, Any], *, otherwise: datetime) -> InvoiceChange
 class ReceiptAnswer(Tolerant):
     """A row of GET /invoices/{id}/payments. The file says `amount`; payments themselves say `amount_applied`."""
 
-    day = Day(data_key="date", load_default=None, allow_none=True)
-    amount = Amount(load_default=None, allow_none=True)
+    day = Readable(Day("date"))
+    amount = Number()
 
     @pre_load
     def _one_name(self, data: Any, **_: Any) -> Any:

@@ -8,11 +8,11 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_dump, post_load
+from marshmallow import Schema, fields, post_dump, post_load
 
 from crmsync.connectors.kit import schemas
+from crmsync.connectors.kit.fields import Flag, Key, Number, Text
 from crmsync.connectors.kit.schemas import Tolerant
-from crmsync.connectors.way_out.answers import is_reasonable
 from crmsync.connectors.zoho_books.errors import SYSTEM
 from crmsync.domain.documents import Document
 from crmsync.domain.money import Money
@@ -30,7 +30,7 @@ _MAILED = frozenset({"sent", "viewed"})
 load = partial(schemas.load, system=SYSTEM)
 
 
-class Text(fields.Field[str]):
+class Cut(fields.Field[str]):
     """Text that is only written, cut to *limit*; Zoho refuses what is longer."""
 
     def __init__(self, limit: int, **kwargs: Any) -> None:
@@ -50,28 +50,6 @@ def cut(text: str, limit: int) -> str:
     return " ".join(text.split())[:limit].rstrip()
 
 
-class Key(fields.Field[str]):
-    """An id or a number of a document: text of digits, in the examples of the specification a bare number."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value):
-            raise ValidationError("is no id")
-        return str(value)
-
-
-class Amount(fields.Decimal):
-    """A JSON number or a string; "" where there is none. What no currency needs (1e999) is no amount."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return None if value == "" else super()._deserialize(value, attr, data, **kwargs)
-
-    def _validated(self, value: Any) -> Decimal:
-        number = super()._validated(value)
-        if not is_reasonable(number):
-            raise self.make_error("too_large")
-        return number
-
-
 class Body(Schema):
     @post_dump
     def _drop_empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -82,18 +60,18 @@ class Body(Schema):
 
 
 class AddressBody(Body):
-    address = Text(500, attribute="street")
-    city = Text(100)
-    state = Text(100, attribute="region")
-    zip = Text(50, attribute="postal_code")
-    country = Text(100)
+    address = Cut(500, attribute="street")
+    city = Cut(100)
+    state = Cut(100, attribute="region")
+    zip = Cut(50, attribute="postal_code")
+    country = Cut(100)
 
 
 class ContactBody(Body):
     """From a Customer."""
 
-    contact_name = Text(CONTACT_NAME_MAX, attribute="name")
-    company_name = Text(COMPANY_NAME_MAX, attribute="name")
+    contact_name = Cut(CONTACT_NAME_MAX, attribute="name")
+    company_name = Cut(COMPANY_NAME_MAX, attribute="name")
     contact_type = fields.Constant("customer")
     billing_address = fields.Nested(AddressBody, attribute="address")
 
@@ -117,22 +95,22 @@ class ContactRow:
 
 
 class PlaceAnswer(Tolerant):
-    city = fields.String(load_default="", allow_none=True)
-    country = fields.String(load_default="", allow_none=True)
+    city = Text()
+    country = Text()
 
 
 class ContactAnswer(Tolerant):
     """Each edition has a field of its own for the tax number."""
 
     contact_id = Key(required=True)
-    contact_name = fields.String(load_default="", allow_none=True)
-    company_name = fields.String(load_default="", allow_none=True)
-    email = fields.String(load_default="", allow_none=True)
-    currency_code = fields.String(load_default="", allow_none=True)
-    contact_type = fields.String(load_default="customer", allow_none=True)
-    customer_sub_type = fields.String(load_default="", allow_none=True)
-    status = fields.String(load_default="active", allow_none=True)
-    notes = fields.String(load_default="", allow_none=True)
+    contact_name = Text()
+    company_name = Text()
+    email = Text()
+    currency_code = Text()
+    contact_type = Text(otherwise="customer")
+    customer_sub_type = Text()
+    status = Text(otherwise="active")
+    notes = Text()
     custom_fields = fields.List(fields.Dict(), load_default=list, allow_none=True)
     billing_address = fields.Nested(PlaceAnswer, load_default=None, allow_none=True)
     gst_no = fields.Raw(load_default="", allow_none=True)
@@ -145,18 +123,18 @@ class ContactAnswer(Tolerant):
         place = data["billing_address"] or {}
         return ContactRow(
             key=data["contact_id"],
-            name=data["contact_name"] or "",
-            company=data["company_name"] or "",
-            email=data["email"] or "",
-            currency=data["currency_code"] or "",
+            name=data["contact_name"],
+            company=data["company_name"],
+            email=data["email"],
+            currency=data["currency_code"],
             is_customer=(data["contact_type"] or "customer") == "customer",
             is_active=data["status"] != "inactive",
             is_person=data["customer_sub_type"] == "individual",
-            notes=data["notes"] or "",
+            notes=data["notes"],
             custom_fields={str(row.get("api_name")): str(row.get("value")) for row in data["custom_fields"] or ()},
-            city=place.get("city") or "",
+            city=place.get("city", ""),
             tax_numbers=tuple(
-                TaxNumber(str(data[name]), place.get("country") or "") for name in _TAX_FIELDS if data[name]
+                TaxNumber(str(data[name]), place.get("country", "")) for name in _TAX_FIELDS if data[name]
             ),
         )
 
@@ -184,8 +162,8 @@ class LineBody(Body):
     """From a Line."""
 
     item_id = fields.String()
-    name = Text(LINE_NAME_MAX)
-    description = Text(LINE_DESCRIPTION_MAX)
+    name = Cut(LINE_NAME_MAX)
+    description = Cut(LINE_DESCRIPTION_MAX)
     rate = fields.Raw()
     quantity = fields.Raw()
     discount = fields.String()
@@ -203,29 +181,29 @@ class InvoiceRow:
 class InvoiceAnswer(Tolerant):
     invoice_id = Key(required=True)
     invoice_number = Key(required=True)
-    reference_number = fields.String(load_default="", allow_none=True)
-    customer_id = Key(load_default="")
-    status = fields.String(load_default="", allow_none=True)
-    currency_code = fields.String(load_default="", allow_none=True)
-    sub_total = Amount(load_default=None, allow_none=True)
-    total = Amount(load_default=None, allow_none=True)
-    credits_applied = Amount(load_default=None, allow_none=True)
-    is_emailed = fields.Boolean(load_default=False, allow_none=True)
+    reference_number = Text()
+    customer_id = Key(otherwise="")
+    status = Text()
+    currency_code = Text()
+    sub_total = Number()
+    total = Number()
+    credits_applied = Number()
+    is_emailed = Flag()
     price_precision = fields.Integer(load_default=None, allow_none=True)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> InvoiceRow:
-        status, currency = (data["status"] or "").lower(), data["currency_code"]
+        status, currency = data["status"].lower(), data["currency_code"]
         document = Document(
             key=data["invoice_id"],
             number=data["invoice_number"],
             net=_money(data["sub_total"], currency),
             total=_money(data["total"], currency),
-            is_mailed=bool(data["is_emailed"]) or status in _MAILED,
+            is_mailed=data["is_emailed"] or status in _MAILED,
             is_void=status == "void",
             is_credited=bool(data["total"]) and (data["credits_applied"] or 0) >= data["total"],
         )
-        return InvoiceRow(data["reference_number"] or "", data["customer_id"], document, data["price_precision"])
+        return InvoiceRow(data["reference_number"], data["customer_id"], document, data["price_precision"])
 
 
 def _money(amount: Decimal | None, currency: str | None) -> Money | None:
@@ -238,22 +216,22 @@ def _money(amount: Decimal | None, currency: str | None) -> Money | None:
 class CurrencyAnswer(Tolerant):
     currency_id = Key(required=True)
     currency_code = fields.String(required=True)
-    is_base_currency = fields.Boolean(load_default=False, allow_none=True)
+    is_base_currency = Flag()
     price_precision = fields.Integer(load_default=None, allow_none=True)
 
 
 class ItemAnswer(Tolerant):
     item_id = Key(required=True)
-    sku = fields.String(load_default="", allow_none=True)
-    status = fields.String(load_default="active", allow_none=True)
-    item_type = fields.String(load_default="", allow_none=True)
+    sku = Text()
+    status = Text(otherwise="active")
+    item_type = Text()
 
 
 class OrganizationAnswer(Tolerant):
     organization_id = Key(required=True)
-    name = fields.String(load_default="", allow_none=True)
-    currency_code = fields.String(load_default="", allow_none=True)
-    time_zone = fields.String(load_default="", allow_none=True)
+    name = Text()
+    currency_code = Text()
+    time_zone = Text()
 
 
 CONTACT_BODY = ContactBody()

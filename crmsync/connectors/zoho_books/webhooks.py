@@ -19,8 +19,8 @@ from urllib.parse import parse_qsl
 from marshmallow import ValidationError, validate
 
 from crmsync.connectors.kit import bodies, signatures
+from crmsync.connectors.kit.fields import Key
 from crmsync.connectors.kit.schemas import Tolerant
-from crmsync.connectors.zoho_books.schemas import Key
 from crmsync.errors import MalformedWebhookError, SignatureError, WrongTypeError
 from crmsync.settings import Secret
 

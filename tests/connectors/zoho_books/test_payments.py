@@ -12,7 +12,8 @@ import responses
 from responses import matchers
 
 from crmsync.connectors.base import Payments
-from crmsync.connectors.zoho_books.payment_schemas import end_of, read_day, read_stamp, stamp_text
+from crmsync.connectors.kit.fields import Day, Instant, Readable
+from crmsync.connectors.zoho_books.payment_schemas import end_of, stamp_text
 from crmsync.connectors.zoho_books.payments import Progress
 from crmsync.domain.money import Money
 from crmsync.domain.payments import InvoiceChange, Payment, PaymentChange, Settlement
@@ -533,8 +534,10 @@ def test_reading_ends_after(pages: list[list[int]], expected: int | None) -> Non
     ],
 )
 def test_stamp(text: Any, expected: datetime | None) -> None:
-    assert read_stamp(text) == expected
-    assert expected is None or read_stamp(stamp_text(expected)) == expected
+    stamp = Readable(Instant())
+
+    assert stamp.deserialize(text) == expected
+    assert expected is None or stamp.deserialize(stamp_text(expected)) == expected
 
 
 @pytest.mark.parametrize(
@@ -550,7 +553,7 @@ def test_stamp(text: Any, expected: datetime | None) -> None:
     ],
 )
 def test_day(text: Any, expected: date | None) -> None:
-    assert read_day(text) == expected
+    assert Readable(Day()).deserialize(text) == expected
 
 
 def test_last_day_of_all_has_no_end() -> None:

@@ -1,14 +1,19 @@
-"""What the authors of connectors use: lists to their last page, and the loop behind `crmsync doctor`."""
+"""What the authors of connectors use: pages, the loop behind `crmsync doctor`, and fields."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from marshmallow import Schema, ValidationError, missing
+from marshmallow.fields import Field
 
 from crmsync.connectors.base import Check
 from crmsync.connectors.kit.doctor import Found, Probe, examined, not_checked, signed_out
+from crmsync.connectors.kit.fields import Day, Flag, Instant, Key, Number, Readable, Text
 from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.errors import AuthenticationError, RateLimitedError, UnexpectedAnswerError, VendorUnavailableError
 
@@ -154,3 +159,97 @@ def test_a_failed_sign_in_says_what_to_check_where_it_was_asked_and_when_to_come
 
     assert (check.name, check.is_last) == ("sign-in", True)
     assert check.detail == detail
+
+
+# -- fields
+
+
+def read(field: Field[Any], *value: Any) -> Any:
+    """What *field* makes of a value, or of its absence; "refused" where it says that it can't."""
+    try:
+        return field.deserialize(*value or (missing,))
+    except ValidationError:
+        return "refused"
+
+
+INSTANT = datetime(2026, 11, 18, 10, 2, 51, tzinfo=UTC)
+ABSENT: dict[str, tuple[Field[Any], Any]] = {
+    "text": (Text(), ""),
+    "text with a default": (Text(otherwise="active"), "active"),
+    "key": (Key(otherwise=""), ""),
+    "number": (Number(), None),
+    "flag": (Flag(), False),
+    "instant": (Instant(), None),
+    "day": (Day(), None),
+}
+
+
+@pytest.mark.parametrize(("field", "otherwise"), ABSENT.values(), ids=ABSENT)
+def test_what_is_absent_is_what_the_field_says(field: Field[Any], otherwise: Any) -> None:
+    assert read(field) == otherwise
+
+
+@pytest.mark.parametrize(("field", "otherwise"), ABSENT.values(), ids=ABSENT)
+def test_null_is_the_same_as_absence(field: Field[Any], otherwise: Any) -> None:
+    assert read(field, None) == otherwise
+
+
+@pytest.mark.parametrize("field", [Key, Number, Flag, Instant, Day])
+def test_neither_null_nor_absence_will_do_where_a_field_is_required(field: type[Any]) -> None:
+    assert (read(field(required=True)), read(field(required=True), None)) == ("refused", "refused")
+
+
+def test_a_text_that_is_required_may_be_null_but_is_there() -> None:
+    assert (read(Text(required=True)), read(Text(required=True), None)) == ("refused", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        (Text(), " Acme ", " Acme "),
+        (Text(), Decimal("4711.0"), "4711"),
+        (Text(), 4711, "4711"),
+        (Text(), True, "refused"),
+        (Text(), ["Acme"], "refused"),
+        (Key(), "4711", "4711"),
+        (Key(), 4711, "4711"),
+        (Key(), True, "refused"),
+        (Key(), Decimal("1.5"), "refused"),
+        (Key(required=True), "", "refused"),
+        (Key(canonical=int), "x", "refused"),
+        (Number(), "12.50", Decimal("12.50")),
+        (Number(), Decimal("1.0E+7"), Decimal("10000000")),
+        (Number(), "", None),
+        (Number(required=True), "", "refused"),
+        (Number(), "1E+999", "refused"),
+        (Number(), "NaN", "refused"),
+        (Number(), "twelve", "refused"),
+        (Flag(), "true", True),
+        (Flag(), 0, False),
+        (Flag(), "perhaps", "refused"),
+        (Instant(), "2026-11-18T02:02:51-0800", INSTANT),
+        (Instant(), "2026-11-18T10:02:51.000+0000", INSTANT),
+        (Instant(), "2026-11-18T10:02:51", "refused"),
+        (Instant(), "0001-01-01T00:00:00+14:00", "refused"),
+        (Instant(), 5, "refused"),
+        (Day(), "2026-11-18", date(2026, 11, 18)),
+        (Day(), "2026-11-18T02:02:51-0800", date(2026, 11, 18)),
+        (Day(), "2026-02-30", "refused"),
+        (Day(), 20261118, "refused"),
+        (Readable(Day()), " ", None),
+        (Readable(Instant()), "soon", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Field) else repr(value),
+)
+def test_a_field_reads_what_vendors_send(field: Field[Any], value: Any, expected: Any) -> None:
+    assert read(field, value) == expected
+
+
+def test_a_number_is_written_without_an_exponent() -> None:
+    assert str(read(Number(), Decimal("1.0E+7"))) == "10000000"
+
+
+def test_a_lenient_field_stands_under_the_name_of_what_it_reads() -> None:
+    schema = Schema.from_dict({"paid_on": Readable(Day("date"))})()
+
+    assert schema.load({"date": "2026-11-18"}) == {"paid_on": date(2026, 11, 18)}
