@@ -5,13 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGE := crmsync celeryconfig.py
-CODE := $(PACKAGE) tests $(wildcard benchmarks)
+CODE := $(PACKAGE) conftest.py tests $(wildcard benchmarks)
 
 # Words passed on to the command: make test ARGS="-k ledger", make demo ARGS=--once
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types layers docs bench mutants lock sbom audit clean
+.PHONY: help install demo test check format lint types layers docs specs bench mutants lock sbom audit clean
 
 # Tools that read the lock files; each command brings them into a virtual environment of their own.
 TOOLS := build/tools
@@ -54,6 +54,9 @@ layers: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python -m pytest --quiet -p no:randomly $(wildcard tests/test_docs.py) tests/test_packaging.py
+
+specs: $(STAMP)  ## fetch the vendors' specifications, against which the tests compare what is sent and answered
+	@$(BIN)/python -m tests.specs
 
 bench: $(STAMP)  ## measure speed and memory (benchmarks/)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,7 +1,6 @@
 """The stand-in's simulation of an order: as strict as the order itself, and nothing of it is kept."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +8,10 @@ import pytest
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.sap.fields import SIMULATION_FIELDS
 from crmsync.lab.sandbox.sap.metadata import parse_field
+from tests import specs
 from tests.sandbox.clients import ErpClient
 
-SPEC = Path(__file__).parents[3] / "shared" / "specs" / "s4hana" / "API_SALES_ORDER_SIMULATION_SRV.openapi.json"
+SPEC = specs.FOLDER / "s4hana" / "API_SALES_ORDER_SIMULATION_SRV.openapi.json"
 PATH = "API_SALES_ORDER_SIMULATION_SRV/A_SalesOrderSimulation"
 
 
@@ -80,7 +80,7 @@ def test_a_service_that_is_not_arranged_is_not_there(erp: ErpClient, sandbox: Sa
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "/IWFND/MED/170")
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason="the specifications are not at hand")
+@specs.needs("s4hana")
 @pytest.mark.parametrize("name", SIMULATION_FIELDS)
 def test_its_fields_agree_with_the_openapi_file(name: str) -> None:
     schemas = json.loads(SPEC.read_text())["components"]["schemas"]

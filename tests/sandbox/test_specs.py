@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,9 +13,9 @@ from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.sap import fields as unoffered
 from crmsync.lab.sandbox.sap.fields import ORDER_FIELDS, PARTNER_FIELDS, PRODUCT_KEYS
 from crmsync.lab.sandbox.sap.metadata import NAVS, NOT_CREATABLE, NOT_DELETABLE, entities, services
+from tests import specs
 from tests.sandbox.clients import BooksClient
 
-SPECS = Path(__file__).parents[3] / "shared" / "specs"
 SAP = "{http://www.sap.com/Protocols/SAPData}"
 EDMX = {
     "API_BUSINESS_PARTNER": PARTNER_FIELDS,
@@ -27,12 +26,12 @@ SETS = [(service, name) for service, names in EDMX.items() for name in names]
 # What live answers are known to have otherwise than the OpenAPI files say.
 SLIPS = {"total", "balance", "page_context"}
 
-pytestmark = pytest.mark.skipif(not SPECS.exists(), reason="the specifications are not at hand")
+needs_sap, needs_books = specs.needs("s4hana"), specs.needs("zoho-books")
 
 
 @cache
 def edmx(service: str) -> Any:
-    return ElementTree.parse(SPECS / "s4hana" / f"{service}.edmx").getroot()
+    return ElementTree.parse(specs.FOLDER / "s4hana" / f"{service}.edmx").getroot()
 
 
 def tagged(root: Any, tag: str) -> list[Any]:
@@ -43,6 +42,7 @@ def entity_type(service: str, name: str) -> Any:
     return next(one for one in tagged(edmx(service), "EntityType") if one.get("Name") == f"{name}Type")
 
 
+@needs_sap
 @pytest.mark.parametrize(("service", "name"), SETS)
 def test_fields_agree_with_the_metadata(service: str, name: str) -> None:
     claimed = {
@@ -61,6 +61,7 @@ def _property(one: Any) -> tuple[Any, ...]:
     return (kind, *(sizes if kind in ("Decimal", "String") else [None] * 3), *rights)
 
 
+@needs_sap
 @pytest.mark.parametrize(("service", "name"), SETS)
 def test_keys_and_links_agree_with_the_metadata(service: str, name: str) -> None:
     stated = entity_type(service, name)
@@ -68,6 +69,7 @@ def test_keys_and_links_agree_with_the_metadata(service: str, name: str) -> None
     assert set(NAVS.get(name, {})) <= {one.get("Name") for one in tagged(stated, "NavigationProperty")}
 
 
+@needs_sap
 @pytest.mark.parametrize(("service", "name"), SETS)
 def test_links_have_the_multiplicity_of_the_metadata(service: str, name: str) -> None:
     ends = {one.get("Name"): tagged(one, "End") for one in tagged(edmx(service), "Association")}
@@ -79,6 +81,7 @@ def test_links_have_the_multiplicity_of_the_metadata(service: str, name: str) ->
             assert (nav.target + "Type", nav.many) == (to.get("Type").rpartition(".")[2], to.get("Multiplicity") == "*")
 
 
+@needs_sap
 @pytest.mark.parametrize("service", EDMX)
 def test_whatever_the_metadata_has_is_served_or_said_not_to_be(service: str) -> None:
     named = {one.get("Name") for kind in ("EntitySet", "FunctionImport") for one in tagged(edmx(service), kind)}
@@ -88,6 +91,7 @@ def test_whatever_the_metadata_has_is_served_or_said_not_to_be(service: str) -> 
         assert links == {*NAVS.get(name, {}), *unoffered.NAVS.get(name, ())}
 
 
+@needs_sap
 @pytest.mark.parametrize(("service", "name"), SETS)
 def test_what_may_be_created_and_deleted_agrees_with_the_metadata(service: str, name: str) -> None:
     stated = next(one for one in tagged(edmx(service), "EntitySet") if one.get("Name") == name)
@@ -95,8 +99,9 @@ def test_what_may_be_created_and_deleted_agrees_with_the_metadata(service: str, 
     assert (name in NOT_DELETABLE) is (stated.get(SAP + "deletable") == "false")
 
 
+@needs_sap
 def test_stock_fields_agree_with_the_openapi_file() -> None:
-    text = (SPECS / "s4hana" / "API_MATERIAL_STOCK_SRV.openapi.json").read_text()
+    text = (specs.FOLDER / "s4hana" / "API_MATERIAL_STOCK_SRV.openapi.json").read_text()
     for name in ("A_MaterialStock", "A_MatlStkInAcctMod"):
         stated = json.loads(text)["components"]["schemas"][name]["properties"]
         fields = {one: details.get("maxLength") for one, details in stated.items() if not one.startswith("to_")}
@@ -107,7 +112,7 @@ def test_stock_fields_agree_with_the_openapi_file() -> None:
 
 @cache
 def openapi(name: str) -> Any:
-    return yaml.safe_load((SPECS / "zoho-books" / f"{name}.yml").read_text())
+    return yaml.safe_load((specs.FOLDER / "zoho-books" / f"{name}.yml").read_text())
 
 
 def valid(name: str, path: str, method: str, status: str, answer: Any) -> None:
@@ -119,6 +124,7 @@ def valid(name: str, path: str, method: str, status: str, answer: Any) -> None:
     assert not errors, [(list(error.absolute_path), error.message) for error in errors]
 
 
+@needs_books
 def test_zoho_answers_are_valid(sandbox: Sandbox, books: BooksClient) -> None:
     contact = books.contact()
     made = books.invoice(contact["contact_id"])
@@ -144,7 +150,7 @@ def test_zoho_answers_are_valid(sandbox: Sandbox, books: BooksClient) -> None:
 def test_outbound_messages_have_the_order_of_the_wsdl(sandbox: Sandbox) -> None:
     sandbox.outbound.enqueue(sandbox.deals.create().id)
     root = ElementTree.fromstring(sandbox.outbound.envelope(sandbox.outbound.queue))
-    wsdl = ElementTree.parse(SPECS / "salesforce" / "outbound-message-opportunity.wsdl").getroot()
+    wsdl = ElementTree.parse(specs.OWN / "salesforce" / "outbound-message-opportunity.wsdl").getroot()
     stated = next(one for one in tagged(wsdl, "element") if one.get("name") == "notifications")
     names = [one.get("name") for one in tagged(stated, "element")][1:]
     sent = next(one for one in root.iter() if one.tag.endswith("}notifications"))

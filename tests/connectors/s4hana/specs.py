@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,7 +14,10 @@ import jsonschema
 import requests
 from defusedxml.ElementTree import parse
 
-FOLDER = Path(__file__).parents[4] / "shared" / "specs" / "s4hana"
+from tests import specs
+
+VENDOR = "s4hana"
+FOLDER = specs.FOLDER / VENDOR
 ROOT = "/sap/opu/odata/sap/"
 SIMULATION = "API_SALES_ORDER_SIMULATION_SRV"
 _SAP = "{http://www.sap.com/Protocols/SAPData}"
@@ -33,7 +35,7 @@ class EntityType:
 
 
 def is_available() -> bool:
-    return FOLDER.is_dir()
+    return specs.is_available(VENDOR)
 
 
 def problems(request: requests.PreparedRequest) -> list[str]:

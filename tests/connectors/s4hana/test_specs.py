@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import requests
 
+from tests.specs import needs
+
 from . import specs
 from .conftest import ORDERS, PARTNERS, STOCK
 
-pytestmark = pytest.mark.skipif(not specs.is_available(), reason="SAP's specifications are not beside the repository")
+pytestmark = needs("s4hana")
 
 PRICE = {"ConditionType": "PPR0", "ConditionRateValue": "12.50", "ConditionQuantity": "1"}
 

@@ -12,6 +12,7 @@ from crmsync import errors
 from crmsync.connectors.s4hana.client import S4Hana
 from crmsync.connectors.s4hana.stock import BATCH_CHARACTERS, BATCH_CODES, conditions
 from crmsync.domain.stock import StockRow
+from tests.specs import needs
 
 from ..conftest import LoadFixture
 from . import specs
@@ -325,7 +326,7 @@ def test_the_client_of_an_on_premise_system_is_named(sap: Sap, build: Build, pag
     assert sap.queries()[0]["sap-client"] == "100"
 
 
-@pytest.mark.skipif(not specs.is_available(), reason="SAP's specifications are not beside the repository")
+@needs("s4hana")
 def test_the_fixture_has_the_fields_of_the_service(fixture: LoadFixture) -> None:
     (row, *_) = fixture("stock__mixed")["d"]["results"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from defusedxml import ElementTree
 
-FILE = Path(__file__).parents[4] / "shared" / "specs" / "salesforce" / "outbound-message-opportunity.wsdl"
+from tests import specs
+
+FILE = specs.OWN / "salesforce" / "outbound-message-opportunity.wsdl"
 _XSD = "{http://www.w3.org/2001/XMLSchema}"
 _BODY = "{http://schemas.xmlsoap.org/soap/envelope/}Body"
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"

@@ -306,7 +306,6 @@ def test_without_a_known_organization_no_message_is_let_in() -> None:
         webhooks.verify_organization("", "")
 
 
-@pytest.mark.skipif(not outbound_schema.FILE.is_file(), reason="needs ../shared/specs")
 class TestWsdl:
     @pytest.mark.parametrize("body", [OUTBOUND, webhooks.ack(True), webhooks.ack(False)])
     def test_what_is_read_and_what_is_answered_are_as_the_wsdl_says(self, body: str) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +13,10 @@ import jsonschema
 import requests
 import yaml
 
-FOLDER = Path(__file__).parents[4] / "shared" / "specs" / "zoho-books"
+from tests import specs
+
+VENDOR = "zoho-books"
+FOLDER = specs.FOLDER / VENDOR
 _FILES = {
     "contacts": "contacts.yml",
     "invoices": "invoices.yml",
@@ -34,7 +36,7 @@ _PIECE = " × "  # in the description of what is billed as one piece, which is o
 
 
 def is_available() -> bool:
-    return FOLDER.is_dir()
+    return specs.is_available(VENDOR)
 
 
 def problems(request: requests.PreparedRequest, *, items: set[str] | None = None) -> list[str]:

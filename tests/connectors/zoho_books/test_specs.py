@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import requests
 
+from tests.specs import needs
+
 from . import specs
 from .conftest import API
 
-pytestmark = pytest.mark.skipif(not specs.is_available(), reason="../shared/specs is not beside the repository")
+pytestmark = needs("zoho-books")
 
 ORGANIZATION = {"organization_id": "1"}
 LINE = {"name": "A", "rate": 1, "quantity": 1}
