@@ -51,7 +51,8 @@ def of(services: Services, sandbox: Sandbox) -> Of:
 def _connect(services: Services, sandbox: Sandbox, row: dict[str, Any]) -> Connection:
     tenant = TENANTS[sandbox.accounts[row["name"]].number - 1]
     wanted = Wanted(name=row["name"], settings=row["settings"] | row["secrets"])
-    return connections.create(services, ADA, tenant, row["system"], wanted)
+    with services.store.begin() as uow:
+        return connections.create(services, uow, ADA, tenant, row["system"], wanted)
 
 
 @pytest.mark.parametrize("name", ["salesforce", "sap", "zoho", "salesforce-2", "sap-2", "zoho-2"])
@@ -77,9 +78,9 @@ def test_secrets_of_one_account_do_not_open_another(services: Services, sandbox:
         next(row for row in sandbox.connections() if row["name"] == name) for name in (vendor, f"{vendor}-2")
     )
     mixed = {**first, "name": "mixed", "secrets": second["secrets"]}
-    made = connections.create(
-        services, ADA, "acme", mixed["system"], Wanted(name="mixed", settings=mixed["settings"] | mixed["secrets"])
-    )
+    wanted = Wanted(name="mixed", settings=mixed["settings"] | mixed["secrets"])
+    with services.store.begin() as uow:
+        made = connections.create(services, uow, ADA, "acme", mixed["system"], wanted)
 
     assert not try_out(services, None, made.id).success
 

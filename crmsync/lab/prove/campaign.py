@@ -16,7 +16,7 @@ from crmsync.lab.prove.scenarios import play
 from crmsync.lab.prove.scene import Scene, Tools
 from crmsync.lab.prove.stage import Stage
 from crmsync.lab.prove.subjects import Subjects
-from crmsync.lab.prove.verdict import Findings, Verdict, examine, examine_stock
+from crmsync.lab.prove.verdict import Findings, Verdict, examine, examine_apart, examine_stock
 
 PATIENCE_SECONDS = 90.0
 AUDIT = Case("audit")  # everything that was ever accepted, counted once more when all is over
@@ -86,7 +86,7 @@ class _Round:
         scene = _played(tools, case)
         if scene.skipped:
             return Verdict(case, self._seed, skipped=scene.skipped)
-        stuck = [*scene.problems, *self._watch.until_ended(scene.expected, PATIENCE_SECONDS)]
+        stuck = [*scene.problems, *self._watch.until_ended([*scene.expected, *scene.elsewhere], PATIENCE_SECONDS)]
         ended_at = scene.ended_at or time.time()
         found = self._examine(scene)
         return Verdict(
@@ -102,9 +102,13 @@ class _Round:
         )
 
     def _examine(self, scene: Scene) -> Findings:
-        ledger = self._stage.ledger()
-        found = examine(scene.expected, ledger)
-        found.lost += examine_stock(ledger) if scene.moves_stock else []
+        found = Findings()
+        first, second = (company.ledger() for company in self._stage.sandbox.companies)
+        for expected, ledger in ((scene.expected, first), (scene.elsewhere, second)):
+            documents = examine(expected, ledger)
+            found.lost += documents.lost
+            found.doubled += documents.doubled + examine_apart(ledger)
+        found.lost += examine_stock(first) if scene.moves_stock else []
         return self._new(found)
 
     def _new(self, found: Findings) -> Findings:
@@ -115,12 +119,13 @@ class _Round:
     def _audit(self) -> Verdict:
         """What turned up after its own case had been judged."""
         self._subjects.wake("inventory")
-        stuck = self._watch.until_ended(self._subjects.all, PATIENCE_SECONDS)
-        found = self._examine(Scene(self._subjects.all, moves_stock=True))
+        first, second = self._subjects.all, self._subjects.neighbour.all
+        stuck = self._watch.until_ended([*first, *second], PATIENCE_SECONDS)
+        found = self._examine(Scene(first, second, moves_stock=True))
         return Verdict(
             AUDIT,
             self._seed,
-            runs=len(self._subjects.all),
+            runs=len(first) + len(second),
             lost=tuple(found.lost),
             doubled=tuple(found.doubled),
             stuck=tuple(stuck),

@@ -42,6 +42,7 @@ FAULTS: Mapping[str, str] = {
     "documents-taken-back": "people delete, void and reject documents, of runs that stopped and of runs that are done",
     "deals-won-again": "deals are reopened, changed and won again, while their runs are under way and afterwards",
     "slack-closed": "alerts can't be delivered",
+    "two-companies": "two companies win deals at once; the systems of one fail, one after the other",
     "random-kill": "kill -9 of workers, receiver, beat and broker at random while deals keep coming",
 }
 # What goes wrong with one answer; struck at every vendor at random, too.

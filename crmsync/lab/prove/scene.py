@@ -24,6 +24,7 @@ class Scene:
     """What a case set going, and when it was broken last (seconds since the epoch)."""
 
     expected: Sequence[Expected] = ()
+    elsewhere: Sequence[Expected] = ()  # at the second company's systems
     broken_at: float = 0.0
     strikes: int = 0
     moves_stock: bool = False

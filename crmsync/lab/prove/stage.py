@@ -74,7 +74,7 @@ class Stage(Rig):
     """Use `running`."""
 
     def __init__(self, plan: Plan, home: Path, *, seed: int) -> None:
-        super().__init__(home, Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, **_UNLIMITED))
+        super().__init__(home, Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, companies=2, **_UNLIMITED))
         self.plan = plan
         self.random = random.Random(f"{seed}/stage")
         self.failpoints = home / "failpoints"
@@ -166,6 +166,7 @@ class Stage(Rig):
             **super().configuration(),
             "DATABASE_URL": self.database.url,
             "CRMSYNC_FAILPOINTS": str(self.failpoints),
+            **dict.fromkeys(("CRMSYNC_ALLOW_HTTP", "CRMSYNC_ALLOW_PRIVATE_ADDRESSES"), "true"),
             **BEHAVIOUR,
             "CRMSYNC_RUN_AHEAD": "1" if self.plan.runs_ahead else "0",
             **self.broker.environment,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from crmsync import log
@@ -64,14 +65,20 @@ class Sender:
 
 
 class Subjects:
-    """Makes what cases need; every name, address and reference is new."""
+    """Makes what cases need at one company's systems; every name, address and reference is new."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, number: int = 1) -> None:
         self.stage = stage
+        self.company = stage.sandbox.companies[number - 1]
         self.sender = Sender()
         self.all: list[Expected] = []  # whatever was accepted so far
         self._invoiced: list[Expected] = []
         self._invoiced_at = 0.0
+
+    @cached_property
+    def neighbour(self) -> Subjects:
+        """The same of the second company."""
+        return Subjects(self.stage, 2)
 
     # -- deals
 
@@ -82,12 +89,12 @@ class Subjects:
         codes = random.sample(sorted(PRICES), random.randint(1, 3))
         lines = [{"product": code, "quantity": random.randint(1, 40), "unit_price": PRICES[code]} for code in codes]
         mail = f"ap@{customer.replace(' ', '-').lower()}.example.com"
-        deal = self.stage.sandbox.deals.create(customer, email=mail, lines=lines, name=f"{customer}: {number}")
+        deal = self.company.deals.create(customer, email=mail, lines=lines, name=f"{customer}: {number}")
         return deal, Expected(deal.id, customer, Decimal(deal.amount))
 
     def win(self, deal: Deal, expected: Expected, *, webhook: bool = True) -> None:
         """Close the deal; it counts as accepted when its webhook is acknowledged, or where there is none."""
-        deals = self.stage.sandbox.deals
+        deals = self.company.deals
         deals.close(deal.id)
         if not webhook or self.sender.insist(lambda: deals.announce(deal.id)):
             self.all.append(expected)
@@ -133,25 +140,25 @@ class Subjects:
         """Pay a part of the deal's invoice."""
         payment_id = self._paid(expected, share)
         if webhook:
-            self.sender.insist(lambda: self.stage.sandbox.payments.announce(payment_id))
+            self.sender.insist(lambda: self.company.payments.announce(payment_id))
 
     def instalments(self, expected: Expected) -> list[dict[str, Any]]:
         """Pay the deal's invoice in three parts, unannounced; each as the books showed it then."""
         paid = [self._paid(expected, share) for share in (Decimal("0.25"), Decimal("0.25"), Decimal(1))]
-        return [self.stage.sandbox.payments.shown(payment_id) for payment_id in paid]
+        return [self.company.payments.shown(payment_id) for payment_id in paid]
 
     def _paid(self, expected: Expected, share: Decimal) -> str:
         """A payment of that share of the deal, or of what is left to pay."""
         invoice = self._invoices(expected)[0]
         amount = min((expected.amount * share).quantize(Decimal("0.01")), invoice["balance"])
         reference = f"PAY-{next(self.stage.numbers)}"
-        return self.stage.sandbox.invoices.pay(invoice["invoice_id"], amount, reference=reference).payment_id
+        return self.company.invoices.pay(invoice["invoice_id"], amount, reference=reference).payment_id
 
     def has_open_invoice(self, expected: Expected) -> bool:
         return any(invoice["balance"] == expected.amount for invoice in self._invoices(expected))
 
     def _invoices(self, expected: Expected) -> list[dict[str, Any]]:
-        first, zoho = document_reference(expected.deal), self.stage.sandbox.zoho
+        first, zoho = document_reference(expected.deal), self.company.zoho
         with zoho.lock:
             found = [doc for doc in zoho.organization.invoices.docs.values() if doc["status"] != "void"]
         return [doc for doc in found if doc["reference_number"].startswith(first)]
@@ -165,7 +172,7 @@ class Subjects:
     def order_of(self, expected: Expected) -> str:
         """The number of the deal's order that stands."""
         first = document_reference(expected.deal)
-        orders = [row for row in self.stage.ledger()["orders"] if not row["rejected"]]
+        orders = [row for row in self.company.ledger()["orders"] if not row["rejected"]]
         return next(str(row["id"]) for row in orders if (row["reference"] or "").startswith(first))
 
     def became(self, before: Expected, now: Expected) -> Expected:
@@ -176,7 +183,7 @@ class Subjects:
     # -- stock and looks
 
     def move_stock(self) -> None:
-        self.stage.sandbox.products.change_stock(0.5)
+        self.company.products.change_stock(0.5)
 
     def wake(self, flow_name: str) -> None:
         """Start the only run of a flow, as beat does when its time has come; the sweeper sends its message."""
@@ -262,20 +269,20 @@ class Subjects:
             self.win(deal, expected)
             until(lambda: self._says(deal) == STUCK or None, patience_seconds=TOLD_SECONDS)
             self._change_quantity(deal, quantity)
-            self.sender.insist(lambda: self.stage.sandbox.deals.announce(deal.id))
+            self.sender.insist(lambda: self.company.deals.announce(deal.id))
 
         return Subject((expected,), go)
 
     def _change_quantity(self, deal: Deal, quantity: Decimal) -> Decimal:
         """Returns what it was before."""
-        crm, line = self.stage.sandbox.salesforce, deal.line_ids[0]
+        crm, line = self.company.salesforce, deal.line_ids[0]
         with crm.lock:
             before = Decimal(crm.org.get("OpportunityLineItem", line)["Quantity"])
             crm.org.update("OpportunityLineItem", line, {"Quantity": quantity})
         return before
 
     def _says(self, deal: Deal) -> str:
-        crm = self.stage.sandbox.salesforce
+        crm = self.company.salesforce
         with crm.lock:
             return str(crm.org.get("Opportunity", deal.id)["Sync_Status__c"])
 

@@ -98,6 +98,17 @@ def examine(expected: Sequence[Expected], ledger: Ledger) -> Findings:
     return found
 
 
+def examine_apart(ledger: Ledger) -> list[str]:
+    """Documents at a company's systems that are of no deal of its own."""
+    own = {document_reference(row["id"]) for row in ledger["deals"]}
+    documents = [(kind, row) for kind in ("orders", "invoices") for row in ledger[kind] if row["reference"]]
+    return [
+        f"{kind} hold {row['reference']}, a deal of another company"
+        for kind, row in documents
+        if _GENERATION.sub("", row["reference"]) not in own
+    ]
+
+
 class _Index:
     """The ledger's rows by what they are looked for."""
 

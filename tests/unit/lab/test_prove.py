@@ -54,7 +54,7 @@ from crmsync.lab.prove.scenarios import SCENARIOS
 from crmsync.lab.prove.scene import Tools
 from crmsync.lab.prove.stage import BEHAVIOUR, LAG_SECONDS, LEASE_SECONDS, SETTLE_SECONDS, Stage
 from crmsync.lab.prove.strange import STRANGERS, StrangeRows
-from crmsync.lab.prove.verdict import Expected, Verdict, examine, examine_stock
+from crmsync.lab.prove.verdict import Expected, Verdict, examine, examine_apart, examine_stock
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.kernel.account import Answer
 from crmsync.lab.sandbox.kernel.faults import KINDS, ODDITIES
@@ -288,6 +288,17 @@ def test_a_reference_that_two_documents_carry_is_doubled() -> None:
     found = examine([], ledger(duplicates={"orders": {"SF-006B": 2}}))
 
     assert found.doubled == ["2 orders under SF-006B"]
+
+
+def test_a_document_of_another_companys_deal_is_found() -> None:
+    stranger = {"id": "2", "reference": "SF-006Z-2", "net": "100.00"}
+    by_hand = {**stranger, "reference": None}
+    again = {**stranger, "reference": "SF-006A-2"}
+
+    assert examine_apart(ledger()) == []
+    assert examine_apart(ledger(orders=[by_hand, again])) == []
+    assert examine_apart(ledger(orders=[stranger])) == ["orders hold SF-006Z-2, a deal of another company"]
+    assert len(examine_apart(ledger(invoices=[stranger]))) == 1
 
 
 def test_stock_that_is_not_the_erps_is_found() -> None:
