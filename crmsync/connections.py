@@ -8,7 +8,7 @@ No secret is ever returned, but one that was made here, once.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from crmsync.connectors import registry
 from crmsync.connectors.system import System
 from crmsync.domain.accounts import Claim
 from crmsync.domain.audit import Act
+from crmsync.domain.bindings import Binding
 from crmsync.domain.connections import (
     Connection,
     ConnectionChangedError,
@@ -46,6 +47,7 @@ from crmsync.store.resealing import Resealed
 
 OBJECT = "connection"
 _MADE_SECRET_BYTES = 32
+_OR_FORCE = "Settle its runs and bind its flows to another, or force it."
 _SEALED_AGAIN = "must be given again, because an address has changed to which it is sent"
 
 
@@ -209,19 +211,28 @@ def delete(
 ) -> dict[str, int]:
     """With everything that is remembered of it. Returns how many rows of what.
 
-    Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError; ConnectionInUseError, unless it is
-    forced.
+    Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError; ConnectionInUseError where a flow
+    is bound to it or a run that is not over needs it, unless it is forced.
     """
     before = _kept(using, uow, tenant, connection_id).connection
     _require_version(before, expected_version)
     count = uow.connections.open_runs(before.id)
-    if count and not is_forced:
-        what = "1 run that is not over needs it" if count == 1 else f"{count} runs that are not over need it"
-        raise ConnectionInUseError(f"{before.name} can't be deleted: {what}.", advice="Settle them, or force it.")
+    bound = [each for each in uow.bindings.all(before.tenant) if before.id in each.roles.values()]
+    if (count or bound) and not is_forced:
+        raise ConnectionInUseError(f"{before.name} can't be deleted: {_needed_by(count, bound)}.", advice=_OR_FORCE)
+    for each in bound:
+        uow.bindings.remove(each)
     gone = uow.connections.delete(before.id)
     _audit(uow, act, "delete", before, before=_told(before), after={"open_runs": count, "gone": gone})
     using.book.forget(before.id)
+    using.companies.forget()
     return gone
+
+
+def _needed_by(count: int, bound: Sequence[Binding]) -> str:
+    flows = " and ".join(dict.fromkeys(each.flow for each in bound))
+    runs = "1 run that is not over needs it" if count == 1 else f"{count} runs that are not over need it"
+    return "; ".join([*([f"it is bound to {flows}"] if bound else []), *([runs] if count else [])])
 
 
 # -- the key
@@ -338,6 +349,8 @@ def _change(uow: UnitOfWork, changed: Connection, sealed: str) -> None:
         raise NameTakenError(f"There is a connection {changed.name} already.", field_errors={"name": "is taken"})
     if not uow.connections.change(changed, sealed=sealed, key_id=key_id_of(sealed)):
         raise ConnectionChangedError
+    if not changed.why_not_now:  # it may have been until now: what waits for it goes on
+        uow.breakers.wake_waiting()
 
 
 def _set_status(

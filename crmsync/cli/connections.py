@@ -207,7 +207,7 @@ def resume(*, connection_id: str, tenant: str | None, by: str | None, reason: st
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
         changed = resumed(using, uow, act(by, reason), tenant, connection_id)
-    _print(changed, as_json=as_json, done=f"✓ {changed.id} works again; its runs go on within a minute.")
+    _print(changed, as_json=as_json, done=f"✓ {changed.id} works again; its runs go on.")
 
 
 @connections.command()
@@ -290,7 +290,7 @@ def _wanted(
     found = registry.systems().get(system)
     declared = found.declared if found else ()
     are_secret = {each.name for each in declared if each.is_secret}
-    settings = _pairs(pairs, "--set")
+    settings = pairs_of(pairs, "--set")
     if shown := are_secret & settings.keys():
         what = f"{', '.join(sorted(shown))} would stand in the list of processes: use --secret-file or --secrets-stdin"
         raise click.BadParameter(what, param_hint="--set")
@@ -311,7 +311,7 @@ def _wanted(
     )
 
 
-def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+def pairs_of(texts: Iterable[str], option: str) -> dict[str, str]:
     found = {}
     for text in texts:
         name, is_pair, value = text.partition("=")
@@ -322,7 +322,7 @@ def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
 
 
 def _secrets(files: Iterable[str], *, from_stdin: bool) -> dict[str, str]:
-    return {**_from_stdin(from_stdin), **{name: _read(path) for name, path in _pairs(files, "--secret-file").items()}}
+    return {**_from_stdin(from_stdin), **{name: _read(path) for name, path in pairs_of(files, "--secret-file").items()}}
 
 
 def _read(path: str) -> str:

@@ -1,0 +1,98 @@
+"""`crmsync bindings`: which connection fills which role in which flow, for each company."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmsync.cli import screen
+from crmsync.cli.connections import pairs_of
+from crmsync.cli.failures import ListingGroup
+from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
+
+if TYPE_CHECKING:
+    from crmsync.domain.bindings import Binding
+
+
+@click.group(cls=ListingGroup)
+def bindings() -> None:
+    """Bindings: which connections a company's flows work with. What the environment implies is shown, and stays."""
+
+
+@bindings.command("list")
+@tenant_option
+@json_option
+def list_(*, tenant: str | None, as_json: bool) -> None:
+    """List what is bound, and by which connections."""
+    from crmsync.bindings import all_of
+
+    _print(all_of(open_services(check_accounts=False), tenant), as_json=as_json)
+
+
+@bindings.command()
+@click.argument("flow")
+@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@json_option
+def show(*, flow: str, tenant: str, as_json: bool) -> None:
+    """Show how FLOW is bound: order_to_invoice, payments or inventory."""
+    from crmsync.bindings import show as shown
+
+    _print(shown(open_services(check_accounts=False), tenant, flow), as_json=as_json)
+
+
+@bindings.command("set")
+@click.argument("flow")
+@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@click.option("--role", "pairs", multiple=True, metavar="ROLE=ID", help="A role and its connection; may be repeated.")
+@accounted
+@json_option
+def set_(*, flow: str, tenant: str, pairs: tuple[str, ...], by: str | None, reason: str | None, as_json: bool) -> None:
+    """Bind FLOW, or bind it anew for the connection that its subjects come from."""
+    from crmsync.bindings import put
+
+    using = open_services(check_accounts=False)
+    with using.store.begin() as uow:
+        made = put(using, uow, act(by, reason), tenant, flow, pairs_of(pairs, "--role"))
+    if as_json:
+        screen.print_json(_to_json(made))
+    else:
+        screen.console().print(f"✓ {made.flow} is bound for {made.tenant}; processes know it within ten seconds.")
+
+
+@bindings.command()
+@click.argument("flow")
+@click.argument("source")
+@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@accounted
+@json_option
+def remove(*, flow: str, source: str, tenant: str, by: str | None, reason: str | None, as_json: bool) -> None:
+    """Let nothing of the connection SOURCE start FLOW any more."""
+    from crmsync.bindings import remove as removed
+
+    using = open_services(check_accounts=False)
+    with using.store.begin() as uow:
+        gone = removed(using, uow, act(by, reason), tenant, flow, source)
+    if as_json:
+        screen.print_json(_to_json(gone))
+    else:
+        screen.console().print(f"✓ {gone.flow} is not bound to {gone.source} any more.")
+
+
+def _print(found: list[Binding], *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json([_to_json(each) for each in found])
+        return
+    rows = [
+        [each.tenant, each.flow, each.source, role, connection, "environment" if each.is_implied else each.version]
+        for each in found
+        for role, connection in each.roles.items()
+    ]
+    screen.console().print(screen.table(["tenant", "flow", "source", "role", "connection", "version"], rows))
+
+
+def _to_json(of: Binding) -> dict[str, Any]:
+    return asdict(of) | {"roles": dict(of.roles), "options": dict(of.options), "is_implied": of.is_implied}
