@@ -20,6 +20,8 @@ from crmsync.domain.bindings import (
     completed,
     problems_of,
 )
+from crmsync.errors import ConfigurationError
+from crmsync.options import Options, read_options
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 
@@ -60,7 +62,7 @@ def put(
     """
     offered = {each.id: registry.system_named(each.system).roles for each in all_connections(using, tenant)}
     roles = completed(flow, roles, offered)
-    if problems := problems_of(flow, roles, offered):
+    if problems := problems_of(flow, roles, offered) | _problems_of_options(options or {}):
         raise InvalidBindingError(field_errors=problems)
     wanted = Binding(tenant, flow, roles[NEEDS[flow][0]], dict(roles))
     before = _of_source(uow, wanted)
@@ -76,6 +78,14 @@ def put(
     _audit(uow, act, "bind", wanted, before=before)
     using.companies.forget()
     return _of_source(uow, wanted) or wanted
+
+
+def _problems_of_options(options: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        read_options(options, Options())
+    except ConfigurationError as error:
+        return {f"options.{name}": problem for name, problem in error.field_errors.items()}
+    return {}
 
 
 def remove(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crmsync.company import Company, Connections, company_of
 from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.bindings import Binding
+from crmsync.errors import ConfigurationError
+from crmsync.options import Options, read_options
 from crmsync.store import Store
-from crmsync.systems import ROLES
+
+logger = logging.getLogger(__name__)
 
 REMEMBERED = timedelta(seconds=10)  # how late a process may hear of another's change
 
@@ -17,14 +23,22 @@ _Bound = Mapping[str, Mapping[str, Sequence[Company]]]  # by flow, and by tenant
 
 
 class Companies:
-    """*roles* are filled by the connections of the environment."""
+    """*roles* are filled by the connections of the environment; *options* are its own, as they are now."""
 
-    def __init__(self, store: Store, connections: Connections, roles: Mapping[str, str]) -> None:
-        self.default = company_of(DEFAULT_TENANT, roles, connections)
+    def __init__(
+        self, store: Store, connections: Connections, roles: Mapping[str, str], options: Callable[[], Options]
+    ) -> None:
+        self._roles = roles
+        self._options = options
         self._connections = connections
         self._store = store
         self._known: _Bound = {}
         self._read_at: datetime | None = None
+
+    @property
+    def default(self) -> Company:
+        """The company of the environment."""
+        return company_of(DEFAULT_TENANT, self._roles, self._connections, self._options())
 
     def all(self, flow: str) -> list[Company]:
         """Every company that *flow* is bound for. That of the environment is, unless its tenant has bound it anew."""
@@ -42,16 +56,25 @@ class Companies:
         if mine is None and tenant == DEFAULT_TENANT:
             return self._with(role, source)
         found = (company for company in mine or () if company.bound(role).connection == source)
-        return next(found, None) or company_of(tenant, {role: source}, self._connections)
+        return next(found, None) or company_of(tenant, {role: source}, self._connections, self._options())
 
     def forget(self) -> None:
         """This process has changed a binding."""
         self._read_at = None
 
     def _with(self, role: str, source: str) -> Company:
-        roles = {each: self.default.bound(each).connection for each in ROLES}
-        is_so = source in ("", roles[role])
-        return self.default if is_so else company_of(DEFAULT_TENANT, {**roles, role: source}, self._connections)
+        roles = {**self._roles, role: source or self._roles[role]}
+        return company_of(DEFAULT_TENANT, roles, self._connections, self._options())
+
+    def _company(self, binding: Binding) -> Company | None:
+        """Where it does not say when it goes live, that is when it was bound. None where its options can't be read."""
+        default = replace(self._options(), go_live=binding.created_at)
+        try:
+            options = read_options(binding.options, default)
+        except ConfigurationError as error:  # of one company: the others go on
+            logger.error("a binding of %s can't be read: %s", binding.tenant, error, extra={"action": "bad_binding"})
+            return None
+        return company_of(binding.tenant, binding.roles, self._connections, options)
 
     def _bound(self) -> _Bound:
         now = self._store.clock()
@@ -60,7 +83,7 @@ class Companies:
                 rows = uow.bindings.all(None)
             known: dict[str, dict[str, list[Company]]] = defaultdict(dict)
             for each in rows:
-                company = company_of(each.tenant, each.roles, self._connections)
-                known[each.flow].setdefault(each.tenant, []).append(company)
+                if (company := self._company(each)) is not None:
+                    known[each.flow].setdefault(each.tenant, []).append(company)
             self._known, self._read_at = known, now
         return self._known

@@ -14,6 +14,7 @@ from crmsync.connectors.registry import systems
 from crmsync.connectors.system import System
 from crmsync.domain.runs import Origin
 from crmsync.errors import ConfigurationError
+from crmsync.options import Options
 from crmsync.systems import ROLES
 
 Api = TypeVar("Api", bound=Connector, covariant=True)
@@ -74,6 +75,7 @@ class Company:
     """What each role can do: `connectors.base`."""
 
     tenant: str
+    options: Options
     deals: Bound[Deals]
     catalogue: Bound[Catalogue]
     orders: Bound[Orders]
@@ -104,9 +106,9 @@ _USUAL: Mapping[str, str] = {
 }
 
 
-def company_of(tenant: str, roles: Mapping[str, str], connections: Connections) -> Company:
+def company_of(tenant: str, roles: Mapping[str, str], connections: Connections, options: Options) -> Company:
     """The company whose *roles* are filled by these connections; others are not."""
-    return Company(tenant, **{role: Bound(roles.get(role, ""), connections) for role in ROLES})
+    return Company(tenant, options, **{role: Bound(roles.get(role, ""), connections) for role in ROLES})
 
 
 def default_roles(configured: Collection[str] = ()) -> dict[str, str]:

@@ -29,6 +29,7 @@ from crmsync.connectors.way_out.heard import Heard
 from crmsync.domain.breaker import Breaker
 from crmsync.embedded import embedded_client_url, ensure_running
 from crmsync.errors import ConfigurationError, CrmsyncError, NotNowError, OtherAccountError, StoreUnavailableError
+from crmsync.options import Options, options_of
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork, schema, whereabouts
 from crmsync.store.account_watch import AccountWatch
@@ -92,10 +93,11 @@ class Services:
         """What must hold before work begins. Raises: ConfigurationError, by variable."""
         self.vault  # noqa: B018 - reads or makes the key
 
-    def go_live(self) -> datetime:
+    def go_live(self, company: Company | None = None) -> datetime:
         """Nothing from before this instant is started by catch-up: as configured, else when crmsync first ran."""
-        if self.settings.go_live is not None:
-            return self.settings.go_live
+        own = (company or self.company()).options.go_live
+        if own is not None:
+            return own
         kept = self.facts.get(GO_LIVE)
         if kept is None:
             with self.store.begin() as uow:
@@ -116,9 +118,12 @@ class Services:
         """The company of the environment."""
         return self.companies.default
 
+    def _options(self) -> Options:
+        return options_of(self.settings.behaviour, self.settings.go_live)
+
     @cached_property
     def companies(self) -> Companies:
-        return Companies(self.store, self, default_roles(self.settings.systems))
+        return Companies(self.store, self, default_roles(self.settings.systems), self._options)
 
     def is_configured(self, connection: str) -> bool:
         """Whether there is such a connection: the environment's, or one that people have made."""

@@ -19,6 +19,7 @@ from crmsync.database_address import problem_of
 from crmsync.environment import MINIMUM_SECRET_LENGTH, Reader, Secret, env, instant_of, read, read_into
 from crmsync.errors import ConfigurationError
 from crmsync.needs import WITHHELD
+from crmsync.options import CompanySettings
 from crmsync.systems import installed
 
 __all__ = ["Behaviour", "FlowerSettings", "Reader", "Secret", "Settings", "SlackSettings", "instant_of"]
@@ -51,7 +52,7 @@ class FlowerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(CompanySettings):
     lease_seconds: float = read(lambda reader: float(_lease_seconds(reader)))
     max_retries: int = env.integer("CRMSYNC_MAX_RETRIES", 3, maximum=20)
     retry_backoff_seconds: float = env.seconds("CRMSYNC_RETRY_BACKOFF_SECONDS", "2", maximum="3600")
@@ -59,29 +60,15 @@ class Behaviour:
     settle_seconds: float = env.seconds("CRMSYNC_SETTLE_SECONDS", "30", maximum="86400")
     call_seconds: float = read(lambda reader: float(_call_seconds(reader)))
     max_starts: int = env.integer("CRMSYNC_MAX_STARTS", 5, minimum=1, maximum=1000)
-    payment_terms_days: int = env.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650)
-    send_on_create: bool = env.flag("CRMSYNC_SEND_ON_CREATE")
     default_currency: str = env.text("CRMSYNC_DEFAULT_CURRENCY", pattern="[A-Z]{3}", expected="a code such as USD")
-    low_stock_threshold: Decimal = env.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10", maximum="999999999")
     max_body_bytes: int = env.integer("CRMSYNC_MAX_BODY_BYTES", 1_048_576, minimum=1024, maximum=104_857_600)
     workers: int = env.integer("CRMSYNC_WORKERS", 2, minimum=1, maximum=64)
-    inventory_seconds: int = env.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000)
-    catch_up_seconds: int = env.integer("CRMSYNC_CATCH_UP_SECONDS", 600, maximum=2_592_000)
     catch_up_grace_seconds: int = env.integer("CRMSYNC_CATCH_UP_GRACE_SECONDS", 120, maximum=86_400)
     catch_up_overlap_seconds: int = env.integer("CRMSYNC_CATCH_UP_OVERLAP_SECONDS", 900, maximum=2_592_000)
-    max_deal_age_days: int = env.integer("CRMSYNC_MAX_DEAL_AGE_DAYS", 90, maximum=36_500)
-    burst_deals: int = env.integer("CRMSYNC_BURST_DEALS", 1000, maximum=1_000_000)
     announced_grace_seconds: float = env.seconds("CRMSYNC_ANNOUNCED_GRACE_SECONDS", "60", maximum="3600")
     silence_seconds: int = env.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000)
     request_seconds: float = env.seconds("CRMSYNC_REQUEST_SECONDS", "30", minimum="1", maximum="600")
     look_again_seconds: float = env.seconds("CRMSYNC_LOOK_AGAIN_SECONDS", "5", maximum="3600")
-    held_orders: str = env.text(
-        "CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"
-    )
-    compare_seconds: int = env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000)
-    compare_invoices_seconds: int = env.integer("CRMSYNC_COMPARE_INVOICES_SECONDS", 3600, maximum=1_000_000)
-    tell_sellers: str = env.text("CRMSYNC_TELL_SELLERS", "yes", pattern="yes|no", expected="yes or no")
-    seller_wait_seconds: int = env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000)
     breaker_failures: int = env.integer("CRMSYNC_BREAKER_FAILURES", 20, minimum=1, maximum=1_000_000)
     keep_days: int = env.integer("CRMSYNC_KEEP_DAYS", 90, maximum=36_500)
     database_connections: int = env.integer("CRMSYNC_DATABASE_CONNECTIONS", 5, minimum=1, maximum=100)
@@ -91,11 +78,6 @@ class Behaviour:
     @property
     def look_again(self) -> timedelta:
         return timedelta(seconds=self.look_again_seconds)
-
-    @property
-    def seller_wait(self) -> timedelta | None:
-        """After how long a deal that waits by itself says so; None: never."""
-        return timedelta(seconds=self.seller_wait_seconds) if self.seller_wait_seconds else None
 
     @property
     def queued_for(self) -> timedelta:

@@ -19,12 +19,13 @@ from crmsync.domain.runs import Origin, Run
 from crmsync.domain.tokens import AccessToken
 from crmsync.errors import CrmsyncError
 from crmsync.flows import order_to_invoice  # noqa: F401 - registers all flows
+from crmsync.options import Options
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker.flow import FLOWS
 from tests.builders import NOW
 
-DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None))
+DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None), Options())
 """The company of the environment, for its connections' ids: nobody can be asked there."""
 
 

@@ -48,15 +48,24 @@ def show(*, flow: str, tenant: str, as_json: bool) -> None:
 @click.argument("flow")
 @click.option("--tenant", default="default", show_default=True, help="Whose it is.")
 @click.option("--role", "pairs", multiple=True, metavar="ROLE=ID", help="A role and its connection; may be repeated.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="What the company has otherwise.")
 @accounted
 @json_option
-def set_(*, flow: str, tenant: str, pairs: tuple[str, ...], by: str | None, reason: str | None, as_json: bool) -> None:
-    """Bind FLOW, or bind it anew for the connection that its subjects come from."""
+def set_(
+    *, flow: str, tenant: str, pairs: tuple[str, ...], options: tuple[str, ...], by: str | None, reason: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Bind FLOW, or bind it anew for the connection that its subjects come from.
+
+    An --option has the name of a setting without CRMSYNC_, in small letters: payment_terms_days=14. One or more say all
+    that differs from the environment; none leaves them as they are.
+    """
     from crmsync.bindings import put
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        made = put(using, uow, act(by, reason), tenant, flow, pairs_of(pairs, "--role"))
+        given = pairs_of(options, "--option") if options else None
+        made = put(using, uow, act(by, reason), tenant, flow, pairs_of(pairs, "--role"), options=given)
     if as_json:
         screen.print_json(_to_json(made))
     else:

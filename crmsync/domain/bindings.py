@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from crmsync.errors import CrmsyncError
@@ -30,6 +31,7 @@ class Binding:
     roles: Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
+    created_at: datetime | None = None
 
     @property
     def is_implied(self) -> bool:

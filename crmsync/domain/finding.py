@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from crmsync.domain.ledger import matching_number
-from crmsync.domain.references import PREFIX
+from crmsync.options import REFERENCE_PREFIX as PREFIX
 from crmsync.plain import visible
 
 WHERE = (

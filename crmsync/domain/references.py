@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from crmsync.domain.keys import unguarded
+from crmsync.options import REFERENCE_PREFIX as PREFIX
 
-PREFIX = "SF-"  # of the documents that crmsync has made since its first release
 _KIND = 3  # characters of an id of the CRM that tell what it is of
 
 
-def document_reference(deal_key: str, generation: int = 1) -> str:
+def document_reference(deal_key: str, generation: int = 1, *, prefix: str = PREFIX) -> str:
     """The reference of a deal's order and invoice; a document made again after a void gets the next generation.
+
+    Ids of two CRMs may be the same: where both lead to one ERP, a *prefix* of its own tells the deals of one of them.
 
     >>> document_reference("006xx0000012abcAAA"), document_reference("006xx0000012abcAAA", 2)
     ('SF-006xx0000012abcAAA', 'SF-006xx0000012abcAAA-2')
     """
-    return f"{PREFIX}{deal_key}" if generation == 1 else f"{PREFIX}{deal_key}-{generation}"
+    return f"{prefix}{deal_key}" if generation == 1 else f"{prefix}{deal_key}-{generation}"
 
 
 def forms_of(reference: str) -> list[str]:

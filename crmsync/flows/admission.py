@@ -91,8 +91,8 @@ def _hold_old(attempt: Attempt, deal: Deal) -> None:
     reason = why_old(
         deal.dates,
         attempt.run.created_at,
-        go_live=using.go_live(),
-        max_days=using.settings.behaviour.max_deal_age_days,
+        go_live=using.go_live(attempt.company),
+        max_days=attempt.company.options.max_deal_age_days,
         zone=known_zone(using, attempt.company.invoices),
     )
     if reason and not _is_ordered(attempt):

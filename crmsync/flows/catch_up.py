@@ -36,7 +36,7 @@ DEALS = Flow(
     subject="catch-up of deals",
     steps=("look_for_deals",),
     repeats=True,
-    every=lambda behaviour: behaviour.catch_up_seconds,
+    every=lambda options: options.catch_up_seconds,
     roles=("deals",),
     title="Catch-up of deals",
 )
@@ -45,7 +45,7 @@ PAYMENTS = Flow(
     subject="catch-up of payments",
     steps=("look_for_payments",),
     repeats=True,
-    every=lambda behaviour: behaviour.catch_up_seconds,
+    every=lambda options: options.catch_up_seconds,
     roles=("payments",),
     title="Catch-up of payments",
     subject_role="payments",
@@ -73,7 +73,7 @@ def look_for_payments(attempt: Attempt) -> ChangesSeen:
 
 def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> ChangesSeen:
     using, behaviour = attempt.services, attempt.services.settings.behaviour
-    since, until = _window(using, flow, attempt.run.source, attempt.started_at)
+    since, until = _window(using, attempt.company, flow, attempt.started_at)
     looked, started = 0, Started()
     for page in seen(using, attempt.company, since, until) if since < until else ():
         started += start(using, attempt.company, page, correlation_id=attempt.run.correlation_id)
@@ -99,10 +99,10 @@ def _go_on_from(attempt: Attempt, flow: Flow, changed_at: datetime) -> None:
         uow.facts.set(_checkpoint(flow, attempt.run.source), changed_at.isoformat())
 
 
-def _window(using: Services, flow: Flow, connection: str, now: datetime) -> tuple[datetime, datetime]:
-    behaviour, go_live = using.settings.behaviour, using.go_live()
+def _window(using: Services, company: Company, flow: Flow, now: datetime) -> tuple[datetime, datetime]:
+    behaviour, go_live = using.settings.behaviour, using.go_live(company)
     with using.store.read() as uow:
-        checkpoint = uow.facts.get(_checkpoint(flow, connection))
+        checkpoint = uow.facts.get(_checkpoint(flow, flow.origin(company).source))
     overlap = timedelta(seconds=behaviour.catch_up_overlap_seconds)
     since = datetime.fromisoformat(checkpoint) - overlap if checkpoint else go_live
     if checkpoint and datetime.fromisoformat(checkpoint) > now:
@@ -120,9 +120,9 @@ def _checkpoint(flow: Flow, connection: str) -> str:
 def deals_seen(using: Services, company: Company, since: datetime, until: datetime) -> Iterator[Sequence[Sighting]]:
     """The deals that are won and were changed in [since, until), oldest change first."""
     go_live, zone, max_days = (
-        using.go_live(),
+        using.go_live(company),
         known_zone(using, company.invoices),
-        using.settings.behaviour.max_deal_age_days,
+        company.options.max_deal_age_days,
     )
     crm = company.deals.connection
     for deals in paged(chain.from_iterable(company.deals.api.won_deals(since, until))):

@@ -40,8 +40,8 @@ _ROLE_OF_QUEUE = {"crm": "deals", "erp": "orders", "books": "invoices"}
 
 def deals_with_news(using: Services, company: Company, uow: UnitOfWork) -> Collection[str]:
     """The deals that stand otherwise than they say."""
-    behaviour = using.settings.behaviour
-    if behaviour.tell_sellers == "no":
+    options = company.options
+    if options.tell_sellers == "no":
         return ()
     flow = order_to_invoice.FLOW
     return uow.tellings.news(
@@ -49,7 +49,7 @@ def deals_with_news(using: Services, company: Company, uow: UnitOfWork) -> Colle
         flow.name,
         telling_flow=FLOW.name,
         crm_steps=[name for name in flow.steps if _role_of(name) == "deals"],
-        held_for=behaviour.seller_wait,
+        held_for=options.seller_wait,
         limit=AT_ONCE,
     )
 
@@ -116,7 +116,7 @@ def _look(uow: UnitOfWork, teller: Run) -> Seen:
 
 
 def _telling(attempt: Attempt, uow: UnitOfWork, run: Run, letter: DeadLetter | None) -> Telling | None:
-    held_for = attempt.services.settings.behaviour.seller_wait
+    held_for = attempt.company.options.seller_wait
     is_held = held_for is not None and _is_held(uow, run, letter, held_for)
     place = _place(uow, attempt.company, run, letter)
     if letter is not None:

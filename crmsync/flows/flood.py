@@ -51,7 +51,7 @@ def hold(attempt: Attempt) -> None:
     One that was given up is read when it is announced again, so that a person who leaves it so is not asked once more:
     see ask_again(). Raises: UnusualBurstError.
     """
-    using, floor = attempt.services, attempt.services.settings.behaviour.burst_deals
+    using, floor = attempt.services, attempt.company.options.burst_deals
     if not floor or attempt.run.progress.get(WAS_DISCARDED) or _is_accepted(attempt):
         return
     if _was_held(attempt):

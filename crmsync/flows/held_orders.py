@@ -18,7 +18,7 @@ def look_at_holds(attempt: Attempt, order: Document, *, system: str) -> None:
     holds = ", ".join(order.all_holds)
     remarks = ", ".join(order.remarks)
     attempt.remark = "; ".join(filter(None, (f"made with the remark {remarks}" if remarks else "", holds)))
-    policy = attempt.services.settings.behaviour.held_orders
+    policy = attempt.company.options.held_orders
     if not holds or attempt.is_accepted():
         return
     if policy == REVIEW:

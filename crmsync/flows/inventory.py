@@ -27,7 +27,7 @@ FLOW = Flow(
     subject="inventory",
     steps=("read_catalogue", "read_stock", "write_levels"),
     repeats=True,
-    every=lambda behaviour: behaviour.inventory_seconds,
+    every=lambda options: options.inventory_seconds,
     roles=("catalogue", "stock"),
     subject_role="catalogue",
     bound_as="inventory",
@@ -67,9 +67,7 @@ def read_stock(attempt: Attempt) -> StockRead:
         attempt.record_progress(materials=len(totals))
     with attempt.services.store.read() as uow:
         _refuse_nothing(attempt, uow, totals)
-        made = stock.plan(
-            uow.products.active(catalogue), totals, attempt.services.settings.behaviour.low_stock_threshold
-        )
+        made = stock.plan(uow.products.active(catalogue), totals, attempt.company.options.low_stock_threshold)
     unknown = _ask(attempt, made)
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
@@ -140,7 +138,7 @@ def _ask(attempt: Attempt, made: Plan) -> list[Known]:
     asked = [product for product in made.absent if is_whole or product.is_known is None]
     codes = [product.code for product in asked]
     known = attempt.company.stock.api.known_materials(codes, attempt.keep_alive) if asked else set()
-    threshold = attempt.services.settings.behaviour.low_stock_threshold
+    threshold = attempt.company.options.low_stock_threshold
     made.levels.extend(stock.level(product, stock.NOTHING, threshold) for product in asked if product.code in known)
     return [product for product in asked if product.code not in known]
 
@@ -263,7 +261,7 @@ def _add_digest(
         news,
         unknown=unknown,
         first_unknown=first_unknown,
-        threshold=using.settings.behaviour.low_stock_threshold,
+        threshold=attempt.company.options.low_stock_threshold,
         link=f"{using.settings.tower_url}/stock",
         command=using.settings.pasteable("crmsync inventory show"),
     )

@@ -114,7 +114,7 @@ def _look_at_newest(attempt: Attempt) -> None:
 def _may_say_status(attempt: Attempt, *, is_void: bool) -> bool:
     """Of a deal that is not done, or is asked about, `deal_status` says how it stands; and what became of its invoice
     when it is done again. So only one of the two writes at any time."""
-    if attempt.services.settings.behaviour.tell_sellers == "no":
+    if attempt.company.options.tell_sellers == "no":
         return True
     entry, deal_run = _made_by(attempt)
     return deal_run.status is RunStatus.DONE and not (is_void and entry.state is EntryState.CONFIRMED)

@@ -30,7 +30,6 @@ from crmsync.flows.customers import customer_now, linked_customer, match_custome
 from crmsync.flows.held_orders import look_at_holds
 from crmsync.flows.second_look import generation_of
 from crmsync.flows.told_deals import note_told, settled
-from crmsync.services import Services
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.documents import read_made
 from crmsync.worker.flow import Flow, result
@@ -63,19 +62,20 @@ def fetch_deal(attempt: Attempt) -> DealRead | Mapping[str, Any]:
     return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
 
 
-def _document_key(_: Services, company: Company, run: Run, *, role: str, kind: str) -> EntryKey:
+def _document_key(company: Company, run: Run, *, role: str, kind: str) -> EntryKey:
     generation = generation_of(run, kind)
-    return EntryKey(company.bound(role).connection, kind, document_reference(run.subject_key, generation), generation)
+    reference = document_reference(run.subject_key, generation, prefix=company.options.reference_prefix)
+    return EntryKey(company.bound(role).connection, kind, reference, generation)
 
 
 _order_key = partial(_document_key, role="orders", kind="order")
 _invoice_key = partial(_document_key, role="invoices", kind="invoice")
 
 
-def _mail_key(using: Services, company: Company, run: Run) -> EntryKey | None:
+def _mail_key(company: Company, run: Run) -> EntryKey | None:
     """None where it is first to be seen whether a mail is to be sent."""
     invoice = result(run, "create_invoice", InvoiceMade)
-    is_sent = invoice.is_mailed or using.settings.behaviour.send_on_create
+    is_sent = invoice.is_mailed or company.options.send_on_create
     if is_sent or result(run, "fetch_deal", DealRead).is_mailed_by_hand:
         return None
     return EntryKey(company.invoices.connection, "mail", invoice.key)
@@ -98,7 +98,7 @@ def match_erp_customer(attempt: Attempt) -> CustomerMatched:
 def create_order(attempt: Attempt) -> OrderMade:
     """Make the order, once; a total that is not the deal's stops the run before anything is invoiced."""
     deal, erp = attempt.result(fetch_deal), attempt.company.orders
-    key = _order_key(attempt.services, attempt.company, attempt.run)
+    key = _order_key(attempt.company, attempt.run)
 
     def create() -> Mapping[str, Any]:
         customer_key = customer_now(attempt, deal, erp, matched_in="match_erp_customer")
@@ -142,7 +142,7 @@ def match_books_customer(attempt: Attempt) -> CustomerMatched:
 def create_invoice(attempt: Attempt) -> InvoiceMade:
     """Make the invoice, once and unsent; one whose net or currency is not the deal's is not mailed."""
     deal, books = attempt.result(fetch_deal), attempt.company.invoices
-    key = _invoice_key(attempt.services, attempt.company, attempt.run)
+    key = _invoice_key(attempt.company, attempt.run)
     request = _invoice_request(attempt, deal, key.reference)
 
     def create() -> Mapping[str, Any]:
@@ -213,7 +213,7 @@ def write_back(attempt: Attempt) -> NumbersWritten:
 
 
 def _is_sent_on_create(attempt: Attempt) -> bool:
-    return attempt.services.settings.behaviour.send_on_create
+    return attempt.company.options.send_on_create
 
 
 def _recipients(deal: Deal) -> tuple[str, ...]:
@@ -221,12 +221,11 @@ def _recipients(deal: Deal) -> tuple[str, ...]:
 
 
 def _invoice_request(attempt: Attempt, deal: Deal, reference: str) -> InvoiceRequest:
-    behaviour = attempt.services.settings.behaviour
     return InvoiceRequest(
         reference=reference,
         customer_key=attempt.result(match_books_customer).customer_key,
         deal=deal,
-        payment_terms_days=behaviour.payment_terms_days,
+        payment_terms_days=attempt.company.options.payment_terms_days,
         send=_is_sent_on_create(attempt) and not deal.is_mailed_by_hand,
         recipients=_recipients(deal),
         dated_on=business_day(attempt.services, attempt.company.invoices),

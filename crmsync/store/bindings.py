@@ -45,4 +45,4 @@ def _is(binding: Binding) -> ColumnElement[bool]:
 
 
 def _binding(row: Row[Any]) -> Binding:
-    return Binding(row.tenant, row.flow, row.source, row.roles, row.options, row.version)
+    return Binding(row.tenant, row.flow, row.source, row.roles, row.options, row.version, row.created_at)

@@ -18,6 +18,7 @@ from crmsync.company import Company
 from crmsync.connectors.way_out.lease import extend_deadline
 from crmsync.domain.deals import Deal
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, Move, next_move, number_of
+from crmsync.domain.links import CUSTOMER
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import (
     CrmsyncError,
@@ -143,6 +144,7 @@ class Attempt:
         entry = self.reserved.pop(key) if key in self.reserved else self._reserve(key)
         if entry is None:
             return self._create(key, FIRST_SEND, create)
+        self._refuse_others(entry)
         found = self._settle(entry, find)
         if found is None:
             self._send_again(entry)
@@ -158,6 +160,15 @@ class Attempt:
             entry = uow.ledger.reserve(key, self.run.id, certain_at=self.certain_at(uow.now))
         self._extend(uow.now)
         return entry
+
+    def _refuse_others(self, entry: Entry) -> None:
+        """Raises: OutcomeUnknownError for the document of another run. A customer may be made by any of its deals."""
+        if entry.run_id != self.run.id and entry.key.kind != CUSTOMER:
+            raise OutcomeUnknownError(
+                f"The reference {entry.key.reference} is that of another run's {entry.key.kind}.",
+                system=entry.key.connection,
+                advice="Give the deals of one of the two CRMs a reference_prefix of their own, in its binding.",
+            )
 
     def _settle(self, entry: Entry, find: Callable[[], Sequence[Found]]) -> Found | None:
         """The document, if it exists; None once it certainly does not."""

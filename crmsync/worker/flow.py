@@ -17,8 +17,8 @@ from crmsync.company import Company
 from crmsync.domain.kept import Learned
 from crmsync.domain.runs import Origin, Run, first_undone
 from crmsync.domain.steps import About, Calls, title_of
+from crmsync.options import Options
 from crmsync.services import Services
-from crmsync.settings import Behaviour
 from crmsync.store import UnitOfWork
 
 FLOWS: dict[str, Flow] = {}
@@ -38,7 +38,7 @@ L = TypeVar("L")
 Result = TypeVar("Result", bound=Learned)
 Results = Mapping[str, Any]  # what a run has learned, by step
 Ring = tuple["Flow", str, Results]  # whose run to ring for
-Every = Callable[[Behaviour], int]
+Every = Callable[[Options], int]
 Finds = Callable[[Services, Company, UnitOfWork], Collection[str]]
 
 

@@ -150,9 +150,10 @@ def _ring(run: Run) -> bool:
 
 
 def _start_if_due(using: Services, flow: Flow) -> None:
-    seconds = flow.every(using.settings.behaviour) if flow.every else 0
-    for company in _companies(using, flow) if seconds else ():
-        _start_period(using, flow, company, seconds)
+    for company in _companies(using, flow) if flow.every else ():
+        seconds = flow.every(company.options) if flow.every else 0
+        if seconds:
+            _start_period(using, flow, company, seconds)
 
 
 def _companies(using: Services, flow: Flow) -> list[Company]:

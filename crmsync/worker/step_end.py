@@ -123,7 +123,7 @@ def _known(company: Company, uow: UnitOfWork, run: Run, tasks: Sequence[NextStep
 
 
 def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: NextStep) -> dict[EntryKey, Entry | None]:
-    key = task.about_to_make(attempt.services, attempt.company, run)
+    key = task.about_to_make(attempt.company, run)
     if key is None:
         return {}
     return {key: uow.ledger.reserve(key, run.id, certain_at=attempt.certain_at(uow.now))}

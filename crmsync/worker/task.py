@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 Body = Callable[[Attempt], Learned | Mapping[str, Any] | None]
 Known = Callable[[Company, UnitOfWork, Run], Learned | None]
-Reserves = Callable[[Services, Company, Run], EntryKey | None]
+Reserves = Callable[[Company, Run], EntryKey | None]
 
 # What an earlier step learned and this one can't read: it meets that itself, and the step before is not blamed for it.
 _UNREADABLE = (ArithmeticError, AttributeError, CrmsyncError, LookupError, TypeError, ValueError)
@@ -224,11 +224,11 @@ class StepTask(Task, Step[L]):
             return None if found is None else as_json(found)
         return None
 
-    def about_to_make(self, using: Services, company: Company, run: Run) -> EntryKey | None:
+    def about_to_make(self, company: Company, run: Run) -> EntryKey | None:
         """The ledger's row of the document that the step makes, as far as that can be told before."""
         reserves = type(self).reserves
         with suppress(*_UNREADABLE):
-            return None if reserves is None else reserves(using, company, run)
+            return None if reserves is None else reserves(company, run)
         return None
 
     def _stop_poison(self, attempt: Attempt) -> None:

@@ -329,7 +329,7 @@ def test_O15__catch_up_looks_a_day_back_after_a_wrong_clock(services: Services, 
         uow.facts.set_once("go_live", go_live.isoformat())
         uow.facts.set(catch_up._checkpoint(catch_up.DEALS, "salesforce"), (clock.now + timedelta(hours=1)).isoformat())
 
-    since, until = catch_up._window(services, catch_up.DEALS, "salesforce", clock.now)
+    since, until = catch_up._window(services, services.company(), catch_up.DEALS, clock.now)
     assert since <= clock.now - timedelta(days=1) < until
 
 

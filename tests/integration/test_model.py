@@ -398,7 +398,7 @@ def read(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["read"](attempt)
 
 
-@step(_FLOW, queue="erp", reserves=lambda using, company, run: ORDER)
+@step(_FLOW, queue="erp", reserves=lambda company, run: ORDER)
 def make(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["make"](attempt)
 

@@ -60,7 +60,7 @@ def match(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["match"](attempt)
 
 
-@step(_FLOW, queue="erp", reserves=lambda using, company, run: KEY)
+@step(_FLOW, queue="erp", reserves=lambda company, run: KEY)
 def make(attempt: Attempt) -> Mapping[str, Any]:
     return _bodies["make"](attempt)
 

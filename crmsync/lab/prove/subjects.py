@@ -20,6 +20,7 @@ from crmsync.domain.references import document_reference
 from crmsync.lab.machine import until
 from crmsync.lab.prove.stage import SETTLE_SECONDS, Stage
 from crmsync.lab.prove.verdict import Expected
+from crmsync.options import Options
 
 if TYPE_CHECKING:
     from crmsync.lab.sandbox.deals import Deal
@@ -190,7 +191,7 @@ class Subjects:
         from crmsync.worker import waking
         from crmsync.worker.flow import FLOWS
 
-        company = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None))  # nobody is asked
+        company = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None), Options())  # nobody is asked
         with self.stage.store.begin() as uow:
             waking.wake(
                 uow,

@@ -171,7 +171,7 @@ def letters() -> str:
 @blueprint.get("/stock")
 def stock() -> str:
     text = request.args.get("text", "").strip()[:100]
-    threshold = services_of_app().settings.behaviour.low_stock_threshold
+    threshold = services_of_app().company().options.low_stock_threshold
     with _reading() as uow:
         return _page("stock", uow, page=stock_known(uow, text=text), text=text, threshold=threshold)
 

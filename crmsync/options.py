@@ -1,0 +1,102 @@
+"""What a company decides for itself: the environment's values, and those that a binding has in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from crmsync.declared import read_mapping, setting
+from crmsync.environment import env
+from crmsync.errors import ConfigurationError
+
+REFERENCE_PREFIX = "SF-"  # of the documents that crmsync has made since its first release
+
+
+@dataclass(frozen=True, slots=True)
+class CompanySettings:
+    """Those that the environment has, too."""
+
+    payment_terms_days: int = setting(
+        "days that a customer has to pay", env.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650)
+    )
+    send_on_create: bool = setting("mail an invoice in the call that makes it", env.flag("CRMSYNC_SEND_ON_CREATE"))
+    low_stock_threshold: Decimal = setting(
+        "available stock at and below which a product is low",
+        env.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10", maximum="999999999"),
+    )
+    inventory_seconds: int = setting(
+        "how often the stock is read; 0: never", env.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000)
+    )
+    catch_up_seconds: int = setting(
+        "how often missed changes are looked for; 0: never",
+        env.integer("CRMSYNC_CATCH_UP_SECONDS", 600, maximum=2_592_000),
+    )
+    compare_seconds: int = setting(
+        "how often orders are compared; 0: never", env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000)
+    )
+    compare_invoices_seconds: int = setting(
+        "how often invoices are compared; 0: never",
+        env.integer("CRMSYNC_COMPARE_INVOICES_SECONDS", 3600, maximum=1_000_000),
+    )
+    max_deal_age_days: int = setting(
+        "an older deal waits for a person; 0: none does",
+        env.integer("CRMSYNC_MAX_DEAL_AGE_DAYS", 90, maximum=36_500),
+    )
+    burst_deals: int = setting(
+        "so many new deals an hour are usual; 0: any number",
+        env.integer("CRMSYNC_BURST_DEALS", 1000, maximum=1_000_000),
+    )
+    held_orders: str = setting(
+        "what becomes of a deal whose order can't be delivered or billed: review, alert or note",
+        env.text("CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"),
+    )
+    tell_sellers: str = setting(
+        "whether a deal says in the CRM that it is stuck: yes or no",
+        env.text("CRMSYNC_TELL_SELLERS", "yes", pattern="yes|no", expected="yes or no"),
+    )
+    seller_wait_seconds: int = setting(
+        "after how long a deal that waits by itself says so; 0: never",
+        env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000),
+    )
+
+    @property
+    def seller_wait(self) -> timedelta | None:
+        """After how long a deal that waits by itself says so; None: never."""
+        return timedelta(seconds=self.seller_wait_seconds) if self.seller_wait_seconds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Options(CompanySettings):
+    """*go_live* is None where nobody has said so.
+
+    *reference_prefix* tells a company's documents from those of another CRM in the same ERP.
+    """
+
+    go_live: datetime | None = setting(
+        "nothing from before this instant is started by catch-up", env.instant("CRMSYNC_GO_LIVE")
+    )
+    reference_prefix: str = setting(
+        "begins the references of its orders and invoices",
+        env.text(
+            "reference_prefix", REFERENCE_PREFIX, pattern="[A-Z][A-Z0-9]{0,7}-", expected="capitals and a dash: SF-"
+        ),
+    )
+
+
+def options_of(own: CompanySettings, go_live: datetime | None) -> Options:
+    """Those of the environment."""
+    return Options(**{each.name: getattr(own, each.name) for each in fields(CompanySettings)}, go_live=go_live)
+
+
+def read_options(values: Mapping[str, Any], default: Options) -> Options:
+    """*default* with what a binding says otherwise.
+
+    Raises: ConfigurationError, by field.
+    """
+    found, problems = read_mapping(Options, values)
+    if problems:
+        raise ConfigurationError("The options are not right.", field_errors=problems)
+    return replace(default, **{name: getattr(found, name) for name in values})
