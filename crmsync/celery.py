@@ -62,7 +62,7 @@ app = Celery("crmsync")
 app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed
 
 # By name: this layer must not import those above it.
-TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping")
+TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping", "crmsync.worker.trials")
 
 
 DEAD_LETTER = "dead_letter"

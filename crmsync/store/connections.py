@@ -13,6 +13,7 @@ from crmsync.domain.runs import RunStatus
 from crmsync.store.rows import Rows
 from crmsync.store.tables import connections, deliveries, facts, ledger, metadata, runs
 
+TRIAL = "trial."  # in front of a connection: the fact that says what came of its last trial
 _ERROR_LENGTH = 500
 
 
@@ -112,7 +113,7 @@ class Connections(Rows):
             for table in _remembering()
         }
         notes = facts.c.name.startswith(f"notes.{connection_id}.", autoescape=True)
-        self._connection.execute(delete(facts).where(notes))
+        self._connection.execute(delete(facts).where(notes | (facts.c.name == TRIAL + connection_id)))
         self._connection.execute(delete(deliveries).where(deliveries.c.source == connection_id))
         self._connection.execute(delete(connections).where(connections.c.id == connection_id))
         return {name: count for name, count in gone.items() if count}

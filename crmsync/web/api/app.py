@@ -33,6 +33,7 @@ RESOURCES = (
     "sync_records",
     "links",
     "webhook_events",
+    "connections",
     "rate_limits",
     "systems",
     "audit",

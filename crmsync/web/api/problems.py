@@ -50,12 +50,11 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not-found", f"There is no {what} of that name.")
 
 
-def invalid(detail: str, **places: str) -> Problem:
-    """What a field of the body says can't be taken."""
-    errors = [
-        {"pointer": f"#/{_as_sent((name,), request.get_json(silent=True))}", "detail": text}
-        for name, text in places.items()
-    ]
+def invalid(detail: str, paths: Mapping[tuple[str, ...], str] | None = None, **places: str) -> Problem:
+    """What a field of the body says can't be taken; one within another is named by its path."""
+    body = request.get_json(silent=True)
+    found: dict[tuple[str, ...], str] = {**{(name,): text for name, text in places.items()}, **(paths or {})}
+    errors = [{"pointer": f"#/{_as_sent(path, body)}", "detail": text} for path, text in found.items()]
     return Problem(422, "invalid", detail, errors=errors)
 
 

@@ -40,6 +40,12 @@ def require(*version: Any) -> None:
         raise Problem(412, "changed-meanwhile", "It was changed since it was read. Read it again.")
 
 
+def marked(response: Response, *version: Any) -> Response:
+    """The answer with its ETag, of something that also tells what changes without a new version."""
+    response.set_etag(etag_of(*version))
+    return response
+
+
 def tagged(response: Response, *version: Any) -> BaseResponse:
     """The answer with its ETag; 304 without a body where the caller knows it."""
     response.set_etag(etag_of(*version))

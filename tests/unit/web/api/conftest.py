@@ -11,12 +11,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from crmsync import people
+from crmsync import connections, people
+from crmsync.connection_trial import Trial
 from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
+from crmsync.domain.connections import Connection, Wanted
 from crmsync.domain.links import Link
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
+from crmsync.worker import trials
 
 ADA = Act("ada", Origin.CLI)
 
@@ -65,13 +68,57 @@ class World:
     letter_id: int
     account: str
     token_id: str
+    connection_id: str
+
+
+BOOKS: dict[str, Any] = {
+    "erp_system": "zoho_books",
+    "name": "Our books",
+    "settings": {"client_id": "1000.ABC", "organization_id": "60001"},
+    "secrets": {
+        "client_secret": "planted-client-secret",
+        "refresh_token": "planted-refresh-token",
+        "webhook_secret": "planted-webhook-secret",
+    },
+}
+"""What POST /connections takes."""
 
 
 @pytest.fixture
-def world(services: Services, a_letter: Any) -> World:
+def a_connection(services: Services) -> Callable[..., Connection]:
+    def make(tenant: str = "default", **more: Any) -> Connection:
+        wanted = {name: BOOKS[name] for name in ("name", "settings", "secrets")} | more
+        with services.store.begin() as uow:
+            return connections.create(services, uow, ADA, tenant, "zoho_books", Wanted(**wanted))
+
+    return make
+
+
+TRIED = Trial(True, "It signs in, and everything that runs need is there.", 0.25)
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch, services: Services) -> list[str]:
+    """The connections that a worker has tried, at once: each works."""
+    asked: list[str] = []
+
+    def send(connection_id: str) -> bool:
+        asked.append(connection_id)
+        trials.try_connection(connection_id)
+        return True
+
+    monkeypatch.setattr(trials, "services", lambda: services)
+    monkeypatch.setattr(trials, "try_out", lambda *_: TRIED)
+    monkeypatch.setattr(trials, "send", send)
+    return asked
+
+
+@pytest.fixture
+def world(services: Services, a_letter: Any, a_connection: Callable[..., Connection], tried: list[str]) -> World:
     letter = a_letter(VendorUnavailableError(), done=3)
     account = "001xx000003DGb0AAG"
     with services.store.begin() as uow:
         uow.links.put(Link("s4hana", "salesforce", account, "1000123", "imported", name="Acme Ltd", city="Berlin"))
         made = people.create_token(uow, ADA, name="of the default", role=Role.VIEWER, tenant="default")
-    return World(letter.run_id, letter.id, account, made.token.id)
+    connection = a_connection(name="The default's books")
+    return World(letter.run_id, letter.id, account, made.token.id, connection.id)

@@ -18,7 +18,7 @@ from crmsync.web.api.app import create_api
 from crmsync.web.api.callers import rule_of
 from crmsync.web.api.endpoints import ENDPOINTS, Tenancy
 from crmsync.web.app import create_app
-from tests.unit.web.api.conftest import ADA, Admit, Caller, World
+from tests.unit.web.api.conftest import ADA, BOOKS, Admit, Caller, World
 
 ALL = sorted(ENDPOINTS)
 GUARDED = [each for each in ALL if ENDPOINTS[each].role is not None]
@@ -30,7 +30,14 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/dead-letters/{letter_id}/replay"): {},
     ("POST", "/dead-letters/{letter_id}/discard"): {"reason": "a test"},
     ("POST", "/tokens"): {"name": "made by a test", "role": "viewer"},
+    ("POST", "/connections"): {**BOOKS, "name": "made by a test"},
+    ("PUT", "/connections/{connection_id}"): {"name": "changed by a test"},
+    ("POST", "/connections/{connection_id}/pause"): {},
+    ("POST", "/connections/{connection_id}/resume"): {},
+    ("POST", "/connections/{connection_id}/rotate"): {"make": ["webhook_secret"]},
 }
+# What is made is the caller's own tenant's.
+MAKES = {("POST", "/tokens"), ("POST", "/connections")}
 ADDRESSES_OF_LISTS = [path for method, path in ALL if method == "GET" and "{" not in path]
 
 
@@ -41,6 +48,7 @@ def ask(by: Caller, endpoint: tuple[str, str], world: World) -> TestResponse:
         "letter_id": world.letter_id,
         "account": world.account,
         "token_id": world.token_id,
+        "connection_id": world.connection_id,
         "connection": "s4hana",
         "name": "s4hana",
     }
@@ -150,13 +158,13 @@ def _is_anothers(endpoint: tuple[str, str], role: Role, world: World, answer: Te
         assert answer.status_code == 200
     elif "{" in endpoint[1] or endpoint == ("POST", "/runs"):
         assert answer.status_code == 404
-    elif endpoint == ("POST", "/tokens"):
+    elif endpoint in MAKES:
         assert answer.get_json()["tenant_id"] == "acme", "nobody gives more than they have"
         return False
     else:
         assert answer.status_code == 200
         text = answer.text
-        for secret in (world.run_id, world.account, world.token_id, "Acme Ltd"):
+        for secret in (world.run_id, world.account, world.token_id, world.connection_id, "Acme Ltd"):
             assert secret not in text
     return True
 
