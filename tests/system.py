@@ -335,7 +335,7 @@ class System:
             until(lambda: self.statuses(deals) == {status: len(deals)}, patience_seconds=patience_seconds)
         except AssertionError:
             letters = [(letter.step, letter.error, letter.cause) for letter in self.letters()]
-            runs = [(run.step, run.status.value, run.due_at, run.lease_until) for run in map(self.run_of, deals)]
+            runs = [(run.step, run.status.value, run.due_at, run.leased_until) for run in map(self.run_of, deals)]
             raise AssertionError(f"not all {status}: {self.statuses(deals)}, {letters}, {runs[:5]}") from None
 
     def history(self, deal: Deal) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ class Run:
     attempts: int = 0
     starts: int = 0
     fence: int = 0
-    lease_until: datetime | None = None
+    leased_until: datetime | None = None
     queued_until: datetime | None = None
     results: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Run:
         return self.fence <= 1
 
     def is_leased(self, now: datetime) -> bool:
-        return self.lease_until is not None and self.lease_until > now
+        return self.leased_until is not None and self.leased_until > now
 
 
 def first_undone(steps: Sequence[str], results: Mapping[str, Any]) -> str | None:

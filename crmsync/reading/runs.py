@@ -44,7 +44,7 @@ class RunRow:
     created_at: datetime
     updated_at: datetime
     due_at: datetime
-    lease_until: datetime | None
+    leased_until: datetime | None
 
     @property
     def is_only_one(self) -> bool:
@@ -148,11 +148,11 @@ def _row(run: Run | Row[Any], deal: str, now: datetime) -> RunRow:
         created_at=run.created_at,
         updated_at=run.updated_at,
         due_at=run.due_at,
-        lease_until=run.lease_until,
+        leased_until=run.leased_until,
     )
 
 
 def _state(run: Run | Row[Any], now: datetime) -> str:
     if run.status != RunStatus.ACTIVE:
         return str(run.status)
-    return "running" if run.lease_until is not None and run.lease_until > now else "waiting"
+    return "running" if run.leased_until is not None and run.leased_until > now else "waiting"

@@ -83,7 +83,7 @@ class Breakers(Rows):
         newest = select(func.max(history.c.id)).where(history.c.run_id == runs.c.id).correlate(runs).scalar_subquery()
         last = history.alias()
         is_waiting = exists().where(last.c.id == newest, last.c.event == "waiting")
-        statement = update(runs).where(IS_ACTIVE, runs.c.lease_until.is_(None), runs.c.due_at > self._now, is_waiting)
+        statement = update(runs).where(IS_ACTIVE, runs.c.leased_until.is_(None), runs.c.due_at > self._now, is_waiting)
         return self._connection.execute(statement.values(due_at=self._now, queued_until=None)).rowcount
 
     def succeeded(self, connection: str, operation: str = "") -> Breaker | None:

@@ -39,10 +39,10 @@ class Due(Rows):
         # What was written in the future and is due in the past is taken in its turn.
         is_ahead = and_(runs.c.due_at > self._now + CLOCKS, runs.c.updated_at > self._now + CLOCKS)
         written = update(runs).where(IS_ACTIVE, is_ahead)
-        leased = update(runs).where(IS_ACTIVE, self._is_unreal(runs.c.lease_until, lease_seconds))
+        leased = update(runs).where(IS_ACTIVE, self._is_unreal(runs.c.leased_until, lease_seconds))
         queued = update(runs).where(IS_ACTIVE, self._is_unreal(runs.c.queued_until, message.total_seconds()))
         statements = (
-            leased.values(lease_until=self._now + longest),
+            leased.values(leased_until=self._now + longest),
             queued.values(queued_until=None),
             written.values(due_at=self._now, queued_until=None, updated_at=self._now),
         )

@@ -44,7 +44,7 @@ def is_of_tenant(tenant: str | None) -> ColumnElement[bool]:
 
 def is_held(now: Any) -> ColumnElement[bool]:
     """Whether a worker holds the run. It was due when that took it, by a clock that may be ahead."""
-    return and_(IS_ACTIVE, runs.c.due_at <= now + CLOCKS, runs.c.lease_until > now)
+    return and_(IS_ACTIVE, runs.c.due_at <= now + CLOCKS, runs.c.leased_until > now)
 
 
 class RunLists(Rows):

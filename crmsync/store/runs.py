@@ -21,7 +21,7 @@ _ACTIVE = RunStatus.ACTIVE.value
 
 def is_free(now: Any) -> ColumnElement[bool]:
     """Whether no worker holds the run."""
-    return or_(runs.c.lease_until.is_(None), runs.c.lease_until <= now)
+    return or_(runs.c.leased_until.is_(None), runs.c.leased_until <= now)
 
 
 # Built once: these run for every step of every deal.
@@ -35,7 +35,7 @@ _CLAIM = (
         is_free(bindparam("now")),
     )
     .values(
-        lease_until=bindparam("until"),
+        leased_until=bindparam("until"),
         fence=runs.c.fence + 1,
         starts=runs.c.starts + 1,
         updated_at=bindparam("now"),
@@ -45,7 +45,7 @@ _CLAIM = (
     .returning(*runs.c)
 )
 _FENCED = update(runs).where(runs.c.id == bindparam("run_id"), runs.c.fence == bindparam("held_fence"))
-_STEP_ENDS: dict[str, Any] = {"lease_until": None, "attempts": 0, "starts": 0, "progress": {}}
+_STEP_ENDS: dict[str, Any] = {"leased_until": None, "attempts": 0, "starts": 0, "progress": {}}
 
 
 def _new(*columns: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ _FINISH_LAST = Prepared(_END.where(runs.c.again.is_(False)))
 _GO_ON = Prepared(
     _FENCED.values(
         _new("step", "results", "answers", "title", "amount", "currency", "due_at", "updated_at", "customer_key")
-        | {**_STEP_ENDS, "starts": 1, "lease_until": bindparam("until"), "fence": runs.c.fence + 1}
+        | {**_STEP_ENDS, "starts": 1, "leased_until": bindparam("until"), "fence": runs.c.fence + 1}
     )
 )
 _GO_ROUND = Prepared(
@@ -73,15 +73,15 @@ _GO_ROUND = Prepared(
         | {"again": False, "answers": {}}  # a person has answered for what was, and not for what changed since
     )
 )
-_RENEW = Prepared(_FENCED.values(lease_until=bindparam("until")))
-_PROGRESS = Prepared(_FENCED.values(lease_until=bindparam("until"), progress=bindparam("new_progress")))
+_RENEW = Prepared(_FENCED.values(leased_until=bindparam("until")))
+_PROGRESS = Prepared(_FENCED.values(leased_until=bindparam("until"), progress=bindparam("new_progress")))
 _RELEASE = Prepared(
-    _FENCED.values(_new("due_at", "queued_until", "attempts", "updated_at") | {"lease_until": None, "starts": 0})
+    _FENCED.values(_new("due_at", "queued_until", "attempts", "updated_at") | {"leased_until": None, "starts": 0})
 )
 _STOP = Prepared(
     _FENCED.values(
         _new("title", "amount", "currency", "updated_at")
-        | {"status": RunStatus.STOPPED.value, "lease_until": None, "starts": 0}
+        | {"status": RunStatus.STOPPED.value, "leased_until": None, "starts": 0}
     )
 )
 _GET = select(runs).where(runs.c.id == bindparam("run_id"))
@@ -223,7 +223,7 @@ class Runs(RunLists):
             amount=described["new_amount"],
             currency=described["new_currency"],
             customer_key=_customer_key(learned[run.step]) or run.customer_key,
-            lease_until=self._now + timedelta(seconds=lease_seconds),
+            leased_until=self._now + timedelta(seconds=lease_seconds),
             fence=run.fence + 1,
             attempts=0,
             starts=1,
@@ -239,7 +239,7 @@ class Runs(RunLists):
             "new_customer_key": claimed.customer_key,
             "new_due_at": self._now,
             "new_updated_at": self._now,
-            "until": claimed.lease_until,
+            "until": claimed.leased_until,
         }
         return claimed if self._write(_GO_ON, run, values) else None
 
@@ -330,7 +330,7 @@ class Runs(RunLists):
         self, run_id: str, only_from: Collection[RunStatus], due_at: datetime | None, **values: Any
     ) -> bool:
         statement = update(runs).where(runs.c.id == run_id, runs.c.status.in_([each.value for each in only_from]))
-        fresh = {"status": _ACTIVE, "attempts": 0, "starts": 0, "lease_until": None, "fence": runs.c.fence + 1}
+        fresh = {"status": _ACTIVE, "attempts": 0, "starts": 0, "leased_until": None, "fence": runs.c.fence + 1}
         at = {"due_at": due_at or self._now, "updated_at": self._now}
         return self._connection.execute(statement.values(**fresh, **at, **values)).rowcount == 1
 

@@ -12,12 +12,14 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 
 from crmsync import files
-from crmsync.errors import ConfigurationError
+from crmsync.errors import ConfigurationError, StoreUnavailableError
 from crmsync.store import sqlite
 from crmsync.store.engine import Store
 
 HEAD = "0022"  # the newest migration: a test compares it with the folder
 _LOCK_KEY = 7_236_541  # PostgreSQL's advisory lock of whoever migrates
+_DEADLOCK = "40P01"
+MIGRATION_TRIES = 20  # each waits a second at most for PostgreSQL to see that two wait for each other
 
 
 def current(store: Store) -> str | None:
@@ -59,11 +61,21 @@ def refuse_newer(found: str | None) -> None:
 
 
 def migrate(store: Store) -> None:
-    """Apply what is missing, in one transaction; several processes may call it at once.
+    """Apply what is missing, in one transaction; several processes may call it at once, and others be at work.
 
     Raises: ConfigurationError for a schema newer than this release, or a database that can't hold every name;
     StoreUnavailableError.
     """
+    for tries_left in reversed(range(MIGRATION_TRIES)):
+        try:
+            _migrate(store)
+            return
+        except StoreUnavailableError as error:
+            if error.code != _DEADLOCK or not tries_left:
+                raise
+
+
+def _migrate(store: Store) -> None:
     from alembic import command  # heavy, and needed only here
     from alembic.config import Config
 
@@ -74,8 +86,21 @@ def migrate(store: Store) -> None:
         refuse_newer(found)
         if found is None and not store.is_sqlite:
             _refuse_other_encodings(connection)
+        if found != HEAD and not store.is_sqlite:
+            _lock_tables(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _lock_tables(connection: Connection) -> None:
+    """Wait until nobody is inside a transaction, and let nobody begin one before this ends.
+
+    Table by table as they are changed, the migration would meet transactions that hold one and wait for another.
+    """
+    quote = connection.dialect.identifier_preparer.quote
+    tables = ", ".join(quote(name) for name in sorted(inspect(connection).get_table_names()))
+    if tables:
+        connection.execute(text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
 
 
 def _refuse_other_encodings(connection: Connection) -> None:

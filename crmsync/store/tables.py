@@ -115,7 +115,7 @@ runs = Table(
     Column("updated_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("queued_until", Instant),  # until then a message for it is believed to be on its way
-    Column("lease_until", Instant),
+    Column("leased_until", Instant),
     Column("fence", Integer, nullable=False, default=0),  # grows with every claim: an overtaken worker can't write
     Column("attempts", Integer, nullable=False, default=0),  # failures of the step
     Column("starts", Integer, nullable=False, default=0),  # claims of the step that nobody ended
@@ -133,7 +133,7 @@ runs = Table(
     Index("ix_runs_correlation_id", "correlation_id"),
     Index("ix_runs_created_at", "tenant", "flow", "status", "created_at"),
     _index_of_some("ix_runs_not_done", "flow", "status", "step", "tenant", where="status <> 'done'"),
-    _index_of_some("ix_runs_due", "source", "due_at", "queued_until", "lease_until", where="status = 'active'"),
+    _index_of_some("ix_runs_due", "source", "due_at", "queued_until", "leased_until", where="status = 'active'"),
     # What was taken and given back, to wait; what only waits for its turn has a due time of its last change.
     _index_of_some("ix_runs_given_back", "updated_at", where="status = 'active' AND due_at > updated_at"),
     _index_of_some("ix_runs_over", "updated_at", where=IS_REDUCIBLE),

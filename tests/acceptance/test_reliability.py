@@ -135,7 +135,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_nothing_behind(system: System, sa
     assert system.terminate(pool) == 0
 
     with system.store.read() as uow:
-        held = [deal.id for deal in deals if (run := system.run_of(deal)).lease_until and run.is_leased(uow.now)]
+        held = [deal.id for deal in deals if (run := system.run_of(deal)).leased_until and run.is_leased(uow.now)]
     assert held == []
     assert system.statuses(deals)["active"] > 0, "it was stopped in the middle"
     system.start(pool)

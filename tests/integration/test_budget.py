@@ -489,7 +489,7 @@ def test_a_run_over_budget_waits_as_a_due_time(services: Services, process: Make
         run = uow.runs.get(run_id)
         assert run is not None
         wait = (run.due_at - uow.now).total_seconds()
-    assert (run.status, run.attempts, run.lease_until) == (RunStatus.ACTIVE, 0, None)
+    assert (run.status, run.attempts, run.leased_until) == (RunStatus.ACTIVE, 0, None)
     assert 3600 <= wait <= 4500
 
 

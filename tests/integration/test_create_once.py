@@ -392,7 +392,7 @@ def test_work_that_goes_on_keeps_its_lease(services: Services, clock: FakeClock)
     with services.store.read() as uow:
         run = uow.runs.get(long.run.id)
     assert run is not None
-    assert run.lease_until == clock.now + timedelta(seconds=LEASE_SECONDS)
+    assert run.leased_until == clock.now + timedelta(seconds=LEASE_SECONDS)
 
 
 def test_an_overtaken_worker_still_records_the_document_it_holds(services: Services, vendor: FakeVendor) -> None:

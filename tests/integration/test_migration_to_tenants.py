@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from crmsync.domain.ledger import EntryKey, EntryState
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.stock import Product
+from crmsync.errors import StoreUnavailableError
 from crmsync.flows import catch_up, compare_orders, flood, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.reading.overview import figures
 from crmsync.store import Store, UnitOfWork, schema
 from crmsync.worker import waking
 from tests.earlier_releases import insert, insert_run, instant, migrate_to
 from tests.fakes import DEFAULT, FakeClock, run_of_subject
+from tests.system import until
 
 DEAL, WAITING, PAID, INVOICE, PAYMENT = "006A", "006W", "006P", "4601", "4700"
 CRM, ERP, BOOKS = "salesforce", "s4hana", "zoho_books"
@@ -205,14 +208,47 @@ def test_what_was_counted_stays_counted(after: Store) -> None:
     assert (deals.expected, deals.healed) == (6, 4)
 
 
-def test_a_process_of_the_release_before_opens_no_second_run(after: Store, clock: FakeClock) -> None:
-    """It is refused, and its sender sends again: a run that it opened would not be seen as the same one."""
-    with pytest.raises(Exception, match=r"(?i)null"):
-        insert_run(after, "order_to_invoice", DEAL, step="fetch_deal", at=clock.now)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE runs SET lease_until = NULL WHERE id = 'x'",
+        "INSERT INTO runs (id, flow, subject_key, lease_until) VALUES ('x', 'order_to_invoice', '006A', NULL)",
+    ],
+)
+def test_a_process_of_the_release_before_waits_as_without_a_database(after: Store, statement: str) -> None:
+    """It neither finishes a run nor opens a second one, and buries none: what it lacks is no run's fault."""
+    with pytest.raises(StoreUnavailableError, match="not those of this release"), after.begin() as uow:
+        uow.connection.execute(text(statement))
 
-    with after.engine.connect() as connection:
-        of_deal = text("SELECT count(*) FROM runs WHERE subject_key = '006A'")
-        assert connection.execute(of_deal).scalar() == 1
+
+def test_those_who_are_at_work_keep_no_migration_from_its_end(before: Store) -> None:
+    """Two transactions are inside what it has to change, and one of them waits for what it has already locked."""
+    if before.is_sqlite:
+        pytest.skip("SQLite has one writer, so nobody waits for two")
+    engine = before.engine
+    with engine.connect() as at_alerts, engine.connect() as at_ledger, ThreadPoolExecutor(2) as pool:
+        at_alerts.execute(text("LOCK TABLE alerts IN ROW EXCLUSIVE MODE"))
+        at_ledger.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # so that it is not the one that has to give way
+        at_ledger.execute(text("LOCK TABLE ledger IN ROW EXCLUSIVE MODE"))
+        migration = pool.submit(schema.migrate, before)
+        until(lambda: _waiting(engine) == 1, what="the migration waits for alerts, and holds accounts")
+        other = pool.submit(at_ledger.execute, text("LOCK TABLE accounts IN ROW EXCLUSIVE MODE"))
+        until(lambda: _waiting(engine) == 2, what="another waits for accounts")
+        at_alerts.rollback()  # the migration goes on to the ledger, whose holder waits for it
+        other.result()
+        at_ledger.rollback()
+        migration.result()
+
+    assert schema.current(before) == schema.HEAD
+
+
+def _waiting(engine: Engine) -> int:
+    with engine.connect() as connection:
+        ours = text(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+            "WHERE NOT granted AND locktype = 'relation' AND datname = current_database()"
+        )
+        return int(connection.execute(ours).scalar() or 0)
 
 
 def test_an_invoice_brings_home_what_is_paid_by_the_run_that_it_had(after: Store) -> None:

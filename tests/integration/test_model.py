@@ -283,7 +283,7 @@ class SteppedStore(Store):
             self._expect(is_own or not before.is_leased(now), "claimed a run that another worker holds")
         elif after != before:
             self._expect(before.fence == worker.fence, "an overtaken worker wrote")
-            self._expect(before.lease_until is not None, "one claim ended twice")
+            self._expect(before.leased_until is not None, "one claim ended twice")
 
     def _expect(self, is_so: bool, otherwise: str) -> None:
         if not is_so:
@@ -600,7 +600,7 @@ def test_a_worker_stopped_right_after_its_promise_does_not_send_when_its_time_is
 
 @pytest.mark.parametrize("world", [False], indirect=True)
 def test_a_commit_that_takes_long_uses_up_the_time_to_send(world: World, worker: Worker) -> None:
-    worker.go_on_until(lambda: world.run().step == "make" and world.run().lease_until)
+    worker.go_on_until(lambda: world.run().step == "make" and world.run().leased_until)
     worker.stall = 40
     worker.go_on_until(world.entry)
 
@@ -613,14 +613,14 @@ def test_a_commit_that_takes_long_uses_up_the_time_to_send(world: World, worker:
 @pytest.mark.parametrize("world", [True], indirect=True)
 def test_a_transaction_that_takes_long_uses_up_the_time_of_the_next_step(world: World, worker: Worker) -> None:
     """The next step's lease, and its promise, count from the beginning of that transaction."""
-    worker.go_on_until(lambda: world.run().lease_until)
+    worker.go_on_until(lambda: world.run().leased_until)
     worker.go_on()  # reads the source
     worker.go_on()
     worker.stall = 40
     worker.go_on_until(world.entry)
 
     world.clock.advance(15)
-    worker.go_on_until(lambda: world.vendor.calls or world.run().lease_until is None)
+    worker.go_on_until(lambda: world.vendor.calls or world.run().leased_until is None)
 
     assert world.vendor.calls == [], "55 of the lease's 60 seconds are over"
 

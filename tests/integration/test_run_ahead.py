@@ -189,7 +189,7 @@ def test_a_step_that_must_wait_is_handed_back_with_its_time(
 
     run = get(services, run_id)
     assert (visited, named(left)) == (["read", "match"], ["make", "tell"])
-    assert (run.step, run.attempts, run.lease_until) == ("make", 1, None)
+    assert (run.step, run.attempts, run.leased_until) == ("make", 1, None)
     assert clock.now + timedelta(seconds=left[-1]["options"]["countdown"]) == run.due_at
     assert "countdown" not in left[0]["options"]
 
@@ -230,7 +230,7 @@ def test_what_another_worker_serves_is_handed_back(
 
     run = get(services, run_id)
     assert (visited, named(left), left[-1]["options"]) == (["read", "match", "make"], ["tell"], {})
-    assert (run.step, run.lease_until) == ("tell", None)
+    assert (run.step, run.leased_until) == ("tell", None)
 
 
 def test_a_worker_that_ends_hands_back_between_two_steps(
@@ -248,7 +248,7 @@ def test_a_worker_that_ends_hands_back_between_two_steps(
     left = deliver(read, run_id)
 
     assert (visited, named(left)) == (["read", "match"], ["make", "tell"])
-    assert (get(services, run_id).lease_until, entry_state(services)) == (None, None)
+    assert (get(services, run_id).leased_until, entry_state(services)) == (None, None)
 
 
 def test_a_message_is_done_before_the_broker_takes_it_for_lost(
@@ -328,7 +328,7 @@ def test_who_is_overtaken_between_two_steps_goes_no_further(
 def test_the_next_step_has_a_whole_lease(services: Services, run_id: str, clock: FakeClock) -> None:
     _bodies["read"] = lambda attempt: clock.advance(50) or {}
     held: dict[str, Any] = {}
-    _bodies["match"] = lambda attempt: held.update(until=get(services, run_id).lease_until) or {}
+    _bodies["match"] = lambda attempt: held.update(until=get(services, run_id).leased_until) or {}
 
     deliver(read, run_id)
 

@@ -97,7 +97,7 @@ def test_a_step_that_returns_hands_over_to_the_next(services: Services, run_id: 
     read.execute(run_id)
 
     run = get(services, run_id)
-    assert (run.step, run.results, run.lease_until) == ("make", {"read": {"name": "200 sensors"}}, None)
+    assert (run.step, run.results, run.leased_until) == ("make", {"read": {"name": "200 sensors"}}, None)
 
 
 def test_the_last_step_ends_the_run(services: Services, run_id: str) -> None:
@@ -140,7 +140,7 @@ def test_a_passing_fault_is_counted_and_comes_back(
     run = get(services, run_id)
     wait = failed.value.retry_in_seconds  # type: ignore[attr-defined]
     assert 1 <= wait <= 2
-    assert (run.attempts, run.lease_until, run.due_at) == (1, None, clock.now + timedelta(seconds=wait))
+    assert (run.attempts, run.leased_until, run.due_at) == (1, None, clock.now + timedelta(seconds=wait))
 
 
 def test_celery_retries_after_the_wait_that_the_store_decided(

@@ -59,7 +59,7 @@ def back_to(system: System, deal: Deal, step: str, change: Change) -> None:
             "results": {name: change(learned) for name, learned in before.items()},
             "due_at": uow.now,
             "queued_until": None,
-            "lease_until": None,
+            "leased_until": None,
         }
         uow.connection.execute(update(runs).where(runs.c.id == run.id).values(left))
 

@@ -85,8 +85,8 @@ MUTANTS = (
         (
             "a-lease-that-never-ends",
             "the chain of a run whose worker died ends for ever",
-            "return self.lease_until is not None and self.lease_until > now",
-            "return self.lease_until is not None",
+            "return self.leased_until is not None and self.leased_until > now",
+            "return self.leased_until is not None",
             f"{RUNS}::test_a_message_that_may_not_start_its_step",
         ),
         (
@@ -213,8 +213,8 @@ MUTANTS = (
         (
             "a-held-run-is-taken",
             "two workers post the order of one deal",
-            "return or_(runs.c.lease_until.is_(None), runs.c.lease_until <= now)",
-            "return or_(runs.c.lease_until.is_(None), runs.c.lease_until <= now, runs.c.lease_until > now)",
+            "return or_(runs.c.leased_until.is_(None), runs.c.leased_until <= now)",
+            "return or_(runs.c.leased_until.is_(None), runs.c.leased_until <= now, runs.c.leased_until > now)",
             f"{STORE}::test_one_worker_gets_the_lease",
         ),
         (
@@ -263,8 +263,8 @@ MUTANTS = (
         (
             "a-new-lease-is-the-old-one",
             "a run that goes ahead is taken over in the middle of a call",
-            ("            lease_until=self._now + timedelta(seconds=lease_seconds),\n            fence"),
-            ("            lease_until=run.lease_until,\n            fence"),
+            ("            leased_until=self._now + timedelta(seconds=lease_seconds),\n            fence"),
+            ("            leased_until=run.leased_until,\n            fence"),
             f"{AHEAD}::test_the_next_step_has_a_whole_lease",
         ),
         (
@@ -277,8 +277,8 @@ MUTANTS = (
         (
             "going-on-raises-no-fence",
             "who was overtaken between two steps goes on, and posts beside its successor",
-            '"lease_until": bindparam("until"), "fence": runs.c.fence + 1}',
-            '"lease_until": bindparam("until"), "fence": runs.c.fence}',
+            '"leased_until": bindparam("until"), "fence": runs.c.fence + 1}',
+            '"leased_until": bindparam("until"), "fence": runs.c.fence}',
             f"{AHEAD}::test_who_is_overtaken_between_two_steps_goes_no_further",
         ),
         (
@@ -291,8 +291,8 @@ MUTANTS = (
         (
             "a-replay-overtakes-nobody",
             "a run that was replayed is written over by the worker that it was taken from",
-            ('"lease_until": None, "fence": runs.c.fence + 1}\n        at'),
-            ('"lease_until": None}\n        at'),
+            ('"leased_until": None, "fence": runs.c.fence + 1}\n        at'),
+            ('"leased_until": None}\n        at'),
             f"{STORE}::test_a_reopened_run_overtakes_whoever_held_it",
         ),
     ),

@@ -61,8 +61,8 @@ def at(step: str, **changes: object) -> Run:
     [
         (None, Message.END),
         (at("write_back"), Message.GO_ON),
-        (at("write_back", lease_until=NOW + timedelta(seconds=9)), Message.END),
-        (at("write_back", lease_until=NOW - timedelta(seconds=9)), Message.GO_ON),
+        (at("write_back", leased_until=NOW + timedelta(seconds=9)), Message.END),
+        (at("write_back", leased_until=NOW - timedelta(seconds=9)), Message.GO_ON),
         (at("write_back", due_at=NOW + timedelta(seconds=9)), Message.END),
         (at("write_back", status=RunStatus.STOPPED), Message.END),
         (at("write_back", status=RunStatus.DONE), Message.END),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
+from crmsync.lab.machine import until
 from crmsync.lab.prove.plan import Case
 from crmsync.lab.prove.scene import DEALS, Scene, Tools
+from crmsync.lab.prove.subjects import Subjects
+from crmsync.lab.prove.verdict import Expected
 
-BEFORE_SECONDS = 4.0  # in which the earlier release makes some of the documents
+BILLED_SECONDS = 60.0  # in which the earlier release has to make the first documents
 PAUSE_SECONDS = 1.0
 
 
@@ -15,8 +19,7 @@ def upgraded(tools: Tools, _case: Case) -> Scene:
     """What the earlier release has begun, this one brings to its end; what it made, this one knows."""
     stage, subjects, scene = tools.stage, tools.subjects, Scene()
     with subjects.stream(DEALS) as scene.expected:
-        stage.sleep(BEFORE_SECONDS)
-        billed = [each for each in list(scene.expected) if subjects.has_open_invoice(each)]
+        billed = until(lambda: _billed(subjects, scene.expected), patience_seconds=BILLED_SECONDS) or []
         for each in billed[::2]:
             subjects.pay(each, Decimal("0.25"))
         for _replaced in stage.upgrade():
@@ -25,6 +28,10 @@ def upgraded(tools: Tools, _case: Case) -> Scene:
     if not billed:
         scene.problems.append("the earlier release had billed nothing when it was replaced")
     tools.settle(scene.expected)
-    for each in scene.expected:
+    for each in _billed(subjects, scene.expected):
         subjects.pay(each, Decimal("0.5"))
     return scene
+
+
+def _billed(subjects: Subjects, expected: Sequence[Expected]) -> list[Expected]:
+    return [each for each in tuple(expected) if subjects.has_open_invoice(each)]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Protocol
 
+from crmsync.errors import ConfigurationError
 from crmsync.lab.prove.plan import Case, Flows, Plan, cases, plan_command, repeat_command
 from crmsync.lab.prove.runs import Watch
 from crmsync.lab.prove.scenarios import play
@@ -135,9 +136,14 @@ class _Round:
 
 
 def _played(tools: Tools, case: Case) -> Scene:
-    """A case that could not be carried out proves nothing, and is no reason to end a night's campaign."""
+    """A case that could not be carried out proves nothing, and is no reason to end a night's campaign.
+
+    Raises: ConfigurationError where no case can be.
+    """
     try:
         return play(tools, case)
+    except ConfigurationError:
+        raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return Scene(problems=[f"the campaign failed: {error!r} at {place.filename}:{place.lineno}"])

@@ -102,7 +102,7 @@ class Watch:
 
 
 def _say_active(run: Run) -> str:
-    lease = f", leased until {run.lease_until:%H:%M:%S}" if run.lease_until else ""
+    lease = f", leased until {run.leased_until:%H:%M:%S}" if run.leased_until else ""
     return (
         f"{run.flow} {run.subject_key} stands at {run.step}: due {run.due_at:%H:%M:%S}{lease}, "
         f"attempts {run.attempts}, starts {run.starts}"

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import update
 
 from crmsync.cli.processes import COMMANDS, specs
+from crmsync.errors import ConfigurationError
 from crmsync.lab import machine
 from crmsync.lab.prove.broker import Broker, broker
 from crmsync.lab.prove.database import Database, database
@@ -121,7 +122,9 @@ class Stage(Rig):
     def upgrade(self) -> Iterator[str]:
         """Migrate, and put this release in the place of the earlier one; what was done last, after each step."""
         command = Path(sys.executable).with_name("crmsync")
-        subprocess.run([command, "migrate"], env=self.env, cwd=self.home, check=True, capture_output=True)
+        done = subprocess.run([command, "migrate"], env=self.env, cwd=self.home, check=False, capture_output=True)
+        if done.returncode:
+            raise ConfigurationError(f"The earlier release could not be migrated. {done.stderr.decode().strip()}")
         yield "migrated"
         for name in self.earlier.ending():
             if name == "web":

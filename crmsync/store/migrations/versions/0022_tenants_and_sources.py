@@ -40,7 +40,7 @@ _WHOLE = {
 }
 _OF_SOME = {
     "ix_runs_not_done": ("runs", ["flow", "status", "step", "tenant"], "status <> 'done'"),
-    "ix_runs_due": ("runs", ["source", "due_at", "queued_until", "lease_until"], "status = 'active'"),
+    "ix_runs_due": ("runs", ["source", "due_at", "queued_until", "leased_until"], "status = 'active'"),
 }
 
 
@@ -74,8 +74,10 @@ def _runs() -> None:
     for flow, source in _SOURCES.items():
         op.execute(sa.update(runs).where(runs.c.flow == flow).values(source=source))
     with op.batch_alter_table("runs") as table:
-        # A process of an earlier release, which knows no source, opens no second run of a deal: it is refused.
         table.alter_column("source", existing_type=sa.String(length=40), server_default=None)
+        # A process of an earlier release, which knows no source, must not open a second run of a deal. It finds a
+        # column missing in whatever it asks of runs, and does with them what it does without a database: it waits.
+        table.alter_column("lease_until", new_column_name="leased_until")
         table.drop_constraint(op.f("uq_runs_flow_subject_key"), type_="unique")
         table.create_unique_constraint(op.f("uq_runs_flow_subject_key_source"), ["flow", "subject_key", "source"])
 
