@@ -677,7 +677,7 @@ MUTANTS = (
         (
             "an-edge-speaks-for-the-vendor",
             "a maintenance page is taken for an answer, or for a refusal",
-            "            if is_foreign(reply, call.speaks):\n",
+            "            if self._is_foreign(reply, call):\n",
             "            if False:\n",
             f"{ANSWERS}::test_T6__what_is_not_the_applications_own_answer_is_an_outage",
         ),

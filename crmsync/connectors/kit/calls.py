@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from crmsync.connectors.way_out.answers import Speaks
+from crmsync.connectors.way_out.answers import Speaks, encode
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -22,27 +22,40 @@ ReadLines = Callable[[Iterator[str]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call before its credentials; *body* as it goes over the wire.
+    """One call before its credentials; *operation* is its stable name in errors and logs.
 
-    *scope* names the calls that stand and fall with the same permission.
+    Its body is *json*, or *data* as it goes over the wire. An answer of any size is handed to *read*, line by line as
+    it comes; what that returns is the reply's body. *speaks* says what is the application's own answer, where that is
+    not what the client's other calls get. *scope* names the calls that stand and fall with the same permission.
     """
 
     operation: str
     method: str
     url: Address
-    params: Mapping[str, str] | None
-    body: Any
-    is_json: bool
-    own_headers: Headers
-    speaks: Speaks
-    read: ReadLines | None
-    scope: str
+    _: KW_ONLY
+    params: Mapping[str, str] | None = None
+    json: Any = None
+    data: Any = None
+    headers: Headers | None = None
+    speaks: Speaks | None = None
+    read: ReadLines | None = None
+    scope: str = ""
 
     @property
     def address(self) -> str:
         return self.url if isinstance(self.url, str) else self.url()
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        own = self.own_headers() if callable(self.own_headers) else self.own_headers
-        return {**_JSON, **own} if self.is_json else own
+    def body(self) -> Any:
+        return self.data if self.json is None else encode(self.json)
+
+    @property
+    def own_headers(self) -> Mapping[str, str]:
+        """What it says beside its credentials, and beside what all calls of its client say."""
+        own = self.headers() if callable(self.headers) else self.headers or {}
+        return own if self.json is None else {**_JSON, **own}
+
+    @property
+    def needs(self) -> str:
+        """The permission that it stands and falls with: by default each operation stands alone."""
+        return self.scope or self.operation

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import requests
 
 from crmsync import errors
-from crmsync.connectors.kit.calls import Address, Call, Headers, ReadLines
+from crmsync.connectors.kit.calls import Address, Call
 from crmsync.connectors.kit.rehearsal import WouldWriteError, is_rehearsed, write_of
 from crmsync.connectors.kit.second_look import SecondLook
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
@@ -26,7 +26,6 @@ from crmsync.connectors.way_out.answers import (
     Failure,
     Reply,
     Speaks,
-    encode,
     error_of,
     foreign_answer,
     is_foreign,
@@ -77,47 +76,32 @@ class VendorClient:
         self._second_try = SecondTry(system, is_for_password=bool(refused_hold_seconds))
         self._good_reads: dict[str, Call] = {}  # the latest of each scope that a token was good for
 
-    def call(
-        self,
-        operation: str,
-        method: str,
-        url: Address,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Any = None,
-        headers: Headers | None = None,
-        speaks: Speaks | None = None,
-        read: ReadLines | None = None,
-        scope: str = "",
-    ) -> Reply:
-        """Send one call, with one refresh after a 401; *operation* is its stable name in errors and logs.
+    def call(self, operation: str, method: str, url: Address, **options: Any) -> Reply:
+        """send(), of a call with these *options*."""
+        return self.send(Call(operation, method, url, **options))
 
-        An answer of any size is handed to *read*, line by line as it comes; what that returns is the reply's body.
-        *scope* is that of Call; by default each operation stands alone.
+    def send(self, call: Call) -> Reply:
+        """Send one call, with one refresh after a 401.
 
         Raises: the errors of errors.py; `is_definite` tells whether the vendor has surely not done it. Where the
         budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
         WouldWriteError.
         """
-        body, is_json = (data, False) if json is None else (encode(json), True)
-        speaks, scope = speaks or self._speaks, scope or operation
-        call = Call(operation, method, url, params, body, is_json, headers or {}, speaks, read, scope)
-        if is_rehearsed() and method not in READS:
+        if is_rehearsed() and call.method not in READS:
             raise WouldWriteError(write_of(call))
         self._second_try.await_it()
-        self._budget.admit(operation)
+        self._budget.admit(call.operation)
         reply, error = self._signed(call)
-        if reply.status == UNAUTHORIZED and not self._renewals[scope].is_fruitless:
+        if reply.status == UNAUTHORIZED and not self._renewals[call.needs].is_fruitless:
             self._second_try.ask_for_it()
         if isinstance(error, errors.AccountRefusedError):
-            self._account_refused(error, "" if reply.status == UNAUTHORIZED else operation)
+            self._account_refused(error, "" if reply.status == UNAUTHORIZED else call.operation)
         if isinstance(error, errors.RateLimitedError):
             self._budget.refused(error.retry_after_seconds)
         if error is not None:
             raise error
-        if method in READS and read is None:
-            self._good_reads[scope] = call
+        if call.method in READS and call.read is None:
+            self._good_reads[call.needs] = call
         return reply
 
     def signed_in(self, sign_in: Callable[[], T]) -> T:
@@ -161,7 +145,7 @@ class VendorClient:
         if not _is_unauthorized(answer):
             return answer
         again = partial(self._renewed, call, self._authorizer, credentials, answer)
-        return self._renewals[call.scope].answer(answer, time.monotonic(), again)
+        return self._renewals[call.needs].answer(answer, time.monotonic(), again)
 
     def _renewed(
         self, call: Call, authorizer: Authorizer, credentials: Mapping[str, str], answer: Answer
@@ -174,7 +158,7 @@ class VendorClient:
             answer = self._send(call, credentials)
             if renewal is not Renewal.ADOPTED or not _is_unauthorized(answer):
                 break
-        return answer, self._worth(answer, call.scope, credentials)
+        return answer, self._worth(answer, call.needs, credentials)
 
     def _worth(self, answer: Answer, scope: str, credentials: Mapping[str, str]) -> Worth:
         """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
@@ -191,10 +175,10 @@ class VendorClient:
         return other is not None and not _is_unauthorized(self._send(other, credentials))
 
     def _send(self, call: Call, credentials: Mapping[str, str]) -> Answer:
-        address, headers = call.address, {**self._headers, **call.headers, **credentials}
+        address, headers = call.address, {**self._headers, **call.own_headers, **credentials}
         with self._budget.call(call.operation):
             reply = self._exchange(call, address, headers)
-            if is_foreign(reply, call.speaks):
+            if self._is_foreign(reply, call):
                 raise foreign_answer(self.system, call.operation, reply)
         error = self._error(call, reply, credentials)
         is_refused = reply.status == UNAUTHORIZED or isinstance(error, errors.AccountRefusedError)
@@ -210,7 +194,17 @@ class VendorClient:
                 call.method, address, params=call.params, body=call.body, headers={**headers, **_correlation()}
             )
             with response:
-                return _streamed(response, call) if call.read else reply_of(response, content(response))
+                return self._streamed(response, call) if call.read else reply_of(response, content(response))
+
+    def _streamed(self, response: requests.Response, call: Call) -> Reply:
+        """A success as *call* reads it, if its head looks like the application's."""
+        head = Reply(response.status_code, response.headers)
+        if call.read is None or head.status >= 300:
+            return reply_of(response, content(response))
+        return head if self._is_foreign(head, call) else replace(head, body=call.read(lines(response)))
+
+    def _is_foreign(self, reply: Reply, call: Call) -> bool:
+        return is_foreign(reply, call.speaks or self._speaks)
 
     def _seconds(self, call: Call) -> float:
         """Raises: NotNowError where the run's lease is too short."""
@@ -229,14 +223,14 @@ class VendorClient:
 
     def _look(self, call: Call, credentials: Mapping[str, str], url: str) -> Reply | None:
         """What stands at *url*, read on behalf of *call*; None where that is not to be had now."""
-        look = Call(call.operation, "GET", url, None, None, False, {}, self._speaks, None, call.scope)
+        look = Call(call.operation, "GET", url)
         try:
             with self._budget.call(look.operation):
                 reply = self._exchange(look, url, credentials)
         except errors.CrmsyncError:
             return None
         self._budget.unsettled(reply.headers, reply.status)
-        return None if reply.status >= INTERNAL_ERROR or is_foreign(reply, look.speaks) else reply
+        return None if reply.status >= INTERNAL_ERROR or self._is_foreign(reply, look) else reply
 
 
 def _is_unauthorized(answer: Answer) -> bool:
@@ -257,11 +251,3 @@ def of_account(error: errors.AuthenticationError) -> errors.AccountRefusedError:
 def _correlation() -> dict[str, str]:
     current = correlation_id()
     return {CORRELATION_HEADER: current} if current else {}
-
-
-def _streamed(response: requests.Response, call: Call) -> Reply:
-    """A success as *call* reads it, if its head looks like the application's."""
-    head = Reply(response.status_code, response.headers)
-    if call.read is None or head.status >= 300:
-        return reply_of(response, content(response))
-    return head if is_foreign(head, call.speaks) else replace(head, body=call.read(lines(response)))

@@ -62,7 +62,7 @@ def is_rehearsed() -> bool:
 
 def write_of(call: Call) -> Write:
     """The call as it would be sent, and as a person can read it."""
-    telling = {name: value for name, value in call.headers.items() if name.lower() in _TELLING_HEADERS}
+    telling = {name: value for name, value in call.own_headers.items() if name.lower() in _TELLING_HEADERS}
     address = call.address
     address = requests.Request(call.method, address, params=call.params).prepare().url or address
     return Write(call.operation, call.method, address, telling, _readable(call.body))

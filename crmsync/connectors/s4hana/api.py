@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from crmsync import errors
+from crmsync.connectors.kit.calls import Call
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.s4hana import odata
@@ -144,13 +145,14 @@ class SapApi:
         return part
 
     def _get(self, operation: str, url: str) -> Reply:
+        call = Call(operation, "GET", url, headers=self._tokens.cookie_headers)
         with self._tokens.in_session():
             try:
-                return self._client.call(operation, "GET", url, headers=self._tokens.cookie_headers)
+                return self._client.send(call)
             except errors.AuthenticationError as error:
                 if isinstance(error, errors.AccountRefusedError) or not self._tokens.leave_if_old():
                     raise
-                return self._client.call(operation, "GET", url, headers=self._tokens.cookie_headers)
+                return self._client.send(call)
 
     def _post(self, operation: str, service: str, url: str, body: Mapping[str, Any]) -> Reply:
         """One write; a token that is stale, or may be, is renewed once, for the vendor has done nothing then."""
@@ -161,16 +163,17 @@ class SapApi:
             token = self._tokens.of(service)
             return token.headers
 
+        call = Call(operation, "POST", url, json=body, headers=headers)
         with self._tokens.in_session():
             try:
-                return self._client.call(operation, "POST", url, json=body, headers=headers)
+                return self._client.send(call)
             except errors.AuthenticationError as error:
                 is_about_token = isinstance(error, StaleTokenError) or token.may_be_stale
                 if isinstance(error, errors.AccountRefusedError) or not is_about_token:
                     raise
                 self._tokens.leave_if_old()
                 self._tokens.renewed(service, stale=token)
-                return self._client.call(operation, "POST", url, json=body, headers=headers)
+                return self._client.send(call)
 
     def _single(self, operation: str, reply: Reply) -> Row:
         row = odata.single(reply.body)

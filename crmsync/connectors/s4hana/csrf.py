@@ -19,6 +19,7 @@ import requests
 from requests.cookies import get_cookie_header
 
 from crmsync import errors
+from crmsync.connectors.kit.calls import Call
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.s4hana.errors import FORBIDDEN, NOT_ALLOWED, SYSTEM, TOKEN_HEADER, NoTokenHereError, outcome
 from crmsync.connectors.s4hana.odata import Address
@@ -136,7 +137,7 @@ class Tokens:
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> Token:
         with self.in_session():
-            reply = self._http.call(_OPERATION, "GET", url, headers={**_FETCH, **headers})
+            reply = self._http.send(Call(_OPERATION, "GET", url, headers={**_FETCH, **headers}))
         self.cookies, self._began_at = self._cookies_for(url), time.monotonic()
         return Token({TOKEN_HEADER: reply.headers[TOKEN_HEADER], **self.cookies})
 

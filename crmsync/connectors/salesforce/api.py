@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
-from crmsync.connectors.kit.calls import ReadLines
+from crmsync.connectors.kit.calls import Call, ReadLines
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.salesforce import schemas
@@ -119,23 +119,21 @@ class SalesforceApi:
         reply = self._send(operation, "GET", f"{self._data}{path}", headers=headers, speaks=speaks_csv, read=read)
         return reply.body
 
-    def _send(self, operation: str, method: str, path: str, *, speaks: Speaks, **options: Any) -> Reply:
+    def _send(self, operation: str, method: str, path: str, **options: Any) -> Reply:
         """One call to the organization's address; where that has moved, once more at the new one.
 
         Whatever we write there may be written twice: an update of fields, a part of a job that is not closed yet.
         """
         address = self.instance()
 
-        def url() -> str:
-            return f"{self.instance()}{path}"
-
+        call = Call(operation, method, lambda: f"{self.instance()}{path}", **options)
         try:
-            reply = self._client.call(operation, method, url, speaks=speaks, **options)
+            reply = self._client.send(call)
         except CrmsyncError as error:
             if not may_have_moved(error):
                 raise
             self._follow(error, address)
-            reply = self._client.call(operation, method, url, speaks=speaks, **options)
+            reply = self._client.send(call)
         self._lost_since = None
         return reply
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crmsync.connectors.kit.calls import Call
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.kit.pages import Page, pages_from
 from crmsync.connectors.way_out.answers import Reply
@@ -42,13 +43,12 @@ class BooksApi:
         is_list: bool = False,
     ) -> Any:
         """The parsed body of a success; None where *is_list* and it is empty."""
-        speaking = speaks_list if is_list else speaks
-        reply = self._send(operation, method, path, params or {}, json=json, headers=headers, speaks=speaking)
-        return reply.body
+        spoken = speaks_list if is_list else speaks
+        return self._send(operation, method, path, params or {}, json=json, headers=headers, speaks=spoken).body
 
     def organizations(self) -> Any:
         """GET /organizations, the one call that takes no organization."""
-        return self._client.call("list organizations", "GET", f"{self._base}/organizations").body
+        return self._client.send(Call("list organizations", "GET", f"{self._base}/organizations")).body
 
     def rows(self, path: str, **filters: str) -> Iterator[Any]:
         """Every row of the list at *path*. Raises: UnexpectedAnswerError, as pages()."""
@@ -78,7 +78,7 @@ class BooksApi:
 
     def _send(self, operation: str, method: str, path: str, params: Mapping[str, str], **options: Any) -> Reply:
         address, params = f"{self._base}{path}", {**self._organization, **params}
-        return self._client.call(operation, method, address, params=params, scope=_scope(path), **options)
+        return self._client.send(Call(operation, method, address, params=params, scope=_scope(path), **options))
 
 
 def _scope(path: str) -> str:
