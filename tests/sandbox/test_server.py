@@ -65,3 +65,14 @@ def test_a_chunked_body_is_read(books: BooksClient) -> None:
     parts = iter([b'{"contact_name":', b'"Elm Works"}'])
     answer = books.call("POST", "/contacts", data=parts, headers={"Content-Type": "application/json"})
     assert answer.json()["contact"]["contact_name"] == "Elm Works"
+
+
+def test_the_former_name_of_the_package_goes_on() -> None:
+    code = "from crmsync.sandbox import Sandbox; from crmsync.lab import sandbox; print(Sandbox is sandbox.Sandbox)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+    shown = subprocess.run(
+        [sys.executable, "-m", "crmsync.sandbox", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--port-base" in shown.stdout
