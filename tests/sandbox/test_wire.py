@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from crmsync.lab.sandbox import Sandbox
-from crmsync.lab.sandbox.kernel.faults import ELSEWHERE, ODDITIES, UnknownFault
+from crmsync.lab.sandbox.kernel.faults import ELSEWHERE, UnknownFault
 from crmsync.lab.sandbox.kernel.wire import CUTS, PLACES, Message, Wire, pieces
 from tests.sandbox.clients import BooksClient, CrmClient, ErpClient, order
 
@@ -137,6 +137,9 @@ def test_a_place_that_does_not_exist_is_an_error(sandbox: Sandbox) -> None:
 
 
 # -- the oddities
+
+
+ODDITIES = Sandbox().faults.oddities
 
 
 @pytest.mark.parametrize("name", ODDITIES)

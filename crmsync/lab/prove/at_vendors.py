@@ -14,7 +14,7 @@ from crmsync.lab.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools, se
 from crmsync.lab.prove.stage import CALL_SECONDS, LAG_SECONDS, SETTLE_SECONDS, WORKERS
 from crmsync.lab.prove.subjects import STAMP_SECONDS
 from crmsync.lab.prove.verdict import Expected
-from crmsync.lab.sandbox.kernel.faults import ODDITIES
+from crmsync.lab.sandbox.kernel.faults import EDGES
 from crmsync.lab.sandbox.kernel.wire import PLACES
 from crmsync.lab.sandbox.salesforce.oauth import OLD_ADDRESSES
 
@@ -58,8 +58,8 @@ def answers_broken(tools: Tools, case: Case) -> Scene:
 def spoilt(fault: str, system: str, random: Random) -> dict[str, Any]:
     """How one answer goes wrong."""
     if fault == "foreign-answers":
-        page = ODDITIES[f"{system}-{random.choice(PAGES)}"]
-        return {**page, "done": random.random() < 0.5}
+        page = EDGES[random.choice(PAGES)]
+        return {"system": system, **page, "done": random.random() < 0.5}
     if fault == "cut-answers":
         return {"kind": random.choice(CUT)}
     if fault == "trickling-answers":

@@ -7,12 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Self
 
-from crmsync.lab.sandbox.kernel.faults import ODDITIES
-from crmsync.lab.sandbox.kernel.http import BadJson, Request, Response, Router, Server, answer
-from crmsync.lab.sandbox.salesforce.values import SalesforceError
-from crmsync.lab.sandbox.sap.access import ODataError
-from crmsync.lab.sandbox.world import Company, SandboxProfile, World
-from crmsync.lab.sandbox.zoho.fields import ZohoError
+from crmsync.lab.sandbox.kernel.http import BadJson, Refusal, Request, Response, Router, Server, answer
+from crmsync.lab.sandbox.world import Company, World
 
 # The control API: JSON over HTTP, to make deals, set faults, and see what happened.
 #
@@ -55,7 +51,7 @@ class Control:
             ("GET", "/calls", call(world.calls)),
             ("GET", "/faults", lambda body: {"faults": faults.all(), "operations": faults.operations}),
             ("POST", "/faults", call(faults.add)),
-            ("GET", "/oddities", lambda body: {"oddities": ODDITIES}),
+            ("GET", "/oddities", lambda body: {"oddities": faults.oddities}),
             ("POST", "/oddities/{key}", call(faults.play)),
             ("DELETE", "/faults", call(faults.clear, "cleared")),
             ("DELETE", "/faults/{key}", lambda body, key: {"cleared": faults.clear(fault_id=int(key))}),
@@ -211,7 +207,7 @@ def _handler(work: Work) -> Callable[..., Response]:
             return _shown(work(body, *arguments.values()))
         except (BadJson, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             return answer({"error": f"{type(error).__name__}: {error}"}, 400)
-        except (SalesforceError, ZohoError, ODataError) as error:
+        except Refusal as error:
             return answer({"error": str(error)}, error.status)
 
     return handle
@@ -234,8 +230,8 @@ RETRY_POLL_SECONDS = 0.2
 class Sandbox(World):
     """A world that is served: a context manager that starts and stops its servers."""
 
-    def __init__(self, profile: SandboxProfile | None = None, **settings: Any) -> None:
-        super().__init__(profile, **settings)
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         self._control: Server | None = None
         self._stopped = threading.Event()
 

@@ -1,5 +1,6 @@
 """What a sandbox holds: companies with accounts at three vendors, what can be set about them, and what all share."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,10 +8,10 @@ from crmsync.lab.sandbox.catalogue import Products
 from crmsync.lab.sandbox.deals import Deals
 from crmsync.lab.sandbox.documents import Invoices, Orders, Payments
 from crmsync.lab.sandbox.kernel.account import Account, Answer, Doors, Latency, Receiver, Surroundings
-from crmsync.lab.sandbox.kernel.faults import FaultBoard
+from crmsync.lab.sandbox.kernel.faults import FaultBoard, oddities_of
 from crmsync.lab.sandbox.kernel.ledger import Calls, Clock, Ledger, duplicates
 from crmsync.lab.sandbox.salesforce.app import Salesforce
-from crmsync.lab.sandbox.salesforce.oauth import SalesforceProfile, make_key
+from crmsync.lab.sandbox.salesforce.oauth import SalesforceProfile
 from crmsync.lab.sandbox.salesforce.webhooks import OutboundMessages
 from crmsync.lab.sandbox.sap.access import SapProfile
 from crmsync.lab.sandbox.sap.app import Sap
@@ -22,6 +23,7 @@ from crmsync.lab.sandbox.zoho.fields import ZohoProfile
 
 
 VENDORS = ("salesforce", "sap", "zoho")
+StandIn = type[Account]  # made of surroundings, its settings and a company's number
 # Settings that lift the limits of calls.
 LOAD: dict[str, Any] = {
     "zoho_per_minute": 10**6,
@@ -33,18 +35,22 @@ LOAD: dict[str, Any] = {
 
 @dataclass
 class CompanyProfile:
-    """The settings of one company's accounts."""
+    """The settings of one company's accounts, by vendor; *others* are those of further vendors."""
 
     salesforce: SalesforceProfile = field(default_factory=SalesforceProfile)
     sap: SapProfile = field(default_factory=SapProfile)
     zoho: ZohoProfile = field(default_factory=ZohoProfile)
+    others: dict[str, Any] = field(default_factory=dict)
 
-    def apply(self, settings: dict[str, Any]) -> None:
+    def of(self, vendor: str) -> Any:
+        return getattr(self, vendor) if vendor in VENDORS else self.others[vendor]
+
+    def apply(self, settings: Mapping[str, Any]) -> None:
         """Set fields by name, a vendor's with its name before. Raises TypeError for one that does not exist."""
         for name, value in settings.items():
-            vendor, _, rest = name.partition("_")
-            target = getattr(self, vendor) if vendor in VENDORS else self
-            attribute = rest if target is not self else name
+            vendor = next((each for each in (*VENDORS, *self.others) if name.startswith(f"{each}_")), "")
+            target = self.of(vendor) if vendor else self
+            attribute = name.removeprefix(f"{vendor}_") if vendor else name
             if not hasattr(target, attribute):
                 raise TypeError(f"Sandbox has no setting {name!r}")
             setattr(target, attribute, value)
@@ -67,7 +73,8 @@ class SandboxProfile(CompanyProfile):
         """The first company's settings are these themselves."""
         if number == 1:
             return self
-        return CompanyProfile(*(getattr(self, vendor).of_another(number) for vendor in VENDORS))
+        others = {vendor: each.of_another(number) for vendor, each in self.others.items()}
+        return CompanyProfile(**{vendor: self.of(vendor).of_another(number) for vendor in VENDORS}, others=others)
 
 
 # One company: its accounts at the three vendors, which know the same products, and the handles of its data.
@@ -77,12 +84,12 @@ class Company:
     """What is done in a company's accounts by its people, and what is found in them."""
 
     def __init__(
-        self, number: int, profile: CompanyProfile, around: Surroundings, receiver: Receiver, history: Ledger
+        self, number: int, profile: CompanyProfile, around: Surroundings, receiver: Receiver, also: Iterable[StandIn]
     ) -> None:
         self.number, self.profile = number, profile
-        self._history = history
+        self._history = around.ledger
         self.doors = Doors(receiver)
-        self.salesforce = crm = Salesforce(around, profile.salesforce, make_key(), number)
+        self.salesforce = crm = Salesforce(around, profile.salesforce, number)
         self.sap = Sap(around, profile.sap, number)
         self.zoho = Zoho(around, profile.zoho, number)
         self.outbound = OutboundMessages(lambda: crm.org, lambda: crm.organization["Id"], lambda: crm.url, crm.clock)
@@ -92,10 +99,11 @@ class Company:
         self.payments = Payments(self.zoho, self.doors)
         self.invoices = Invoices(self.zoho, self.payments)
         self.orders = Orders(self.sap)
+        self.others = [kind(around, profile.of(kind.vendor), number) for kind in also]
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        return self.salesforce, self.sap, self.zoho
+        return self.salesforce, self.sap, self.zoho, *self.others
 
     def environment(self) -> dict[str, str]:
         """The environment variables that point crmsync at these accounts."""
@@ -106,10 +114,11 @@ class Company:
 
         A product shows its fields in Salesforce, and as `stock` what can be sold of it in SAP (None: unknown there).
         """
-        documents: dict[str, Any] = {}
+        documents: dict[str, list[dict[str, Any]]] = {}
         for account in self.accounts:
             with account.lock:
-                documents |= account.documents()
+                for kind, rows in account.documents().items():
+                    documents.setdefault(kind, []).extend(rows)
         stocks = {row["id"]: row["stock"] for row in documents.pop("materials")}
         for row in documents["products"]:
             row["stock"] = stocks.get(stored(row["ProductCode"] or ""))
@@ -143,9 +152,14 @@ class World:
     (`salesforce-2`). By that name faults strike it, waits are set, calls are counted and tokens end.
     """
 
-    def __init__(self, profile: SandboxProfile | None = None, **settings: Any) -> None:
-        """Settings are the profile's own, or a vendor's with its name before: `zoho_per_minute=6000`."""
+    def __init__(self, profile: SandboxProfile | None = None, *, also: Iterable[StandIn] = (), **settings: Any) -> None:
+        """Settings are the profile's own, or a vendor's with its name before: `zoho_per_minute=6000`.
+
+        *also* are stand-ins of further vendors: each company has an account there as well.
+        """
+        also = tuple(also)
         self.profile = profile or SandboxProfile()
+        self.profile.others = {kind.vendor: kind.profile_type() for kind in also} | self.profile.others
         self.profile.apply(settings)
         self.clock = Clock()
         self.faults = FaultBoard(seed=self.profile.seed)
@@ -154,11 +168,14 @@ class World:
         self._history, self._calls = Ledger(self.clock), Calls()
         around = Surroundings(self.clock, self.faults, self._calls, self._history, self.latency, self.profile.seed)
         self.companies = [
-            Company(number, self.profile.of_company(number), around, self.receiver, self._history)
+            Company(number, self.profile.of_company(number), around, self.receiver, also)
             for number in range(1, self.profile.companies + 1)
         ]
         self.accounts = {account.name: account for company in self.companies for account in company.accounts}
         self.faults.operations = {name: account.operations for name, account in self.accounts.items()}
+        self.faults.own_kinds = {name: account.own_kinds for name, account in self.accounts.items()}
+        first = self.companies[0].accounts
+        self.faults.oddities = {k: v for each in first for k, v in oddities_of(each.vendor, each.oddities).items()}
         self._history.reset()
         self._show_first(self.companies[0])
 

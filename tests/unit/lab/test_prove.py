@@ -57,7 +57,7 @@ from crmsync.lab.prove.strange import STRANGERS, StrangeRows
 from crmsync.lab.prove.verdict import Expected, Verdict, examine, examine_apart, examine_stock
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.kernel.account import Answer
-from crmsync.lab.sandbox.kernel.faults import KINDS, ODDITIES
+from crmsync.lab.sandbox.kernel.faults import KINDS
 from crmsync.store import Store, schema
 from crmsync.store.tables import runs
 from crmsync.worker import flow as flow_module
@@ -518,7 +518,7 @@ def test_every_answer_that_goes_wrong_is_a_fault_of_the_sandbox(fault: str, syst
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_way_in_which_a_sign_in_fails_is_known_to_the_sandbox(system: str) -> None:
-    assert {f"{system}-{way}" for way in (*FAILING, *OWN_WAYS.get(system, ()))} <= set(ODDITIES)
+    assert {f"{system}-{way}" for way in (*FAILING, *OWN_WAYS.get(system, ()))} <= set(Sandbox().faults.oddities)
 
 
 def test_a_vendor_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

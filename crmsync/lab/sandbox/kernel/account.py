@@ -5,13 +5,14 @@ import random
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.parse import quote
 
-from crmsync.lab.sandbox.kernel.faults import Fault, FaultBoard
+from crmsync.lab.sandbox.kernel.faults import Details, Fault, FaultBoard
 from crmsync.lab.sandbox.kernel.http import (
     HTML,
     JSON,
@@ -109,9 +110,13 @@ class Account:
     vendor: ClassVar[str]
     system: ClassVar[str]  # as crmsync calls it
     prefix: ClassVar[str]  # of its environment variables
+    profile_type: ClassVar[type[Any]]  # what can be set; `of_another(number)` makes another company's of it
+    own_kinds: ClassVar[tuple[str, ...]] = ()  # faults that only this vendor has
+    oddities: ClassVar[Mapping[str, Details]] = {}  # its own odd answers, by name
 
-    def __init__(self, around: Surroundings, number: int = 1) -> None:
+    def __init__(self, around: Surroundings, profile: Any, number: int = 1) -> None:
         self.around = around
+        self.profile = profile
         self.number = number
         self.name = self.vendor if number == 1 else f"{self.vendor}-{number}"
         self.clock = around.clock

@@ -87,6 +87,12 @@ class BadJson(ValueError):
     """The body is not the JSON object that the vendor expects."""
 
 
+class Refusal(Exception):
+    """What the vendor does not accept; a subclass says it as the vendor does."""
+
+    status = 400
+
+
 class NotOffered(Exception):
     """The vendor would do this, and the stand-in cannot: it says so, and does not play a refusal of the vendor's."""
 

@@ -5,12 +5,12 @@ Source: shared fact sheet on Salesforce, sections 1 to 8 and 13.
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from crmsync.lab.sandbox.kernel.account import Account, Surroundings
-from crmsync.lab.sandbox.kernel.faults import Fault
+from crmsync.lab.sandbox.kernel.faults import Details, Fault, no_token
 from crmsync.lab.sandbox.kernel.http import (
     BadJson,
     Handler,
@@ -24,7 +24,7 @@ from crmsync.lab.sandbox.kernel.http import (
 )
 from crmsync.lab.sandbox.salesforce import bulk, rows
 from crmsync.lab.sandbox.salesforce.bulk import Bulk
-from crmsync.lab.sandbox.salesforce.oauth import OLD_ADDRESSES, Key, Oauth, SalesforceProfile
+from crmsync.lab.sandbox.salesforce.oauth import OLD_ADDRESSES, Oauth, SalesforceProfile, make_key
 from crmsync.lab.sandbox.salesforce.org import Org
 from crmsync.lab.sandbox.salesforce.search import Cursors, Search, page
 from crmsync.lab.sandbox.salesforce.soql import Query, names_in, parse
@@ -52,18 +52,56 @@ DEALS = (
 PRODUCTS = ("ProductCode", "IsActive", "Available_Stock__c", "Low_Stock_Alert__c")
 
 
+LOCKED = "unable to obtain exclusive access to this record or 1 records: 006000000000001AAA"
+NESTED_LOCK = (
+    "DealTrigger: execution of AfterUpdate\n\ncaused by: System.DmlException: Update failed. First exception on row 0; "
+    f"first error: UNABLE_TO_LOCK_ROW, {LOCKED}: []"
+)
+
+
+def _crm(code: str, message: str, status: int = 400, **more: Any) -> Details:
+    """A refusal of a write-back, with `fields` even where they are empty."""
+    row = {"message": message, "errorCode": code, "fields": [], **more}
+    return {"kind": "answer", "operation": "update_deal", "status": status, "body": [row]}
+
+
+ODDITIES: dict[str, Details] = {
+    "unknown-error": no_token("unknown_error", "retry your request"),
+    "login-rate": no_token("invalid_grant", "login rate exceeded"),
+    "grant-not-approved": no_token("invalid_grant", "user hasn't approved this consumer"),
+    "grant-audience": no_token("invalid_grant", "audience is invalid"),
+    "grant-expired": no_token("invalid_grant", "assertion expired"),
+    "grant-assertion": no_token("invalid_grant", "invalid assertion"),
+    "grant-inactive": no_token("invalid_grant", "user is inactive"),
+    "nested-lock": _crm("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", NESTED_LOCK),
+    "lock": _crm("UNABLE_TO_LOCK_ROW", LOCKED),
+    "validation-rule": _crm("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Closed deals may not be changed."),
+    "duplicate-rule": _crm("DUPLICATES_DETECTED", "Use one of these records?", duplicateResult={"allowSave": False}),
+    "cross-reference": _crm(
+        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights on cross-reference id"
+    ),
+    "version-ends": {
+        "kind": "headers",
+        "headers": {"Warning": '299 - "This API is deprecated and will be removed by Summer \'27."'},
+    },
+    "flow-trigger": _crm("CANNOT_EXECUTE_FLOW_TRIGGER", "We can't save this record because the “Deal” process failed."),
+}
+
+
 class Salesforce(Account):
     """One Salesforce org."""
 
     vendor: ClassVar[str] = "salesforce"
     system: ClassVar[str] = "salesforce"
     prefix: ClassVar[str] = "SF_"
+    oddities: ClassVar[Mapping[str, Details]] = ODDITIES
+    profile_type: ClassVar[type[Any]] = SalesforceProfile
+    profile: SalesforceProfile
 
-    def __init__(self, around: Surroundings, profile: SalesforceProfile, key: Key, number: int = 1) -> None:
-        super().__init__(around, number)
-        self.profile = profile
-        self.key = key
-        self.oauth = Oauth(self.clock, profile, key.public, self.token)
+    def __init__(self, around: Surroundings, profile: SalesforceProfile, number: int = 1) -> None:
+        super().__init__(around, profile, number)
+        self.key = make_key()
+        self.oauth = Oauth(self.clock, profile, self.key.public, self.token)
         self.login_url = ""
         self._further: list[Server] = []  # where the org has moved to, the newest last
         self.left: dict[str, str] = {}  # addresses from which the org has moved away, and what they answer now

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from crmsync.lab.sandbox.kernel.http import Request, Response, answer, decimal_of
+from crmsync.lab.sandbox.kernel.http import Refusal, Request, Response, answer, decimal_of
 
 # Refusals in the shape of the REST API: an array of objects with message and errorCode.
 
 
-class SalesforceError(Exception):
+class SalesforceError(Refusal):
     """A request that the platform refuses."""
 
     def __init__(self, code: str, message: str, status: int = 400, fields: tuple[str, ...] = ()) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Self
 
-from crmsync.lab.sandbox.kernel.http import Request, Response, answer, html
+from crmsync.lab.sandbox.kernel.http import Refusal, Request, Response, answer, html
 from crmsync.lab.sandbox.kernel.ledger import Clock
 
 # What can be set about the S/4HANA stand-in.
@@ -60,7 +60,7 @@ class SapProfile:
 GENERIC = "/IWBEP/CX_SD_GEN_DPC_BUSINS"
 
 
-class ODataError(Exception):
+class ODataError(Refusal):
     """A request that Gateway or the application behind it refuses."""
 
     def __init__(self, message: str, code: str = "/IWBEP/CM_MGW_RT/022", status: int = 400, target: str = "") -> None:

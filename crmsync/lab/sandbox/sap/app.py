@@ -3,12 +3,13 @@
 Source: shared fact sheet on S/4HANA, sections 1, 2 and 7.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import chain
 from typing import Any, ClassVar
 
 from crmsync.lab.sandbox.kernel.account import Account, Surroundings
-from crmsync.lab.sandbox.kernel.faults import Fault
+from crmsync.lab.sandbox.kernel.faults import Details, Fault
 from crmsync.lab.sandbox.kernel.http import BadJson, Naming, NotOffered, Request, Response, answer, html
 from crmsync.lab.sandbox.sap.access import Access, ODataError, SapProfile, error_response, not_found
 from crmsync.lab.sandbox.sap.changes import Changes, Partners
@@ -43,16 +44,48 @@ READS = ("GET", "HEAD")
 WRITES = {"POST", "PUT", "PATCH", "MERGE", "DELETE"}
 
 
+ROOT_OF_SERVICE = r"/sap/[A-Z_]+/?(\?|$)"
+
+
+def _erp(code: str, message: str, operation: str = "create_order") -> Details:
+    return {"kind": "refuse", "operation": operation, "code": code, "message": message}
+
+
+ODDITIES: dict[str, Details] = {
+    "lock-user": _erp("MC/601", "Object requested is currently locked by user CB9980000010"),
+    "lock-customer": _erp("V2/468", "Customer 10100001 is currently locked by user CB9980000010"),
+    "lock-table": _erp("VL/045", "Table is currently locked (Error no. 3)"),
+    "csrf-root-silent": {
+        "kind": "headers",
+        "operation": "csrf",
+        "path": ROOT_OF_SERVICE,
+        "headers": {"x-csrf-token": None},
+    },
+    "csrf-refused-silently": {
+        "kind": "answer",
+        "operation": "create_order",
+        "status": 403,
+        "body": "CSRF token validation failed",
+    },
+    "incomplete": {"kind": "incomplete", "operation": "create_order"},
+    "clock-behind": {"kind": "headers", "headers": {"Date": "Fri, 20 Nov 2026 09:15:00 GMT"}},
+    "vanish": {"kind": "vanish", "operation": "create_order"},
+}
+
+
 class Sap(Account):
     """One S/4HANA tenant."""
 
     vendor: ClassVar[str] = "sap"
     system: ClassVar[str] = "s4hana"
     prefix: ClassVar[str] = "SAP_"
+    oddities: ClassVar[Mapping[str, Details]] = ODDITIES
+    own_kinds: ClassVar[tuple[str, ...]] = ("incomplete", "vanish")
+    profile_type: ClassVar[type[Any]] = SapProfile
+    profile: SapProfile
 
     def __init__(self, around: Surroundings, profile: SapProfile, number: int = 1) -> None:
-        super().__init__(around, number)
-        self.profile = profile
+        super().__init__(around, profile, number)
         self.access = Access(self.clock, profile, self.token)
         self.router.add("POST", "/sap/bc/sec/oauth2/token", self.access.grant, "token")
         for method in (*READS, *sorted(WRITES)):

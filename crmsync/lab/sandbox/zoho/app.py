@@ -6,11 +6,11 @@ Source: shared fact sheet on Zoho Books.
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from crmsync.lab.sandbox.kernel.account import Account, Surroundings
-from crmsync.lab.sandbox.kernel.faults import Fault
+from crmsync.lab.sandbox.kernel.faults import Details, Fault, no_token
 from crmsync.lab.sandbox.kernel.http import BadJson, Handler, NotOffered, Request, Response, answer, html
 from crmsync.lab.sandbox.kernel.ledger import Clock
 from crmsync.lab.sandbox.zoho.fields import ZohoError, ZohoProfile
@@ -180,16 +180,32 @@ UNOFFERED = re.compile(
 )
 
 
+def _books(code: int, message: str, status: int) -> Details:
+    return {"kind": "answer", "status": status, "body": {"code": code, "message": message}}
+
+
+ODDITIES: dict[str, Details] = {
+    "general-error": no_token("general_error", "", 200),
+    "plan-over": _books(103001, "Your trial has ended. Please upgrade to continue.", 400),
+    "plan-over-under-200": _books(103001, "Your trial has ended. Please upgrade to continue.", 200),
+    "no-organisation": _books(9017, "The organization does not exist.", 400),
+    "no-organisation-under-200": _books(9017, "The organization does not exist.", 200),
+    "other-data-centre": _books(14, "Invalid value passed for authtoken", 401),
+}
+
+
 class Zoho(Account):
     """One Zoho Books organisation with its accounts server."""
 
     vendor: ClassVar[str] = "zoho"
     system: ClassVar[str] = "zoho_books"
     prefix: ClassVar[str] = "ZOHO_"
+    oddities: ClassVar[Mapping[str, Details]] = ODDITIES
+    profile_type: ClassVar[type[Any]] = ZohoProfile
+    profile: ZohoProfile
 
     def __init__(self, around: Surroundings, profile: ZohoProfile, number: int = 1) -> None:
-        super().__init__(around, number)
-        self.profile = profile
+        super().__init__(around, profile, number)
         self.accounts = Accounts(self.clock, profile, self.token)
         self.limits = Limits(self.clock, profile)
         self.reset()

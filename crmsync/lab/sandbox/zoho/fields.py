@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
-from crmsync.lab.sandbox.kernel.http import Request, Response, answer, decimal_of, whole_of
+from crmsync.lab.sandbox.kernel.http import Refusal, Request, Response, answer, decimal_of, whole_of
 
 # What can be set about the Zoho Books stand-in.
 
@@ -85,7 +85,7 @@ class ZohoProfile:
 # Refusals in the shape of the Books API: a code and a message, no more.
 
 
-class ZohoError(Exception):
+class ZohoError(Refusal):
     """A request that Books refuses."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
