@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 
 from crmsync import connections
 from crmsync.domain.audit import Act, Origin
@@ -10,8 +12,10 @@ from crmsync.domain.bindings import FLOWS, Binding
 from crmsync.domain.connections import Wanted
 from crmsync.lab.machine import until
 from crmsync.lab.prove.plan import Case
-from crmsync.lab.prove.scene import DEALS, FEW, STRIKE_SECONDS, Scene, Tools
+from crmsync.lab.prove.scene import FEW, PREPARE_SECONDS, Scene, Tools
 from crmsync.lab.prove.stage import Stage
+from crmsync.lab.prove.subjects import Subjects
+from crmsync.lab.prove.verdict import Expected
 from crmsync.lab.sandbox.world import Company
 from crmsync.services import Services
 
@@ -28,31 +32,30 @@ SOURCES = {"order_to_invoice": "deals", "payments": "payments", "inventory": "ca
 
 
 def companies_apart(tools: Tools, _case: Case) -> Scene:
-    """Each system of the second company is down until a deal of the first one is billed: nobody waits for the other."""
-    stage, neighbour, scene = tools.stage, tools.subjects.neighbour, Scene()
+    """Each system of the second company is down until deals of the first one are billed: nobody waits for the other."""
+    stage, subjects, neighbour = tools.stage, tools.subjects, tools.subjects.neighbour
+    expected: list[Expected] = []
+    elsewhere: list[Expected] = []
+    scene = Scene(expected, elsewhere)
     _bind(stage, neighbour.company)
-    with tools.subjects.stream(DEALS) as scene.expected, neighbour.stream(DEALS) as scene.elsewhere:
-        for company in stage.sandbox.companies:
-            if not _bills(company):
-                scene.problems.append(f"no deal of company {company.number} was billed")
-        for account in neighbour.company.accounts:
-            fault = stage.sandbox.faults.add(account.name, "down")
-            if not _bills(stage.sandbox.companies[0]):
-                scene.problems.append(f"while {account.name} was down nothing was billed for the other company")
-            stage.sandbox.faults.clear(fault_id=fault.id)
-            scene.broken()
-            stage.sleep(tools.random.uniform(0.5, 1.5))
-    tools.settle([*scene.expected, *scene.elsewhere])
-    for each in range(FEW):
-        tools.subjects.pay(scene.expected[each], PART)
-        neighbour.pay(scene.elsewhere[each], PART)
+    for account in neighbour.company.accounts:
+        fault = stage.sandbox.faults.add(account.name, "down")
+        elsewhere += neighbour.won_deals(FEW)
+        deals = subjects.won_deals(FEW)
+        expected += deals
+        if not until(partial(_are_billed, subjects, deals), patience_seconds=PREPARE_SECONDS):
+            scene.problems.append(f"while {account.name} was down deals of the other company were not billed")
+        stage.sandbox.faults.clear(fault_id=fault.id)
+        scene.broken()
+    tools.settle([*expected, *elsewhere])
+    for ours, theirs in zip(expected[::FEW], elsewhere[::FEW], strict=True):
+        subjects.pay(ours, PART)
+        neighbour.pay(theirs, PART)
     return scene
 
 
-def _bills(company: Company) -> bool:
-    """Whether one invoice more is made for it."""
-    before = len(company.ledger()["invoices"])
-    return until(lambda: len(company.ledger()["invoices"]) > before, patience_seconds=STRIKE_SECONDS) is not None
+def _are_billed(subjects: Subjects, deals: Sequence[Expected]) -> bool:
+    return all(subjects.has_open_invoice(each) for each in deals)
 
 
 def _bind(stage: Stage, company: Company) -> None:

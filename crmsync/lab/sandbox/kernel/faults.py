@@ -141,8 +141,8 @@ class Fault:
 class FaultBoard:
     """The faults that are switched on; the first that strikes wins. Chances come from a seeded generator."""
 
-    seed: int = 0
     operations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seed: int = 0
     own_kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     oddities: Mapping[str, Details] = field(default_factory=dict)
 
