@@ -47,7 +47,7 @@ WORDS = {
     "zoho_books": r"Zoho|zoho_|ZOHO|customerpayments|contact_persons",
 }
 COMPANY_FIELDS = r"\w+__c\b"  # a company calls the fields that it makes as it likes: also after another vendor
-OWN_WORDS = ("domain", "worker", "store", "flows", "alerts", "reading")
+OWN_WORDS = ("domain", "worker", "store", "flows", "alerts", "reading", "web", "cli")
 
 
 @pytest.mark.parametrize("vendor", WORDS)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crmsync.services import Services
 
 _WITHHELD = "its credentials are withheld from this process; run `crmsync doctor` where a worker runs"
-CLOCK_SECONDS_MAX = 60.0  # the sign-in of Salesforce allows three minutes
+CLOCK_SECONDS_MAX = 60.0  # the strictest sign-in allows three minutes
 
 
 def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def _said_besides(system: str, heard: Heard) -> Iterator[Finding]:
 def clock(area: str, seconds_ahead: float) -> Finding:
     """Of somebody else's clock, against ours.
 
-    >>> clock("Zoho", 1.2).detail, clock("Zoho", -70).is_ok
+    >>> clock("Books", 1.2).detail, clock("Books", -70).is_ok
     ('in step with this machine', False)
     """
     if abs(seconds_ahead) <= CLOCK_SECONDS_MAX:

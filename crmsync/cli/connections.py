@@ -99,7 +99,7 @@ def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
 def add(
     *, system: str, name: str, tenant: str, by: str | None, reason: str | None, as_json: bool, **given: Any
 ) -> None:
-    """Make a connection to SYSTEM, such as s4hana. What it needs is said by its guide in docs/setup/."""
+    """Make a connection to the system that is called SYSTEM here. What it needs is said by its guide in docs/setup/."""
     from crmsync.connections import create
 
     using = open_services(creates=True, check_accounts=False)

@@ -29,8 +29,8 @@ _MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "note": ("•", "yel
 def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
     """Try all that crmsync will do, short of writing, and say what is wrong; exit status 1 if anything fails.
 
-    It signs in afresh to each system, reads what the flows will read, lets SAP compute an order that is not kept, and
-    knocks at the doors of the receiver that runs.
+    It signs in afresh to each system, reads what the flows will read, lets the ERP compute an order without keeping it,
+    and knocks at the doors of the receiver that runs.
     """
     from crmsync.cli import report
 

@@ -21,8 +21,8 @@ _STATES = {"retry": "failed, tried again", "discarded": "given up"}
 def label(name: str) -> str:
     """A name of the code as people read it.
 
-    >>> label("order_to_invoice"), label("s4hana")
-    ('Order to invoice', 'SAP S/4HANA')
+    >>> label("order_to_invoice"), label("match_erp_customer"), label("retry")
+    ('Order to invoice', 'Match ERP customer', 'failed, tried again')
     """
     system = systems().get(name)
     return system.title if system else _STATES.get(name) or title_of(name)

@@ -17,6 +17,7 @@ from crmsync import broker
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
+from crmsync.flows import order_to_invoice
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
@@ -27,15 +28,7 @@ from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal
 from tests.fakes import FakeClock, FakeMessenger, start_run
 
-STEPS = (
-    "fetch_deal",
-    "match_erp_customer",
-    "create_order",
-    "match_books_customer",
-    "create_invoice",
-    "send_invoice",
-    "write_back",
-)
+STEPS = order_to_invoice.FLOW.steps
 PASSWORD = "tower-password-1"
 NO_REDIS = "redis://127.0.0.1:1/0"  # nothing listens there
 
