@@ -14,6 +14,7 @@ from crmsync.connectors.s4hana import odata
 from crmsync.connectors.s4hana.csrf import Tokens
 from crmsync.connectors.s4hana.errors import SYSTEM, StaleTokenError, remarks, unexpected
 from crmsync.connectors.s4hana.odata import Address, Row
+from crmsync.connectors.s4hana.services import Resource
 from crmsync.connectors.way_out.answers import Reply
 
 PAGE_ROWS = 50
@@ -30,19 +31,18 @@ class SapApi:
         self._tokens = tokens
         self._address = address
 
-    def rows(self, operation: str, service: str, entity_set: str, options: Mapping[str, str]) -> Iterator[Row]:
+    def rows(self, operation: str, at: Resource, options: Mapping[str, str]) -> Iterator[Row]:
         """Every row of a collection that is small: what a search finds.
 
         Raises: UnexpectedAnswerError for a page that comes again, or for more than 200 of them.
         """
-        for rows in self.pages(operation, service, entity_set, options):
+        for rows in self.pages(operation, at, options):
             yield from rows
 
     def pages(
         self,
         operation: str,
-        service: str,
-        entity_set: str,
+        at: Resource,
         options: Mapping[str, str],
         *,
         page_rows: int = PAGE_ROWS,
@@ -59,28 +59,28 @@ class SapApi:
             part = self._part(operation, url)
             taken += len(part.rows)
             if part.next_link:
-                return Page(part.rows, self._address.next_url(service, part.next_link))
+                return Page(part.rows, self._address.next_url(at.service, part.next_link))
             if taken != slice_end and taken >= (part.count or 0):
                 return Page(part.rows)
             # Cut by our $top, or by a limit of SAP's own. Else fewer: the end. More: $top was ignored.
             slice_end = taken + page_rows
-            return Page(part.rows, self._slice(service, entity_set, options, taken, page_rows))
+            return Page(part.rows, self._slice(at, options, taken, page_rows))
 
-        start = self._slice(service, entity_set, options, taken, page_rows)
+        start = self._slice(at, options, taken, page_rows)
         for page in self._to_the_last(operation, read(start), read, start=start, at_most=pages_max):
             yield page.rows
 
-    def read(self, operation: str, service: str, entity_set: str, number: str, options: Mapping[str, str]) -> Row:
+    def read(self, operation: str, at: Resource, number: str, options: Mapping[str, str]) -> Row:
         """The entity of this *number*, with or without the zeros before it. Raises: RecordNotFoundError."""
         try:
-            return self._read(operation, service, odata.entity(entity_set, number), options)
+            return self._read(operation, at.entity(number), options)
         except errors.RecordNotFoundError:
             if odata.padded(number) == number:
                 raise
-            return self._read(operation, service, odata.entity(entity_set, odata.padded(number)), options)
+            return self._read(operation, at.entity(odata.padded(number)), options)
 
-    def _read(self, operation: str, service: str, path: str, options: Mapping[str, str]) -> Row:
-        return self._single(operation, self._get(operation, self._address.url(service, path, options)))
+    def _read(self, operation: str, at: Resource, options: Mapping[str, str]) -> Row:
+        return self._single(operation, self._get(operation, self._address.url(at.service, at.path, options)))
 
     def expanded(self, operation: str, service: str, row: Row, *path: str) -> list[Row]:
         """Every row at the end of an expanded *path*: SAP pages inside an answer as well.
@@ -94,44 +94,42 @@ class SapApi:
         pages = self._to_the_last(operation, _followed(odata.expansion(row, *path)), read)
         return [each for page in pages for each in page.rows]
 
-    def create(self, operation: str, service: str, path: str, body: Mapping[str, Any]) -> Row:
+    def create(self, operation: str, at: Resource, body: Mapping[str, Any]) -> Row:
         """Create one entity with all that is nested in it; SAP's answer may lack what it computes.
 
         Raises: UnexpectedAnswerError, not definite, for a success that can't be read.
         """
-        return self.create_with_remarks(operation, service, path, body)[0]
+        return self.create_with_remarks(operation, at, body)[0]
 
-    def create_with_remarks(
-        self, operation: str, service: str, path: str, body: Mapping[str, Any]
-    ) -> tuple[Row, list[str]]:
+    def create_with_remarks(self, operation: str, at: Resource, body: Mapping[str, Any]) -> tuple[Row, list[str]]:
         """As create(), and the codes of the warnings that came with the success."""
-        row, found = self.posted(operation, service, path, body)
+        row, found = self.posted(operation, at, body)
         for code in found:
             extra = {"action": "vendor_remark", "system": SYSTEM, "operation": operation, "code": code}
             log.warning("SAP made it, with a remark", extra=extra)
         return row, found
 
-    def posted(self, operation: str, service: str, path: str, body: Mapping[str, Any]) -> tuple[Row, list[str]]:
+    def posted(self, operation: str, at: Resource, body: Mapping[str, Any]) -> tuple[Row, list[str]]:
         """As create_with_remarks(), for what is only tried: nothing stands in the log."""
-        reply = self._post(operation, service, self._address.url(service, path), body)
+        reply = self._post(operation, at, body)
         return self._single(operation, reply), remarks(reply.headers)
 
-    def first(self, operation: str, service: str, entity_set: str, options: Mapping[str, str]) -> Row | None:
+    def first(self, operation: str, at: Resource, options: Mapping[str, str]) -> Row | None:
         """The first row of a collection; None where there is none."""
-        page = next(self.pages(operation, service, entity_set, options, page_rows=1), [])
+        page = next(self.pages(operation, at, options, page_rows=1), [])
         return page[0] if page else None
 
-    def peek(self, operation: str, service: str, entity_set: str, field: str) -> None:
+    def peek(self, operation: str, at: Resource, field: str) -> None:
         """Read one row, to see whether it may be read."""
         options = {"$select": field, "$orderby": field, "$top": "1"}
-        self._part(operation, self._address.url(service, entity_set, options))
+        self._part(operation, self._address.url(at.service, at.path, options))
 
     def may_write(self, service: str) -> None:
         """Fetch a CSRF token: as near to a write as a check can come."""
         self._tokens.of(service)
 
-    def _slice(self, service: str, entity_set: str, options: Mapping[str, str], skip: int, rows: int) -> str:
-        return self._address.url(service, entity_set, {**options, "$top": str(rows), "$skip": str(skip)})
+    def _slice(self, at: Resource, options: Mapping[str, str], skip: int, rows: int) -> str:
+        return self._address.url(at.service, at.path, {**options, "$top": str(rows), "$skip": str(skip)})
 
     def _to_the_last(
         self, operation: str, first: Page[str], read: Callable[[str], Page[str]], **limits: Any
@@ -154,16 +152,16 @@ class SapApi:
                     raise
                 return self._client.send(call)
 
-    def _post(self, operation: str, service: str, url: str, body: Mapping[str, Any]) -> Reply:
+    def _post(self, operation: str, at: Resource, body: Mapping[str, Any]) -> Reply:
         """One write; a token that is stale, or may be, is renewed once, for the vendor has done nothing then."""
-        token = self._tokens.of(service)
+        token = self._tokens.of(at.service)
 
         def headers() -> Mapping[str, str]:
             nonlocal token
-            token = self._tokens.of(service)
+            token = self._tokens.of(at.service)
             return token.headers
 
-        call = Call(operation, "POST", url, json=body, headers=headers)
+        call = Call(operation, "POST", self._address.url(at.service, at.path), json=body, headers=headers)
         with self._tokens.in_session():
             try:
                 return self._client.send(call)
@@ -172,7 +170,7 @@ class SapApi:
                 if isinstance(error, errors.AccountRefusedError) or not is_about_token:
                     raise
                 self._tokens.leave_if_old()
-                self._tokens.renewed(service, stale=token)
+                self._tokens.renewed(at.service, stale=token)
                 return self._client.send(call)
 
     def _single(self, operation: str, reply: Reply) -> Row:

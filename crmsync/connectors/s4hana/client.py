@@ -16,10 +16,10 @@ from crmsync.connectors.s4hana.csrf import SessionAuthorizer, Tokens
 from crmsync.connectors.s4hana.doctor import examine
 from crmsync.connectors.s4hana.errors import SYSTEM, explain, explain_token_fetch, outcome, speaks
 from crmsync.connectors.s4hana.messages import code_of
-from crmsync.connectors.s4hana.odata import Address, Row, entity, equals
-from crmsync.connectors.s4hana.orders import ORDER_SERVICE
-from crmsync.connectors.s4hana.partner_search import PARTNER_SERVICE, PartnerSearch
+from crmsync.connectors.s4hana.odata import Address, Row, equals
+from crmsync.connectors.s4hana.partner_search import PartnerSearch
 from crmsync.connectors.s4hana.schemas import OrderSchema, Partner, PartnerSchema, SalesAreaSchema, load
+from crmsync.connectors.s4hana.services import ORDERS, PARTNER_SERVICE, PARTNERS, SALES_AREAS
 from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.connectors.s4hana.stock import StockReader
 from crmsync.connectors.signing_in import auth
@@ -96,7 +96,7 @@ class S4Hana:
     def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
         operation = "create_customer"
         body = partners.partner_body(customer, reference=reference, currency=currency, settings=self._settings)
-        row = self._api.create(operation, PARTNER_SERVICE, "A_BusinessPartner", body)
+        row = self._api.create(operation, PARTNERS, body)
         partner: Partner = load(_PARTNER, row, operation=operation)
         with outcome(is_definite=False):  # the partner exists, whatever becomes of a second look at it
             key = partner.customer or self._customer_number(operation, partner)
@@ -107,23 +107,23 @@ class S4Hana:
         field = self._settings.reference_field
         stored = orders.stored_reference(reference, field)
         options = {"$filter": equals(field, stored), "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}
-        rows = self._api.rows("find_orders", ORDER_SERVICE, "A_SalesOrder", options)
+        rows = self._api.rows("find_orders", ORDERS, options)
         found = [load(_ORDER, row, operation="find_orders") for row in rows]
         return [orders.document(order) for order in found if orders.carries(order, stored, field)]
 
     def create_order(self, request: OrderRequest) -> Document:
         body = orders.order_body(request, self._settings)
-        row, remarks = self._api.create_with_remarks("create_order", ORDER_SERVICE, "A_SalesOrder", body)
+        row, remarks = self._api.create_with_remarks("create_order", ORDERS, body)
         return orders.created_document(load(_ORDER, row, operation="create_order"), remarks)
 
     def read_order(self, key: str) -> Document:
-        row = self._api.read("read_order", ORDER_SERVICE, "A_SalesOrder", key, {"$select": _ORDER_FIELDS})
+        row = self._api.read("read_order", ORDERS, key, {"$select": _ORDER_FIELDS})
         return orders.document(load(_ORDER, row, operation="read_order"))
 
     def read_orders(self, keys: Sequence[str]) -> list[Document]:
         wanted = " or ".join(equals("SalesOrder", key) for key in keys)
         options = {"$filter": wanted, "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}
-        rows = self._api.rows("read_orders", ORDER_SERVICE, "A_SalesOrder", options)
+        rows = self._api.rows("read_orders", ORDERS, options)
         return [orders.document(load(_ORDER, row, operation="read_orders")) for row in rows]
 
     def stock(self) -> Iterator[Sequence[StockRow]]:
@@ -134,8 +134,8 @@ class S4Hana:
 
     def _add_sales_role(self, number: str) -> None:
         """To the partner of this *number*, with the zeros that SAP shows: not every service converts them."""
-        path = f"{entity('A_BusinessPartner', number)}/to_BusinessPartnerRole"
-        self._api.create("add_sales_role", PARTNER_SERVICE, path, partners.role_body(partners.SALES_ROLE))
+        roles = PARTNERS.entity(number, below="to_BusinessPartnerRole")
+        self._api.create("add_sales_role", roles, partners.role_body(partners.SALES_ROLE))
 
     def _has_sales_role(self, row: Row) -> bool:
         roles = self._expanded(row, "to_BusinessPartnerRole")
@@ -151,7 +151,7 @@ class S4Hana:
 
     def _add_sales_area(self, key: str, currency: str) -> None:
         body = {"Customer": key, **partners.sales_area_body(self._settings, currency)}
-        self._api.create("add_sales_area", PARTNER_SERVICE, "A_CustomerSalesArea", body)
+        self._api.create("add_sales_area", SALES_AREAS, body)
 
     def _customer_number(self, operation: str, partner: Partner) -> str:
         """The number that documents refer to: usually the partner's own, but not always.

@@ -20,34 +20,28 @@ from crmsync.connectors.kit.doctor import (
     signed_out,
     unseen,
 )
+from crmsync.connectors.s4hana import services
 from crmsync.connectors.s4hana.api import SapApi
 from crmsync.connectors.s4hana.doctor_order import TRIAL, try_an_order
 from crmsync.connectors.s4hana.errors import NO_SERVICE, SIGNED_OUT
 from crmsync.connectors.s4hana.odata import equals
-from crmsync.connectors.s4hana.orders import ORDER_SERVICE
-from crmsync.connectors.s4hana.partner_search import PARTNER_SERVICE
+from crmsync.connectors.s4hana.services import Resource
 from crmsync.connectors.s4hana.settings import TOKEN_PATH, SapSettings
-from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE, PRODUCT_SET, STOCK_SERVICE, STOCK_SET, stock_filter
+from crmsync.connectors.s4hana.stock import stock_filter
 
 _OPERATION = "check"
 _NEW_CUSTOMERS = "values for new customers"
 _READ = {
-    "read sales orders (SAP_COM_0109)": (ORDER_SERVICE, "A_SalesOrder", "SalesOrder"),
-    "read business partners (SAP_COM_0008)": (PARTNER_SERVICE, "A_BusinessPartner", "BusinessPartner"),
-    "search tax numbers": (PARTNER_SERVICE, "A_BusinessPartnerTaxNumber", "BusinessPartner"),
-    "search e-mail addresses": (PARTNER_SERVICE, "A_AddressEmailAddress", "AddressID"),
-    "search addresses": (PARTNER_SERVICE, "A_BusinessPartnerAddress", "AddressID"),
-    "read stock (SAP_COM_0164)": (STOCK_SERVICE, STOCK_SET, "Material"),
-    "read products (SAP_COM_0009)": (PRODUCT_SERVICE, PRODUCT_SET, "Product"),
+    "read sales orders (SAP_COM_0109)": (services.ORDERS, "SalesOrder"),
+    "read business partners (SAP_COM_0008)": (services.PARTNERS, "BusinessPartner"),
+    "search tax numbers": (services.PARTNER_TAX_NUMBERS, "BusinessPartner"),
+    "search e-mail addresses": (services.EMAIL_ADDRESSES, "AddressID"),
+    "search addresses": (services.PARTNER_ADDRESSES, "AddressID"),
+    "read stock (SAP_COM_0164)": (services.STOCK, "Material"),
+    "read products (SAP_COM_0009)": (services.PRODUCTS, "Product"),
 }
 
-_SCENARIOS = {
-    ORDER_SERVICE: "SAP_COM_0109",
-    PARTNER_SERVICE: "SAP_COM_0008",
-    STOCK_SERVICE: "SAP_COM_0164",
-    PRODUCT_SERVICE: "SAP_COM_0009",
-}
-_OF_STOCK = (STOCK_SERVICE, PRODUCT_SERVICE)
+_OF_STOCK = (services.STOCK_SERVICE, services.PRODUCT_SERVICE)
 _TO_ACTIVATE = "Make the communication arrangement of {scenario} with crmsync's user; on premise, activate {service}."
 
 _REFUSED = {
@@ -75,10 +69,10 @@ def examine(api: SapApi, settings: SapSettings, *, reads_stock: bool = True) -> 
 
 def _probes(api: SapApi, *, reads_stock: bool) -> Iterator[Probe]:
     """The first call signs in."""
-    for name, place in _READ.items():
-        if reads_stock or place[0] not in _OF_STOCK:
-            yield Probe(name, partial(api.peek, _OPERATION, *place), needs=place[0])
-    for each in (ORDER_SERVICE, PARTNER_SERVICE):
+    for name, (at, field) in _READ.items():
+        if reads_stock or at.service not in _OF_STOCK:
+            yield Probe(name, partial(api.peek, _OPERATION, at, field), needs=at.service)
+    for each in (services.ORDER_SERVICE, services.PARTNER_SERVICE):
         yield Probe(f"get a CSRF token from {each}", partial(api.may_write, each), needs=each)
     if not reads_stock:
         yield Probe("stock and products", partial(unseen, "the stock is not read (CRMSYNC_INVENTORY_SECONDS=0)"))
@@ -95,7 +89,7 @@ def _failed(settings: SapSettings, probe: Probe, error: errors.CrmsyncError) -> 
     if _is_hopeless(error):
         return replace(signed_out(error, _asked(error, settings), _REFUSED[settings.auth]), name=probe.name)
     if error.code == NO_SERVICE and probe.needs:
-        error.advice = _TO_ACTIVATE.format(service=probe.needs, scenario=_SCENARIOS[probe.needs])
+        error.advice = _TO_ACTIVATE.format(service=probe.needs, scenario=services.SCENARIOS[probe.needs])
     return failed(probe, error)
 
 
@@ -124,7 +118,7 @@ def _stock_that_counts(api: SapApi, settings: SapSettings) -> Found:
     types, plants = settings.stock_types, settings.stock_plants
     options = {"$filter": stock_filter(types, plants), "$select": "Material", "$orderby": "Material"}
     try:
-        if api.first(_OPERATION, STOCK_SERVICE, STOCK_SET, options) is not None:
+        if api.first(_OPERATION, services.STOCK, options) is not None:
             return Found()
     except errors.CrmsyncError as error:
         return unseen(error.with_advice)
@@ -139,8 +133,8 @@ def _new_customers(api: SapApi, settings: SapSettings) -> Iterator[Check]:
     Where there is no customer at all, nothing can be said.
     """
     try:
-        if api.first(_OPERATION, PARTNER_SERVICE, "A_Customer", {"$select": "Customer", "$orderby": "Customer"}):
-            unused = [words for words, *place in _values(settings) if not _is_used(api, *place)]
+        if api.first(_OPERATION, services.CUSTOMERS, {"$select": "Customer", "$orderby": "Customer"}):
+            unused = [words for words, at, field, value in _values(settings) if not _is_used(api, at, field, value)]
             yield _judged(unused)
     except errors.CrmsyncError as error:
         yield not_checked(_NEW_CUSTOMERS, error.with_advice)
@@ -153,18 +147,18 @@ def _judged(unused: list[str]) -> Check:
     return noted(_NEW_CUSTOMERS, what)
 
 
-def _values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
+def _values(settings: SapSettings) -> Iterator[tuple[str, Resource, str, str]]:
     """The variable with its value, and where customers have it."""
     yield (
         f"SAP_PARTNER_GROUPING={settings.partner_grouping}",
-        "A_BusinessPartner",
+        services.PARTNERS,
         "BusinessPartnerGrouping",
         settings.partner_grouping,
     )
-    yield f"SAP_COMPANY_CODE={settings.company_code}", "A_CustomerCompany", "CompanyCode", settings.company_code
+    yield f"SAP_COMPANY_CODE={settings.company_code}", services.COMPANY_CODES, "CompanyCode", settings.company_code
     account = settings.reconciliation_account
-    yield f"SAP_RECONCILIATION_ACCOUNT={account}", "A_CustomerCompany", "ReconciliationAccount", account
-    terms, area = settings.payment_terms, "A_CustomerSalesArea"
+    yield f"SAP_RECONCILIATION_ACCOUNT={account}", services.COMPANY_CODES, "ReconciliationAccount", account
+    terms, area = settings.payment_terms, services.SALES_AREAS
     yield f"SAP_PAYMENT_TERMS={terms}", area, "CustomerPaymentTerms", terms
     yield f"SAP_INCOTERMS={settings.incoterms}", area, "IncotermsClassification", settings.incoterms
     shipping = settings.shipping_condition
@@ -172,18 +166,18 @@ def _values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
     yield from _tax_values(settings)
 
 
-def _tax_values(settings: SapSettings) -> Iterator[tuple[str, str, str, str]]:
+def _tax_values(settings: SapSettings) -> Iterator[tuple[str, Resource, str, str]]:
     """Those that are set: without them no taxes are written."""
     if number_type := settings.tax_number_type:
-        yield f"SAP_TAX_NUMBER_TYPE={number_type}", "A_BusinessPartnerTaxNumber", "BPTaxType", number_type
+        yield f"SAP_TAX_NUMBER_TYPE={number_type}", services.PARTNER_TAX_NUMBERS, "BPTaxType", number_type
     if category := settings.customer_tax_category:
-        taxes, country = "A_CustomerSalesAreaTax", settings.departure_country
+        taxes, country = services.SALES_AREA_TAXES, settings.departure_country
         yield f"SAP_CUSTOMER_TAX_CATEGORY={category}", taxes, "CustomerTaxCategory", category
         classification = settings.customer_tax_classification
         yield f"SAP_CUSTOMER_TAX_CLASSIFICATION={classification}", taxes, "CustomerTaxClassification", classification
         yield f"SAP_DEPARTURE_COUNTRY={country}", taxes, "DepartureCountry", country
 
 
-def _is_used(api: SapApi, entity_set: str, field: str, value: str) -> bool:
+def _is_used(api: SapApi, at: Resource, field: str, value: str) -> bool:
     options = {"$filter": equals(field, value), "$select": field, "$orderby": field}
-    return api.first(_OPERATION, PARTNER_SERVICE, entity_set, options) is not None
+    return api.first(_OPERATION, at, options) is not None

@@ -18,13 +18,17 @@ from crmsync.connectors.kit.doctor import not_checked, noted
 from crmsync.connectors.s4hana.api import SapApi
 from crmsync.connectors.s4hana.errors import NO_SERVICE
 from crmsync.connectors.s4hana.odata import Row, equals, expanded
-from crmsync.connectors.s4hana.orders import INCOMPLETE, ORDER_SERVICE
-from crmsync.connectors.s4hana.partner_search import PARTNER_SERVICE
+from crmsync.connectors.s4hana.orders import INCOMPLETE
+from crmsync.connectors.s4hana.services import (
+    ORDERS,
+    PRODUCTS,
+    SALES_AREAS,
+    SCENARIOS,
+    SIMULATED_ORDERS,
+    SIMULATION_SERVICE,
+)
 from crmsync.connectors.s4hana.settings import SapSettings
-from crmsync.connectors.s4hana.stock import PRODUCT_SERVICE
 from crmsync.domain.words import readable
-
-SIMULATION_SERVICE = "API_SALES_ORDER_SIMULATION_SRV"
 
 TRIAL = "try an order"
 _AREA = "sales area"
@@ -79,7 +83,7 @@ def _from_an_order(api: SapApi, settings: SapSettings) -> tuple[str, str, str] |
         "$orderby": "SalesOrder desc",
         "$expand": "to_Item",
     }
-    row = api.first(TRIAL, ORDER_SERVICE, "A_SalesOrder", options)
+    row = api.first(TRIAL, ORDERS, options)
     if row is None:
         return None
     items = [
@@ -95,7 +99,7 @@ def _from_a_customer(api: SapApi, settings: SapSettings) -> tuple[str, str, str]
         "$select": "Customer,Currency",
         "$orderby": "Customer",
     }
-    row = api.first(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options) or {}
+    row = api.first(TRIAL, SALES_AREAS, options) or {}
     return str(row.get("Customer") or ""), str(row.get("Currency") or ""), ""
 
 
@@ -111,7 +115,7 @@ def _in_area(settings: SapSettings, *, division: str) -> str:
 def _any_material(api: SapApi) -> str:
     options = {"$filter": "IsMarkedForDeletion eq false", "$select": "Product", "$orderby": "Product"}
     try:
-        row = api.first(TRIAL, PRODUCT_SERVICE, "A_Product", options)
+        row = api.first(TRIAL, PRODUCTS, options)
     except errors.PermanentError:  # the user may not read products: nobody needs to without the stock
         return ""
     return str(row.get("Product") or "") if row else ""
@@ -120,7 +124,7 @@ def _any_material(api: SapApi) -> str:
 def _no_customer(api: SapApi, settings: SapSettings) -> Check:
     """The sales area is wrong, or new: others that exist tell which."""
     options = {"$select": "SalesOrganization,DistributionChannel,Division", "$orderby": "Customer"}
-    rows = next(api.pages(TRIAL, PARTNER_SERVICE, "A_CustomerSalesArea", options), [])
+    rows = next(api.pages(TRIAL, SALES_AREAS, options), [])
     names = ("SalesOrganization", "DistributionChannel", "Division")
     areas = list(dict.fromkeys("/".join(str(row.get(name) or "") for name in names) for row in rows))
     if not areas:
@@ -139,7 +143,7 @@ def _no_customer(api: SapApi, settings: SapSettings) -> Check:
 
 def _tried(api: SapApi, settings: SapSettings, sample: Sample) -> Check:
     try:
-        row, remarks = api.posted(TRIAL, SIMULATION_SERVICE, "A_SalesOrderSimulation", trial_body(settings, sample))
+        row, remarks = api.posted(TRIAL, SIMULATED_ORDERS, trial_body(settings, sample))
     except errors.CrmsyncError as error:
         return _refused(settings, sample, error)
     net = net_of(row)
@@ -217,7 +221,7 @@ def _refused(settings: SapSettings, sample: Sample, error: errors.CrmsyncError) 
         return not_checked(
             TRIAL,
             f"SAP does not let this user call {SIMULATION_SERVICE}: add it to the communication arrangement of "
-            "SAP_COM_0109, or make a first order by hand",
+            f"{SCENARIOS[SIMULATION_SERVICE]}, or make a first order by hand",
         )
     if not isinstance(error, errors.RejectedError):
         return Check(TRIAL, is_ok=False, detail=error.with_advice)

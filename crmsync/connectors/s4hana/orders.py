@@ -14,7 +14,6 @@ from crmsync.domain.money import Money
 from crmsync.domain.prices import Price, price_of
 from crmsync.domain.references import fitted, forms_of
 
-ORDER_SERVICE = "API_SALES_ORDER_SRV"
 PURCHASE_ORDER = "PurchaseOrderByCustomer"
 ASSIGNMENT = "AssignmentReference"
 REJECTED = "C"  # every item of the order is rejected: SAP's way to void it

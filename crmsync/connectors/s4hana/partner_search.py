@@ -27,12 +27,18 @@ from crmsync.connectors.s4hana.schemas import (
     load,
 )
 from crmsync.connectors.s4hana.schemas import TaxNumber as TaxRow
+from crmsync.connectors.s4hana.services import (
+    EMAIL_ADDRESSES,
+    PARTNER_ADDRESSES,
+    PARTNER_TAX_NUMBERS,
+    PARTNERS,
+    Resource,
+)
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.countries import country_code
 from crmsync.domain.customers import Candidate
 from crmsync.domain.tax_numbers import TaxNumber, Verdict, compare, spellings
 
-PARTNER_SERVICE = "API_BUSINESS_PARTNER"
 CANDIDATES_MAX = 10
 SHARED_MAX = 100  # customers of one e-mail address that are looked at: a reseller's, a holding's
 KEYS_MAX = 20  # numbers that one filter names
@@ -72,7 +78,7 @@ class PartnerSearch:
         if not asked:
             return []
         operation = "find_customers_by_tax_number"
-        rows = self._rows(operation, "A_BusinessPartnerTaxNumber", _tax_filter(asked), _TAX_FIELDS)
+        rows = self._rows(operation, PARTNER_TAX_NUMBERS, _tax_filter(asked), _TAX_FIELDS)
         found = [load(_TAX_NUMBER, row, operation=operation) for row in rows]
         same = (each.partner for each in found if compare(wanted, _tax_number(each)) is Verdict.SAME)
         return self._numbered(operation, _distinct(same))
@@ -86,7 +92,7 @@ class PartnerSearch:
             return []
         operation = "find_customers_by_email"
         asked = equals("SearchEmailAddress", *search_terms(email))
-        rows = self._rows(operation, "A_AddressEmailAddress", asked, "AddressID,EmailAddress")
+        rows = self._rows(operation, EMAIL_ADDRESSES, asked, "AddressID,EmailAddress")
         found = [load(_EMAIL, row, operation=operation) for row in rows]
         same = (each["address_id"] for each in found if each["email"].strip().casefold() == email.casefold())
         partners = self._numbered(operation, self._at(operation, _distinct(same, SHARED_MAX)))
@@ -110,14 +116,14 @@ class PartnerSearch:
         """
         for field in ("Customer", "BusinessPartner"):
             options = {"$filter": numbered(field, key), "$expand": _EXPAND, "$orderby": "BusinessPartner"}
-            rows = self._api.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
+            rows = self._api.rows(operation, PARTNERS, options)
             found = next((row for row in rows if trimmed(str(row.get(field))) == trimmed(key)), None)
             if found is not None:
                 return found
         raise errors.RecordNotFoundError(f"{SYSTEM} has no customer {key}.", system=SYSTEM, operation=operation)
 
     def numbered(self, operation: str, number: str) -> Partner:
-        row = self._api.read(operation, PARTNER_SERVICE, "A_BusinessPartner", number, {"$select": _SELECT})
+        row = self._api.read(operation, PARTNERS, number, {"$select": _SELECT})
         return _partner(row, operation)
 
     def _of_field(self, field: str, keys: Sequence[str]) -> dict[str, Candidate]:
@@ -134,7 +140,7 @@ class PartnerSearch:
 
     def _at(self, operation: str, addresses: list[str]) -> list[str]:
         rows = chain.from_iterable(
-            self._rows(operation, "A_BusinessPartnerAddress", numbered("AddressID", *some), "BusinessPartner,AddressID")
+            self._rows(operation, PARTNER_ADDRESSES, numbered("AddressID", *some), "BusinessPartner,AddressID")
             for some in _parts(addresses)
         )
         found = [load(_ADDRESS, row, operation=operation) for row in rows]
@@ -147,13 +153,13 @@ class PartnerSearch:
             "$expand": f"{_PLACE},{_TAX}",
             "$orderby": "BusinessPartner",
         }
-        return self._api.rows(operation, PARTNER_SERVICE, "A_BusinessPartner", options)
+        return self._api.rows(operation, PARTNERS, options)
 
-    def _rows(self, operation: str, entity_set: str, condition: str, select: str) -> list[Row]:
+    def _rows(self, operation: str, at: Resource, condition: str, select: str) -> list[Row]:
         """What a secondary search finds; a system without that search finds nobody."""
         options = {"$filter": condition, "$select": select, "$orderby": select.partition(",")[0]}
         try:
-            return list(self._api.rows(operation, PARTNER_SERVICE, entity_set, options))
+            return list(self._api.rows(operation, at, options))
         except errors.RecordNotFoundError:
             return []
 

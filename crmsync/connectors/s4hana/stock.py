@@ -15,12 +15,8 @@ from crmsync.connectors.base import KeepAlive
 from crmsync.connectors.s4hana.api import SapApi
 from crmsync.connectors.s4hana.errors import unexpected
 from crmsync.connectors.s4hana.odata import Row, equals
+from crmsync.connectors.s4hana.services import PRODUCTS, STOCK
 from crmsync.domain.stock import StockRow, matching
-
-STOCK_SERVICE = "API_MATERIAL_STOCK_SRV"
-STOCK_SET = "A_MatlStkInAcctMod"
-PRODUCT_SERVICE = "API_PRODUCT_SRV"
-PRODUCT_SET = "A_Product"
 
 PAGE_ROWS = 1_000
 PAGES_MAX = 50_000  # some services page by 100 rows, whatever they are asked for
@@ -88,7 +84,7 @@ class StockReader:
         found: set[str] = set()
         for condition in conditions(codes):
             keep_alive()
-            rows = self._api.rows(operation, PRODUCT_SERVICE, PRODUCT_SET, _products(condition))
+            rows = self._api.rows(operation, PRODUCTS, _products(condition))
             found.update(matching(str(row.get("Product") or "")) for row in rows)
         return {code for code in codes if _is_possible(code) and matching(code) in found}
 
@@ -99,7 +95,7 @@ class StockReader:
             "$orderby": ",".join(_KEY),
             "$inlinecount": "allpages",  # a page that a limit of SAP's cuts must not pass for the last one
         }
-        return self._api.pages(operation, STOCK_SERVICE, STOCK_SET, options, page_rows=PAGE_ROWS, pages_max=PAGES_MAX)
+        return self._api.pages(operation, STOCK, options, page_rows=PAGE_ROWS, pages_max=PAGES_MAX)
 
     def _counting(self, operation: str, rows: Iterable[Row]) -> Iterator[StockRow]:
         """Filtered again: some servers ignore a filter."""
