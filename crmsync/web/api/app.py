@@ -34,6 +34,7 @@ RESOURCES = (
     "links",
     "webhook_events",
     "connections",
+    "bindings",
     "rate_limits",
     "systems",
     "audit",

@@ -11,11 +11,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from crmsync import connections, people
+from crmsync import bindings, connections, people
 from crmsync.connection_trial import Trial
 from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
-from crmsync.domain.connections import Connection, Wanted
+from crmsync.domain.connections import Connection, Wanted, new_id
 from crmsync.domain.links import Link
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
@@ -69,6 +69,7 @@ class World:
     account: str
     token_id: str
     connection_id: str
+    shop: dict[str, str]
 
 
 BOOKS: dict[str, Any] = {
@@ -92,6 +93,22 @@ def a_connection(services: Services) -> Callable[..., Connection]:
             return connections.create(services, uow, ADA, tenant, "zoho_books", Wanted(**wanted))
 
     return make
+
+
+def shop(services: Services, tenant: str, *, name: str = "") -> dict[str, str]:
+    """A CRM, an ERP and books of *tenant*, by what they are: their ids. Nobody signs in with them."""
+    made = {}
+    for place, system in (("crm", "salesforce"), ("erp", "s4hana"), ("books", "zoho_books")):
+        of = Connection(new_id(), tenant, system, f"{name}{place}", "any", {})
+        with services.store.begin() as uow:
+            assert uow.connections.add(of, sealed="", key_id="")
+        made[place] = of.id
+    return made
+
+
+@pytest.fixture
+def of_acme(services: Services) -> dict[str, str]:
+    return shop(services, "acme")
 
 
 TRIED = Trial(True, "It signs in, and everything that runs need is there.", 0.25)
@@ -121,4 +138,7 @@ def world(services: Services, a_letter: Any, a_connection: Callable[..., Connect
         uow.links.put(Link("s4hana", "salesforce", account, "1000123", "imported", name="Acme Ltd", city="Berlin"))
         made = people.create_token(uow, ADA, name="of the default", role=Role.VIEWER, tenant="default")
     connection = a_connection(name="The default's books")
-    return World(letter.run_id, letter.id, account, made.token.id, connection.id)
+    ours = shop(services, "default")
+    with services.store.begin() as uow:
+        bindings.put(services, uow, ADA, "default", "inventory", {"catalogue": ours["crm"], "stock": ours["erp"]})
+    return World(letter.run_id, letter.id, account, made.token.id, connection.id, ours)

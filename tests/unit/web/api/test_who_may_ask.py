@@ -32,10 +32,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/tokens"): {"name": "made by a test", "role": "viewer"},
     ("POST", "/connections"): {**BOOKS, "name": "made by a test"},
     ("PUT", "/connections/{connection_id}"): {"name": "changed by a test"},
+    ("PUT", "/bindings/{flow}"): {"roles": {"catalogue": "{crm}", "stock": "{erp}"}},
     ("POST", "/connections/{connection_id}/pause"): {},
     ("POST", "/connections/{connection_id}/resume"): {},
     ("POST", "/connections/{connection_id}/rotate"): {"make": ["webhook_secret"]},
 }
+# What another tenant names in a body is no connection of its own.
+NAMES_CONNECTIONS = {("PUT", "/bindings/{flow}")}
 # What is made is the caller's own tenant's.
 MAKES = {("POST", "/tokens"), ("POST", "/connections")}
 ADDRESSES_OF_LISTS = [path for method, path in ALL if method == "GET" and "{" not in path]
@@ -49,12 +52,20 @@ def ask(by: Caller, endpoint: tuple[str, str], world: World) -> TestResponse:
         "account": world.account,
         "token_id": world.token_id,
         "connection_id": world.connection_id,
+        "flow": "inventory",
         "connection": "s4hana",
         "name": "s4hana",
     }
     headers = {"If-Match": "*"} if method in ("DELETE", "PUT", "PATCH") else {}
-    body = BODIES.get(endpoint)
+    body = _filled(BODIES.get(endpoint), world)
     return by(method, path.format(**values), headers=headers, **({"json": body} if body is not None else {}))
+
+
+def _filled(body: Any, world: World) -> Any:
+    """*body* with the ids of the default tenant's connections."""
+    if isinstance(body, dict):
+        return {name: _filled(value, world) for name, value in body.items()}
+    return world.shop.get(body.strip("{}"), body) if isinstance(body, str) else body
 
 
 def state_of(store: Store) -> list[Any]:
@@ -156,6 +167,8 @@ def _is_anothers(endpoint: tuple[str, str], role: Role, world: World, answer: Te
         assert answer.status_code == 403
     elif rule.tenancy is Tenancy.NONE:
         assert answer.status_code == 200
+    elif endpoint in NAMES_CONNECTIONS:
+        assert answer.status_code == 422
     elif "{" in endpoint[1] or endpoint == ("POST", "/runs"):
         assert answer.status_code == 404
     elif endpoint in MAKES:
