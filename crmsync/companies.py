@@ -58,6 +58,11 @@ class Companies:
         found = (company for company in mine or () if company.bound(role).connection == source)
         return next(found, None) or company_of(tenant, {role: source}, self._connections, self._options())
 
+    def options_of(self, binding: Binding) -> Options:
+        """Those that are in force for a binding; the environment's where it has none that can be read."""
+        company = None if binding.is_implied else self._company(binding)
+        return self._options() if company is None else company.options
+
     def forget(self) -> None:
         """This process has changed a binding."""
         self._read_at = None

@@ -12,6 +12,7 @@ from crmsync.declared import read_mapping, setting
 from crmsync.environment import env
 from crmsync.errors import ConfigurationError
 
+PAUSABLE = ("order_to_invoice", "payments", "inventory", "catch_up_deals", "catch_up_payments")
 REFERENCE_PREFIX = "SF-"  # of the documents that crmsync has made since its first release
 
 
@@ -72,7 +73,8 @@ class CompanySettings:
 class Options(CompanySettings):
     """*go_live* is None where nobody has said so.
 
-    *reference_prefix* tells a company's documents from those of another CRM in the same ERP.
+    *reference_prefix* tells a company's documents from those of another CRM in the same ERP. What is *paused* is not
+    started: where it is a flow that is bound, what looks after it is not started either. Runs under way go on.
     """
 
     go_live: datetime | None = setting(
@@ -83,6 +85,10 @@ class Options(CompanySettings):
         env.text(
             "reference_prefix", REFERENCE_PREFIX, pattern="[A-Z][A-Z0-9]{0,7}-", expected="capitals and a dash: SF-"
         ),
+    )
+    paused: tuple[str, ...] = setting(
+        "the flows that start nothing for now",
+        env.codes("paused", code="|".join(PAUSABLE), example=", ".join(PAUSABLE)),
     )
 
 

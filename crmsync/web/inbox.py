@@ -94,6 +94,6 @@ class Inbox:
         return [(item[3], awake) for item, awake in zip(new, woken, strict=True)]
 
     def _company(self, flow: Flow, connection: str) -> Company | None:
-        """Whose run it is; None for a connection that is bound to no such flow."""
-        bound = self._using.companies.all(flow.bound_as)
+        """Whose run it is; None for a connection that is bound to no such flow, or to one that is paused."""
+        bound = (each for each in self._using.companies.all(flow.bound_as) if not flow.is_paused(each))
         return next((each for each in bound if flow.origin(each).source == connection), None)

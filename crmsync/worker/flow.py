@@ -130,6 +130,10 @@ class Flow:
         """Where the subjects of a company's runs come from."""
         return company.origin(self.subject_role)
 
+    def is_paused(self, company: Company) -> bool:
+        """Whether nothing of it is started for a company now."""
+        return not {self.name, self.bound_as}.isdisjoint(company.options.paused)
+
     def company_of(self, using: Services, run: Run) -> Company:
         """What a run of this flow works with."""
         return using.companies.of(run.tenant, self.bound_as, self.subject_role, run.source)

@@ -157,8 +157,9 @@ def _start_if_due(using: Services, flow: Flow) -> None:
 
 
 def _companies(using: Services, flow: Flow) -> list[Company]:
-    """Those that the flow is bound for, each of which its subjects come from but once."""
-    bound = [company for company in using.companies.all(flow.bound_as) if company.has(flow.roles)]
+    """Those that the flow is bound for and not paused, each of which its subjects come from but once."""
+    bound = using.companies.all(flow.bound_as)
+    bound = [company for company in bound if company.has(flow.roles) and not flow.is_paused(company)]
     return list({flow.origin(company): company for company in bound}.values())
 
 

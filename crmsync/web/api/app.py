@@ -35,6 +35,7 @@ RESOURCES = (
     "webhook_events",
     "connections",
     "bindings",
+    "sync_configs",
     "rate_limits",
     "systems",
     "audit",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from crmsync import bindings, connections, people
 from crmsync.connection_trial import Trial
+from crmsync.connectors import registry
 from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
-from crmsync.domain.connections import Connection, Wanted, new_id
+from crmsync.domain.connections import Connection, Wanted
 from crmsync.domain.links import Link
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
@@ -69,7 +73,8 @@ class World:
     account: str
     token_id: str
     connection_id: str
-    shop: dict[str, str]
+    names: dict[str, str]
+    """By which bodies name what there is."""
 
 
 BOOKS: dict[str, Any] = {
@@ -95,14 +100,41 @@ def a_connection(services: Services) -> Callable[..., Connection]:
     return make
 
 
-def shop(services: Services, tenant: str, *, name: str = "") -> dict[str, str]:
-    """A CRM, an ERP and books of *tenant*, by what they are: their ids. Nobody signs in with them."""
+@cache
+def _key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _wanted() -> dict[str, tuple[str, Wanted]]:
+    crm = Wanted(
+        settings={"client_id": "3MVG9", "username": "sync@acme.test"},
+        secrets={"private_key": _key(), "webhook_secret": "planted-webhook-secret"},
+    )
+    erp = Wanted(
+        settings={"base_url": "https://erp.acme.test", "client_id": "c", "sales_organization": "1010"},
+        secrets={"client_secret": "planted-client-secret"},
+    )
+    books = Wanted(settings=BOOKS["settings"], secrets=BOOKS["secrets"])
+    return {"crm": ("salesforce", crm), "erp": ("s4hana", erp), "books": ("zoho_books", books)}
+
+
+def environment() -> dict[str, str]:
+    """The variables that configure the same for the installation's own tenant."""
     made = {}
-    for place, system in (("crm", "salesforce"), ("erp", "s4hana"), ("books", "zoho_books")):
-        of = Connection(new_id(), tenant, system, f"{name}{place}", "any", {})
+    for system, wanted in _wanted().values():
+        values = {**(wanted.settings or {}), **wanted.secrets}
+        made |= {each.variable: values[each.name] for each in registry.system(system).declared if each.name in values}
+    return made
+
+
+def shop(services: Services, tenant: str, *, name: str = "") -> dict[str, str]:
+    """A CRM, an ERP and books of *tenant*, by what they are: their ids."""
+    made = {}
+    for place, (system, wanted) in _wanted().items():
         with services.store.begin() as uow:
-            assert uow.connections.add(of, sealed="", key_id="")
-        made[place] = of.id
+            named = replace(wanted, name=f"{name}{place}")
+            made[place] = connections.create(services, uow, ADA, tenant, system, named).id
     return made
 
 
@@ -141,4 +173,6 @@ def world(services: Services, a_letter: Any, a_connection: Callable[..., Connect
     ours = shop(services, "default")
     with services.store.begin() as uow:
         bindings.put(services, uow, ADA, "default", "inventory", {"catalogue": ours["crm"], "stock": ours["erp"]})
-    return World(letter.run_id, letter.id, account, made.token.id, connection.id, ours)
+    return World(
+        letter.run_id, letter.id, account, made.token.id, connection.id, {**ours, "config": f"inventory:{ours['crm']}"}
+    )

@@ -33,12 +33,15 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/connections"): {**BOOKS, "name": "made by a test"},
     ("PUT", "/connections/{connection_id}"): {"name": "changed by a test"},
     ("PUT", "/bindings/{flow}"): {"roles": {"catalogue": "{crm}", "stock": "{erp}"}},
+    ("POST", "/sync-configs"): {"flow": "payments", "roles": {"payments": "{books}", "deals": "{crm}"}},
+    ("PUT", "/sync-configs/{config_id}"): {"interval_seconds": 900},
+    ("POST", "/sync"): {"sync_config_id": "{config}"},
     ("POST", "/connections/{connection_id}/pause"): {},
     ("POST", "/connections/{connection_id}/resume"): {},
     ("POST", "/connections/{connection_id}/rotate"): {"make": ["webhook_secret"]},
 }
 # What another tenant names in a body is no connection of its own.
-NAMES_CONNECTIONS = {("PUT", "/bindings/{flow}")}
+NAMES_CONNECTIONS = {("PUT", "/bindings/{flow}"), ("POST", "/sync-configs")}
 # What is made is the caller's own tenant's.
 MAKES = {("POST", "/tokens"), ("POST", "/connections")}
 ADDRESSES_OF_LISTS = [path for method, path in ALL if method == "GET" and "{" not in path]
@@ -53,6 +56,7 @@ def ask(by: Caller, endpoint: tuple[str, str], world: World) -> TestResponse:
         "token_id": world.token_id,
         "connection_id": world.connection_id,
         "flow": "inventory",
+        "config_id": world.names["config"],
         "connection": "s4hana",
         "name": "s4hana",
     }
@@ -65,7 +69,7 @@ def _filled(body: Any, world: World) -> Any:
     """*body* with the ids of the default tenant's connections."""
     if isinstance(body, dict):
         return {name: _filled(value, world) for name, value in body.items()}
-    return world.shop.get(body.strip("{}"), body) if isinstance(body, str) else body
+    return world.names.get(body.strip("{}"), body) if isinstance(body, str) else body
 
 
 def state_of(store: Store) -> list[Any]:
@@ -169,7 +173,7 @@ def _is_anothers(endpoint: tuple[str, str], role: Role, world: World, answer: Te
         assert answer.status_code == 200
     elif endpoint in NAMES_CONNECTIONS:
         assert answer.status_code == 422
-    elif "{" in endpoint[1] or endpoint == ("POST", "/runs"):
+    elif "{" in endpoint[1] or endpoint in (("POST", "/runs"), ("POST", "/sync")):
         assert answer.status_code == 404
     elif endpoint in MAKES:
         assert answer.get_json()["tenant_id"] == "acme", "nobody gives more than they have"
