@@ -115,7 +115,7 @@ def test_what_is_paused_starts_nothing_until_it_goes_on(
     admin: Caller, services: Services, of_acme: dict[str, str], of_deals: str
 ) -> None:
     """What looks after it is paused as well; webhooks are kept."""
-    arrived = [Arrived("deals", of_acme["crm"], [WebhookEvent("", f"006{n}")], "c" * 32) for n in range(2)]
+    arrived = [Arrived("deals", of_acme["crm"], [WebhookEvent(f"006{n}")], "c" * 32) for n in range(2)]
     assert put(admin, of_deals, status="paused").get_json()["status"] == "paused"
 
     assert Inbox(services).store_all(arrived[:1]) == [[]]
