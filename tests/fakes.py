@@ -25,7 +25,14 @@ from crmsync.store import UnitOfWork
 from crmsync.worker.flow import FLOWS
 from tests.builders import NOW
 
-DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None), Options())
+
+class OnlyDeclared:
+    """Connections of which is known what their systems say of themselves; nobody can be asked there."""
+
+    declared = staticmethod(system)
+
+
+DEFAULT = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, OnlyDeclared()), Options())
 """The company of the environment, for its connections' ids: nobody can be asked there."""
 
 
