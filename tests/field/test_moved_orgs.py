@@ -12,7 +12,7 @@ from crmsync import errors
 from crmsync.connectors.limits import breaker
 from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.limits.budget import UNLIMITED
-from crmsync.connectors.salesforce import api
+from crmsync.connectors.salesforce import organization
 from crmsync.domain.breaker import FailedCall
 from crmsync.services import Services
 from crmsync.store.tables import alerts
@@ -29,7 +29,7 @@ def test_T9__a_sign_in_that_still_names_the_old_address_is_waited_for(
     old: tuple[Script, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(api, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(organization, "time", SimpleNamespace(monotonic=lambda: now))
     with RawServer(*old) as before, RawServer(WRITTEN) as after:
         sign_in = Signed(before.url)
         crm = salesforce(before.url, authorizer=sign_in)
@@ -39,7 +39,7 @@ def test_T9__a_sign_in_that_still_names_the_old_address_is_waited_for(
                 write_back(crm)
         assert sign_in.renewals == 2, "one in ten seconds"
 
-        crm._api._authorizer = Moved(before.url, after.url)
+        crm._organization._authorizer = Moved(before.url, after.url)
         now += 11
         write_back(crm)
 
@@ -51,7 +51,7 @@ def test_T9__an_address_that_is_never_named_is_told_once_and_found_by_who_looks(
     services: Services, clock: FakeClock, old: tuple[Script, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breaker, "BELIEVED_SECONDS", -1.0)
-    monkeypatch.setattr(api, "time", SimpleNamespace(monotonic=lambda: clock.now.timestamp()))
+    monkeypatch.setattr(organization, "time", SimpleNamespace(monotonic=lambda: clock.now.timestamp()))
     watched = SharedBreaker("salesforce", "Salesforce", services._breakers())
     with RawServer(*old) as before, RawServer(WRITTEN) as after:
         sign_in = Moved(before.url, before.url)

@@ -10,13 +10,14 @@ from crmsync.connectors.base import Check, KeepAlive, StatusWritten
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.salesforce import schemas, soql
-from crmsync.connectors.salesforce.api import SalesforceApi, TokenAuthorizer
+from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.bulk import BulkJobs
 from crmsync.connectors.salesforce.catalogue import ProductCatalogue
 from crmsync.connectors.salesforce.deals import DealReader
 from crmsync.connectors.salesforce.doctor import examine
 from crmsync.connectors.salesforce.errors import SYSTEM, explainer
 from crmsync.connectors.salesforce.ids import OPPORTUNITY_PREFIX, full_id
+from crmsync.connectors.salesforce.organization import Organization, TokenAuthorizer
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
@@ -76,13 +77,10 @@ class Salesforce:
             headers={"Accept": "application/json", "Sforce-Call-Options": f"client={CLIENT}"},
             budget=budget,
         )
-        self._api = SalesforceApi(
-            client,
-            authorizer,
-            api_version=settings.api_version,
-            login_url=settings.login_url,
-            extra_hosts=settings.extra_hosts,
+        self._organization = Organization(
+            client, authorizer, login_url=settings.login_url, extra_hosts=settings.extra_hosts
         )
+        self._api = SalesforceApi(self._organization, api_version=settings.api_version)
         self._settings = settings
         self._writes_stock = behaviour.inventory_seconds > 0
         self._default_currency = currency = behaviour.default_currency
@@ -97,7 +95,7 @@ class Salesforce:
         self._status = StatusWriter(self._api, settings, explain=explain, reason_field=self._reason_field)
 
     def sign_in(self) -> str:
-        return self._api.account()
+        return self._organization.account()
 
     def checks(self) -> Iterator[Check]:
         return examine(

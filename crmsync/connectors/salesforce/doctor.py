@@ -56,7 +56,7 @@ def _failed(settings: SalesforceSettings, probe: Probe, error: CrmsyncError) -> 
 
 
 def _sign_in(api: SalesforceApi, settings: SalesforceSettings) -> Found:
-    host, organization = urlsplit(api.instance()).netloc, api.account()
+    host, organization = urlsplit(api.organization.address()).netloc, api.organization.account()
     named = settings.organization_id[:SHORT_LENGTH]
     if named and organization and named not in organization:
         said = settings.organization_id
