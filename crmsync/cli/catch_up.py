@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
-from crmsync.cli.options import confirm, json_option, yes_option
+from crmsync.cli.options import accounted, act, confirm, json_option, yes_option
 from crmsync.cli.process import open_services
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
 from crmsync.settings import instant_of
 
 if TYPE_CHECKING:
     from crmsync.cli.catch_up_work import Found, Missed
+    from crmsync.domain.audit import Act
     from crmsync.flows.sightings import Sighting, Started
     from crmsync.services import Services
 
@@ -28,8 +30,9 @@ _MANY = 50  # a table of 5,000 deals helps nobody; --json has all of them
 @click.option("--since", metavar="DAY|INSTANT", help="From when on (default: a day ago, but not before going live).")
 @click.option("--dry-run", is_flag=True, help="Say what would start, and start nothing.")
 @yes_option
+@accounted
 @json_option
-def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+def catch_up(*, since: str | None, dry_run: bool, yes: bool, by: str | None, reason: str | None, as_json: bool) -> None:
     """Start what changed at the CRM and the books, was not announced by a webhook, and has no run.
 
     Deals from before going live, and deals that carry an order number, are left alone.
@@ -50,12 +53,19 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, as_json: bool) -> N
     if found.to_start and not dry_run:
         confirm(f"Start {plural(len(found.to_start), 'run')}?", yes=yes)
         started = _start(using, found.to_start, as_json=as_json)
+        _note(using, act(by, reason), start, started)
     if not dry_run:
         work.note_look(using)
     if as_json:
         screen.print_json(found.to_json() | {"dry_run": dry_run} | started.to_json())
     elif dry_run:
         screen.console().print("Dry run, nothing was started.")
+
+
+def _note(using: Services, who: Act, since: datetime, started: Started) -> None:
+    after = {"since": since.isoformat(), "runs": started.all}
+    with using.store.begin() as uow:
+        uow.audit.add(who, "catch-up.start", "flow", "catch-up", tenant=DEFAULT_TENANT, after=after)
 
 
 def _parsed(text: str) -> datetime:

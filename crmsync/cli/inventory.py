@@ -9,7 +9,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED, NUMBER
-from crmsync.cli.options import json_option
+from crmsync.cli.options import accounted, act, json_option
 from crmsync.cli.process import open_services
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.stock import plain
@@ -30,8 +30,9 @@ def inventory() -> None:
 
 
 @inventory.command
+@accounted
 @json_option
-def run(*, as_json: bool) -> None:
+def run(*, by: str | None, reason: str | None, as_json: bool) -> None:
     """Read the catalogue and the stock, and write what changed: now, in this process.
 
     If an inventory is under way already, it is watched. Exit status 1 if it stops for a person.
@@ -39,9 +40,9 @@ def run(*, as_json: bool) -> None:
     from crmsync.cli.inventory_run import carry_out, outcome_of
     from crmsync.reading.stock import product_counts
 
-    using = open_services(creates=True)
+    using, who = open_services(creates=True), act(by, reason)
     try:
-        ended = carry_out(using)
+        ended = carry_out(using, who)
     except KeyboardInterrupt:
         _leave(using.settings)
     with using.store.read() as uow:

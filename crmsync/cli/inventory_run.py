@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from crmsync import log, services
 from crmsync.celery import app
 from crmsync.cli import screen
+from crmsync.domain.audit import Act
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.stock import ProductState
 from crmsync.errors import CrmsyncError
@@ -47,14 +48,14 @@ class Phase:
     is_done: bool
 
 
-def carry_out(using: Services) -> Run:
+def carry_out(using: Services, who: Act) -> Run:
     """One inventory, from its beginning to its end, whoever does it; returns how it stands then.
 
     Raises: ConfigurationError; StoreUnavailableError; KeyboardInterrupt, and the workers have it.
     """
     for role in FLOW.roles:
         using.company().bound(role).api  # noqa: B018 - says what is not configured
-    run_id, is_ours = _begin(using)
+    run_id, is_ours = _begin(using, who)
     with _as_this_process(using), _display() as display:
         if not is_ours:
             display.say("An inventory is under way already; this is how far it is.")
@@ -67,7 +68,7 @@ def carry_out(using: Services) -> Run:
             _hand_over(using, run_id)
 
 
-def _begin(using: Services) -> tuple[str, bool]:
+def _begin(using: Services, who: Act) -> tuple[str, bool]:
     """The id of the flow's only run, and whether it begins here; one that is under way is not told to go round."""
     with using.store.begin() as uow:
         before = FLOW.run_of(uow, using.company(), FLOW.name)
@@ -76,7 +77,9 @@ def _begin(using: Services) -> tuple[str, bool]:
         correlation_id = log.new_correlation_id()
         awake = waking.wake(uow, FLOW, using.company(), FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
         run = FLOW.run_of(uow, using.company(), FLOW.name)
-    assert run is not None  # just opened  # noqa: S101
+        assert run is not None  # just opened  # noqa: S101
+        after = {"flow": FLOW.name, "subject_key": FLOW.name}
+        uow.audit.add(who, "run.start", "run", run.id, tenant=run.tenant, after=after)
     return run.id, awake is not None
 
 

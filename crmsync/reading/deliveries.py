@@ -12,14 +12,16 @@ from crmsync.store import UnitOfWork
 from crmsync.store.deliveries import CATCH_UP
 from crmsync.store.tables import deliveries, runs
 
+WEBHOOK, SEEN_BY_CATCH_UP = "webhook", "catch_up"
 _FLOWS = (order_to_invoice.FLOW.name, payment_to_invoices.FLOW.name)  # what doors announce
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """*status* is that of the run, "" where there is none."""
+    """*source* is who announced it, or of catch-up the flow; *status* is that of the run, "" where there is none."""
 
     id: int
+    via: str
     source: str
     event_key: str
     subject_key: str
@@ -44,6 +46,7 @@ def newest_deliveries(
     return [
         EventRow(
             id=row.id,
+            via=SEEN_BY_CATCH_UP if row.source.startswith(CATCH_UP) else WEBHOOK,
             source=row.source.removeprefix(CATCH_UP),
             event_key=row.event_key or "",
             subject_key=row.subject_key,

@@ -132,7 +132,11 @@ class ListSchema(QuerySchema):
 
 
 class MoneySchema(ApiSchema):
-    amount = fields.Decimal(as_string=True, required=True, metadata={"format": "decimal"})
+    amount = fields.Function(
+        lambda money: str(money.rounded().amount),
+        required=True,
+        metadata={"type": "string", "format": "decimal", "description": "with the digits of its currency"},
+    )
     currency = fields.String(required=True)
 
 

@@ -190,6 +190,7 @@ def test_an_event_names_its_run(admin: Caller, world: World) -> None:
     [event] = admin.get("/webhook-events?source=salesforce")["items"]
 
     assert (event["subject_key"], event["run_id"], event["status"]) == (DEAL_KEY, world.run_id, "stopped")
+    assert (event["via"], event["source"]) == ("webhook", "salesforce")
 
 
 def test_systems_say_what_they_need_and_no_secret(admin: Caller) -> None:
