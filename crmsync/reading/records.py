@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import ColumnElement, Row, or_, select
 
 from crmsync.domain.ledger import number_of
+from crmsync.reading.tenants import Owners
 from crmsync.store import UnitOfWork
 from crmsync.store.tables import ledger, links
 
@@ -23,6 +24,7 @@ Place = tuple[str, int]
 class RecordRow:
     """*place* is where it stands in the list: links before documents, newest first."""
 
+    tenant: str
     type: str
     connection: str
     source_key: str
@@ -36,35 +38,64 @@ class RecordRow:
 
 
 def records(
-    uow: UnitOfWork, *, record_type: str = "", key: str = "", status: str = "", after: Place | None = None, limit: int
+    uow: UnitOfWork,
+    tenant: str | None,
+    *,
+    record_type: str = "",
+    key: str = "",
+    status: str = "",
+    after: Place | None = None,
+    limit: int,
 ) -> list[RecordRow]:
-    """The records after a place in the list, with that *key* here or there."""
+    """The records of a tenant after a place in the list, with that *key* here or there; None: of all tenants."""
     found: list[RecordRow] = []
+    owners = Owners(uow)
+    is_own = owners.owns(tenant, links.c.source), owners.owns(tenant, ledger.c.connection)
     if record_type in ("", CUSTOMER) and status in ("", LINKED) and (after is None or after[0] == "link"):
-        found = _links(uow, key, after[1] if after else 0, limit)
+        found = _links(uow, owners, is_own[0], key, after[1] if after else 0, limit)
     if len(found) >= limit or record_type == CUSTOMER or status == LINKED:
         return found
     place = after[1] if after and after[0] == "ledger" else 0
-    return found + _documents(uow, record_type, key, status, place, limit - len(found))
+    return found + _documents(uow, owners, is_own[1], record_type, key, status, place, limit - len(found))
 
 
-def _links(uow: UnitOfWork, key: str, before: int, limit: int) -> list[RecordRow]:
-    query = select(links).order_by(links.c.id.desc()).limit(limit)
+def _links(
+    uow: UnitOfWork, owners: Owners, is_own: ColumnElement[bool], key: str, before: int, limit: int
+) -> list[RecordRow]:
+    query = select(links).where(is_own).order_by(links.c.id.desc()).limit(limit)
     if key:
         query = query.where(or_(links.c.crm_key == key, links.c.key == key))
     if before:
         query = query.where(links.c.id < before)
     return [
         RecordRow(
-            row.record_type, row.connection, row.crm_key, row.key, row.key, LINKED, row.origin, "", row.created_at,
-            ("link", row.id),
+            tenant=owners.tenant_of(row.source),
+            type=row.record_type,
+            connection=row.connection,
+            source_key=row.crm_key,
+            target_key=row.key,
+            number=row.key,
+            status=LINKED,
+            origin=row.origin,
+            run_id="",
+            created_at=row.created_at,
+            place=("link", row.id),
         )
         for row in uow.connection.execute(query)
-    ]  # fmt: skip
+    ]
 
 
-def _documents(uow: UnitOfWork, kind: str, key: str, status: str, before: int, limit: int) -> list[RecordRow]:
-    query = select(ledger).order_by(ledger.c.id.desc()).limit(limit)
+def _documents(
+    uow: UnitOfWork,
+    owners: Owners,
+    is_own: ColumnElement[bool],
+    kind: str,
+    key: str,
+    status: str,
+    before: int,
+    limit: int,
+) -> list[RecordRow]:
+    query = select(ledger).where(is_own).order_by(ledger.c.id.desc()).limit(limit)
     for column, value in ((ledger.c.kind, kind), (ledger.c.state, status)):
         if value:
             query = query.where(column == value)
@@ -72,11 +103,12 @@ def _documents(uow: UnitOfWork, kind: str, key: str, status: str, before: int, l
         query = query.where(or_(ledger.c.reference == key, ledger.c.document_key == key))
     if before:
         query = query.where(ledger.c.id < before)
-    return [_document(row) for row in uow.connection.execute(query)]
+    return [_document(row, owners) for row in uow.connection.execute(query)]
 
 
-def _document(row: Row[Any]) -> RecordRow:
+def _document(row: Row[Any], owners: Owners) -> RecordRow:
     return RecordRow(
+        tenant=owners.tenant_of(row.connection),
         type=row.kind,
         connection=row.connection,
         source_key=row.reference,

@@ -30,6 +30,8 @@ class RunRow:
     """
 
     id: str
+    tenant: str
+    source: str
     flow: str
     subject: str
     key: str
@@ -68,10 +70,11 @@ def newest_runs(
     flow: str = "",
     without: Collection[str] = (),
     after: Place | None = None,
+    tenant: str | None = None,
 ) -> RunList:
     """The newest runs that come *after* a place in the list, of *flow* only or of all but those *without*."""
     most = RUNS_SHOWN if limit is None else limit
-    found = uow.runs.listed(None, limit=most + 1, status=status, flow=flow, without=without, after=after)
+    found = uow.runs.listed(tenant, limit=most + 1, status=status, flow=flow, without=without, after=after)
     rows = run_rows(uow, found[:most])
     return RunList(rows, Place(rows[-1].created_at, rows[-1].id) if len(found) > most else None)
 
@@ -134,6 +137,8 @@ def _row(run: Run | Row[Any], deal: str, now: datetime) -> RunRow:
     subject = subject_of(run.flow)
     return RunRow(
         id=run.id,
+        tenant=run.tenant,
+        source=run.source,
         flow=run.flow,
         subject=subject,
         key=run.subject_key,

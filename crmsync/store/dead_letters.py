@@ -27,6 +27,7 @@ _QUERY: Select[Any] = select(
 
 
 _UNSETTLED = (LetterStatus.WAITING.value, LetterStatus.REPLAYING.value)
+_IS_WAITING = dead_letters.c.status == LetterStatus.WAITING.value
 _ONE_MORE = dead_letters.c.failures + 1
 
 
@@ -102,6 +103,7 @@ class DeadLetters(Rows):
         error: str | None = None,
         limit: int | None = None,
         after: int = 0,
+        tenant: str | None = None,
     ) -> list[DeadLetter]:
         """Those of that status and that error, of all where None is said, that come *after* an id; oldest first."""
         query = _QUERY.order_by(dead_letters.c.id).limit(limit)
@@ -111,12 +113,16 @@ class DeadLetters(Rows):
             query = query.where(dead_letters.c.error == error)
         if after:
             query = query.where(dead_letters.c.id > after)
+        if tenant is not None:
+            query = query.where(runs.c.tenant == tenant)
         return [letter_of(row) for row in self._connection.execute(query)]
 
-    def waiting_count(self) -> int:
-        return self._connection.execute(
-            select(func.count()).select_from(dead_letters).where(dead_letters.c.status == LetterStatus.WAITING.value)
-        ).scalar_one()
+    def waiting_count(self, tenant: str | None = None) -> int:
+        """Of a tenant; None: of all."""
+        query = select(func.count()).select_from(dead_letters).where(_IS_WAITING)
+        if tenant is not None:
+            query = query.join(runs, runs.c.id == dead_letters.c.run_id).where(runs.c.tenant == tenant)
+        return self._connection.execute(query).scalar_one()
 
     def waiting_by_kind(self) -> dict[str, int]:
         query = select(dead_letters.c.kind, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)

@@ -64,6 +64,10 @@ class Deliveries(Rows):
             "received_at": self._now,
         }
 
+    def sources(self) -> list[str]:
+        """The connections that announced anything, and what catch-up saw there."""
+        return self._values(deliveries.c.source)
+
     def has(self, source: str, event_key: str) -> bool:
         query = select(deliveries.c.id).where(deliveries.c.source == source, deliveries.c.event_key == event_key)
         return self._connection.execute(query).first() is not None

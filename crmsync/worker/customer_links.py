@@ -153,9 +153,17 @@ def role(using: Services, connection: str) -> Customers:
     return cast(Customers, using.connector(connection))
 
 
-def audit(uow: UnitOfWork, act: Act, verb: str, *, before: Sequence[Link] = (), after: Sequence[Link] = ()) -> None:
+def audit(
+    uow: UnitOfWork,
+    act: Act,
+    verb: str,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    before: Sequence[Link] = (),
+    after: Sequence[Link] = (),
+) -> None:
     """One entry for each link that a person takes back or sets, without the names that a link keeps for people."""
     for link, is_after in [*((link, False) for link in before), *((link, True) for link in after)]:
         told = {"key": link.key, "currency": link.currency}
         changed = {"after" if is_after else "before": told}
-        uow.audit.add(act, verb, "link", f"{link.connection}/{link.crm_key}", tenant=DEFAULT_TENANT, **changed)
+        uow.audit.add(act, verb, "link", f"{link.connection}/{link.crm_key}", tenant=tenant, **changed)

@@ -17,7 +17,6 @@ from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
 from crmsync.company import Company
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.audit import Act
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not, without_accepted
 from crmsync.domain.ledger import EntryKey
@@ -131,7 +130,7 @@ def _audit(uow: UnitOfWork, by: str | Act, verb: str, letter: DeadLetter, *, aft
     """What crmsync does by itself stands in the history of the run; what people do in the audit as well."""
     if isinstance(by, Act):
         before = {"status": letter.status.value, "step": letter.step, "error": letter.error, "run": letter.run_id}
-        uow.audit.add(by, verb, "dead_letter", str(letter.id), tenant=DEFAULT_TENANT, before=before, after=after)
+        uow.audit.add(by, verb, "dead_letter", str(letter.id), tenant=letter.tenant, before=before, after=after)
 
 
 def sides_of_letter(using: Services, letter_id: int, answers: Answers) -> list[Sides]:

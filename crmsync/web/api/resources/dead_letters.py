@@ -7,11 +7,12 @@ from typing import Any
 from flask import Response, g
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from crmsync.domain.access import DEFAULT_TENANT, Role
+from crmsync.domain.access import Role
 from crmsync.domain.choices import choices
 from crmsync.domain.customer_numbers import customer_number
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
 from crmsync.domain.money import Money
+from crmsync.domain.runs import Run
 from crmsync.store import UnitOfWork
 from crmsync.web.api import effects, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
@@ -29,7 +30,7 @@ from crmsync.web.api.schemas import (
 )
 from crmsync.web.context import services_of_app
 from crmsync.worker import dead_letters as worker
-from crmsync.worker.flow import FLOWS
+from crmsync.worker.flow import FLOWS, Flow
 
 blueprint = Resource("dead-letters", "Runs that wait for a person")
 
@@ -44,7 +45,8 @@ class ChoiceSchema(ApiSchema):
 
 class LetterSchema(ApiSchema):
     id = fields.Integer(required=True)
-    tenant_id = fields.Constant(DEFAULT_TENANT)
+    tenant_id = fields.String(required=True, attribute="tenant")
+    connection = fields.String(required=True, attribute="source")
     run_id = fields.String(required=True)
     status = fields.String(required=True)
     kind = fields.String(required=True, metadata={"description": "failure, data or review: what it waits for"})
@@ -124,11 +126,13 @@ def letters(query: dict[str, Any]) -> dict[str, Any]:
     """List what waits, oldest first; or what was settled."""
     place = place_of(query)
     status = None if query["status"] == "all" else LetterStatus(query["status"])
-    if not tenancy.sees():
-        return {"items": [], "next_cursor": None}
     with services_of_app().store.read() as uow:
         found = uow.dead_letters.list(
-            status=status, error=query["error"] or None, limit=query["limit"] + 1, after=place[0] if place else 0
+            status=status,
+            error=query["error"] or None,
+            limit=query["limit"] + 1,
+            after=place[0] if place else 0,
+            tenant=tenancy.own(),
         )
     shown = found[: query["limit"]]
     more = [shown[-1].id] if len(found) > len(shown) else None
@@ -156,7 +160,6 @@ def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
 
     With dry_run nothing is done: the answer says where the run would go on, from what the store knows.
     """
-    answers = Answers(accept=body["accept"], links=_numbers(body["links"]), is_seen=body["is_seen"])
 
     def let_go_on(effect: Effect) -> dict[str, Any]:
         found = _waiting(effect.uow, letter_id)
@@ -164,6 +167,8 @@ def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
         if run is None or found.flow not in FLOWS:
             raise Problem(409, "other-release", "Only another release of crmsync has this flow.")
         flow = FLOWS[found.flow]
+        links = _numbers(flow, run, body["links"])
+        answers = Answers(accept=body["accept"], links=links, is_seen=body["is_seen"])
         again = worker.reopened(flow, run, found, answers)
         if not body["dry_run"]:
             _, results = worker.reopen_in(effect.uow, letter_id, answers, by=effect.act)
@@ -205,10 +210,10 @@ def told(found: DeadLetter) -> dict[str, Any]:
 
 def _own(uow: UnitOfWork, letter_id: int) -> DeadLetter:
     """Raises: Problem 404, also for another tenant's."""
-    tenancy.require("dead letter")
     found = uow.dead_letters.get(letter_id) if letter_id <= ID_MAX else None
     if found is None:
         raise not_found("dead letter")
+    tenancy.require("dead letter", found.tenant)
     return found
 
 
@@ -220,9 +225,12 @@ def _waiting(uow: UnitOfWork, letter_id: int) -> DeadLetter:
     return found
 
 
-def _numbers(links: dict[str, str]) -> dict[str, str]:
+def _numbers(flow: Flow, run: Run, links: dict[str, str]) -> dict[str, str]:
     """Raises: Problem for a connection that links no customers, or what is no number."""
-    known = set(worker.linkable(services_of_app().company()).values())
+    if not links:
+        return {}
+    company = flow.company_of(services_of_app(), run)
+    known = set(worker.linkable(company).values())
     found = {}
     for connection, number in links.items():
         if connection not in known:

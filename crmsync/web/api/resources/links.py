@@ -7,8 +7,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from crmsync.connectors.registry import full_key
-from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.links import Link
 from crmsync.reading.links import customer_links
+from crmsync.reading.tenants import Owners
 from crmsync.web.api import effects, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.problems import not_found
@@ -21,7 +22,8 @@ blueprint = Resource("links", "Which customer here is which there")
 
 
 class LinkSchema(ApiSchema):
-    tenant_id = fields.Constant(DEFAULT_TENANT)
+    tenant_id = fields.String(required=True)
+    source = fields.String(required=True, metadata={"description": "the connection of the CRM"})
     connection = fields.String(required=True)
     account = fields.String(required=True, attribute="crm_key", metadata={"description": "its id in the CRM"})
     key = fields.String(required=True, metadata={"description": "the customer's number there"})
@@ -56,15 +58,13 @@ class RemovedSchema(ApiSchema):
 def links(query: dict[str, Any]) -> dict[str, Any]:
     """List every link, oldest first."""
     place = place_of(query)
-    if not tenancy.sees():
-        return {"items": [], "next_cursor": None}
     with services_of_app().store.read() as uow:
-        rows = customer_links(uow)
+        rows, owners = customer_links(uow, tenancy.own()), Owners(uow)
     wanted = (query["connection"], full_key(query["account"]))
     found = [row for row in rows if wanted == (wanted[0] and row.link.connection, wanted[1] and row.link.crm_key)]
     begin = place[0] if place else 0
     shown, more = found[begin : begin + query["limit"]], begin + query["limit"]
-    items = [row.link.to_json() | {"accounts": row.accounts} for row in shown]
+    items = [_told(row.link, owners) | {"accounts": row.accounts} for row in shown]
     return {"items": items, "next_cursor": cursor_of([more] if more < len(found) else None, query)}
 
 
@@ -76,12 +76,19 @@ def remove_link(query: dict[str, Any], connection: str, account: str) -> dict[st
 
     The next deal of the account looks for its customer anew.
     """
-    tenancy.require("link")
     with services_of_app().store.begin() as uow:
-        of_account = uow.links.of_account(services_of_app().company().deals.connection, full_key(account))
-        found = [link for link in of_account if link.connection == connection]
+        owners, key = Owners(uow), full_key(account)
+        of_account = [link for link in uow.links.customers(None) if key == link.crm_key]
+        found = [each for each in of_account if each.connection == connection]
+        found = [each for each in found if owners.is_of(tenancy.own(), each.source)]
         if not found:
             raise not_found("link")
         removed = [link for link in found if uow.links.remove(link)]
-        links_of_people.audit(uow, effects.act(query["reason"]), "link.remove", before=removed)
-    return {"removed": [link.to_json() for link in removed]}
+        for link in removed:
+            tenant = owners.tenant_of(link.source)
+            links_of_people.audit(uow, effects.act(query["reason"]), "link.remove", tenant=tenant, before=[link])
+        return {"removed": [_told(link, owners) for link in removed]}
+
+
+def _told(link: Link, owners: Owners) -> dict[str, Any]:
+    return link.to_json() | {"tenant_id": owners.tenant_of(link.source)}

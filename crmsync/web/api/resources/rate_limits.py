@@ -6,9 +6,11 @@ from typing import Any
 
 from marshmallow import fields
 
+from crmsync import connections
 from crmsync.connectors.limits.redis_link import NoRedisError
-from crmsync.connectors.registry import budget_of, in_use
-from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.connectors.registry import shared_budget
+from crmsync.domain.connections import Connection
+from crmsync.errors import CrmsyncError
 from crmsync.web.api import tenancy
 from crmsync.web.api.problems import Problem
 from crmsync.web.api.resource import Resource
@@ -28,7 +30,7 @@ class LimitSchema(ApiSchema):
 
 
 class UsageSchema(ApiSchema):
-    tenant_id = fields.Constant(DEFAULT_TENANT)
+    tenant_id = fields.String(required=True)
     connection = fields.String(required=True)
     limits = fields.List(fields.Nested(LimitSchema), required=True)
     told_to_wait_seconds = fields.Float(required=True)
@@ -43,21 +45,20 @@ class UsagesSchema(ApiSchema):
 @blueprint.response(200, UsagesSchema)
 def rate_limits(_: dict[str, Any]) -> dict[str, Any]:
     """Show the call budgets of each connection; null: the system tells it with its next answer."""
-    services = services_of_app()
-    if not tenancy.sees():
-        return {"items": []}
     try:
-        return {"items": [_usage(name) for name in in_use(services.settings, ())]}
+        return {"items": [_usage(each) for each in connections.all_of(services_of_app(), tenancy.own())]}
     except NoRedisError:
         headers = {"Retry-After": "10"}
         raise Problem(503, "no-redis", "Redis does not answer, so nobody knows the usage.", headers=headers) from None
 
 
-def _usage(connection: str) -> dict[str, Any]:
+def _usage(connection: Connection) -> dict[str, Any]:
     services = services_of_app()
-    budget = budget_of(connection, services.settings, services.link)
-    return {
-        "connection": connection,
-        "limits": budget.states(),
-        "told_to_wait_seconds": round(budget.pause_left_seconds(), 1),
-    }
+    own = {"tenant_id": connection.tenant, "connection": connection.id}
+    try:
+        known = services.book.get(connection.id)
+    except CrmsyncError:  # its secrets can't be read here, or it is not right any more
+        return own | {"limits": [], "told_to_wait_seconds": 0.0}
+    budget = shared_budget(known.system, known.settings, services.link, services.settings.behaviour)
+    wait = round(budget.pause_left_seconds(), 1)
+    return own | {"limits": budget.states(), "told_to_wait_seconds": wait}

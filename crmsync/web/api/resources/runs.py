@@ -8,6 +8,7 @@ from flask import Response
 from marshmallow import fields, validate
 
 from crmsync import log
+from crmsync.company import Company
 from crmsync.connectors.registry import full_key
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.runs import RunStatus
@@ -47,7 +48,10 @@ STATUSES = [status.value for status in RunStatus if status is not RunStatus.OTHE
 
 class RunSchema(ApiSchema):
     id = fields.String(required=True)
-    tenant_id = fields.Constant(DEFAULT_TENANT)
+    tenant_id = fields.String(required=True, attribute="tenant")
+    connection = fields.String(
+        required=True, attribute="source", metadata={"description": "where its subject comes from"}
+    )
     flow = fields.String(required=True)
     subject = fields.String(required=True, metadata={"description": "what it is for: a deal, a payment …"})
     subject_key = fields.String(required=True, attribute="key")
@@ -119,6 +123,11 @@ class StartSchema(ApiSchema):
         load_default="",
         metadata={"description": "the id of the deal, payment or invoice; empty for a flow that has one run"},
     )
+    connection = Text(
+        load_default="",
+        validate=validate.Length(max=40),
+        metadata={"description": "where its subject comes from; needed where several are bound to the flow"},
+    )
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
 
@@ -135,9 +144,7 @@ def listed(query: dict[str, Any], *, status: str, flow: str) -> RunList:
     at = place_of(query)
     place = Place(instant(at[0]), at[1]) if at else None
     with services_of_app().store.read() as uow:
-        if not tenancy.sees():
-            return RunList(())
-        return newest_runs(uow, limit=query["limit"], status=status, flow=flow, after=place)
+        return newest_runs(uow, limit=query["limit"], status=status, flow=flow, after=place, tenant=tenancy.own())
 
 
 def _cursor(found: RunList, query: dict[str, Any]) -> str | None:
@@ -155,11 +162,11 @@ def run(_: dict[str, Any], run_id: str) -> dict[str, Any]:
 
 def whole(run_id: str, what: str) -> dict[str, Any]:
     """Raises: Problem 404, also for another tenant's."""
-    tenancy.require(what)
     with services_of_app().store.read() as uow:
         found = whole_run(uow, run_id)
     if found is None:
         raise not_found(what)
+    tenancy.require(what, found.run.tenant)
     own = {name: getattr(found.run, name) for name in found.run.__slots__}
     parts = {name: getattr(found, name) for name in ("steps", "documents", "history", "deliveries")}
     return own | parts | {"dead_letter": found.letter.letter.id if found.letter else None}
@@ -177,10 +184,10 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
     """
     flow = FLOWS[body["flow"]]
     subject = _subject_of(flow, body["subject_key"])
-    tenancy.require("flow")
+    company = _company(flow, body["connection"])
 
     def begin(effect: Effect) -> Any:
-        behaviour, company = services_of_app().settings.behaviour, services_of_app().company()
+        behaviour = services_of_app().settings.behaviour
         awake = waking.wake(
             effect.uow,
             flow,
@@ -193,11 +200,25 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
         run = flow.run_of(effect.uow, company, subject)
         assert run is not None  # just woken  # noqa: S101
         after = {"flow": flow.name, "subject_key": subject}
-        effect.uow.audit.add(effect.act, "run.start", "run", run.id, tenant=DEFAULT_TENANT, after=after)
+        effect.uow.audit.add(effect.act, "run.start", "run", run.id, tenant=run.tenant, after=after)
         effect.afterwards.append(lambda: waking.ring(flow, awake))
         return run_row(effect.uow, run)
 
     return effects.once(begin, schema=RunSchema(), status=202, body=body, reason=body["reason"])
+
+
+def _company(flow: Flow, connection: str) -> Company:
+    """Whose run it is to be. Raises: Problem where the caller has no such company, or several and names none."""
+    bound = [each for each in services_of_app().companies.all(flow.bound_as) if tenancy.own() in (None, each.tenant)]
+    found = [each for each in bound if connection in ("", flow.origin(each).source)]
+    if connection == "" and len(found) > 1:  # the environment's is meant, as at the command line
+        found = [each for each in found if each.tenant == DEFAULT_TENANT] if tenancy.own() is None else found
+    if not found:
+        raise not_found("flow" if connection == "" else "connection")
+    if len(found) > 1:
+        sources = ", ".join(sorted(flow.origin(each).source for each in found))
+        raise invalid("Several connections are bound to this flow.", connection=f"expected one of {sources}")
+    return found[0]
 
 
 def _subject_of(flow: Flow, key: str) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.reading.runs import RunRow
 from crmsync.web.api.cursors import cursor_of
 from crmsync.web.api.resource import Resource
@@ -22,7 +21,8 @@ _OF_RUN = {status: name for name, status in _STATUSES.items()}
 
 class SyncLogSchema(ApiSchema):
     id = fields.String(required=True)
-    tenant_id = fields.Constant(DEFAULT_TENANT)
+    tenant_id = fields.String(required=True, attribute="tenant")
+    connection = fields.String(required=True, attribute="source")
     flow = fields.String(required=True)
     subject = fields.String(required=True)
     subject_key = fields.String(required=True)

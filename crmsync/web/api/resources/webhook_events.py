@@ -6,7 +6,6 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.reading.deliveries import newest_deliveries
 from crmsync.web.api import tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
@@ -19,9 +18,9 @@ blueprint = Resource("webhook-events", "What systems have announced")
 
 class WebhookEventSchema(ApiSchema):
     id = fields.Integer(required=True)
-    tenant_id = fields.Constant(DEFAULT_TENANT)
+    tenant_id = fields.String(required=True, attribute="tenant")
     via = fields.String(required=True, metadata={"description": "webhook, or catch_up for what it saw by itself"})
-    source = fields.String(required=True, metadata={"description": "who announced it; of catch-up the flow"})
+    connection = fields.String(required=True, metadata={"description": "where it was announced, or seen"})
     event_key = fields.String(required=True, metadata={"description": "the sender's id of the message; may be empty"})
     subject_key = fields.String(required=True)
     received_at = fields.AwareDateTime(required=True)
@@ -31,7 +30,7 @@ class WebhookEventSchema(ApiSchema):
 
 
 class WebhookEventsQuerySchema(ListSchema):
-    source = Text(load_default="", validate=validate.Length(max=40))
+    connection = Text(load_default="", validate=validate.Length(max=40))
     subject_key = Text(load_default="", validate=validate.Length(max=100))
 
 
@@ -41,12 +40,11 @@ class WebhookEventsQuerySchema(ListSchema):
 def webhook_events(query: dict[str, Any]) -> dict[str, Any]:
     """List them, newest first. What a webhook said beyond the id of its subject is not kept."""
     place = place_of(query)
-    if not tenancy.sees():
-        return {"items": [], "next_cursor": None}
     with services_of_app().store.read() as uow:
         found = newest_deliveries(
             uow,
-            source=query["source"],
+            tenancy.own(),
+            connection=query["connection"],
             subject_key=query["subject_key"],
             before=place[0] if place else 0,
             limit=query["limit"] + 1,

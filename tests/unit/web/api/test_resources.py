@@ -187,10 +187,10 @@ def test_a_link_is_listed_and_taken_back(admin: Caller, services: Services, worl
 
 
 def test_an_event_names_its_run(admin: Caller, world: World) -> None:
-    [event] = admin.get("/webhook-events?source=salesforce")["items"]
+    [event] = admin.get("/webhook-events?connection=salesforce")["items"]
 
     assert (event["subject_key"], event["run_id"], event["status"]) == (DEAL_KEY, world.run_id, "stopped")
-    assert (event["via"], event["source"]) == ("webhook", "salesforce")
+    assert (event["via"], event["connection"], event["tenant_id"]) == ("webhook", "salesforce", "default")
 
 
 def test_systems_say_what_they_need_and_no_secret(admin: Caller) -> None:
