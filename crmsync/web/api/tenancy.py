@@ -13,7 +13,11 @@ def own() -> str | None:
     return tenant
 
 
+def sees(tenant: str) -> bool:
+    return bool(g.caller.sees(tenant))
+
+
 def require(what: str, tenant: str) -> None:
     """Raises: Problem 404 for what is another tenant's."""
-    if not g.caller.sees(tenant):
+    if not sees(tenant):
         raise not_found(what)
