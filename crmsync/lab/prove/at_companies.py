@@ -47,10 +47,10 @@ def companies_apart(tools: Tools, _case: Case) -> Scene:
             scene.problems.append(f"while {account.name} was down deals of the other company were not billed")
         stage.sandbox.faults.clear(fault_id=fault.id)
         scene.broken()
-    tools.settle([*expected, *elsewhere])
-    for ours, theirs in zip(expected[::FEW], elsewhere[::FEW], strict=True):
-        subjects.pay(ours, PART)
-        neighbour.pay(theirs, PART)
+    if tools.settle([*expected, *elsewhere]):  # else it is judged by what has not ended
+        for ours, theirs in zip(expected[::FEW], elsewhere[::FEW], strict=True):
+            subjects.pay(ours, PART)
+            neighbour.pay(theirs, PART)
     return scene
 
 
