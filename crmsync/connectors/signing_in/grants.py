@@ -50,7 +50,7 @@ _WORD = re.compile(r"[A-Za-z][\w .-]{0,59}")
 _SIGN_IN_AGAIN = "Check the credentials, then run `crmsync doctor`."
 
 
-class _TokenSession(Session, OAuth2Session):
+class _TokenSession(Session, OAuth2Session):  # type: ignore[misc]  # it ships no types
     """Sessions of requests-oauthlib, as careful as all others."""
 
 

@@ -226,7 +226,7 @@ def _require_usable(proxy: str | None) -> None:
     if not proxy:
         return
     try:
-        address = parse_url(prepend_scheme_if_needed(proxy, "http"))
+        address = parse_url(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
         if address.scheme in ("http", "https") and address.host:
             return
     except ValueError:
