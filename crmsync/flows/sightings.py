@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from crmsync.domain.money import Money
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.store.deliveries import seen_by_catch_up
-from crmsync.worker import waking
+from crmsync.worker import shares, waking
 from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
@@ -103,14 +104,26 @@ def start(using: Services, company: Company, sightings: Iterable[Sighting], *, c
 
 def _start_some(using: Services, company: Company, sightings: Sequence[Sighting], correlation_id: str) -> Started:
     grace = timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
+    sources = Counter(each.flow.origin(company).source for each in sightings if each.verdict.wakes)
+    left = {source: shares.take(using, source, count) for source, count in sources.items()}
     with using.store.begin() as uow:
         _count(uow, company, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
         wanted = [each for each in sightings if each.verdict.wakes]
         awake = [(each, rung) for each in wanted if (rung := _start(using, uow, company, each, grace, correlation_id))]
         missed = [each for each, _ in awake if each.is_certainly_missed(uow.now, grace)]
     for each, rung in awake:
-        waking.ring(each.flow, rung)
+        source = each.flow.origin(company).source
+        left[source] -= 1
+        if left[source] >= 0:
+            waking.ring(each.flow, rung)
+        else:  # beyond the share of its source: it gets its message when others of it end
+            _unqueue(using, rung)
     return Started(len(awake), len(missed), sum(each.has_webhook for each in missed))
+
+
+def _unqueue(using: Services, rung: Awake) -> None:
+    with using.store.begin(durable=False) as uow:
+        uow.runs.queued(rung[0], None)
 
 
 def _count(uow: UnitOfWork, company: Company, sightings: Sequence[Sighting]) -> None:

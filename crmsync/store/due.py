@@ -19,14 +19,36 @@ class Due(Rows):
     def claim(self, *, limit: int, queued_until: datetime) -> list[Run]:
         """Runs that are due, free, and that no message is on its way for; they count as queued from here on.
 
+        Of each source so many that *limit* of it are on their way then: however many one has, the others have theirs.
         One that can't be read must not keep the others: it comes without a flow.
         """
-        is_due = and_(self._is_due(), or_(runs.c.queued_until.is_(None), runs.c.queued_until <= self._now))
-        batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(limit)
+        return [
+            run for source in self._sources() for run in self.claim_of(source, limit=limit, queued_until=queued_until)
+        ]
+
+    def claim_of(self, source: str, *, limit: int, queued_until: datetime) -> list[Run]:
+        """claim(), of one source."""
+        is_due = and_(runs.c.source == source, self._is_due(), self._has_no_message())
+        free = limit - self.on_their_way(source, most=limit)
+        batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(max(0, free))
         # The condition stands twice: PostgreSQL checks only the outer one again after it has waited for a row.
         statement = update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until)
         ids = list(self._connection.execute(statement.returning(runs.c.id)).scalars())
         return [self._readable(run_id) for run_id in ids]
+
+    def on_their_way(self, source: str, *, most: int) -> int:
+        """How many runs of *source* a message is believed to be on its way for, or a worker holds; *most* at most."""
+        is_it = and_(runs.c.source == source, IS_ACTIVE, runs.c.due_at <= self._now)
+        some = select(runs.c.id).where(is_it, or_(runs.c.queued_until > self._now, ~is_free(self._now))).limit(most)
+        return self._connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+
+    def is_any_waiting(self, source: str) -> bool:
+        """Whether a run of *source* could go on, and has no message."""
+        is_it = (runs.c.source == source, self._is_due(), self._has_no_message())
+        return self._connection.execute(select(runs.c.id).where(*is_it).limit(1)).first() is not None
+
+    def _has_no_message(self) -> ColumnElement[bool]:
+        return or_(runs.c.queued_until.is_(None), runs.c.queued_until <= self._now)
 
     def set_right(self, *, lease_seconds: float, queued_for: timedelta) -> int:
         """Take back what a clock that was ahead promised: due times, leases and messages of hours to come.

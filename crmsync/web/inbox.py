@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import compress, groupby
 
 from crmsync.company import Company
@@ -12,7 +14,7 @@ from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.web.together import Together
-from crmsync.worker import waking
+from crmsync.worker import shares, waking
 from crmsync.worker.flow import Flow
 from crmsync.worker.waking import Awake
 
@@ -64,9 +66,12 @@ class Inbox:
         found: list[list[Awake]] = [[] for _ in arrived]
         places = {(each.role, each.connection) for each in arrived}
         companies = {place: self._company(FLOWS[place[0]], place[1]) for place in places}
+        counts = Counter((role, connection) for role, connection, *_ in items)
+        at_once = {place: shares.take(self._using, place[1], count) for place, count in counts.items()}
         with self._using.store.begin() as uow:
             for place_of, some in groupby(items, key=lambda item: (item[0], item[1])):
-                for place, awake in self._stored(uow, *place_of, companies[place_of], list(some), arrived):
+                stored = self._stored(uow, *place_of, companies[place_of], list(some), arrived, at_once[place_of])
+                for place, awake in stored:
                     found[place].extend([awake] if awake else [])
         return found
 
@@ -78,6 +83,7 @@ class Inbox:
         company: Company | None,
         items: Sequence[_Item],
         arrived: Sequence[Arrived],
+        at_once: int,
     ) -> list[tuple[int, Awake | None]]:
         """One connection's, with the webhook that each came by. What is bound for no *company* only is kept."""
         new = list(compress(items, uow.deliveries.add_all(connection, [event for _, _, event, _ in items])))
@@ -88,9 +94,13 @@ class Inbox:
             return []
         behaviour = self._using.settings.behaviour
         subjects = [(event.subject_key, arrived[place].correlation_id) for _, _, event, place in new]
+        pause = behaviour.look_again
         woken = waking.wake_all(
-            uow, FLOWS[role], company, subjects, queued_for=behaviour.queued_for, pause=behaviour.look_again
+            uow, FLOWS[role], company, subjects[:at_once], queued_for=behaviour.queued_for, pause=pause
         )
+        # Beyond the share of its source a run is due, and gets its message when others of it end.
+        waking.wake_all(uow, FLOWS[role], company, subjects[at_once:], queued_for=timedelta(0), pause=pause)
+        woken += [None] * len(subjects[at_once:])
         return [(item[3], awake) for item, awake in zip(new, woken, strict=True)]
 
     def _company(self, flow: Flow, connection: str) -> Company | None:

@@ -16,17 +16,16 @@ from crmsync import log
 from crmsync.alerts import delivery
 from crmsync.celery import HOUSEKEEPING, app
 from crmsync.company import Company
-from crmsync.domain.runs import Run
 from crmsync.services import Services, services
 from crmsync.store.engine import Store
 from crmsync.store.tallies import BOOKS
-from crmsync.worker import dead_letters, letter_alerts, queues, retention, stranded, waking, watch
+from crmsync.worker import dead_letters, letter_alerts, queues, retention, shares, waking, watch
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500  # runs that one sweep may enqueue
+BACKLOG = 500  # messages that may wait without anybody asking whether they are enough
 _neighbours = Neighbours()
 
 OPTIONS: dict[str, Any] = {"queue": HOUSEKEEPING, "Strategy": "crmsync.worker.bulkhead:strategy"}
@@ -122,28 +121,18 @@ def _bring_back(using: Services) -> None:
     with using.store.read() as uow:
         due = uow.due.count()
     # Where as many messages wait as runs are due, they are on their way: more would only multiply them.
-    if queues.backlog() < max(BATCH, due):
+    if queues.backlog() < max(BACKLOG, due):
         enqueue_due(using.store, using.settings.behaviour.queued_for)
 
 
 def enqueue_due(store: Store, queued_for: timedelta) -> int:
-    """Send a chain for each due run; returns how many."""
+    """Send a chain for each due run, of each source as many as its share is; returns how many."""
     with store.begin(durable=False) as uow:
-        due = uow.due.claim(limit=BATCH, queued_until=uow.now + queued_for)
-    helpless = [run for run in due if not _ring(run)]
-    stranded.put_aside(store, helpless)
-    sent = len(due) - len(helpless)
+        due = uow.due.claim(limit=shares.SHARE, queued_until=uow.now + queued_for)
+    sent = shares.send(store, due)
     if sent:
         logger.info("brought back %d runs", sent, extra={"action": "swept", "count": sent})
     return sent
-
-
-def _ring(run: Run) -> bool:
-    """False for a run that this release can't continue. Raises: the broker's connection errors."""
-    if not stranded.is_known(run):
-        return False
-    FLOWS[run.flow].ring(run.id, run.results)
-    return True
 
 
 # Flows whose time has come

@@ -33,7 +33,7 @@ from crmsync.errors import (
     WaitsForOtherRunError,
 )
 from crmsync.store import UnitOfWork
-from crmsync.worker import dead_letters, letter_alerts, process_faults
+from crmsync.worker import dead_letters, letter_alerts, process_faults, shares
 from crmsync.worker.ahead import Ahead, NextStep, Onward
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import AGREED, WAS_DISCARDED, Flow
@@ -154,6 +154,8 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
     failpoints.hit("stored", f"{run.flow}.{run.step}")
     if goes_round and not pause:
         dead_letters.best_effort(partial(flow.ring, run.id))
+    if not (undone or flow.is_background):
+        shares.ended(attempt.services, run.source)
     if not is_ours:
         raise Ignore
     logger.info("step done", extra={"action": "step_done"})
@@ -237,6 +239,7 @@ def _fail(attempt: Attempt, error: CrmsyncError) -> NoReturn:
         _release(attempt, error, decision, "waiting" if held is not None else "retry")
     if not dead_letters.bury(attempt, error):
         raise Ignore
+    shares.ended(attempt.services, attempt.run.source)
     raise _telling(error, None)
 
 

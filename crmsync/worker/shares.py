@@ -1,0 +1,112 @@
+"""Fair shares: of one source only so many runs are on their way to workers at once; the others wait in the store.
+
+    webhooks, catch-up ─▶ below the share? ─▶ a message now
+                                 └──▶ due in the store ─▶ a message when runs of that source end, or by the sweeper
+
+Celery's queues are first in, first out: ten thousand messages of one company would stand in front of another's deal.
+What is counted is a few hundred entries of an index, once in a second for a source; nothing is counted in Redis, which
+may be emptied at any moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from weakref import WeakKeyDictionary
+
+from crmsync.domain.runs import Run
+from crmsync.services import Services
+from crmsync.store import Store
+from crmsync.worker import dead_letters, stranded
+from crmsync.worker.flow import FLOWS
+
+logger = logging.getLogger(__name__)
+
+SHARE = 200  # several for each thread of the workers, so that none is idle; each is worked off within seconds
+COUNTED_FOR = timedelta(seconds=1)
+ENDS = SHARE // 4  # after so many ends more are sent, whatever the time
+
+
+@dataclass
+class _Source:
+    """What this process knows of one source."""
+
+    counted_at: datetime | None = None
+    on_their_way: int = 0
+    refilled_at: datetime | None = None
+    ends: int = 0  # since it was refilled
+
+
+@dataclass
+class _Shares:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    sources: dict[str, _Source] = field(default_factory=dict)
+
+    def of(self, source: str) -> _Source:
+        return self.sources.setdefault(source, _Source())
+
+
+_shares: WeakKeyDictionary[Services, _Shares] = WeakKeyDictionary()
+
+
+def take(using: Services, source: str, wanted: int) -> int:
+    """How many of *wanted* new runs of a source get a message at once; the others are due without one."""
+    shares = _of(using)
+    with shares.lock:
+        known, now = shares.of(source), using.store.clock()
+        if not _is_fresh(known.counted_at, now):
+            with using.store.read() as uow:
+                known.on_their_way = uow.due.on_their_way(source, most=SHARE)
+            known.counted_at = now
+        given = max(0, min(wanted, SHARE - known.on_their_way))
+        known.on_their_way += given
+        return given
+
+
+def ended(using: Services, source: str) -> None:
+    """A run of *source* came to its end: others of it that wait may follow."""
+    shares = _of(using)
+    with shares.lock:
+        known, now = shares.of(source), using.store.clock()
+        known.ends += 1
+        if known.ends < ENDS and _is_fresh(known.refilled_at, now):
+            return
+        known.ends, known.refilled_at = 0, now
+    dead_letters.best_effort(partial(_refill, using, source))
+
+
+def _refill(using: Services, source: str) -> None:
+    with using.store.read() as uow:
+        if not uow.due.is_any_waiting(source):
+            return
+    queued_for = using.settings.behaviour.queued_for
+    with using.store.begin(durable=False) as uow:
+        due = uow.due.claim_of(source, limit=SHARE, queued_until=uow.now + queued_for)
+    send(using.store, due)
+
+
+def send(store: Store, due: Sequence[Run]) -> int:
+    """Send a chain for each of *due*, which count as queued already; returns for how many."""
+    helpless = [run for run in due if not _ring(run)]
+    stranded.put_aside(store, helpless)
+    return len(due) - len(helpless)
+
+
+def _ring(run: Run) -> bool:
+    """False for a run that this release can't continue. Raises: the broker's connection errors."""
+    if not stranded.is_known(run):
+        return False
+    FLOWS[run.flow].ring(run.id, run.results)
+    return True
+
+
+def _of(using: Services) -> _Shares:
+    return _shares.setdefault(using, _Shares())
+
+
+def _is_fresh(at: datetime | None, now: datetime) -> bool:
+    return at is not None and abs(now - at) < COUNTED_FOR
