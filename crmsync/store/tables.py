@@ -465,6 +465,24 @@ connections = Table(
     UniqueConstraint("tenant", "name"),  # stops two that nobody could tell apart
 )
 
+# Addresses of their own for the webhooks of a connection, each with a secret of its own.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(40), nullable=False),
+    Column("connection", String(40), nullable=False),
+    Column("door", String(40), nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("entity_types", JSON, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("secrets", Text, nullable=False),  # the present one and the one before, sealed together with the address
+    Column("previous_until", Instant),  # until when the one before is good
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
 # Writes by the API under a key of the caller's, each with its answer, sealed: the same request again does nothing.
 api_requests = Table(
     "api_requests",

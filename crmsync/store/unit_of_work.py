@@ -30,6 +30,7 @@ from crmsync.store.requests import Requests
 from crmsync.store.retention import Retention
 from crmsync.store.rows import Rows
 from crmsync.store.runs import Runs
+from crmsync.store.subscriptions import Subscriptions
 from crmsync.store.tallies import Tallies
 from crmsync.store.tellings import Tellings
 from crmsync.store.tokens import Tokens
@@ -67,6 +68,7 @@ class UnitOfWork:
     retention = _of_this(Retention)
     breakers = _of_this(Breakers)
     bindings = _of_this(Bindings)
+    subscriptions = _of_this(Subscriptions)
     users = _of_this(Users)
     api_tokens = _of_this(ApiTokens)
     sessions = _of_this(Sessions)

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from crmsync import log
+from crmsync import log, subscriptions
 from crmsync.connectors import registry
 from crmsync.connectors.doors import Announced, Arrival, Door
 from crmsync.connectors.kit import probe
@@ -78,6 +78,13 @@ def of_connection(connection: str, name: str) -> Response:
     if door is None:
         raise NoDoorError
     return _knock(door, connection, known.settings)
+
+
+@blueprint.route("/api/erp/webhooks/<webhook_id>/receive", methods=_METHODS)
+def of_webhook(webhook_id: str) -> Response:
+    """A door that people have given an address and a secret of its own."""
+    of, door, settings = subscriptions.opening(services_of_app(), webhook_id)
+    return _knock(door, of.connection, settings)
 
 
 @blueprint.route("/hooks/", methods=_METHODS, strict_slashes=False)

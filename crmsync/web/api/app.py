@@ -36,6 +36,7 @@ RESOURCES = (
     "connections",
     "bindings",
     "sync_configs",
+    "webhooks",
     "rate_limits",
     "systems",
     "audit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from crmsync.services import Services
 from crmsync.web.api.endpoints import PREFIX
 
+_DOOR = re.compile(f"{PREFIX}/webhooks/[^/]+/receive")  # of strangers: what comes in there is no business of the API
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -21,7 +23,7 @@ class MountedApi:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path != PREFIX and not path.startswith(f"{PREFIX}/"):
+        if (path != PREFIX and not path.startswith(f"{PREFIX}/")) or _DOOR.fullmatch(path):
             return self._application(environ, start_response)
         return (self._api or self._made())(environ, start_response)
 

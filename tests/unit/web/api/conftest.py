@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from crmsync import bindings, connections, people
+from crmsync import bindings, connections, people, subscriptions
 from crmsync.connection_trial import Trial
 from crmsync.connectors import registry
 from crmsync.domain.access import Role
@@ -173,6 +173,12 @@ def world(services: Services, a_letter: Any, a_connection: Callable[..., Connect
     ours = shop(services, "default")
     with services.store.begin() as uow:
         bindings.put(services, uow, ADA, "default", "inventory", {"catalogue": ours["crm"], "stock": ours["erp"]})
+        webhook, _ = subscriptions.create(services, uow, ADA, "default", ours["crm"])
     return World(
-        letter.run_id, letter.id, account, made.token.id, connection.id, {**ours, "config": f"inventory:{ours['crm']}"}
+        letter.run_id,
+        letter.id,
+        account,
+        made.token.id,
+        connection.id,
+        {**ours, "config": f"inventory:{ours['crm']}", "webhook": webhook.id},
     )

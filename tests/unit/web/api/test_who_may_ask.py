@@ -35,13 +35,17 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/bindings/{flow}"): {"roles": {"catalogue": "{crm}", "stock": "{erp}"}},
     ("POST", "/sync-configs"): {"flow": "payments", "roles": {"payments": "{books}", "deals": "{crm}"}},
     ("PUT", "/sync-configs/{config_id}"): {"interval_seconds": 900},
+    ("POST", "/webhooks"): {"connection": "{crm}"},
+    ("PATCH", "/webhooks/{webhook_id}"): {"events": ["deal.closed"]},
+    ("POST", "/webhooks/{webhook_id}/rotate"): {},
+    ("POST", "/webhooks/{webhook_id}/disable"): {},
     ("POST", "/sync"): {"sync_config_id": "{config}"},
     ("POST", "/connections/{connection_id}/pause"): {},
     ("POST", "/connections/{connection_id}/resume"): {},
     ("POST", "/connections/{connection_id}/rotate"): {"make": ["webhook_secret"]},
 }
 # What another tenant names in a body is no connection of its own.
-NAMES_CONNECTIONS = {("PUT", "/bindings/{flow}"), ("POST", "/sync-configs")}
+NAMES_CONNECTIONS = {("PUT", "/bindings/{flow}"), ("POST", "/sync-configs"), ("POST", "/webhooks")}
 # What is made is the caller's own tenant's.
 MAKES = {("POST", "/tokens"), ("POST", "/connections")}
 ADDRESSES_OF_LISTS = [path for method, path in ALL if method == "GET" and "{" not in path]
@@ -57,6 +61,7 @@ def ask(by: Caller, endpoint: tuple[str, str], world: World) -> TestResponse:
         "connection_id": world.connection_id,
         "flow": "inventory",
         "config_id": world.names["config"],
+        "webhook_id": world.names["webhook"],
         "connection": "s4hana",
         "name": "s4hana",
     }
