@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from crmsync.reading.history import Event
-    from crmsync.reading.run import CustomerRow, DocumentRow
+    from crmsync.reading.run import CustomerRow, DeliveryRow, DocumentRow
 
 
 def subject_of(flow: str) -> str:
@@ -53,6 +53,22 @@ def documents_json(documents: Iterable[DocumentRow]) -> list[dict[str, Any]]:
         }
         for each in documents
     ]
+
+
+def deliveries_json(deliveries: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
+    """How crmsync heard of the run's subject: by a webhook, or by catch-up, which may have had to start it."""
+    return [
+        {"at": each.received_at, "by": "webhook" if each.is_webhook else "catch-up", "missed": each.is_healed}
+        for each in deliveries
+    ]
+
+
+def deliveries_table(deliveries: Iterable[DeliveryRow]) -> Table:
+    rows = [
+        (f"{each['at']:%Y-%m-%d %H:%M:%S}", each["by"], "no webhook had come" if each["missed"] else "")
+        for each in deliveries_json(deliveries)
+    ]
+    return screen.table(["at (UTC)", "by", ""], rows)
 
 
 def steps_table(history: Iterable[Event]) -> Table:

@@ -104,6 +104,7 @@ def _details(whole: WholeRun) -> dict[str, Any]:
         "steps": history.steps_json(whole.history),
         "customers": [asdict(customer) for customer in whole.customers],
         "documents": history.documents_json(whole.documents),
+        "announced": history.deliveries_json(whole.deliveries),
     }
 
 
@@ -232,6 +233,7 @@ def _print(summary: dict[str, Any], whole: WholeRun) -> None:
             "Steps": history.steps_table(whole.history),
             "Customers": history.customers_table(whole.customers),
             "Documents": history.documents_table(whole.documents),
+            "Announced": history.deliveries_table(whole.deliveries),
         }
     )
     if summary["status"] == RunStatus.STOPPED and summary["dead_letter"]:

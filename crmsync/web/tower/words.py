@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from crmsync.connectors.registry import systems
 from crmsync.domain.stock import plain
 from crmsync.phrases import about, capital, plural, span, whole_span
 from crmsync.reading.flows import title_of
-from crmsync.reading.run import RunLink
+from crmsync.reading.run import DeliveryRow, RunLink
 from crmsync.reading.runs import Found, RunRow
 from crmsync.store.refusals import Refused
 
@@ -76,6 +77,20 @@ def refused(row: Refused) -> str:
     return refusal_name(row.door, row.reason)
 
 
+def announced(deliveries: Sequence[DeliveryRow]) -> str:
+    """How often crmsync heard of a run's subject, and how it did the last time; "" where it never did.
+
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    >>> announced([DeliveryRow("crm", noon, False)]), announced([])
+    ('2026-11-20 12:00:00 UTC, by a webhook', '')
+    """
+    if not deliveries:
+        return ""
+    last, often = deliveries[-1], f"{plural(len(deliveries), 'time')}, last " if len(deliveries) > 1 else ""
+    return f"{often}{utc(last.received_at)}, by {'a webhook' if last.is_webhook else 'catch-up'}"
+
+
 def found_json(found: Found) -> dict[str, Any]:
     """A run that a search found, for programs."""
     run = found.run
@@ -85,4 +100,4 @@ def found_json(found: Found) -> dict[str, Any]:
 
 _FOUND_FIELDS = ("id", "flow", "subject", "key", "title", "state", "step", "created_at", "updated_at")
 
-FILTERS = (label, span, age, utc, plural, quantity, refused, subject_name, run_name, link_name)
+FILTERS = (label, span, age, utc, plural, quantity, refused, announced, subject_name, run_name, link_name)

@@ -12,7 +12,7 @@ from crmsync import __version__
 from crmsync.cli.configuration import effective
 from crmsync.reading import history as reading_history
 from crmsync.settings import Settings
-from tests.builders import invoice_read, private_pem
+from tests.builders import DEAL_KEY, invoice_read, private_pem
 from tests.fakes import start_run
 
 
@@ -205,6 +205,18 @@ def test_a_deal_is_found_first(run_cli, store):
     open_run(store, "order_to_invoice", "4711", step="fetch_deal")
 
     assert json.loads(run_cli("runs", "show", "4711", "--json").output)["flow"] == "order_to_invoice"
+
+
+def test_a_run_shows_how_crmsync_heard_of_it(run_cli, store):
+    open_run(store, "order_to_invoice", DEAL_KEY, step="fetch_deal")
+    with store.begin() as uow:
+        uow.deliveries.add("salesforce", DEAL_KEY)
+        uow.deliveries.add("catch_up.order_to_invoice.salesforce", DEAL_KEY, event_key="1", is_healed=True)
+
+    announced = json.loads(run_cli("runs", "show", DEAL_KEY, "--json").output)["announced"]
+
+    assert [(each["by"], each["missed"]) for each in announced] == [("webhook", False), ("catch-up", True)]
+    assert "no webhook had come" in run_cli("runs", "show", DEAL_KEY).output
 
 
 def test_a_long_history_is_cut(run_cli, store, monkeypatch):

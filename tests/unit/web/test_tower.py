@@ -296,6 +296,16 @@ def test_a_finished_run_has_all_steps_done(services: Services, a_run: Any) -> No
     assert page.run.state == "done"
 
 
+def test_a_run_says_how_crmsync_heard_of_its_deal(operator: FlaskClient, services: Services, a_run: Any) -> None:
+    run = a_run()
+    assert "Announced 2026-11-20 09:15:00 UTC, by a webhook" in words(operator.get(f"/runs/{run.id}"))
+
+    with services.store.begin() as uow:
+        uow.deliveries.add(run.source, DEAL_KEY, event_key="1")
+
+    assert "Announced 2 times, last 2026-11-20 09:15:00 UTC, by a webhook" in words(operator.get(f"/runs/{run.id}"))
+
+
 def test_a_stopped_run_shows_its_dead_letter(operator: FlaskClient, a_letter: Any) -> None:
     letter = a_letter(AmountMismatchError("The order 1 is 1.00 USD net.", advice="Correct it."), done=2)
 
