@@ -9,10 +9,10 @@ from marshmallow import fields
 from crmsync import connections
 from crmsync.connectors.limits.redis_link import NoRedisError
 from crmsync.connectors.registry import shared_budget
+from crmsync.connectors.system import System
 from crmsync.domain.connections import Connection
 from crmsync.errors import CrmsyncError
 from crmsync.web.api import tenancy
-from crmsync.web.api.problems import Problem
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, QuerySchema
 from crmsync.web.context import services_of_app
@@ -32,6 +32,7 @@ class LimitSchema(ApiSchema):
 class UsageSchema(ApiSchema):
     tenant_id = fields.String(required=True)
     connection = fields.String(required=True)
+    is_known = fields.Boolean(required=True, metadata={"description": "false while Redis does not answer"})
     limits = fields.List(fields.Nested(LimitSchema), required=True)
     told_to_wait_seconds = fields.Float(required=True)
 
@@ -45,20 +46,19 @@ class UsagesSchema(ApiSchema):
 @blueprint.response(200, UsagesSchema)
 def rate_limits(_: dict[str, Any]) -> dict[str, Any]:
     """Show the call budgets of each connection; null: the system tells it with its next answer."""
-    try:
-        return {"items": [_usage(each) for each in connections.all_of(services_of_app(), tenancy.own())]}
-    except NoRedisError:
-        headers = {"Retry-After": "10"}
-        raise Problem(503, "no-redis", "Redis does not answer, so nobody knows the usage.", headers=headers) from None
+    return {"items": [_usage(each) for each in connections.all_of(services_of_app(), tenancy.own())]}
 
 
 def _usage(connection: Connection) -> dict[str, Any]:
-    services = services_of_app()
     own = {"tenant_id": connection.tenant, "connection": connection.id}
     try:
-        known = services.book.get(connection.id)
-    except CrmsyncError:  # its secrets can't be read here, or it is not right any more
-        return own | {"limits": [], "told_to_wait_seconds": 0.0}
-    budget = shared_budget(known.system, known.settings, services.link, services.settings.behaviour)
-    wait = round(budget.pause_left_seconds(), 1)
-    return own | {"limits": budget.states(), "told_to_wait_seconds": wait}
+        known = services_of_app().book.get(connection.id)
+        return own | {"is_known": True} | _counted(known.system, known.settings)
+    except (NoRedisError, CrmsyncError):  # nobody counts now; or its secrets can't be read, or it is not right any more
+        return own | {"is_known": False, "limits": [], "told_to_wait_seconds": 0.0}
+
+
+def _counted(system: System, settings: Any) -> dict[str, Any]:
+    services = services_of_app()
+    budget = shared_budget(system, settings, services.link, services.settings.behaviour)
+    return {"limits": budget.states(), "told_to_wait_seconds": round(budget.pause_left_seconds(), 1)}
