@@ -281,7 +281,7 @@ class Services:
         if not error.is_outage or not error.system:
             return None
         with self.store.read() as uow:
-            breaker = uow.breakers.open_for(error.system)
+            breaker = uow.breakers.open_of(error.connection, error.system)
         return breaker.wait_seconds(uow.now) if breaker is not None else None
 
     def _tokens(self) -> SharedTokens:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from crmsync import errors
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.connections import ID_PREFIX
 from crmsync.domain.deals import NOT_WON, NOT_WON_ANY_MORE
 from crmsync.domain.money import Money
 from crmsync.errors import BadDataError, CrmsyncError, ReviewNeededError
@@ -56,12 +58,22 @@ class LetterStatus(StrEnum):
 OUTAGES = "outage:"  # in front of a system: the cause of the one alert that an outage has
 
 
-def alert_cause(error: CrmsyncError, *, step: str, run_id: str) -> str:
+def outage_cause(connection: str, system: str) -> str:
+    """The cause of the one alert of an outage: of each connection that people made its own; else of the *system*.
+
+    >>> outage_cause("con_a1", "ERP"), outage_cause("erp", "ERP")
+    ('outage:con_a1', 'outage:ERP')
+    """
+    return f"{OUTAGES}{connection if connection.startswith(ID_PREFIX) else system}"
+
+
+def alert_cause(error: CrmsyncError, *, step: str, run_id: str, tenant: str = "") -> str:
     """What is told as one alert: an outage, with all that it stops; a fault at a step, however many deals it stops;
     but each deal that must be mended, or decided about by itself."""
     if error.is_outage and error.system:
-        return f"{OUTAGES}{error.system}"
+        return outage_cause(error.connection, error.system)
     of_run = "" if kind_of(error) is LetterKind.FAILURE or error.is_told_once else f":{run_id}"
+    of_run = of_run or (f":{tenant}" if tenant not in ("", DEFAULT_TENANT) else "")
     return f"letters:{step}:{error.cause}"[: 200 - len(of_run)] + of_run
 
 

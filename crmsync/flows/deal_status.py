@@ -146,7 +146,7 @@ def _place(uow: UnitOfWork, company: Company, run: Run, letter: DeadLetter | Non
         return Place(system, is_crm=system == crm)
     role = _role_of(run.step)
     system = company.bound(role).system if role else ""
-    breaker = uow.breakers.open_for(system)
+    breaker = uow.breakers.open_of(company.bound(role).connection if role else "", system)
     trouble = "" if breaker is None else IS_CLOSED if breaker.reason else DOES_NOT_ANSWER
     return Place(system, is_crm=system == crm, trouble=trouble)
 

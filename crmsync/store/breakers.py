@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import exists, func, or_, select, update
 
 from crmsync.domain.breaker import Breaker, FailedCall, hold_seconds
+from crmsync.domain.connections import ID_PREFIX
 from crmsync.store.rows import Rows
 from crmsync.store.run_lists import IS_ACTIVE
 from crmsync.store.tables import breakers, history, runs
@@ -24,9 +25,17 @@ class Breakers(Rows):
         rows = self._connection.execute(select(breakers).order_by(breakers.c.connection))
         return [Breaker(**row._mapping) for row in rows]
 
+    def open_of(self, connection: str, system: str) -> Breaker | None:
+        """The open breaker of *connection*; where that is not known, of the environment's to *system*."""
+        if not connection:
+            return self.open_for(system)
+        found = self.get(connection)
+        return found if found.is_open else None
+
     def open_for(self, system: str) -> Breaker | None:
-        """The open breaker of the connection to *system*, if it has one."""
-        query = select(breakers).where(breakers.c.system == system, breakers.c.opened_at.is_not(None))
+        """The open breaker of the environment's connection to *system*, if it has one."""
+        is_made = breakers.c.connection.startswith(ID_PREFIX, autoescape=True)
+        query = select(breakers).where(breakers.c.system == system, breakers.c.opened_at.is_not(None), ~is_made)
         row = self._connection.execute(query).first()
         return Breaker(**row._mapping) if row is not None else None
 

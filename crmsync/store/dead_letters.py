@@ -47,11 +47,12 @@ class DeadLetters(Rows):
             "status": LetterStatus.WAITING.value,
             "error": type(error).__name__,
             "system": error.system or "",
+            "connection": error.connection,
             "cause": str(error),
             "advice": error.advice or "",
             "field_errors": dict(error.field_errors),
             "words": sealed_words,
-            "alert_cause": alert_cause(error, step=run.step, run_id=run.id),
+            "alert_cause": alert_cause(error, step=run.step, run_id=run.id, tenant=run.tenant),
             "updated_at": self._now,
         }
         before = self.of_run(run.id)

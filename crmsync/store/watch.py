@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crmsync.domain.breaker import Breaker, FailedCall
-from crmsync.domain.dead_letters import OUTAGES
+from crmsync.domain.connections import ID_PREFIX
+from crmsync.domain.dead_letters import outage_cause
 from crmsync.store.engine import Store
 from crmsync.store.unit_of_work import UnitOfWork
 
@@ -37,7 +38,8 @@ class BreakerWatch:
         with self._store.begin() as uow:
             if uow.breakers.failed(connection, call, system=system, threshold=self._threshold):
                 breaker = uow.breakers.get(connection)
-                self._tell_opened(uow, f"{OUTAGES}{system}", self._opened(system, breaker), is_other=bool(call.reason))
+                content = self._opened(_named(connection, system), breaker)
+                self._tell_opened(uow, outage_cause(connection, system), content, is_other=bool(call.reason))
                 uow.connections.failed(connection, breaker.reason or f"{system} does not answer.")
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
@@ -67,5 +69,11 @@ class BreakerWatch:
 
     def _tell_closed(self, uow: UnitOfWork, system: str, was_open: Breaker | None) -> None:
         if was_open is not None:
-            uow.alerts.close(f"{OUTAGES}{system}", end=self._closed(system, was_open))
+            cause, name = outage_cause(was_open.connection, system), _named(was_open.connection, system)
+            uow.alerts.close(cause, end=self._closed(name, was_open))
             uow.connections.succeeded(was_open.connection)
+
+
+def _named(connection: str, system: str) -> str:
+    """What people call it: of those that they made there may be several."""
+    return f"{system} ({connection})" if connection.startswith(ID_PREFIX) else system

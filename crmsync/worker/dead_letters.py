@@ -305,9 +305,12 @@ def return_passing(using: Services) -> int:
     are tried wait for it like all others. Returns how many.
     """
     with using.store.read() as uow:
-        back_at = {breaker.system: breaker.closed_at for breaker in uow.breakers.all() if breaker.closed_at}
+        closed = [breaker for breaker in uow.breakers.all() if breaker.closed_at]
         passing = [letter for letter in uow.dead_letters.list() if letter.is_passing and _is_known(letter)]
-    due = [letter for letter in passing if _returns(letter, back_at.get(letter.system), uow.now)]
+    # By its connection; of a letter that an earlier release wrote only the system is known.
+    back_at = {breaker.system: breaker.closed_at for breaker in closed}
+    back_at |= {breaker.connection: breaker.closed_at for breaker in closed}
+    due = [letter for letter in passing if _returns(letter, back_at.get(letter.connection or letter.system), uow.now)]
     for letter in due[:RETURN_BATCH]:
         with suppress(NotWaitingError):
             replay(using, letter.id, BY_ITSELF, by="crmsync")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crmsync.alerts.content import Content, dead_letter_alert, outage_alert
 from crmsync.domain.breaker import Breaker
+from crmsync.domain.connections import ID_PREFIX
 from crmsync.domain.dead_letters import OUTAGES, DeadLetter, LetterKind, LetterStatus
 from crmsync.services import Services
 from crmsync.settings import Settings
@@ -53,7 +54,10 @@ def settle_all(using: Services) -> None:
 
 
 def _open_breaker(uow: UnitOfWork, cause: str) -> Breaker | None:
-    return uow.breakers.open_for(cause.removeprefix(OUTAGES)) if cause.startswith(OUTAGES) else None
+    if not cause.startswith(OUTAGES):
+        return None
+    named = cause.removeprefix(OUTAGES)  # see outage_cause()
+    return uow.breakers.open_of(named if named.startswith(ID_PREFIX) else "", named)
 
 
 def _content(uow: UnitOfWork, settings: Settings, cause: str, breaker: Breaker | None) -> Content | None:

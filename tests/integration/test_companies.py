@@ -11,8 +11,9 @@ import pytest
 
 from crmsync import bindings
 from crmsync.domain.bindings import Binding
+from crmsync.domain.breaker import FailedCall
 from crmsync.domain.learned import DealRead
-from crmsync.errors import ConfigurationError, OutcomeUnknownError
+from crmsync.errors import ConfigurationError, OutcomeUnknownError, VendorUnavailableError
 from crmsync.flows import compare_orders, order_to_invoice, payment_to_invoices
 from crmsync.options import Options, read_options
 from crmsync.services import Services
@@ -189,3 +190,27 @@ def test_options_of_one_company_that_can_not_be_read_stop_no_other(services: Ser
 def test_who_binds_hears_which_option_is_wrong() -> None:
     assert list(bindings._problems_of_options({"burst_deals": "many"})) == ["options.burst_deals"]
     assert bindings._problems_of_options({"burst_deals": "20"}) == {}
+
+
+def test_an_outage_of_one_companys_system_holds_no_run_of_another(services: Services) -> None:
+    """Both call it SAP S/4HANA; each has its own, and its own breaker."""
+    with services.store.begin() as uow:
+        for _ in range(2):
+            uow.breakers.failed("con_erp", FailedCall(is_probe=False), system="SAP S/4HANA", threshold=2)
+    theirs, ours = VendorUnavailableError(system="SAP S/4HANA"), VendorUnavailableError(system="SAP S/4HANA")
+    theirs.connection, ours.connection = "con_erp", "s4hana"
+
+    assert services.held_seconds(theirs) is not None
+    assert services.held_seconds(ours) is None
+
+
+def test_outages_of_two_companies_are_two_alerts(services: Services) -> None:
+    breakers, call = services._breakers(), FailedCall(is_probe=False, reason="The account is locked.")
+    for connection in ("s4hana", "con_erp"):
+        breakers.failed(connection, "SAP S/4HANA", call)
+
+    with services.store.read() as uow:
+        assert sorted(alert.cause for alert in uow.alerts.open()) == ["outage:SAP S/4HANA", "outage:con_erp"]
+    breakers.succeeded("con_erp", "SAP S/4HANA")
+    with services.store.read() as uow:
+        assert [alert.cause for alert in uow.alerts.open()] == ["outage:SAP S/4HANA"]
