@@ -78,6 +78,8 @@ ENDPOINTS: Mapping[tuple[str, str], Rule] = {
     ("DELETE", "/links/{connection}/{account}"): _DECIDE,
     ("GET", "/webhook-events"): _LOOK,
     ("GET", "/rate-limits"): _LOOK,
+    ("GET", "/rate-limits/{connection_id}"): _LOOK,
+    ("PUT", "/rate-limits/{connection_id}"): _RULE,
     ("GET", "/audit"): _RULE,
     ("GET", "/tokens"): _RULE,
     ("POST", "/tokens"): _RULE,

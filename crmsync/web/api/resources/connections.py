@@ -215,7 +215,7 @@ def _place(of: Connection) -> tuple[Any, ...]:
 @blueprint.response(200, ConnectionSchema, headers=versions.ETAG)
 def connection(_: dict[str, Any], connection_id: str) -> Response:
     """Show a connection; of its secrets only which are set."""
-    found = _own(connection_id)
+    found = own_connection(connection_id)
     return versions.marked(jsonify(ConnectionSchema().dump(told(found))), found.id, found.version)
 
 
@@ -234,7 +234,7 @@ def create_connection(_: dict[str, Any], body: dict[str, Any]) -> Response:
         raise Problem(403, "forbidden", "The token is for another tenant.")
 
     def make(effect: Effect) -> dict[str, Any]:
-        with _as_problem(body["erp_system"]):
+        with as_problem(body["erp_system"]):
             made = verbs.create(services_of_app(), effect.uow, effect.act, tenant, body["erp_system"], _wanted(body))
         return told(made)
 
@@ -248,9 +248,9 @@ def create_connection(_: dict[str, Any], body: dict[str, Any]) -> Response:
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def change_connection(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
     """Change a connection: what is left out stays, settings are replaced as a whole. Every process knows it in 2 s."""
-    found = _own(connection_id)
+    found = own_connection(connection_id)
     versions.require(found.id, found.version)
-    with _as_problem(found.system), services_of_app().store.begin() as uow:
+    with as_problem(found.system), services_of_app().store.begin() as uow:
         changed = verbs.update(
             services_of_app(),
             uow,
@@ -270,9 +270,9 @@ def change_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def delete_connection(query: dict[str, Any], connection_id: str) -> dict[str, Any]:
     """Delete a connection with everything that is remembered of it; 409 while runs that are not over need it."""
-    found = _own(connection_id)
+    found = own_connection(connection_id)
     versions.require(found.id, found.version)
-    with _as_problem(found.system), services_of_app().store.begin() as uow:
+    with as_problem(found.system), services_of_app().store.begin() as uow:
         gone = verbs.delete(
             services_of_app(),
             uow,
@@ -307,7 +307,7 @@ def resume_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
 
 def _set_status(verb: Any, body: dict[str, Any], connection_id: str) -> Response:
     def set_it(effect: Effect) -> dict[str, Any]:
-        with _as_problem():
+        with as_problem():
             return told(verb(services_of_app(), effect.uow, effect.act, own(), connection_id))
 
     return effects.once(set_it, schema=ConnectionSchema(), status=200, body=body, reason=body["reason"])
@@ -323,10 +323,10 @@ def rotate_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
     given = {name: value for name, value in body["secrets"].items() if value}
     if not given and not body["make"]:
         raise invalid("Say which secrets.", make="name a door's secret, or give one in secrets")
-    found = _own(connection_id)
+    found = own_connection(connection_id)
 
     def rotate(effect: Effect) -> dict[str, Any]:
-        with _as_problem(found.system):
+        with as_problem(found.system):
             changed, made = verbs.rotate(
                 services_of_app(), effect.uow, effect.act, own(), connection_id, given, made=body["make"]
             )
@@ -346,7 +346,7 @@ def try_connection(_: dict[str, Any], connection_id: str) -> Trial:
 
     Who asks while one is under way gets its result.
     """
-    _own(connection_id)
+    own_connection(connection_id)
     if not _waiting.acquire(blocking=False):
         raise _no_result("Others wait for a test already.")
     try:
@@ -378,9 +378,9 @@ def _no_result(detail: str) -> Problem:
 # -- parts
 
 
-def _own(connection_id: str) -> Connection:
+def own_connection(connection_id: str) -> Connection:
     """Raises: Problem 404, also for another tenant's."""
-    with _as_problem():
+    with as_problem():
         return verbs.show(services_of_app(), own(), connection_id)
 
 
@@ -400,7 +400,7 @@ def _wanted(body: Mapping[str, Any]) -> Wanted:
 
 
 @contextmanager
-def _as_problem(system: str = "") -> Iterator[None]:
+def as_problem(system: str = "") -> Iterator[None]:
     """What the verbs raise, as the API answers it: with a pointer to each field of a body about a *system*."""
     try:
         yield

@@ -1,20 +1,26 @@
-"""GET /rate-limits: how much of what each system allows is used, and what is kept for orders and payments."""
+"""/rate-limits: how much of what each system allows is used, what is kept for orders and payments, and the limits."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from marshmallow import fields
+from flask import Response, jsonify
+from marshmallow import fields, validate
 
 from crmsync import connections
+from crmsync.connectors import registry
 from crmsync.connectors.limits.redis_link import NoRedisError
 from crmsync.connectors.registry import shared_budget
 from crmsync.connectors.system import System
-from crmsync.domain.connections import Connection
+from crmsync.domain.connections import Connection, Wanted
 from crmsync.errors import CrmsyncError
-from crmsync.web.api import tenancy
+from crmsync.web.api import effects, tenancy, versions
+from crmsync.web.api.problems import invalid
 from crmsync.web.api.resource import Resource
-from crmsync.web.api.schemas import ApiSchema, QuerySchema
+from crmsync.web.api.resources.connections import as_problem as _as_problem
+from crmsync.web.api.resources.connections import own_connection
+from crmsync.web.api.schemas import ApiSchema, QuerySchema, Text, WholeNumber
 from crmsync.web.context import services_of_app
 
 blueprint = Resource("rate-limits", "How much of what each system allows is used")
@@ -37,6 +43,38 @@ class UsageSchema(ApiSchema):
     told_to_wait_seconds = fields.Float(required=True)
 
 
+class LimitsSchema(ApiSchema):
+    """null: the system has no such limit, or says itself how much is used."""
+
+    per_minute = fields.Integer(required=True, allow_none=True)
+    per_hour = fields.Integer(required=True, allow_none=True)
+    per_day = fields.Integer(required=True, allow_none=True)
+    concurrent = fields.Integer(required=True, allow_none=True)
+    reserve_percent = fields.Integer(
+        required=True, metadata={"description": "kept for orders and payments; the whole installation's"}
+    )
+
+
+class WholeUsageSchema(UsageSchema):
+    settings = fields.Nested(LimitsSchema, required=True, metadata={"description": "what crmsync keeps to"})
+    is_of_environment = fields.Boolean(required=True, metadata={"description": "then it is read-only here"})
+
+
+def _limit_field() -> WholeNumber:
+    return WholeNumber(load_default=None, allow_none=True, validate=validate.Range(1, 1_000_000_000))
+
+
+class ChangedLimitsSchema(ApiSchema):
+    """What is left out or null stays."""
+
+    per_minute = _limit_field()
+    per_hour = _limit_field()
+    per_day = _limit_field()
+    concurrent = _limit_field()
+    reserve_percent = WholeNumber(load_default=None, allow_none=True, validate=validate.Range(0, 95))
+    reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
+
+
 class UsagesSchema(ApiSchema):
     items = fields.List(fields.Nested(UsageSchema), required=True)
 
@@ -47,6 +85,70 @@ class UsagesSchema(ApiSchema):
 def rate_limits(_: dict[str, Any]) -> dict[str, Any]:
     """Show the call budgets of each connection; null: the system tells it with its next answer."""
     return {"items": [_usage(each) for each in connections.all_of(services_of_app(), tenancy.own())]}
+
+
+@blueprint.route("/rate-limits/<connection_id>")
+@blueprint.asks(QuerySchema)
+@blueprint.response(200, WholeUsageSchema, headers=versions.ETAG)
+def rate_limit(_: dict[str, Any], connection_id: str) -> Response:
+    """Show the call budget of a connection, and the limits that can be set."""
+    return _answer(own_connection(connection_id))
+
+
+@blueprint.route("/rate-limits/<connection_id>", methods=["PUT"])
+@blueprint.asks(QuerySchema)
+@blueprint.takes(ChangedLimitsSchema)
+@blueprint.response(200, WholeUsageSchema, headers=versions.ETAG)
+@blueprint.doc(parameters=[versions.IF_MATCH])
+def change_rate_limit(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
+    """Set the limits that crmsync keeps to: below what the system allows, others of its account have the rest."""
+    found = own_connection(connection_id)
+    versions.require(found.id, found.version)
+    settings = _settings_with(found, body)
+    with _as_problem(found.system), services_of_app().store.begin() as uow:
+        changed = connections.update(
+            services_of_app(),
+            uow,
+            effects.act(body["reason"]),
+            tenancy.own(),
+            connection_id,
+            Wanted(settings=settings),
+            expected_version=found.version,
+        )
+    return _answer(changed)
+
+
+def _settings_with(of: Connection, body: dict[str, Any]) -> dict[str, Any]:
+    """Raises: Problem for a limit that its system does not have."""
+    system = registry.system_named(of.system)
+    declared = {each.name: each for each in system.declared}
+    asked = {name: body[name] for name in (*_SETTINGS, "per_hour") if body[name] is not None}
+    problems: dict[tuple[str, ...], str] = {
+        (name,): f"{system.title} has no such limit" for name in asked if _SETTINGS.get(name, "") not in declared
+    }
+    if body["reserve_percent"] not in (None, services_of_app().settings.behaviour.reserve_percent):
+        problems["reserve_percent",] = "is the whole installation's: CRMSYNC_RESERVE_PERCENT"
+    for name in asked.keys() - {path[0] for path in problems}:
+        options = declared[_SETTINGS[name]].options
+        if not options.get("minimum", 0) <= asked[name] <= options["maximum"]:
+            problems[name,] = f"expected {options.get('minimum', 0)} to {options['maximum']}"
+    if problems:
+        raise invalid("These limits can't be set.", problems)
+    return {**of.settings, **{_SETTINGS[name]: value for name, value in asked.items()}}
+
+
+_SETTINGS = {"per_minute": "calls_per_minute", "per_day": "calls_per_day", "concurrent": "calls_at_once"}
+"""What systems call the setting of each limit that crmsync counts."""
+
+
+def _answer(of: Connection) -> Response:
+    services, own = services_of_app(), None
+    with suppress(CrmsyncError):  # its secrets can't be read here
+        own = services.book.get(of.id).settings
+    limits = {name: getattr(own, setting, None) for name, setting in _SETTINGS.items()}
+    limits |= {"per_hour": None, "reserve_percent": services.settings.behaviour.reserve_percent}
+    told = _usage(of) | {"settings": limits, "is_of_environment": of.is_of_environment}
+    return versions.marked(jsonify(WholeUsageSchema().dump(told)), of.id, of.version)
 
 
 def _usage(connection: Connection) -> dict[str, Any]:

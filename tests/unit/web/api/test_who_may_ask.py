@@ -35,6 +35,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/bindings/{flow}"): {"roles": {"catalogue": "{crm}", "stock": "{erp}"}},
     ("POST", "/sync-configs"): {"flow": "payments", "roles": {"payments": "{books}", "deals": "{crm}"}},
     ("PUT", "/sync-configs/{config_id}"): {"interval_seconds": 900},
+    ("PUT", "/rate-limits/{connection_id}"): {"concurrent": 4},
     ("POST", "/webhooks"): {"connection": "{crm}"},
     ("PATCH", "/webhooks/{webhook_id}"): {"events": ["deal.closed"]},
     ("POST", "/webhooks/{webhook_id}/rotate"): {},
