@@ -109,7 +109,11 @@ def _key() -> str:
 def _wanted() -> dict[str, tuple[str, Wanted]]:
     crm = Wanted(
         settings={"client_id": "3MVG9", "username": "sync@acme.test"},
-        secrets={"private_key": _key(), "webhook_secret": "planted-webhook-secret"},
+        secrets={
+            "private_key": _key(),
+            "webhook_secret": "planted-webhook-secret",
+            "webhook_bearer": "planted-webhook-bearer",
+        },
     )
     erp = Wanted(
         settings={"base_url": "https://erp.acme.test", "client_id": "c", "sales_organization": "1010"},

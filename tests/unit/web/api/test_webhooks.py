@@ -79,7 +79,11 @@ def test_what_is_sent_there_starts_its_run_as_at_a_fixed_door(
     assert run.tenant == "acme"
 
 
-def test_only_its_own_secret_opens_it(made: dict[str, Any], send: Send) -> None:
+def test_only_its_own_secret_opens_it(app: Flask, made: dict[str, Any], send: Send) -> None:
+    for bearer, status in (("planted-webhook-bearer", 401), (made["verification_token"], 200)):
+        headers = {"Authorization": f"Bearer {bearer}"}
+        path = f"/api/erp/webhooks/{made['id']}/receive"
+        assert app.test_client().post(path, json={"opportunityId": DEAL}, headers=headers).status_code == status
     assert send(made, "planted-webhook-secret") == 401, "the connection's own"
     assert send(made, "another-secret-1234") == 401
     assert send(made, made["verification_token"], {"opportunityId": "x"}) == 400
