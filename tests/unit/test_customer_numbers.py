@@ -10,12 +10,11 @@ import pytest
 
 from crmsync.cli.dead_letters import parse_links
 from crmsync.cli.link_file import read
-from crmsync.company import company_of, default_roles
 from crmsync.domain.customer_numbers import PATTERN, customer_number
 from crmsync.web.tower.answers import AnswerError, read_answers
-from tests.fakes import Only
+from tests.fakes import DEFAULT
 
-COMPANY = company_of("default", default_roles(), Only(None))
+COMPANY = DEFAULT
 ACCOUNT = "001xx000003dgb2AAA"
 
 NUMBERS = {
