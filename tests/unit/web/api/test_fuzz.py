@@ -21,7 +21,7 @@ from crmsync.web.attempts import Requests
 from crmsync.worker import dead_letters
 from tests.unit.web.api.conftest import Caller, World
 
-EXAMPLES = os.environ.get("CRMSYNC_FUZZ_EXAMPLES", "5")  # read before a test takes such variables away
+EXAMPLES = os.environ.get("CRMSYNC_FUZZ_EXAMPLES", "2")  # read before a test takes such variables away
 
 # What may also be answered: to a valid request whose object is not there, or was changed; to one that says no version.
 CONFIGURATION = """
