@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -39,6 +38,7 @@ from crmsync.store.engine import utc_now
 from crmsync.worker import customer_links
 from crmsync.worker.attempt import Attempt
 from tests.builders import customer, deal
+from tests.earlier_releases import migrate_to
 from tests.fakes import Only, add_link, start_run
 from tests.system import big_sandbox
 
@@ -434,8 +434,7 @@ def test_M3__a_link_of_an_earlier_release_serves_its_own_currency_only(world: Wo
 
 def test_M3__links_of_an_earlier_release_are_carried_over(tmp_path: Path) -> None:
     old = Store(f"sqlite:///{tmp_path / 'old.db'}")
-    with migrations_up_to("0010"):
-        schema.migrate(old)
+    migrate_to(old, "0010")
     with old.begin() as uow:
         uow.connection.execute(
             text(
@@ -451,17 +450,6 @@ def test_M3__links_of_an_earlier_release_are_carried_over(tmp_path: Path) -> Non
         assert add_link(uow, "zoho_books", "customer", "001", "47", origin="created", currency="EUR")
         assert not add_link(uow, "zoho_books", "customer", "001", "48", origin="created", currency="EUR")
     old.close()
-
-
-@contextmanager
-def migrations_up_to(revision: str) -> Iterator[None]:
-    """Migrations up to this one only."""
-    from alembic import command
-
-    real = command.upgrade
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "upgrade", lambda config, _: real(config, revision))
-        yield
 
 
 def test_M3__a_customer_whose_currency_the_deal_lacks_is_not_taken_by_address_and_name(world: World) -> None:

@@ -21,7 +21,7 @@ def test_part_7__a_worker_that_was_started_again_reads_no_items_for_its_first_in
         for number in range(3):
             store = Store(database_url)
             schema.migrate(store)
-            books = Services(settings, store).invoices
+            books = Services(settings, store).company().invoices.api
             buyer = books.create_customer(
                 customer(key=f"00{number}", name=f"Buyer {number}"), reference="", currency=""
             )
