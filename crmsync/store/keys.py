@@ -63,8 +63,7 @@ class KeyRing:
 
         Raises: ConfigurationError, which names the variable that is needed instead.
         """
-        texts = [key.reveal()] if key else [kept_key(home), *_kept_before(home)]
-        return cls([Key.of(text) for text in (*texts, *([previous.reveal()] if previous else []))])
+        return cls([Key.of(text) for text in key_texts(key, previous, home)])
 
     @property
     def ids(self) -> list[str]:
@@ -113,6 +112,12 @@ class KeyRing:
             content = urlsafe_b64decode(text)
             return key.sealing.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], belongs_to.encode()).decode()
         return None
+
+
+def key_texts(key: Secret | None, previous: Secret | None, home: Path) -> list[str]:
+    """The keys as they are written, the present one first. Raises: ConfigurationError, as KeyRing.of()."""
+    texts = [key.reveal()] if key else [kept_key(home), *_kept_before(home)]
+    return [*texts, *([previous.reveal()] if previous else [])]
 
 
 def key_id_of(sealed: str) -> str:

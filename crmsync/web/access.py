@@ -17,9 +17,10 @@ from werkzeug.datastructures import Authorization
 
 from crmsync.connectors.kit.signatures import as_sent
 from crmsync.domain.access import Caller, Role, new_secret
-from crmsync.passwords import SECRET_KEY_FILE, TOWER_USER, kept, tower_password
+from crmsync.passwords import TOWER_USER, tower_password
 from crmsync.settings import Settings
 from crmsync.store import Store, UnitOfWork
+from crmsync.store.keys import key_texts
 from crmsync.store.people import USED_SECONDS
 from crmsync.web.proxies import is_among
 from crmsync.web.sparing import Sparing
@@ -42,7 +43,7 @@ def guard(app: App, settings: Settings) -> None:
     """Give *app* the tower's password, and the key that signs the cookie of a form."""
     app.extensions["crmsync_tower_password"] = tower_password(settings)
     app.extensions["crmsync_wrong_passwords"] = Sparing()
-    app.secret_key = session_key(settings)
+    sign_with_ring(app, settings)
     app.config.update(
         SESSION_COOKIE_NAME="crmsync_tower",
         SESSION_COOKIE_SAMESITE="Strict",
@@ -218,10 +219,21 @@ def harden(response: Response) -> Response:
     return response
 
 
-def session_key(settings: Settings) -> bytes:
-    key = settings.secret_key
-    text = key.reveal() if key else kept(settings, SECRET_KEY_FILE, variable="CRMSYNC_SECRET_KEY")
-    return hmac.digest(text.encode(), b"control tower session", "sha256")
+def sign_with_ring(app: App, settings: Settings) -> None:
+    """Have *app* sign with the newest key of the ring, and accept what the keys before it have signed."""
+    app.secret_key, *older = session_keys(settings)
+    app.config["SECRET_KEY_FALLBACKS"] = older
+
+
+def session_keys(settings: Settings) -> list[bytes]:
+    """The newest first: it signs; what the others have signed is good until they leave the ring."""
+    texts = key_texts(settings.secret_key, settings.secret_key_previous, settings.home)
+    return [hmac.digest(text.encode(), b"control tower session", "sha256") for text in dict.fromkeys(texts)]
+
+
+def signing_keys() -> list[bytes]:
+    """Those of the application that answers, the newest first."""
+    return [cast(bytes, current_app.secret_key), *current_app.config["SECRET_KEY_FALLBACKS"]]
 
 
 def _equal(given: str, expected: str) -> bool:

@@ -63,7 +63,7 @@ def create_api(services: Services) -> Flask:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.secret_key = access.session_key(services.settings)
+    access.sign_with_ring(app, services.settings)
     app.extensions["crmsync"] = services
     app.extensions["crmsync_requests"] = Requests(services.link, services.settings.api_per_minute)
     app.before_request(admit)

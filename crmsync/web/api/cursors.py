@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import current_app, g, request
+from flask import g, request
 
+from crmsync.web.access import signing_keys
 from crmsync.web.api.problems import Problem
 
 _SIGNATURE_BYTES = 16
@@ -22,7 +23,7 @@ def cursor_of(place: Sequence[Any] | None, query: Mapping[str, Any]) -> str | No
     if place is None:
         return None
     content = json.dumps(list(place), separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_signature(content, query) + content).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_signatures(content, query)[0] + content).decode().rstrip("=")
 
 
 def place_of(query: Mapping[str, Any]) -> list[Any] | None:
@@ -35,17 +36,18 @@ def place_of(query: Mapping[str, Any]) -> list[Any] | None:
     except (binascii.Error, ValueError):
         raise _not_ours() from None
     signature, content = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-    if not hmac.compare_digest(signature, _signature(content, query)):
+    if not any(hmac.compare_digest(signature, each) for each in _signatures(content, query)):
         raise _not_ours()
     found: list[Any] = json.loads(content)
     return found
 
 
-def _signature(content: bytes, query: Mapping[str, Any]) -> bytes:
+def _signatures(content: bytes, query: Mapping[str, Any]) -> list[bytes]:
+    """By each key of the ring, the newest first."""
     filters = {name: str(value) for name, value in query.items() if name not in ("cursor", "limit")}
     bound = json.dumps([request.path, g.caller.tenant, filters], sort_keys=True).encode()
     digest = hashlib.sha256(bound).digest() + content
-    return hmac.digest(current_app.secret_key or b"", digest, "sha256")[:_SIGNATURE_BYTES]  # type: ignore[arg-type]
+    return [hmac.digest(key, digest, "sha256")[:_SIGNATURE_BYTES] for key in signing_keys()]
 
 
 def _not_ours() -> Problem:

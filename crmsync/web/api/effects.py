@@ -6,13 +6,14 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from flask import Response, current_app, g, json, request
+from flask import Response, g, json, request
 from marshmallow import Schema
 
 from crmsync.domain.audit import Act, Origin
 from crmsync.store import UnitOfWork
+from crmsync.web.access import signing_keys
 from crmsync.web.api.problems import Problem
 from crmsync.web.context import services_of_app
 
@@ -47,16 +48,16 @@ def once(
 
     Raises: Problem 422 for the key of another request.
     """
-    key, asked = request.headers.get(KEY_HEADER, ""), _fingerprint(body)
+    key, asked = request.headers.get(KEY_HEADER, ""), _fingerprints(body)
     if KEY_HEADER in request.headers and not _KEY.fullmatch(key):
         told = {"parameter": KEY_HEADER, "detail": f"expected 1 to {KEY_LENGTH} visible ASCII characters"}
         raise Problem(400, "invalid-key", "This is no key.", errors=[told])
     services = services_of_app()
     with services.store.begin() as uow:
         if key:
-            before = uow.requests.begin(_caller(), key, asked)
+            before = uow.requests.begin(_caller(), key, asked[0])
             if before is not None:
-                return _as_before(before.fingerprint == asked, _opened(before.answer, key), before.status)
+                return _as_before(before.fingerprint in asked, _opened(before.answer, key), before.status)
         effect = Effect(uow, act(reason))
         made = work(effect)
         text = json.dumps(schema.dump(made) if schema is not None else made)
@@ -95,7 +96,7 @@ def _caller() -> str:
     return str(g.caller.token_id)
 
 
-def _fingerprint(body: Any) -> str:
-    """By a key: a body may hold a password that is short, and what is kept of it must not tell which."""
-    asked = json.dumps([request.method, request.full_path, body], sort_keys=True, default=str)
-    return hmac.new(cast(bytes, current_app.secret_key), asked.encode(), "sha256").hexdigest()
+def _fingerprints(body: Any) -> list[str]:
+    """By each key of the ring: a body may hold a password that is short, and what is kept of it must not tell which."""
+    asked = json.dumps([request.method, request.full_path, body], sort_keys=True, default=str).encode()
+    return [hmac.new(key, asked, "sha256").hexdigest() for key in signing_keys()]

@@ -17,6 +17,7 @@ from crmsync.domain.dead_letters import LetterStatus
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
 from crmsync.settings import Settings
+from crmsync.store.keys import renew_kept_key
 from crmsync.web.app import create_app
 from tests.fakes import FakeClock
 from tests.unit.web.conftest import PASSWORD, basic
@@ -294,3 +295,78 @@ def test_attempts_are_counted_by_the_address_behind_a_trusted_proxy(services: Se
     assert [attempt(number, "203.0.113.9") for number in range(51)][-1] == 429
     assert attempt(99, "203.0.113.10") == 401
     assert attempt(99, "203.0.113.10, 203.0.113.9") == 429, "only the last one is the proxy's own word"
+
+
+# -- another key
+
+
+OLD_KEY, NEW_KEY = "the key before this one, of 32 characters", "the key of today, which has 32 characters"
+
+
+def carried_over(before: FlaskClient, services: Services, **environment: str) -> FlaskClient:
+    """The same browser, after the receiver has started again with another environment."""
+    client = client_of(services, **environment)
+    for name in ("crmsync_session", "crmsync_tower"):
+        cookie = before.get_cookie(name)
+        assert cookie is not None
+        client.set_cookie(name, cookie.value)
+    return client
+
+
+def shown_token(page: str) -> str:
+    found = re.search(r'name="token" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_who_is_signed_in_stays_so_when_the_key_is_changed(services: Services) -> None:
+    browser = client_of(services, CRMSYNC_SECRET_KEY=OLD_KEY)
+    sign_in(browser)
+    page = browser.get("/", headers=BROWSER)
+
+    after = carried_over(browser, services, CRMSYNC_SECRET_KEY=NEW_KEY, CRMSYNC_SECRET_KEY_PREVIOUS=OLD_KEY)
+
+    assert after.get("/", headers=BROWSER).status_code == 200
+    after.post("/sign-out", data={"token": shown_token(page.text)})  # a form from before the change
+    assert after.get("/", headers=BROWSER).status_code == 401
+
+
+def test_a_form_that_a_key_outside_the_ring_has_signed_is_refused(services: Services) -> None:
+    browser = client_of(services, CRMSYNC_SECRET_KEY=OLD_KEY)
+    sign_in(browser)
+    page = browser.get("/", headers=BROWSER)
+
+    after = carried_over(browser, services, CRMSYNC_SECRET_KEY=NEW_KEY)
+    after.post("/sign-out", data={"token": shown_token(page.text)})
+
+    assert after.get("/", headers=BROWSER).status_code == 200
+
+
+def test_a_key_that_was_made_anew_in_the_state_directory_keeps_forms_good(services: Services) -> None:
+    browser = client_of(services)
+    sign_in(browser)
+    page = browser.get("/", headers=BROWSER)
+    renew_kept_key(services.settings.home)
+
+    after = carried_over(browser, services)
+    after.post("/sign-out", data={"token": shown_token(page.text)})
+
+    assert after.get("/", headers=BROWSER).status_code == 401
+
+
+@pytest.mark.parametrize("change", ["password", "role", "disabled"])
+def test_a_change_ends_every_session_of_that_person_and_no_other(services: Services, change: str) -> None:
+    browsers = [client_of(services) for _ in range(2)]
+    for browser in browsers:
+        sign_in(browser, "vic")
+    other = client_of(services)
+    sign_in(other)
+    with services.store.begin() as uow:
+        changes = {
+            "password": lambda: people.set_password(uow, ADA, "vic", SECRET + "2"),
+            "role": lambda: people.set_role(uow, ADA, "vic", Role.OPERATOR),
+            "disabled": lambda: people.set_disabled(uow, ADA, "vic", True),
+        }
+        changes[change]()
+
+    assert [browser.get("/", headers=BROWSER).status_code for browser in (*browsers, other)] == [401, 401, 200]

@@ -8,6 +8,8 @@ import pytest
 from flask import Flask
 
 from crmsync.services import Services
+from crmsync.store.keys import renew_kept_key
+from crmsync.web.app import create_app
 from tests.unit.web.api.conftest import Admit, Caller, World
 
 TOKEN = {"name": "ci", "role": "viewer"}
@@ -297,3 +299,30 @@ def test_the_api_is_imported_with_the_first_request_to_it() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout.strip() == "[]"
+
+
+# -- another key of crmsync's own
+
+
+def after_rotation(admin: Caller, services: Services) -> Caller:
+    """The same caller, asking a receiver that has started again with a newer key."""
+    renew_kept_key(services.settings.home)
+    services.vault.reread()
+    return Caller(create_app(services).test_client(), admin.token)
+
+
+def test_a_request_of_before_another_key_is_still_known(admin: Caller, services: Services) -> None:
+    first = keyed(admin, "k1", TOKEN)
+    after = after_rotation(admin, services)
+
+    again = keyed(after, "k1", TOKEN)
+
+    assert (again.status_code, again.get_json()) == (201, first.get_json())
+    assert keyed(after, "k1", {**TOKEN, "name": "other"}).status_code == 422
+
+
+def test_a_cursor_of_before_another_key_goes_on(admin: Caller, services: Services) -> None:
+    keyed(admin, "k1", TOKEN)
+    cursor = admin.get("/tokens?limit=1")["next_cursor"]
+
+    assert len(after_rotation(admin, services).get(f"/tokens?limit=1&cursor={cursor}")["items"]) == 1
