@@ -86,11 +86,6 @@ class Company:
     def bound(self, role: str) -> Bound[Any]:
         return cast(Bound[Any], getattr(self, role))
 
-    def connection_to(self, system: str | None) -> str:
-        """The connection that leads to a *system*, by that one's name for people or by its own; "" where none does."""
-        bound = (self.bound(role) for role in ROLES)
-        return next((each.connection for each in bound if system and system in (each.system, each.connection)), "")
-
     def origin(self, role: str) -> Origin:
         """Of a run whose subject comes from the connection in this *role*."""
         return Origin(self.tenant, self.bound(role).connection)

@@ -93,21 +93,22 @@ class ConnectionBook:
             raise UnknownConnectionError(f"There is no connection {connection}.")
         return self._remember(kept, known)
 
-    def is_known(self, connection: str) -> bool:
+    def find(self, connection: str) -> Known | None:
+        """As get(); None where there is no such connection. Raises: ProcessFaultError."""
         if not connection.startswith(ID_PREFIX):
-            return connection in self._environment
+            return self._environment.get(connection)
         try:
-            return bool(self.get(connection))
+            return self.get(connection)
         except UnknownConnectionError:
-            return False
+            return None
 
-    def version(self, connection: str) -> int:
-        """It grows with each change. Those of the environment never change, and nobody asks for them."""
-        return self.get(connection).connection.version if connection.startswith(ID_PREFIX) else 0
+    def is_known(self, connection: str) -> bool:
+        return self.find(connection) is not None
 
     def title(self, connection: str) -> str:
         """What people call its system; its own id where that is not known."""
-        return self.get(connection).system.title if self.is_known(connection) else registry.title(connection)
+        known = self.find(connection)
+        return known.system.title if known is not None else registry.title(connection)
 
     def forget(self, connection: str) -> None:
         """This process has changed it."""

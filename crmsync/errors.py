@@ -94,7 +94,7 @@ class CrmsyncError(Exception):
     ) -> None:
         super().__init__(message if message is not None else _sentence(type(self)))
         self.system = system
-        self.connection = ""  # the account at the system: known where a step met the error
+        self.connection = ""  # that was asked; "" where none was, or an error is not of a call
         self.operation = operation
         self.code = code
         self.field_errors = dict(field_errors or {})

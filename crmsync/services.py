@@ -135,55 +135,49 @@ class Services:
         Raises: ConfigurationError if the environment does not configure it; ConnectionPausedError; NotNowError, as
         confirm_accounts().
         """
-        self._require_work(connection)
+        known = self._known(connection)
+        if known is not None:
+            known.connection.require_work(known.system.title)
         self.confirm_accounts(wanted=connection)
-        return self._connector(connection)
+        return self._connector(connection, known)
 
     def at_hand(self, connection: str) -> Connector | None:
         """The connector, if it is there and nothing has to be asked first; None before it is first used."""
-        if self._unconfirmed or self._why_not_now(connection):
+        known = None if self._unconfirmed else self._known(connection)
+        if self._unconfirmed or (known is not None and known.connection.why_not_now):
             return None
-        return self._as_it_is(connection, self._version(connection))
+        return self._as_it_is(connection, _version(known))
 
     def system_of(self, connection: str) -> str:
         """What people call the system of a connection, without asking it anything; its name if it isn't configured."""
         if self._is_handed_in:
             return self._connector(connection).system
-        return self.book.get(connection).system.title if self.book.is_known(connection) else connection
+        known = self._known(connection)
+        return known.system.title if known is not None else connection
 
     def declared(self, connection: str) -> System:
         """The system of a connection. Raises: ConfigurationError for one that nobody knows."""
-        is_known = not self._is_handed_in and self.book.is_known(connection)
-        return self.book.get(connection).system if is_known else system(connection)
+        known = self._known(connection)
+        return known.system if known is not None else system(connection)
 
-    def _connector(self, connection: str) -> Connector:
-        """Made anew where somebody has changed the connection, in whichever process."""
-        version = self._version(connection)
-        if (known := self._as_it_is(connection, version)) is not None:
-            return known
+    def _known(self, connection: str) -> Known | None:
+        """The connection as it is now; None where there is none, or its connector was handed in."""
+        return None if self._is_handed_in else self.book.find(connection)
+
+    def _connector(self, connection: str, known: Known | None = None) -> Connector:
+        """Made anew where somebody has changed the connection, in whichever process; *known* is how it is now."""
+        version = _version(known or self._known(connection))
+        if (made := self._as_it_is(connection, version)) is not None:
+            return made
         with self._lock:
-            if (known := self._as_it_is(connection, version)) is not None:
-                return known
+            if (made := self._as_it_is(connection, version)) is not None:
+                return made
             self._connected[connection], self._versions[connection] = self._connect(connection), version
             return self._connected[connection]
 
     def _as_it_is(self, connection: str, version: int) -> Connector | None:
         """The connector that is at hand, if it was made of *version*."""
         return self._connected.get(connection) if self._versions.get(connection, 0) == version else None
-
-    def _version(self, connection: str) -> int:
-        return 0 if self._is_handed_in else self.book.version(connection)
-
-    def _why_not_now(self, connection: str) -> str:
-        if self._is_handed_in or not self.book.is_known(connection):
-            return ""
-        return self.book.get(connection).connection.why_not_now
-
-    def _require_work(self, connection: str) -> None:
-        """Raises: ConnectionPausedError."""
-        if self._why_not_now(connection):
-            known = self.book.get(connection)
-            known.connection.require_work(known.system.title)
 
     def confirm_accounts(self, *, wanted: str = "") -> None:
         """Before anything is done with any system: where credentials have changed, see whose they are.
@@ -318,6 +312,11 @@ class Services:
         """Whose account each connection is."""
         command = self.settings.pasteable("crmsync doctor")
         return AccountWatch(self.store, lambda: self.vault, self.book, content=partial(account_alert, command=command))
+
+
+def _version(known: Known | None) -> int:
+    """It grows with each change of a connection; one that the environment configures is never changed."""
+    return known.connection.version if known is not None else 0
 
 
 def examine_without_store(connection: str, settings: Settings, heard: Heard) -> Iterator[Check]:

@@ -231,7 +231,6 @@ def postponed(attempt: Attempt, error: NotNowError) -> NoReturn:
 
 def _fail(attempt: Attempt, error: CrmsyncError) -> NoReturn:
     """Try again, or bury the run. Raises."""
-    error.connection = error.connection or attempt.company.connection_to(error.system)
     behaviour = attempt.services.settings.behaviour
     policy = RetryPolicy(behaviour.max_retries, behaviour.retry_backoff_seconds)
     held = attempt.services.held_seconds(error)

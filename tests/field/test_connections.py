@@ -304,6 +304,17 @@ def test_what_is_paused_refuses_with_the_reason_and_goes_on_when_it_is_resumed(
     assert using.connector(made.id)
 
 
+def test_who_connects_asks_once_how_the_connection_is_now(
+    using: Services, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(using, sandbox)
+    connector, asked, get = using.connector(made.id), [], using.book.get
+    monkeypatch.setattr(using.book, "get", lambda connection: (asked.append(connection), get(connection))[1])
+
+    assert using.connector(made.id) is connector
+    assert asked == [made.id]
+
+
 def test_it_is_tried_out_with_a_sign_in_of_its_own(using: Services, sandbox: Sandbox) -> None:
     made = create(using, sandbox, "zoho_books")
 

@@ -14,7 +14,14 @@ from crmsync.connectors.limits import breaker as breaker_module
 from crmsync.connectors.limits.breaker import GuardedBudget, SharedBreaker
 from crmsync.connectors.limits.budget import UNLIMITED
 from crmsync.connectors.way_out.transport import new_session
-from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
+from crmsync.errors import (
+    AccountRefusedError,
+    AuthenticationError,
+    CrmsyncError,
+    NotNowError,
+    RejectedError,
+    VendorUnavailableError,
+)
 from crmsync.flows import order_to_invoice
 from crmsync.services import Services
 from crmsync.store.tables import alerts
@@ -46,7 +53,7 @@ def content(headline: str) -> Any:
 def process(services: Services) -> Any:
     """A client as each process has one."""
 
-    def make() -> VendorClient:
+    def make(connection: str = "s4hana") -> VendorClient:
         watch = BreakerWatch(services.store, threshold=THRESHOLD, opened=content("is down"), closed=content("is back"))
         return VendorClient(
             system="SAP",
@@ -54,7 +61,7 @@ def process(services: Services) -> Any:
             authorizer=None,
             explain=lambda reply: None,
             call_seconds=5,
-            budget=GuardedBudget(UNLIMITED, SharedBreaker("s4hana", "SAP", watch)),
+            budget=GuardedBudget(UNLIMITED, SharedBreaker(connection, "SAP", watch)),
         )
 
     return make
@@ -73,6 +80,34 @@ def fails(client: VendorClient, times: int) -> None:
 def told(services: Services) -> list[str]:
     with services.store.read() as uow:
         return [row.content["headline"] for row in uow.connection.execute(select(alerts).order_by(alerts.c.id))]
+
+
+def test_of_two_connections_to_one_vendor_an_outage_is_that_of_the_one_that_was_asked(
+    services: Services, process: Any, vendor: responses.RequestsMock
+) -> None:
+    """A company may have two of them, in different roles: by the vendor's name nobody can tell which has failed."""
+    vendor.get(URL, status=503)
+    one, other = process("con_erp1"), process("con_erp2")
+    for _ in range(THRESHOLD):
+        with pytest.raises(VendorUnavailableError) as failed:
+            ask(other)
+
+    assert failed.value.connection == "con_erp2"
+    assert services.held_seconds(failed.value) is not None
+    vendor.replace("GET", URL, status=404)
+    with pytest.raises(CrmsyncError) as refused:
+        ask(one)
+    assert refused.value.connection == "con_erp1"
+
+
+def test_a_sign_in_that_fails_tells_whose_it_was(process: Any) -> None:
+    def sign_in() -> None:
+        raise AuthenticationError("The user is locked.", system="SAP")
+
+    with pytest.raises(AccountRefusedError) as refused:
+        process("con_erp2").signed_in(sign_in)
+
+    assert refused.value.connection == "con_erp2"
 
 
 def test_it_opens_for_every_process_and_tells_people_once(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ UNAUTHORIZED, INTERNAL_ERROR = 401, 500
 
 Answer = tuple[Reply, "errors.CrmsyncError | None"]
 T = TypeVar("T")
+E = TypeVar("E", bound=errors.CrmsyncError)
 
 
 class VendorClient:
@@ -89,6 +91,10 @@ class VendorClient:
         """
         if is_rehearsed() and call.method not in READS:
             raise WouldWriteError(write_of(call))
+        with self._owning():
+            return self._sent(call)
+
+    def _sent(self, call: Call) -> Reply:
         self._second_try.await_it()
         self._budget.admit(call.operation)
         reply, error = self._signed(call)
@@ -109,14 +115,29 @@ class VendorClient:
 
         Raises: AccountRefusedError, and from then on all calls wait until the vendor signs us in again.
         """
-        self._budget.admit()
+        with self._owning():
+            self._budget.admit()
+            try:
+                return sign_in()
+            except errors.AuthenticationError as error:
+                raise self.refused(error) from None
+            except (errors.VendorUnavailableError, errors.CertificateError) as error:
+                self._budget.signed_out(error)
+                raise
+
+    @contextmanager
+    def _owning(self) -> Iterator[None]:
+        """What is raised inside the block is of this connection."""
         try:
-            return sign_in()
-        except errors.AuthenticationError as error:
-            raise self.refused(error) from None
-        except (errors.VendorUnavailableError, errors.CertificateError) as error:
-            self._budget.signed_out(error)
+            yield
+        except errors.CrmsyncError as error:
+            self.own(error)
             raise
+
+    def own(self, error: E) -> E:
+        """*error*, as one of this connection: a company may have two to one vendor."""
+        error.connection = error.connection or self._budget.connection
+        return error
 
     def moved(self) -> None:
         """The system has another address. What failed at the old one may have opened the breaker, so the next call of
@@ -126,7 +147,7 @@ class VendorClient:
 
     def refused(self, error: errors.AuthenticationError) -> errors.AccountRefusedError:
         """*error*, as one of the account: from now on all calls wait."""
-        refused = of_account(error)
+        refused = self.own(of_account(error))
         self._account_refused(refused, "")
         return refused
 

@@ -37,7 +37,7 @@ class SharedBreaker:
     """The breaker of one connection, as this process knows it."""
 
     def __init__(self, connection: str, system: str, store: BreakerStore) -> None:
-        self._connection = connection
+        self.connection = connection
         self._system = system
         self._store = store
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class SharedBreaker:
         known = self._current()
         if not known.holds(operation):
             return False
-        if self._store.take_probe(self._connection, seconds=PROBE_SECONDS):
+        if self._store.take_probe(self.connection, seconds=PROBE_SECONDS):
             return True
         raise self._not_now(known)
 
@@ -77,19 +77,19 @@ class SharedBreaker:
         """The system has answered, whatever it said. Never raises: what was done there is done."""
         if self._known.failures:
             with suppress(StoreUnavailableError):
-                self._store.succeeded(self._connection, self._system, operation=operation)
+                self._store.succeeded(self.connection, self._system, operation=operation)
             self._forget()
 
     def failed(self, call: FailedCall) -> None:
         """Never raises."""
         with suppress(StoreUnavailableError):
-            self._store.failed(self._connection, self._system, call)
+            self._store.failed(self.connection, self._system, call)
         self._forget()
 
     def _current(self) -> Breaker:
         with self._lock:
             if time.monotonic() - self._read_at > BELIEVED_SECONDS:
-                self._known = self._store.read(self._connection)
+                self._known = self._store.read(self.connection)
                 self._read_at = time.monotonic()
             return self._known
 
@@ -132,6 +132,7 @@ class GuardedBudget:
         met: Callable[[], None] = lambda: None,
         heard: Callable[[Mapping[str, str]], None] = lambda headers: None,
     ) -> None:
+        self.connection = breaker.connection
         self._budget = budget
         self._breaker = breaker
         self._met = met

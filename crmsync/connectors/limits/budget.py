@@ -48,6 +48,9 @@ def is_background() -> bool:
 class Budget(Protocol):
     """What a client asks before a call, and tells after it."""
 
+    connection: str
+    """Whose calls they are; "" where nothing is remembered of them."""
+
     def admit(self, operation: str = "") -> None:
         """Before signing in, for a call of this *operation*. Raises: NotNowError while the system is not called."""
 
@@ -82,6 +85,8 @@ class Budget(Protocol):
 
 class Unlimited:
     """The budget where nothing limits, and what every budget does that has nothing to say."""
+
+    connection = ""
 
     def admit(self, operation: str = "") -> None:
         pass

@@ -133,7 +133,7 @@ class Tokens:
         try:
             return self._ask(self._address.url(service, "$metadata"), {"Accept": "application/xml"})
         except NoTokenHereError as error:
-            raise _no_token(error) from None
+            raise self._http.own(_no_token(error)) from None
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> Token:
         with self.in_session():

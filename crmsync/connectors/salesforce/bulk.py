@@ -136,7 +136,7 @@ class BulkJobs:
         keep_alive()
         self._api.read_csv(_RESULTS, f"{job.path}/{name}", read)
         if len(found) < least:
-            raise _cut(name)
+            raise self._api.organization.own(_cut(name))
         return found
 
     def _failed(self, row: Mapping[str, str]) -> Rejection:

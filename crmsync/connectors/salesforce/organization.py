@@ -14,7 +14,7 @@ from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.signing_in.auth import Authorizer
 from crmsync.connectors.way_out.answers import Reply
 from crmsync.domain.tokens import AccessToken
-from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError
+from crmsync.errors import AccountRefusedError, CrmsyncError, NotNowError, VendorUnavailableError
 
 ASK_AGAIN_SECONDS = 300.0  # where the organization may have moved
 ASK_SOON_SECONDS = 10.0  # where it surely has: the sign-in may name the old address for a while
@@ -86,6 +86,10 @@ class Organization:
             reply = self._client.send(call)
         self._lost_since = None
         return reply
+
+    def own(self, error: VendorUnavailableError) -> VendorUnavailableError:
+        """*error*, as one of this organization's connection."""
+        return self._client.own(error)
 
     def _follow(self, error: CrmsyncError, address: str) -> None:
         """Sign in anew, for the address that the organization has instead of *address*.
