@@ -52,11 +52,11 @@ class Companies:
         Where nothing is bound to it any more, a run that is under way has its own source, and nobody else's
         connections; of the environment it has those that are configured now.
         """
-        mine = self._bound().get(flow, {}).get(tenant)
-        if mine is None and tenant == DEFAULT_TENANT:
-            return self._with(role, source)
-        found = (company for company in mine or () if company.bound(role).connection == source)
-        return next(found, None) or company_of(tenant, {role: source}, self._connections, self._options())
+        found = self._found(tenant, flow, role, source)
+        if found is None:  # another process may have bound it a moment ago
+            self.forget()
+            found = self._found(tenant, flow, role, source)
+        return found or company_of(tenant, {role: source}, self._connections, self._options())
 
     def options_of(self, binding: Binding) -> Options:
         """Those that are in force for a binding; the environment's where it has none that can be read."""
@@ -66,6 +66,12 @@ class Companies:
     def forget(self) -> None:
         """This process has changed a binding."""
         self._read_at = None
+
+    def _found(self, tenant: str, flow: str, role: str, source: str) -> Company | None:
+        mine = self._bound().get(flow, {}).get(tenant)
+        if mine is None and tenant == DEFAULT_TENANT:
+            return self._with(role, source)
+        return next((company for company in mine or () if company.bound(role).connection == source), None)
 
     def _with(self, role: str, source: str) -> Company:
         roles = {**self._roles, role: source or self._roles[role]}

@@ -100,6 +100,17 @@ def test_a_binding_that_another_process_has_made_is_known_soon(services: Service
     assert len(services.companies.all("order_to_invoice")) == 2
 
 
+def test_a_run_of_what_another_process_has_just_bound_has_its_connections(services: Services) -> None:
+    """Its webhook may come at once, and a worker that knew nothing of the binding would make a dead letter of it."""
+    services.companies.all("order_to_invoice")
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("acme", "order_to_invoice", "con_crm", ROLES))
+
+    company = services.companies.of("acme", "order_to_invoice", "deals", "con_crm")
+
+    assert company.orders.connection == "con_erp"
+
+
 def test_two_people_who_change_a_binding_at_once_do_not_lose_a_change(services: Services) -> None:
     made = bind(services)
     with services.store.begin() as uow:
