@@ -15,9 +15,8 @@ GUIDES = {name: ROOT / "docs" / "setup" / f"{name}.md" for name in ("salesforce"
 
 def block(page: str, mark: str) -> str:
     """The text of the fenced block that stands behind the comment *mark*, which a reader does not see."""
-    found = re.search(
-        rf"^( *)<!-- {re.escape(mark)} -->\n\1```\w*\n(.*?)^\1```$", GUIDES[page].read_text(), re.M | re.S
-    )
+    path = GUIDES.get(page) or ROOT / "docs" / f"{page}.md"
+    found = re.search(rf"^( *)<!-- {re.escape(mark)} -->\n\1```\w*\n(.*?)^\1```$", path.read_text(), re.M | re.S)
     assert found, f"{page} has no block {mark}"
     return found[2].replace(f"\n{found[1]}", "\n").removeprefix(found[1])
 
