@@ -46,9 +46,11 @@ class Deliveries(Rows):
             deliveries, self._row(source, WebhookEvent(subject_key, event_key), is_healed=is_healed)
         )
 
-    def add_all(self, source: str, events: Sequence[WebhookEvent]) -> list[bool]:
-        """Record events of webhooks. For each whether it is new, and not the same as one before."""
-        new = self._insert_new([self._row(source, each) for each in events], deliveries.c.event_key)
+    def add_all(self, source: str, events: Sequence[WebhookEvent], payloads: Sequence[str | None] = ()) -> list[bool]:
+        """Record events of webhooks, each with its masked payload. For each whether it was not recorded before."""
+        kept = payloads or [None] * len(events)
+        rows = [self._row(source, each) | {"payload": payload} for each, payload in zip(events, kept, strict=True)]
+        new = self._insert_new(rows, deliveries.c.event_key)
         found = []
         for each in events:
             found.append(not each.event_key or each.event_key in new)

@@ -47,6 +47,14 @@ class History(Rows):
         query = select(history).where(history.c.run_id == run_id).order_by(history.c.id.desc()).limit(last)
         return self._connection.execute(query).all()[::-1]
 
+    def of_runs(self, run_ids: Collection[str]) -> dict[str, list[Row[Any]]]:
+        """The lines of these runs, oldest first."""
+        query = select(history).where(history.c.run_id.in_(run_ids)).order_by(history.c.id)
+        found: dict[str, list[Row[Any]]] = {}
+        for line in self._connection.execute(query):
+            found.setdefault(line.run_id, []).append(line)
+        return found
+
     def last_end(self, flow: str, last_step: str) -> Row[Any] | None:
         """The line with which the only run of *flow* came to its end the last time."""
         query = (

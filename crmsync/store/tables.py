@@ -84,7 +84,7 @@ IS_REDUCIBLE = "status IN ('done', 'discarded') AND NOT is_reduced"
 IS_REDUCED = "is_reduced"
 HAS_NEWS = "told < occurrences OR is_stale"
 
-# The inbox: what each webhook announced, written before it is acknowledged, and what catch-up saw. No body is kept.
+# The inbox: what each webhook announced, written before it is acknowledged, and what catch-up saw.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -94,6 +94,7 @@ deliveries = Table(
     Column("subject_key", String(100), nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("is_healed", Boolean, nullable=False, default=False, server_default=false()),
+    Column("payload", Text),  # JSON: its shape, without what could be a person's; None: it was no JSON
     UniqueConstraint("source", "event_key"),  # stops a message that the vendor repeats
     Index("ix_deliveries_source_received_at", "source", "received_at"),
     Index("ix_deliveries_subject", "source", "subject_key"),

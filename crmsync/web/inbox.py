@@ -29,7 +29,7 @@ FLOWS = {"deals": order_to_invoice.FLOW, "payments": payment_to_invoices.FLOW}
 class Arrived:
     """What came with one webhook of a connection; *role* is the one whose records it tells of.
 
-    *hints* are the records that each subject touches, as far as the webhook names them.
+    *hints* are the records that each subject touches, as far as the webhook names them; *payload* is its masked body.
     """
 
     role: str
@@ -37,6 +37,7 @@ class Arrived:
     events: Sequence[WebhookEvent]
     correlation_id: str
     hints: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    payload: str | None = None
 
 
 _Item = tuple[str, str, WebhookEvent, int]  # role, connection, event, and by which webhook it came
@@ -86,7 +87,8 @@ class Inbox:
         at_once: int,
     ) -> list[tuple[int, Awake | None]]:
         """One connection's, with the webhook that each came by. What is bound for no *company* only is kept."""
-        new = list(compress(items, uow.deliveries.add_all(connection, [event for _, _, event, _ in items])))
+        payloads = [arrived[place].payload for *_, place in items]
+        new = list(compress(items, uow.deliveries.add_all(connection, [event for _, _, event, _ in items], payloads)))
         for _, _, event, place in new:
             if hinted := arrived[place].hints.get(event.subject_key):
                 uow.applications.hint(connection, event.subject_key, hinted)

@@ -18,6 +18,7 @@ from crmsync import log, subscriptions
 from crmsync.connectors import registry
 from crmsync.connectors.doors import Announced, Arrival, Door
 from crmsync.connectors.kit import probe
+from crmsync.domain.payloads import kept_of
 from crmsync.errors import (
     BodyTooLargeError,
     ConfigurationError,
@@ -101,12 +102,13 @@ def _knock(door: Door, connection: str, settings: Any) -> Response:
     g.door_form = code.form(arrival)
     _require_method(*door.methods)
     code.admit(arrival, settings)
-    announced = code.read(arrival, settings, _body(), services_of_app().store.clock())
+    body = _body()
+    announced = code.read(arrival, settings, body, services_of_app().store.clock())
     if announced.is_probe:
         return jsonify(probe.ANSWER)
     for problem in announced.left_out:
         _note(LEFT_OUT, problem)
-    _accept(door.announces, connection, announced)
+    _accept(door.announces, connection, announced, kept_of(body, arrival.mimetype))
     if announced.answer is not None:
         text, mimetype = announced.answer
         return Response(text, mimetype=mimetype)
@@ -129,12 +131,12 @@ def _body() -> bytes:
     return body
 
 
-def _accept(role: str, connection: str, announced: Announced) -> None:
+def _accept(role: str, connection: str, announced: Announced, payload: str | None) -> None:
     """Store every event with its run; then ring for the runs that have something to do."""
     correlation_id, flow = log.new_correlation_id(), FLOWS[role]
     with log.bound(correlation_id=correlation_id):
         inbox = cast(Inbox, current_app.extensions["crmsync_inbox"])
-        arrived = Arrived(role, connection, announced.events, correlation_id, announced.hints)
+        arrived = Arrived(role, connection, announced.events, correlation_id, announced.hints, payload)
         _ring(flow, inbox.put(arrived))
         count = len(announced.events)
         told = {"action": "accepted", role: count, "connection": connection}

@@ -69,7 +69,10 @@ def test_the_walk_is_answered_as_the_page_says(tmp_path: Path) -> None:
     assert webhook["status"] == "active"
     assert "verification_token" not in webhook
     assert told["deal"] == [{"status": "accepted"}]
-    [run] = told["run"]
+    run, events = told["run"]
+    [event] = events["items"]
+    assert (event["run_id"], event["action"]) == (run["id"], "created")
+    assert event["payload"] == {"opportunityId": run["subject_key"]}
     assert [run["status"], *(each["kind"] for each in run["documents"])] == [
         "done", "customer", "order", "customer", "invoice", "mail",
     ]  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from flask import g
 from marshmallow import fields, validate
 
+from crmsync.domain.access import Role
+from crmsync.domain.webhooks import Action
 from crmsync.reading.deliveries import newest_deliveries
 from crmsync.web.api import tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
@@ -27,6 +31,18 @@ class WebhookEventSchema(ApiSchema):
     is_healed = fields.Boolean(required=True, metadata={"description": "no webhook came: catch-up found it"})
     run_id = fields.String(required=True, allow_none=True)
     status = fields.String(required=True, metadata={"description": "that of the run it concerns; empty without one"})
+    action = fields.String(
+        required=True,
+        validate=validate.OneOf([each.value for each in Action]),
+        metadata={"description": "what was done about it; pending: nothing yet"},
+    )
+    payload = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "its body, with all that could be a person's or a secret masked; for admins, else null"
+        },
+    )
 
 
 class WebhookEventsQuerySchema(ListSchema):
@@ -38,7 +54,7 @@ class WebhookEventsQuerySchema(ListSchema):
 @blueprint.asks(WebhookEventsQuerySchema)
 @blueprint.response(200, page_of(WebhookEventSchema))
 def webhook_events(query: dict[str, Any]) -> dict[str, Any]:
-    """List them, newest first. What a webhook said beyond the id of its subject is not kept."""
+    """List them, newest first, with what was done about each."""
     place = place_of(query)
     with services_of_app().store.read() as uow:
         found = newest_deliveries(
@@ -50,4 +66,6 @@ def webhook_events(query: dict[str, Any]) -> dict[str, Any]:
             limit=query["limit"] + 1,
         )
     shown = found[: query["limit"]]
+    if not g.caller.may(Role.ADMIN):
+        shown = [replace(each, payload=None) for each in shown]
     return {"items": shown, "next_cursor": cursor_of([shown[-1].id] if len(found) > len(shown) else None, query)}

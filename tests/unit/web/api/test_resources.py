@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from crmsync.domain.dead_letters import LetterStatus
+from crmsync.domain.payloads import kept_of
 from crmsync.domain.runs import RunStatus
+from crmsync.domain.webhooks import WebhookEvent
 from crmsync.errors import AmbiguousMatchError
 from crmsync.services import Services
 from crmsync.web.api.endpoints import ENDPOINTS
+from crmsync.web.inbox import Arrived
 from tests.builders import DEAL_KEY
 from tests.unit.web.api.conftest import Admit, Caller, World
 
@@ -191,6 +195,21 @@ def test_an_event_names_its_run(admin: Caller, world: World) -> None:
 
     assert (event["subject_key"], event["run_id"], event["status"]) == (DEAL_KEY, world.run_id, "stopped")
     assert (event["via"], event["connection"], event["tenant_id"]) == ("webhook", "salesforce", "default")
+
+
+def test_only_admins_see_what_a_webhook_said_and_no_person_in_it(
+    caller: Admit, world: World, app: Flask, services: Services
+) -> None:
+    inbox = app.extensions["crmsync_inbox"]
+    payload = kept_of(b'{"opportunityId": "006xx0000012abe", "owner": "Petra Klein"}', "application/json")
+    inbox.put(Arrived("deals", "salesforce", [WebhookEvent("006xx0000012abeAAE")], "c" * 32, payload=payload))
+
+    seen = {role: caller(role).get("/webhook-events?limit=1")["items"][0] for role in ("viewer", "operator", "admin")}
+
+    assert {role: event["payload"] for role, event in seen.items()} == {
+        "viewer": None, "operator": None, "admin": {"opportunityId": "006xx0000012abe", "owner": "<text, 11>"},
+    }  # fmt: skip
+    assert {event["action"] for event in seen.values()} == {"pending"}
 
 
 def test_systems_say_what_they_need_and_no_secret(admin: Caller) -> None:
