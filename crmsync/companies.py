@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crmsync.company import Company, Connections, company_of
 from crmsync.domain.access import DEFAULT_TENANT
-from crmsync.domain.bindings import Binding
+from crmsync.domain.bindings import Binding, UnclearCompanyError
 from crmsync.errors import ConfigurationError
 from crmsync.options import Options, read_options
 from crmsync.store import Store
@@ -45,6 +45,28 @@ class Companies:
         bound = self._bound().get(flow, {})
         implied = [] if DEFAULT_TENANT in bound else [self.default]
         return [*implied, *(company for companies in bound.values() for company in companies)]
+
+    def named(self, flow: str, role: str, *, tenant: str | None = None, source: str = "") -> list[Company]:
+        """Those of *tenant* (None: of any) whose *flow* has *source* in this *role* ("": anything that is there)."""
+        mine = [each for each in self.all(flow) if tenant in (None, each.tenant)]
+        if source:
+            return [each for each in mine if each.bound(role).connection == source]
+        return [each for each in mine if each.tenant != DEFAULT_TENANT or each.has([role])]
+
+    def one(self, flow: str, role: str, *, tenant: str | None = None, source: str = "") -> Company:
+        """The only company of those that named() finds. That of the environment is there, configured or not.
+
+        Raises: UnclearCompanyError where several are meant, or none.
+        """
+        found = self.named(flow, role, tenant=tenant, source=source)
+        if len(found) == 1:
+            return found[0]
+        if not found and tenant in (None, DEFAULT_TENANT) and not source:
+            return self.default
+        if found:
+            raise UnclearCompanyError(f"Several companies are meant: {_listed(found, role)}.")
+        known = _listed(self.named(flow, role), role) or "there is none"
+        raise UnclearCompanyError(f"{flow} is bound for no such company: {known}.")
 
     def of(self, tenant: str, flow: str, role: str, source: str) -> Company:
         """The company whose *flow* has *source* in this *role*.
@@ -98,3 +120,8 @@ class Companies:
                     known[each.flow].setdefault(each.tenant, []).append(company)
             self._known, self._read_at = known, now
         return self._known
+
+
+def _listed(companies: Iterable[Company], role: str) -> str:
+    """Each with the connection that tells it from another of the same name: "acme (con_a1), default (crm)"."""
+    return ", ".join(sorted(f"{each.tenant} ({each.bound(role).connection})" for each in companies))

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.company import ADVICE, company_options
 from crmsync.cli.options import accounted, act, confirm, json_option, yes_option
 from crmsync.cli.process import open_services
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
 from crmsync.settings import instant_of
 
 if TYPE_CHECKING:
-    from crmsync.cli.catch_up_work import Found, Missed
+    from crmsync.cli.catch_up_work import Found, Look, Missed
     from crmsync.domain.audit import Act
     from crmsync.flows.sightings import Sighting, Started
     from crmsync.services import Services
@@ -27,12 +27,23 @@ _MANY = 50  # a table of 5,000 deals helps nobody; --json has all of them
 
 
 @click.command("catch-up")
+@company_options
 @click.option("--since", metavar="DAY|INSTANT", help="From when on (default: a day ago, but not before going live).")
 @click.option("--dry-run", is_flag=True, help="Say what would start, and start nothing.")
 @yes_option
 @accounted
 @json_option
-def catch_up(*, since: str | None, dry_run: bool, yes: bool, by: str | None, reason: str | None, as_json: bool) -> None:
+def catch_up(
+    *,
+    tenant: str | None,
+    connection: str,
+    since: str | None,
+    dry_run: bool,
+    yes: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Start what changed at the CRM and the books, was not announced by a webhook, and has no run.
 
     Deals from before going live, and deals that carry an order number, are left alone.
@@ -42,30 +53,42 @@ def catch_up(*, since: str | None, dry_run: bool, yes: bool, by: str | None, rea
 
     since_at = _parsed(since) if since else None
     using = open_services(creates=True)
-    start, end = work.window(using, since_at)
+    looks = _looks(using, tenant, connection)
+    start, end = work.window(using, looks, since_at)
     if since_at and start >= end:
         raise click.BadParameter(f"{start:%Y-%m-%d %H:%M} UTC is not in the past yet.", param_hint="--since")
     with _progress("looking", as_json=as_json) as advance:
-        found = work.look(using, start, end, advance)
+        found = work.look(using, looks, since_at, advance)
     if not as_json or not (dry_run or yes):
         _print(found, using, as_json=as_json)
     started = Started()
     if found.to_start and not dry_run:
         confirm(f"Start {plural(len(found.to_start), 'run')}?", yes=yes)
         started = _start(using, found.to_start, as_json=as_json)
-        _note(using, act(by, reason), start, started)
+        _note(using, act(by, reason), looks[0].company.tenant, start, started)
     if not dry_run:
-        work.note_look(using)
+        work.note_look(using, looks)
     if as_json:
         screen.print_json(found.to_json() | {"dry_run": dry_run} | started.to_json())
     elif dry_run:
         screen.console().print("Dry run, nothing was started.")
 
 
-def _note(using: Services, who: Act, since: datetime, started: Started) -> None:
+def _looks(using: Services, tenant: str | None, connection: str) -> list[Look]:
+    """Raises: click.UsageError that lists the companies, where several are meant, or none."""
+    from crmsync.cli.catch_up_work import looks_of
+    from crmsync.domain.bindings import UnclearCompanyError
+
+    try:
+        return looks_of(using, tenant=tenant, connection=connection)
+    except UnclearCompanyError as error:
+        raise click.UsageError(f"{error} {ADVICE}") from None
+
+
+def _note(using: Services, who: Act, tenant: str, since: datetime, started: Started) -> None:
     after = {"since": since.isoformat(), "runs": started.all}
     with using.store.begin() as uow:
-        uow.audit.add(who, "catch-up.start", "flow", "catch-up", tenant=DEFAULT_TENANT, after=after)
+        uow.audit.add(who, "catch-up.start", "flow", "catch-up", tenant=tenant, after=after)
 
 
 def _parsed(text: str) -> datetime:

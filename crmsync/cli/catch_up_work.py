@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from crmsync import log
+from crmsync.company import Company
+from crmsync.domain.bindings import UnclearCompanyError
 from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
 from crmsync.flows import catch_up
@@ -19,7 +22,6 @@ from crmsync.flows.sightings import Sighting, Started, looked_by_hand, seen_of
 from crmsync.flows.sightings import start as start_page
 from crmsync.reading.costs import calls_of, most_calls_of, written_by
 from crmsync.services import Services
-from crmsync.systems import ROLES
 from crmsync.worker.flow import Flow
 
 LOOK_BACK = timedelta(hours=24)
@@ -28,7 +30,7 @@ CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
 PAGE = 50
 STARTED_ALREADY = "was started by catch-up already"
 
-_LOOKS: Sequence[tuple[Flow, Seen]] = (
+_FLOWS: Sequence[tuple[Flow, Seen]] = (
     (catch_up.DEALS, catch_up.deals_seen),
     (catch_up.PAYMENTS, catch_up.payments_seen),
 )
@@ -37,15 +39,43 @@ Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What catch-up looks at: the changes of a flow at one connection of a company."""
+
+    flow: Flow
+    seen: Seen
+    company: Company
+
+    @property
+    def is_configured(self) -> bool:
+        return self.company.has(self.flow.roles)
+
+    @property
+    def lacking(self) -> list[str]:
+        bound = (self.company.bound(role) for role in self.flow.roles)
+        return [each.connection for each in bound if not each.is_configured]
+
+    def since(self, using: Services, asked: datetime | None) -> datetime:
+        """From when on: as it is *asked*, or a day ago but not before going live."""
+        return asked or max(using.go_live(self.company), using.store.clock() - LOOK_BACK)
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
-    """A change that nobody has started. *systems* are those that its run would write to.
+    """A change at a connection of *company* that nobody has started.
 
     Not *is_certain*: it may have been announced, or read since, and is looked at again to be sure.
     """
 
     sighting: Sighting
-    systems: Sequence[str]
+    company: Company
     is_certain: bool = True
+
+    @property
+    def systems(self) -> list[str]:
+        """Those that its run would write to. A deal that is looked at again writes nothing: a person is asked first."""
+        roles = [] if self.sighting.verdict.looks else written_by(self.sighting.flow)
+        return [self.company.bound(role).system for role in roles]
 
     @property
     def why(self) -> str:
@@ -67,21 +97,20 @@ class Missed:
             "amount": amount.amount if amount else None,
             "currency": amount.currency if amount else "",
             "changed_at": self.sighting.changed_at,
-            "systems": list(self.systems),
+            "systems": self.systems,
             "why": self.why,
         }
 
 
 @dataclass
 class Found:
-    """What was seen between two instants. *names* are those of the systems, by role.
+    """What was seen between two instants.
 
     *to_start* is what was missed, and what is only looked at again to be sure.
     """
 
     since: datetime
     until: datetime
-    names: Mapping[str, str]
     not_looked_at: Sequence[str] = ()
     to_start: list[Missed] = field(default_factory=list)
     left_alone: Counter[str] = field(default_factory=Counter)
@@ -108,7 +137,7 @@ class Found:
         count: Counter[str] = Counter()
         for each in self.to_start:
             for role, calls in _calls(each.sighting).items():
-                count[self.names[role]] += calls
+                count[each.company.bound(role).system] += calls
         return dict(sorted(count.items()))
 
     def most_calls(self) -> int:
@@ -136,66 +165,81 @@ def _most_calls(sighting: Sighting) -> int:
     return sum((_calls(sighting) if sighting.verdict.looks else most_calls_of(sighting.flow)).values())
 
 
-def window(using: Services, since: datetime | None) -> tuple[datetime, datetime]:
-    """From *since*, or a day ago but not before going live, up to now, whatever clock tells that there.
+def looks_of(using: Services, *, tenant: str | None, connection: str) -> list[Look]:
+    """What there is to look at for the one company that is meant, at all its connections or at one.
+
+    Raises: UnclearCompanyError where several companies are meant, or none.
+    """
+    every = [Look(*each, company) for each in _FLOWS for company in _companies(using, each[0], tenant, connection)]
+    looks = [each for each in every if each.is_configured] or every
+    tenants = sorted({each.company.tenant for each in looks})
+    if len(tenants) == 1:
+        return [each for each in every if each.company.tenant == tenants[0]]
+    what = f"Several companies are meant: {', '.join(tenants)}." if tenants else "No flow is bound for such a company."
+    raise UnclearCompanyError(what)
+
+
+def _companies(using: Services, flow: Flow, tenant: str | None, connection: str) -> list[Company]:
+    found = (each for each in using.companies.all(flow.bound_as) if tenant in (None, each.tenant))
+    return [each for each in found if connection in ("", flow.origin(each).source)]
+
+
+def window(using: Services, looks: Sequence[Look], since: datetime | None) -> tuple[datetime, datetime]:
+    """From the earliest instant at which one of *looks* begins, up to now, whatever clock tells that there.
 
     A webhook that is still on its way does no harm: whatever comes first opens the run, and it is one.
     """
-    now = using.store.clock()
-    return since or max(using.go_live(), now - LOOK_BACK), now + CLOCKS
+    return min(each.since(using, since) for each in looks), using.store.clock() + CLOCKS
 
 
-def look(using: Services, since: datetime, until: datetime, advance: Advance) -> Found:
-    """Read what changed at each configured source. Raises: ConfigurationError if none is; a vendor's errors."""
-    company = using.company()
-    looks = [(flow, seen) for flow, seen in _LOOKS if company.has(flow.roles)]
-    if not looks:
-        company.bound(_LOOKS[0][0].roles[0]).api  # noqa: B018 - says what is not configured
-    bound = [company.bound(role) for flow, _ in _LOOKS for role in flow.roles]
-    left_out = [each.connection for each in bound if not each.is_configured]
-    found = Found(since, until, {role: company.bound(role).system for role in ROLES}, left_out)
-    for _, seen in looks:
-        for page in seen(using, company, since, until) if since < until else ():
-            _sort(using, found, page)
+def look(using: Services, looks: Sequence[Look], since: datetime | None, advance: Advance) -> Found:
+    """Read what changed at each configured source, from *since* or as each look says.
+
+    Raises: ConfigurationError if none is configured; a vendor's errors.
+    """
+    start, until = window(using, looks, since)
+    wanted = [each for each in looks if each.is_configured]
+    if not wanted:
+        looks[0].company.bound(looks[0].flow.roles[0]).api  # noqa: B018 - says what is not configured
+    missing = [flow.bound_as for flow, _ in _FLOWS if flow not in {each.flow for each in looks}]
+    found = Found(start, until, [*(name for each in looks for name in each.lacking), *missing])
+    for each in wanted:
+        begin = each.since(using, since)
+        for page in each.seen(using, each.company, begin, until) if begin < until else ():
+            _sort(using, found, each.company, page)
             advance(len(page))
     return found
 
 
-def _sort(using: Services, found: Found, page: Sequence[Sighting]) -> None:
+def _sort(using: Services, found: Found, company: Company, page: Sequence[Sighting]) -> None:
     now, grace = using.store.clock(), timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
     for sighting in page:
         if not sighting.verdict.wakes:
             found.left_alone[sighting.verdict.value] += 1
-        elif _is_started(using, sighting):
+        elif _is_started(using, company, sighting):
             found.left_alone[STARTED_ALREADY] += 1
         else:
-            systems = [found.names[role] for role in _writes_to(sighting)]
-            found.to_start.append(Missed(sighting, systems, sighting.is_certainly_missed(now, grace)))
+            found.to_start.append(Missed(sighting, company, sighting.is_certainly_missed(now, grace)))
 
 
-def _writes_to(sighting: Sighting) -> list[str]:
-    """A deal that is looked at again writes nothing: a person is asked first."""
-    return [] if sighting.verdict.looks else written_by(sighting.flow)
-
-
-def _is_started(using: Services, sighting: Sighting) -> bool:
+def _is_started(using: Services, company: Company, sighting: Sighting) -> bool:
     """Whether catch-up has started this very change before; that would not start it again."""
     with using.store.read() as uow:
-        source = seen_of(sighting.flow, using.company())
-        return uow.deliveries.has(source, sighting.event_key)
+        return uow.deliveries.has(seen_of(sighting.flow, company), sighting.event_key)
 
 
 def start(using: Services, to_start: Sequence[Missed], advance: Advance) -> Iterator[Started]:
-    """Start them, a page in one transaction; yields what was started of each page."""
-    correlation_id, waiting = log.new_correlation_id(), iter(to_start)
-    while page := list(islice(waiting, PAGE)):
-        yield start_page(using, using.company(), [each.sighting for each in page], correlation_id=correlation_id)
-        advance(len(page))
+    """Start them, a page of a company's in one transaction; yields what was started of each page."""
+    correlation_id = log.new_correlation_id()
+    for company, missed in groupby(to_start, key=attrgetter("company")):
+        while page := list(islice(missed, PAGE)):
+            yield start_page(using, company, [each.sighting for each in page], correlation_id=correlation_id)
+            advance(len(page))
 
 
-def note_look(using: Services) -> None:
+def note_look(using: Services, looks: Sequence[Look]) -> None:
     """For people who ask when somebody last looked."""
     with using.store.begin(durable=False) as uow:
-        for flow, _ in _LOOKS:
-            if using.company().has(flow.roles):
-                looked_by_hand(uow, flow, using.company())
+        for each in looks:
+            if each.is_configured:
+                looked_by_hand(uow, each.flow, each.company)

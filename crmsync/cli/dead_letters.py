@@ -111,10 +111,10 @@ def replay(
     from crmsync.domain.dead_letters import Answers
 
     with letter_work.work("replay", as_json=as_json) as work:
-        answers = Answers(accept=accept, links=parse_links(links, work.services.company()))
+        chosen = work.choose(ids, error, everything, like=like)
+        answers = Answers(accept=accept, links=parse_links(links, work.company_of(chosen)))
         needed_for = "" if dry_run or not answers.needs_reason else "--accept" if accept else "--link"
         who = act(by, reason, needed_for=needed_for, yes=yes)
-        chosen = work.choose(ids, error, everything, like=like)
         is_one = len(set(ids)) == 1 and not (error or everything or like)
         _check_one(is_one, {"--dry-run": dry_run, "--accept-changes": accept_changes})
         _check_links(work.services, answers, chosen)

@@ -18,8 +18,8 @@ from crmsync.plain import visible
 from crmsync.reading.run import documents_of
 from crmsync.services import Services
 from crmsync.worker import rehearsal
-from crmsync.worker.dead_letters import link_of, linkable
-from crmsync.worker.flow import FLOWS
+from crmsync.worker.dead_letters import company_of_letter, link_of, linkable
+from crmsync.worker.flow import FLOWS, company_of
 from crmsync.worker.rehearsal import End, Foreseen, Rehearsal, Source
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def foresee(using: Services, letter: DeadLetter, answers: Answers, *, accept_cha
         return {
             **letters.summary(letter, uow.now),
             "dry_run": True,
-            "done": _done(uow, run, answers, found.source, linkable(using.company()).values()),
+            "done": _done(uow, run, answers, found.source, linkable(company_of(using, run)).values()),
             "source": source_json(found.source),
             "refusal": reason,
             "steps": _steps(found, is_refused=bool(reason)),
@@ -66,7 +66,7 @@ def command(using: Services, letter: DeadLetter, source: Source | None, answers:
     needs_changes = rehearsal.is_refused(source, answers, letter.step)
     if needs_changes and source and source.foreign_numbers:
         return ""
-    names = {connection: name for name, connection in linkable(using.company()).items()}
+    names = {connection: name for name, connection in linkable(company_of_letter(using, letter.id)).items()}
     options = [f"--link {names[connection]}={key}" for connection, key in answers.links.items()]
     options += ["--accept"] if answers.accept else []
     options += [ACCEPT_CHANGES] if needs_changes else []

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.company import company_of_deals, company_options
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import accounted, act, json_option, yes_option
 from crmsync.cli.process import open_services
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.phrases import plural
 
 if TYPE_CHECKING:
+    from crmsync.company import Company
     from crmsync.domain.audit import Act
     from crmsync.services import Services
 
@@ -26,11 +27,22 @@ WHY = {
 
 @click.command
 @click.argument("account")
+@company_options
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @yes_option
 @accounted
 @json_option
-def forget(account: str, *, dry_run: bool, yes: bool, by: str | None, reason: str | None, as_json: bool) -> None:
+def forget(
+    account: str,
+    *,
+    tenant: str | None,
+    connection: str,
+    dry_run: bool,
+    yes: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Remove what crmsync knows of the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
 
     Names, e-mail and postal addresses, tax numbers, histories, dead letters and alerts of deals that are over go.
@@ -38,9 +50,10 @@ def forget(account: str, *, dry_run: bool, yes: bool, by: str | None, reason: st
     first. The CRM, the ERP and the books keep their own records.
     """
     services = open_services()
+    company = company_of_deals(services, tenant=tenant, connection=connection)
     if not (yes or dry_run):
         click.confirm(f"Remove what is known of {account}?", abort=True, err=True)
-    found = _forgotten(services, account, act(by, reason), dry_run=dry_run)
+    found = _forgotten(services, company, account, act(by, reason), dry_run=dry_run)
     if as_json:
         screen.print_json(found)
     else:
@@ -53,10 +66,10 @@ class _DryRunError(Exception):
     """Ends the transaction without its writes."""
 
 
-def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> dict[str, Any]:
+def _forgotten(services: Services, company: Company, account: str, who: Act, *, dry_run: bool) -> dict[str, Any]:
     from crmsync.worker.dead_letters import linkable
 
-    found, company = dict[str, Any](), services.company()
+    found = dict[str, Any]()
     source, connections = company.deals.connection, linkable(company)
     try:
         with services.store.begin() as uow:
@@ -66,7 +79,7 @@ def _forgotten(services: Services, account: str, who: Act, *, dry_run: bool) -> 
             if dry_run:
                 raise _DryRunError
             counts = {name: count for name, count in found["removed"].items() if count}
-            uow.audit.add(who, "customer.forget", "customer", key, tenant=DEFAULT_TENANT, after=counts)
+            uow.audit.add(who, "customer.forget", "customer", key, tenant=company.tenant, after=counts)
     except _DryRunError:
         return found
     services.store.wipe()

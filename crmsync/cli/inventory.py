@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.company import company_of, company_options
 from crmsync.cli.failures import FAILED, NUMBER
 from crmsync.cli.options import accounted, act, json_option
 from crmsync.cli.process import open_services
@@ -30,9 +31,10 @@ def inventory() -> None:
 
 
 @inventory.command
+@company_options
 @accounted
 @json_option
-def run(*, by: str | None, reason: str | None, as_json: bool) -> None:
+def run(*, tenant: str | None, connection: str, by: str | None, reason: str | None, as_json: bool) -> None:
     """Read the catalogue and the stock, and write what changed: now, in this process.
 
     If an inventory is under way already, it is watched. Exit status 1 if it stops for a person.
@@ -41,13 +43,14 @@ def run(*, by: str | None, reason: str | None, as_json: bool) -> None:
     from crmsync.reading.stock import product_counts
 
     using, who = open_services(creates=True), act(by, reason)
+    company = company_of(using, "inventory", "catalogue", tenant=tenant, connection=connection)
     try:
-        ended = carry_out(using, who)
+        ended = carry_out(using, company, who)
     except KeyboardInterrupt:
-        _leave(using.settings)
+        _leave(using.settings, company.tenant)
     with using.store.read() as uow:
         letter = uow.dead_letters.of_run(ended.id) if ended.status is not RunStatus.DONE else None
-        outcome = outcome_of(ended, product_counts(uow))
+        outcome = outcome_of(ended, product_counts(uow, [ended.source]))
     if as_json:
         screen.print_json(outcome | {"dead_letter": letter.id if letter else None})
     elif ended.status is RunStatus.DONE:
@@ -58,10 +61,10 @@ def run(*, by: str | None, reason: str | None, as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-def _leave(settings: Settings) -> None:
+def _leave(settings: Settings, tenant: str) -> None:
     out = screen.console(stderr=True)
     out.print("Left to the workers: they go on within a minute or two. See how it goes:")
-    out.print(f"  {settings.pasteable('crmsync runs show inventory')}", soft_wrap=True)
+    out.print(f"  {settings.pasteable(f'crmsync runs show inventory --tenant {tenant}')}", soft_wrap=True)
     raise SystemExit(INTERRUPTED)
 
 

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from crmsync import log, services
 from crmsync.celery import app
 from crmsync.cli import screen
+from crmsync.company import Company
 from crmsync.domain.audit import Act
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.stock import ProductState
@@ -48,14 +49,14 @@ class Phase:
     is_done: bool
 
 
-def carry_out(using: Services, who: Act) -> Run:
-    """One inventory, from its beginning to its end, whoever does it; returns how it stands then.
+def carry_out(using: Services, company: Company, who: Act) -> Run:
+    """One inventory of *company*, from its beginning to its end, whoever does it; returns how it stands then.
 
     Raises: ConfigurationError; StoreUnavailableError; KeyboardInterrupt, and the workers have it.
     """
     for role in FLOW.roles:
-        using.company().bound(role).api  # noqa: B018 - says what is not configured
-    run_id, is_ours = _begin(using, who)
+        company.bound(role).api  # noqa: B018 - says what is not configured
+    run_id, is_ours = _begin(using, company, who)
     with _as_this_process(using), _display() as display:
         if not is_ours:
             display.say("An inventory is under way already; this is how far it is.")
@@ -68,15 +69,15 @@ def carry_out(using: Services, who: Act) -> Run:
             _hand_over(using, run_id)
 
 
-def _begin(using: Services, who: Act) -> tuple[str, bool]:
+def _begin(using: Services, company: Company, who: Act) -> tuple[str, bool]:
     """The id of the flow's only run, and whether it begins here; one that is under way is not told to go round."""
     with using.store.begin() as uow:
-        before = FLOW.run_of(uow, using.company(), FLOW.name)
+        before = FLOW.run_of(uow, company, FLOW.name)
         if before is not None and before.status.is_active:
             return before.id, False
         correlation_id = log.new_correlation_id()
-        awake = waking.wake(uow, FLOW, using.company(), FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
-        run = FLOW.run_of(uow, using.company(), FLOW.name)
+        awake = waking.wake(uow, FLOW, company, FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
+        run = FLOW.run_of(uow, company, FLOW.name)
         assert run is not None  # just opened  # noqa: S101
         after = {"flow": FLOW.name, "subject_key": FLOW.name}
         uow.audit.add(who, "run.start", "run", run.id, tenant=run.tenant, after=after)

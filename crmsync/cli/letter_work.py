@@ -16,6 +16,7 @@ from crmsync.cli import foresight, letters, screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import confirm
 from crmsync.cli.process import open_services
+from crmsync.company import Company
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
@@ -65,6 +66,10 @@ class Work:
             missing = [letter_id for letter_id in dict.fromkeys(ids) if letter_id not in waiting]
             self._missing = {letter_id: why_not(letter_id, uow.dead_letters.get(letter_id)) for letter_id in missing}
         return [waiting[letter_id] for letter_id in dict.fromkeys(ids or waiting) if letter_id in waiting]
+
+    def company_of(self, chosen: Sequence[DeadLetter]) -> Company:
+        """Whose customers a person names in answer to the first of *chosen*."""
+        return worker.company_of_letter(self.services, chosen[0].id if chosen else 0)
 
     def _alike(self, uow: UnitOfWork, letter_id: int) -> list[DeadLetter]:
         """All that wait behind the same alert as this letter, whatever has become of that one."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from crmsync.cli.link_file import Pair, Problem
+from crmsync.company import Company
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.errors import CrmsyncError
 from crmsync.services import Services
@@ -22,9 +23,9 @@ class Seen:
     problems: list[Problem] = field(default_factory=list)
 
 
-def look(using: Services, pairs: Sequence[Pair], tell: Callable[[], None]) -> Seen:
+def look(using: Services, company: Company, pairs: Sequence[Pair], tell: Callable[[], None]) -> Seen:
     """*tell* is called before each call. Raises: LinkRefusedError where a system can't be asked now."""
-    accounts = _accounts(using, _distinct(pair.crm_key for pair in pairs), tell)
+    accounts = _accounts(company, _distinct(pair.crm_key for pair in pairs), tell)
     customers: dict[tuple[str, str], Candidate] = {}
     for connection in _distinct(pair.connection for pair in pairs):
         numbers = _distinct(pair.key for pair in pairs if pair.connection == connection)
@@ -33,9 +34,9 @@ def look(using: Services, pairs: Sequence[Pair], tell: Callable[[], None]) -> Se
     return Seen(accounts, customers, [*_problems(using, pairs, accounts, customers)])
 
 
-def _accounts(using: Services, keys: list[str], tell: Callable[[], None]) -> dict[str, Customer]:
+def _accounts(company: Company, keys: list[str], tell: Callable[[], None]) -> dict[str, Customer]:
     try:
-        return using.company().deals.api.read_accounts(keys, tell)
+        return company.deals.api.read_accounts(keys, tell)
     except CrmsyncError as error:
         raise LinkRefusedError(
             f"The CRM can't be asked for the accounts now: {error} Nothing was stored.",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmsync.cli.link_file import Pair, Problem
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.audit import Act
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.links import Link
 
 if TYPE_CHECKING:
+    from crmsync.company import Company
     from crmsync.store import UnitOfWork
 
 ORIGIN = "imported"
@@ -102,16 +102,16 @@ def repeated(changes: Sequence[Change]) -> list[Problem]:
     ]
 
 
-def apply(uow: UnitOfWork, source: str, changes: Sequence[Change], who: Act) -> None:
-    """Write the links of the CRM's connection *source*, and one entry of the audit for each account and system."""
+def apply(uow: UnitOfWork, company: Company, changes: Sequence[Change], who: Act) -> None:
+    """Write the links of the accounts of *company*'s CRM, and one entry of the audit for each account and system."""
     made = [change for change in changes if change.action != "keep"]
     for change in made:
-        uow.links.put_instead(_link(change, source, str(who)))
+        uow.links.put_instead(_link(change, company.deals.connection, str(who)))
     for change in made:
         pair = change.pair
         key, before = f"{pair.connection}/{pair.crm_key}", {"key": change.before} if change.before else {}
         after = {"key": change.found.key, "currency": change.found.currency}
-        uow.audit.add(who, "link.set", "link", key, tenant=DEFAULT_TENANT, before=before, after=after)
+        uow.audit.add(who, "link.set", "link", key, tenant=company.tenant, before=before, after=after)
 
 
 def _link(change: Change, source: str, by: str) -> Link:

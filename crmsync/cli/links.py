@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.company import company_of_deals, company_options
 from crmsync.cli.failures import FAILED, ListingGroup
 from crmsync.cli.options import accounted, act, confirm, json_option, yes_option
 from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
 from crmsync.phrases import plural
 
 if TYPE_CHECKING:
@@ -32,14 +34,15 @@ def links() -> None:
 
 
 @links.command("list")
+@tenant_option
 @click.option("--shared", is_flag=True, help="Only customers that several accounts are linked to: look at these.")
 @json_option
-def list_(*, shared: bool, as_json: bool) -> None:
+def list_(*, tenant: str | None, shared: bool, as_json: bool) -> None:
     """List every link, oldest first: how it was found, by whom, and how many accounts share its customer."""
     from crmsync.reading.links import customer_links
 
     with open_services().store.read() as uow:
-        found = customer_links(uow)
+        found = customer_links(uow, tenant)
     chosen = [each for each in found if each.is_shared or not shared]
     if shared:
         chosen.sort(key=lambda each: (each.link.connection, each.link.key))
@@ -84,11 +87,22 @@ def _links_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 @links.command("remove")
 @click.argument("account")
+@company_options
 @click.option("--system", metavar="ERP|BOOKS", help="Only the link to this system.")
 @yes_option
 @accounted
 @json_option
-def remove(account: str, *, system: str | None, yes: bool, by: str | None, reason: str | None, as_json: bool) -> None:
+def remove(
+    account: str,
+    *,
+    tenant: str | None,
+    connection: str,
+    system: str | None,
+    yes: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Take back the links of ACCOUNT, its id in the CRM; documents that were made for its customer stay.
 
     The next deal of the account looks for its customer anew. One that crmsync made, or that carries its reference, is
@@ -99,8 +113,8 @@ def remove(account: str, *, system: str | None, yes: bool, by: str | None, reaso
     from crmsync.worker.dead_letters import linkable
 
     services = open_services()
+    company = company_of_deals(services, tenant=tenant, connection=connection)
     with services.store.read() as uow:
-        company = services.company()
         source, key = company.deals.connection, str(uow.retention.full_key(account))
         found = of_system(uow.links.of_account(source, key), system, linkable(company))
         accounts = [] if found else accounts_of(uow, source, account, linkable(company).values())
@@ -113,7 +127,7 @@ def remove(account: str, *, system: str | None, yes: bool, by: str | None, reaso
     confirm(f"Take {plural(len(found), 'link')} back?", yes=yes)
     with services.store.begin() as uow:
         removed = [link for link in found if uow.links.remove(link)]
-        customer_links.audit(uow, act(by, reason), "link.remove", before=removed)
+        customer_links.audit(uow, act(by, reason), "link.remove", tenant=company.tenant, before=removed)
     if as_json:
         screen.print_json({"removed": [link.to_json() for link in removed], "documents": documents})
     else:
@@ -122,11 +136,22 @@ def remove(account: str, *, system: str | None, yes: bool, by: str | None, reaso
 
 @links.command("import")
 @click.argument("file", type=click.File("rb"))
+@company_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--replace", is_flag=True, help="Overwrite links that say something else.")
 @accounted
 @json_option
-def import_(file: BinaryIO, *, dry_run: bool, replace: bool, by: str | None, reason: str | None, as_json: bool) -> None:
+def import_(
+    file: BinaryIO,
+    *,
+    tenant: str | None,
+    connection: str,
+    dry_run: bool,
+    replace: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Link the customers of a CSV file with the columns crm_id, erp_customer, books_customer.
 
     Either target may be empty. Every account and customer is looked up first; then all is written, or nothing.
@@ -136,20 +161,20 @@ def import_(file: BinaryIO, *, dry_run: bool, replace: bool, by: str | None, rea
     from crmsync.cli.link_plan import apply, conflicts, plan, repeated
 
     services = open_services(creates=not dry_run)
-    pairs, problems = read(file.read(), services.company())
+    company = company_of_deals(services, tenant=tenant, connection=connection)
+    pairs, problems = read(file.read(), company)
     with _progress(len(pairs)) as tell:
-        seen = Seen() if problems else look(services, pairs, tell)
+        seen = Seen() if problems else look(services, company, pairs, tell)
     problems += seen.problems
     changes: list[Change] = []
     if not problems:
         with services.store.begin() as uow:
-            changes = plan(
-                pairs, uow.links.customers([services.company().deals.connection]), seen.accounts, seen.customers
-            )
+            linked = uow.links.customers([company.deals.connection])
+            changes = plan(pairs, linked, seen.accounts, seen.customers)
             problems += repeated(changes)
             problems += [] if replace else conflicts(changes)
             if not problems and not dry_run:
-                apply(uow, services.company().deals.connection, changes, act(by, reason))
+                apply(uow, company, changes, act(by, reason))
     show = _print_json if as_json else _print
     show(changes, problems, dry_run=dry_run)
     if problems:

@@ -13,6 +13,7 @@ from crmsync.cli.failures import NUMBER, ListingGroup
 from crmsync.cli.letters import print_words
 from crmsync.cli.options import json_option
 from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
 from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import RecordNotFoundError
@@ -20,6 +21,7 @@ from crmsync.phrases import whole_span
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
+    from crmsync.domain.runs import Run
     from crmsync.reading.run import WholeRun
     from crmsync.reading.runs import Found, RunRow
     from crmsync.store import UnitOfWork
@@ -31,6 +33,7 @@ def runs() -> None:
 
 
 @runs.command("list")
+@tenant_option
 @click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only these.")
 @click.option("--flow", metavar="NAME", help="Only runs of this flow, such as payment_to_invoices.")
 @click.option("--find", "text", metavar="TEXT", help="Only what has to do with this number, id or name.")
@@ -38,15 +41,16 @@ def runs() -> None:
 @click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many, newest first.")
 @json_option
 def list_(
-    *, status: str | None, flow: str | None, text: str | None, with_background: bool, limit: int, as_json: bool
-) -> None:
+    *, tenant: str | None, status: str | None, flow: str | None, text: str | None, with_background: bool, limit: int,
+    as_json: bool,
+) -> None:  # fmt: skip
     """List the newest runs; inventory and catch-up only where they are asked for.
 
     --find takes any number that people have: of a deal, an order, an invoice, a payment, a customer, a dead letter; a
     reference or a correlation id; or part of a company's or a deal's name.
     """
     if text is not None:
-        _list_found(text, as_json=as_json, status=status, flow=flow, limit=limit)
+        _list_found(text, tenant, as_json=as_json, status=status, flow=flow, limit=limit)
         return
     from crmsync.reading.flows import background
     from crmsync.reading.runs import newest_runs
@@ -54,7 +58,7 @@ def list_(
     only = _flow_named(flow)
     hidden = () if only or with_background else background()
     with open_services().store.read() as uow:
-        newest = newest_runs(uow, limit=limit, status=status or "", flow=only, without=hidden).rows
+        newest = newest_runs(uow, limit=limit, status=status or "", flow=only, without=hidden, tenant=tenant).rows
         found = [_summary(run, uow.now) for run in newest]
     if as_json:
         screen.print_json(found)
@@ -66,20 +70,21 @@ def list_(
 
 @runs.command
 @click.argument("key", metavar="RUN|NUMBER")
+@tenant_option
 @json_option
-def show(key: str, *, as_json: bool) -> None:
+def show(key: str, *, tenant: str | None, as_json: bool) -> None:
     """Show one run, by its id or by any number of what it is for: its steps, its documents.
 
     Where several runs bear the number, they are listed. `runs list --find` says what is looked at.
 
     `inventory`, `catch_up_deals`, `catch_up_payments`, `compare_orders` and `compare_invoices` have one run each, of
-    that name.
+    that name, at each connection that they look at.
     """
     from crmsync.reading.run import whole_run
 
     services = open_services()
     with services.store.read() as uow:
-        run_id, related = _find(uow, key)
+        run_id, related = _find(uow, key, tenant)
         others = [_hit(hit, uow.now) for hit in related]
         whole = whole_run(uow, run_id)
         if whole is None:
@@ -118,15 +123,19 @@ def _flow_named(name: str | None) -> str:
     return name or ""
 
 
-def _find(uow: UnitOfWork, key: str) -> tuple[str, list[Found]]:
-    """The id of the run that is meant, and other runs that have to do with it; "" where several may be meant: those
-    are listed.
+def _find(uow: UnitOfWork, key: str, tenant: str | None) -> tuple[str, list[Found]]:
+    """The id of the run of *tenant* (None: of any) that is meant, and other runs that have to do with it; "" where
+    several may be meant: those are listed.
 
     Raises: RecordNotFoundError.
     """
-    from crmsync.reading.runs import found_runs
+    from crmsync.reading.runs import Found, found_runs, run_rows
 
-    run_id, hits = _exactly(uow, key), found_runs(uow, key)
+    exact = _exactly(uow, key, tenant)
+    if len(exact) > 1:
+        return "", [Found(row, row.subject, is_direct=True) for row in run_rows(uow, exact)]
+    run_id = exact[0].id if exact else ""
+    hits = [hit for hit in found_runs(uow, key) if tenant in (None, hit.run.tenant)]
     direct = [hit.run.id for hit in hits if hit.is_direct]
     if not run_id and not hits:
         raise RecordNotFoundError(
@@ -137,27 +146,31 @@ def _find(uow: UnitOfWork, key: str) -> tuple[str, list[Found]]:
     return run_id, [hit for hit in hits if hit.run.id != run_id]
 
 
-def _exactly(uow: UnitOfWork, key: str) -> str:
-    """The run of that id, or for a subject of that key: for a deal first."""
+def _exactly(uow: UnitOfWork, key: str, tenant: str | None) -> list[Run]:
+    """The run of that id, or those for a subject of that key: deals first. Two companies may have one of the same."""
     from crmsync.reading.flows import flow_names
 
-    if uow.runs.get(key):
-        return key
-    called = (run.id for flow in flow_names() for run in uow.runs.called(None, flow, key))
-    return next(called, "")
+    run = uow.runs.get(key)
+    if run is not None and tenant in (None, run.tenant):
+        return [run]
+    called = (uow.runs.called(tenant, flow, key) for flow in flow_names())
+    return next(filter(None, called), [])
 
 
 def _hit(hit: Found, now: datetime) -> dict[str, Any]:
     return {"what": hit.what, "is_direct": hit.is_direct} | _summary(hit.run, now)
 
 
-def _list_found(text: str, *, as_json: bool, status: str | None, flow: str | None, limit: int) -> None:
+def _list_found(
+    text: str, tenant: str | None, *, as_json: bool, status: str | None, flow: str | None, limit: int
+) -> None:
     from crmsync.reading.runs import found_runs
 
     only = _flow_named(flow)
     with open_services().store.read() as uow:
         hits = found_runs(uow, text, status=status or "", flow=only)
-        found = [_hit(hit, uow.now) for hit in hits[:limit]]
+        wanted = [hit for hit in hits if tenant in (None, hit.run.tenant)]
+        found = [_hit(hit, uow.now) for hit in wanted[:limit]]
     _print_found(found, text, as_json=as_json)
 
 
@@ -172,16 +185,29 @@ def _print_found(found: list[dict[str, Any]], text: str, *, as_json: bool) -> No
 
 
 def _hits_table(found: list[dict[str, Any]]) -> Any:
-    rows = [
-        (row["id"], row["what"], history.named(row["flow"], row["key"]), row["company"], row["amount"], row["status"])
-        for row in found
-    ]
-    return screen.table(["run", "found by", "for", "company", "amount", "status"], rows, right=["amount"])
+    columns = {
+        "run": [row["id"] for row in found],
+        "found by": [row["what"] for row in found],
+        **_tenants(found),
+        "for": [history.named(row["flow"], row["key"]) for row in found],
+        "company": [row["company"] for row in found],
+        "amount": [row["amount"] for row in found],
+        "status": [row["status"] for row in found],
+    }
+    return screen.table(list(columns), list(zip(*columns.values(), strict=True)), right=["amount"])
+
+
+def _tenants(found: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """A column that tells whose each is, where they are not all of one tenant."""
+    tenants = [row["tenant"] for row in found]
+    return {"tenant": tenants} if len(set(tenants)) > 1 else {}
 
 
 def _summary(run: RunRow, now: datetime) -> dict[str, Any]:
     return {
         "id": run.id,
+        "tenant": run.tenant,
+        "connection": run.source,
         "flow": run.flow,
         "subject": run.subject,
         "key": run.key,
@@ -200,19 +226,17 @@ def _summary(run: RunRow, now: datetime) -> dict[str, Any]:
 
 
 def _table(found: list[dict[str, Any]]) -> Any:
-    rows = [
-        (
-            row["id"],
-            whole_span(row["age_seconds"]),
-            row["status"],
-            row["step"],
-            history.named(row["flow"], row["key"]),
-            row["company"],
-            row["amount"],
-        )
-        for row in found
-    ]
-    return screen.table(["run", "age", "status", "step", "for", "company", "amount"], rows, right=["age", "amount"])
+    columns = {
+        "run": [row["id"] for row in found],
+        "age": [whole_span(row["age_seconds"]) for row in found],
+        "status": [row["status"] for row in found],
+        "step": [row["step"] for row in found],
+        **_tenants(found),
+        "for": [history.named(row["flow"], row["key"]) for row in found],
+        "company": [row["company"] for row in found],
+        "amount": [row["amount"] for row in found],
+    }
+    return screen.table(list(columns), list(zip(*columns.values(), strict=True)), right=["age", "amount"])
 
 
 def _print(summary: dict[str, Any], whole: WholeRun) -> None:

@@ -24,10 +24,11 @@ FIRST_ADMIN = "admin"
 
 
 def tenant_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--tenant", callback=_tenant, help="Only this company (default: all of them).")(command)
+    return click.option("--tenant", callback=tenant_of, help="Only this company (default: all of them).")(command)
 
 
-def _tenant(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+def tenant_of(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """Raises: click.BadParameter for what is no company's name."""
     try:
         return tenant_name(text) if text is not None else None
     except ValueError as error:

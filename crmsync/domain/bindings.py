@@ -51,6 +51,10 @@ class UnknownBindingError(CrmsyncError):
     """There is no such binding."""
 
 
+class UnclearCompanyError(CrmsyncError):
+    """It is not clear which company is meant."""
+
+
 def completed(flow: str, roles: Mapping[str, str], offered: Mapping[str, Collection[str]]) -> dict[str, str]:
     """*roles* with what goes without saying. *offered* are the roles that each connection can fill.
 

@@ -66,8 +66,9 @@ def only_run(uow: UnitOfWork) -> Run | None:
     return run_called(uow, inventory.FLOW.name, inventory.FLOW.name)
 
 
-def product_counts(uow: UnitOfWork) -> Mapping[str, int]:
-    counts: Mapping[str, Any] = uow.products.counts(None)._mapping
+def product_counts(uow: UnitOfWork, catalogues: Collection[str] | None = None) -> Mapping[str, int]:
+    """Of the catalogues of these connections, None: of all."""
+    counts: Mapping[str, Any] = uow.products.counts(catalogues)._mapping
     return dict(counts)
 
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from crmsync.connectors.base import Customers
 from crmsync.connectors.registry import title
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.audit import Act
 from crmsync.domain.company_names import same_company_name
 from crmsync.domain.customers import Candidate, Customer
@@ -158,7 +157,7 @@ def audit(
     act: Act,
     verb: str,
     *,
-    tenant: str = DEFAULT_TENANT,
+    tenant: str,
     before: Sequence[Link] = (),
     after: Sequence[Link] = (),
 ) -> None:

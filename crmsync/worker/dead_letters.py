@@ -28,7 +28,7 @@ from crmsync.store import Store, UnitOfWork
 from crmsync.worker import customer_links, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import Sides
-from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, LEFT, MAY_MAKE, SEEN, WAS_ASKED, Flow
+from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, LEFT, MAY_MAKE, SEEN, WAS_ASKED, Flow, company_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,14 @@ LINK_NAMES: Mapping[str, str] = {"ERP": "orders", "BOOKS": "invoices"}
 def linkable(company: Company) -> dict[str, str]:
     """The connections to whose customers an account of *company* is linked, by what a person calls their roles."""
     return {name: company.bound(role).connection for name, role in LINK_NAMES.items()}
+
+
+def company_of_letter(using: Services, letter_id: int) -> Company:
+    """Whose run the letter is of; that of the environment where there is no such letter."""
+    with using.store.read() as uow:
+        letter = uow.dead_letters.get(letter_id)
+        run = uow.runs.get(letter.run_id) if letter is not None else None
+    return company_of(using, run) if run is not None else using.company()
 
 
 def link_of(letter: DeadLetter) -> str:

@@ -185,7 +185,7 @@ def alerts() -> str:
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
 def replay(letter_id: int) -> BaseResponse:
-    answers = read_answers(request.form, services_of_app().company())
+    answers = read_answers(request.form, dead_letters.company_of_letter(services_of_app(), letter_id))
     reason = read_reason(request.form, needed_for="This answer" if answers.needs_reason else "")
     _require_same(letter_id)
     letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_act(reason))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from marshmallow import fields, validate
@@ -12,7 +13,7 @@ from crmsync.reading.links import customer_links
 from crmsync.reading.tenants import Owners
 from crmsync.web.api import effects, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
-from crmsync.web.api.problems import not_found
+from crmsync.web.api.problems import Problem, not_found
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Text, page_of
 from crmsync.web.context import services_of_app
@@ -45,6 +46,16 @@ class LinksQuerySchema(ListSchema):
 
 
 class RemovalQuerySchema(QuerySchema):
+    tenant_id = Text(
+        load_default="",
+        validate=validate.Length(max=40),
+        metadata={"description": "whose link; needed where several companies have one of this account"},
+    )
+    source = Text(
+        load_default="",
+        validate=validate.Length(max=40),
+        metadata={"description": "the connection of the CRM; needed where several have this account"},
+    )
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
 
@@ -74,20 +85,31 @@ def links(query: dict[str, Any]) -> dict[str, Any]:
 def remove_link(query: dict[str, Any], connection: str, account: str) -> dict[str, Any]:
     """Take back the links of an account at a connection; documents that were made for its customer stay.
 
-    The next deal of the account looks for its customer anew.
+    The next deal of the account looks for its customer anew. Two CRMs may have an account of the same id.
     """
     with services_of_app().store.begin() as uow:
         owners, key = Owners(uow), full_key(account)
         of_account = [link for link in uow.links.customers(None) if key == link.crm_key]
         found = [each for each in of_account if each.connection == connection]
         found = [each for each in found if owners.is_of(tenancy.own(), each.source)]
+        found = [each for each in found if owners.is_of(query["tenant_id"] or None, each.source)]
+        found = [each for each in found if query["source"] in ("", each.source)]
         if not found:
             raise not_found("link")
+        _require_one_source(found)
         removed = [link for link in found if uow.links.remove(link)]
         for link in removed:
             tenant = owners.tenant_of(link.source)
             links_of_people.audit(uow, effects.act(query["reason"]), "link.remove", tenant=tenant, before=[link])
         return {"removed": [_told(link, owners) for link in removed]}
+
+
+def _require_one_source(found: Sequence[Link]) -> None:
+    """Raises: Problem for links of several CRMs: which of them is meant is not for us to guess."""
+    sources = sorted({link.source for link in found})
+    if len(sources) > 1:
+        told = {"parameter": "source", "detail": f"expected one of {', '.join(sources)}"}
+        raise Problem(422, "invalid", "Accounts of several CRMs have this id.", errors=[told])
 
 
 def _told(link: Link, owners: Owners) -> dict[str, Any]:

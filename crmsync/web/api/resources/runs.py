@@ -123,6 +123,11 @@ class StartSchema(ApiSchema):
         load_default="",
         metadata={"description": "the id of the deal, payment or invoice; empty for a flow that has one run"},
     )
+    tenant_id = Text(
+        load_default="",
+        validate=validate.Length(max=40),
+        metadata={"description": "whose run it is to be; the caller's own, or that of the environment, if empty"},
+    )
     connection = Text(
         load_default="",
         validate=validate.Length(max=40),
@@ -184,7 +189,7 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
     """
     flow = FLOWS[body["flow"]]
     subject = _subject_of(flow, body["subject_key"])
-    company = _company(flow, body["connection"])
+    company = _company(flow, body["tenant_id"], body["connection"])
 
     def begin(effect: Effect) -> Any:
         behaviour = services_of_app().settings.behaviour
@@ -207,14 +212,15 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
     return effects.once(begin, schema=RunSchema(), status=202, body=body, reason=body["reason"])
 
 
-def _company(flow: Flow, connection: str) -> Company:
+def _company(flow: Flow, tenant: str, connection: str) -> Company:
     """Whose run it is to be. Raises: Problem where the caller has no such company, or several and names none."""
-    bound = [each for each in services_of_app().companies.all(flow.bound_as) if tenancy.own() in (None, each.tenant)]
-    found = [each for each in bound if connection in ("", flow.origin(each).source)]
-    if connection == "" and len(found) > 1:  # the environment's is meant, as at the command line
-        found = [each for each in found if each.tenant == DEFAULT_TENANT] if tenancy.own() is None else found
+    bound = [each for each in services_of_app().companies.all(flow.bound_as) if tenancy.sees(each.tenant)]
+    mine = [each for each in bound if tenant in ("", each.tenant)]
+    found = [each for each in mine if connection in ("", flow.origin(each).source)]
+    if (tenant, connection, tenancy.own()) == ("", "", None) and len(found) > 1:  # that of the environment is meant
+        found = [each for each in found if each.tenant == DEFAULT_TENANT]
     if not found:
-        raise not_found("flow" if connection == "" else "connection")
+        raise not_found("connection" if connection else "flow")
     if len(found) > 1:
         sources = ", ".join(sorted(flow.origin(each).source for each in found))
         raise invalid("Several connections are bound to this flow.", connection=f"expected one of {sources}")

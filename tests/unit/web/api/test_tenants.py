@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from crmsync.domain.access import Role
+from crmsync.domain.bindings import Binding
 from crmsync.domain.links import Link
 from crmsync.errors import AmountMismatchError
 from crmsync.services import Services
@@ -120,3 +121,36 @@ def test_a_flow_is_started_for_the_tenants_own_company(caller: Admit, acme: Acme
     assert caller("operator", "acme")("POST", "/runs", json=body).status_code == 404, "it has bound nothing to the flow"
     assert caller("operator")("POST", "/runs", json=body).get_json()["tenant_id"] == "default"
     assert caller("operator")("POST", "/runs", json={**body, "connection": CRM}).status_code == 404
+
+
+def test_a_flow_is_started_for_the_tenant_that_is_named(
+    caller: Admit, services: Services, acme: Acme, rung: list[str]
+) -> None:
+    roles = {"deals": CRM, "orders": ERP, "invoices": "con_books", "payments": "con_books"}
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("acme", "order_to_invoice", CRM, roles))
+    services.companies.forget()
+    body = {"flow": "order_to_invoice", "subject_key": "006xx0000012yyyAAA", "tenant_id": "acme"}
+
+    started = caller("operator")("POST", "/runs", json=body).get_json()
+
+    assert (started["tenant_id"], started["connection"]) == ("acme", CRM)
+    assert caller("operator", "default")("POST", "/runs", json=body).status_code == 404, "it is another's"
+    assert caller("operator")("POST", "/runs", json={**body, "tenant_id": "nobody"}).status_code == 404
+
+
+def test_of_two_accounts_of_one_id_the_link_of_the_crm_that_is_named_is_taken_back(
+    caller: Admit, services: Services, acme: Acme
+) -> None:
+    with services.store.begin() as uow:
+        uow.links.put(Link(ERP, "salesforce", ACCOUNT, "1000999", "imported"))
+    by, path = caller("operator"), f"/links/{ERP}/{ACCOUNT}"
+
+    refused = by("DELETE", path)
+
+    assert (refused.status_code, refused.get_json()["errors"][0]["parameter"]) == (422, "source")
+    assert CRM in refused.text
+    assert "salesforce" in refused.text
+    assert by("DELETE", f"{path}?tenant_id=acme").get_json()["removed"][0]["key"] == "2000777"
+    assert by("DELETE", f"{path}?source={CRM}").status_code == 404
+    assert by("DELETE", path).get_json()["removed"][0]["key"] == "1000999"
