@@ -62,7 +62,7 @@ app = Celery("crmsync")
 app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed
 
 # By name: this layer must not import those above it.
-TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping", "crmsync.worker.trials")
+TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping", "crmsync.worker.trials", "crmsync.worker.consents")
 
 
 DEAD_LETTER = "dead_letter"

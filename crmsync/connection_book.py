@@ -130,16 +130,17 @@ class ConnectionBook:
 
     def _remember(self, kept: Kept, before: Known | None) -> Known:
         is_same = before is not None and before.connection.version == kept.connection.version
-        settings = before.settings if before is not None and is_same else self._settings_of(kept)
+        settings = before.settings if before is not None and is_same else self.settings_of(kept)
         known = Known(kept.connection, registry.system_named(kept.connection.system), settings)
         with self._lock:
             self._read[kept.connection.id] = known, time.monotonic()
         return known
 
-    def _settings_of(self, kept: Kept) -> Any:
+    def settings_of(self, kept: Kept) -> Any:
+        """As the system has them, secrets and all. Raises: ProcessFaultError."""
         of = kept.connection
         values = {**of.settings, **self.opened(kept)}
-        found, problems = registry.system_named(of.system).read_mapping(values, allow_http=self._settings.allow_http)
+        found, problems = registry.system_named(of.system).read_row(values, allow_http=self._settings.allow_http)
         if problems:
             raise ProcessFaultError(f"The settings of the connection {of.id} are not right: {_told(problems)}.")
         return found

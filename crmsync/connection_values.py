@@ -34,8 +34,8 @@ def secrets_now(held: Mapping[str, str], given: Mapping[str, str], wanted: Wante
 
 
 def problems(of: System, values: Mapping[str, Any], *, allow_http: bool) -> dict[str, str]:
-    """What is wrong, by name."""
-    return of.read_mapping(values, allow_http=allow_http)[1]
+    """What is wrong, by name; what consent in the browser brings may be missing."""
+    return of.read_row(values, allow_http=allow_http)[1]
 
 
 def claim(of: System, values: Mapping[str, Any], *, allow_http: bool) -> Claim:

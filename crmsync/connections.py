@@ -23,6 +23,7 @@ from crmsync.domain.connections import (
     Connection,
     ConnectionChangedError,
     ConnectionInUseError,
+    ConsentMissingError,
     Direction,
     InvalidConnectionError,
     NameTakenError,
@@ -100,6 +101,7 @@ def create(using: Services, uow: UnitOfWork, act: Act, tenant: str, system: str,
         interval_seconds=wanted.interval_seconds,
         direction=Direction(wanted.direction or Direction.BIDIRECTIONAL),
         secret_names=tuple(sorted(given)),
+        status=Status.INACTIVE if of.awaits_consent({**settings, **given}) else Status.ACTIVE,
     )
     sealed = using.vault.seal_for(secrets_text(given), belonging(made, of))
     if not uow.connections.add(made, sealed=sealed, key_id=key_id_of(sealed)):
@@ -125,13 +127,14 @@ def update(
     Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError, InvalidConnectionError,
     NameTakenError, OtherAccountRefusedError.
     """
-    kept = _kept(using, uow, tenant, connection_id)
+    kept = kept_one(using, uow, tenant, connection_id)
     before, of = kept.connection, _installed(kept.connection.system)
     _require_version(before, expected_version)
     settings, given = values.apart(of, wanted, before=before)
     secrets_now = values.secrets_now(using.book.opened(kept), given, wanted)
     may = {"allow_http": using.settings.allow_http}
-    _raise({**values.problems(of, {**settings, **secrets_now}, **may), **problems_of(wanted, of.auth_kinds)})
+    problems = {**values.problems(of, {**settings, **secrets_now}, **may), **problems_of(wanted, of.auth_kinds)}
+    _raise({**_consent_taken_away(of, before, {**settings, **secrets_now}), **problems})
     settings = values.normal(of, settings, secrets_now, **may)
     again = secrets_to_give_again(of.addresses_of(before.settings), of.addresses_of(settings), secrets_now, given)
     _raise(dict.fromkeys(again, _SEALED_AGAIN))
@@ -159,7 +162,7 @@ def rotate(
     A door's secret of before stays good, as the previous one, until the next rotation.
     Raises: as update().
     """
-    kept = _kept(using, uow, tenant, connection_id)
+    kept = kept_one(using, uow, tenant, connection_id)
     of = _installed(kept.connection.system)
     own = {name: secrets.token_urlsafe(_MADE_SECRET_BYTES) for name in made}
     not_of_doors = set(own) - {each.name for each in of.declared if each.is_of_a_door}
@@ -199,6 +202,29 @@ def resume(
     return _set_status(using, uow, act, "resume", Status.ACTIVE, tenant, connection_id, expected_version)
 
 
+def consented(
+    using: Services,
+    uow: UnitOfWork,
+    act: Act,
+    tenant: str,
+    connection_id: str,
+    given: Mapping[str, str],
+    *,
+    expected_version: int,
+) -> Connection:
+    """People have let crmsync in: it works from now on, unless a person had paused it before. Raises: as update()."""
+    kept = kept_one(using, uow, tenant, connection_id)
+    before, of = kept.connection, _installed(kept.connection.system)
+    _require_version(before, expected_version)
+    held = using.book.opened(kept)
+    is_paused = before.status is Status.INACTIVE and not of.awaits_consent({**before.settings, **held})
+    status = Status.INACTIVE if is_paused else Status.ACTIVE
+    changed = replace(before, status=status, secret_names=tuple(sorted({**held, **given})))
+    _change(uow, changed, using.vault.seal_for(secrets_text({**held, **given}), belonging(changed, of)))
+    _audit(uow, act, "consent", changed, before=_told(before), after={**_told(changed), "status": status.value})
+    return _now(using, uow, changed.id)
+
+
 def delete(
     using: Services,
     uow: UnitOfWork,
@@ -214,7 +240,7 @@ def delete(
     Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError; ConnectionInUseError where a flow
     is bound to it or a run that is not over needs it, unless it is forced.
     """
-    before = _kept(using, uow, tenant, connection_id).connection
+    before = kept_one(using, uow, tenant, connection_id).connection
     _require_version(before, expected_version)
     count = uow.connections.open_runs(before.id)
     bound = [each for each in uow.bindings.all(before.tenant) if before.id in each.roles.values()]
@@ -270,7 +296,7 @@ def _of_environment(using: Services, tenant: str | None, connection_id: str) -> 
     return next(own, None)
 
 
-def _kept(using: Services, uow: UnitOfWork, tenant: str | None, connection_id: str) -> Kept:
+def kept_one(using: Services, uow: UnitOfWork, tenant: str | None, connection_id: str) -> Kept:
     """Raises: UnknownConnectionError; ReadOnlyConnectionError for one of the environment."""
     if _of_environment(using, tenant, connection_id) is not None:
         variables = registry.system(connection_id).prefixes[0]
@@ -326,7 +352,14 @@ def _changed(
         interval_seconds=before.interval_seconds if wanted.interval_seconds is None else wanted.interval_seconds,
         direction=before.direction if wanted.direction is None else Direction(wanted.direction),
         secret_names=tuple(sorted(secrets_now)),
+        status=Status.INACTIVE if of.awaits_consent({**settings, **secrets_now}) else before.status,
     )
+
+
+def _consent_taken_away(of: System, before: Connection, values_now: Mapping[str, Any]) -> dict[str, str]:
+    """What consent has brought may be replaced, and not removed: the connection would not work any more."""
+    secret = of.consent.secret if of.consent is not None else ""
+    return {secret: "is missing"} if secret in before.secret_names and of.awaits_consent(values_now) else {}
 
 
 def _keep_to_account(
@@ -363,9 +396,12 @@ def _set_status(
     connection_id: str,
     expected_version: int | None,
 ) -> Connection:
-    kept = _kept(using, uow, tenant, connection_id)
-    before = kept.connection
+    kept = kept_one(using, uow, tenant, connection_id)
+    before, of = kept.connection, _installed(kept.connection.system)
     _require_version(before, expected_version)
+    if status is Status.ACTIVE and of.awaits_consent({**before.settings, **dict.fromkeys(before.secret_names, "***")}):
+        advice = f"Let somebody who may consent do so: `crmsync connections authorize {before.id}`."
+        raise ConsentMissingError(f"Nobody has let crmsync into {before.name} yet.", advice=advice)
     changed = replace(before, status=status)
     _change(uow, changed, kept.sealed)
     _audit(uow, act, verb, changed, before={"status": before.status.value}, after={"status": status.value})

@@ -266,6 +266,52 @@ def try_(ctx: click.Context, *, connection_id: str, tenant: str | None, as_json:
     ctx.exit(0 if found.success else 1)
 
 
+# -- to be let in
+
+
+@connections.command()
+@click.argument("connection_id", metavar="ID")
+@tenant_option
+@click.option("--no-wait", is_flag=True, help="Print the address and end.")
+@accounted
+@json_option
+@click.pass_context
+def authorize(
+    ctx: click.Context,
+    *,
+    connection_id: str,
+    tenant: str | None,
+    no_wait: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Let crmsync into the connection ID by consent in the browser: prints the page's address, and waits.
+
+    Status 1 if no consent comes.
+    """
+    from crmsync.cli.consent import awaited
+    from crmsync.consents import start
+
+    using = open_services(check_accounts=False)
+    with using.store.begin() as uow:
+        started = start(using, uow, act(by, reason), tenant, connection_id)
+    if as_json and no_wait:
+        screen.print_json({"authorize_url": started.address, "expires_at": started.request.expires_at})
+    else:
+        screen.console(stderr=True).print("Whoever may let crmsync in opens this within ten minutes:")
+        screen.console(stderr=as_json).print(started.address, soft_wrap=True, highlight=False)
+    if no_wait:
+        return
+    found = awaited(using, started.request)
+    if as_json:
+        screen.print_json({"connection": connection_id, "status": found.status.value, "message": found.message})
+    else:
+        done = found.is_done
+        screen.console(stderr=True).print(f"{'✓' if done else '✗'} {found.message}", style="green" if done else "red")
+    ctx.exit(0 if found.is_done else 1)
+
+
 # -- what is given
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crmsync import declared
+from crmsync.connectors.consent import Consent
 from crmsync.connectors.doors import Door
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.declared import Check, Setting
@@ -62,6 +63,8 @@ class System:
     """The ways to sign in."""
     auth_setting: str = ""
     """The setting that says which of them, where there is one."""
+    consent: Consent | None = None
+    """The page where people let crmsync in, where it has one."""
     doors: tuple[Door, ...] = ()
     settings: type[Any]
     check: Check | None = None
@@ -108,6 +111,12 @@ class System:
         """Its settings from a row or a body, by their names, and what is wrong with them, by name."""
         return declared.read_mapping(self.settings, values, check=self.check, allow_http=allow_http)
 
+    def read_row(self, values: Mapping[str, Any], *, allow_http: bool = False) -> tuple[Any, dict[str, str]]:
+        """As read_mapping(); what consent in the browser brings may still be missing."""
+        found, problems = self.read_mapping(values, allow_http=allow_http)
+        outstanding = self.consent.secret if self.consent is not None and self.awaits_consent(values) else ""
+        return found, {name: problem for name, problem in problems.items() if name != outstanding}
+
     @cached_property
     def declared(self) -> tuple[Setting, ...]:
         """Each of its settings."""
@@ -125,6 +134,11 @@ class System:
     def auth_kind_of(self, settings: Mapping[str, Any]) -> str:
         """The way to sign in that *settings* say, else the usual one."""
         return str(settings.get(self.auth_setting) or self.auth_kinds[0])
+
+    def awaits_consent(self, values: Mapping[str, Any]) -> bool:
+        """Whether all that a connection of these settings and secrets may lack is what consent brings."""
+        found = self.consent
+        return found is not None and self.auth_kind_of(values) == found.auth_kind and not values.get(found.secret)
 
     @property
     def door_secrets(self) -> frozenset[str]:

@@ -105,6 +105,10 @@ class ConnectionInUseError(CrmsyncError):
     """Runs that are not over need the connection."""
 
 
+class ConsentMissingError(CrmsyncError):
+    """Nobody has let crmsync in yet."""
+
+
 class OtherAccountRefusedError(CrmsyncError):
     """The settings name another account than the connection has worked with."""
 

@@ -86,6 +86,11 @@ class Connections(Rows):
         works = connections.c.status != Status.INACTIVE
         self._connection.execute(update(connections).where(mine, works).values(status=status))
 
+    def remarked(self, connection_id: str, error: str) -> None:
+        """Something that was tried with it has failed, which says nothing of how it works."""
+        values = {"last_error": error[:_ERROR_LENGTH], "last_error_at": self._now}
+        self._connection.execute(update(connections).where(connections.c.id == connection_id).values(**values))
+
     def reseal(self, connection_id: str, *, was: str, sealed: str, key_id: str) -> None:
         """Unless it was changed meanwhile. Its version stays: nothing of it is another."""
         mine = (connections.c.id == connection_id, connections.c.secrets == was)

@@ -484,6 +484,26 @@ webhooks = Table(
     Column("version", Integer, nullable=False),
 )
 
+# Consents that people were asked for: what comes back from a system's page acts on one of these, once, or on nothing.
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("state_hash", String(64), nullable=False),
+    Column("tenant", String(40), nullable=False),
+    Column("connection", String(40), nullable=False),
+    Column("name", String(100), nullable=False),  # who asked
+    Column("origin", String(20), nullable=False),
+    Column("redirect_uri", String(1000), nullable=False),
+    Column("sealed", Text, nullable=False),  # the verifier, then with the code; "" once it is over
+    Column("status", String(20), nullable=False),
+    Column("message", String(500), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    UniqueConstraint("state_hash"),
+    Index("ix_consents_asked_at", "asked_at"),
+)
+
 # Writes by the API under a key of the caller's, each with its answer, sealed: the same request again does nothing.
 api_requests = Table(
     "api_requests",

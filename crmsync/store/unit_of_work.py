@@ -15,6 +15,7 @@ from crmsync.store.audit import Audit
 from crmsync.store.bindings import Bindings
 from crmsync.store.breakers import Breakers
 from crmsync.store.connections import Connections
+from crmsync.store.consents import Consents
 from crmsync.store.dead_letters import DeadLetters
 from crmsync.store.deliveries import Deliveries
 from crmsync.store.due import Due
@@ -59,6 +60,7 @@ class UnitOfWork:
     alerts = _of_this(Alerts)
     accounts = _of_this(Accounts)
     connections = _of_this(Connections)
+    consents = _of_this(Consents)
     tokens = _of_this(Tokens)
     facts = _of_this(Facts)
     refusals = _of_this(Refusals)

@@ -63,9 +63,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crmsync.connectors.consent import Consent, Grant, Granted
 from crmsync.connectors.doors import Door, DoorCode
 from crmsync.connectors.salesforce.labels import field_of, label_of
-from crmsync.connectors.salesforce.settings import SalesforceSettings, harden, refuse_taken_fields
+from crmsync.connectors.salesforce.settings import AUTH_KINDS, SalesforceSettings, harden, refuse_taken_fields
 from crmsync.connectors.system import System, Tools
 
 if TYPE_CHECKING:
@@ -94,6 +95,19 @@ def _claim(settings: SalesforceSettings) -> Claim:
     return claim(settings)
 
 
+def _exchange(settings: SalesforceSettings, grant: Grant, *, is_outside: bool) -> Granted:
+    from crmsync.connectors.salesforce.sign_in import exchange
+
+    return exchange(settings, grant, is_outside=is_outside)
+
+
+def _is_server(settings: SalesforceSettings, told: str) -> bool:
+    """A sign-in may go on at the organization's own address."""
+    from crmsync.connectors.salesforce.addresses import is_trusted
+
+    return is_trusted(told.rstrip("/"), settings.login_url, settings.extra_hosts)
+
+
 def _door() -> DoorCode:
     from crmsync.connectors.salesforce import doors
 
@@ -120,7 +134,16 @@ SYSTEM = System(
     title="Salesforce",
     roles=("deals", "catalogue"),
     guide="docs/setup/salesforce.md",
-    auth_kinds=("jwt_bearer",),
+    auth_kinds=AUTH_KINDS,
+    auth_setting="auth",
+    consent=Consent(
+        server="login_url",
+        authorize_path="/services/oauth2/authorize",
+        token_path="/services/oauth2/token",  # noqa: S106
+        scopes=("api", "refresh_token"),
+        exchange=_exchange,
+        is_server=_is_server,
+    ),
     doors=(
         Door(
             "deal-closed",
@@ -134,7 +157,7 @@ SYSTEM = System(
     settings=SalesforceSettings,
     check=refuse_taken_fields,
     variable="SF_CLIENT_ID",
-    mentioned_by=("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY"),
+    mentioned_by=("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY", "SF_REFRESH_TOKEN"),
     prefixes=("SF_",),
     other_prefixes=("SALESFORCE_",),
     connect=_connect,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from crmsync.connectors.salesforce.errors import SYSTEM
-from crmsync.connectors.salesforce.settings import SalesforceSettings
+from crmsync.connectors.salesforce.settings import JWT_BEARER, SalesforceSettings
 from crmsync.domain.accounts import Claim
+from crmsync.environment import Secret
 
 _ORGANIZATION = re.compile(r"00D[A-Za-z0-9]{12}")
 _IN_IDENTITY_URL = re.compile(rf"/id/({_ORGANIZATION.pattern})(?:[A-Za-z0-9]{{3}})?/")
@@ -15,9 +16,19 @@ _IN_TOKEN = re.compile(rf"({_ORGANIZATION.pattern})!")
 
 def claim(settings: SalesforceSettings) -> Claim:
     """A sign-in tells the organization; a sandbox that was refreshed is another one."""
-    signs_in_with = (settings.login_url, settings.client_id, settings.username, settings.private_key)
+    signs_in_with: tuple[str | Secret, ...] = (
+        settings.login_url,
+        settings.client_id,
+        *_own_to(settings),
+    )
     identity = organization(settings.organization_id[:15]) if settings.organization_id else ""
     return Claim(SYSTEM, identity, signs_in_with, is_told=True)
+
+
+def _own_to(settings: SalesforceSettings) -> tuple[str | Secret, ...]:
+    if settings.auth == JWT_BEARER:
+        return settings.username, settings.private_key
+    return settings.client_secret, settings.refresh_token
 
 
 def told_by(identity_url: str, token: str) -> str:

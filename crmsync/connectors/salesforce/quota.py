@@ -15,7 +15,9 @@ _USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
 
 def quota(connection: str, settings: SalesforceSettings) -> Quota:
     """Salesforce counts the calls of 24 hours itself, with those of other programs; here are counted those at once."""
-    return Quota(connection, SYSTEM, _organization(settings), calls_at_once=settings.calls_at_once, read=announcement)
+    return Quota(
+        connection, SYSTEM, _organization(connection, settings), calls_at_once=settings.calls_at_once, read=announcement
+    )
 
 
 def announcement(headers: Mapping[str, str]) -> Announcement:
@@ -32,7 +34,10 @@ def announcement(headers: Mapping[str, str]) -> Announcement:
     return Announcement(used=int(found[1]), allowed=int(found[2]))
 
 
-def _organization(settings: SalesforceSettings) -> str:
-    """Where its id isn't configured, a digest of who signs in where: a user name often is an e-mail address."""
-    user = f"{settings.login_url} {settings.username}"
+def _organization(connection: str, settings: SalesforceSettings) -> str:
+    """Where its id isn't configured, a digest of who signs in where: a user name often is an e-mail address.
+
+    Who has consented is known to Salesforce alone, so such a connection counts for itself.
+    """
+    user = f"{settings.login_url} {settings.username or connection}"
     return settings.organization_id or hashlib.sha256(user.encode()).hexdigest()[:16]

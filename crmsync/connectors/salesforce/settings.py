@@ -36,6 +36,7 @@ READ_OF_ACCOUNTS = (
 )
 READ_OF_PRODUCTS = ("Id", "ProductCode", "IsActive", "SystemModstamp")
 
+AUTH_KINDS = JWT_BEARER, REFRESH_TOKEN = ("jwt_bearer", "refresh_token")
 WEBHOOK_FORMS = ("signature", "standard", "bearer", "token")
 
 
@@ -45,12 +46,48 @@ class SalesforceSettings:
         "where to sign in: `https://login.salesforce.com`, `https://test.salesforce.com`, or your My Domain",
         env.url("SF_LOGIN_URL", _LOGIN_URL),
     )
+    auth: str = setting(
+        "how to sign in: `jwt_bearer`, with a key, or `refresh_token`, after consent in the browser",
+        read(lambda reader: _auth(reader), variable="SF_AUTH", kind="text", pattern="jwt_bearer|refresh_token"),
+    )
     client_id: str = setting("consumer key of the external client app", env.required("SF_CLIENT_ID"))
-    username: str = setting("user name (not the e-mail) of the integration user", env.required("SF_USERNAME"))
+    username: str = setting(
+        "user name (not the e-mail) of the integration user, for `jwt_bearer`",
+        read(
+            lambda reader: reader.required("SF_USERNAME") if _signs(reader) else reader.text("SF_USERNAME"),
+            variable="SF_USERNAME",
+            kind="text",
+        ),
+        default="required there",
+    )
     private_key: Secret = setting(
-        "the app's private key: RSA of at least 2048 bits, not encrypted, PEM; line ends may be written "
-        "as `\\n`. Easier as a file: `SF_PRIVATE_KEY_FILE`",
-        env.private_key("SF_PRIVATE_KEY"),
+        "the app's private key, for `jwt_bearer`: RSA of at least 2048 bits, not encrypted, PEM; line ends may be "
+        "written as `\\n`. Easier as a file: `SF_PRIVATE_KEY_FILE`",
+        read(
+            lambda reader: reader.private_key("SF_PRIVATE_KEY") if _signs(reader) else Secret(""),
+            variable="SF_PRIVATE_KEY",
+            kind="private_key",
+        ),
+        default="required there",
+    )
+    client_secret: Secret = setting(
+        "consumer secret of the app, for `refresh_token`, where the app has to send one",
+        read(
+            lambda reader: reader.secret("SF_CLIENT_SECRET", required=False),
+            variable="SF_CLIENT_SECRET",
+            kind="secret",
+        ),
+        default="none: PKCE alone protects the consent",
+    )
+    refresh_token: Secret = setting(
+        "refresh token, for `refresh_token`; a connection that people make gets it by "
+        "[consent](connections.md#consent-in-the-browser)",
+        read(
+            lambda reader: reader.secret("SF_REFRESH_TOKEN", required=not _signs(reader)),
+            variable="SF_REFRESH_TOKEN",
+            kind="secret",
+        ),
+        default="required there",
     )
     api_version: str = setting(
         "REST API version", env.text("SF_API_VERSION", "68.0", pattern=r"v?\d\d\.0", expected="a version such as 68.0")
@@ -210,6 +247,16 @@ class SalesforceSettings:
             "token": in_turn(self.webhook_token, self.webhook_token_previous) or common,
         }
         return WebhookKeys(**{form: keys[form] for form in self.webhook_forms})
+
+
+def _auth(reader: Reader) -> str:
+    ways = "|".join(AUTH_KINDS)
+    return reader.text("SF_AUTH", JWT_BEARER, pattern=ways, expected=" or ".join(AUTH_KINDS))
+
+
+def _signs(reader: Reader) -> bool:
+    """Whether it signs in with a key of its own."""
+    return _auth(reader) == JWT_BEARER
 
 
 def refuse_taken_fields(settings: SalesforceSettings, reader: Reader) -> None:

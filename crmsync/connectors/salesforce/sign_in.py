@@ -12,13 +12,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crmsync import errors
+from crmsync.connectors.consent import Grant, Granted
 from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.errors import SYSTEM
-from crmsync.connectors.salesforce.settings import SalesforceSettings
-from crmsync.connectors.signing_in.grants import jwt_bearer
+from crmsync.connectors.salesforce.settings import REFRESH_TOKEN, SalesforceSettings
+from crmsync.connectors.signing_in.grants import authorization_code, jwt_bearer, refresh_token
 from crmsync.connectors.way_out.answers import Failure
 from crmsync.domain.tokens import AccessToken
 
+TOKEN_PATH = "/services/oauth2/token"  # noqa: S105
 TOKEN_SECONDS = 5400  # of the two hours that a session lasts by default
 
 _PRODUCTION, _SANDBOX = "https://login.salesforce.com", "https://test.salesforce.com"
@@ -29,7 +31,9 @@ class AudienceError(errors.AuthenticationError):
 
 
 def signer_in(settings: SalesforceSettings, *, is_outside: bool = False) -> Callable[[], AccessToken]:
-    """Signs in with the audience that was taken last time, else with one after the other."""
+    """Signs in as the settings say; with a key by the audience that was taken last time, else one after the other."""
+    if settings.auth == REFRESH_TOKEN:
+        return lambda: _by_consent(settings, is_outside=is_outside)
     wanted = audiences(settings.login_url, settings.audience)
 
     def sign_in() -> AccessToken:
@@ -66,7 +70,7 @@ def audiences(login_url: str, audience: str) -> list[str]:
 def _token(settings: SalesforceSettings, audience: str, *, is_outside: bool) -> AccessToken:
     token = jwt_bearer(
         SYSTEM,
-        token_url=f"{settings.login_url}/services/oauth2/token",
+        token_url=f"{settings.login_url}{TOKEN_PATH}",
         client_id=settings.client_id,
         username=settings.username,
         audience=audience,
@@ -76,6 +80,35 @@ def _token(settings: SalesforceSettings, audience: str, *, is_outside: bool) -> 
         is_outside=is_outside,
     )
     return replace(token, account=told_by(token.account, token.value))
+
+
+def _by_consent(settings: SalesforceSettings, *, is_outside: bool) -> AccessToken:
+    token = refresh_token(
+        SYSTEM,
+        token_url=f"{settings.login_url}{TOKEN_PATH}",
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        refresh=settings.refresh_token,
+        seconds=TOKEN_SECONDS,
+        explain=explain_consent,
+        is_outside=is_outside,
+    )
+    return replace(token, account=told_by(token.account, token.value))
+
+
+def exchange(settings: SalesforceSettings, grant: Grant, *, is_outside: bool) -> Granted:
+    """Web server flow: what the code of the consent page is worth."""
+    token, refresh = authorization_code(
+        SYSTEM,
+        token_url=f"{settings.login_url}{TOKEN_PATH}",
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        grant=grant,
+        seconds=TOKEN_SECONDS,
+        explain=explain_consent,
+        is_outside=is_outside,
+    )
+    return Granted(refresh, told_by(token.account, token.value))
 
 
 def _refusal(message: str, advice: str, error: type[errors.CrmsyncError] | None = None) -> Failure:
@@ -156,6 +189,33 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
         ),
     ),
 )
+
+
+_REFUSED_CONSENTS: tuple[tuple[str, Failure], ...] = (
+    (
+        r"verifier|challenge|authorization.?code|redirect",
+        _refusal(
+            "it does not take the code of the consent (any more).",
+            "Consent once more; check that the app's callback URL is that of crmsync, and give SF_CLIENT_SECRET where "
+            "the app needs one.",
+        ),
+    ),
+    (
+        r"token|\bexpired|inactive.?session",
+        _refusal("the consent has ended.", "Consent once more: `crmsync connections authorize ID`."),
+    ),
+    (
+        r"secret|invalid.client.credentials",
+        _refusal("it does not accept the app's secret.", "Check SF_CLIENT_SECRET, the consumer secret of the app."),
+    ),
+)
+
+
+def explain_consent(answer: Mapping[str, Any]) -> Failure | None:
+    """What an answer says that has to do with a consent; else as explain()."""
+    told = f"{answer.get('error_description') or ''} {answer.get('error') or ''}"
+    found = (failure for pattern, failure in _REFUSED_CONSENTS if re.search(pattern, told, re.IGNORECASE))
+    return next(found, None) or explain(answer)
 
 
 def explain(answer: Mapping[str, Any]) -> Failure | None:

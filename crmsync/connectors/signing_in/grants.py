@@ -1,4 +1,4 @@
-"""The three OAuth 2 grants that vendors use here, and what the answers of their token endpoints mean."""
+"""The four OAuth 2 grants that vendors use here, and what the answers of their token endpoints mean."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from crmsync import errors
+from crmsync.connectors.consent import Grant
 from crmsync.connectors.way_out.answers import Failure, Reply, encode, foreign_answer, reply_of, retry_after_seconds
 from crmsync.connectors.way_out.lease import seconds_of_sign_in
 from crmsync.connectors.way_out.transport import Session, exchange, new_session
@@ -30,6 +31,7 @@ JWT_LIFETIME_SECONDS = 180  # Salesforce documents three minutes
 LONGEST_LIFE_SECONDS = 366 * 86_400.0
 RATE_WAIT_SECONDS, ACCESS_DENIED_WAIT_SECONDS = 60.0, 600.0  # where the answer does not ask for one
 
+NO_CONSENT = "no_consent"  # the code where there is nothing to sign in with yet
 TOKEN = "token"  # noqa: S105 - the name of the operation
 
 Explain = Callable[[Mapping[str, Any]], "Failure | None"]
@@ -47,6 +49,7 @@ _RATE = re.compile(
 )
 _AGAIN = re.compile(r"retry your request|try again (later|after|in)|temporarily", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z][\w .-]{0,59}")
+_CONSENT = "Let somebody who may consent do so: `crmsync connections authorize ID`."
 _SIGN_IN_AGAIN = "Check the credentials, then run `crmsync doctor`."
 
 
@@ -112,13 +115,56 @@ def refresh_token(
     explain: Explain | None = None,
     is_outside: bool = False,
 ) -> AccessToken:
-    """OAuth 2.0 refresh token. Errors under HTTP 200 (Zoho) count as errors."""
+    """OAuth 2.0 refresh token. Errors under HTTP 200 (Zoho) count as errors; a client may have no secret.
+
+    Raises: AuthenticationError with code NO_CONSENT where there is no refresh token yet; and as _Answers.
+    """
+    if not refresh.reveal():
+        what = f"Nobody has let crmsync into {system} yet."
+        raise errors.AuthenticationError(what, system=system, operation=TOKEN, code=NO_CONSENT, advice=_CONSENT)
     answers = _Answers(system, seconds, explain)
-    form = {"client_id": client_id, "client_secret": client_secret.reveal()}
+    form = {"client_id": client_id, **_secret_of(client_secret)}
     with _token_session(is_outside=is_outside, client_id=client_id) as session, _signing_in(system):
         session.register_compliance_hook("refresh_token_response", answers.read)
         session.refresh_token(token_url, refresh_token=refresh.reveal(), **form)
     return answers.tokens[0]
+
+
+def authorization_code(
+    system: str,
+    *,
+    token_url: str,
+    client_id: str,
+    client_secret: Secret,
+    grant: Grant,
+    seconds: int,
+    explain: Explain | None = None,
+    is_outside: bool = False,
+) -> tuple[AccessToken, Secret]:
+    """OAuth 2.0 authorization code (RFC 6749, 7636): an access token, and the refresh token that is to be kept.
+
+    Raises: as _Answers; AuthenticationError where the answer has no refresh token.
+    """
+    form = {
+        "grant_type": "authorization_code",
+        "code": grant.code.reveal(),
+        "redirect_uri": grant.redirect_uri,
+        "client_id": client_id,
+        **_secret_of(client_secret),
+        **({"code_verifier": grant.verifier.reveal()} if grant.verifier is not None else {}),
+    }
+    answers = _Answers(system, seconds, explain)
+    with new_session(is_outside=is_outside) as session, _signing_in(system):
+        answers.read(session.post(token_url, data=form))
+    if not answers.refresh_tokens:
+        what = f"{system} has given a token that ends soon, and none to renew it with."
+        advice = "Let the app ask for offline access (refresh tokens), then consent once more."
+        raise errors.AuthenticationError(what, system=system, operation=TOKEN, advice=advice)
+    return answers.tokens[0], answers.refresh_tokens[0]
+
+
+def _secret_of(client_secret: Secret) -> dict[str, str]:
+    return {"client_secret": client_secret.reveal()} if client_secret.reveal() else {}
 
 
 @contextmanager
@@ -147,6 +193,7 @@ class _Answers:
     seconds: float  # the lifetime that is assumed where the answer does not say one
     explain: Explain | None = None
     tokens: list[AccessToken] = field(default_factory=list)
+    refresh_tokens: list[Secret] = field(default_factory=list)
 
     def read(self, response: requests.Response) -> requests.Response:
         reply = reply_of(response, response.content)
@@ -154,6 +201,9 @@ class _Answers:
         if token is None:
             raise token_refused(self.system, reply, self.explain)
         self.tokens.append(token)
+        refresh = _text(reply.body, "refresh_token")
+        if re.fullmatch(r"[!-~]+", refresh):
+            self.refresh_tokens.append(Secret(refresh))
         # Of the rest a library may fail at anything: a life that is no number, a scope of another form, `error: null`.
         response._content = encode({"access_token": token.value, "token_type": "Bearer"})
         response.encoding = "utf-8"

@@ -50,6 +50,10 @@ Vendor facts               value                             source             
     deleted records        code 1002; in no list             https://www.zoho.com/books/api/v3/errors/       2026-11-20
     stamps                 2026-11-18T02:02:51-0800, whole   https://www.zoho.com/books/api/v3/introduction/ 2026-11-20
                            seconds, the organization's zone
+    consent                code good for two minutes, once;  Zoho Accounts, OAuth pages                      2026-12-01
+                           callback names accounts-server
+    PKCE                   documented for mobile and desktop zoho.com/accounts/protocol/oauth/               2026-12-01
+                           apps, not for those of servers    mobile-applications.html
     webhook signature      HMAC-SHA256, lower-case hex       https://www.zoho.com/subscriptions/kb/webhooks/ 2026-11-20
                                                              securing-webhooks.html (the sibling product)
 
@@ -60,6 +64,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crmsync.connectors.consent import ISSUER, Consent, Grant, Granted
 from crmsync.connectors.doors import Door, DoorCode
 from crmsync.connectors.system import System, Tools
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
@@ -90,6 +95,18 @@ def _claim(settings: ZohoBooksSettings) -> Claim:
     return claim(settings)
 
 
+def _more_scopes(settings: ZohoBooksSettings) -> tuple[str, ...]:
+    """Where Zoho itself prevents a second one."""
+    named = {"contacts": settings.contact_unique_field, "invoices": settings.invoice_unique_field}
+    return tuple(f"ZohoBooks.{kind}.UPDATE" for kind, field in named.items() if field)
+
+
+def _exchange(settings: ZohoBooksSettings, grant: Grant, *, is_outside: bool) -> Granted:
+    from crmsync.connectors.zoho_books.consent import exchange
+
+    return exchange(settings, grant, is_outside=is_outside)
+
+
 def _door() -> DoorCode:
     from crmsync.connectors.zoho_books import doors
 
@@ -102,6 +119,26 @@ SYSTEM = System(
     roles=("invoices", "payments"),
     guide="docs/setup/zoho-books.md",
     auth_kinds=("refresh_token",),
+    consent=Consent(
+        server="accounts_url",
+        authorize_path="/oauth/v2/auth",
+        token_path="/oauth/v2/token",  # noqa: S106
+        scopes=(
+            "ZohoBooks.settings.READ",
+            "ZohoBooks.contacts.READ",
+            "ZohoBooks.contacts.CREATE",
+            "ZohoBooks.invoices.READ",
+            "ZohoBooks.invoices.CREATE",
+            "ZohoBooks.customerpayments.READ",
+        ),
+        more_scopes=_more_scopes,
+        exchange=_exchange,
+        between_scopes=",",
+        # Without them there is no refresh token, or only the first time.
+        parameters={"access_type": "offline", "prompt": "consent"},
+        has_pkce=False,  # documented for mobile and desktop apps; a server's app proves itself by its secret
+        says_server=("accounts-server", ISSUER),
+    ),
     doors=(
         Door(
             "payment",

@@ -34,6 +34,8 @@ RESOURCES = (
     "links",
     "webhook_events",
     "connections",
+    "consents",
+    "callback",
     "bindings",
     "sync_configs",
     "webhooks",

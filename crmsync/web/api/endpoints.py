@@ -48,6 +48,8 @@ ENDPOINTS: Mapping[tuple[str, str], Rule] = {
     ("POST", "/connections/{connection_id}/pause"): _RULE,
     ("POST", "/connections/{connection_id}/resume"): _RULE,
     ("POST", "/connections/{connection_id}/rotate"): _RULE,
+    ("GET", "/connections/{connection_id}/authorize"): _RULE,
+    ("GET", "/oauth/callback"): Rule(None, Tenancy.NONE, is_public=True),
     ("GET", "/bindings/{flow}"): _LOOK,
     ("PUT", "/bindings/{flow}"): _RULE,
     ("DELETE", "/bindings/{flow}"): _RULE,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from crmsync.cli import consent
+from crmsync.cli.consent import awaited
 from crmsync.cli.main import cli
+from crmsync.domain.consents import ConsentRequest, ConsentStatus
+from crmsync.services import Services
 
 SECRET = "geheim-and-long-enough"
 ADD = ("add", "s4hana", "--name", "Plant", "--tenant", "acme", "--set", "base_url=https://sap.example.com",
@@ -152,3 +157,66 @@ def test_who_did_what_and_why_stands_in_the_audit(made: dict[str, Any]) -> None:
     newest = json.loads(result.stdout)[0]
     assert (newest["name"], newest["verb"], newest["reason"]) == ("ada", "pause", "the plant is closed")
     assert SECRET not in result.output
+
+
+# -- consent in the browser
+
+BOOKS = ("add", "zoho_books", "--name", "Books", "--set", "client_id=1000.A", "--set", "organization_id=60001")
+
+
+@pytest.fixture
+def books(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection that lacks what consent brings."""
+    monkeypatch.setenv("CRMSYNC_PUBLIC_URL", "https://crm.example.com")
+    return str(shown(*BOOKS, "--secrets-stdin", secrets={"client_secret": SECRET})["id"])
+
+
+def test_the_address_of_the_consent_page_is_printed(books: str) -> None:
+    found = shown("authorize", books, "--no-wait")
+
+    assert found["authorize_url"].startswith(
+        "https://accounts.zoho.com/oauth/v2/auth?response_type=code&client_id=1000.A"
+    )
+    assert "redirect_uri=https%3A%2F%2Fcrm.example.com%2Fapi%2Ferp%2Foauth%2Fcallback" in found["authorize_url"]
+    assert run("authorize", books, "--no-wait").stdout.startswith("https://accounts.zoho.com/")
+
+
+@pytest.mark.parametrize(("status", "code"), [(ConsentStatus.DONE, 0), (ConsentStatus.FAILED, 1)])
+def test_it_waits_until_consent_is_given_or_refused(
+    books: str, monkeypatch: pytest.MonkeyPatch, status: ConsentStatus, code: int
+) -> None:
+    def end(using: Services, asked: ConsentRequest) -> ConsentRequest:
+        def browser(_: float) -> None:
+            with using.store.begin() as uow:
+                uow.consents.end(asked.id, status, "As the worker says.")
+
+        return awaited(using, asked, sleep=browser)
+
+    monkeypatch.setattr(consent, "awaited", end)
+
+    result = run("authorize", books, "--json")
+
+    assert result.exit_code == code
+    assert json.loads(result.stdout) == {"connection": books, "status": status.value, "message": "As the worker says."}
+    assert "https://accounts.zoho.com/" in result.stderr
+
+
+def test_nobody_waits_for_ever(books: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(using: Services, asked: ConsentRequest) -> ConsentRequest:
+        return awaited(using, replace(asked, expires_at=asked.asked_at))
+
+    monkeypatch.setattr(consent, "awaited", late)
+
+    result = run("authorize", books)
+
+    assert result.exit_code == 1
+    assert "Nobody has consented within ten minutes." in result.stderr
+
+
+def test_without_a_public_address_the_variable_is_named(books: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRMSYNC_PUBLIC_URL")
+
+    result = run("authorize", books)
+
+    assert result.exit_code != 0
+    assert "CRMSYNC_PUBLIC_URL" in result.stderr

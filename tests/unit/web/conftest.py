@@ -40,7 +40,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.from_env({**os.environ, "CRMSYNC_TOWER_PASSWORD": PASSWORD, "REDIS_URL": NO_REDIS})
+    told = {"CRMSYNC_TOWER_PASSWORD": PASSWORD, "REDIS_URL": NO_REDIS, "CRMSYNC_DOORS_URL": "https://doors.example"}
+    return Settings.from_env({**os.environ, **told})
 
 
 @pytest.fixture

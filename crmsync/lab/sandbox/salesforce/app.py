@@ -37,7 +37,7 @@ DAY_SECONDS = 24 * 3600
 LONGEST_HEAD = 16_384
 # Resources that the platform has beside those that are served here.
 UNOFFERED = re.compile(
-    r"/services/(?:Soap|async|apexrest|oauth2/(?:userinfo|introspect|revoke|authorize))|/id/|/services/data/v\d+\.0/"
+    r"/services/(?:Soap|async|apexrest|oauth2/(?:userinfo|introspect|revoke))|/id/|/services/data/v\d+\.0/"
     r"(?:search|parameterizedSearch|tooling|analytics|chatter|connect|ui-api|process|quickActions|recent|theme|tabs"
     r"|appMenu|event|actions|support|metadata|consent|dedupe|eventSchema|folders|jobs/(?:query|ingest)/?|limits/"
     r"|composite/(?:batch|tree|graph)|sobjects/?$|sobjects/\w+/?$|sobjects/\w+/(?:updated|deleted|listviews|describe/)"
@@ -117,13 +117,15 @@ class Salesforce(Account):
         self.cursors = Cursors(self.clock)
         self.bulk = Bulk(self.org, self.clock)
         self.used: deque[float] = deque()
-        self.oauth.expire()
+        self.oauth.revoke()
+        self.oauth.codes.forget()
 
     def _note(self, action: str, kind: str, row: Record) -> None:
         self.ledger.note(action, kind, row["Id"], reference=row.get("SAP_Order_Number__c"))
 
     def _route(self) -> None:
         self.router.add("POST", "/services/oauth2/token", self._token, "token")
+        self.router.add("GET", "/services/oauth2/authorize", self.oauth.authorize, "authorize")
         self.router.add("GET", "/services/data", self._versions, "versions")
         self._add("GET", "", self._resources, "versions")
         self._add("GET", "/limits", self._limits, "limits")

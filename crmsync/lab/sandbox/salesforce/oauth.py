@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from crmsync.lab.sandbox.kernel import consent
 from crmsync.lab.sandbox.kernel.http import ConnectionDropped, Request, Response, answer, html
 from crmsync.lab.sandbox.kernel.ledger import Clock
 from crmsync.lab.sandbox.salesforce.values import SalesforceError
@@ -45,6 +46,8 @@ class SalesforceProfile:
 
     pod: str = "Sb"  # two characters in every record id, by which orgs differ
     client_id: str = "3MVG9sandboxConsumerKey"
+    client_secret: str = "sandboxConsumerSecret"
+    callback_url: str = ""  # of the app; "": whatever is asked for
     username: str = "integration@crmsync.example.com"
     webhook_secret: str = "sandboxSalesforceSecret1"
     currency: str = "USD"
@@ -61,6 +64,7 @@ class SalesforceProfile:
             self,
             pod=f"S{number:x}"[-2:].rjust(2, "S"),
             client_id=f"{self.client_id}{number}",
+            client_secret=f"{self.client_secret}{number}",
             username=f"integration{number}@crmsync.example.com",
             webhook_secret=f"sandboxSalesforceSecretOf{number}",
             custom_fields=dict(self.custom_fields),
@@ -114,7 +118,16 @@ OLD_ADDRESSES: dict[str, Callable[[Request, str], Response]] = {
 # Source: shared fact sheet, section 2. The answer has five keys and no lifetime; a session ends after two idle hours.
 
 
+CODE_SECONDS = 900  # of an authorization code: the web server flow's
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+BY_CODE, BY_REFRESH = "authorization_code", "refresh_token"
+_OF_CODE = {
+    "code": ("invalid_grant", "invalid authorization code"),
+    "expired": ("invalid_grant", "expired authorization code"),
+    "client": ("invalid_grant", "invalid authorization code"),
+    "redirect": ("redirect_uri_mismatch", "redirect_uri must match configuration"),
+    "verifier": ("invalid_grant", "invalid code verifier"),
+}
 LONGEST_SECONDS = 300
 IDLE_SECONDS = 7200
 
@@ -130,6 +143,36 @@ class Oauth:
         self._public_key = public_key
         self._make_token = make_token
         self._sessions: dict[str, float] = {}
+        self.codes = consent.Codes(clock, make_token, seconds=CODE_SECONDS)
+        self._refresh_tokens: set[str] = set()
+
+    def authorize(self, request: Request) -> Response:
+        """The consent page. What is wrong with the app is told here: the browser is sent back to no stranger."""
+        asked = request.query
+        problem = self._problem_of_app(asked)
+        if problem:
+            return html(400, f"error={problem[0]}&amp;error_description={problem[1]}")
+        wanted = asked.get("scope", "api")
+        if "decision" not in asked:
+            return consent.page(request, title="Salesforce: Allow Access?", wants=wanted)
+        state = {"state": asked["state"]} if "state" in asked else {}
+        if asked["decision"] != "Allow":
+            refused = {"error": "access_denied", "error_description": "end-user denied authorization"}
+            return consent.back(asked["redirect_uri"], {**refused, **state})
+        return consent.back(asked["redirect_uri"], {"code": self.codes.give(asked), **state})
+
+    def _problem_of_app(self, asked: dict[str, str]) -> tuple[str, str] | None:
+        if asked.get("client_id") != self._profile.client_id:
+            return "invalid_client_id", "client identifier invalid"
+        if not asked.get("redirect_uri") or self._profile.callback_url not in ("", asked["redirect_uri"]):
+            return "redirect_uri_mismatch", "redirect_uri must match configuration"
+        if asked.get("response_type") != "code":
+            return "unsupported_response_type", "response type not supported"
+        if asked.get("code_challenge_method", "S256") != "S256":
+            return "invalid_request", "invalid code challenge method"
+        if not asked.get("code_challenge"):
+            return "invalid_request", "missing required code challenge"
+        return None
 
     def grant(self, request: Request, base: str, login: str, organization: str, user: str) -> Response:
         """Answer a token request, with an error object and status 400 where it is not in order.
@@ -138,20 +181,51 @@ class Oauth:
         """
         if request.content_type != "application/x-www-form-urlencoded":
             return _error("invalid_request", "content type must be application/x-www-form-urlencoded")
-        if request.form.get("grant_type") != GRANT:
+        ways = {GRANT: self._problem_of_assertion, BY_CODE: self._problem_of_code, BY_REFRESH: self._problem_of_refresh}
+        way = ways.get(request.form.get("grant_type", ""))
+        if way is None:
             return _error("unsupported_grant_type", "grant type not supported")
-        problem = self._problem(request.form.get("assertion", ""), (base, login))
+        problem = way(request.form, (base, login))
         if problem:
             return _error(*problem)
         token = f"{organization[:15]}!AQ{self._make_token(60)}"
         self._sessions[token] = self._clock.seconds()
         identity = f"{base}/id/{organization}/{user}"
         body = {"access_token": token, "scope": "api", "instance_url": base, "id": identity, "token_type": "Bearer"}
-        return answer(body)
+        return answer({**body, **self._refreshable(request.form)})
 
-    def _problem(self, assertion: str, addresses: tuple[str, ...]) -> tuple[str, str] | None:
+    def _refreshable(self, form: dict[str, str]) -> dict[str, str]:
+        """A refresh token comes with a code alone; its answer has a stamp and a signature beside the five keys."""
+        if form["grant_type"] != BY_CODE:
+            return {}
+        made = f"5Aep{self._make_token(60)}"
+        self._refresh_tokens.add(made)
+        return {"refresh_token": made, "issued_at": str(int(self._clock.seconds() * 1000)), "signature": "c2lnbmF0dXJl"}
+
+    def _problem_of_client(self, form: dict[str, str]) -> tuple[str, str] | None:
+        if form.get("client_id") != self._profile.client_id:
+            return "invalid_client_id", "client identifier invalid"
+        if form.get("client_secret") != self._profile.client_secret:
+            return "invalid_client", "invalid client credentials"
+        return None
+
+    def _problem_of_code(self, form: dict[str, str], _: tuple[str, ...]) -> tuple[str, str] | None:
+        return self._problem_of_client(form) or _OF_CODE.get(self.codes.problem(form))
+
+    def _problem_of_refresh(self, form: dict[str, str], _: tuple[str, ...]) -> tuple[str, str] | None:
+        if form.get("refresh_token") not in self._refresh_tokens:
+            return self._problem_of_client(form) or ("invalid_grant", "expired access/refresh token")
+        return self._problem_of_client(form)
+
+    def revoke(self) -> None:
+        """Every consent is taken back."""
+        self._refresh_tokens.clear()
+        self._sessions.clear()
+
+    def _problem_of_assertion(self, form: dict[str, str], addresses: tuple[str, ...]) -> tuple[str, str] | None:
         import jwt
 
+        assertion = form.get("assertion", "")
         try:
             options: Any = {"require": ["iss", "sub", "aud", "exp"], "verify_exp": False, "verify_iat": False}
             audiences = [*self._profile.audiences, *(addresses if "org" in self._profile.audiences else ())]

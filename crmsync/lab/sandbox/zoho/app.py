@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from crmsync.lab.sandbox.kernel import consent
 from crmsync.lab.sandbox.kernel.account import Account, Surroundings
 from crmsync.lab.sandbox.kernel.faults import Details, Fault, no_token
 from crmsync.lab.sandbox.kernel.http import BadJson, Handler, NotOffered, Request, Response, answer, html
@@ -80,9 +81,15 @@ class Limits:
 
 
 TOKEN_SECONDS, WINDOW_SECONDS, LIVE_TOKENS = 3600, 600, 30
+CODE_SECONDS = 120  # of a code from the consent page
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
 SETTINGS = ("items", "itemdetails", "organizations", "settings")  # are under the scope `settings`
+SCOPE = re.compile(r"ZohoBooks\.[a-z]+\.(?:READ|CREATE|UPDATE|DELETE|ALL)", re.IGNORECASE)
 BY_CODE = "authorization_code"
+_OF_CODE = {
+    **dict.fromkeys(("code", "expired", "client", "verifier"), "invalid_code"),
+    "redirect": "invalid_redirect_uri",
+}
 TOO_MANY = {
     "error": "Access Denied",
     "error_description": "You have made too many requests continuously. Please try again after some time.",
@@ -100,6 +107,31 @@ class Accounts:
         self._given: deque[float] = deque()
         self._used_codes: set[str] = set()
         self._live: dict[str, tuple[float, tuple[str, ...]]] = {}  # until when, for what
+        self.codes = consent.Codes(clock, make_token, seconds=CODE_SECONDS)
+        self._refresh_tokens: set[str] = set()  # that consent has brought
+        self._is_offline: set[str] = set()  # codes that bring a refresh token
+
+    def authorize(self, request: Request, server: str) -> Response:
+        """The consent page. What is wrong with the app is told here; where the browser goes, the server is named."""
+        asked = request.query
+        if asked.get("client_id") != self._profile.client_id:
+            return html(400, "ERROR_invalid_client")
+        if not asked.get("redirect_uri") or self._profile.callback_url not in ("", asked["redirect_uri"]):
+            return html(400, "ERROR_invalid_redirect_uri")
+        if asked.get("response_type") != "code":
+            return html(400, "ERROR_invalid_response_type")
+        if not all(SCOPE.fullmatch(scope) for scope in asked.get("scope", "").split(",")):
+            return html(400, "ERROR_invalid_scope")
+        if "decision" not in asked:
+            return consent.page(request, title="Zoho: Accept?", wants=asked["scope"])
+        state = {"state": asked["state"]} if "state" in asked else {}
+        if asked["decision"] != "Allow":
+            return consent.back(asked["redirect_uri"], {"error": "access_denied", **state})
+        code = self.codes.give(asked)
+        if asked.get("access_type") == "offline" and asked.get("prompt") == "consent":
+            self._is_offline.add(code)
+        place = {"location": "us", "accounts-server": self._profile.accounts_server or server}
+        return consent.back(asked["redirect_uri"], {"code": code, **place, **state})
 
     def grant(self, request: Request, api_domain: str) -> Response:
         fields = {**request.query, **(request.form if request.body else {})}
@@ -115,8 +147,22 @@ class Accounts:
         body = {"access_token": token, "api_domain": self._profile.api_domain or api_domain, "token_type": "Bearer"}
         if fields["grant_type"] == BY_CODE:
             self._used_codes.add(fields["code"])
-            body |= {"refresh_token": self._profile.refresh_token}
+            body |= self._refreshable(fields["code"])
         return answer({**body, "expires_in": TOKEN_SECONDS, "scope": " ".join(self._profile.scopes)})
+
+    def _refreshable(self, code: str) -> dict[str, str]:
+        if code == self._profile.grant_code:
+            return {"refresh_token": self._profile.refresh_token}
+        if code not in self._is_offline:
+            return {}
+        made = f"1000.{self._make_token(32)}.{self._make_token(32)}"
+        self._refresh_tokens.add(made)
+        return {"refresh_token": made}
+
+    def revoke(self) -> None:
+        """Every consent is taken back."""
+        self._refresh_tokens.clear()
+        self._live.clear()
 
     def _problem(self, fields: dict[str, str]) -> str | None:
         if fields.get("grant_type") not in (BY_CODE, "refresh_token"):
@@ -126,9 +172,11 @@ class Accounts:
         if fields.get("client_secret") != self._profile.client_secret:
             return "invalid_client_secret"
         if fields["grant_type"] == BY_CODE:  # it works once
-            is_good = fields.get("code") == self._profile.grant_code and fields["code"] not in self._used_codes
+            if fields.get("code") != self._profile.grant_code:
+                return _OF_CODE.get(self.codes.problem(fields))
+            is_good = fields["code"] not in self._used_codes
         else:
-            is_good = fields.get("refresh_token") == self._profile.refresh_token
+            is_good = fields.get("refresh_token") in (self._profile.refresh_token, *self._refresh_tokens)
         return None if is_good else "invalid_code"
 
     def _is_throttled(self) -> bool:
@@ -159,6 +207,9 @@ class Accounts:
         self._live.clear()
         self._given.clear()
         self._used_codes.clear()
+        self._is_offline.clear()
+        self._refresh_tokens.clear()
+        self.codes.forget()
 
 
 def _allows(scopes: tuple[str, ...], request: Request) -> bool:
@@ -210,6 +261,9 @@ class Zoho(Account):
         self.limits = Limits(self.clock, profile)
         self.reset()
         self.router.add("POST", "/oauth/v2/token", lambda request: self.accounts.grant(request, self.url), "token")
+        self.router.add(
+            "GET", "/oauth/v2/auth", lambda request: self.accounts.authorize(request, self.url), "authorize"
+        )
         for method, path, operation, action in ROUTES:
             self.router.add(method, API + path, self._guarded(action, path), operation)
 

@@ -41,6 +41,8 @@ class ZohoProfile:
     client_id: str = "1000.SANDBOXCLIENT"
     client_secret: str = "sandbox-zoho-secret"
     refresh_token: str = "1000.sandbox.refresh"
+    callback_url: str = ""  # of the client; "": whatever is asked for
+    accounts_server: str = ""  # another data centre's, which the user turns out to be in
     grant_code: str = "1000.sandbox.code"  # as the API console shows it once
     organization_id: str = "10234695"
     first_id: int = 460_000_000_026_001

@@ -21,6 +21,16 @@ class DoorSchema(ApiSchema):
     path = fields.String(required=True)
 
 
+class ConsentPageSchema(ApiSchema):
+    auth_kind = fields.String(required=True, metadata={"description": "the way to sign in that needs it"})
+    scopes = fields.List(fields.String(), required=True)
+    has_pkce = fields.Boolean(required=True)
+    secret = fields.String(required=True, metadata={"description": "the secret that consent brings"})
+    server = fields.String(required=True, metadata={"description": "the setting that names its host"})
+    authorize_path = fields.String(required=True)
+    token_path = fields.String(required=True)
+
+
 class SystemSchema(ApiSchema):
     name = fields.String(required=True)
     title = fields.String(required=True)
@@ -28,6 +38,9 @@ class SystemSchema(ApiSchema):
     auth_kinds = fields.List(fields.String(), required=True)
     doors = fields.List(fields.Nested(DoorSchema), required=True)
     guide = fields.String(required=True)
+    consent = fields.Nested(
+        ConsentPageSchema, required=True, allow_none=True, metadata={"description": "in the browser; null: none"}
+    )
     is_configured = fields.Boolean(required=True, metadata={"description": "by the environment"})
 
 
@@ -59,6 +72,6 @@ def one_system(_: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _told(found: System) -> dict[str, Any]:
-    names = ("name", "title", "roles", "auth_kinds", "doors", "guide")
+    names = ("name", "title", "roles", "auth_kinds", "doors", "guide", "consent")
     own = {name: getattr(found, name) for name in names}
     return own | {"is_configured": is_configured(found.name, services_of_app().settings)}

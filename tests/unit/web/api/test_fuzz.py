@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
+from crmsync.services import Services
 from crmsync.web.attempts import Requests
 from crmsync.worker import dead_letters
 from tests.unit.web.api.conftest import Caller, World
@@ -35,8 +37,9 @@ expected-statuses = [400, 401, 404, 405, 409, 412, 413, 415, 422, 428]
 
 
 @pytest.fixture
-def address(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The API behind a server of its own."""
+def address(app: Flask, services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The API behind a server of its own. It sends nobody to a vendor's page: the fuzzer would go there."""
+    services.settings = replace(services.settings, doors_url="")
     monkeypatch.setattr(dead_letters, "tell_soon", lambda: None)
     monkeypatch.setattr(Requests, "seconds_to_wait", lambda self, token_id: 0)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
