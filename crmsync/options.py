@@ -63,6 +63,15 @@ class CompanySettings:
         env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000),
     )
 
+    four_eyes_above: str = setting(
+        "above this amount, such as 10000 EUR, two people decide about a dead letter; empty: one does",
+        env.text(
+            "CRMSYNC_FOUR_EYES_ABOVE",
+            pattern=r"[0-9]{1,12}(\.[0-9]{1,3})? [A-Z]{3}",
+            expected="an amount and its currency, such as 10000 EUR",
+        ),
+    )
+
     @property
     def seller_wait(self) -> timedelta | None:
         """After how long a deal that waits by itself says so; None: never."""

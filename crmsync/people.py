@@ -43,7 +43,8 @@ def create_token(
     if expires_at is not None and expires_at <= uow.now:
         raise PeopleError("The token would have expired already.", field_errors={"expires_at": "is in the past"})
     made = NewToken.made()
-    uow.api_tokens.add(made, name=name, role=role, tenant=tenant, expires_at=expires_at, by=act.name)
+    who = {"by": act.name, "person": act.person}
+    uow.api_tokens.add(made, name=name, role=role, tenant=tenant, expires_at=expires_at, **who)
     token = _token(uow, made.id)
     uow.audit.add(act, "token.create", "token", made.id, tenant=tenant or "", after=_told(token, _TOLD_OF_TOKEN))
     return Made(token, made.text)

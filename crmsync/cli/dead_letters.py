@@ -219,13 +219,18 @@ def _check_links(services: Services, answers: Answers, chosen: Sequence[DeadLett
 
 
 def _let_flood_pass(services: Services, chosen: Sequence[DeadLetter]) -> None:
-    """Who accepts all deals of a flood is not asked about those that still come of it."""
+    """Who accepts all deals of a flood is not asked about those that still come of it.
+
+    Where some deals need two people, that is one person's word for deals that nobody has seen: they are asked about.
+    """
     from crmsync.errors import UnusualBurstError
     from crmsync.flows import flood
+    from crmsync.worker import four_eyes
 
+    held = [letter for letter in chosen if letter.error == UnusualBurstError.__name__]
     with services.store.read() as uow:
-        held = [uow.runs.get(letter.run_id) for letter in chosen if letter.error == UnusualBurstError.__name__]
-    for source in {run.source for run in held if run is not None}:
+        alone = {each.source for each in held if not four_eyes.limits(uow, services.settings, each)}
+    for source in alone:
         flood.let_pass(services, source)
 
 

@@ -17,6 +17,7 @@ from crmsync.cli.failures import FAILED
 from crmsync.cli.options import confirm
 from crmsync.cli.process import open_services
 from crmsync.company import Company
+from crmsync.domain.approvals import Approval
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
@@ -150,15 +151,16 @@ class Work:
 
     def do(self, chosen: Sequence[DeadLetter], act: Callable[[int], object]) -> None:
         """Do it to each, then bring the queue up to date and say what came of it."""
-        problems = dict(self._missing)
+        problems, proposed = dict(self._missing), dict[int, Approval]()
         for letter in self._progress(chosen):
             try:
-                act(letter.id)
+                if isinstance(outcome := act(letter.id), Approval):
+                    proposed[letter.id] = outcome
             except CrmsyncError as error:  # one that another person was faster with must not stop the others
                 problems[letter.id] = str(error)
         self.failed = bool(problems)
-        done = [letter for letter in chosen if letter.id not in problems]
-        self._report(done, problems, is_told=self._redraw() if done else True)
+        done = [letter for letter in chosen if letter.id not in {*problems, *proposed}]
+        self._report(done, problems, proposed, is_told=self._redraw() if done else True)
 
     def _progress(self, chosen: Sequence[DeadLetter]) -> Iterator[DeadLetter]:
         out = screen.console(stderr=True)
@@ -169,15 +171,23 @@ class Work:
         """Bring the queue `dead_letter` up to date. False if the broker does not answer."""
         return worker.best_effort(lambda: worker.redraw(self.services))
 
-    def _report(self, done: Sequence[DeadLetter], problems: dict[int, str], *, is_told: bool) -> None:
+    def _report(
+        self, done: Sequence[DeadLetter], problems: dict[int, str], proposed: dict[int, Approval], *, is_told: bool
+    ) -> None:
         if self.as_json:
             failed = [{"id": letter_id, "problem": problem} for letter_id, problem in problems.items()]
-            screen.print_json({f"{self.verb}ed": [letter.id for letter in done], "failed": failed})
+            waits = [{"id": letter_id, "approval": each.id} for letter_id, each in proposed.items()]
+            also = {"proposed": waits} if waits else {}
+            screen.print_json({f"{self.verb}ed": [letter.id for letter in done], "failed": failed, **also})
             return
         out = screen.console()
+        for letter_id, each in proposed.items():
+            command = self.services.settings.pasteable(f"crmsync approvals approve {each.id}")
+            out.print(f"Dead letter {letter_id} needs two people. It is proposed, and another one confirms it:")
+            out.print(f"  {command} --by NAME", soft_wrap=True)
         for problem in problems.values():
             out.print(f"✗ {visible(problem)}", style="red")
-        for line in self._outcome(done, is_told=is_told, nothing=not problems):
+        for line in self._outcome(done, is_told=is_told, nothing=not (problems or proposed)):
             out.print(line, soft_wrap=True)
 
     def _outcome(self, done: Sequence[DeadLetter], *, is_told: bool, nothing: bool) -> list[str]:

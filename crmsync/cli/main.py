@@ -8,6 +8,7 @@ import click
 
 from crmsync import __version__, files
 from crmsync.cli.accounts import accounts
+from crmsync.cli.approvals import approvals
 from crmsync.cli.audit import audit
 from crmsync.cli.bindings import bindings
 from crmsync.cli.catch_up import catch_up
@@ -76,7 +77,7 @@ def cli() -> None:
 
 
 _WORK = (up, doctor, config, migrate)
-_RECORDS = (runs, dead_letters, links, connections, bindings, accounts, inventory, catch_up, limits, forget)
+_RECORDS = (runs, dead_letters, approvals, links, connections, bindings, accounts, inventory, catch_up, limits, forget)
 _PEOPLE = (init, users, token, secrets, audit)
 for command in (*_WORK, *_RECORDS, *_PEOPLE):
     cli.add_command(command)

@@ -39,12 +39,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request speaks for. *tenant* is None where it may see all of them."""
+    """Whom a request speaks for. *tenant* is None where it may see all of them.
+
+    *person* answers for what a token does: who made it, or who answers for the token that made it; "" where that is
+    not known any more. For people it is their own name.
+    """
 
     name: str
     role: Role
     tenant: str | None = None
     token_id: str = ""
+    person: str = ""
 
     def may(self, needed: Role) -> bool:
         return self.role.covers(needed)
@@ -67,10 +72,11 @@ class User:
     is_disabled: bool
     created_at: datetime
     version: int
+    identity: str | None = None  # of those whom the identity provider signs in: a fingerprint of who it says they are
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.name, self.role, self.tenant)
+        return Caller(self.name, self.role, self.tenant, person=self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class ApiToken:
     last_used_at: datetime | None
     revoked_at: datetime | None
     version: int
+    person: str = ""
 
     def is_valid(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
@@ -99,7 +106,7 @@ class ApiToken:
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.name, self.role, self.tenant, self.id)
+        return Caller(self.name, self.role, self.tenant, self.id, self.person)
 
 
 @dataclass(frozen=True, slots=True)

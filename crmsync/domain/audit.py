@@ -28,11 +28,21 @@ _PLACES = {Origin.API: ", by the API", Origin.TOWER: ", in the control tower", O
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Somebody does something: who, from where, and why."""
+    """Somebody does something: who, from where, and why. *behind* is who answers for a token; None: *name* itself."""
 
     name: str
     origin: Origin
     reason: str = ""
+    behind: str | None = None
+
+    @property
+    def person(self) -> str:
+        """Who answers for it; "" where nobody knows.
+
+        >>> Act("Ada", Origin.CLI).person, Act("ci", Origin.API, behind="bob").person
+        ('ada', 'bob')
+        """
+        return (self.name if self.behind is None else self.behind).strip().lower()
 
     def __str__(self) -> str:
         """As a run's history says it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from crmsync.domain.approvals import Approval
 from crmsync.domain.choices import COMMAND, REPLAY_ALL, Choice, choices, replay_command
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.store import UnitOfWork
@@ -16,11 +17,15 @@ LETTERS_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class LetterRow:
-    """A dead letter; *choices* are the answers that it takes, *command* replays it."""
+    """A dead letter; *choices* are the answers that it takes, *command* replays it.
+
+    *approval* is what somebody has proposed, where that needs a second person.
+    """
 
     letter: DeadLetter
     command: str
     choices: Sequence[Choice] = ()
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class LetterGroup:
 
 def waiting_letters(uow: UnitOfWork, *, limit: int | None = None) -> Waiting:
     oldest = uow.dead_letters.list(limit=LETTERS_SHOWN if limit is None else limit)
-    rows = [letter_row(letter) for letter in oldest]
+    proposed = uow.approvals.waiting_for([letter.id for letter in oldest])
+    rows = [replace(letter_row(letter), approval=proposed.get(letter.id)) for letter in oldest]
     return Waiting(rows, uow.dead_letters.waiting_count(), REPLAY_ALL)
 
 

@@ -140,11 +140,15 @@ class DeadLetters(Rows):
         letters = _QUERY.where(dead_letters.c.id.in_(counts)).order_by(dead_letters.c.id)
         return [(letter, counts[letter.id]) for letter in map(letter_of, self._connection.execute(letters))]
 
-    def move(self, letter_id: int, *, to: LetterStatus) -> bool:
-        """Change the status of a letter that waits, once: False if somebody else did before."""
+    def move(self, letter: DeadLetter, *, to: LetterStatus) -> bool:
+        """Change the status of a letter that waits as it was read: False if somebody else was faster.
+
+        One that went on and died again in between asks something else, perhaps of another amount.
+        """
+        is_as_read = (dead_letters.c.updated_at == letter.updated_at, dead_letters.c.failures == letter.failures)
         statement = (
             update(dead_letters)
-            .where(dead_letters.c.id == letter_id, dead_letters.c.status == LetterStatus.WAITING.value)
+            .where(dead_letters.c.id == letter.id, dead_letters.c.status == LetterStatus.WAITING.value, *is_as_read)
             .values(status=to.value, updated_at=self._now)
         )
         return self._connection.execute(statement).rowcount == 1

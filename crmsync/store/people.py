@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, delete, or_, select, update
 
@@ -32,9 +32,11 @@ class Users(Rows):
         return self._connection.execute(select(users.c.name).limit(1)).first() is not None
 
     def password_hash(self, name: str) -> str | None:
-        """None for who is not known, or may not sign in."""
-        query = select(users.c.password_hash).where(users.c.name == name, ~users.c.is_disabled)
-        return self._connection.execute(query).scalar()
+        """None for who is not known, or may not sign in, or not by a password."""
+        may_sign_in = (~users.c.is_disabled, users.c.identity.is_(None))
+        return self._connection.execute(
+            select(users.c.password_hash).where(users.c.name == name, *may_sign_in)
+        ).scalar()
 
     def add(self, name: str, password_hash: str, role: Role, tenant: str | None) -> bool:
         """False if there is somebody of that name."""
@@ -61,7 +63,15 @@ class Users(Rows):
 
 class ApiTokens(Rows):
     def add(
-        self, made: NewToken, *, name: str, role: Role, tenant: str | None, expires_at: datetime | None, by: str
+        self,
+        made: NewToken,
+        *,
+        name: str,
+        role: Role,
+        tenant: str | None,
+        expires_at: datetime | None,
+        by: str,
+        person: str,
     ) -> None:
         self._connection.execute(
             api_tokens.insert(),
@@ -75,6 +85,7 @@ class ApiTokens(Rows):
                 "created_by": by[:100],
                 "expires_at": expires_at,
                 "version": 1,
+                "person": person[:100],
             },
         )
 
@@ -112,8 +123,21 @@ class ApiTokens(Rows):
         self._connection.execute(update(api_tokens).where(api_tokens.c.id == token_id).values(last_used_at=self._now))
 
 
+class Owner(NamedTuple):
+    """Whose session it is, when it was last seen, and the proof that it was opened with."""
+
+    name: str
+    seen_at: datetime
+    proof: str
+
+
 class Sessions(Rows):
-    def open(self, key: str, name: str, *, is_link: bool = False) -> None:
+    """*proof* stands for what a person has proved: the version of their row, or a mark of the built-in password.
+
+    A session that was opened while the password was changed has the proof of before, and is worth nothing.
+    """
+
+    def open(self, key: str, name: str, *, proof: str = "", is_link: bool = False) -> None:
         """Let the browser that holds *key* act as *name*; a link does so once, to be exchanged for a session."""
         self._connection.execute(delete(sessions).where(_is_over(self._now)))
         self._connection.execute(
@@ -124,16 +148,17 @@ class Sessions(Rows):
                 "created_at": self._now,
                 "seen_at": self._now,
                 "is_link": is_link,
+                "proof": proof,
             },
         )
 
-    def owner(self, key: str) -> tuple[str, datetime] | None:
-        """Whose session it is, and when it was last seen; None if it is over."""
-        query = select(sessions.c.name, sessions.c.seen_at).where(
+    def owner(self, key: str) -> Owner | None:
+        """None if it is over."""
+        query = select(sessions.c.name, sessions.c.seen_at, sessions.c.proof).where(
             sessions.c.key_hash == fingerprint(key), ~sessions.c.is_link, ~_is_over(self._now)
         )
         row = self._connection.execute(query).first()
-        return (row.name, row.seen_at) if row is not None else None
+        return Owner(row.name, row.seen_at, row.proof) if row is not None else None
 
     def seen(self, key: str) -> None:
         self._connection.execute(

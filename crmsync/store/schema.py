@@ -16,7 +16,7 @@ from crmsync.errors import ConfigurationError, StoreUnavailableError
 from crmsync.store import sqlite
 from crmsync.store.engine import Store
 
-HEAD = "0027"  # the newest migration: a test compares it with the folder
+HEAD = "0028"  # the newest migration: a test compares it with the folder
 _LOCK_KEY = 7_236_541  # PostgreSQL's advisory lock of whoever migrates
 _DEADLOCK = "40P01"
 MIGRATION_TRIES = 20  # each waits a second at most for PostgreSQL to see that two wait for each other

@@ -268,6 +268,34 @@ dead_letters = Table(
     Index("ix_dead_letters_alert_cause", "alert_cause"),
 )
 
+# What one person wants done about a dead letter and another has to confirm. Few, and kept as the audit is.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String(40), nullable=False),
+    Column("letter_id", Integer, nullable=False),
+    Column("decision", String(20), nullable=False),  # replay or discard
+    Column("answers", JSON, nullable=False),  # that go with the replay
+    Column("asked", String(64), nullable=False),  # what the letter asked: another question needs another proposal
+    Column("amount", Amount),  # of the deal as it was; None: it had not been read
+    Column("currency", String(3), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("proposed_by", String(100), nullable=False),  # a person, also where a token asked
+    Column("proposed_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("decided_by", String(100), nullable=False, default="", server_default=""),
+    Column("decided_at", Instant),
+    Index(  # stops two that wait for one letter
+        "uq_approvals_waiting",
+        "letter_id",
+        unique=True,
+        sqlite_where=text("status = 'waiting'"),
+        postgresql_where=text("status = 'waiting'"),
+    ),
+)
+
 # What the deals that were stuck say of it in the CRM, as far as crmsync wrote it there; of the others there is no row.
 tellings = Table(
     "tellings",
@@ -384,6 +412,8 @@ users = Table(
     Column("is_disabled", Boolean, nullable=False, default=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("version", Integer, nullable=False, default=1, server_default="1"),
+    Column("identity", String(64)),  # SHA-256 of who it is to the identity provider; None: signs in by a password
+    Index("uq_users_identity", "identity", unique=True),
 )
 
 # Keys of programs. The secret is shown once, and kept as its SHA-256.
@@ -401,6 +431,7 @@ api_tokens = Table(
     Column("last_used_at", Instant),  # to the minute: a token in use costs no write for each call
     Column("revoked_at", Instant),
     Column("version", Integer, nullable=False, default=1, server_default="1"),
+    Column("person", String(100), nullable=False, default="", server_default=""),  # who answers for it; "": not known
     Index("ix_api_tokens_created_at", "created_at", "id"),
 )
 
@@ -413,6 +444,7 @@ sessions = Table(
     Column("created_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("is_link", Boolean, nullable=False, default=False, server_default=false()),  # signs in once, then is gone
+    Column("proof", String(80), nullable=False, default="", server_default=""),  # of what was proved: see Sessions
     Index("ix_sessions_name", "name"),
     Index("ix_sessions_seen_at", "seen_at"),
 )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from crmsync.store.accounts import Accounts
 from crmsync.store.alerts import Alerts
 from crmsync.store.applications import Applications
+from crmsync.store.approvals import Approvals
 from crmsync.store.audit import Audit
 from crmsync.store.bindings import Bindings
 from crmsync.store.breakers import Breakers
@@ -74,6 +75,7 @@ class UnitOfWork:
     users = _of_this(Users)
     api_tokens = _of_this(ApiTokens)
     sessions = _of_this(Sessions)
+    approvals = _of_this(Approvals)
     audit = _of_this(Audit)
     requests = _of_this(Requests)
 

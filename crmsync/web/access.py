@@ -18,7 +18,7 @@ from werkzeug.datastructures import Authorization
 from crmsync.connectors.kit.signatures import as_sent
 from crmsync.domain.access import Caller, Role, new_secret
 from crmsync.passwords import TOWER_USER, tower_password
-from crmsync.settings import Settings
+from crmsync.settings import Secret, Settings
 from crmsync.store import Store, UnitOfWork
 from crmsync.store.keys import key_texts
 from crmsync.store.people import USED_SECONDS
@@ -28,7 +28,7 @@ from crmsync.web.sparing import Sparing
 logger = logging.getLogger(__name__)
 
 COOKIE = "crmsync_session"
-BUILT_IN = Caller(TOWER_USER, Role.OPERATOR)
+BUILT_IN = Caller(TOWER_USER, Role.OPERATOR, person=TOWER_USER)
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -107,11 +107,11 @@ def client_address() -> str:
 # -- signed in to a browser
 
 
-def sign_in(name: str) -> Callable[[Response], Response]:
-    """Open a session for *name*; what is returned gives an answer its cookie."""
+def sign_in(name: str, proof: str) -> Callable[[Response], Response]:
+    """Open a session for *name*, who has proved it; what is returned gives an answer its cookie."""
     key = new_secret()
     with _store().begin() as uow:
-        uow.sessions.open(key, name)
+        uow.sessions.open(key, name, proof=proof)
     session.clear()  # a form that was shown to somebody else before is worth nothing now
     return lambda response: _with_cookie(response, key)
 
@@ -155,8 +155,8 @@ def _by_session() -> Caller | None:
         return None
     with _store().read() as uow:
         owner = uow.sessions.owner(key)
-        caller = _caller_of(uow, owner[0]) if owner else None
-    if owner is not None and (uow.now - owner[1]).total_seconds() >= USED_SECONDS:
+        caller = _caller_of(uow, owner.name, owner.proof) if owner else None
+    if owner is not None and (uow.now - owner.seen_at).total_seconds() >= USED_SECONDS:
         with _store().begin(durable=False) as uow:
             uow.sessions.seen(key)
     g.has_session = caller is not None
@@ -174,11 +174,24 @@ def _by_proxy() -> Caller | None:
     return user.caller if user is not None and not user.is_disabled else None
 
 
-def _caller_of(uow: UnitOfWork, name: str) -> Caller | None:
+def proof_of(uow: UnitOfWork, name: str) -> str:
+    """What a session of *name* is opened with, which changes with the password and the role; "": may not sign in."""
     if name == TOWER_USER:
-        return BUILT_IN
+        return str(current_app.extensions["crmsync"].vault.mark(_tower_secret()))
     user = uow.users.get(name)
-    return user.caller if user is not None and not user.is_disabled else None
+    return str(user.version) if user is not None and not user.is_disabled else ""
+
+
+def _caller_of(uow: UnitOfWork, name: str, proof: str) -> Caller | None:
+    if name == TOWER_USER:
+        is_same = current_app.extensions["crmsync"].vault.is_mark_of(_tower_secret(), proof)
+        return BUILT_IN if is_same else None
+    user = uow.users.get(name)
+    return user.caller if user is not None and not user.is_disabled and str(user.version) == proof else None
+
+
+def _tower_secret() -> Secret:
+    return Secret(current_app.extensions["crmsync_tower_password"])
 
 
 def _with_cookie(response: Response, key: str) -> Response:

@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 
 from crmsync.celery import app
 from crmsync.company import Company
+from crmsync.domain.approvals import Approval, Decision, TwoPeopleError
 from crmsync.domain.audit import Act
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus, why_not, without_accepted
 from crmsync.domain.ledger import EntryKey
@@ -24,8 +25,8 @@ from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.words import known_persons, readable
 from crmsync.errors import CrmsyncError
 from crmsync.services import Services
-from crmsync.store import Store, UnitOfWork
-from crmsync.worker import customer_links, letter_alerts, queues
+from crmsync.store import UnitOfWork
+from crmsync.worker import customer_links, four_eyes, letter_alerts, queues
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.customer_links import Sides
 from crmsync.worker.flow import AGREED, ASKED_OF, FLOWS, LEFT, MAY_MAKE, SEEN, WAS_ASKED, Flow, company_of
@@ -98,40 +99,84 @@ def replay(
     *,
     by: str | Act,
     sides: Sequence[Sides] | None = None,
-) -> DeadLetter:
+) -> DeadLetter | Approval:
     """Let the run go on: read the source again, then do the failed step and the rest; what is done is not repeated.
 
     *sides* are the customers of the answer, looked up; without them the step that needs a customer looks it up.
-    Who does it *by* an Act is a person, and audited.
+    Who does it *by* an Act is a person, and audited. What needs two people is proposed, and nothing else happens.
 
-    Raises: NotWaitingError.
+    Raises: NotWaitingError; ApprovalError, TwoPeopleError where it can't even be proposed.
     """
-    letter, results = reopen(using.store, letter_id, answers, by=by, sides=sides)
+    with using.store.begin() as uow:
+        try:
+            letter, results = reopen_in(uow, using, letter_id, answers, by=by, sides=sides)
+        except TwoPeopleError:
+            return propose_in(uow, letter_id, Decision.REPLAY, answers, by=by)
     best_effort(lambda: FLOWS[letter.flow].ring(letter.run_id, results))
     return letter
 
 
+def propose_in(
+    uow: UnitOfWork, letter_id: int, decision: Decision, answers: Answers = NO_ANSWERS, *, by: str | Act
+) -> Approval:
+    """What one person may not do alone waits for another. Raises: TwoPeopleError where no person asks."""
+    letter = uow.dead_letters.get(letter_id)
+    if letter is None or not isinstance(by, Act):
+        raise TwoPeopleError(f"Dead letter {letter_id} needs two people, and no person asks.")
+    return four_eyes.propose(uow, letter, decision, answers, by=by)
+
+
 def reopen(
-    store: Store, letter_id: int, answers: Answers, *, by: str | Act, sides: Sequence[Sides] | None = None
+    using: Services, letter_id: int, answers: Answers, *, by: str | Act, sides: Sequence[Sides] | None = None
 ) -> tuple[DeadLetter, dict[str, Any]]:
-    """Make the run active again; the sweeper brings it, where nobody rings. Raises: NotWaitingError."""
-    with store.begin() as uow:
-        return reopen_in(uow, letter_id, answers, by=by, sides=sides)
+    """Make the run active again; the sweeper brings it, where nobody rings. Raises: as reopen_in()."""
+    with using.store.begin() as uow:
+        return reopen_in(uow, using, letter_id, answers, by=by, sides=sides)
 
 
 def reopen_in(
-    uow: UnitOfWork, letter_id: int, answers: Answers, *, by: str | Act, sides: Sequence[Sides] | None = None
+    uow: UnitOfWork,
+    using: Services,
+    letter_id: int,
+    answers: Answers,
+    *,
+    by: str | Act,
+    sides: Sequence[Sides] | None = None,
+    approval: Approval | None = None,
 ) -> tuple[DeadLetter, dict[str, Any]]:
-    """As reopen(), in the caller's transaction."""
-    letter = uow.dead_letters.get(letter_id)
-    if letter is not None and letter.flow not in FLOWS:
+    """As reopen(), in the caller's transaction; where two people have agreed, with their *approval*.
+
+    Raises: NotWaitingError; TwoPeopleError before anything is written; ApprovalError.
+    """
+    letter = _waiting(uow, letter_id)
+    if letter.flow not in FLOWS:
         raise NotWaitingError(f"Dead letter {letter_id} is of a flow that only another release of crmsync has.")
-    if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING):
-        raise NotWaitingError(why_not(letter_id, letter))
-    results = _reopen(uow, letter, answers, by=str(by), are_links_seen=sides is not None)
-    customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=str(by))
-    _audit(uow, by, "dead_letter.replay", letter, after={"status": "replaying", **answers.told()})
+    answers = four_eyes.checked(uow, using.settings, letter, Decision.REPLAY, answers, by=by, approval=approval)
+    _move(uow, letter, to=LetterStatus.REPLAYING)
+    who = _who(by, approval)
+    results = _reopen(uow, letter, answers, by=who, are_links_seen=sides is not None)
+    customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=who)
+    after = {"status": "replaying", **answers.told(), **four_eyes.told_of(approval)}
+    _audit(uow, by, "dead_letter.replay", letter, after=after)
     return letter, results
+
+
+def _waiting(uow: UnitOfWork, letter_id: int) -> DeadLetter:
+    """Raises: NotWaitingError."""
+    letter = uow.dead_letters.get(letter_id)
+    if letter is None or letter.status is not LetterStatus.WAITING:
+        raise NotWaitingError(why_not(letter_id, letter))
+    return letter
+
+
+def _move(uow: UnitOfWork, letter: DeadLetter, *, to: LetterStatus) -> None:
+    """Raises: NotWaitingError where somebody else was faster."""
+    if not uow.dead_letters.move(letter, to=to):
+        raise NotWaitingError(why_not(letter.id, uow.dead_letters.get(letter.id)))
+
+
+def _who(by: str | Act, approval: Approval | None) -> str:
+    return str(by) if approval is None else f"{by}, as {approval.proposed_by} proposed"
 
 
 def _audit(uow: UnitOfWork, by: str | Act, verb: str, letter: DeadLetter, *, after: Mapping[str, Any]) -> None:
@@ -220,6 +265,8 @@ def replay_message(using: Services, run_id: str) -> None:
         replay(using, letter.id, by="the dead_letter queue")
     except NotWaitingError:
         logger.info("somebody else replays it", extra={"action": "replay_dropped"})
+    except TwoPeopleError:
+        logger.info("two people have to decide about it", extra={"action": "replay_needs_two"})
 
 
 def revive(
@@ -233,34 +280,42 @@ def revive(
     letter = uow.dead_letters.of_run(run_id)
     if letter is None or letter.kind not in kinds:
         return None
-    if not uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING):
+    if not uow.dead_letters.move(letter, to=LetterStatus.REPLAYING):
         return None
     by = "its next period" if letter.is_only_one else "a change at its source"
     return _reopen(uow, letter, BY_ITSELF, by=by, due_at=due_at)
 
 
-def discard(using: Services, letter_id: int, *, by: str | Act) -> DeadLetter:
+def discard(using: Services, letter_id: int, *, by: str | Act) -> DeadLetter | Approval:
     """Give the run up; one that was done before is done again, and what was seen of it is agreed.
 
-    Raises: NotWaitingError.
+    What needs two people is proposed, and nothing else happens. Raises: as replay().
     """
     with using.store.begin() as uow:
-        letter = discard_in(uow, using, letter_id, by=by)
+        try:
+            letter = discard_in(uow, using, letter_id, by=by)
+        except TwoPeopleError:
+            return propose_in(uow, letter_id, Decision.DISCARD, by=by)
     tell_soon()
     return letter
 
 
-def discard_in(uow: UnitOfWork, using: Services, letter_id: int, *, by: str | Act) -> DeadLetter:
-    """As discard(), in the caller's transaction, who delivers the alerts afterwards: tell_soon()."""
-    letter = uow.dead_letters.get(letter_id)
-    if letter is None or not uow.dead_letters.move(letter_id, to=LetterStatus.DISCARDED):
-        raise NotWaitingError(why_not(letter_id, letter))
+def discard_in(
+    uow: UnitOfWork, using: Services, letter_id: int, *, by: str | Act, approval: Approval | None = None
+) -> DeadLetter:
+    """As discard(), in the caller's transaction, who delivers the alerts afterwards: tell_soon().
+
+    Raises: as reopen_in().
+    """
+    letter = _waiting(uow, letter_id)
+    four_eyes.checked(uow, using.settings, letter, Decision.DISCARD, NO_ANSWERS, by=by, approval=approval)
+    _move(uow, letter, to=LetterStatus.DISCARDED)
     run = uow.runs.get(letter.run_id)
     if run is not None:
         _leave(uow, run)
-        uow.history.note(run, "discarded", detail=f"by {by}")
+        uow.history.note(run, "discarded", detail=f"by {_who(by, approval)}")
     letter_alerts.settle(uow, using.settings, letter.alert_cause)
-    _audit(uow, by, "dead_letter.discard", letter, after={"status": "discarded"})
+    _audit(uow, by, "dead_letter.discard", letter, after={"status": "discarded", **four_eyes.told_of(approval)})
     return letter
 
 

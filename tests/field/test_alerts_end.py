@@ -53,7 +53,7 @@ def goes_through(services: Services, letter_id: int) -> None:
     with services.store.begin() as uow:
         letter = uow.dead_letters.get(letter_id)
         assert letter is not None
-        uow.dead_letters.move(letter_id, to=LetterStatus.REPLAYING)
+        uow.dead_letters.move(uow.dead_letters.get(letter_id), to=LetterStatus.REPLAYING)
         letter_alerts.settle(uow, services.settings, uow.dead_letters.run_is_done(letter.run_id))
 
 

@@ -335,7 +335,7 @@ def test_P9__never_existed_and_is_settled_are_two_sentences(store_of_shell: Stor
         run = uow.runs.claim(run_id, "x", lease_seconds=60)
         assert run is not None
         letter, _ = uow.dead_letters.add(run, RejectedError("No."))
-        uow.dead_letters.move(letter.id, to=LetterStatus.DISCARDED)
+        uow.dead_letters.move(letter, to=LetterStatus.DISCARDED)
 
     settled = CliRunner().invoke(cli, ["dead-letters", "replay", str(letter.id), "--yes"])
     unknown = CliRunner().invoke(cli, ["dead-letters", "replay", "4711", "--yes"])

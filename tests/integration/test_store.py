@@ -318,7 +318,7 @@ def test_what_dies_again_after_it_was_well_is_news(store: Store) -> None:
     error = VendorUnavailableError(system="SAP", code="HTTP 503")
     letter, _ = stopped(store, run_id, error)
     with store.begin() as uow:
-        uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING)
+        uow.dead_letters.move(letter, to=LetterStatus.REPLAYING)
         uow.runs.reopen(run_id, step="first", results={}, answers={}, progress={})
         uow.dead_letters.run_is_done(run_id)
 
@@ -341,7 +341,7 @@ def test_a_replay_is_claimed_once(store: Store) -> None:
 
     def move() -> bool:
         with store.begin() as uow:
-            return uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING)
+            return uow.dead_letters.move(letter, to=LetterStatus.REPLAYING)
 
     assert sorted(in_parallel(4, move)) == [False, False, False, True]
 
@@ -350,7 +350,7 @@ def test_the_same_failure_after_a_replay_is_no_news(store: Store) -> None:
     run_id = open_run(store)
     letter, _ = stopped(store, run_id, InvalidDealError())
     with store.begin() as uow:
-        uow.dead_letters.move(letter.id, to=LetterStatus.REPLAYING)
+        uow.dead_letters.move(letter, to=LetterStatus.REPLAYING)
         uow.runs.reopen(run_id, step="first", results={}, answers={}, progress={})
 
     again, is_news = stopped(store, run_id, InvalidDealError())

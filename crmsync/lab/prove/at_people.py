@@ -149,7 +149,8 @@ def _letter(tools: Tools, expected: Expected, scene: Scene | None = None) -> Dea
 
 
 def _replay(tools: Tools, scene: Scene, expected: Expected, answers: Answers = dead_letters.NO_ANSWERS) -> None:
-    _answer(tools, scene, expected, lambda letter: dead_letters.reopen(tools.stage.store, letter.id, answers, by="me"))
+    using = Services(tools.stage.settings, tools.stage.store)
+    _answer(tools, scene, expected, lambda letter: dead_letters.reopen(using, letter.id, answers, by="me"))
 
 
 def _leave(tools: Tools, scene: Scene, expected: Expected) -> None:

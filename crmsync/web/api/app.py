@@ -29,6 +29,7 @@ RESOURCES = (
     "dashboard",
     "runs",
     "dead_letters",
+    "approvals",
     "sync_logs",
     "sync_records",
     "links",

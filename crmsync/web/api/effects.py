@@ -30,15 +30,19 @@ PARAMETER = {
 
 @dataclass
 class Effect:
-    """What a write works with: its transaction, who does it, and what is to be done once it is committed."""
+    """What a write works with: its transaction, who does it, and what is to be done once it is committed.
+
+    *other* is what is answered instead of what the endpoint usually does: a schema and a status.
+    """
 
     uow: UnitOfWork
     act: Act
     afterwards: list[Callable[[], Any]] = field(default_factory=list)
+    other: tuple[Schema, int] | None = None
 
 
 def act(reason: str = "") -> Act:
-    return Act(g.caller.name, Origin.API, reason)
+    return Act(g.caller.name, Origin.API, reason, behind=g.caller.person)
 
 
 def once(
@@ -60,6 +64,7 @@ def once(
                 return _as_before(before.fingerprint in asked, _opened(before.answer, key), before.status)
         effect = Effect(uow, act(reason))
         made = work(effect)
+        schema, status = effect.other or (schema, status)
         text = json.dumps(schema.dump(made) if schema is not None else made)
         if key:
             uow.requests.end(_caller(), key, status=status, answer=services.vault.seal_for(text, _seal(key)))

@@ -59,12 +59,13 @@ def sign_in() -> BaseResponse:
     attempts: Attempts = current_app.extensions["crmsync_attempts"]
     if not attempts.allow(name, address):
         return _too_often(name, next_path)
-    if not _is_right(name, password):
+    proof = _proof(name, password)
+    if not proof:
         logger.warning("wrong name or password", extra={"action": "sign_in_refused", "client": address})
         return sign_in_page(status=401, problem="Name or password is wrong.", name=name, next_path=next_path)
     attempts.forget(name)
     logger.info("signed in", extra={"action": "signed_in", "by": name})
-    with_cookie = access.sign_in(name)
+    with_cookie = access.sign_in(name, proof)
     return with_cookie(make_response(redirect(next_path or url_for("tower.overview"), 303)))
 
 
@@ -73,9 +74,10 @@ def by_link(key: str) -> BaseResponse:
     """A link that `crmsync demo` prints: good for a few minutes, and once."""
     with services_of_app().store.begin() as uow:
         name = uow.sessions.take_link(key)
-    if name is None:
+        proof = access.proof_of(uow, name) if name else ""
+    if name is None or not proof:
         return sign_in_page(status=401, problem="This link has been used, or is too old. Sign in with a password.")
-    return access.sign_in(name)(make_response(redirect(url_for("tower.overview"), 303)))
+    return access.sign_in(name, proof)(make_response(redirect(url_for("tower.overview"), 303)))
 
 
 @blueprint.post("/sign-out")
@@ -92,12 +94,17 @@ def _no_store(_: StoreUnavailableError) -> Response:
     return sign_in_page(status=503, problem="The database does not answer. Try again in a moment.")
 
 
-def _is_right(name: str, password: str) -> bool:
-    """The same work for every name."""
+def _proof(name: str, password: str) -> str:
+    """What a session is opened with, or "" where name or password is wrong: the same work for every name.
+
+    It is read before the hash, so that a password that is changed meanwhile leaves no session of the one before.
+    """
     with services_of_app().store.read() as uow:
-        kept = uow.users.password_hash(name) if name.isprintable() else None  # a database may refuse the others
+        proof = access.proof_of(uow, name) if name.isprintable() else ""  # a database may refuse the others
+        kept = uow.users.password_hash(name) if name.isprintable() else None
     is_built_in = access.is_built_in(current_app, name, password)
-    return passwords.is_right(password, kept) or (is_built_in and name == TOWER_USER)
+    is_right = passwords.is_right(password, kept) or (is_built_in and name == TOWER_USER)
+    return proof if is_right else ""
 
 
 def _too_often(name: str, next_path: str) -> Response:

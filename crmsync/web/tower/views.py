@@ -24,11 +24,12 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from crmsync.domain import customer_numbers
 from crmsync.domain.access import Role
+from crmsync.domain.approvals import Approval, ApprovalError
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
-from crmsync.errors import StoreUnavailableError
+from crmsync.errors import CrmsyncError, StoreUnavailableError
 from crmsync.reading.alerts import all_alerts
 from crmsync.reading.flows import background, flow_names, subject_of
 from crmsync.reading.letters import takes_link, waiting_letters
@@ -50,7 +51,7 @@ from crmsync.web.tower.answers import (
     told,
 )
 from crmsync.web.tower.sign_in import sign_in_page
-from crmsync.worker import dead_letters
+from crmsync.worker import approvals, dead_letters
 from crmsync.worker.dead_letters import NotWaitingError, linkable
 from crmsync.worker.flow import FLOWS
 
@@ -189,6 +190,8 @@ def replay(letter_id: int) -> BaseResponse:
     reason = read_reason(request.form, needed_for="This answer" if answers.needs_reason else "")
     _require_same(letter_id)
     letter = dead_letters.replay(services_of_app(), letter_id, answers, by=_act(reason))
+    if isinstance(letter, Approval):
+        return _proposed(letter)
     return _done(letter, f"is replayed, from step “{words.label(letter.step)}” on; what is done is not repeated.")
 
 
@@ -198,7 +201,32 @@ def discard(letter_id: int) -> BaseResponse:
     reason = read_reason(request.form, needed_for="To discard")
     _require_same(letter_id)
     letter = dead_letters.discard(services_of_app(), letter_id, by=_act(reason))
+    if isinstance(letter, Approval):
+        return _proposed(letter)
     return _done(letter, "was discarded; its run will not go on, and a deal that was done stays done.")
+
+
+@blueprint.post("/approvals/<int(max=2147483647):approval_id>/approve")
+def approve(approval_id: int) -> BaseResponse:
+    done = approvals.approve(services_of_app(), approval_id, by=_act(read_reason(request.form)))
+    flash(f"The {done.decision.value} of dead letter {done.letter_id} is confirmed, and done.", "done")
+    return redirect(url_for("tower.letters"), 303)
+
+
+@blueprint.post("/approvals/<int(max=2147483647):approval_id>/reject")
+def reject(approval_id: int) -> BaseResponse:
+    with services_of_app().store.begin() as uow:
+        done = approvals.reject(uow, approval_id, by=_act(read_reason(request.form)))
+    flash(f"The {done.decision.value} of dead letter {done.letter_id} is rejected; it waits on.", "done")
+    return redirect(url_for("tower.letters"), 303)
+
+
+def _proposed(made: Approval) -> BaseResponse:
+    text = (
+        f"Dead letter {made.letter_id} needs two people: the {made.decision.value} is proposed, and waits for another."
+    )
+    flash(text, "done")
+    return redirect(url_for("tower.letters"), 303)
 
 
 def _require_same(letter_id: int) -> None:
@@ -216,13 +244,14 @@ def _done(letter: DeadLetter, what: str) -> BaseResponse:
 
 
 def _act(reason: str) -> Act:
-    return Act(g.caller.name, Origin.TOWER, reason)
+    return Act(g.caller.name, Origin.TOWER, reason, behind=g.caller.person)
 
 
 @blueprint.errorhandler(NotWaitingError)
+@blueprint.errorhandler(ApprovalError)
 @blueprint.errorhandler(AnswerError)
-def _not_done(error: Exception) -> BaseResponse:
-    flash(str(error), "failed")
+def _not_done(error: CrmsyncError) -> BaseResponse:
+    flash(f"{error} {error.advice or ''}".strip(), "failed")
     return redirect(url_for("tower.letters"), 303)
 
 

@@ -199,7 +199,7 @@ def test_a_letter_that_is_settled_offers_nothing(services: Services, a_letter: A
     letter = a_letter(AmountMismatchError("The order is 1.00 USD net."))
     assert [choice.answer for choice in choices(letter)] == ["go on", "make anew", "leave"]
     with services.store.begin() as uow:
-        uow.dead_letters.move(letter.id, to=LetterStatus.DISCARDED)
+        uow.dead_letters.move(letter, to=LetterStatus.DISCARDED)
 
     with services.store.read() as uow:
         settled = uow.dead_letters.get(letter.id)

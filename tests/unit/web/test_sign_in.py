@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from crmsync import people
+from crmsync.domain import passwords
 from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.dead_letters import LetterStatus
@@ -370,3 +371,35 @@ def test_a_change_ends_every_session_of_that_person_and_no_other(services: Servi
         changes[change]()
 
     assert [browser.get("/", headers=BROWSER).status_code for browser in (*browsers, other)] == [401, 401, 200]
+
+
+def test_another_password_of_the_tower_ends_the_sessions_of_the_built_in_operator(services: Services) -> None:
+    browser = client_of(services, CRMSYNC_SECRET_KEY=OLD_KEY, CRMSYNC_TOWER_PASSWORD=PASSWORD)
+    sign_in(browser, "crmsync", PASSWORD)
+    assert browser.get("/", headers=BROWSER).status_code == 200
+    ring = {"CRMSYNC_SECRET_KEY": NEW_KEY, "CRMSYNC_SECRET_KEY_PREVIOUS": OLD_KEY}
+
+    same, other = (
+        carried_over(browser, services, **ring, CRMSYNC_TOWER_PASSWORD=password)
+        for password in (PASSWORD, PASSWORD + "2")
+    )
+
+    assert same.get("/", headers=BROWSER).status_code == 200
+    assert other.get("/", headers=BROWSER).status_code == 401
+
+
+def test_a_password_that_is_changed_during_a_sign_in_leaves_no_session(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, is_right = client_of(services), passwords.is_right
+
+    def change_meanwhile(password: str, kept: str | None) -> bool:
+        found = is_right(password, kept)
+        with services.store.begin() as uow:
+            people.set_password(uow, ADA, "vic", SECRET + "2")
+        return found
+
+    monkeypatch.setattr(passwords, "is_right", change_meanwhile)
+    sign_in(browser, "vic")
+
+    assert browser.get("/", headers=BROWSER).status_code == 401

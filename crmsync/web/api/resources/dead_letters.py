@@ -8,6 +8,7 @@ from flask import Response, g
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from crmsync.domain.access import Role
+from crmsync.domain.approvals import Approval, ApprovalError, Decision, TwoPeopleError
 from crmsync.domain.choices import choices
 from crmsync.domain.customer_numbers import customer_number
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_not
@@ -19,6 +20,7 @@ from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
 from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
+from crmsync.web.api.resources.approvals import ApprovalSchema, not_approved
 from crmsync.web.api.schemas import (
     ApiSchema,
     ListSchema,
@@ -68,6 +70,9 @@ class LetterSchema(ApiSchema):
 
 class WholeLetterSchema(LetterSchema):
     choices = fields.List(fields.Nested(ChoiceSchema), required=True)
+    approval = fields.Nested(
+        ApprovalSchema, required=True, allow_none=True, metadata={"description": "what was proposed, and waits"}
+    )
     vendor_words = fields.String(
         required=True, metadata={"description": "what the system itself said; for operators, else empty"}
     )
@@ -117,6 +122,12 @@ class ReplayedSchema(ApiSchema):
     is_dry_run = fields.Boolean(required=True)
     goes_on_at = fields.String(required=True, metadata={"description": "the first step that is done (again)"})
     done_steps = fields.List(fields.String(), required=True, metadata={"description": "these are not repeated"})
+    approval = fields.Nested(
+        ApprovalSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "what waits for a second person; null where one is enough"},
+    )
 
 
 @blueprint.route("/dead-letters")
@@ -147,7 +158,8 @@ def letter(_: dict[str, Any], letter_id: int) -> dict[str, Any]:
     with services_of_app().store.read() as uow:
         found = _own(uow, letter_id)
         words = services_of_app().words_of(uow, found.id) if g.caller.may(Role.OPERATOR) else ""
-    return {**told(found), "choices": choices(found), "vendor_words": words}
+        approval = uow.approvals.waiting_for([found.id]).get(found.id)
+    return {**told(found), "choices": choices(found), "approval": approval, "vendor_words": words}
 
 
 @blueprint.route("/dead-letters/<int:letter_id>/replay", methods=["POST"])
@@ -158,6 +170,7 @@ def letter(_: dict[str, Any], letter_id: int) -> dict[str, Any]:
 def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
     """Let the run go on: its source is read again, then the failed step and the rest; what is done is not repeated.
 
+    What needs two people is proposed: the answer has the approval that a second one gives, and the letter waits on.
     With dry_run nothing is done: the answer says where the run would go on, from what the store knows.
     """
 
@@ -170,13 +183,13 @@ def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
         links = _numbers(flow, run, body["links"])
         answers = Answers(accept=body["accept"], links=links, is_seen=body["is_seen"])
         again = worker.reopened(flow, run, found, answers)
-        if not body["dry_run"]:
-            _, results = worker.reopen_in(effect.uow, letter_id, answers, by=effect.act)
-            effect.afterwards.append(lambda: worker.best_effort(lambda: flow.ring(found.run_id, results)))
+        proposed = None if body["dry_run"] else _reopened(effect, flow, found, answers)
+        is_going = not body["dry_run"] and proposed is None
         return {
             "dead_letter": letter_id,
             "run_id": found.run_id,
-            "status": found.status if body["dry_run"] else LetterStatus.REPLAYING,
+            "approval": proposed,
+            "status": LetterStatus.REPLAYING if is_going else found.status,
             "is_dry_run": body["dry_run"],
             "goes_on_at": again.step,
             "done_steps": [step for step in flow.steps if step in again.results],
@@ -189,17 +202,40 @@ def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
 @blueprint.asks(QuerySchema)
 @blueprint.takes(ReasonSchema)
 @blueprint.response(200, LetterSchema)
+@blueprint.alt_response(202, schema=ApprovalSchema, description="it needs two people, and is proposed")
 @blueprint.doc(parameters=[effects.PARAMETER])
 def discard(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
     """Leave the run as it is: documents that exist stay, and a deal that was done stays done."""
 
-    def give_up(effect: Effect) -> dict[str, Any]:
+    def give_up(effect: Effect) -> Any:
         _waiting(effect.uow, letter_id)
-        worker.discard_in(effect.uow, services_of_app(), letter_id, by=effect.act)
+        try:
+            worker.discard_in(effect.uow, services_of_app(), letter_id, by=effect.act)
+        except TwoPeopleError:
+            effect.other = (ApprovalSchema(), 202)
+            return _proposed(effect, letter_id, Decision.DISCARD)
         effect.afterwards.append(worker.tell_soon)
         return told(_own(effect.uow, letter_id))
 
     return effects.once(give_up, schema=LetterSchema(), status=200, body=body, reason=body["reason"])
+
+
+def _reopened(effect: Effect, flow: Flow, found: DeadLetter, answers: Answers) -> Approval | None:
+    """Let the run go on, or propose that."""
+    try:
+        _, results = worker.reopen_in(effect.uow, services_of_app(), found.id, answers, by=effect.act)
+    except TwoPeopleError:
+        return _proposed(effect, found.id, Decision.REPLAY, answers)
+    effect.afterwards.append(lambda: worker.best_effort(lambda: flow.ring(found.run_id, results)))
+    return None
+
+
+def _proposed(effect: Effect, letter_id: int, decision: Decision, answers: Answers = worker.NO_ANSWERS) -> Approval:
+    """Raises: Problem 409 where somebody else has proposed something, or nobody knows who asks."""
+    try:
+        return worker.propose_in(effect.uow, letter_id, decision, answers, by=effect.act)
+    except ApprovalError as error:
+        raise not_approved(error) from error
 
 
 def told(found: DeadLetter) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from crmsync import bindings, connections, people, subscriptions
 from crmsync.connection_trial import Trial
 from crmsync.connectors import registry
 from crmsync.domain.access import Role
+from crmsync.domain.approvals import Decision
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.connections import Connection, Wanted
 from crmsync.domain.links import Link
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
-from crmsync.worker import trials
+from crmsync.worker import four_eyes, trials
 
 ADA = Act("ada", Origin.CLI)
 
@@ -75,6 +76,8 @@ class World:
     connection_id: str
     names: dict[str, str]
     """By which bodies name what there is."""
+    approval_id: int
+    """What somebody else than ADA has proposed about the letter."""
 
 
 BOOKS: dict[str, Any] = {
@@ -178,6 +181,9 @@ def world(services: Services, a_letter: Any, a_connection: Callable[..., Connect
     with services.store.begin() as uow:
         bindings.put(services, uow, ADA, "default", "inventory", {"catalogue": ours["crm"], "stock": ours["erp"]})
         webhook, _ = subscriptions.create(services, uow, ADA, "default", ours["crm"])
+        answers = four_eyes.asdict_of(four_eyes.NO_ANSWERS)
+        approval = uow.approvals.add(letter, Decision.REPLAY, answers, by="cleo", reason="")
+        assert approval is not None
     return World(
         letter.run_id,
         letter.id,
@@ -185,4 +191,5 @@ def world(services: Services, a_letter: Any, a_connection: Callable[..., Connect
         made.token.id,
         connection.id,
         {**ours, "config": f"inventory:{ours['crm']}", "webhook": webhook.id},
+        approval.id,
     )

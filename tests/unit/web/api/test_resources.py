@@ -96,6 +96,7 @@ def test_a_letter_is_replayed(admin: Caller, services: Services, world: World, r
         "is_dry_run": False,
         "goes_on_at": "fetch_deal",
         "done_steps": [],
+        "approval": None,
     }
     assert rung == [world.run_id]
     with services.store.read() as uow:

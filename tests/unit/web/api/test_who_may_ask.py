@@ -29,6 +29,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/runs"): {"flow": "inventory"},
     ("POST", "/dead-letters/{letter_id}/replay"): {},
     ("POST", "/dead-letters/{letter_id}/discard"): {"reason": "a test"},
+    ("POST", "/approvals/{approval_id}/approve"): {},
+    ("POST", "/approvals/{approval_id}/reject"): {},
     ("POST", "/tokens"): {"name": "made by a test", "role": "viewer"},
     ("POST", "/connections"): {**BOOKS, "name": "made by a test"},
     ("PUT", "/connections/{connection_id}"): {"name": "changed by a test"},
@@ -65,6 +67,7 @@ def ask(by: Caller, endpoint: tuple[str, str], world: World) -> TestResponse:
         "flow": "inventory",
         "config_id": world.names["config"],
         "webhook_id": world.names["webhook"],
+        "approval_id": world.approval_id,
         "connection": "s4hana",
         "name": "s4hana",
     }
