@@ -1,3 +1,3 @@
-"""Keeps the CRM, the ERP and the books telling the same story."""
+"""Keeps the CRM, the ERP and the books consistent with each other."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What people do with bindings, by the API and the command line alike: which connection fills which role in a flow."""
+"""Operations on bindings, shared by the API and the command line: which connection fills which role in a flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of the broker without ever waiting for it."""
+"""Checks and measures of the broker that never block: every question has a deadline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from crmsync.settings import Settings
 
 TIMEOUT_SECONDS = 1.0  # for a connection, and for each answer
 _KEPT_SECONDS = 10  # a trial message that nobody took back is gone after that
-_NO_RETURN = "it did not give a message back that it had taken: is its disk or its memory full?"
+_NO_RETURN = "it accepted a message but did not return it: is its disk or its memory full?"
 
 # One of each kind that kombu and the call budgets have.
 _KEYS = ("crm", "crm\x06\x163", "unacked", "unacked_index", "unacked_mutex", "_kombu.binding.crm", "crmsync:trial")

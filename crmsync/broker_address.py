@@ -1,4 +1,4 @@
-"""The broker's address: what is wrong with it, and how every one of its clients reaches it, with TLS that is checked.
+"""The broker's address: validates it, and says how each client connects to it, with verified TLS.
 
 Each client has words of its own for TLS, and kombu's default is to trust anybody. So nobody gives an address to a
 client as it is: `Address` takes the TLS parameters off it, and makes the options of each client.
@@ -142,9 +142,9 @@ def _problem_of_parts(url: str) -> str:
     if not is_whole or "#" in url or "@" in url.partition("://")[2].partition("@")[2] or _host_is_lost(url):
         return f"can't be read: {_ENCODED}"
     if parts.scheme in _SOCKETS:
-        return "" if parts.path.strip("/") else "names no socket: expected unix:///path/of/redis.sock"
+        return "" if parts.path.strip("/") else "has no path of a socket: expected unix:///path/of/redis.sock"
     if not parts.hostname:
-        return "names no host"
+        return "has no host"
     is_redis = not parts.scheme.startswith("amqp")
     return "the database after the host must be a number" if is_redis and not _is_number(parts.path) else ""
 
@@ -189,4 +189,4 @@ def _problem_of_file(path: str) -> str:
         text = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         return f"can't be read: {getattr(error, 'strerror', None) or 'no such path'}"
-    return "" if b"-----BEGIN " in text else "is no PEM file"
+    return "" if b"-----BEGIN " in text else "is not a PEM file"

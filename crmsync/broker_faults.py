@@ -1,4 +1,4 @@
-"""Why a broker can't be used, in one sentence with its cure, whichever client has found it out."""
+"""Explains why a broker can't be used: one sentence with a cure, whichever client raised the error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_ALLOWED = (
     "its user may not do what crmsync needs: allow all keys and channels (~* &*), and the commands of lists, sets, "
     "scripts and channels"
 )
-_CLUSTER = "it is part of a Redis Cluster, which crmsync can't use: name a server that stands alone"
+_CLUSTER = "it is part of a Redis Cluster, which crmsync can't use: use a standalone server"
 _STRANGER = (
     "it can't be reached: what answers there hangs up, or speaks another language. Is that the broker's port, does it "
     "admit this machine (protected mode), and has it room for one more client?"
@@ -36,22 +36,24 @@ _ANSWERS: Mapping[str, str] = {
     "no permissions": _NOT_ALLOWED,
     "DB index is out of range": "it has no database of that number",
     "max number of clients": "it has too many clients: raise maxclients, or run fewer processes",
-    "ReadOnlyError": "it is a replica, which takes no messages: name the primary",
-    "OutOfMemoryError": "its memory is full: raise maxmemory, and look what fills it",
-    "MISCONF": "it can't write to its disk, so it takes no messages",
-    "NOREPLICAS": "too few of its replicas answer, so it takes no messages",
-    "MasterDownError": "it is a replica that has lost its primary: name the primary",
-    "BusyLoadingError": "it is still reading its data after a start: wait until it has",
-    "busy running a script": "it is busy with somebody's script: wait, or stop that with SCRIPT KILL",
-    "protected mode": "it admits only its own machine (protected mode): give it a password, and the address as well",
-    "unknown command": "it lacks a command that crmsync needs: Redis 6.2 or Valkey, without renamed commands, has all",
+    "ReadOnlyError": "it is a read-only replica: use the primary",
+    "OutOfMemoryError": "its memory is full: raise maxmemory, and check what fills it",
+    "MISCONF": "it can't write to its disk, so it accepts no messages",
+    "NOREPLICAS": "too few of its replicas answer, so it accepts no messages",
+    "MasterDownError": "it is a replica that has lost its primary: use the primary",
+    "BusyLoadingError": "it is still loading its data after a start: wait until it has finished",
+    "busy running a script": "it is busy running a script: wait, or stop the script with SCRIPT KILL",
+    "protected mode": "it accepts only local connections (protected mode): give it a password, and put that "
+    "into the address",
+    "unknown command": "it lacks a command that crmsync needs: use Redis 6.2 or newer or Valkey, without "
+    "renamed commands",
     **dict.fromkeys(("ClusterDownError", "MovedError", "AskError", "CrossSlotError", "cluster mode"), _CLUSTER),
     **dict.fromkeys(("InvalidResponse", "Connection closed by server", "Connection not ready"), _STRANGER),
-    "connection limit": "it admits no more connections: raise the limit of the user or of the virtual host",
+    "connection limit": "it accepts no more connections: raise the limit of the user or of the virtual host",
     "(403)": "it refuses the user or the password, or the user may not do what crmsync needs",
     "(530)": "it has no such virtual host, or the user may not use it",
     "(406)": "it has a queue of our name and of another type: delete that queue while no worker runs",
-    "Name or service": "its host has no address: is the name right?",
+    "Name or service": "its host name can't be resolved: is it right?",
 }
 
 
@@ -93,9 +95,9 @@ def _of_socket(error: BaseException, timeout_seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_seconds:g} s"
     if isinstance(error, ConnectionRefusedError):
-        return "nobody listens at its address"
+        return "nothing listens at its address"
     if isinstance(error, socket.gaierror):
-        return "its host has no address: is the name right?"
+        return "its host name can't be resolved: is it right?"
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return _STRANGER
     if isinstance(error, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Which companies there are: that of the environment, and those that are bound in the store."""
+"""Lists the companies: the one of the environment, and those that have bindings in the store."""
 
 from __future__ import annotations
 

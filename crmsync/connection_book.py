@@ -1,4 +1,4 @@
-"""Which connections there are, as this process knows them: the environment's, and those that people have made."""
+"""The connections known to this process: those of the environment, and those stored in the database."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class ConnectionBook:
         of = kept.connection
         text = self._vault().open_for(kept.sealed, belonging(of, registry.system_named(of.system)))
         if text is None:
-            raise ProcessFaultError(_UNREADABLE.format(of.id), advice="Set its secrets anew, or restore the key.")
+            raise ProcessFaultError(_UNREADABLE.format(of.id), advice="Set its secrets again, or restore the key.")
         return secrets_of(text)
 
     def _remember(self, kept: Kept, before: Known | None) -> Known:

@@ -1,4 +1,4 @@
-"""Whether a connection works, tried as people ask for it: with a sign-in of its own, and without writing anything."""
+"""Tests a connection on request: with its own sign-in, and without writing anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGN_IN = "sign-in"  # the name of a check: where it fails, nothing else could b
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of a sign-in with a session of its own; *missing* are the permissions and fields that are not there."""
+    """What came of a sign-in with a session of its own; *missing* are the permissions and fields that are missing."""
 
     success: bool
     message: str

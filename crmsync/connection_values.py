@@ -1,4 +1,4 @@
-"""The settings and secrets that people give for a connection: apart from each other, checked, and in one form."""
+"""The settings and secrets that users give for a connection: separated, validated, and normalised."""
 
 from __future__ import annotations
 

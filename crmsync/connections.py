@@ -1,4 +1,4 @@
-"""What people do with connections, by the API and the command line alike: each verb is one function.
+"""Operations on connections, shared by the API and the command line: each verb is one function.
 
 *tenant* is whose connections are meant, None for everybody's; who acts is said by an Act, and stands in the audit.
 What changes something does it in the transaction of the caller.
@@ -48,8 +48,8 @@ from crmsync.store.resealing import Resealed
 
 OBJECT = "connection"
 _MADE_SECRET_BYTES = 32
-_OR_FORCE = "Settle its runs and bind its flows to another, or force it."
-_SEALED_AGAIN = "must be given again, because an address has changed to which it is sent"
+_OR_FORCE = "Settle its runs and bind its flows to another connection, or force the deletion."
+_SEALED_AGAIN = "must be given again, because the address that it is sent to has changed"
 
 
 # -- to look
@@ -166,7 +166,7 @@ def rotate(
     of = _installed(kept.connection.system)
     own = {name: secrets.token_urlsafe(_MADE_SECRET_BYTES) for name in made}
     not_of_doors = set(own) - {each.name for each in of.declared if each.is_of_a_door}
-    _raise(dict.fromkeys(not_of_doors, "is given by the system: it can't be made here"))
+    _raise(dict.fromkeys(not_of_doors, "is issued by the system: it can't be generated here"))
     following = {**given, **own}
     held = using.book.opened(kept)
     known = {each.name for each in of.declared}

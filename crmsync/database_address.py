@@ -1,4 +1,4 @@
-"""What is wrong with DATABASE_URL, found before anybody connects: a password that is misread is shown as a host."""
+"""Validates DATABASE_URL before anybody connects: a misread password would be shown as a host."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _problem_of_file(host: str, path: str) -> str:
     if host:
         return "a path begins with a third slash (a fourth, if it is absolute): sqlite:////path/of/crmsync.db"
     is_file = path not in ("", ":memory:")
-    return "" if is_file else "must name a file: what is in memory, no other process sees"
+    return "" if is_file else "must name a file: other processes can't see a database in memory"
 
 
 def _unknown_to_sqlite(options: Mapping[str, str]) -> str:
@@ -68,5 +68,5 @@ def _unknown_to_postgresql(options: Mapping[str, str]) -> str:
         try:
             make_conninfo("", **{name: "1"})
         except psycopg.ProgrammingError:
-            return f"{name!r} is no option of PostgreSQL"
+            return f"{name!r} is not an option of PostgreSQL"
     return ""

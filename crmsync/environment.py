@@ -1,4 +1,4 @@
-"""Reads variables one by one; remembers their names, and what is wrong with them."""
+"""Reads environment variables one by one; collects their names, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Reader:
         value = self._written(name)
         if not all(map(is_seen, value)):
             self.problems[name] = (
-                "holds a line break, an invisible character or one that is no UTF-8: type it instead of pasting it"
+                "has a line break, an invisible character or one that is not UTF-8: type it instead of pasting it"
             )
         return value
 
@@ -114,7 +114,7 @@ class Reader:
         """The secret of a door before the one that it has now, while a sender still uses it."""
         previous, following = self.door_secret(name), name.removesuffix("_PREVIOUS")
         if previous and not self.door_secret(following):
-            self.problems[name] = f"is set without {following}, which follows it"
+            self.problems[name] = f"is set without {following}, the secret that replaced it"
         return previous
 
     def has_door_secret(self, name: str) -> bool:
@@ -170,7 +170,7 @@ class Reader:
         try:
             text = content.decode("utf-8-sig").strip()
         except UnicodeDecodeError:
-            self.problems[f"{name}_FILE"] = "is no text: save the file as UTF-8"
+            self.problems[f"{name}_FILE"] = "is not a text file: save it as UTF-8"
             return ""
         self._refuse_quotes(f"{name}_FILE", text)
         if not all(map(is_seen, text)):
@@ -216,7 +216,7 @@ class Reader:
         """A list of which each item is of the form *code*."""
         found = tuple(self.listed(name) or filter(None, [default]))
         if not all(re.fullmatch(code, each) for each in found):
-            self.problems[name] = f"expected codes separated by commas or blanks, such as {example}"
+            self.problems[name] = f"expected codes separated by commas or spaces, such as {example}"
         return found
 
     def required(self, name: str) -> str:
@@ -249,7 +249,7 @@ class Reader:
         try:
             return instant_of(text) if text else None
         except (ValueError, OverflowError):
-            self.problems.setdefault(name, "expected a day or an instant, such as 2026-11-01T00:00:00Z")
+            self.problems.setdefault(name, "expected a date or a time, such as 2026-11-01T00:00:00Z")
             return None
 
     def time_zone(self, name: str) -> str:
@@ -364,5 +364,5 @@ def instant_of(text: str) -> datetime:
         text += "T00:00:00Z"
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
-        raise ValueError("an instant needs its zone")
+        raise ValueError("a time needs its zone")
     return value.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""What crmsync writes is its owner's alone, whatever the umask and whoever made the folder."""
+"""Creates files that only their owner can read, whatever the umask and whoever made the folder."""
 
 from __future__ import annotations
 

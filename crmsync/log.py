@@ -1,4 +1,4 @@
-"""Structured log lines with one correlation id from the webhook to every vendor call; secrets are cut out."""
+"""Structured log lines with one correlation id from the webhook to every vendor call; secrets are masked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process needs which secret. What a process does not need is withheld from it."""
+"""Which process needs which secret; the others are withheld from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a company decides for itself: the environment's values, and those that a binding has in their place."""
+"""Options that each company sets for itself: defaults from the environment, overridden by a binding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CompanySettings:
     """Those that the environment has, too."""
 
     payment_terms_days: int = setting(
-        "days that a customer has to pay", env.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650)
+        "days within which a customer has to pay", env.integer("CRMSYNC_PAYMENT_TERMS_DAYS", 30, maximum=3650)
     )
     send_on_create: bool = setting("mail an invoice in the call that makes it", env.flag("CRMSYNC_SEND_ON_CREATE"))
     low_stock_threshold: Decimal = setting(
@@ -29,29 +29,31 @@ class CompanySettings:
         env.number("CRMSYNC_LOW_STOCK_THRESHOLD", "10", maximum="999999999"),
     )
     inventory_seconds: int = setting(
-        "how often the stock is read; 0: never", env.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000)
+        "how often the stock is read, in seconds; 0: never",
+        env.integer("CRMSYNC_INVENTORY_SECONDS", 3600, maximum=2_592_000),
     )
     catch_up_seconds: int = setting(
-        "how often missed changes are looked for; 0: never",
+        "how often missed changes are searched for, in seconds; 0: never",
         env.integer("CRMSYNC_CATCH_UP_SECONDS", 600, maximum=2_592_000),
     )
     compare_seconds: int = setting(
-        "how often orders are compared; 0: never", env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000)
+        "how often orders are compared, in seconds; 0: never",
+        env.integer("CRMSYNC_COMPARE_SECONDS", 60, maximum=1_000_000),
     )
     compare_invoices_seconds: int = setting(
-        "how often invoices are compared; 0: never",
+        "how often invoices are compared, in seconds; 0: never",
         env.integer("CRMSYNC_COMPARE_INVOICES_SECONDS", 3600, maximum=1_000_000),
     )
     max_deal_age_days: int = setting(
-        "an older deal waits for a person; 0: none does",
+        "age in days above which a deal waits for a person; 0: never",
         env.integer("CRMSYNC_MAX_DEAL_AGE_DAYS", 90, maximum=36_500),
     )
     burst_deals: int = setting(
-        "so many new deals an hour are usual; 0: any number",
+        "number of new deals an hour above which they wait for a person; 0: no limit",
         env.integer("CRMSYNC_BURST_DEALS", 1000, maximum=1_000_000),
     )
     held_orders: str = setting(
-        "what becomes of a deal whose order can't be delivered or billed: review, alert or note",
+        "what happens to a deal whose order can't be delivered or billed: review, alert or note",
         env.text("CRMSYNC_HELD_ORDERS", "review", pattern="review|alert|note", expected="review, alert or note"),
     )
     tell_sellers: str = setting(
@@ -59,7 +61,7 @@ class CompanySettings:
         env.text("CRMSYNC_TELL_SELLERS", "yes", pattern="yes|no", expected="yes or no"),
     )
     seller_wait_seconds: int = setting(
-        "after how long a deal that waits by itself says so; 0: never",
+        "after how many seconds a deal that waits by itself says so; 0: never",
         env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000),
     )
 
@@ -86,17 +88,18 @@ class Options(CompanySettings):
     started: where it is a flow that is bound, what looks after it is not started either. Runs under way go on.
     """
 
-    go_live: datetime | None = setting(
-        "nothing from before this instant is started by catch-up", env.instant("CRMSYNC_GO_LIVE")
-    )
+    go_live: datetime | None = setting("catch-up starts nothing from before this time", env.instant("CRMSYNC_GO_LIVE"))
     reference_prefix: str = setting(
-        "begins the references of its orders and invoices",
+        "the prefix of the references of its orders and invoices",
         env.text(
-            "reference_prefix", REFERENCE_PREFIX, pattern="[A-Z][A-Z0-9]{0,7}-", expected="capitals and a dash: SF-"
+            "reference_prefix",
+            REFERENCE_PREFIX,
+            pattern="[A-Z][A-Z0-9]{0,7}-",
+            expected="capital letters and a dash, such as SF-",
         ),
     )
     paused: tuple[str, ...] = setting(
-        "the flows that start nothing for now",
+        "the flows that are paused",
         env.codes("paused", code="|".join(PAUSABLE), example=", ".join(PAUSABLE)),
     )
 

@@ -1,4 +1,4 @@
-"""Secrets that crmsync makes for itself on first start and keeps in the state directory."""
+"""Secrets that crmsync generates for itself on first start and keeps in the state directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with people and tokens, from the command line, the control tower and the API alike, each with its audit.
+"""Operations on users and tokens, shared by the command line, the control tower and the API, each with its audit entry.
 
 Every function works in the caller's transaction, so that an effect and its audit stand or fall together.
 """
@@ -100,7 +100,7 @@ def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> U
     if not any(_is_chief(user) for user in uow.users.all()):
         raise PeopleError(
             f"{after.name} is the only admin of the whole installation.",
-            advice="Make somebody else one first: `crmsync users set-role NAME admin`.",
+            advice="Make another user an admin first: `crmsync users set-role NAME admin`.",
         )
     told_before, told_after = _told(before, _TOLD_OF_USER), _told(after, _TOLD_OF_USER)
     changed = {field for field in _TOLD_OF_USER if told_before[field] != told_after[field]}
@@ -134,7 +134,7 @@ def _checked(check: Any, text: str, field: str) -> str:
     try:
         return str(check(text))
     except ValueError as error:
-        raise PeopleError(f"This {field} can't be taken.", field_errors={field: str(error)}) from error
+        raise PeopleError(f"This {field} is not valid.", field_errors={field: str(error)}) from error
 
 
 def _user(uow: UnitOfWork, name: str) -> User:

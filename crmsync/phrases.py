@@ -1,4 +1,4 @@
-"""How screens and pages write counts, spans of time and names."""
+"""How screens and pages write counts, durations and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that strangers write, such as a company's name, made harmless for terminals, logs and JSON.
+"""Makes text from outside, such as a company's name, harmless for terminals, logs and JSON.
 
 Control characters move a cursor or forge a line, bidi marks turn an amount around, and zero-width characters make two
 names look like one. All of them are shown as what they are.

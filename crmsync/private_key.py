@@ -1,4 +1,4 @@
-"""A private key as people paste it: read where that is harmless, else refused with what to do about it."""
+"""Reads a private key as people paste it: accepted where that is harmless, otherwise refused with what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]*?)PRIVATE KEY-----(.*?)-----END \1PR
 _BREAKS = re.compile(r"\\+[nr]|\s+")  # line ends: as they are, escaped, doubly escaped, or made into blanks
 _MAKE_ONE = "make one with `openssl genrsa 2048`, and upload its certificate to the app"
 
-_DECRYPT = "is encrypted: take the password off with `openssl pkey -in key.pem -out plain.pem`"
+_DECRYPT = "is encrypted: remove the password with `openssl pkey -in key.pem -out plain.pem`"
 
 # What people give instead of the key, and what they are to do.
 _MISTAKES = (
@@ -21,9 +21,12 @@ _MISTAKES = (
     ("PuTTY-User-Key-File", "is in PuTTY's form: export it as PEM"),
 )
 _OTHERS = (
-    ("BEGIN CERTIFICATE", "is a certificate, which belongs into the app: give the private key that was made with it"),
+    ("BEGIN CERTIFICATE", "is a certificate, which belongs in the app: give the private key that was made with it"),
     ("BEGIN PUBLIC KEY", "is a public key: give the private key that was made with it"),
-    ("BEGIN", "is cut off or no private key: expected all lines from -----BEGIN PRIVATE KEY----- to the END line"),
+    (
+        "BEGIN",
+        "is cut off, or is not a private key: expected all lines from -----BEGIN PRIVATE KEY----- to the END line",
+    ),
 )
 
 

@@ -235,7 +235,7 @@ class Services:
             is_well = is_well and check.is_ok
             yield check
         if tokens.is_kept:
-            yield not_checked("a fresh sign-in", "the system gives no more tokens for now, so the kept one was used")
+            yield not_checked("a fresh sign-in", "the system issues no more tokens for now, so the stored one was used")
         if is_well:
             self._breakers().found_well(connection, connector.system)
 

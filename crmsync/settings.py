@@ -207,7 +207,7 @@ def _systems(reader: Reader) -> Mapping[str, Any]:
 def _admin_port(reader: Reader) -> int:
     port = reader.integer("CRMSYNC_ADMIN_PORT", 0, minimum=1, maximum=65535)
     if port and port == reader.integer("PORT", 8000, minimum=1, maximum=65535):
-        reader.problems["CRMSYNC_ADMIN_PORT"] = "must be another port than PORT"
+        reader.problems["CRMSYNC_ADMIN_PORT"] = "must differ from PORT"
     return port
 
 
@@ -227,7 +227,7 @@ def _home(reader: Reader) -> Path:
         reader.problems.setdefault("CRMSYNC_HOME", "must be set to a folder, because this user has no home directory")
         return Path("/nowhere")
     if re.search("[?%]", str(home)):  # in the address of its database they mean something else
-        reader.problems.setdefault("CRMSYNC_HOME", "must hold no ? and no %: its database would lie elsewhere")
+        reader.problems.setdefault("CRMSYNC_HOME", "must not contain ? or %: its database would be created elsewhere")
     return home
 
 

@@ -1,4 +1,4 @@
-"""Variables that are set and that nobody reads: each with the name that was probably meant."""
+"""Finds variables that are set but not read, each with the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Unread:
     @property
     def sentence(self) -> str:
         if not self.meant:
-            return "is read by no part of crmsync: docs/configuration.md has every name"
+            return "is not a variable of crmsync: docs/configuration.md has every name"
         if self.meant == (self.name.upper().removesuffix("_FILE"),) and self.name.upper().endswith("_FILE"):
             return f"is not read: only a secret may be in a file, so set {self.meant[0]} itself"
         if len(self.meant) > 1:
-            return f"is not read: is {_either(self.meant)} meant?"
-        return f"is not read; {self.meant[0]} is {'not set: is that meant?' if self.missing else 'set as well'}"
+            return f"is not read: did you mean {_either(self.meant)}?"
+        return f"is not read; {self.meant[0]} is {'not set: did you mean that?' if self.missing else 'set as well'}"
 
 
 def unread(env: Mapping[str, str]) -> list[Unread]:

@@ -1,4 +1,4 @@
-"""What a process that serves or works makes sure of before it begins: files, a key, a store that fits."""
+"""What a process checks before it starts to serve or work: limits on files, a key, a store that fits."""
 
 from __future__ import annotations
 

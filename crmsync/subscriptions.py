@@ -1,4 +1,4 @@
-"""What people do with webhooks that have an address of their own, and what opens it. A secret is told once."""
+"""Operations on webhooks with separate addresses, and what they require. A secret is shown only once."""
 
 from __future__ import annotations
 

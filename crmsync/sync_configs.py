@@ -1,4 +1,4 @@
-"""What people do with sync configs: each is a flow of a binding, and a change of it one of the binding's options."""
+"""Operations on sync configs: each is a flow of a binding, and changing one changes the binding's options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which systems are installed: each is found by the entry-point group `crmsync.systems`, ours like anybody's."""
+"""Finds the installed systems by the entry-point group `crmsync.systems`, ours like everybody else's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of time zones, however a system writes them: where a company's day begins and ends."""
+"""Names of time zones, in the spellings that systems use: they decide where a company's day begins and ends."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _ADVICE = {
     LetterKind.DATA: "Correct it there and close the deal again, or replay it.",
     LetterKind.REVIEW: "Decide, then replay it.",
 }
-_PASSING_ADVICE = "When the cause is gone, replay it; or wait, for crmsync tries it again by itself."
+_PASSING_ADVICE = "When the cause is gone, replay it; or wait: crmsync tries it again by itself."
 
 
 def dead_letter_alert(
@@ -90,7 +90,7 @@ def stock_digest(
         _list("Refused", [f"{reason.rstrip('.')}: {count:,}" for reason, count in outcome.reasons.items()][:10]),
         _list("No such material", list(first_unknown), unknown),
     ]
-    headline = f"{_products(outcome.newly_low)} low on stock" if outcome.newly_low else "The stock has news"
+    headline = f"{_products(outcome.newly_low)} low on stock" if outcome.newly_low else "Stock changes"
     return _content(
         headline,
         {name: f"{count:,}" for name, count in facts.items() if count},
@@ -114,7 +114,7 @@ def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> Co
     return _content(
         f"{system} sends no webhooks",
         {"System": system, "Last webhook": last_at or "never", "Found by catch-up": f"{healed:,}"},
-        cause=f"{system} has changed, but its webhooks do not arrive. Nothing is lost, but it comes late.",
+        cause=f"{system} has changed, but its webhooks do not arrive. Nothing is lost, only delayed.",
         advice="Check the automation there that sends them, its address and its secret.",
         command=command,
         tells_end=True,
@@ -123,7 +123,7 @@ def silence_alert(system: str, *, last_at: str, healed: int, command: str) -> Co
 
 _REASONS = {
     "missing": "no signature or secret was sent",
-    "format": "the signature or secret has the wrong form",
+    "format": "the signature or secret has the wrong format",
     "mismatch": "the signature or secret is wrong",
     "stale": "signed more than five minutes ago",
     "organization": "sent by another organisation",
@@ -132,7 +132,7 @@ _REASONS = {
     "too_large": "the body is too large",
     "type": "the body has the wrong type or encoding",
     "method": "the wrong HTTP method; POST is right",
-    "address": "another address below /webhook",
+    "address": "an unknown address below /webhook",
     "left_out": "a notification without a deal was left out",
     "not_stored": "the database did not answer",
 }
@@ -150,10 +150,10 @@ def refusal_alert(totals: Sequence[tuple[str, str, int]], *, command: str) -> Co
     return _content(
         "Webhooks are refused",
         {refusal_name(door, reason): f"{count:,} until now" for door, reason, count in totals[:10]},
-        cause="Calls at a door of the receiver were refused. Either a sender is not set up as crmsync is, or "
+        cause="Calls to a webhook endpoint were refused. Either a sender's settings do not match, or "
         "somebody else calls.",
-        advice="Look each reason up under “Refused webhooks” in docs/runbook.md, and correct the sender; the log "
-        "has the last ones. What was announced is not lost: catch-up finds it, later.",
+        advice="“Refused webhooks” in docs/runbook.md explains each reason; correct the sender. The log "
+        "has the latest refusals. What was announced is not lost: catch-up finds it, later.",
         command=command,
         counts=True,
     )
@@ -164,12 +164,13 @@ def outage_alert(system: str, *, failures: int, reason: str = "", command: str, 
 
     *reason*: a sentence that says why the system can't be used, and what to do; "" where it does not answer.
     """
-    held = "crmsync holds the runs that need it and looks from time to time whether it answers again."
+    held = "crmsync holds the runs that need it and checks from time to time whether it answers again."
     return _content(
         f"{system} can't be used" if reason else f"{system} does not answer",
         {"System": system, "Failures in a row": f"{failures:,}", "Dead letters": f"{stuck:,}" if stuck else ""},
         cause=f"{reason} {held}".strip(),
-        advice="Nothing is lost, and runs and dead letters go on by themselves. Look at the system; you will hear when "
+        advice="Nothing is lost, and runs and dead letters go on by themselves. Check the system; you are "
+        "notified when "
         "it answers again.",
         command=command,
         tells_end=True,
@@ -201,7 +202,7 @@ def unmailed_alert(run: Run, system: str, *, invoice: str, command: str) -> Cont
         "An invoice waits to be mailed",
         {**_deal_of(run), "Invoice": invoice, "System": system},
         cause=f"The invoice {invoice} was made, but its deal has no e-mail address to mail it to.",
-        advice="Mail it from that system, or take it to the customer in another way.",
+        advice="Mail it from that system, or send it to the customer in another way.",
         command=command,
     )
 
@@ -210,10 +211,12 @@ def other_currency_alert(run: Run, system: str, *, invoice: str, currency: str, 
     return _content(
         "A deal is paid in another currency",
         {**_deal_of(run), "Invoice": invoice, "System": system},
-        cause=f"Money came for the invoice {invoice}, which is in {currency}, but its deal is in {run.currency}. The "
+        cause=f"A payment arrived for the invoice {invoice}, which is in {currency}, but its deal is in "
+        f"{run.currency}. The "
         "deal's field for the amount stays empty, and its state says in words what was paid.",
         advice=f"If it was sold in {currency}, give the deal that currency, and accept the change when you are asked. "
-        "Else leave it, or settle it with the customer: take the payment off, void the invoice or credit it, and have "
+        "Otherwise leave it, or settle it with the customer: take the payment off, void the invoice or credit "
+        "it, and have "
         f"it made again in {run.currency}.",
         command=command,
     )
@@ -225,7 +228,7 @@ def changed_order_alert(run: Run | None, system: str, *, order: str, problem: st
         "An order is not as it was made",
         {**(_deal_of(run) if run else {}), "Order": order, "System": system},
         cause=f"{system} confirmed the order {order}, but it {problem}.",
-        advice="Look at the order and at the invoice, which was made from the deal, and put right what is wrong.",
+        advice="Check the order and the invoice, which was made from the deal, and correct what is wrong.",
         command=command,
     )
 
@@ -234,7 +237,7 @@ def twice_alert(run: Run | None, seen: Sequence[Seen], *, command: str) -> Conte
     """*seen* are the older and the newer document of one kind that both stand for one deal."""
     older, newer = seen
     kind, system = older.entry.key.kind, older.system
-    how = f"void or delete {older.name}, or credit it wholly" if kind == "invoice" else f"reject {older.name}"
+    how = f"void or delete {older.name}, or credit it in full" if kind == "invoice" else f"reject {older.name}"
     return _content(
         f"Two {kind}s stand for one deal",
         {
@@ -245,7 +248,7 @@ def twice_alert(run: Run | None, seen: Sequence[Seen], *, command: str) -> Conte
         cause=f"The {older.says}. It had been taken back, and stands again beside the one that was made in its place: "
         f"the {newer.says}.",
         advice=f"Take one of them back in {system}: {how}, for crmsync goes by {newer.name}, whose number the deal "
-        "carries. If the older one shall stand: docs/runbook.md, “Two orders or two invoices stand for one deal”.",
+        "carries. If the older one should stay: docs/runbook.md, “Two orders or two invoices stand for one deal”.",
         command=command,
     )
 
@@ -257,11 +260,11 @@ def _deal_of(run: Run) -> Mapping[str, str]:
 def untold_sellers_alert(system: str, error: CrmsyncError, *, words: Sequence[str], command: str) -> Content:
     """*words* are the states that the field of a deal must be able to hold."""
     return _content(
-        f"Sellers are not told what their deals wait for: {system} does not take it",
+        f"Sellers can't see what their deals wait for: {system} does not accept it",
         {"System": system},
         cause=f"{visible(str(error))} Nothing else is held back by it.",
         advice=f"{error.advice or 'Look at the fields and rules of the deal there.'} The field for the state of a deal "
-        f"must take the texts {', '.join(words)}. What else it needs: docs/runbook.md, “What the seller sees”.",
+        f"must accept the texts {', '.join(words)}. What else it needs: docs/runbook.md, “What the seller sees”.",
         command=command,
     )
 

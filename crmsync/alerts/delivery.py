@@ -1,4 +1,4 @@
-"""Takes alerts from the outbox to people; one that can't be delivered stays and is tried again."""
+"""Delivers alerts from the outbox; an alert that can't be delivered stays there and is tried again."""
 
 from __future__ import annotations
 

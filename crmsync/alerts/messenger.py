@@ -1,4 +1,4 @@
-"""Who takes alerts to people: Slack where it is configured, else the log."""
+"""Chooses where alerts are delivered: to Slack if it is configured, otherwise to the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crmsync accounts`: whose account each connection is, and what a person says who knows that it got a new address."""
+"""`crmsync accounts`: lists the account of each connection, and confirms that an account has a new address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=ListingGroup)
 def accounts() -> None:
-    """See whose account each connection is; everything that the store remembers belongs to it."""
+    """See which account each connection belongs to; all stored links and documents belong to that account."""
 
 
 @accounts.command("list")
@@ -38,7 +38,7 @@ def list_(*, as_json: bool) -> None:
         rows = [[each.connection, each.identity, f"{each.met_at:%Y-%m-%d %H:%M}"] for each in known]
         screen.console().print(screen.table(["connection", "account", "since (UTC)"], rows))
     else:
-        screen.console().print("No system has been signed in to yet.")
+        screen.console().print("crmsync has not signed in to any system yet.")
 
 
 def _to_json(account: Account) -> dict[str, object]:
@@ -50,10 +50,10 @@ def _to_json(account: Account) -> dict[str, object]:
 @yes_option
 @accounted
 def adopt(connection: str, *, yes: bool, by: str | None, reason: str | None) -> None:
-    """Say that the credentials of CONNECTION are of the same company's account as before, under another address.
+    """Confirm that the credentials of CONNECTION belong to the same company's account as before, under another address.
 
-    Links, orders, invoices and checkpoints stay, and count for the account of the present credentials. Where it is
-    really another account, they would be wrong: give that a store of its own instead (CRMSYNC_HOME or DATABASE_URL).
+    Links, orders, invoices and checkpoints stay, and apply to the account of the present credentials. If it is
+    really another account, they would be wrong: give that one its own store instead (CRMSYNC_HOME or DATABASE_URL).
     """
     using = open_services(check_accounts=False, creates=True)
     claim = _claim(using, connection)
@@ -75,7 +75,9 @@ def adopt(connection: str, *, yes: bool, by: str | None, reason: str | None) -> 
 def _claim(using: Services, connection: str) -> Claim:
     if not using.book.is_known(connection):
         known = ", ".join(using.book.of_environment()) or "the configured connections: there are none"
-        raise click.BadParameter(f"expected one of {known}, or the id of one that was made (`crmsync connections`)")
+        raise click.BadParameter(
+            f"expected one of {known}, or the id of a stored connection (`crmsync connections` lists them)"
+        )
     return using.book.of(connection)
 
 
@@ -104,7 +106,9 @@ def _confirm(claim: Claim, known: str, identity: str, *, yes: bool) -> None:
     out = screen.console()
     out.print(f"{claim.system} was {known}. The credentials are those of {identity}.")
     if not yes:
-        click.confirm("Is that the same company's account, so that all links and documents of before hold", abort=True)
+        click.confirm(
+            "Is that the same company's account, so that all earlier links and documents remain valid", abort=True
+        )
 
 
 def _adopt(uow: UnitOfWork, using: Services, connection: str, identity: str) -> None:

@@ -1,4 +1,4 @@
-"""`crmsync audit`: who did what, and whether anybody has changed the record of it."""
+"""`crmsync audit`: lists who did what, and checks that nobody has changed the audit log."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @click.group(cls=ListingGroup)
 def audit() -> None:
-    """The audit: append-only, each entry chained to the one before by a hash."""
+    """The audit: an append-only log in which each entry is chained to the previous one by a hash."""
 
 
 @audit.command("list")
-@click.option("--tenant", help="Only what concerns this company.")
+@click.option("--tenant", help="Only entries that concern this company.")
 @click.option(
-    "--object", "object_", metavar="TYPE[:KEY]", default="", help="Such as dead_letter:7, token, or user:ada."
+    "--object", "object_", metavar="TYPE[:KEY]", default="", help="For example dead_letter:7, token or user:ada."
 )
 @click.option("--limit", type=NUMBER, default=50, show_default=True)
 @json_option
@@ -40,14 +40,16 @@ def list_(*, tenant: str | None, object_: str, limit: int, as_json: bool) -> Non
         columns = ["id", "at (UTC)", "who", "from", "what", "object", "changed", "reason"]
         screen.console().print(screen.table(columns, [_row(entry) for entry in found], right=["id"]))
     else:
-        screen.console().print("Nothing was done by anybody yet.")
+        screen.console().print("There are no entries yet.")
 
 
 @audit.command
-@click.option("--holds", metavar="HASH", default="", help="Also that this hash, noted before, is still in the chain.")
+@click.option(
+    "--holds", metavar="HASH", default="", help="Also check that this hash, noted earlier, is still in the chain."
+)
 @json_option
 def verify(*, holds: str, as_json: bool) -> None:
-    """Check that no entry was changed, taken out or put in. Exit status 1 if one was.
+    """Check that no entry was changed, removed or inserted. Exit status 1 if one was.
 
     Entries that are missing at the end can't be told from entries that never were: note the hash that this prints
     where nobody who can write to the database can write, and give it with --holds next time.
@@ -66,13 +68,14 @@ def _print(verdict: Verdict) -> None:
     out = screen.console()
     if verdict.broken_at is not None:
         out.print(
-            f"✗ Entry {verdict.broken_at} does not follow from the one before it: it, or what was before, was changed.",
+            f"✗ Entry {verdict.broken_at} does not match the one before it: one of the two was changed, or an "
+            "entry between them was removed.",
             style="bold red",
         )
     elif not verdict.found:
-        out.print("✗ The hash is not in the chain: entries are missing at its end, or it was made anew.", style="red")
+        out.print("✗ The hash is not in the chain: entries at its end are missing, or it was rewritten.", style="red")
     else:
-        out.print(f"✓ Nothing was changed. Entries: {verdict.count}. The last hash:", style="green")
+        out.print(f"✓ The chain is intact. Entries: {verdict.count}. Last hash:", style="green")
         out.print(f"  {verdict.head}", soft_wrap=True)
 
 

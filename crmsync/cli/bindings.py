@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @click.group(cls=ListingGroup)
 def bindings() -> None:
-    """Bindings: which connections a company's flows work with. What the environment implies is shown, and stays."""
+    """Bindings: the connections that a company's flows work with. Those from the environment are read-only."""
 
 
 @bindings.command("list")
 @tenant_option
 @json_option
 def list_(*, tenant: str | None, as_json: bool) -> None:
-    """List what is bound, and by which connections."""
+    """List the bound flows and their connections."""
     from crmsync.bindings import all_of
 
     _print(all_of(open_services(check_accounts=False), tenant), as_json=as_json)
@@ -35,7 +35,7 @@ def list_(*, tenant: str | None, as_json: bool) -> None:
 
 @bindings.command()
 @click.argument("flow")
-@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
 @json_option
 def show(*, flow: str, tenant: str, as_json: bool) -> None:
     """Show how FLOW is bound: order_to_invoice, payments or inventory."""
@@ -46,19 +46,21 @@ def show(*, flow: str, tenant: str, as_json: bool) -> None:
 
 @bindings.command("set")
 @click.argument("flow")
-@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
 @click.option("--role", "pairs", multiple=True, metavar="ROLE=ID", help="A role and its connection; may be repeated.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="What the company has otherwise.")
+@click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the company; may be repeated."
+)
 @accounted
 @json_option
 def set_(
     *, flow: str, tenant: str, pairs: tuple[str, ...], options: tuple[str, ...], by: str | None, reason: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Bind FLOW, or bind it anew for the connection that its subjects come from.
+    """Bind FLOW, or change its binding for the connection that its subjects come from.
 
-    An --option has the name of a setting without CRMSYNC_, in small letters: payment_terms_days=14. One or more say all
-    that differs from the environment; none leaves them as they are.
+    An --option has the name of a setting without CRMSYNC_, in small letters: payment_terms_days=14. If any are given,
+    they replace all options of the binding; if none is, the options stay as they are.
     """
     from crmsync.bindings import put
 
@@ -69,17 +71,17 @@ def set_(
     if as_json:
         screen.print_json(_to_json(made))
     else:
-        screen.console().print(f"✓ {made.flow} is bound for {made.tenant}; processes know it within ten seconds.")
+        screen.console().print(f"✓ {made.flow} is bound for {made.tenant}; processes use it within ten seconds.")
 
 
 @bindings.command()
 @click.argument("flow")
 @click.argument("source")
-@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
 @accounted
 @json_option
 def remove(*, flow: str, source: str, tenant: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Let nothing of the connection SOURCE start FLOW any more."""
+    """Remove a binding: the connection SOURCE no longer starts FLOW."""
     from crmsync.bindings import remove as removed
 
     using = open_services(check_accounts=False)
@@ -88,7 +90,7 @@ def remove(*, flow: str, source: str, tenant: str, by: str | None, reason: str |
     if as_json:
         screen.print_json(_to_json(gone))
     else:
-        screen.console().print(f"✓ {gone.flow} is not bound to {gone.source} any more.")
+        screen.console().print(f"✓ {gone.flow} is no longer bound to {gone.source}.")
 
 
 def _print(found: list[Binding], *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`crmsync catch-up`: what changed at the sources and never reached a door; start it, or only see what would start."""
+"""`crmsync catch-up`: starts runs for changes at the sources that no webhook announced, or only shows them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ _MANY = 50  # a table of 5,000 deals helps nobody; --json has all of them
 
 @click.command("catch-up")
 @company_options
-@click.option("--since", metavar="DAY|INSTANT", help="From when on (default: a day ago, but not before going live).")
-@click.option("--dry-run", is_flag=True, help="Say what would start, and start nothing.")
+@click.option(
+    "--since", metavar="DAY|INSTANT", help="Start of the period (default: a day ago, but not before going live)."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be started, and start nothing.")
 @yes_option
 @accounted
 @json_option
@@ -44,9 +46,9 @@ def catch_up(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Start what changed at the CRM and the books, was not announced by a webhook, and has no run.
+    """Start runs for changes at the CRM and the books that no webhook announced and that have no run.
 
-    Deals from before going live, and deals that carry an order number, are left alone.
+    Deals won before going live, and deals that carry an order number, are skipped.
     """
     from crmsync.cli import catch_up_work as work
     from crmsync.flows.sightings import Started
@@ -56,7 +58,7 @@ def catch_up(
     looks = _looks(using, tenant, connection)
     start, end = work.window(using, looks, since_at)
     if since_at and start >= end:
-        raise click.BadParameter(f"{start:%Y-%m-%d %H:%M} UTC is not in the past yet.", param_hint="--since")
+        raise click.BadParameter(f"{start:%Y-%m-%d %H:%M} UTC is in the future.", param_hint="--since")
     with _progress("looking", as_json=as_json) as advance:
         found = work.look(using, looks, since_at, advance)
     if not as_json or not (dry_run or yes):
@@ -97,7 +99,7 @@ def _parsed(text: str) -> datetime:
         return instant_of(text)
     except ValueError:
         raise click.BadParameter(
-            f"expected a day or an instant with its zone, such as 2026-11-01 or 2026-11-01T09:00:00Z, found {text!r}.",
+            f"expected a date, or a time with its zone, such as 2026-11-01 or 2026-11-01T09:00:00Z, found {text!r}.",
             param_hint="--since",
         ) from None
 
@@ -118,7 +120,7 @@ def _start(using: Services, to_start: list[Missed], *, as_json: bool) -> Started
         raise
     if not as_json:
         missed = f", {started.healed:,} of them missed" if started.healed < started.all else ""
-        out.print(f"✓ {plural(started.all, 'run')} started{missed}. See how they go:")
+        out.print(f"✓ {plural(started.all, 'run')} started{missed}. Follow them with:")
         out.print(f"  {using.settings.pasteable('crmsync runs list')}", soft_wrap=True)
     return started
 
@@ -147,7 +149,7 @@ def _print(found: Found, using: Services, *, as_json: bool) -> None:
     out = screen.console(stderr=as_json)
     out.print(f"Changes since {found.since:%Y-%m-%d %H:%M} UTC.")
     for system in found.not_looked_at:
-        out.print(f"{system} is not configured: its changes were not looked at.", style="yellow")
+        out.print(f"{system} is not configured: its changes were not checked.", style="yellow")
     if found.to_start:
         out.print(_table(found.to_start[:_MANY]))
         if len(found.to_start) > _MANY:
@@ -183,8 +185,7 @@ def _amount(sighting: Sighting) -> str:
 def _sums(found: Found) -> Mapping[str, str]:
     sums = {
         "Missed": f"{len(found.missed):,}",
-        "Looked at again": f"{len(found.looked_at_again):,}, which may have been announced"
-        * bool(found.looked_at_again),
+        "Checked again": f"{len(found.looked_at_again):,}, which may have been announced" * bool(found.looked_at_again),
     }
     sums |= {"Amount": ", ".join(str(money) for money in found.totals())}
     sums |= {f"Calls to {system}": f"at least {count:,}" for system, count in found.calls().items()}

@@ -1,4 +1,4 @@
-"""Catching up by hand: what was missed since when, what it would cost, and the start of it page by page."""
+"""Catch-up by hand: finds what was missed since an instant, estimates its cost, and starts it page by page."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from crmsync.services import Services
 from crmsync.worker.flow import Flow
 
 LOOK_BACK = timedelta(hours=24)
-_WHY = {Verdict.LOOK: "another amount than its documents", Verdict.WON_AGAIN: "won again"}
+_WHY = {Verdict.LOOK: "an amount that differs from its documents", Verdict.WON_AGAIN: "won again"}
 CLOCKS = timedelta(minutes=1)  # a vendor's clock may be ahead of ours by this
 PAGE = 50
-STARTED_ALREADY = "was started by catch-up already"
+STARTED_ALREADY = "was already started by catch-up"
 
 _FLOWS: Sequence[tuple[Flow, Seen]] = (
     (catch_up.DEALS, catch_up.deals_seen),

@@ -1,4 +1,4 @@
-"""The part of `crmsync doctor` that knocks at the doors of the receiver that runs, with the proofs of their senders."""
+"""The part of `crmsync doctor` that sends a signed test message to each webhook endpoint of the running receiver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crmsync.settings import Settings
 AREA = "Doors"
 SECONDS = 10.0
 
-_LET_IN = "a signed message was let in; it started nothing"
+_LET_IN = "a signed test message was accepted; it started nothing"
 
 
 @dataclass(frozen=True, slots=True)

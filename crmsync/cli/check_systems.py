@@ -1,4 +1,4 @@
-"""The part of `crmsync doctor` that asks each system, on its own: what is wrong with one says nothing of another."""
+"""The part of `crmsync doctor` that checks each system, independently of the others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _of(connection: str, called: str, settings: Settings, services: Services | N
         for check in _checks(connection, settings, services, heard):
             yield of_check(called, check)
             if check.is_last:
-                yield not_checked(called, "everything else", "what has failed comes first")
+                yield not_checked(called, "everything else", "the failures above must be corrected first")
     except ConfigurationError as error:
         lacks = f"it is not configured: set {system(connection).variable} and the others of {system(connection).guide}"
         what = error.with_advice if is_configured(connection, settings) else lacks
@@ -76,7 +76,9 @@ def _checks(connection: str, settings: Settings, services: Services | None, hear
 def _said_besides(system: str, heard: Heard) -> Iterator[Finding]:
     for text in heard.warnings:
         yield note(
-            system, "it will end", f"it says of what crmsync calls: “{text}”. See whether a newer release is out"
+            system,
+            "it will end",
+            f"it says about the API that crmsync calls: “{text}”. See whether there is a newer release of crmsync",
         )
     if heard.seconds_ahead is not None:
         yield clock(system, heard.seconds_ahead)
@@ -95,6 +97,6 @@ def clock(area: str, seconds_ahead: float) -> Finding:
         area,
         "clock",
         False,
-        f"its clock is {whole_span(abs(seconds_ahead))} {way} this machine's: set this one right (NTP), or that one. "
-        "Sign-ins, signed webhooks and leases go by it.",
+        f"its clock is {whole_span(abs(seconds_ahead))} {way} this machine's: correct one of the two (NTP). "
+        "Sign-ins, signed webhooks and leases depend on it.",
     )

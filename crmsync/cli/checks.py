@@ -1,4 +1,4 @@
-"""What `crmsync doctor` looks at. A check never raises: what goes wrong is what it has found."""
+"""The checks of `crmsync doctor`. A check never raises: what goes wrong is its finding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GONE = (
 TEST_ALERT: Mapping[str, Any] = {
     "headline": "A test of crmsync",
     "facts": [],
-    "cause": "Nothing is wrong: `crmsync doctor --send-test-alert` has sent this.",
+    "cause": "Nothing is wrong: this was sent by `crmsync doctor --send-test-alert`.",
     "advice": "",
     "command": "crmsync doctor",
 }
@@ -83,8 +83,8 @@ def _opened(settings: Settings) -> tuple[Services | None, list[Finding]]:
         return None, [failed("Store", "database", error)]
     except OSError as error:  # a folder that the user of this process may not even enter
         return None, [of_this_machine("Store", error)]
-    found = "it can be written and has the tables of this release"
-    made = f"there was none at {whereabouts.address_of(settings.database_url)}: an empty one was made now"
+    found = "it is writable and has the tables of this release"
+    made = f"there was none at {whereabouts.address_of(settings.database_url)}: an empty one was created"
     return services, [Finding("Store", services.store.engine.dialect.name, True, found if is_there else made)]
 
 
@@ -113,14 +113,14 @@ def tls_of(store: Store) -> Iterator[Finding]:
         known = {option.keyword.decode(): (option.val or b"").decode() for option in driver.pgconn.info}
     host, mode = known.get("host", ""), known.get("sslmode") or "prefer"
     if host and not host.startswith(("/", "@")) and host not in THIS_MACHINE and mode != "verify-full":
-        advice = "whoever is between can read and change it; DATABASE_URL with ?sslmode=verify-full&sslrootcert=system"
+        advice = "anyone on the network path can read and change data; use ?sslmode=verify-full&sslrootcert=system"
         yield Finding("Store", f"sslmode is {mode}", True, f"the certificate of {host} is not checked: {advice}")
 
 
 def _go_live(settings: Settings, now: datetime) -> Iterator[Finding]:
     """One that is to come is meant, or a slip of the year: either way deals are held until then."""
     if settings.go_live is not None and settings.go_live > now:
-        what = f"{settings.go_live:%Y-%m-%d %H:%M} UTC is to come: what is won before it is held until a person decides"
+        what = f"{settings.go_live:%Y-%m-%d %H:%M} UTC is in the future: earlier deals are held until a person decides"
         yield note("Configuration", "CRMSYNC_GO_LIVE", what)
 
 
@@ -165,7 +165,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     )
     milliseconds = (time.monotonic() - started_at) * 1000
     info = {} if problem else broker.about(settings)
-    detail = problem or f"a message went there and came back in {milliseconds:.0f} ms"
+    detail = problem or f"a test message went there and back in {milliseconds:.0f} ms"
     yield Finding("Broker", _broker_name(settings, info), not problem, detail)
     if info:
         yield version_of(info)
@@ -223,4 +223,4 @@ def _test_alert(services: Services) -> Finding:
         services.messenger.tell(TEST_ALERT, occurrences=1, message_id="")
     except CrmsyncError as error:
         return failed("Slack", "test alert", error)
-    return Finding("Slack", "test alert", True, "sent: look whether it has arrived")
+    return Finding("Slack", "test alert", True, "sent: check that it has arrived")

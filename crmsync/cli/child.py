@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it imports goes with it, and a command that runs for months stays small."""
+"""Work in a child process: what it imports ends with it, so a command that runs for months stays small."""
 
 from __future__ import annotations
 

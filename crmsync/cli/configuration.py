@@ -1,4 +1,4 @@
-"""`crmsync config`: what the environment comes to."""
+"""`crmsync config`: shows the effective configuration."""
 
 from __future__ import annotations
 

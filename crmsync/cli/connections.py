@@ -1,4 +1,4 @@
-"""`crmsync connections`: the accounts at systems that companies work with, changed while everything goes on."""
+"""`crmsync connections`: manages the accounts at other systems that companies work with, while everything runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECRET_BYTES_MAX = 65_536
 
 @click.group(cls=ListingGroup)
 def connections() -> None:
-    """Connections: whose account at which system. Those of the environment are shown, and changed by its variables."""
+    """Connections: accounts at other systems. Those from the environment are changed by its variables only."""
 
 
 # -- to look
@@ -56,7 +56,7 @@ def list_(*, tenant: str | None, system: str | None, status: str | None, as_json
 @tenant_option
 @json_option
 def show(*, connection_id: str, tenant: str | None, as_json: bool) -> None:
-    """Show the connection ID with its settings; of secrets only which are set."""
+    """Show the connection ID with its settings; of its secrets, only which ones are set."""
     from crmsync.connections import show as shown
 
     _print(shown(open_services(check_accounts=False), tenant, connection_id), as_json=as_json)
@@ -79,8 +79,8 @@ def _of_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
-        click.option("--sync/--no-sync", "sync", default=None, help="Whether runs may work with it."),
-        click.option("--interval", type=int, metavar="SECONDS", help="How often it is looked at."),
+        click.option("--sync/--no-sync", "sync", default=None, help="Whether runs may use it."),
+        click.option("--interval", type=int, metavar="SECONDS", help="How often it is scanned for changes."),
         click.option("--direction", help="inbound, outbound or bidirectional."),
     )
     for option in options:
@@ -90,8 +90,8 @@ def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @connections.command()
 @click.argument("system")
-@click.option("--name", required=True, help="What people call it; once in a company.")
-@click.option("--tenant", default="default", show_default=True, help="Whose it is.")
+@click.option("--name", required=True, help="Its display name; unique within a company.")
+@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
 @_of_settings
 @_of_sync
 @accounted
@@ -99,24 +99,24 @@ def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
 def add(
     *, system: str, name: str, tenant: str, by: str | None, reason: str | None, as_json: bool, **given: Any
 ) -> None:
-    """Make a connection to the system that is called SYSTEM here. What it needs is said by its guide in docs/setup/."""
+    """Create a connection to SYSTEM. Its guide in docs/setup/ says which settings it needs."""
     from crmsync.connections import create
 
     using = open_services(creates=True, check_accounts=False)
     wanted = _wanted(system, name=name, asks=True, **given)
     with using.store.begin() as uow:
         made = create(using, uow, act(by, reason), tenant, system, wanted)
-    _print(made, as_json=as_json, done=f"✓ {made.id} is made. Try it: `crmsync connections test {made.id}`.")
+    _print(made, as_json=as_json, done=f"✓ {made.id} is created. Test it: `crmsync connections test {made.id}`.")
 
 
 @connections.command("set")
 @click.argument("connection_id", metavar="ID")
 @tenant_option
-@click.option("--name", help="What people call it.")
+@click.option("--name", help="Its display name.")
 @_of_settings
-@click.option("--unset", multiple=True, metavar="NAME", help="A setting or secret that is to be as usual again.")
+@click.option("--unset", multiple=True, metavar="NAME", help="A setting or secret to reset to its default.")
 @_of_sync
-@click.option("--same-account", is_flag=True, help="Say that it is the account of before, under another address.")
+@click.option("--same-account", is_flag=True, help="Confirm that it is the same account, under another address.")
 @accounted
 @json_option
 def set_(
@@ -131,7 +131,7 @@ def set_(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Change the connection ID: what is not named stays. Every process knows it within two seconds."""
+    """Change the connection ID: what is not named stays. It takes effect within two seconds."""
     from crmsync.connections import show as shown
     from crmsync.connections import update
 
@@ -141,7 +141,7 @@ def set_(
     change = partial(update, expected_version=before.version, is_same_account=same_account)
     with using.store.begin() as uow:
         changed = change(using, uow, act(by, reason), tenant, connection_id, wanted)
-    _print(changed, as_json=as_json, done=f"✓ {changed.id} is changed.")
+    _print(changed, as_json=as_json, done=f"✓ {changed.id} has been changed.")
 
 
 @connections.command()
@@ -149,7 +149,7 @@ def set_(
 @tenant_option
 @click.option("--secret-file", "files", multiple=True, metavar="NAME=PATH", help="A secret that a file holds.")
 @click.option("--secrets-stdin", is_flag=True, help="Read secrets from stdin: a JSON object, by name.")
-@click.option("--make", multiple=True, metavar="NAME", help="A webhook's secret to make here; it is shown once.")
+@click.option("--make", multiple=True, metavar="NAME", help="A webhook secret to generate here; it is shown only once.")
 @accounted
 @json_option
 def rotate(
@@ -163,7 +163,7 @@ def rotate(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Give the connection ID other secrets. The one of a webhook before it stays good, as the previous one."""
+    """Give the connection ID new secrets. The previous secret of a webhook stays valid as well."""
     from crmsync.connections import rotate as rotated
 
     given = _secrets(files, from_stdin=secrets_stdin)
@@ -175,7 +175,7 @@ def rotate(
     if as_json:
         screen.print_json(_to_json(changed) | {"made": made})
         return
-    screen.console(stderr=True).print(f"✓ {changed.id} has other secrets." + (" Shown this once:" if made else ""))
+    screen.console(stderr=True).print(f"✓ {changed.id} has new secrets." + (" Shown only once:" if made else ""))
     for name, value in made.items():
         screen.console().print(f"{name} {value}", soft_wrap=True)
 
@@ -186,7 +186,7 @@ def rotate(
 @accounted
 @json_option
 def pause(*, connection_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Let the runs that need the connection ID wait, until it is resumed."""
+    """Pause the connection ID: the runs that need it wait until it is resumed."""
     from crmsync.connections import pause as paused
 
     using = open_services(check_accounts=False)
@@ -201,19 +201,19 @@ def pause(*, connection_id: str, tenant: str | None, by: str | None, reason: str
 @accounted
 @json_option
 def resume(*, connection_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Let the runs that wait for the connection ID go on."""
+    """Resume the connection ID: the runs that wait for it continue."""
     from crmsync.connections import resume as resumed
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
         changed = resumed(using, uow, act(by, reason), tenant, connection_id)
-    _print(changed, as_json=as_json, done=f"✓ {changed.id} works again; its runs go on.")
+    _print(changed, as_json=as_json, done=f"✓ {changed.id} is resumed; its runs continue.")
 
 
 @connections.command()
 @click.argument("connection_id", metavar="ID")
 @tenant_option
-@click.option("--force", is_flag=True, help="Even where runs that are not over need it.")
+@click.option("--force", is_flag=True, help="Even if unfinished runs need it.")
 @yes_option
 @accounted
 @json_option
@@ -227,19 +227,19 @@ def remove(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Delete the connection ID with everything that is remembered of it: what was made there is not known any more."""
+    """Delete the connection ID with everything stored about it: crmsync forgets all documents it has created there."""
     from crmsync.connections import delete
     from crmsync.connections import show as shown
 
     using = open_services(check_accounts=False)
     found = shown(using, tenant, connection_id)
-    confirm(f"Delete {found.name}, with its links and all that is known of its documents?", yes=yes)
+    confirm(f"Delete {found.name}, with its links and all that is known about its documents?", yes=yes)
     with using.store.begin() as uow:
         gone = delete(using, uow, act(by, reason), tenant, connection_id, is_forced=force)
     if as_json:
         screen.print_json({"id": connection_id, "gone": gone})
     else:
-        screen.console().print(f"✓ {connection_id} is deleted.")
+        screen.console().print(f"✓ {connection_id} has been deleted.")
 
 
 # -- to try
@@ -251,7 +251,7 @@ def remove(
 @json_option
 @click.pass_context
 def try_(ctx: click.Context, *, connection_id: str, tenant: str | None, as_json: bool) -> None:
-    """Sign in with the connection ID and try what runs will do; nothing is written there. Status 1 if it fails."""
+    """Sign in with the connection ID and try what runs will do, without writing. Exit status 1 if it fails."""
     from crmsync.connection_trial import try_out
 
     found = try_out(open_services(check_accounts=False), tenant, connection_id)
@@ -338,7 +338,8 @@ def _wanted(
     are_secret = {each.name for each in declared if each.is_secret}
     settings = pairs_of(pairs, "--set")
     if shown := are_secret & settings.keys():
-        what = f"{', '.join(sorted(shown))} would stand in the list of processes: use --secret-file or --secrets-stdin"
+        names = ", ".join(sorted(shown))
+        what = f"{names} would be visible in the list of processes: use --secret-file or --secrets-stdin"
         raise click.BadParameter(what, param_hint="--set")
     given: dict[str, str | None] = {**_secrets(files, from_stdin=secrets_stdin)}
     if asks and not secrets_stdin and can_ask():
@@ -390,7 +391,9 @@ def _from_stdin(is_wanted: bool) -> dict[str, str]:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise click.BadParameter('expected an object of texts, such as {"client_secret": "…"}', param_hint="stdin")
+        raise click.BadParameter(
+            'expected a JSON object of strings, such as {"client_secret": "…"}', param_hint="stdin"
+        )
     return found
 
 

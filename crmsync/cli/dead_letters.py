@@ -1,4 +1,4 @@
-"""`celery -A crmsync dead-letters`: the runs that wait for a person, and how they go on.
+"""`celery -A crmsync dead-letters`: lists the runs that wait for a person, replays them and discards them.
 
 Celery loads this module for each of its commands, so what is heavy is imported when a command runs.
 """
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _ids = click.argument("ids", metavar="[ID]…", nargs=-1, type=NUMBER)
 _like = click.option("--like", metavar="ID", type=NUMBER, help="All that wait for the same cause as this one.")
-_error = click.option("--error", metavar="NAME", help="Those that died of this error, such as VendorUnavailableError.")
+_error = click.option(
+    "--error", metavar="NAME", help="Those that failed with this error, such as VendorUnavailableError."
+)
 
 
 @click.group("dead-letters", cls=ListingGroup)
@@ -36,7 +38,7 @@ def dead_letters() -> None:
 @click.option("--all", "with_ended", is_flag=True, help="Also those that were replayed or discarded.")
 @json_option
 def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
-    """List what waits, oldest first."""
+    """List the dead letters that wait, oldest first."""
     from crmsync.cli import letters, screen
     from crmsync.cli.process import open_services
     from crmsync.domain.dead_letters import LetterStatus
@@ -56,7 +58,7 @@ def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
 @click.argument("letter_id", metavar="ID", type=NUMBER)
 @json_option
 def show(letter_id: int, *, as_json: bool) -> None:
-    """Show everything about one: the steps, the documents, the cause, what to do."""
+    """Show everything about one dead letter: steps, documents, cause, and what to do."""
     from crmsync.cli import history, letters, screen
     from crmsync.cli.process import open_services
     from crmsync.reading.history import last_lines
@@ -66,7 +68,9 @@ def show(letter_id: int, *, as_json: bool) -> None:
     with services.store.read() as uow:
         letter = uow.dead_letters.get(letter_id)
         if letter is None:
-            raise RecordNotFoundError(f"There is no dead letter {letter_id}: this store never had one of that number.")
+            raise RecordNotFoundError(
+                f"There is no dead letter {letter_id}: this database has never had one with that number."
+            )
         lines, documents = last_lines(uow, letter.run_id), documents_of(uow, letter.run_id)
         words = services.words_of(uow, letter.id)
     command = letters.next_command(letter, services.settings)
@@ -91,8 +95,8 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @yes_option
 @click.option("--link", "links", metavar="ERP=1000123", multiple=True, help="The customer's number there (or BOOKS=…).")
-@click.option("--accept", is_flag=True, help="Go on in spite of what stopped it, such as figures that differ.")
-@click.option("--accept-changes", is_flag=True, help="Go on although the deal changed after documents were made.")
+@click.option("--accept", is_flag=True, help="Continue in spite of what stopped it, such as differing amounts.")
+@click.option("--accept-changes", is_flag=True, help="Continue although the deal changed after documents were made.")
 @click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
 @accounted
 @json_option
@@ -100,10 +104,10 @@ def replay(
     *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, links: tuple[str, ...],
     accept: bool, accept_changes: bool, dry_run: bool, by: str | None, reason: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Let runs go on: the source is read again, then the failed step and the rest; what is done is not repeated.
+    """Let runs continue: the source is read again, then the failed step and the rest are done; nothing is repeated.
 
-    The replay of one ID looks at the deal first, and is refused if its amount, lines or account changed after
-    documents were made. Several, --error, --like and --all do not look: a run whose deal has another amount or
+    The replay of one ID checks the deal first, and is refused if its amount, lines or account changed after
+    documents were made. Several IDs, --error, --like and --all do not check: a run whose deal has another amount or
     account than its documents stops by itself and comes back here. --accept and --link need a --reason: the audit
     keeps who decided, and why.
     """
@@ -142,7 +146,7 @@ def discard(
     *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool,
     by: str | None, reason: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Leave runs as they are: nothing more is done, and documents that exist stay. A deal that was done stays done.
+    """Give runs up: nothing more is done, and documents that exist stay. A deal that was done stays done.
 
     It needs a --reason: the audit keeps who decided, and why.
     """

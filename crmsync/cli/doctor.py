@@ -1,4 +1,4 @@
-"""`crmsync doctor`: is everything that crmsync needs there, and if not, what is to be done."""
+"""`crmsync doctor`: checks that everything crmsync needs is there, and says what to do if not."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "note": ("•", "yel
 @click.option("--security", "is_security", is_flag=True, help="Check the hardening list of SECURITY.md instead.")
 @json_option
 def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
-    """Try all that crmsync will do, short of writing, and say what is wrong; exit status 1 if anything fails.
+    """Try everything that crmsync will do, except writing, and say what is wrong; exit status 1 if anything fails.
 
-    It signs in afresh to each system, reads what the flows will read, lets the ERP compute an order without keeping it,
-    and knocks at the doors of the receiver that runs.
+    It signs in to each system, reads what the flows will read, lets the ERP simulate an order without saving it,
+    and sends a signed test message to each webhook endpoint of the running receiver.
     """
     from crmsync.cli import report
 

@@ -1,4 +1,4 @@
-"""How an error reaches the person at the terminal: a sentence, the fields at fault, what to do; never a traceback."""
+"""Shows errors at the terminal: a sentence, the fields at fault, what to do; never a traceback."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class FriendlyGroup(click.Group):
             report(error)
             ctx.exit(status_of(error))
         except UnicodeEncodeError:
-            raise click.UsageError("An argument holds bytes that are no UTF-8.", ctx) from None
+            raise click.UsageError("An argument contains bytes that are not valid UTF-8.", ctx) from None
         except OSError as error:
             if error.errno == errno.EPIPE:  # nobody reads on, as after `| head`: click ends in silence
                 raise
             place = f" ({error.filename})" if error.filename else ""
-            report(CrmsyncError(f"It can't go on: {error.strerror or error}{place}."))
+            report(CrmsyncError(f"It can't continue: {error.strerror or error}{place}."))
             screen.give_up_unwritten()
             ctx.exit(FAILED)
 

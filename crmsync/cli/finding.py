@@ -1,4 +1,4 @@
-"""One line of `crmsync doctor`."""
+"""The result of one check of `crmsync doctor`: one line."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def never_raising(area: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield of_this_machine(area, error)
     except Exception as error:
         place = place_of(error).partition(" < ")[0]
-        what = f"crmsync itself is wrong here ({type(error).__name__} at {place}): please report it"
+        what = f"this is an error in crmsync itself ({type(error).__name__} at {place}): please report it"
         yield Finding(area, "check", False, what)

@@ -1,4 +1,4 @@
-"""What a replay would do, for people: what is done, what changed at the source, what would be sent next."""
+"""Shows what a replay would do: what is done already, what changed at the source, what would be sent next."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def refusal(letter: DeadLetter, source: Source | None, answers: Answers) -> str:
         return ""
     if source.foreign_numbers:
         numbers = " and the ".join(source.foreign_numbers)
-        return f"The deal changed, and carries the {numbers}, which crmsync did not write: clear that first."
+        return f"The deal changed, and carries the {numbers}, which crmsync did not write: clear them first."
     return "The deal changed after documents were made from it."
 
 
@@ -164,9 +164,9 @@ def print_refusal(reason: str, source: Source, accepting: str) -> None:
     for told in source.documents:
         out.print(f"  {visible(told)}")
     in_the_way = " and ".join(source.is_refused_by)
-    out.print(f"Nothing was replayed. To have it made anew, void, reject or delete {in_the_way} there, then replay.")
+    out.print(f"Nothing was replayed. To have it made again, void, reject or delete {in_the_way} there, then replay.")
     if any(each.startswith("invoice ") for each in source.is_refused_by):
-        out.print("An invoice that was mailed may be wholly credited instead.")
+        out.print("An invoice that was mailed may be fully credited instead.")
     if accepting:
         out.print("To go on with the deal as it is now, for what is still to be made (--dry-run shows it):")
         out.print(f"  {accepting}", style="bold", soft_wrap=True)
@@ -287,7 +287,7 @@ def _show_request(out: Console, request: Mapping[str, Any]) -> None:
     for line in lines:
         out.print(f"      {line}", soft_wrap=True)
     if any(MASK in line for line in lines):
-        out.print(f"      ({MASK} stands for what is a person's)")
+        out.print(f"      ({MASK} stands for personal data)")
 
 
 def _show_command(out: Console, found: Mapping[str, Any]) -> None:

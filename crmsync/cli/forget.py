@@ -1,4 +1,4 @@
-"""`crmsync forget`: removes what is known of one customer, and says what stays and why."""
+"""`crmsync forget`: removes what is known about one customer, and says what stays and why."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from crmsync.services import Services
 
 WHY = {
-    "links": "which customer this is in the other systems, by numbers only: else a second one would be made",
-    "ledger rows": "the numbers and amounts of documents: else they could be made twice",
+    "links": "which customer this is in the other systems, by numbers only: otherwise a second one would be created",
+    "ledger rows": "the numbers and amounts of documents: otherwise they could be created twice",
 }
 
 
 @click.command
 @click.argument("account")
 @company_options
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @yes_option
 @accounted
 @json_option
@@ -43,16 +43,16 @@ def forget(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Remove what crmsync knows of the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
+    """Remove what crmsync knows about the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
 
-    Names, e-mail and postal addresses, tax numbers, histories, dead letters and alerts of deals that are over go.
+    Names, e-mail and postal addresses, tax numbers, histories, dead letters and alerts of finished deals are removed.
     Document numbers and amounts stay. A deal that is under way, or waits for a person, keeps what it needs: settle it
     first. The CRM, the ERP and the books keep their own records.
     """
     services = open_services()
     company = company_of_deals(services, tenant=tenant, connection=connection)
     if not (yes or dry_run):
-        click.confirm(f"Remove what is known of {account}?", abort=True, err=True)
+        click.confirm(f"Remove what is known about {account}?", abort=True, err=True)
     found = _forgotten(services, company, account, act(by, reason), dry_run=dry_run)
     if as_json:
         screen.print_json(found)
@@ -105,7 +105,7 @@ def _print(found: dict[str, Any], *, dry_run: bool) -> None:
     out = screen.console()
     counts = {name: str(count) for name, count in found["removed"].items() if count}
     if not (counts or found["under_way"] or any(found["stays"].values())):
-        out.print(f"Nothing is known of {found['account']}. A customer's number is written ERP=… or BOOKS=….")
+        out.print(f"Nothing is known about {found['account']}. A customer's number is written ERP=… or BOOKS=….")
         return
     verb = "Would be removed or reduced" if dry_run else "Removed or reduced"
     out.print(f"{verb} of {found['account']}:" if counts else f"Nothing of {found['account']} is left to remove.")

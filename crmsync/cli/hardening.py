@@ -1,4 +1,4 @@
-"""What `crmsync doctor --security` looks at: the hardening list of SECURITY.md, as far as this process can see it."""
+"""The checks of `crmsync doctor --security`: the hardening list of SECURITY.md, as far as this process can see it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _own_key(settings: Settings) -> Iterator[tuple[str, str]]:
-    advice = "the key lies beside the database that it protects: keep it elsewhere, and set CRMSYNC_SECRET_KEY_FILE"
+    advice = (
+        "the key is stored beside the database that it protects: keep it elsewhere, and set CRMSYNC_SECRET_KEY_FILE"
+    )
     yield "secret key is set", "" if settings.secret_key else advice
 
 
@@ -101,9 +103,11 @@ def _flower_passwords(users: Secret | None) -> dict[str, Secret | None]:
 def _weakness(secret: Secret) -> str:
     value = secret.reveal()
     if any(known.lower() in value.lower() for known in PUBLIC_WORDS):
-        return "it is one that everybody knows: make another with `openssl rand -hex 24`"
+        return "it is a well-known value: make another with `openssl rand -hex 24`"
     if len(value) < LONG_ENOUGH or len(set(value)) < 8:
-        return f"less than {LONG_ENOUGH} different enough characters: make another with `openssl rand -hex 24`"
+        return (
+            f"fewer than {LONG_ENOUGH} characters, or too few different ones: make another with `openssl rand -hex 24`"
+        )
     return ""
 
 
@@ -111,7 +115,7 @@ def _separate(settings: Settings) -> Iterator[tuple[str, str]]:
     from crmsync.connectors.registry import system
 
     values = [secret.reveal() for secret in _known(settings).values()]
-    advice = "one secret opens several doors: give each its own" if len(set(values)) < len(values) else ""
+    advice = "the same secret is used in several places: give each its own" if len(set(values)) < len(values) else ""
     yield "secrets are different", advice
     for name, own in settings.systems.items():
         if (harden := system(name).harden) is not None:
@@ -130,7 +134,7 @@ def _broker_advice(address: Address) -> str:
         return ""
     lacking = []
     if not address.is_tls and parts.hostname not in THIS_MACHINE:
-        lacking.append("use rediss:// or amqps://: whoever is between can read and change it")
+        lacking.append("use rediss:// or amqps://: anyone on the network path can read and change data")
     if parts.password in (None, "", "guest"):
         lacking.append("give the server a password and a user of its own for crmsync")
     return "; ".join(lacking)
@@ -181,14 +185,14 @@ def _doors(settings: Settings) -> Iterator[tuple[str, str]]:
     is_public = bool({settings.host, urlsplit(url).hostname or settings.host} - {*THIS_MACHINE})
     apart = bool(settings.admin_port)
     advice = "set CRMSYNC_ADMIN_PORT, and publish PORT only"
-    yield "private pages are apart from the doors", "" if apart or not is_public else advice
+    yield "private pages are served on a port of their own", "" if apart or not is_public else advice
     is_https = url.startswith("https:")
     front = "put a proxy with TLS in front (docker-compose.yml has one) and set CRMSYNC_DOORS_URL to its https address"
     yield "doors are behind TLS", "" if is_https or not is_public else front
     # The largest private networks are 10.0.0.0/8 and fc00::/7.
     anybody = [str(each) for each in settings.trusted_proxies if each.prefixlen < (8 if each.version == 4 else 7)]
-    advice = f"CRMSYNC_TRUSTED_PROXIES={' '.join(anybody)} believes anybody: name the addresses of your proxies"
-    yield "only proxies of yours are believed", advice if anybody else ""
+    advice = f"CRMSYNC_TRUSTED_PROXIES={' '.join(anybody)} trusts any address: list those of your proxies"
+    yield "only your own proxies are trusted", advice if anybody else ""
 
 
 def _flower(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -199,7 +203,7 @@ def _flower(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _retention(settings: Settings) -> Iterator[tuple[str, str]]:
     days = settings.behaviour.keep_days
-    yield "personal data ends", "" if days else "CRMSYNC_KEEP_DAYS=0 keeps names and addresses for ever"
+    yield "personal data is deleted in time", "" if days else "CRMSYNC_KEEP_DAYS=0 keeps names and addresses for ever"
 
 
 def _diagnosis(settings: Settings) -> Iterator[tuple[str, str]]:

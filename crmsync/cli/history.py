@@ -1,4 +1,4 @@
-"""What people see of a run: what it is for, its steps as they went, and the documents that it made."""
+"""Shows a run: what it is for, its steps with their outcomes, and the documents that it made."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def deliveries_json(deliveries: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
 
 def deliveries_table(deliveries: Iterable[DeliveryRow]) -> Table:
     rows = [
-        (f"{each['at']:%Y-%m-%d %H:%M:%S}", each["by"], "no webhook had come" if each["missed"] else "")
+        (f"{each['at']:%Y-%m-%d %H:%M:%S}", each["by"], "no webhook had arrived" if each["missed"] else "")
         for each in deliveries_json(deliveries)
     ]
     return screen.table(["at (UTC)", "by", ""], rows)

@@ -1,4 +1,4 @@
-"""`crmsync inventory`: bring the ERP's stock to the products now, and see what is low, refused or unknown."""
+"""`crmsync inventory`: writes the ERP's stock to the products now, and shows what is low, refused or unknown."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def inventory() -> None:
 @accounted
 @json_option
 def run(*, tenant: str | None, connection: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Read the catalogue and the stock, and write what changed: now, in this process.
+    """Run an inventory now, in this process: read the catalogue and the stock, and write what changed.
 
-    If an inventory is under way already, it is watched. Exit status 1 if it stops for a person.
+    If an inventory is already running, its progress is shown. Exit status 1 if it stops for a person.
     """
     from crmsync.cli.inventory_run import carry_out, outcome_of
     from crmsync.reading.stock import product_counts
@@ -63,7 +63,7 @@ def run(*, tenant: str | None, connection: str, by: str | None, reason: str | No
 
 def _leave(settings: Settings, tenant: str) -> None:
     out = screen.console(stderr=True)
-    out.print("Left to the workers: they go on within a minute or two. See how it goes:")
+    out.print("Handed over to the workers, which continue within a minute or two. Follow it with:")
     out.print(f"  {settings.pasteable(f'crmsync runs show inventory --tenant {tenant}')}", soft_wrap=True)
     raise SystemExit(INTERRUPTED)
 
@@ -113,7 +113,7 @@ def _print_stop(letter: DeadLetter | None, using: Services) -> None:
 @click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many of each list.")
 @json_option
 def show(*, which: str | None, limit: int, as_json: bool) -> None:
-    """Show what is known of the stock, and what the last inventory did; no system is asked."""
+    """Show the stock as crmsync knows it, and what the last inventory did; no system is called."""
     from crmsync.cli.inventory_run import known_stock
 
     chosen = [which] if which else list(_LISTS)
@@ -121,7 +121,7 @@ def show(*, which: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         screen.print_json(found)
     elif found["last_run"] is None and not found["counts"]["active"]:
-        screen.console().print("No inventory yet. It runs every hour; `crmsync inventory run` does it now.")
+        screen.console().print("No inventory yet. It runs every hour; `crmsync inventory run` runs one now.")
     else:
         _print_known(found, is_chosen=bool(which))
 

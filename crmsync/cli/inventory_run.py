@@ -1,4 +1,4 @@
-"""An inventory carried out in this process: one thread does the steps, the other shows how far they are.
+"""An inventory carried out in this process: one thread does the steps, another shows their progress.
 
 The store is what both look at, so it makes no difference whether a worker has taken the run meanwhile.
 """
@@ -59,7 +59,7 @@ def carry_out(using: Services, company: Company, who: Act) -> Run:
     run_id, is_ours = _begin(using, company, who)
     with _as_this_process(using), _display() as display:
         if not is_ours:
-            display.say("An inventory is under way already; this is how far it is.")
+            display.say("An inventory is already running; this is its progress.")
         worker = _Hand(using, run_id, is_ours=is_ours)
         worker.start()
         try:
@@ -195,7 +195,7 @@ def _waiting(using: Services, run: Run) -> str:
         return ""
     with using.store.read() as uow:
         said = [line.detail for line in uow.history.of_run(run.id, last=1) if line.event in ("waiting", "retry")]
-    return " ".join([*said, f"Goes on at {run.due_at:%H:%M:%S} UTC."])
+    return " ".join([*said, f"Continues at {run.due_at:%H:%M:%S} UTC."])
 
 
 # What is seen

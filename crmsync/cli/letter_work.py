@@ -1,4 +1,4 @@
-"""Replaying and discarding: which are meant, is it wanted, what came of it."""
+"""What `replay` and `discard` share: choosing the dead letters, asking for confirmation, and reporting the outcome."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Work:
             return []
         found = worker.sides_of_letter(self.services, chosen[0].id, answers)
         for each in () if self.as_json else found:
-            told = "" if each.is_alike else "  Another name: look twice."
+            told = "" if each.is_alike else "  The names differ: make sure that it is the right one."
             line = f"The account {each.account_label} becomes {each.found.label} in {each.system}.{told}"
             screen.console(stderr=True).print(line, style="" if each.is_alike else "bold yellow")
         return found
@@ -131,9 +131,9 @@ class Work:
     def _tell(self, source: Source, given: Answers, *, accept_changes: bool) -> None:
         out = screen.console(stderr=True)
         if source.problem:
-            out.print(f"The deal can't be looked at now: {source.problem.rstrip('.')}. The run looks at it itself.")
+            out.print(f"The deal can't be read now: {source.problem.rstrip('.')}. The run will read it itself.")
         if source.problem and accept_changes:
-            out.print("Nothing that changed there is accepted unseen.")
+            out.print("No change is accepted before you have seen it.")
         if given.accepted:
             out.print(foresight.changes_table(source))
 
@@ -200,11 +200,11 @@ class Work:
 
     def _where_to_look(self, done: Sequence[DeadLetter]) -> list[str]:
         command = f"crmsync runs show {done[0].run_id}" if len(done) == 1 else "crmsync runs list"
-        again = "A run that fails again comes back to `dead-letters list`. See how it goes:"
+        again = "A run that fails again returns to `dead-letters list`. Follow it with:"
         return [again, f"  {self.services.settings.pasteable(command)}"]
 
 
 def _next(is_told: bool) -> str:
     if is_told:
-        return "A worker goes on from here."
+        return "A worker continues from here."
     return "Redis does not answer: the sweeper hands it to a worker once Redis is back."

@@ -1,4 +1,4 @@
-"""Dead letters as people see them: in a list, and one with everything that is known."""
+"""Shows dead letters: in a list, or one with everything that is known about it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def nothing(error: str | None, *, with_ended: bool) -> str:
     >>> nothing(None, with_ended=False), nothing("RejectedError", with_ended=True)
     ('No dead letter waits.', 'There is no dead letter with the error RejectedError.')
     >>> nothing("Rejected", with_ended=False)
-    'No dead letter with the error Rejected waits. There is no error of that name; is RejectedError meant?'
+    'No dead letter with the error Rejected waits. There is no error with that name; is RejectedError meant?'
     """
     name = f" with the error {visible(error)}" if error else ""
     told = f"There is no dead letter{name}." if with_ended else f"No dead letter{name} waits."
@@ -101,7 +101,7 @@ def _unknown(error: str) -> str:
     if error in known:
         return ""
     close = get_close_matches(error, known, n=1)
-    return " There is no error of that name" + (f"; is {close[0]} meant?" if close else ".")
+    return " There is no error with that name" + (f"; did you mean {close[0]}?" if close else ".")
 
 
 def answers(letter: DeadLetter, settings: Settings) -> list[dict[str, str]]:
@@ -168,7 +168,7 @@ def advice_for(letter: DeadLetter) -> str:
     from crmsync.alerts.content import dead_letter_alert
 
     states = {
-        LetterStatus.REPLAYING: "It is being replayed: wait for its end.",
+        LetterStatus.REPLAYING: "It is being replayed: wait until that has ended.",
         LetterStatus.REPLAYED: "Nothing: its run went through.",
         LetterStatus.DISCARDED: "Nothing: it was given up.",
     }

@@ -1,4 +1,4 @@
-"""`crmsync limits`: how much of what each vendor allows is used, and what is kept for orders and payments."""
+"""`crmsync limits`: shows how much of each vendor's limit is used, and what is reserved for orders and payments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Usage:
 @click.command
 @json_option
 def limits(*, as_json: bool) -> None:
-    """Show the call budgets: what is allowed, used, kept for orders and payments, and left."""
+    """Show the call budgets: calls allowed, used, reserved for orders and payments, and left."""
     settings = Settings.from_env()
     found = _usages(settings)
     if as_json:
@@ -56,7 +56,7 @@ def _usages(settings: Settings) -> list[Usage]:
     except NoRedisError as error:
         raise CrmsyncError(
             "Redis does not answer, so the processes of crmsync don't share a budget now.",
-            advice="Check REDIS_URL; `crmsync doctor` tells more. Until then the vendors' own limits apply.",
+            advice="Check REDIS_URL; `crmsync doctor` says more. Until then the vendors' own limits apply.",
         ) from error
 
 
@@ -90,10 +90,12 @@ def _print(found: list[Usage], reserve_percent: int) -> None:
     out.print(screen.table(columns, rows, right=columns[2:]))
     out.print(f'\nReserved: {reserve_percent} %, for orders and payments. Used "at once": calls under way now.')
     if any(state.used is None for usage in found for state in usage.states):
-        out.print("?: the vendor tells it with its next answer.")
+        out.print("?: the vendor reports it with its next answer.")
     for usage in found:
         if usage.pause_seconds > 0:
-            out.print(f"{usage.connection} has told crmsync to wait: {usage.pause_seconds:.0f} s more.", style="yellow")
+            out.print(
+                f"{usage.connection} has asked crmsync to wait: {usage.pause_seconds:.0f} s more.", style="yellow"
+            )
 
 
 def _row(usage: Usage, state: State) -> tuple[object, ...]:

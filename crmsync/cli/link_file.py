@@ -1,4 +1,4 @@
-"""Reads a file of customer links: every row is checked, every problem is told with its line and field."""
+"""Reads a file of customer links: checks every row, and reports every problem with its line and field."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def read(content: bytes, company: Company) -> tuple[list[Pair], list[Problem]]:
     except UnicodeDecodeError as error:
         return [], [Problem(content.count(b"\n", 0, error.start) + 1, "", "is not UTF-8: save the file as CSV UTF-8")]
     if "\0" in text:
-        return [], [Problem(1, "", "is no CSV file, or UTF-16 without a mark: save the file as CSV UTF-8")]
+        return [], [
+            Problem(1, "", "is not a CSV file, or is UTF-16 without a byte order mark: save the file as CSV UTF-8")
+        ]
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
     try:
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
@@ -109,7 +111,7 @@ def _problems_of_columns(names: Sequence[str]) -> list[Problem]:
     missing = [name for name in COLUMNS if name not in names]
     repeated = [name for name in COLUMNS if names.count(name) > 1]
     return [
-        *(Problem(1, name, "is no column of the file: the first line names them") for name in missing),
+        *(Problem(1, name, "is not a column of the file: the first line names the columns") for name in missing),
         *(Problem(1, name, "names several columns of the file: keep one") for name in repeated),
     ]
 

@@ -1,4 +1,4 @@
-"""Looks up what a file of links speaks of: accounts in the CRM, customers in the other systems, in few queries."""
+"""Looks up the accounts and customers that a file of links mentions, in few queries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _accounts(company: Company, keys: list[str], tell: Callable[[], None]) -> di
         return company.deals.api.read_accounts(keys, tell)
     except CrmsyncError as error:
         raise LinkRefusedError(
-            f"The CRM can't be asked for the accounts now: {error} Nothing was stored.",
+            f"The accounts can't be read from the CRM now: {error} Nothing was stored.",
             advice="Try again when it answers; `crmsync doctor` says what is wrong.",
         ) from error
 

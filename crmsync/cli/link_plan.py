@@ -1,4 +1,4 @@
-"""Decides what becomes of each pair of the file, given what is there and what is linked already; and does it."""
+"""Decides what to do with each pair of the file, given what exists and what is linked already; and does it."""
 
 from __future__ import annotations
 

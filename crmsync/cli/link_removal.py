@@ -1,4 +1,4 @@
-"""What stands on a link that is to be taken back: the documents that were made for its customer."""
+"""Shows what depends on a link that is to be removed: the documents that were made for its customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crmsync links`: which customer here is which there, how that was found, and how it is taken back."""
+"""`crmsync links`: shows which customers are linked and how that was found, imports links, and removes them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _MANY = 50  # a dry run of 20,000 customers shows the first ones
 
 @click.group(cls=ListingGroup)
 def links() -> None:
-    """Link customers that exist on both sides, see which are linked, or take a link back."""
+    """Link customers that exist on both sides, see which are linked, or remove a link."""
 
 
 @links.command("list")
 @tenant_option
-@click.option("--shared", is_flag=True, help="Only customers that several accounts are linked to: look at these.")
+@click.option("--shared", is_flag=True, help="Only customers that several accounts are linked to: check these.")
 @json_option
 def list_(*, tenant: str | None, shared: bool, as_json: bool) -> None:
     """List every link, oldest first: how it was found, by whom, and how many accounts share its customer."""
@@ -56,7 +56,7 @@ def list_(*, tenant: str | None, shared: bool, as_json: bool) -> None:
         screen.console().print("No customer is shared by several accounts.")
     else:
         screen.console().print(
-            "Nothing is linked yet. Deals link their customers; `crmsync links import` does it before."
+            "Nothing is linked yet. Deals link their customers; `crmsync links import` links them in advance."
         )
 
 
@@ -103,10 +103,10 @@ def remove(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Take back the links of ACCOUNT, its id in the CRM; documents that were made for its customer stay.
+    """Remove the links of ACCOUNT, its id in the CRM; documents that were made for its customer stay.
 
-    The next deal of the account looks for its customer anew. One that crmsync made, or that carries its reference, is
-    found again: name another then, with `replay --link` or `links import`.
+    The next deal of the account searches for its customer again. It finds the same one if crmsync made it or if it
+    carries crmsync's reference: name another then, with `replay --link` or `links import`.
     """
     from crmsync.cli.link_removal import accounts_of, documents_of, of_system, show
     from crmsync.worker import customer_links
@@ -120,25 +120,27 @@ def remove(
         accounts = [] if found else accounts_of(uow, source, account, linkable(company).values())
         documents = documents_of(uow, source, key, {link.connection for link in found})
     if not found:
-        meant = f" A customer of that number is linked to {', '.join(accounts)}: name the account." if accounts else ""
+        meant = (
+            f" A customer with that number is linked to {', '.join(accounts)}: name the account." if accounts else ""
+        )
         raise click.UsageError(f"{key} is linked to no customer{f' in {system}' if system else ''}.{meant}")
     if not as_json:
         show(found, documents)
-    confirm(f"Take {plural(len(found), 'link')} back?", yes=yes)
+    confirm(f"Remove {plural(len(found), 'link')}?", yes=yes)
     with services.store.begin() as uow:
         removed = [link for link in found if uow.links.remove(link)]
         customer_links.audit(uow, act(by, reason), "link.remove", tenant=company.tenant, before=removed)
     if as_json:
         screen.print_json({"removed": [link.to_json() for link in removed], "documents": documents})
     else:
-        screen.console().print(f"✓ {plural(len(removed), 'link')} taken back.")
+        screen.console().print(f"✓ {plural(len(removed), 'link')} removed.")
 
 
 @links.command("import")
 @click.argument("file", type=click.File("rb"))
 @company_options
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--replace", is_flag=True, help="Overwrite links that say something else.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--replace", is_flag=True, help="Overwrite links to other customers.")
 @accounted
 @json_option
 def import_(
@@ -154,7 +156,7 @@ def import_(
 ) -> None:
     """Link the customers of a CSV file with the columns crm_id, erp_customer, books_customer.
 
-    Either target may be empty. Every account and customer is looked up first; then all is written, or nothing.
+    Either target may be empty. Every account and customer is looked up first; then all links are written, or none.
     """
     from crmsync.cli.link_file import read
     from crmsync.cli.link_look import Seen, look
@@ -224,7 +226,7 @@ def _print(changes: list[Change], problems: list[Problem], *, dry_run: bool) -> 
     out.print(f"{'Dry run, nothing was written: ' if dry_run else '✓ '}{said or 'there is nothing to link'}.")
 
 
-_WORDS = {"add": "linked", "replace": "replaced", "keep": "linked already"}
+_WORDS = {"add": "linked", "replace": "replaced", "keep": "already linked"}
 _FUTURE = {"add": "to be linked", "replace": "to be replaced"}
 
 

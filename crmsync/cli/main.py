@@ -1,4 +1,4 @@
-"""`crmsync`: every command of it. The modules below import what is heavy only when they are run."""
+"""`crmsync`: the group of all commands. The modules below import heavy packages only when they run."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def _missing(name: str) -> click.Command:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="crmsync")
 def cli() -> None:
-    """Keep the CRM, the ERP and the books telling the same story.
+    """Keep the CRM, the ERP and the books consistent with each other.
 
-    `crmsync demo` needs no configuration and shows what it does; `crmsync up` does it.
+    `crmsync demo` shows how it works and needs no configuration; `crmsync up` runs it.
     `crmsync dead-letters` and `celery -A crmsync dead-letters` are the same.
     """
     files.keep_private()

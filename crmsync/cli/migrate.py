@@ -1,4 +1,4 @@
-"""`crmsync migrate`: brings the database to the schema of this release."""
+"""`crmsync migrate`: migrates the database to the schema of this release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crmsync.settings import Settings
 
 @click.command
 def migrate() -> None:
-    """Bring the database to the schema of this release; several may run at once."""
+    """Migrate the database to the schema of this release; several processes may do so at once."""
     from crmsync.store import Store, schema, whereabouts
 
     settings = Settings.from_env()
@@ -39,5 +39,5 @@ def outcome(before: str | None, head: str) -> str:
     ('The database is at schema 0001 already.', 'The database is now at schema 0001 (it was empty).')
     """
     if before == head:
-        return f"The database is at schema {head} already."
+        return f"The database is already at schema {head}."
     return f"The database is now at schema {head} ({f'before: {before}' if before else 'it was empty'})."

@@ -1,4 +1,4 @@
-"""What many commands have in common: --json, --yes, and the question that --yes answers."""
+"""Options that many commands share: --json, --yes, and the confirmation that --yes replaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crmsync.domain.audit import Act
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def can_ask() -> bool:
@@ -25,14 +25,16 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not can_ask():
-        raise click.UsageError("Nobody can be asked here: stdin is no terminal. Add --yes to go on without asking.")
+        raise click.UsageError(
+            "Cannot ask for confirmation: stdin is not a terminal. Add --yes to continue without it."
+        )
     click.confirm(question, abort=True, err=True)
 
 
 def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
     """--by and --reason: what the audit says of whoever does it, and why; see act()."""
     by = click.option("--by", metavar="NAME", help="Who decides this (default: the user of this shell).")
-    reason = click.option("--reason", metavar="TEXT", help="Why, for the audit.")
+    reason = click.option("--reason", metavar="TEXT", help="The reason, for the audit.")
     return by(reason(command))
 
 

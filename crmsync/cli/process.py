@@ -1,4 +1,4 @@
-"""What a command works with: settings that hold, and services over a store that answers."""
+"""Gives a command what it works with: valid settings, and services over a store that answers."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ def _with_the_right_store(settings: Settings) -> Settings:
     if used in ("", asked):
         return settings
     if not settings.has_default_store:
-        screen.console(stderr=True).print(f"Note: this asks {asked}; the processes of {settings.home} use {used}.")
+        screen.console(stderr=True).print(
+            f"Note: this command uses {asked}; the processes of {settings.home} use {used}."
+        )
         return settings
     if used.startswith("sqlite:"):
         return replace(settings, database_url=used)
     raise ConfigurationError(
-        "This shell does not say which database to ask.",
+        "This shell does not say which database to use.",
         field_errors={"DATABASE_URL": f"is not set here; the processes of {settings.home} use {used}"},
         advice="Set it, with its password, as it is set for them.",
     )

@@ -1,4 +1,4 @@
-"""The processes of crmsync: the Procfile as an installed package knows it, made into what a supervisor runs."""
+"""The processes of crmsync: the Procfile of an installed package, turned into specifications for the supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of `crmsync doctor`: what was proven, what failed and what nobody looked at, as one hands it over."""
+"""The summary of `crmsync doctor`, to hand to others: what was proven, what failed, and what was not checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crmsync runs`: what crmsync is doing and has done."""
+"""`crmsync runs`: shows the runs under way and those that are finished."""
 
 from __future__ import annotations
 
@@ -29,24 +29,29 @@ if TYPE_CHECKING:
 
 @click.group(cls=ListingGroup)
 def runs() -> None:
-    """Look at runs: one is one deal on its way to order and invoice, one payment, one invoice that was paid."""
+    """Show runs: a run processes one deal, one payment, or one invoice that was paid."""
 
 
 @runs.command("list")
 @tenant_option
-@click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only these.")
+@click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only runs with this status.")
 @click.option("--flow", metavar="NAME", help="Only runs of this flow, such as payment_to_invoices.")
-@click.option("--find", "text", metavar="TEXT", help="Only what has to do with this number, id or name.")
-@click.option("--all", "with_background", is_flag=True, help="Also the runs that look at everything, again and again.")
+@click.option("--find", "text", metavar="TEXT", help="Only runs related to this number, id or name.")
+@click.option(
+    "--all",
+    "with_background",
+    is_flag=True,
+    help="Also the recurring runs that scan everything, such as the inventory.",
+)
 @click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many, newest first.")
 @json_option
 def list_(
     *, tenant: str | None, status: str | None, flow: str | None, text: str | None, with_background: bool, limit: int,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """List the newest runs; inventory and catch-up only where they are asked for.
+    """List the newest runs; inventory and catch-up only if they are asked for.
 
-    --find takes any number that people have: of a deal, an order, an invoice, a payment, a customer, a dead letter; a
+    --find takes any known number: of a deal, an order, an invoice, a payment, a customer, a dead letter; a
     reference or a correlation id; or part of a company's or a deal's name.
     """
     if text is not None:
@@ -65,7 +70,7 @@ def list_(
     elif found:
         screen.console().print(_table(found))
     else:
-        screen.console().print("There is no such run." if status or flow else "There is no run yet.")
+        screen.console().print("No run matches." if status or flow else "There are no runs yet.")
 
 
 @runs.command
@@ -73,9 +78,9 @@ def list_(
 @tenant_option
 @json_option
 def show(key: str, *, tenant: str | None, as_json: bool) -> None:
-    """Show one run, by its id or by any number of what it is for: its steps, its documents.
+    """Show the steps and documents of one run, found by its id or by any number it is related to.
 
-    Where several runs bear the number, they are listed. `runs list --find` says what is looked at.
+    If several runs match, they are listed. `runs list --find` says which numbers are searched.
 
     `inventory`, `catch_up_deals`, `catch_up_payments`, `compare_orders` and `compare_invoices` have one run each, of
     that name, at each connection that they look at.
@@ -98,7 +103,7 @@ def show(key: str, *, tenant: str | None, as_json: bool) -> None:
         return
     _print(summary, whole)
     if others:
-        screen.console().print("\nHas to do with it", style="bold")
+        screen.console().print("\nRelated", style="bold")
         screen.console().print(_hits_table(others))
     if letter and words:
         print_words(letter, words)
@@ -139,7 +144,7 @@ def _find(uow: UnitOfWork, key: str, tenant: str | None) -> tuple[str, list[Foun
     direct = [hit.run.id for hit in hits if hit.is_direct]
     if not run_id and not hits:
         raise RecordNotFoundError(
-            f"There is no run {key}.", advice=f"Looked at: {WHERE}. `crmsync runs list` shows what there is."
+            f"There is no run {key}.", advice=f"Searched: {WHERE}. `crmsync runs list` shows what there is."
         )
     if not run_id and len(direct) == 1:
         run_id = direct[0]
@@ -181,7 +186,7 @@ def _print_found(found: list[dict[str, Any]], text: str, *, as_json: bool) -> No
     elif found:
         out.print(_hits_table(found))
     else:
-        out.print(f"Nothing is known of {text}. Looked at: {WHERE}.")
+        out.print(f"Nothing is known about {text}. Searched: {WHERE}.")
 
 
 def _hits_table(found: list[dict[str, Any]]) -> Any:

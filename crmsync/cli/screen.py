@@ -1,4 +1,4 @@
-"""What is printed: tables and colours in a terminal, plain lines everywhere else, JSON where it is asked for."""
+"""Prints results: tables and colours in a terminal, plain lines elsewhere, JSON on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crmsync secrets`: the key that seals what is kept in the store, changed while everything goes on."""
+"""`crmsync secrets`: changes the key that encrypts secrets in the store, while everything runs."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 _HOW = (
     "Set CRMSYNC_SECRET_KEY to the new key and CRMSYNC_SECRET_KEY_PREVIOUS to the one before it, for all processes, "
-    "restart them, then run this again. To have no process meet a key that it does not know, first let all of them "
-    "have the new key as CRMSYNC_SECRET_KEY_PREVIOUS."
+    "restart them, then run this again. So that no process meets a key that it does not know, first give all of them "
+    "the new key as CRMSYNC_SECRET_KEY_PREVIOUS."
 )
 
 
 @click.group(cls=ListingGroup)
 def secrets() -> None:
-    """The key with which tokens, secrets of connections and vendors' words are sealed."""
+    """The key that encrypts tokens, secrets of connections and what vendors' error messages said."""
 
 
 @secrets.command
 @accounted
 @json_option
 def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Seal everything with a new key; every process may go on meanwhile.
+    """Encrypt everything with a new key; all processes may keep running meanwhile.
 
-    A key that is kept in the state directory is made anew. One of your own is changed by its variables first.
+    A key in the state directory is generated again. Change a key of your own by its variables first.
     """
     from crmsync import connections
     from crmsync.store.resealing import reseal
@@ -52,7 +52,7 @@ def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
     out = screen.console()
     out.print(f"✓ {found.sealed} secrets are sealed with the key {using.vault.ring.ids[0]}.")
     if found.unreadable:
-        out.print(f"{found.unreadable} were sealed with a key that is not set, and can't be opened.", style="yellow")
+        out.print(f"{found.unreadable} were sealed with a key that is not set, and can't be decrypted.", style="yellow")
     out.print(_after(using.settings))
 
 
@@ -84,4 +84,4 @@ def _credentials(using: Services) -> Iterator[Secret]:
 def _after(settings: Settings) -> str:
     if settings.secret_key is None:
         return "The key before it stays beside it as secret.key.previous until the next rotation."
-    return "CRMSYNC_SECRET_KEY_PREVIOUS is needed no more: unset it, and restart every process."
+    return "CRMSYNC_SECRET_KEY_PREVIOUS is no longer needed: unset it, and restart every process."

@@ -1,4 +1,4 @@
-"""`crmsync token`: the keys of programs that use the API."""
+"""`crmsync token`: manages the API tokens of programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAYS_MAX = 3650
 
 @click.group(cls=ListingGroup)
 def token() -> None:
-    """Tokens for the API: each has a role, and may be kept to one company."""
+    """Tokens for the API: each has a role, and may be limited to one company."""
 
 
 @token.command
@@ -36,7 +36,7 @@ def token() -> None:
 def create(
     *, name: str, role: str, tenant: str | None, days: int | None, by: str | None, reason: str | None, as_json: bool
 ) -> None:
-    """Make a token for NAME, such as the program that will use it. It is shown this once."""
+    """Create a token for NAME, such as the program that will use it. It is shown only once."""
     from crmsync import people
 
     if not 1 <= len(name.strip()) <= 100:
@@ -50,14 +50,14 @@ def create(
         screen.print_json(_to_json(made.token, uow.now) | {"token": made.text})
         return
     out = screen.console(stderr=True)
-    out.print(f"✓ Token {made.token.id} for {made.token.name}. It is shown this once:")
+    out.print(f"✓ Token {made.token.id} for {made.token.name}. It is shown only once:")
     screen.console().print(made.text, soft_wrap=True)
 
 
 @token.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List all tokens, newest first; no secret of any is kept."""
+    """List all tokens, newest first, without their secrets."""
     with open_services().store.read() as uow:
         known, now = uow.api_tokens.newest(), uow.now
     if as_json:
@@ -74,7 +74,7 @@ def list_(*, as_json: bool) -> None:
 @accounted
 @json_option
 def revoke(*, token_id: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Make the token ID worthless, at once and for ever."""
+    """Revoke the token ID at once and for ever."""
     from crmsync import people
 
     with open_services().store.begin() as uow:

@@ -17,7 +17,7 @@ from crmsync.settings import Settings
 
 @click.command
 def up() -> None:
-    """Run the receiver, the worker, beat and Flower, and Redis where none is configured."""
+    """Run the receiver, the worker, beat and Flower, and Redis if none is configured."""
     from crmsync.cli.processes import specs
     from crmsync.supervisor import Supervisor
 

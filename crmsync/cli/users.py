@@ -1,4 +1,4 @@
-"""`crmsync users` and `crmsync init`: who signs in to the control tower, and as what."""
+"""`crmsync users` and `crmsync init`: manages who signs in to the control tower, and with which role."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tenant_of(_: click.Context, __: click.Parameter, text: str | None) -> str | 
 @accounted
 @json_option
 def init(*, name: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Make the first admin, NAME (default: admin), and show the password once. Does nothing where there is somebody."""
+    """Create the first admin, NAME (default: admin), and show the password once. Does nothing if there are users."""
     from crmsync import people
 
     services, password = open_services(creates=True), new_secret()
@@ -53,25 +53,25 @@ def init(*, name: str, by: str | None, reason: str | None, as_json: bool) -> Non
     elif is_first:
         _print_made(name, password, services.settings.tower_url)
     else:
-        screen.console().print("There are people already, so nothing was made: `crmsync users list` shows them.")
+        screen.console().print("There are already users, so nothing was created: `crmsync users list` shows them.")
 
 
 def _print_made(name: str, password: str, url: str) -> None:
     out = screen.console()
     out.print(f"✓ {name} may sign in at {url}", soft_wrap=True)
     out.print(f"  password: {password}", style="bold", soft_wrap=True)
-    out.print("It is shown this once; `crmsync users set-password` sets another.")
+    out.print("It is shown only once; `crmsync users set-password` sets another.")
 
 
 @click.group(cls=ListingGroup)
 def users() -> None:
-    """People who sign in to the control tower: viewers look, operators replay and discard, admins do everything."""
+    """Users of the control tower: viewers read, operators replay and discard, admins do everything."""
 
 
 @users.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List everybody, by name."""
+    """List the users by name."""
     with open_services().store.read() as uow:
         known = uow.users.all()
     if as_json:
@@ -91,13 +91,15 @@ def _row(user: User) -> tuple[object, ...]:
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True)
 @tenant_option
-@click.option("--password-stdin", is_flag=True, help="Read the password from stdin (default: make one and show it).")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from stdin (default: generate one and show it)."
+)
 @accounted
 @json_option
 def add(
     *, name: str, role: str, tenant: str | None, password_stdin: bool, by: str | None, reason: str | None, as_json: bool
 ) -> None:
-    """Let NAME sign in; the password is made and shown once."""
+    """Add the user NAME; the password is generated and shown once."""
     from crmsync import people
 
     password = _password(password_stdin)
@@ -118,7 +120,7 @@ def add(
 @accounted
 @json_option
 def set_role(*, name: str, role: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Make NAME a viewer, an operator or an admin; who is signed in has to do so again."""
+    """Make NAME a viewer, an operator or an admin; their sessions end."""
     from crmsync import people
 
     _changed(lambda uow: people.set_role(uow, act(by, reason), name, Role(role)), as_json)
@@ -129,7 +131,7 @@ def set_role(*, name: str, role: str, by: str | None, reason: str | None, as_jso
 @accounted
 @json_option
 def disable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Let NAME sign in no more, and end their sessions. What they did stays in the audit."""
+    """Stop NAME from signing in, and end their sessions. What they did stays in the audit."""
     from crmsync import people
 
     _changed(lambda uow: people.set_disabled(uow, act(by, reason), name, True), as_json)
@@ -140,7 +142,7 @@ def disable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> 
 @accounted
 @json_option
 def enable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Let NAME sign in again, with the password of before."""
+    """Let NAME sign in again, with the same password."""
     from crmsync import people
 
     _changed(lambda uow: people.set_disabled(uow, act(by, reason), name, False), as_json)
@@ -148,11 +150,13 @@ def enable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> N
 
 @users.command("set-password")
 @click.argument("name")
-@click.option("--password-stdin", is_flag=True, help="Read the password from stdin (default: make one and show it).")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from stdin (default: generate one and show it)."
+)
 @accounted
 @json_option
 def set_password(*, name: str, password_stdin: bool, by: str | None, reason: str | None, as_json: bool) -> None:
-    """Give NAME another password, and end their sessions."""
+    """Give NAME a new password, and end their sessions."""
     from crmsync import people
 
     password, services = _password(password_stdin), open_services()
@@ -161,7 +165,7 @@ def set_password(*, name: str, password_stdin: bool, by: str | None, reason: str
     if as_json:
         screen.print_json(asdict(user) | ({} if password_stdin else {"password": password}))
     elif password_stdin:
-        screen.console().print(f"✓ {user.name} has another password.")
+        screen.console().print(f"✓ {user.name} has a new password.")
     else:
         _print_made(user.name, password, services.settings.tower_url)
 

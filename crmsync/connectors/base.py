@@ -1,4 +1,4 @@
-"""What a flow may ask of a connector, role by role.
+"""The interfaces between flows and connectors, role by role.
 
 A flow is bound to connections by role and names no vendor; a connector offers the roles that its vendor can fill.
 """

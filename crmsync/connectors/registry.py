@@ -1,4 +1,4 @@
-"""Which system speaks for which connection, and whether its settings are there."""
+"""Finds the system and the settings of a connection."""
 
 from __future__ import annotations
 

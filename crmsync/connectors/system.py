@@ -1,4 +1,4 @@
-"""What crmsync knows of a system before it works with it: one value for each vendor, in the package of its connector.
+"""The description of a system: one value for each vendor, in the package of its connector.
 
 What costs memory is imported only when it is asked for: who asks only what is configured does without requests.
 """

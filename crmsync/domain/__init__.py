@@ -1,1 +1,1 @@
-"""What the business speaks of: deals, customers, orders, invoices, money, runs. No framework, no I/O."""
+"""The business terms: deals, customers, orders, invoices, money, runs. No framework, no I/O."""

@@ -1,4 +1,4 @@
-"""Who may do what: roles, people, API tokens, and whom a request speaks for."""
+"""Who may do what: roles, people, API tokens, and on whose behalf a request is made."""
 
 from __future__ import annotations
 

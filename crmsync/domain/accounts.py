@@ -1,4 +1,4 @@
-"""Which account of a vendor a connection belongs to: what is remembered of one account is never used with another.
+"""Which account of a vendor a connection belongs to: what is stored for one account is never used with another.
 
 Tokens, links, the ledger, checkpoints, products and payments of a store belong to the account that each connection met
 first: an organization's id, or an address with what stands for the organization there.
@@ -73,7 +73,7 @@ def refusal(connection: str, claim: Claim, known: Account | None, told: str) -> 
     """What a sign-in has *told*, against what the environment names and what the store knows; None if all agree."""
     if told and claim.identity and told != claim.identity:
         sentence = f"The environment names {claim.system} {claim.identity}, but the credentials are those of {told}."
-        return Refusal(claim.system, sentence, "Correct whichever of the two is wrong.")
+        return Refusal(claim.system, sentence, "Correct the one that is wrong.")
     met = told or claim.identity
     if known is None or known.identity == met:
         return None

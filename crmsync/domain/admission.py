@@ -1,4 +1,4 @@
-"""What is let in without a question: a deal that was won lately and since going live, in no flood of others.
+"""Which deals go on without a question: won recently and since going live, and in no flood of others.
 
 A webhook proves who sent it, and not that somebody wanted what it sets off: an administrator who changes old deals
 makes the automation announce them all, and an import brings deals of years ago.

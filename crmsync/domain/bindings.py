@@ -1,4 +1,4 @@
-"""A binding: which connection fills which role in a flow of a tenant, and what the tenant wants of the flow."""
+"""A binding: which connection fills which role in a flow of a tenant, and the flow's options for that tenant."""
 
 from __future__ import annotations
 
@@ -73,19 +73,19 @@ def problems_of(flow: str, roles: Mapping[str, str], offered: Mapping[str, Colle
     """What is wrong with these *roles*, by name. What is not *offered* is no connection of the tenant.
 
     >>> problems_of("inventory", {"catalogue": "a", "stock": "b", "deals": "a"}, {"a": ["deals", "catalogue"]})
-    {'roles.deals': 'is no role of this flow', 'roles.stock': 'names no connection of this tenant'}
+    {'roles.deals': 'is not a role of this flow', 'roles.stock': 'is not a connection of this tenant'}
     >>> problems_of("inventory", {"catalogue": "a"}, {"a": ["deals"]})
-    {'roles.catalogue': 'can not be filled by a', 'roles.stock': 'is missing'}
+    {'roles.catalogue': "can't be filled by a", 'roles.stock': 'is missing'}
     """
     if flow not in NEEDS:
         return {"flow": f"expected {', '.join(FLOWS)}"}
-    found = {f"roles.{role}": "is no role of this flow" for role in roles if role not in NEEDS[flow]}
+    found = {f"roles.{role}": "is not a role of this flow" for role in roles if role not in NEEDS[flow]}
     for role in NEEDS[flow]:
         connection = roles.get(role)
         if not connection:
             found[f"roles.{role}"] = "is missing"
         elif connection not in offered:
-            found[f"roles.{role}"] = "names no connection of this tenant"
+            found[f"roles.{role}"] = "is not a connection of this tenant"
         elif role not in offered[connection]:
-            found[f"roles.{role}"] = f"can not be filled by {connection}"
+            found[f"roles.{role}"] = f"can't be filled by {connection}"
     return found

@@ -1,4 +1,4 @@
-"""The circuit breaker of a connection: after repeated failures nobody calls, but one that looks from time to time.
+"""The circuit breaker of a connection: after repeated failures calls stop, except for one from time to time.
 
 closed ──failures in a row──▶ open ──its time is over──▶ one probe ──an answer──▶ closed
                                 ▲                              │

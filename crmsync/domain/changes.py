@@ -1,4 +1,4 @@
-"""What changed at a deal between two readings of it, and what that concerns."""
+"""What changed at a deal between two readings of it, and what each change affects."""
 
 from __future__ import annotations
 

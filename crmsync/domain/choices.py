@@ -22,13 +22,13 @@ class Choice:
     command: str
 
 
-_GO_ON = ("go on", "what stands stays as it is, and the run goes on", "replay {} --accept")
+_GO_ON = ("go on", "what exists stays as it is, and the run continues", "replay {} --accept")
 _MAKE_ANEW = (
     "make anew",
-    "when what is wrong was voided, rejected, deleted or wholly credited there, it is made again",
+    "once the wrong documents have been voided, rejected, deleted or fully credited there, they are made again",
     "replay {}",
 )
-_TRY_AGAIN = ("try again", "when it was put right, the run looks once more", "replay {}")
+_TRY_AGAIN = ("try again", "once it has been corrected, the run checks it again", "replay {}")
 _LEAVE = ("leave", "nothing more is done; a deal that was done before stays done", "discard {}")
 _OF_DOCUMENTS = ("DealChangedError", "AmountMismatchError")
 _GONE = "DocumentGoneError"

@@ -1,4 +1,4 @@
-"""Whether two names are one company's: without case, accents, punctuation, and a legal form that one of them lacks."""
+"""Decides whether two names are one company's: ignoring case, accents, punctuation, and a missing legal form."""
 
 from __future__ import annotations
 

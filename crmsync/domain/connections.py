@@ -1,4 +1,4 @@
-"""A connection: one company's account at one system, what it may be asked for now, and what a change of it means."""
+"""A connection: one company's account at one system, whether it may be used now, and what a change of it means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be the number of a customer in another system, wherever a person writes one."""
+"""The format of a customer number, wherever a person enters one."""
 
 from __future__ import annotations
 

@@ -164,11 +164,11 @@ def why_not(letter_id: int, letter: DeadLetter | None) -> str:
     """Why nothing is to be done about a letter that does not wait.
 
     >>> why_not(7, None)
-    'There is no dead letter 7: this store never had one of that number.'
+    'There is no dead letter 7: this database has never had one with that number.'
     """
     if letter is None:
-        return f"There is no dead letter {letter_id}: this store never had one of that number."
-    ended = _ENDED.get(letter.status, "somebody was faster")
+        return f"There is no dead letter {letter_id}: this database has never had one with that number."
+    ended = _ENDED.get(letter.status, "somebody else was faster")
     return f"Dead letter {letter_id} does not wait: {ended} (since {letter.updated_at:%Y-%m-%d %H:%M} UTC)."
 
 

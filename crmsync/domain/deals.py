@@ -1,4 +1,4 @@
-"""A deal of the CRM, and what must be true of it before anything is made from it."""
+"""A deal of the CRM, and the conditions that it must meet before anything is made from it."""
 
 from __future__ import annotations
 

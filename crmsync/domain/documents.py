@@ -92,7 +92,9 @@ def compare_net(deal: Deal, document: Document, *, system: str, kind: str) -> No
     told = document.net or document.total  # a total that is the deal's carries no tax
     if told is not None and told.equals(deal.amount):
         return
-    mend = "Void it or credit it wholly, for it was mailed, and replay: another is made" if document.is_mailed else ""
+    mend = (
+        "Void it, or credit it in full because it was mailed, and replay: another is made" if document.is_mailed else ""
+    )
     raise AmountMismatchError(
         f"The {kind} {document.number} is {told or 'of unknown amount'}, the deal is {deal.amount} net.",
         system=system,

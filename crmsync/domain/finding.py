@@ -1,4 +1,4 @@
-"""What somebody may mean who types a number: the same number is written in several ways."""
+"""The possible meanings of a number that somebody types: the same number is written in several ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept in the store, as JSON: it may have been written by an older release, or by a newer one.
+"""Reads and writes what is stored as JSON: it may come from an older release, or from a newer one.
 
 What a release does not know is dropped, and what is missing has its default: a field that is added needs one therefore.
 """

@@ -1,4 +1,4 @@
-"""Keys in which case matters, and the guard at their end that keeps it safe.
+"""Case-sensitive keys, and the suffix that makes them safe where case is lost.
 
 A key of 15 letters and digits may be written with three more, which say which of the others are capitals. They tell
 nothing that the others do not: what has no room for them can do without, as long as it keeps the case.

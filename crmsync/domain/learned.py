@@ -192,7 +192,7 @@ class DocumentsCompared(Learned):
 
 
 def _looked_up_to(until: datetime | None) -> tuple[str, str]:
-    return "Looked up to", f"{until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
+    return "Checked up to", f"{until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
 
 
 @dataclass(frozen=True, slots=True)

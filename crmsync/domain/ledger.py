@@ -1,4 +1,4 @@
-"""The ledger: what we set out to create, and what came of it.
+"""The ledger: what we set out to create, and what happened.
 
     intent → sent → confirmed ⇄ gone   people deleted, voided or rejected it: the next generation takes its place;
                                        or put it back before that was made

@@ -1,4 +1,4 @@
-"""A link: which customer of another system a customer of the CRM is, and how that was found."""
+"""A link: which customer of another system matches a customer of the CRM, and how that was found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mail domains that belong to nobody's company: an address there says nothing about whose customer it is."""
+"""Mail domains shared by many companies: an address there does not identify a customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides which customer of another system is a customer of the CRM: by strong keys only, else a person decides.
+"""Decides which customer of another system matches a customer of the CRM: by strong keys, otherwise a person decides.
 
     our reference → the same tax number → the same e-mail address together with the same name
 

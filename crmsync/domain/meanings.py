@@ -1,4 +1,4 @@
-"""What a change of a field means: each field of a deal and of its customer says it, so that none is forgotten."""
+"""What a change of each field of a deal and of its customer means: declared per field, so that none is forgotten."""
 
 from __future__ import annotations
 

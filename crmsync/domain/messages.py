@@ -18,7 +18,7 @@ HOUSEKEEPING = "housekeeping."
 def envelope_fault(envelope: Any) -> str:
     """What is wrong with the form in which kombu puts a message into Redis; "" if nothing is."""
     if not isinstance(envelope, Mapping):
-        return "it is no envelope of a message"
+        return "it is not the envelope of a message"
     properties, headers = envelope.get("properties"), envelope.get("headers")
     if not isinstance(properties, Mapping) or not isinstance(headers, Mapping) or "compression" in headers:
         return "its envelope has no properties, or headers that crmsync does not write"
@@ -51,7 +51,7 @@ def fault(headers: Any, payload: Any, now: datetime | None = None) -> str:
     'its body is not of the shape that tasks have'
     """
     if not isinstance(headers, Mapping) or not (_is_id(headers.get("task")) and _is_id(headers.get("id"))):
-        return "it names no task"
+        return "it has no task"
     if not all(_is_instant(headers.get(name)) for name in ("eta", "expires")):
         return "its times can't be read"
     if not _is_near(headers.get("eta"), now or datetime.now(UTC)):

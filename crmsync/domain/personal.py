@@ -1,4 +1,4 @@
-"""What of a request may be shown to whoever sits at a terminal: everything but persons."""
+"""Masks personal data in requests before they are shown at a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys under which our documents are found again in the systems of others."""
+"""The references by which our documents are found again in other systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be forgotten of work that is over, and what guards against doing it twice and must stay."""
+"""What may be deleted of finished work, and what must stay so that nothing is done twice."""
 
 from __future__ import annotations
 

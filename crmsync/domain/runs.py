@@ -1,4 +1,4 @@
-"""A run: one execution of a business process for one business object; and the rules of its life."""
+"""A run: one execution of a business process for one business object; and the rules of its life cycle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second look at a deal of which documents were made: what still stands, and what a person must decide."""
+"""Checks a deal again after documents were made: what is still valid, and what a person must decide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crmsync.errors import AmountMismatchError, CrmsyncError, DealChangedError, 
 
 DOCUMENT_STEPS: Mapping[str, str] = {"order": "create_order", "invoice": "create_invoice"}  # by kind
 _CHANGES_TOLD = 5
-_LEAVE = "Leave it: discard; a deal that was done stays done."
+_LEAVE = "Give it up: discard; a deal that was done stays done."
 _VOIDED = {"order": "was rejected", "invoice": "is void"}
 
 
@@ -59,7 +59,7 @@ class Seen:
         if self.found.is_void:
             return f"{self.name} {_VOIDED[self.entry.key.kind]}"
         mailed = " and was mailed" if self.found.is_mailed else ""
-        credited = " and is wholly credited" if self.is_credited else ""
+        credited = " and is fully credited" if self.is_credited else ""
         return f"{self.name} is {_told(self.found) or 'of unknown amount'}{mailed}{credited}"
 
 
@@ -193,12 +193,12 @@ class Comparison:
     def _advice(self, standing: Sequence[Seen], pending: Sequence[Entry]) -> str:
         there = [f"{seen.name} in {seen.system}" for seen in standing if not seen.is_credited]
         there += [f"what is under {entry.key.reference} in {entry.key.connection}" for entry in pending]
-        first = ["put the deal right in the CRM"] if self.problem else []
-        credit = " (an invoice that was mailed may be wholly credited instead)" if _is_any_bill(standing) else ""
+        first = ["correct the deal in the CRM"] if self.problem else []
+        credit = " (an invoice that was mailed may be fully credited instead)" if _is_any_bill(standing) else ""
         first += [f"void, reject or delete {' and '.join(there)}{credit}"] if there else []
         go_on = "Go on as it is: replay with --accept. " if standing or pending else ""
         return (
-            f"{go_on}Make it anew: {''.join(f'{each}, ' for each in first)}{'then ' if first else ''}replay. {_LEAVE}"
+            f"{go_on}Make it again: {''.join(f'{each}, ' for each in first)}{'then ' if first else ''}replay. {_LEAVE}"
         )
 
     def _figures(self) -> str:
@@ -236,4 +236,4 @@ def _told_changes(found: Sequence[Change]) -> str:
 
 def _gone_advice(gone: Sequence[Seen]) -> str:
     names = " and ".join(seen.entry.key.kind for seen in gone)
-    return f"Make the {names} anew: replay. {_LEAVE}"
+    return f"Make the {names} again: replay. {_LEAVE}"

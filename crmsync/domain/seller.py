@@ -1,4 +1,4 @@
-"""What a seller reads at a deal: one word for how it stands, and one sentence that says what it means.
+"""What a seller reads at a deal: one word for its state, and one sentence that explains it.
 
 No sentence holds a code, a name of the program, a vendor's own words or a person. Whoever adds a class of error that
 can stop a run adds its sentence here; None says that sellers are not told of it.
@@ -64,7 +64,7 @@ class Stop:
 
 Sentence = str | Callable[[Stop], str]
 
-_ADMINISTRATOR = "Your administrator has been told. Nothing to do."
+_ADMINISTRATOR = "Your administrator has been notified. Nothing to do."
 _FINANCE = "Somebody in finance has to decide"
 _CORRECT = "Correct the deal and close it again."
 _UNNAMED = f"Something in the deal is missing or wrong. {_CORRECT}"
@@ -80,7 +80,7 @@ def _invalid(stop: Stop) -> str:
 def _rejected(stop: Stop) -> str:
     if stop.place.is_crm:
         return f"{stop.place.name} does not let this deal be changed. {_ADMINISTRATOR}"
-    return f"{stop.place.name} does not accept the deal as it is. Somebody in finance has to look at it."
+    return f"{stop.place.name} does not accept the deal as it is. Somebody in finance has to check it."
 
 
 def _locked(stop: Stop) -> str:
@@ -93,10 +93,10 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
     # what passes by itself
     errors.RetryableError: "Waiting for {system}. Nothing to do.",
     errors.VendorUnavailableError: "Waiting for {system}, which does not answer. Nothing to do.",
-    errors.CertificateError: "Waiting for {system}, to which there is no safe connection now. Nothing to do.",
-    errors.RateLimitedError: "Waiting for {system}, which takes no more calls for now. Nothing to do.",
+    errors.CertificateError: "Waiting for {system}, to which no secure connection is possible now. Nothing to do.",
+    errors.RateLimitedError: "Waiting for {system}, which accepts no more calls for now. Nothing to do.",
     errors.ConcurrentUpdateError: _locked,
-    errors.AccountRefusedError: f"Waiting for {{system}}, which does not let us in. {_ADMINISTRATOR}",
+    errors.AccountRefusedError: f"Waiting for {{system}}, which refuses our sign-in. {_ADMINISTRATOR}",
     # what an administrator mends
     errors.PermanentError: f"{{system}} did not take the deal. {_ADMINISTRATOR}",
     errors.AuthenticationError: f"A permission is missing in {{system}}. {_ADMINISTRATOR}",
@@ -105,19 +105,19 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
     # what somebody corrects
     errors.BadDataError: _UNNAMED,
     errors.InvalidDealError: _invalid,
-    errors.NoAddressError: "There is no e-mail address to which the invoice can be mailed. Give the deal a contact "
+    errors.NoAddressError: "There is not an e-mail address to which the invoice can be mailed. Give the deal a contact "
     "role with one and close it again.",
     errors.RejectedError: _rejected,
     errors.RecordNotFoundError: "{system} no longer has a record that the deal needs. "
-    "Somebody in finance has to look at it.",
-    errors.MappingError: "{system} does not know a value that stands in the deal or its account, such as a currency or "
-    "a country. Somebody in finance has to look at it.",
+    "Somebody in finance has to check it.",
+    errors.MappingError: "{system} does not know a value in the deal or its account, such as a currency or "
+    "a country. Somebody in finance has to check it.",
     # what somebody decides
     errors.ReviewNeededError: f"{_FINANCE} how this deal goes on.",
     errors.AmbiguousMatchError: f"{_FINANCE}: which customer in {{system}} is this account?",
     errors.AmountMismatchError: f"{_FINANCE}: the amounts in {{system}} and in the deal differ.",
     errors.DealChangedError: "The deal was changed after it had been ordered. "
-    f"{_FINANCE} what becomes of its order and invoice.",
+    f"{_FINANCE} what happens to its order and invoice.",
     errors.DocumentGoneError: f"The order or invoice was cancelled in {{system}}. {_FINANCE} whether it is made again.",
     errors.AlreadyOrderedError: "The deal carries an order or invoice number that somebody has typed in. "
     "Clear the number and close the deal again, or ask finance.",
@@ -127,7 +127,7 @@ SENTENCES: Mapping[type[CrmsyncError], Sentence | None] = {
     **dict.fromkeys((errors.HeldDealError, errors.OldDealError, errors.UnusualBurstError)),
     errors.NoStockError: None,  # stops no deal
     errors.OutcomeUnknownError: "It is not certain whether {system} has taken the order or invoice. "
-    "Somebody in finance has to look there.",
+    "Somebody in finance has to check there.",
 }
 
 _DEAL_PROBLEMS = {

@@ -1,4 +1,4 @@
-"""What a step says of itself before it is done: how people call it, what it costs, what it writes to."""
+"""What a step declares: its name for people, its cost in calls, and the systems it writes to."""
 
 from __future__ import annotations
 

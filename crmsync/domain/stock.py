@@ -1,4 +1,4 @@
-"""Stock: what the ERP has of a material, and which products of the catalogue must be told."""
+"""Stock: what the ERP has of a material, and which products of the catalogue must be updated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subscription: an address of its own for the webhooks of one door of a connection, with a secret of its own."""
+"""A subscription: a separate address for the webhooks of a connection, with its own secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sync config: one thing that is kept in step for a tenant, how often, in which direction, and whether it is paused.
+"""A sync config: one thing that is kept in sync for a tenant, how often, in which direction, and whether it is paused.
 
 Today each is a flow of a binding. Those of records have the same shape: what is None or fixed here is said there.
 """

@@ -1,4 +1,4 @@
-"""Whether two tax numbers are the same, however and wherever they are written; and in which spellings to ask for one.
+"""Decides whether two tax numbers are the same, however they are written; and in which spellings to search for one.
 
 A number counts with its country: that of its prefix, else the one of its record. The same digits in two countries are
 two numbers. Where one of the two countries is not known, the digits alone are compared.

@@ -1,4 +1,4 @@
-"""An access token of a vendor, and how often a new one may be asked for."""
+"""An access token of a vendor, and how often a new one may be requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The signs by which crmsync knows that it is at work, and what they say when they are missing."""
+"""The signs that crmsync is at work, and what it means when they are missing."""
 
 from __future__ import annotations
 

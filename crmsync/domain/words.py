@@ -1,4 +1,4 @@
-"""A vendor's own words, as an operator may read them: bounded, without persons, harmless wherever they are shown."""
+"""A vendor's own error text as an operator may read it: bounded, without personal data, safe to display."""
 
 from __future__ import annotations
 

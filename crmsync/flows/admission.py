@@ -1,4 +1,4 @@
-"""Which deals go on without a question: what is asked of a deal before anything is made of it.
+"""Decides which deals go on without a question, before anything is made from them.
 
     in a flood? (no call) → read; won by now? → fit to be ordered? → won lately, since going live? → an address?
 
@@ -35,7 +35,7 @@ def read(attempt: Attempt) -> Deal:
     try:
         deal = attempt.read_deal()
     except RecordNotFoundError as error:
-        _look_again(attempt, "The deal is not to be seen yet", error.system)
+        _look_again(attempt, "The deal is not visible yet", error.system)
         raise
     attempt.describe(
         title=f"{deal.customer.name} – {deal.name}", amount=deal.amount.amount, currency=deal.amount.currency
@@ -99,7 +99,7 @@ def _hold_old(attempt: Attempt, deal: Deal) -> None:
         raise OldDealError(
             f"The deal {reason}.",
             system=attempt.company.deals.system,
-            advice="If it shall be ordered and billed all the same, replay with --accept; if not, discard it.",
+            advice="If it should be ordered and billed anyway, replay with --accept; if not, discard it.",
         )
 
 
@@ -149,7 +149,7 @@ def _books_have_address(attempt: Attempt, deal: Deal) -> bool:
 
 
 def _no_address(attempt: Attempt, deal: Deal) -> NoAddressError:
-    problem = "is no e-mail address that a mail can be sent to" if deal.customer.email else "is missing"
+    problem = "is not an e-mail address to which mail can be sent" if deal.customer.email else "is missing"
     return NoAddressError(
         field_errors={"customer.email": problem},
         system=attempt.company.deals.system,

@@ -1,4 +1,4 @@
-"""Which day it is: a document bears the day of the organization in whose books it stands, whatever it is in UTC.
+"""The date of a document: that of the organization whose books it belongs to, not that of UTC.
 
 The organization's time zone is read once and kept in the store for a day: the usual deal costs no call for it.
 """

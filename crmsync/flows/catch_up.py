@@ -1,4 +1,4 @@
-"""Nothing missed: what changed at a source and never reached a door starts the same run as its webhook would.
+"""Catch-up: a change at a source that no webhook announced starts the same run as its webhook would.
 
 Two flows, one for the CRM's deals and one for the books' payments. Each look goes back further than the last one went,
 because a change becomes visible later than its stamp says; and it leaves the last moments out, because their webhooks
@@ -88,7 +88,7 @@ def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
         _watch_for_silence(
             using, uow, attempt.company.bound(role), started.unannounced, timedelta(seconds=behaviour.silence_seconds)
         )
-    attempt.describe(title=f"Looked at {looked:,} changes, started {started.all:,}, {started.healed:,} of them missed")
+    attempt.describe(title=f"Checked {looked:,} changes, started {started.all:,}, {started.healed:,} of them missed")
     return ChangesSeen(looked, started.healed, started.all, until)
 
 

@@ -1,4 +1,4 @@
-"""An invoice that somebody deletes is in no list of changes: those made lately are looked for in the books' own list.
+"""Detects deleted invoices, which no list of changes shows: recent ones are searched for in the books' own list.
 
 Every hour the list of invoices that are new or were changed in the last seven days is read, two hundred in a call.
 One of ours that it lacks, or shows as void, is read by its id: then its deal is told, and a person is asked.
@@ -54,7 +54,7 @@ def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
     told = [pair for pair in replaced if pair.is_told]
     look_at = [*told, *random.sample(back, min(READS_MAX, len(back)))]
     twice = put_back.look(attempt, attempt.company.invoices.system, look_at, partial(_present, attempt))
-    attempt.describe(title=f"Looked at {len(made):,} invoices, {len(taken_back):,} were taken back")
+    attempt.describe(title=f"Checked {len(made):,} invoices, {len(taken_back):,} were taken back")
     return DocumentsCompared(len(made), len(taken_back) + twice)
 
 

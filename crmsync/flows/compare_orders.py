@@ -1,4 +1,4 @@
-"""A number is believed only while the ERP still shows its order: those made lately are read again, many in one query.
+"""Checks that recent orders still exist unchanged in the ERP, many in one query.
 
 An ERP may confirm an order and lose it a moment later, when it writes it. The deal's own run does not ask
 again: that would cost each deal a call. This flow finds it within a minute, and the deal looks at its documents then.
@@ -57,7 +57,7 @@ def look_at_orders(attempt: Attempt) -> DocumentsCompared:
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         uow.facts.set(checkpoint(attempt.company.orders.connection), attempt.started_at.isoformat())
-    attempt.describe(title=f"Looked at {len(made):,} orders, {changed:,} are not as they were made")
+    attempt.describe(title=f"Checked {len(made):,} orders, {changed:,} are not as they were made")
     return DocumentsCompared(len(made), changed, attempt.started_at)
 
 

@@ -1,4 +1,4 @@
-"""Whether somebody has changed a deal since the reading of which its run died.
+"""Whether somebody has changed a deal since the reading on which its run failed.
 
 Two stamps of the CRM's own clock are compared: that of the reading, and that of the change. The stamp by which crmsync
 itself wrote how the deal stands is no change. Of what an earlier release read there is no stamp: it is read once more.

@@ -1,4 +1,4 @@
-"""A customer of the ERP or of the books is believed only while it is there: looked at again where there is a reason.
+"""Checks a linked customer of the ERP or the books again when there is a reason to doubt it.
 
 A link costs no call. It is doubted where a document was refused, and where a person replays a deal that stopped before
 its document was made: the customer may have been deleted, merged into another, blocked or made inactive since.
@@ -64,7 +64,7 @@ def vanished(error: type[Stopped], connector: Customers, key: str) -> Stopped:
     return error(
         f"{connector.system} has no customer {key} any more, to which the account is linked.",
         system=connector.system,
-        advice="Replay to have it looked for anew, or with --link and the number of the right one.",
+        advice="Replay to search for it again, or replay with --link and the number of the right one.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Finds or makes a deal's customer in another system, once for all deals of that customer.
+"""Finds or creates a deal's customer in another system, once for all deals of that customer.
 
     linked? → our reference? → same tax number? → same e-mail address and name? → create
 
@@ -99,9 +99,9 @@ def customer_now(attempt: Attempt, deal: Deal, bound: Bound[Customers], *, match
         link = uow.links.get(bound.connection, source, deal.customer.key, deal.amount.currency)
     if link is None:
         raise AmbiguousMatchError(
-            f"The link of the account to {known} in {bound.system} was taken back while the run was under way.",
+            f"The link of the account to {known} in {bound.system} was removed while the run was under way.",
             system=bound.system,
-            advice="Replay to have the customer looked for anew, or with --link and the number of the right one.",
+            advice="Replay to search for the customer again, or replay with --link and the number of the right one.",
         )
     if link.key != known:
         attempt.relearned[matched_in] = _learned(link).to_json()
@@ -154,7 +154,8 @@ class _Matching:
             raise AmbiguousMatchError(
                 f"{found.found.label} in {found.system} has another name than the account {found.account_label}.",
                 system=found.system,
-                advice="If it is the right one, name it again and say that you have seen it; else name another.",
+                advice="If it is the right one, name it again and confirm that the names differ; otherwise "
+                "name another.",
             )
         with using.store.begin() as uow:
             customer_links.store(uow, [found], origin=customer_links.REPLAY, by=answer["by"])
@@ -178,7 +179,7 @@ class _Matching:
         with self.attempt.services.store.begin() as uow:
             self.attempt.hold(uow)
             uow.links.remove(link)
-        self.attempt.remark = f"{self.connector.system} has no customer {link.key} any more: found anew"
+        self.attempt.remark = f"{self.connector.system} has no customer {link.key} any more: found again"
 
     def recognised(self) -> Link | None:
         """A link of an earlier release does not tell the currency: it is looked up once, and kept.

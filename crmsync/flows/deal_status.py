@@ -1,4 +1,4 @@
-"""The seller knows: a deal that is stuck, waits for long or was given up says so in the CRM, and why.
+"""Writes to the CRM that a deal is stuck, waits for long or was given up, and why.
 
 The sweeper finds the deals that stand otherwise than they say. An ordinary deal is none of them and costs no call: its
 last step writes that it is in sync. Whatever keeps the CRM from taking a status holds nothing else back.
@@ -176,7 +176,7 @@ def _write(attempt: Attempt, telling: Telling, seen: Seen) -> StatusWritten | No
             raise
         if isinstance(error, RetryableError) or error.is_outage:
             raise _later(attempt, error) from error  # for ever: it is no person's work
-        attempt.remark = f"not told: {error}"
+        attempt.remark = f"not written: {error}"
         _note_refused(attempt, error, seen)
         return None
 

@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 COUNTED_FOR = timedelta(seconds=5)  # so long a count does for all deals of this process
 USUAL_FOR = timedelta(minutes=10)
 _ADVICE = (
-    "See in the CRM what announced them, such as a mass update or an import. All of them go on by "
+    "Check in the CRM what caused them, such as a mass update or an import. All of them go on by "
     "`replay --error UnusualBurstError --accept`, and are given up by `discard --error UnusualBurstError`. "
     "Those of the last years are asked about one by one even so."
 )
@@ -55,7 +55,7 @@ def hold(attempt: Attempt) -> None:
     if not floor or attempt.run.progress.get(WAS_DISCARDED) or _is_accepted(attempt):
         return
     if _was_held(attempt):
-        raise UnusualBurstError("The deal came in a flood of new ones, and nobody has let it pass.", advice=_ADVICE)
+        raise UnusualBurstError("The deal came in a flood of new ones, and nobody has approved it.", advice=_ADVICE)
     count, usual = _count(using, attempt.company.deals.connection, attempt.run.flow, floor)
     if count > usual and _is_of_flood(attempt):
         raise UnusualBurstError(

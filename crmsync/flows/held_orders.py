@@ -1,4 +1,4 @@
-"""An order that can't be delivered or billed as it was made reaches a person before the customer gets a bill."""
+"""Reports an order that can't be delivered or billed to a person before the customer is billed."""
 
 from __future__ import annotations
 

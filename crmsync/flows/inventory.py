@@ -1,4 +1,4 @@
-"""Every hour: what the ERP has in stock goes to the products that sales people quote from."""
+"""Every hour: writes the ERP's stock to the products that sales people quote from."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def _refuse_nothing(attempt: Attempt, uow: UnitOfWork, totals: Mapping[str, Tota
     raise NoStockError(
         f"{attempt.company.stock.system} lists no stock at all, but products were in stock before.",
         system=attempt.company.stock.system,
-        advice="Check the plants and stock types that are configured. If nothing is left indeed, replay with --accept.",
+        advice="Check the plants and stock types that are configured. If there really is no stock left, replay "
+        "with --accept.",
     )
 
 
@@ -158,7 +159,7 @@ def _through_a_job(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejec
     if not attempt.progress.get("job"):
         job = attempt.company.catalogue.api.start_bulk(levels, attempt.keep_alive)
         attempt.record_progress(job=job, looks=0)
-        raise NotNowError("The catalogue is working on it.", wait_seconds=_job_wait(0, len(levels)))
+        raise NotNowError("The catalogue is processing the update.", wait_seconds=_job_wait(0, len(levels)))
     try:
         rejections = attempt.company.catalogue.api.bulk_rejections(attempt.progress["job"], attempt.keep_alive)
     except VendorUnavailableError as error:
@@ -168,7 +169,7 @@ def _through_a_job(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejec
     if rejections is None:
         looks = attempt.progress["looks"] + 1
         attempt.record_progress(looks=looks)
-        raise NotNowError("The catalogue is still working on it.", wait_seconds=_job_wait(looks, len(levels)))
+        raise NotNowError("The catalogue is still processing the update.", wait_seconds=_job_wait(looks, len(levels)))
     return rejections
 
 

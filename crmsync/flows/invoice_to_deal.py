@@ -1,4 +1,4 @@
-"""What was paid on an invoice goes to its deal: always the books' present state, whichever event came first."""
+"""Writes what was paid on an invoice to its deal: always the books' current state, whichever event came first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order to invoice: a won deal becomes an order and an invoice, and its numbers return to the deal.
+"""Order to invoice: a won deal becomes an order and an invoice, and their numbers are written back to the deal.
 
     fetch_deal → match_erp_customer → create_order → match_books_customer → create_invoice → send_invoice → write_back
 
@@ -246,6 +246,6 @@ def _standing(
         raise DocumentGoneError(
             f"The {kind} {document.number} {'is gone' if found is None else 'was voided or rejected'}.",
             system=system,
-            advice=f"Make the {kind} anew: replay. Leave it: discard.",
+            advice=f"Make the {kind} again: replay. Give it up: discard.",
         )
     return found

@@ -1,4 +1,4 @@
-"""What is paid in another currency than the deal's: no number of the deal, but words; and people are told once."""
+"""Payments in another currency than the deal's: written to the deal in words, not as a number, with one alert."""
 
 from __future__ import annotations
 

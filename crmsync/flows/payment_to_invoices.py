@@ -1,4 +1,4 @@
-"""A payment was recorded, changed or deleted in the books: each invoice of ours that it touches is looked at."""
+"""A payment was recorded, changed or deleted in the books: each of our invoices that it touches is checked."""
 
 from __future__ import annotations
 

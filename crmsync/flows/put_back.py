@@ -1,4 +1,4 @@
-"""What people took back, and had made anew, may be put back later: then two orders or two invoices stand for one deal.
+"""Detects documents that were taken back, replaced and then restored: two orders or invoices for one deal.
 
 A deal's own run looks at its newest documents only. So the comparisons look at those that another has replaced lately,
 and people are told of both. Which of them shall stand crmsync can't know: it makes nothing and takes nothing back.

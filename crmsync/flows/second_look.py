@@ -1,4 +1,4 @@
-"""Before a run goes on with a deal it has read before: is it still the one that its documents were made of?
+"""Before a run continues with a deal that it has read before: checks whether its documents still match it.
 
 nothing made ──────────────────────────▶ check the deal, go on
 done, and nothing that counts changed ─▶ stays done: one call, a line in the history
@@ -55,7 +55,7 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> DealRead | M
         if _is_settled(attempt, flow, known, deal):
             if attempt.run.progress.get(WAS_DISCARDED) or attempt.run.progress.get(WAS_ASKED):
                 _look_for_gone(attempt, Comparison(deal, known), entries, memory)
-            attempt.remark = "looked at again: nothing that counts has changed"
+            attempt.remark = "checked again: nothing relevant has changed"
             attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
         elif _may_exist(entries):
             _look_at_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
@@ -190,7 +190,7 @@ def _refuse_hand_made(attempt: Attempt, gone: Seen) -> None:
             f"The {gone.says}, and {key.kind} {other.number}, which crmsync did not make, stands under its "
             f"reference {key.reference}.",
             system=gone.system,
-            advice=f"If that takes its place: discard. To have the {key.kind} made anew all the same: take the "
+            advice=f"If that takes its place: discard. To have the {key.kind} made again anyway: take the "
             "reference off the other, and replay.",
         )
 

@@ -1,4 +1,4 @@
-"""What catch-up saw at a source, how each change is counted, and the start of what has no run yet."""
+"""The changes that catch-up found at a source: how each is counted, and the start of those that have no run yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deal says that is done, and that one that was stuck says so by the same call as its numbers."""
+"""What a finished deal says, and how a deal that was stuck says so in the same call as its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invoices that a person mails, because the deal has no address for them: made, written back, and told once."""
+"""Invoices that a person mails, because the deal has no e-mail address: created, written back, and one alert."""
 
 from __future__ import annotations
 

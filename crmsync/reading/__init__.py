@@ -1,1 +1,1 @@
-"""What is shown of the store: plain rows, without a person's name, address or e-mail, without a screen's words."""
+"""Read models: plain rows of the store, without names, addresses or e-mails of people, for every screen."""

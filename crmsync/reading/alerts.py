@@ -1,4 +1,4 @@
-"""The alerts: what is so now, and the latest of what was."""
+"""The alerts: those that are open, and the latest that are solved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of a flow costs and touches, as its steps say it: before anything is started."""
+"""What a run of a flow costs and touches, according to its steps, before anything is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flows as people see them: in what order, how many runs stand where, and which look after which."""
+"""The flows as people see them: their order, how many runs are in each state, and which flows check others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's history says: its last lines, its present round, and when it last came to its end."""
+"""A run's history: its last lines, its current round, and when it last finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters: those that wait for a person, each with the answers that it takes, and those of one cause together."""
+"""Dead letters: those that wait for a person, each with its possible answers, and those of one cause together."""
 
 from __future__ import annotations
 

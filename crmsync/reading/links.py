@@ -1,4 +1,4 @@
-"""Which customer here is which there, and how many accounts share one."""
+"""Which customers are linked, and how many accounts share one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tower's first page and its figures: what every flow is doing, and what has gone wrong lately."""
+"""The first page of the control tower and its figures: the state of every flow, and what has gone wrong lately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which record here is which there: links of customers and the documents that the ledger knows, as one list."""
+"""The records that are linked: links of customers and the documents of the ledger, as one list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything about one run: its steps, its documents, what it learned and which runs it has to do with."""
+"""Everything about one run: its steps, its documents, its results and its related runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's steps have learned, as each says it itself: in a few words, and in detail."""
+"""What a run's steps have found, as each describes it: in a few words, and in detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a connection is, and with it what is remembered of it."""
+"""Which tenant a connection, and what is stored about it, belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The truth of crmsync: inbox, runs, ledger, links, tokens, dead letters; SQLite or PostgreSQL."""
+"""The database, crmsync's source of truth: inbox, runs, ledger, links, tokens, dead letters; SQLite or PostgreSQL."""
 
 from crmsync.store.engine import Store
 from crmsync.store.unit_of_work import UnitOfWork

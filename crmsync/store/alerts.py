@@ -1,4 +1,4 @@
-"""The outbox of alerts: one open row for each cause, which counts what happens under it."""
+"""The outbox of alerts: one open row for each cause, which counts its occurrences."""
 
 from __future__ import annotations
 

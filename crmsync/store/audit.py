@@ -1,4 +1,4 @@
-"""The audit: rows that are added one after the other, and never changed."""
+"""The audit: rows that are only ever added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connections that people have made, with their secrets as they are sealed."""
+"""The stored connections, with their encrypted secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inbox: webhooks as they came, and the runs that they opened."""
+"""The inbox: webhooks as they arrived, and the runs that they opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs that are due: which are to be brought back, since when they wait, and whether anybody takes them."""
+"""The runs that are due: which are to be enqueued again, since when they wait, and whether any worker takes them."""
 
 from __future__ import annotations
 

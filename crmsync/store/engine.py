@@ -1,4 +1,4 @@
-"""Opens the database so that a commit survives, and hands out units of work."""
+"""Opens the database so that a commit survives a crash, and hands out units of work."""
 
 from __future__ import annotations
 

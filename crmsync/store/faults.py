@@ -1,4 +1,4 @@
-"""What a database's refusal means: one sentence and its cure, by SQLSTATE or SQLite's own code, else by its words.
+"""What a database error means: one sentence and its cure, by SQLSTATE or SQLite's own code, otherwise by its text.
 
 A refusal that a statement of ours deserved (a duplicate, a value that does not fit, a misspelt column) is a bug and
 passes through; all else is a state of the database or of this process, and no run's fault.
@@ -55,9 +55,11 @@ _OPTION = Fault(
     "An option of the database's address has a value that PostgreSQL does not know.",
     "Correct what follows the ? in DATABASE_URL, such as sslmode.",
 )
-_NOBODY = Fault("Nobody listens at the address of the database.", "Start it, or correct host and port in DATABASE_URL.")
+_NOBODY = Fault(
+    "Nothing listens at the address of the database.", "Start it, or correct host and port in DATABASE_URL."
+)
 _SILENT = Fault("The database does not answer.", "Check that it runs and that the network to it is open.")
-_SLOW = Fault("The database took too long.", "Look at its load and at who holds locks in it.")
+_SLOW = Fault("The database took too long.", "Check its load and who holds locks in it.")
 _BROKEN = Fault("The connection to the database broke.", "Nothing: crmsync connects again.")
 _RIGHTS = Fault(
     "The user of the database lacks a right.",
@@ -78,14 +80,14 @@ _NO_FILE = Fault("The database file can't be opened.", "Check that its folder ex
 _GONE = Fault("The database file was moved or deleted.", "Put it back, or restart crmsync to begin with an empty one.")
 _READ_ONLY_FILE = Fault("The database file is read-only.", "Give the user of this process the right to write it.")
 _BUSY = Fault("Another process has been writing for too long.", "See which process holds the database file.")
-_INPUT = Fault("The disk of the database fails.", "Look at the disk and at the system's log.")
-_MEMORY = Fault("The database has no memory left.", "Look at the memory of its machine.")
+_INPUT = Fault("The disk of the database is failing.", "Check the disk and the system's log.")
+_MEMORY = Fault("The database has no memory left.", "Check the memory of its machine.")
 _FILES = Fault("This process may open no more files.", "Raise the limit of open files (ulimit -n).")
 _POOL = Fault(
     "All database connections of this process are in use.",
-    "Raise CRMSYNC_DATABASE_CONNECTIONS, or look why the database is slow.",
+    "Raise CRMSYNC_DATABASE_CONNECTIONS, or find out why the database is slow.",
 )
-_OTHER = Fault("The database refuses to work.", "Its own words are in the log of crmsync and in that of the database.")
+_OTHER = Fault("The database refuses to work.", "Its own message is in the log of crmsync and in that of the database.")
 
 # The longest beginning of a SQLSTATE counts.
 _BY_STATE = {

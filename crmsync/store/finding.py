@@ -1,4 +1,4 @@
-"""Finds runs by whatever number people have. Where no index answers, for part of a number or a name, much is read."""
+"""Finds runs by any number that people have. Parts of numbers and names have no index, so much is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to the runs, line by line: for people, and for how a run went on; no line holds a person's data."""
+"""The history of runs, line by line: for people, and to continue a run; no line holds personal data."""
 
 from __future__ import annotations
 

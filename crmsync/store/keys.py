@@ -1,4 +1,4 @@
-"""The keys of CRMSYNC_SECRET_KEY: one that seals, and those before it, which still open what they have sealed."""
+"""The keys of CRMSYNC_SECRET_KEY: the current one encrypts, and the previous ones still decrypt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links: which record here is which there. Locks: who works on what across runs."""
+"""Links between customers of systems, and locks between runs that work on the same thing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notes of a connection, for all processes; what they say can be read again, so they are no secret and no truth."""
+"""The notes of a connection, for all processes: a cache of what can be read again, without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People, the tokens of programs, and who is signed in to a browser."""
+"""Users, the tokens of programs, and browser sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as the store uses it: no wait without an end, and nothing that rests on a session.
+"""PostgreSQL as the store uses it: every wait has an end, and nothing depends on a session.
 
 What a transaction needs is said in its first statement, so a pooler may give every transaction another session, and
 what the role or the database has as its default changes nothing.

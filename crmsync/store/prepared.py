@@ -1,4 +1,4 @@
-"""Writes that are made for every step of every deal: compiled once, and then sent as text.
+"""Statements that run for every step of every deal: compiled once, then sent as text.
 
 SQLAlchemy looks up a statement that it has compiled, and copies and checks its parameters, at every execution: for a
 short write that takes longer than the database does.

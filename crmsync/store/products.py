@@ -1,4 +1,4 @@
-"""The products of the catalogue: what was read of their stock (wanted), and what they say of it (held).
+"""The products of the catalogue: the stock that was read (wanted), and the stock that they show (held).
 
 People are told what was read; whether it was written is another question.
 """

@@ -1,4 +1,4 @@
-"""Webhooks that were refused: how many, by door and reason, and when the last one came. Each process adds its own."""
+"""Refused webhooks: how many, by door and reason, and when the last one came. Each process adds its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts that change seldom: a process asks the store for them once in a while, and not for each deal."""
+"""Caches facts that seldom change, so that a process does not ask the store for every deal."""
 
 from __future__ import annotations
 

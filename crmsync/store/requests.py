@@ -1,4 +1,4 @@
-"""Writes by the API: a request with a key that was used before is answered as before."""
+"""Idempotency of the API: a request with a key that was used before gets the same answer."""
 
 from __future__ import annotations
 

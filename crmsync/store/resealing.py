@@ -1,4 +1,4 @@
-"""Everything that is sealed is sealed anew with the present key, so that the one before it can be thrown away."""
+"""Encrypts every secret again with the current key, so that the previous one can be thrown away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes from the tables what is over and old, a few rows at a time; and all that is known of one customer.
+"""Deletes what is finished and old, a few rows at a time; and everything known about one customer.
 
 What guards against doing something twice stays: the ledger, the links, one row for each deal. It is reduced to keys,
 numbers and amounts. What is under way or waits for a person is never touched.

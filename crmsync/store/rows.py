@@ -1,4 +1,4 @@
-"""What every group of rows shares: a connection, an instant, and an insert that a duplicate does not break."""
+"""What every group of rows shares: a connection, timestamps, and an insert that tolerates duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs there are, and how many stand where: for people, from indexes that have them in order."""
+"""Lists and counts runs for people, from indexes in the right order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs: who executes them, and how far they are."""
+"""The rows of runs: who executes them, and how far they are."""
 
 from __future__ import annotations
 

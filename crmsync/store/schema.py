@@ -1,4 +1,4 @@
-"""Brings a database to the schema that this release needs."""
+"""Migrates a database to the schema that this release needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhooks' own addresses, with their secrets as they are sealed."""
+"""The separate addresses of webhooks, with their encrypted secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a connection that people have made worked last: said once a minute, however many calls it takes."""
+"""When a stored connection last worked: written once a minute, however many calls it makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kept tallies: how many rows a table has up to a position, so that only what is newer is counted when somebody asks.
+"""Stored counts of how many rows a table has up to a position, so that only newer rows are counted on request.
 
 A row is counted by what never changes of it: a run by its tenant and flow, an entry of the ledger by its kind. How many
 of them are over is the rest: all, without those that an index of the others counts. So nobody who ends a run writes a

@@ -1,4 +1,4 @@
-"""What stuck deals say of it in the CRM, and which deals have news that they do not say yet."""
+"""What stuck deals say in the CRM, and which deals must be updated there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets at rest are encrypted; a token is renewed by one process at a time and read by all."""
+"""Encrypts secrets at rest; a token is renewed by one process at a time and read by all."""
 
 from __future__ import annotations
 

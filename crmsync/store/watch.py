@@ -1,4 +1,4 @@
-"""The breakers as connectors use them: each question a transaction; one alert from the opening to the closing."""
+"""The circuit breakers as connectors use them: each question is a transaction; one alert while one is open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which database and broker an installation uses: its processes write that into its state directory.
+"""Which database and broker an installation uses: its processes write that to its state directory.
 
 No password is written. A command that is pasted into another shell, one that lacks DATABASE_URL or REDIS_URL, then
 asks the right server or says which.

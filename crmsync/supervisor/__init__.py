@@ -1,4 +1,4 @@
-"""Runs the processes of crmsync, restarts what dies, and leaves no orphan however it ends itself."""
+"""Runs the processes of crmsync, restarts those that die, and leaves no orphans however it ends."""
 
 from crmsync.supervisor.console import Console
 from crmsync.supervisor.process import ProcessSpec

@@ -1,4 +1,4 @@
-"""Shows the lines of several processes on one terminal, each behind its coloured name."""
+"""Shows the output of several processes on one terminal, each with its coloured name in front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends the children of a supervisor that can no longer do it: one killed with -9.
+"""Ends the children of a supervisor that was killed with -9.
 
     supervisor ──pipe──▶ guardian (a shell of 1 MB, in a session of its own)
                          reads the list of process groups; at end of file kills those of the last list

@@ -1,4 +1,4 @@
-"""Who may open the control tower: people who have signed in, whom a trusted proxy names, and the built-in operator.
+"""Who may open the control tower: signed-in users, users named by a trusted proxy, and the built-in operator.
 
 The built-in operator has a password that is never empty or well known, and sends it by HTTP Basic or signs in with it.
 """

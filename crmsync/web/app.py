@@ -1,4 +1,4 @@
-"""The receiver as a Flask application: its pages and doors, put together."""
+"""The receiver as a Flask application: its pages and webhook endpoints, put together."""
 
 from __future__ import annotations
 

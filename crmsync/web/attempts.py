@@ -1,4 +1,4 @@
-"""How often somebody may try: to sign in, by name and address; to use the API, by token. Counted in all processes."""
+"""Limits attempts: to sign in, by name and address; to use the API, by token. Counted over all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view finds in the application that serves it."""
+"""What a view gets from the application that serves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rings for the runs that a webhook opened."""
+"""Enqueues the runs that a webhook opened, without making its sender wait for the broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it do its work: for load balancers, orchestrators and people."""
+"""Health checks for load balancers, orchestrators and people: is the process alive, and can it work."""
 
 from __future__ import annotations
 

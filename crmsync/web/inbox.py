@@ -1,4 +1,4 @@
-"""Stores what the doors let in, so that it is durable when it is acknowledged."""
+"""Stores accepted webhooks, so that they are durable before they are acknowledged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that cost something and are kept for a while: who asks more often does not make us work more often."""
+"""Caches expensive answers for a while: frequent requests cause no more work."""
 
 from __future__ import annotations
 

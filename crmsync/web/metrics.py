@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read from the store every few seconds: right however many processes serve."""
+"""Metrics for Prometheus, read from the store every few seconds: correct however many processes serve."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _of_runs(known: Figures) -> Iterator[Metric]:
 def _of_people(known: Figures) -> Iterator[Metric]:
     letters = _by_one(known.letters)
     yield _gauge("crmsync_dead_letters", "Dead letters that wait for a person.", ("kind",), letters)
-    text = "Alerts that people have not been told in full."
+    text = "Alerts that have not been delivered completely."
     yield GaugeMetricFamily("crmsync_alerts_pending", text, known.alerts_pending)
 
 

@@ -1,4 +1,4 @@
-"""Which peers are proxies of ours, so that what they say of others is believed."""
+"""Which peers are our own proxies, whose headers about clients are trusted."""
 
 from __future__ import annotations
 

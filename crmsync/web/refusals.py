@@ -1,4 +1,4 @@
-"""What the doors refuse, counted so that a flood costs little: in memory first, in the store every few seconds."""
+"""Counts refused webhooks so that a flood costs little: in memory first, in the store every few seconds."""
 
 from __future__ import annotations
 

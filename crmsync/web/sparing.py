@@ -1,4 +1,4 @@
-"""Log lines that a stranger can cause, so many that they are seen and so few that they fill no disk."""
+"""Limits log lines that strangers can cause: enough to be seen, too few to fill a disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several threads ask for at the same time is done at once, by one of them."""
+"""Batches what several threads ask for at the same time: one of them does it for all."""
 
 from __future__ import annotations
 

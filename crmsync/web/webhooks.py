@@ -1,4 +1,4 @@
-"""The doors: a webhook is verified, stored together with its run, and only then acknowledged.
+"""Receives webhooks: each is verified, stored together with its run, and only then acknowledged.
 
 200 durable, also if seen before   401 not authentic   400 malformed   404 another address   405 another method
 413 too large   415 wrong type   503 can't be stored: send it again
@@ -64,7 +64,9 @@ def fixed(_address: str = "") -> Response:
     """
     system, door = registry.fixed_doors().get(f"/webhook/{_address}", (None, None))
     if system is None or door is None:
-        raise NoDoorError(f"There is no door at this address: they are {' and '.join(registry.fixed_doors())}.")
+        raise NoDoorError(
+            f"There is no webhook endpoint at this address; the endpoints are {' and '.join(registry.fixed_doors())}."
+        )
     return _knock(door, system.name, services_of_app().settings.systems.get(system.name))
 
 

@@ -1,4 +1,4 @@
-"""Whether what we may have made is absent: that a list lacks it proves nothing before it would have to be listed."""
+"""Decides whether a document that we may have created is absent: a list must have had time to show it."""
 
 from __future__ import annotations
 

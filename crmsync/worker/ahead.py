@@ -1,4 +1,4 @@
-"""Runs ahead: the next step is done in the same task where that is right, and what is left goes back to Celery.
+"""Runs ahead: does the next step in the same task where that is allowed, and hands the rest back to Celery.
 
     message of step 1, with the chain 2 … 7
     ─▶ 1 ─▶ 2 ─▶ 3 has to wait for 4 s ─▶ the chain is now 3 (in 4 s), 4 … 7 ─▶ Celery sends its first message

@@ -181,7 +181,7 @@ class Attempt:
             raise DocumentGoneError(
                 f"The {entry.key.kind} {number_of(entry.document or {})} was made, and is gone.",
                 system=entry.key.connection,
-                advice="Replay it: the next generation is made.",
+                advice="Replay it: the next one is made.",
             )
         found = absence.look(self.services, entry, find)
         if len(found) > 1:

@@ -1,4 +1,4 @@
-"""The bulkhead between housekeeping and work: whatever hangs in the one, the other goes on.
+"""The bulkhead between housekeeping and work: if one of them hangs, the other continues.
 
 A worker takes messages of `housekeeping` over a channel of its own, with a prefetch count of its own, and executes
 them in threads of their own. Calls that hang hold all threads of the pool, and neither these threads nor the messages

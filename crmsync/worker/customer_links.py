@@ -1,4 +1,4 @@
-"""What a person says of a customer is looked up before it is stored: its name and city beside the account's."""
+"""Verifies the customer that a person names before it is stored: its name and city are shown beside the account's."""
 
 from __future__ import annotations
 

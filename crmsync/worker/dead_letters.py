@@ -1,4 +1,4 @@
-"""Dead letters: how a run dies, what a person sees of it, and how it comes back to life.
+"""Dead letters: how a run stops for good, what a person sees of it, and how it is replayed.
 
 The row is the truth. The queue `dead_letter` is a view of the waiting rows: each message there is the failed task
 itself, so a worker started with `-Q dead_letter` replays them all.
@@ -264,7 +264,7 @@ def replay_message(using: Services, run_id: str) -> None:
     try:
         replay(using, letter.id, by="the dead_letter queue")
     except NotWaitingError:
-        logger.info("somebody else replays it", extra={"action": "replay_dropped"})
+        logger.info("somebody else is replaying it", extra={"action": "replay_dropped"})
     except TwoPeopleError:
         logger.info("two people have to decide about it", extra={"action": "replay_needs_two"})
 

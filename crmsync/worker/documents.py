@@ -1,4 +1,4 @@
-"""The documents of a run as their systems show them now: each is read by its id, for a list proves nothing."""
+"""Reads a run's documents as their systems show them now: each by its id, because a list proves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of which Flower makes its pages: none is lost between two threads."""
+"""The events from which Flower builds its pages: none is lost between two threads."""
 
 from __future__ import annotations
 

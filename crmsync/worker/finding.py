@@ -1,4 +1,4 @@
-"""Looks for runs in all flows and systems, by what a person types."""
+"""Finds runs in all flows and systems, by what a person types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps crmsync going: the sweeper that brings runs back, flows whose time has come, and the delivery of alerts.
+"""Housekeeping: the sweeper that enqueues due runs, the schedules of flows, and the delivery of alerts.
 
 Beat asks for it by messages; where nobody did for some periods, each worker's lookout does it on its own timer. No
 duty stops another, and no run another: what is wrong with one is logged, told where a person must know, and passed by.

@@ -1,4 +1,4 @@
-"""What a worker takes from the broker: its own messages. Whatever else somebody put there is logged and dropped.
+"""Accepts only crmsync's own messages from the broker. Anything else is logged and dropped.
 
 Anybody who reaches the broker can write into a queue. Such a message costs nothing but a line in the log: runs are in
 the store, and the sweeper sends a message again for every one that needs it. Nor does a command that came with the

@@ -1,4 +1,4 @@
-"""The alerts of dead letters: one for each cause, open while a letter is behind it, with a command for all."""
+"""The alerts of dead letters: one for each cause, open as long as there is a letter, with a command for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread that looks once in a while whether crmsync is at work; it needs no broker and no beat."""
+"""A thread that regularly checks whether crmsync is at work; it needs no broker and no beat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another installation on the same Redis: its workers take our messages, and ours take its.
+"""Detects another installation on the same Redis, whose workers would take our messages.
 
 Nothing is lost, because the sweepers send every message again; but everything is late. So each installation leaves its
 store's id there, and whoever sees another one says so.
@@ -60,7 +60,8 @@ class Neighbours:
 def _alert(using: Services) -> Content:
     return watch_alert(
         "Another installation uses this Redis",
-        cause="The workers of two installations take each other's messages. Nothing is lost, but all is late.",
+        cause="The workers of two installations take each other's messages. Nothing is lost, but everything is "
+        "delayed.",
         advice="Give each its own Redis, or its own database there: REDIS_URL ends in /0, /1 and so on.",
         command=using.settings.pasteable("crmsync config"),
     )

@@ -1,4 +1,4 @@
-"""What this process or its machine lacks is no run's fault: the run waits, no attempt counts, one alert says why."""
+"""Faults of this process or its machine: the run waits, no attempt is counted, one alert says why."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LACKS = {
     errno.ENFILE: ("The machine may open no more files.", "Raise fs.file-max, or stop what opens so many."),
     errno.ENOMEM: ("The machine has no memory left.", "Give it more, or run fewer workers."),
     errno.ENOBUFS: ("The machine has no memory left.", "Give it more, or run fewer workers."),
-    errno.EADDRNOTAVAIL: ("The machine has no free port left.", "Look what opens so many connections."),
+    errno.EADDRNOTAVAIL: ("The machine has no free port left.", "Check what opens so many connections."),
     errno.ENOSPC: ("The disk is full.", "Free space on it."),
     errno.EDQUOT: ("The disk quota is used up.", "Free space, or raise the quota."),
-    errno.EROFS: ("The disk is read-only.", "Look at the disk and at the system's log."),
-    errno.EIO: ("The disk fails.", "Look at the disk and at the system's log."),
+    errno.EROFS: ("The disk is read-only.", "Check the disk and the system's log."),
+    errno.EIO: ("The disk is failing.", "Check the disk and the system's log."),
 }
 _MEMORY = _LACKS[errno.ENOMEM]
 _THREADS = ("The process can start no more threads.", "Raise the limit of processes (ulimit -u) or of the container.")

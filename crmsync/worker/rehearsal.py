@@ -1,4 +1,4 @@
-"""What a replay would do, found out without doing it.
+"""Finds out what a replay would do, without doing it.
 
     read the source ─▶ what changed since ─▶ the steps in order ─▶ the first call that would write: shown, not sent
 
@@ -137,7 +137,7 @@ def _with_documents(using: Services, run: Run, source: Source) -> Source:
         seen, pending = documents.seen(using, company, run, newest), documents.pending(using, company, newest)
     except CrmsyncError as error:
         names = tuple(f"{entry.key.kind} {number_of(entry.document or {})}".strip() for entry in newest)
-        return replace(source, documents=(f"They can't be looked at now: {error}",), is_refused_by=names)
+        return replace(source, documents=(f"They can't be checked now: {error}",), is_refused_by=names)
     agreed = Agreed.of(FLOWS[run.flow].reading_of(run))
     compared = Comparison(source.deal, agreed, seen, pending)
     in_the_way = [each.name for each in compared.in_the_way] + [entry.key.reference for entry in compared.pending]
@@ -267,17 +267,19 @@ class RehearsedAttempt(Attempt):
         move = next_move(entry)
         name = f"{entry.key.kind} {entry.key.reference}"
         if move is Move.PROBE:
-            self.notes.append(f"An answer about {name} was lost: it looks there for that first.")
+            self.notes.append(f"An answer about {name} was lost: the run searches for it there first.")
         try:
             found = self._settle(entry, find)
         except OutcomeSettlingError:
             wait = seconds_until_certain(entry, self.services.store.clock())
-            self.notes.append(f"It is not there yet; if it is not in {wait:.0f} s either, it is asked for again.")
+            self.notes.append(f"It is not there yet; if it is not in {wait:.0f} s either, it is created again.")
             return None
         if found is not None:
-            self.notes.append(f"{entry.key.kind.capitalize()} {number_of(found)} exists: it is taken, not made again.")
+            self.notes.append(
+                f"{entry.key.kind.capitalize()} {number_of(found)} exists: it is used, not created again."
+            )
         elif move is Move.PROBE:
-            self.notes.append("It is not there: it is asked for again.")
+            self.notes.append("It is not there: it is created again.")
         return found
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Housekeeping forgets what is over: a few rows a transaction, a second a sweep, until nothing is left for an hour."""
+"""Deletes old data during housekeeping: a few rows a transaction, a second a sweep, then nothing for an hour."""
 
 from __future__ import annotations
 

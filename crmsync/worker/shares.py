@@ -1,4 +1,4 @@
-"""Fair shares: of one source only so many runs are on their way to workers at once; the others wait in the store.
+"""Fair shares: only a limited number of runs of one source are enqueued at once; the others wait in the store.
 
     webhooks, catch-up ─▶ below the share? ─▶ a message now
                                  └──▶ due in the store ─▶ a message when runs of that source end, or by the sweeper

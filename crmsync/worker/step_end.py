@@ -1,4 +1,4 @@
-"""How an attempt at a step ends: it is done, has to wait, or is dead; each in one transaction.
+"""How an attempt at a step ends: done, waiting or stopped for good; each in one transaction.
 
     done     its result is stored, and where the task goes on, the next step claimed and what it makes reserved
     waits    Celery's autoretry, or a due time where the wait is long

@@ -1,4 +1,4 @@
-"""How long this process itself has waited for an outcome, where a wrong clock wrote down until when to wait."""
+"""How long this process itself has waited for an outcome, in case a wrong clock set the time to wait until."""
 
 from __future__ import annotations
 

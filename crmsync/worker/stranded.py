@@ -1,4 +1,4 @@
-"""Runs that this release can't continue: of a flow, or at a step, that only another release has; or unreadable.
+"""Runs that this release can't continue: of a flow or step that only another release has, or unreadable.
 
 They wait. A release that knows them takes them up again, and a person hears of each of them once.
 """

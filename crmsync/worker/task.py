@@ -235,7 +235,7 @@ class StepTask(Task, Step[L]):
         """Raises: BugError for a step that took its worker down each time it was started."""
         limit = attempt.services.settings.behaviour.max_starts * (LONG_STEPS if self.flow.is_background else 1)
         if attempt.run.starts > limit:
-            raise BugError(f"The step was started {limit} times and never came to an end.", code="LostWorker")
+            raise BugError(f"The step was started {limit} times and never finished.", code="LostWorker")
 
 
 def as_json(learned: Learned | Mapping[str, Any] | None) -> Mapping[str, Any]:

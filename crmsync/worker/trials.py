@@ -1,4 +1,4 @@
-"""A connection is tried by a worker, for nobody else calls systems; whoever asks finds the result in the store.
+"""Tests of connections: a worker runs them, because only workers call systems; the result is read from the store.
 
 Not by housekeeping: nothing that waits for the outside may hold the threads that sweep and alert.
 """

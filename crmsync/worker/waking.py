@@ -1,4 +1,4 @@
-"""Runs that look again: their source has changed, or their time has come."""
+"""Runs that check their subject again: their source has changed, or their time has come."""
 
 from __future__ import annotations
 

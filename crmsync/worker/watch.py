@@ -1,4 +1,4 @@
-"""Whether crmsync is at work: the signs in the store, read and written, and the alerts about them."""
+"""Whether crmsync is at work: reads and writes the signs in the store, and raises alerts about them."""
 
 from __future__ import annotations
 
@@ -104,20 +104,20 @@ def _alert(cause: str, settings: Settings, *, why: str) -> Content:
 
 _ALERTS = {  # headline, cause, advice, command
     "watch:workers": (
-        "Nobody takes runs",
+        "No worker takes runs",
         "Webhooks are accepted and stored, but {why}. Nothing is lost.",
-        "Look at the workers' logs and start them again; the runs go on by themselves.",
+        "Check the workers' logs and restart them; the runs then continue by themselves.",
         "celery -A crmsync inspect ping",
     ),
     "watch:sweeps": (
-        "Nobody looks for due runs",
+        "No scan for due runs takes place",
         "No sweep has ended for some periods, so retries and alerts come late. Nothing is lost.",
-        "Look at the logs of beat and of the workers; check that the clocks of the hosts agree.",
+        "Check the logs of beat and of the workers, and that the clocks of the hosts agree.",
         "crmsync doctor",
     ),
     "watch:beat": (
         "Beat does not run",
-        "The workers look for due runs and start inventory and catch-up without it.",
+        "The workers scan for due runs and start inventory and catch-up without it.",
         "Start `celery -A crmsync beat` again, and see why it ended.",
         "crmsync doctor",
     ),

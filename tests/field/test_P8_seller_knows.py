@@ -51,7 +51,7 @@ CRM, ERP, BOOKS = "Salesforce", "SAP S/4HANA", "Zoho Books"
 UNEQUAL = Money.of("10000.00", "USD")
 SUMS = "The products add up to 47,000.00 USD, but the deal says 10,000.00 USD. Correct the deal and close it again."
 CHANGED = (
-    "The deal was changed after it had been ordered. Somebody in finance has to decide what becomes of its order and "
+    "The deal was changed after it had been ordered. Somebody in finance has to decide what happens to its order and "
     "invoice."
 )
 FIELD = "Sync_Status__c"
@@ -522,7 +522,7 @@ def test_P8__a_deal_that_nobody_can_be_mailed_for_says_what_to_do(desk: Desk) ->
 
     assert desk.crm.says[DEAL_KEY] == (
         "Needs attention",
-        "There is no e-mail address to which the invoice can be mailed. Give the deal a contact role with one and "
+        "There is not an e-mail address to which the invoice can be mailed. Give the deal a contact role with one and "
         "close it again.",
     )
 

@@ -110,7 +110,7 @@ def test_P13__an_argument_that_is_no_utf_8_is_refused(words: tuple[str, ...], tm
     result = CliRunner(env=env).invoke(cli, [*words, "\udcff.csv"])
 
     assert (result.exit_code, type(result.exception)) == (2, SystemExit)
-    assert "no UTF-8" in result.stderr or "No such file" in result.stderr
+    assert "not valid UTF-8" in result.stderr or "No such file" in result.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
@@ -121,7 +121,7 @@ def test_P13__a_full_disk_behind_the_output_is_one_sentence(words: list[str], tm
             [BIN / "crmsync", *words], env={"HOME": str(tmp_path)}, stdout=full, stderr=subprocess.PIPE, text=True
         )
 
-    assert (ended.returncode, ended.stderr) == (1, "✗ It can't go on: No space left on device.\n")
+    assert (ended.returncode, ended.stderr) == (1, "✗ It can't continue: No space left on device.\n")
 
 
 def test_P13__limits_as_json_with_default_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_P13__two_columns_of_one_name_are_refused() -> None:
         ("crm_id,erp_customer,books_customer\n".encode("utf-16-le"), "UTF-8"),
         (b"crm_id,erp_customer,books_customer\n\xff\xe4", "UTF-8"),
         (b"PK\x03\x04\x14\x00\x06\x00", "UTF-8"),
-        (b"", "is no column of the file"),
+        (b"", "is not a column of the file"),
         (b"\xff\xfe\x00", "UTF-8"),
     ],
     ids=["UTF-16 without a mark", "Latin 1", "a workbook", "empty", "half of UTF-16"],
@@ -295,7 +295,7 @@ def test_P9__a_shell_without_database_url_asks_the_database_of_the_processes(tmp
 
     result = CliRunner(env={"CRMSYNC_HOME": str(home)}).invoke(cli, ["runs"])
 
-    assert (result.exit_code, result.output) == (0, "There is no run yet.\n")
+    assert (result.exit_code, result.output) == (0, "There are no runs yet.\n")
     assert not (home / "crmsync.db").exists()
 
 
@@ -342,7 +342,7 @@ def test_P9__never_existed_and_is_settled_are_two_sentences(store_of_shell: Stor
 
     assert settled.exit_code == unknown.exit_code == 1
     assert "settled, because it was given up" in settled.output.replace("\n", " ")
-    assert "There is no dead letter 4711: this store never had one" in unknown.output.replace("\n", " ")
+    assert "There is no dead letter 4711: this database has never had one" in unknown.output.replace("\n", " ")
 
 
 def test_P9__a_shell_without_the_address_of_the_broker_is_told(tmp_path: Path) -> None:

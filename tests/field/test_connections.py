@@ -591,7 +591,7 @@ def test_the_word_for_what_is_withheld_is_no_secret(using: Services, sandbox: Sa
     with pytest.raises(InvalidConnectionError) as refused:
         create(using, sandbox, secrets={"client_secret": "withheld-from-this-process"})
 
-    assert refused.value.field_errors == {"client_secret": "is no secret"}
+    assert refused.value.field_errors == {"client_secret": "is not a secret"}
 
 
 def test_the_doctor_looks_at_each_and_leaves_what_is_paused_alone(using: Services, sandbox: Sandbox) -> None:

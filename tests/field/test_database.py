@@ -676,7 +676,7 @@ def test_O12__what_a_process_lacks_is_found_at_its_start(
         ("server does not support SSL, but SSL was required", "does not speak TLS", "sslmode"),
         ("SSL error: certificate verify failed", "certificate", "sslrootcert"),
         ("[Errno -2] Name or service not known", "host of the database is unknown", "host"),
-        ("connection to server at 127.0.0.1, port 1 failed: Connection refused", "Nobody listens", "port"),
+        ("connection to server at 127.0.0.1, port 1 failed: Connection refused", "Nothing listens", "port"),
         ("FATAL:  the database system is starting up", "starting or stopping", "Wait"),
         ("connection timeout expired", "does not answer", "network"),
         ("session is read-only", "read-only", "primary"),
@@ -716,7 +716,7 @@ def test_O18__the_command_line_says_what_is_wrong_with_the_database(own_database
     assert "refused the user" in told(at(username="nobody_of_that_name"))
     assert "no such database" in told(at(database="none_of_that_name"))
     assert "host of the database is unknown" in told(at(host="none.invalid"))
-    assert "Nobody listens" in told(at(port=1))
+    assert "Nothing listens" in told(at(port=1))
 
 
 @postgres

@@ -545,8 +545,8 @@ def test_D8__a_packed_body_is_refused_with_the_encoding_named(
         pytest.param(PAYMENT, "application/json; charset=zip", 400, "send UTF-8", id="a charset that is none"),
         pytest.param(PAYMENT, "multipart/form-data; boundary=x", 415, "application/json", id="another form"),
         pytest.param(b"payment=%FF", FORM, 400, "UTF-8", id="a form in another charset"),
-        pytest.param(b"payment=no+JSON", FORM, 400, "payment", id="a field that is no JSON"),
-        pytest.param(b"[" * 100_000, "application/json", 400, "is no JSON", id="nested beyond all bounds"),
+        pytest.param(b"payment=no+JSON", FORM, 400, "payment", id="a field that is not valid JSON"),
+        pytest.param(b"[" * 100_000, "application/json", 400, "is not valid JSON", id="nested beyond all bounds"),
         pytest.param(json.dumps("[" * 100_000).encode(), "application/json", 400, "payment_id", id="nested in text"),
     ],
 )
@@ -901,7 +901,7 @@ def test_P6__a_misspelt_address_is_counted_and_answered_like_a_wrong_secret(
     assert answer.status_code == 404
     assert ZOHO_DOOR in answer.get_json()["message"]
     assert figures_of(client) == {("unknown", "address"): 1}
-    assert "no door: another address below /webhook" in client.get("/", headers=OPERATOR).text
+    assert "no door: an unknown address below /webhook" in client.get("/", headers=OPERATOR).text
 
 
 def test_P6__a_member_left_out_is_counted_and_alerts_nobody(

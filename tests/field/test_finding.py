@@ -265,9 +265,9 @@ def test_P15__the_command_line_finds_it(services: Services, monkeypatch: pytest.
         DEAL,
         ["invoice_to_deal", "payment_to_invoices"],
     )
-    assert "Has to do with it" in said("show", "4734") or "Muster" in said("show", "4734")
+    assert "Related" in said("show", "4734") or "Muster" in said("show", "4734")
     assert "customer 0010001234" in said("list", "--find", "10001234")
-    assert "Looked at: ids of runs" in said("list", "--find", "INV-9")
+    assert "Searched: ids of runs" in said("list", "--find", "INV-9")
 
 
 def test_P15__several_that_may_be_meant_are_listed(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ LOCK = "<errordetail><code>V2/468</code><message>x</message><severity>error</sev
         (in_xml("/IWBEP/CX_MGW_BUSI", "x", LOCK), errors.ConcurrentUpdateError, "V2/468"),
         (in_xml("ZZ/001", "Customer 1 is being processed by user ANN"), errors.ConcurrentUpdateError, "ZZ/001"),
     ],
-    ids=["a refusal", "a lock in its details", "a lock by its sentence"],
+    ids=["an error", "a lock in its details", "a lock by its sentence"],
 )
 def test_T7__an_error_that_sap_gives_in_xml_is_its_own(
     refusal: bytes, error: type[errors.CrmsyncError], code: str

@@ -322,7 +322,7 @@ def test_O4__a_deal_that_is_looked_at_again_is_under_way_as_well(of_command: Ser
 
 
 def test_O4__a_customer_that_nobody_knows_is_no_error(of_command: Services) -> None:
-    assert "Nothing is known of 001nobody" in forget("001nobody", "--yes").stdout
+    assert "Nothing is known about 001nobody" in forget("001nobody", "--yes").stdout
     for link in ("ERP=77", "ERP="):
         assert "No customer is linked" in forget(link, "--yes").stderr
 

@@ -168,7 +168,7 @@ def test_V1__a_row_that_is_locked_says_so_whatever_wraps_it() -> None:
     with RawServer(json_answer([held])) as server:
         (refused,) = salesforce(server.url).write_levels([LEVEL], lambda: None)
 
-    assert refused.reason == "UNABLE_TO_LOCK_ROW: Another change holds the record in Salesforce."
+    assert refused.reason == "UNABLE_TO_LOCK_ROW: Another change has locked the record in Salesforce."
     assert bulk_refusal(f"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY:{FIRST}:--", ()) == refused.reason
 
 
@@ -191,7 +191,7 @@ CURES = {
     "REQUIRED_FIELD_MISSING": ("A field of the record is required", "it then shows the field"),
     "STRING_TOO_LONG": ("too long", "it then shows the field"),
     "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": ("picklist", "it then shows the field"),
-    "INVALID_EMAIL_ADDRESS": ("no e-mail address", "it then shows the field"),
+    "INVALID_EMAIL_ADDRESS": ("not an e-mail address", "it then shows the field"),
     "NUMBER_OUTSIDE_VALID_RANGE": ("valid range", "it then shows the field"),
     "DUPLICATE_VALUE": ("must be unique", "it then shows the field"),
     "INVALID_FIELD_FOR_INSERT_UPDATE": ("can't be written", "edit access"),

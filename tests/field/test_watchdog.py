@@ -598,7 +598,7 @@ def test_P10__a_message_replays_a_letter_that_failed_again_once_it_is_on_show(
         assert get(services, run_id).status is status
 
 
-# Nobody takes runs
+# No worker takes runs
 
 
 def ready(services: Services) -> tuple[int, str]:
@@ -639,7 +639,7 @@ def test_O15__it_is_told_when_all_workers_are_gone(
     watch.look_out(services)  # a receiver does
     watch.look_out(services)
     assert ready(services) == (503, "down")
-    assert [content["headline"] for content, *_ in messenger.told] == ["Nobody takes runs"]
+    assert [content["headline"] for content, *_ in messenger.told] == ["No worker takes runs"]
     housekeeping.keep_watch(services)
     assert open_alerts(services) == []
 

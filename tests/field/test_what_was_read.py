@@ -119,7 +119,7 @@ def test_P4__a_job_at_work_is_no_reason_to_tell_early(services: Services, erp: E
     wake(services)
     for name in ("read_catalogue", "read_stock"):
         step(services, name)
-    with pytest.raises(Exception, match="working on it"):
+    with pytest.raises(Exception, match="processing the update"):
         step(services, "write_levels")
 
     assert digests(services) == []

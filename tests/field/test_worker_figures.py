@@ -185,7 +185,7 @@ def test_P12__a_run_of_catch_up_tells_what_it_started_from_what_was_missed(
 
     run = look(services, catch_up.PAYMENTS)
 
-    assert run.title == "Looked at 5 changes, started 5, 0 of them missed"
+    assert run.title == "Checked 5 changes, started 5, 0 of them missed"
     assert run.results["look_for_payments"]["healed"] == 0
 
 

@@ -257,7 +257,7 @@ def test_background_work_stops_where_the_vendors_count_reaches_the_reserve(proce
         error = refusal(other)
     assert error.retry_after_seconds == 900
     assert str(error.args[0]) == (
-        "Zoho Books has counted 700 of 1000 calls in 24 hours; what is left is kept for orders and payments."
+        "Zoho Books has counted 700 of 1000 calls in 24 hours; what is left is reserved for orders and payments."
     )
 
 
@@ -285,7 +285,7 @@ def test_what_one_process_was_refused_the_others_do_not_try(process: MakeBudget)
     one.refused(40.0)
 
     error = refusal(other)
-    assert str(error.args[0]) == "Zoho Books has told crmsync to slow down."
+    assert str(error.args[0]) == "Zoho Books has asked crmsync to slow down."
     assert error.retry_after_seconds == pytest.approx(40, abs=2)
 
 

@@ -231,8 +231,8 @@ def test_where_an_answer_was_lost_it_looks_first_and_takes_what_is_there(
     [step] = [step for step in found["steps"] if step["step"] == "create_order"]
     assert step["end"] == "done"
     assert step["notes"] == [
-        f"An answer about order SF-{deal.id} was lost: it looks there for that first.",
-        f"Order {order['id']} exists: it is taken, not made again.",
+        f"An answer about order SF-{deal.id} was lost: the run searches for it there first.",
+        f"Order {order['id']} exists: it is used, not created again.",
     ]
     assert state_of(system) == before
     with system.store.read() as uow:

@@ -43,7 +43,7 @@ def test_a_wrong_bill_that_is_out_is_advised_to_be_taken_back_and_not_to_be_corr
     assert draft.value.advice == "Correct the document in that system, or replay with --accept to go on as it is."
     assert out.value.advice is not None
     assert out.value.advice.startswith(
-        "Void it or credit it wholly, for it was mailed, and replay: another is made, or"
+        "Void it, or credit it in full because it was mailed, and replay: another is made, or"
     )
 
 

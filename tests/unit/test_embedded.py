@@ -177,7 +177,7 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path, monkeypatch):
     (tmp_path / "redis").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setattr(embedded, "_folder", lambda home: home / "redis")
 
-    with pytest.raises(ConfigurationError, match="belongs to somebody else"):
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
         embedded.ensure_running(tmp_path)
 
 

@@ -60,8 +60,8 @@ def test_an_invoice_that_is_wholly_credited_is_made_anew_only_where_it_is_wrong_
     then = Comparison(changed(), Agreed(WAS.amount, WAS.customer.key, WAS), [credited])
     error = then.review("Salesforce", may_make=False)
     assert isinstance(error, DealChangedError)
-    assert "and was mailed and is wholly credited" in str(error)
-    assert "Make it anew: replay." in (error.advice or "")
+    assert "and was mailed and is fully credited" in str(error)
+    assert "Make it again: replay." in (error.advice or "")
     assert then.review("Salesforce", may_make=True) is None
     assert then.taken_back == [credited]
     assert Comparison(WAS, then.agreed, [credited]).taken_back == []
@@ -87,7 +87,7 @@ def test_an_invoice_that_was_mailed_is_said_to_be_taken_back_by_a_credit_note_as
     )
     error = review(changed(), order, seen(Document("9", "INV-7", net=WAS.amount, is_mailed=is_mailed)))
     assert error is not None
-    credit = " (an invoice that was mailed may be wholly credited instead)" if is_mailed else ""
+    credit = " (an invoice that was mailed may be fully credited instead)" if is_mailed else ""
     wanted = f"void, reject or delete order 4711 in SAP S/4HANA and invoice INV-7 in Zoho Books{credit}, then replay."
     assert wanted in (error.advice or "")
     assert "credited" not in (error.advice if (error := review(changed(), order)) and error.advice else "")
@@ -108,7 +108,7 @@ def test_a_deal_that_is_lost_is_not_advised_to_be_made_anew_as_it_is() -> None:
     error = review(replace(WAS, is_won=False), seen(VOID), problem="The deal is not won any more.")
     assert isinstance(error, DealChangedError)
     assert error.advice == (
-        "Make it anew: put the deal right in the CRM, then replay. Leave it: discard; a deal that was done stays done."
+        "Make it again: correct the deal in the CRM, then replay. Give it up: discard; a deal that was done stays done."
     )
 
 

@@ -1,1 +1,1 @@
-"""What the author of a connector uses: the client of a vendor's API, schemas, and what webhooks prove."""
+"""What the author of a connector uses: the client for a vendor's API, schemas, and webhook authentication."""

@@ -1,4 +1,4 @@
-"""The text and the JSON of a webhook's body, as its sender encoded it; what can't be read is refused with the cure."""
+"""Decodes the text or JSON of a webhook's body; what can't be read is refused with a hint for the sender."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def text_of(body: bytes, content_type: str | None) -> str:
     try:
         return body.decode(named if is_known else json.detect_encoding(body))
     except UnicodeDecodeError as error:
-        problem = "is no text in this encoding: send UTF-8, or name the charset in Content-Type"
+        problem = "is not valid text in this encoding: send UTF-8, or name the charset in Content-Type"
         raise MalformedWebhookError(field_errors={"body": problem}) from error
 
 
@@ -60,7 +60,7 @@ def json_of(text: str, field: str, **options: Any) -> Any:
     try:
         value = json.loads(text, **options)
     except (ValueError, RecursionError) as error:
-        raise MalformedWebhookError(field_errors={field: "is no JSON, or names a key twice"}) from error
+        raise MalformedWebhookError(field_errors={field: "is not valid JSON, or contains a key twice"}) from error
     for _ in range(_WRAPPED_MAX):
         if isinstance(value, str):
             with suppress(ValueError, RecursionError):

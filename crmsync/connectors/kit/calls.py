@@ -1,4 +1,4 @@
-"""One call of a vendor's client, before it gets its credentials and its address."""
+"""One call to a vendor's API, before credentials and host are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a connector's part of `crmsync doctor` is made of: its probes, and the loop that asks one after the other."""
+"""What a connector's part of `crmsync doctor` is made of: its probes, and the loop that runs them."""
 
 from __future__ import annotations
 

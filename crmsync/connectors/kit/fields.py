@@ -1,4 +1,4 @@
-"""Fields of vendors' JSON: null means the same as absence, and numbers may come as text and text as a number."""
+"""Fields of vendors' JSON: null means the same as absent, and numbers and text may stand for each other."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Key(Nullable):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValidationError("is no id")
+            raise ValidationError("is not an id")
         try:
             key = self._canonical(str(value))
         except ValueError as error:
@@ -98,10 +98,10 @@ class Instant(Nullable):
         try:
             stamp = datetime.fromisoformat(value.strip()) if isinstance(value, str) else None
             if stamp is None or stamp.tzinfo is None:
-                raise ValidationError("is no instant")
+                raise ValidationError("is not a timestamp")
             return stamp.astimezone(UTC)
         except (ValueError, OverflowError) as error:
-            raise ValidationError("is no instant") from error
+            raise ValidationError("is not a timestamp") from error
 
 
 class Day(Nullable):
@@ -111,7 +111,7 @@ class Day(Nullable):
         try:
             return date.fromisoformat(value.strip()[:10])
         except (AttributeError, ValueError) as error:
-            raise ValidationError("is no day") from error
+            raise ValidationError("is not a date") from error
 
 
 class Readable(Nullable):

@@ -1,4 +1,4 @@
-"""One HTTP client for every vendor: a keep-alive session, deadlines, one refresh after a 401, one error table.
+"""The HTTP client for every vendor: keep-alive, deadlines, one token refresh after a 401, and one table of errors.
 
 It never retries (the worker does), never sleeps, and no error text holds a vendor's own words.
 """
@@ -153,7 +153,7 @@ class VendorClient:
 
     def _account_refused(self, error: errors.AccountRefusedError, operation: str) -> None:
         hold = 0.0 if operation else self._refused_hold_seconds
-        seldom = f"crmsync looks once in {hold / 60:.0f} minutes, lest the user be locked." if hold else ""
+        seldom = f"crmsync tries once every {hold / 60:.0f} minutes, so that the user is not locked." if hold else ""
         reason = " ".join(filter(None, (error.with_advice, seldom)))
         self._budget.account_refused(operation, reason, hold_seconds=hold)
 

@@ -1,4 +1,4 @@
-"""What a connector may keep beyond its process, so that one process reads for all: text by name, of one connection."""
+"""What a connector may store for its other processes: text by name, for one connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists that come in pages: one loop that reads them to the last, and notices when they lead back to themselves."""
+"""Reads paged lists to their last page, and notices when pages repeat."""
 
 from __future__ import annotations
 

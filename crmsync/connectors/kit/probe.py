@@ -1,4 +1,4 @@
-"""The signed message by which `crmsync doctor` sees that a door knows its secret: it is let in, and starts nothing."""
+"""The signed test message by which `crmsync doctor` checks a webhook's secret: it is accepted, and starts nothing."""
 
 from __future__ import annotations
 

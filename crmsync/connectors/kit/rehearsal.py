@@ -1,4 +1,4 @@
-"""A rehearsal: calls that read go out, and the first that would write is shown instead of sent."""
+"""A rehearsal: calls that read are sent, and the first that would write is shown instead of sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the JSON of vendors is read: unknown fields are dropped, and what can't be read is named field by field."""
+"""How vendors' JSON is read: unknown fields are dropped, and invalid ones are named one by one."""
 
 from __future__ import annotations
 

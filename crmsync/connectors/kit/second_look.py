@@ -1,4 +1,4 @@
-"""Whose fault a refusal is where its code does not tell: what a call about no record meets as well is the account's."""
+"""Decides whose fault an ambiguous refusal is: if a call about no record is refused too, it is the account's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proofs that a webhook is authentic: secrets and HMAC-SHA256, compared in constant time, and why one is refused.
+"""Authenticates webhooks: secrets and HMAC-SHA256, compared in constant time, with the reason of a refusal.
 
 A refusal names its reason: nothing came (`missing`), it is not of the form (`format`), it does not fit (`mismatch`),
 it is too old (`stale`), this form is switched off or has no secret (`closed`). Which secret was tried, or how near a
@@ -57,7 +57,7 @@ def require_secret(given: str, secrets: Sequence[Secret], *, what: str) -> None:
     if not given:
         raise SignatureError(f"{what} is missing.", reason="missing")
     if not is_one_of(given, [each.reveal() for each in secrets if each.reveal()]):
-        raise SignatureError(f"{what} is not the one that was agreed upon.", reason="mismatch")
+        raise SignatureError(f"{what} is not the expected one.", reason="mismatch")
 
 
 def require_signature(given: str, secrets: Sequence[Secret], texts: Sequence[bytes], *, what: str) -> None:
@@ -68,7 +68,7 @@ def require_signature(given: str, secrets: Sequence[Secret], texts: Sequence[byt
         raise SignatureError(f"{what} must be the HMAC-SHA256 as 64 hexadecimal digits.", reason="format")
     if not is_one_of(given, [sign(secret, text) for secret in secrets for text in texts]):
         raise SignatureError(
-            f"{what} does not fit the body: another secret, or another body, was signed.", reason="mismatch"
+            f"{what} does not match the body: it was made with another secret or for another body.", reason="mismatch"
         )
 
 
@@ -80,7 +80,7 @@ def require_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[
     """
     message_id, timestamp, signature = (headers.get(name, "").strip() for name in STANDARD_HEADERS)
     if not (message_id and timestamp and signature):
-        raise SignatureError(f"{', '.join(STANDARD_HEADERS)}: all three belong together.", reason="missing")
+        raise SignatureError(f"{', '.join(STANDARD_HEADERS)}: send all three.", reason="missing")
     given = [each.removeprefix("v1,") for each in signature.split(" ")[:_STANDARD_SIGNATURES_MAX] if each[:3] == "v1,"]
     if not given or not _TIMESTAMP.fullmatch(timestamp):
         problem = "webhook-signature must be v1,<base64>, and webhook-timestamp seconds since 1970."
@@ -88,9 +88,11 @@ def require_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[
     text = f"{message_id}.{timestamp}.".encode() + body
     expected = [_standard(key, text) for secret in secrets for key in _standard_keys(secret)]
     if not any([is_one_of(each, expected) for each in given]):
-        raise SignatureError("webhook-signature does not fit the id, the timestamp and the body.", reason="mismatch")
+        raise SignatureError("webhook-signature does not match the id, the timestamp and the body.", reason="mismatch")
     if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
-        raise SignatureError("webhook-timestamp is more than five minutes from the time here.", reason="stale")
+        raise SignatureError(
+            "webhook-timestamp differs from the current time by more than five minutes.", reason="stale"
+        )
     return message_id
 
 

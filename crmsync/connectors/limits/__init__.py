@@ -1,1 +1,1 @@
-"""How many calls a system gets, and when none: budgets, slots and circuit breakers."""
+"""Limits on the calls to a system: budgets, slots and circuit breakers."""

@@ -1,4 +1,4 @@
-"""The circuit breaker: nobody waits for a system that does not answer, and one looks whether it does again."""
+"""The circuit breaker: no run waits for a system that does not answer, and one call at a time tests it again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SharedBreaker:
     def _not_now(self, known: Breaker) -> NotNowError:
         why = known.reason or f"{self._system} does not answer"
         return NotNowError(
-            f"{why.rstrip('.')}; crmsync looks again by itself.",
+            f"{why.rstrip('.')}; crmsync tries again by itself.",
             wait_seconds=self._store.wait_seconds(known) + random.uniform(0.5, 1) * SPREAD_SECONDS,
             system=self._system,
         )

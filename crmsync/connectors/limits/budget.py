@@ -1,4 +1,4 @@
-"""The call budget of a connection: how many calls a vendor allows, and what of them is kept for orders and payments.
+"""The call budget of a connection: how many calls a vendor allows, and how many are reserved for orders and payments.
 
 A vendor counts the calls of an organisation, whichever process, host or flow makes them. So the count is shared, and
 work that may wait (inventory, catch-up) sees less of it than work that may not:
@@ -214,20 +214,22 @@ def pause_seconds(retry_after_seconds: float | None) -> float | None:
 def over_window(quota: Quota, operation: str, window: Window, *, allowed: int, wait_seconds: float) -> RateLimitedError:
     """*allowed* is what this work may use of the window."""
     budget = f"{window.limit} calls a {window.name} for {quota.system}"
-    message = f"The budget of {budget} is used."
+    message = f"The budget of {budget} is used up."
     if allowed < window.limit:
-        message = f"Background work has used its {allowed} of the {budget}; the rest is kept for orders and payments."
+        message = (
+            f"Background work has used its {allowed} of the {budget}; the rest is reserved for orders and payments."
+        )
     return _refusal(quota, operation, message, min(max(wait_seconds, 0.1), LONGEST_WAIT_SECONDS))
 
 
 def over_usage(quota: Quota, operation: str, used: int, limit: int, *, in_background: bool) -> RateLimitedError:
-    end = "; what is left is kept for orders and payments." if in_background and used < limit else "."
+    end = "; what is left is reserved for orders and payments." if in_background and used < limit else "."
     message = f"{quota.system} has counted {used} of {limit} calls in 24 hours{end}"
     return _refusal(quota, operation, message, USAGE_WAIT_SECONDS)
 
 
 def told_to_wait(quota: Quota, operation: str, wait_seconds: float) -> RateLimitedError:
-    return _refusal(quota, operation, f"{quota.system} has told crmsync to slow down.", wait_seconds)
+    return _refusal(quota, operation, f"{quota.system} has asked crmsync to slow down.", wait_seconds)
 
 
 def _refusal(quota: Quota, operation: str, message: str, wait_seconds: float) -> RateLimitedError:

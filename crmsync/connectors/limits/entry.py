@@ -1,4 +1,4 @@
-"""One question to Redis before a call: is there a free slot, and room in every window? Then they are taken, else none.
+"""One script in Redis before each call: takes a free slot and room in every window, or nothing.
 
 A window is the list that the library `limits` keeps of it (newest call first), so that its other questions are asked
 of the library.

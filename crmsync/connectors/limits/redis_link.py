@@ -1,4 +1,4 @@
-"""Redis as the connectors use it: quickly, or not at all."""
+"""Redis as the connectors use it: with short timeouts, and optional."""
 
 from __future__ import annotations
 

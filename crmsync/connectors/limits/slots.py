@@ -1,4 +1,4 @@
-"""How many calls of a connection are under way at once, counted over all processes and hosts.
+"""Counts the concurrent calls of a connection over all processes and hosts.
 
     thread ── a semaphore of this process ── one of N keys in Redis ── the call
               (waits without asking Redis)   (gone by itself if the process is killed)

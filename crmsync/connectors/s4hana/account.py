@@ -1,4 +1,4 @@
-"""Whose account a connection to SAP is: the system's address, and the client in it."""
+"""Which account a connection to SAP belongs to: the system's address, and the client in it."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class SapApi:
     def _to_the_last(
         self, operation: str, first: Page[str], read: Callable[[str], Page[str]], **limits: Any
     ) -> Iterator[Page[str]]:
-        return pages_from(first, read, circle=unexpected(operation, "does not come to the last page"), **limits)
+        return pages_from(first, read, circle=unexpected(operation, "does not reach the last page"), **limits)
 
     def _part(self, operation: str, url: str) -> odata.Part:
         part = odata.part(self._get(operation, url).body)

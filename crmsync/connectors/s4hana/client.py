@@ -1,4 +1,4 @@
-"""The roles of the ERP, spoken by SAP S/4HANA."""
+"""The roles of the ERP, implemented for SAP S/4HANA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSRF tokens: every write carries one, together with the cookies of the session that it was given in.
+"""CSRF tokens: every write carries one, together with the cookies of its session.
 
 A token and its cookies are kept as one value, so that no thread can send the one with the other of a later session.
 Reads send the cookies too: SAP limits the number of open sessions, so all calls of a process share one. A session ends

@@ -1,4 +1,4 @@
-"""What `crmsync doctor` asks of SAP S/4HANA: the sign-in, one read per permission, and an order that is only tried."""
+"""The checks of `crmsync doctor` for SAP S/4HANA: the sign-in, one read per permission, and a simulated order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _READ = {
 }
 
 _OF_STOCK = (services.STOCK_SERVICE, services.PRODUCT_SERVICE)
-_TO_ACTIVATE = "Make the communication arrangement of {scenario} with crmsync's user; on premise, activate {service}."
+_TO_ACTIVATE = "Create the communication arrangement of {scenario} with crmsync's user; on premise, activate {service}."
 
 _REFUSED = {
     "oauth2": {"invalid_client": "SAP_CLIENT_ID and SAP_CLIENT_SECRET"},
@@ -56,7 +56,7 @@ def examine(api: SapApi, settings: SapSettings, *, reads_stock: bool = True) -> 
         _probes(api, reads_stock=reads_stock),
         failed=partial(_failed, settings),
         then=_where_all_is_well(api, settings, reads_stock=reads_stock),
-        otherwise=[not_checked(TRIAL, "what has failed comes first")],
+        otherwise=[not_checked(TRIAL, "the failures above must be corrected first")],
     )
     first = next(checks)
     if first.is_last:
@@ -123,7 +123,7 @@ def _stock_that_counts(api: SapApi, settings: SapSettings) -> Found:
     except errors.CrmsyncError as error:
         return unseen(error.with_advice)
     where = f" and SAP_STOCK_PLANTS={','.join(plants)}" if plants else ""
-    what = f"SAP has none with SAP_STOCK_TYPES={','.join(types)}{where}: every product would be sold out"
+    what = f"SAP has none with SAP_STOCK_TYPES={','.join(types)}{where}: every product would be shown as sold out"
     return Found(detail=what, is_note=True)
 
 

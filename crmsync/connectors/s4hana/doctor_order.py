@@ -1,4 +1,4 @@
-"""An order that SAP computes and does not keep: it proves the settings that every order is made with.
+"""An order that SAP simulates without saving: it checks the settings that every order is made with.
 
 Sources: API_SALES_ORDER_SIMULATION_SRV (communication scenario SAP_COM_0109); answers of it that are public. A success
 always says in `sap-message` that the document must not be saved (SLS_LORD/098), and where it is so, that it is
@@ -64,7 +64,7 @@ def try_an_order(api: SapApi, settings: SapSettings) -> Iterator[Check]:
     yield Check(_AREA, is_ok=True, detail=f"{_area(settings)} has customers")
     material = material or _any_material(api)
     if not material:
-        yield not_checked(TRIAL, "SAP has no product that could be ordered, or shows none to this user")
+        yield not_checked(TRIAL, "SAP has no product that can be ordered, or this user may not see any")
         return
     yield _tried(api, settings, Sample(customer, material, currency))
 
@@ -220,7 +220,7 @@ def _refused(settings: SapSettings, sample: Sample, error: errors.CrmsyncError) 
     if is_hidden or error.code in (NO_SERVICE, "HTTP 404"):
         return not_checked(
             TRIAL,
-            f"SAP does not let this user call {SIMULATION_SERVICE}: add it to the communication arrangement of "
+            f"SAP does not allow this user to call {SIMULATION_SERVICE}: add it to the communication arrangement of "
             f"{SCENARIOS[SIMULATION_SERVICE]}, or make a first order by hand",
         )
     if not isinstance(error, errors.RejectedError):

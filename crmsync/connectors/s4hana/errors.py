@@ -1,4 +1,4 @@
-"""What an error answer of SAP says: its code and the field at fault, never its words."""
+"""What an error answer of SAP means: its code and the field at fault, never its text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _TOO_FINE = f"{SYSTEM} keeps fewer decimals for this currency than the amount ha
 _SENTENCES = {
     "00/088": _TOO_FINE,
     "00088": _TOO_FINE,
-    "FSBP_ECC/030": f"{SYSTEM} wants a language for the address; check SAP_LANGUAGE.",
-    "CVI_API/003": f"{SYSTEM} wants a currency for the sales area; the deal has none that it knows.",
+    "FSBP_ECC/030": f"{SYSTEM} requires a language for the address; check SAP_LANGUAGE.",
+    "CVI_API/003": f"{SYSTEM} requires a currency for the sales area; the deal has none that it knows.",
 }
 SIGNED_OUT = "HTTP 401"
 CREATED = 201
@@ -37,7 +37,7 @@ _SIGNED_OUT = Failure(
     message=f"{SYSTEM} does not accept the credentials.",
     advice="Check the user, its password and whether it is locked there, then run `crmsync doctor`.",
 )
-NOT_ALLOWED = f"{SYSTEM} does not let the communication user do this; check its communication arrangements."
+NOT_ALLOWED = f"{SYSTEM} does not allow the communication user to do this; check its communication arrangements."
 _LOCKED = f"A record in {SYSTEM} is locked by somebody who works on it."
 # Messages of the lock handler, and of documents, material masters and their values that somebody has open
 # (SAP KBA 3645227 and public clients; the texts of classes MC, V2, VL and M3).
@@ -63,7 +63,7 @@ _SERVICE_IS_OFF = Failure(
     NO_SERVICE,
     error=errors.AccountRefusedError,
     message=f"{SYSTEM} does not offer a service that crmsync needs.",
-    advice="Activate its communication scenario (`crmsync doctor` tells which service it is); the runs then go on.",
+    advice="Activate its communication scenario (`crmsync doctor` shows which service it is); the runs then continue.",
 )
 
 

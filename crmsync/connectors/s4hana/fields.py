@@ -1,4 +1,4 @@
-"""The kinds of fields of OData, as SAP fills them: it leaves out or nulls what it has not computed."""
+"""The types of OData fields as SAP fills them: values that it has not computed are missing or null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of SAP in every form in which they come: in an error and its details, JSON or XML, and in a header."""
+"""Parses SAP's messages in every form: in errors and their details, as JSON or XML, and in headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OData V2 as SAP speaks it: addresses, literals, keys, and the shapes of answers. Pure."""
+"""OData V2 as SAP implements it: addresses, literals, keys, and the shapes of answers. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding business partners: by our reference, by tax number, by e-mail address, by the number of the customer.
+"""Finds business partners: by our reference, tax number, e-mail address, or number of the customer.
 
 SAP compares a filter with what it holds letter by letter, so each search asks for what may stand there, and compares
 the answers itself: tax numbers as their country writes them, e-mail addresses without case.

@@ -1,4 +1,4 @@
-"""How many calls SAP S/4HANA is asked at once: it publishes no figure, and answers 429 where it is too much."""
+"""How many concurrent calls SAP S/4HANA gets: it publishes no figure, and answers 429 if there are too many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OData services that crmsync uses, what it uses of each, and the communication scenario that opens it."""
+"""The OData services that crmsync uses, the parts it uses, and the communication scenario of each."""
 
 from __future__ import annotations
 

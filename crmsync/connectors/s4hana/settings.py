@@ -20,7 +20,7 @@ class SapSettings:
         "the API host; paths start with `/sap/opu/odata/sap/`", env.url("SAP_BASE_URL", required=True)
     )
     token_url: str = setting(
-        "where client credentials become a token",
+        "the token endpoint for client credentials",
         read(lambda reader: _token_url(reader), variable="SAP_TOKEN_URL", kind="url"),
         default="`/sap/bc/sec/oauth2/token` on the API host",
     )
@@ -61,7 +61,7 @@ class SapSettings:
         default="required there",
     )
     sap_client: str = setting(
-        "SAP client, three digits, where the host serves several",
+        "SAP client, three digits, if the host serves several",
         env.text("SAP_CLIENT", pattern=r"\d{3}", expected="three digits"),
     )
     language: str = setting(
@@ -75,13 +75,13 @@ class SapSettings:
     division: str = setting("division", env.text("SAP_DIVISION", "00", at_most=2))
     order_type: str = setting("order type", env.text("SAP_ORDER_TYPE", "OR", at_most=4))
     price_condition_type: str = setting(
-        "condition type that carries the price", env.text("SAP_PRICE_CONDITION_TYPE", "PPR0", at_most=4)
+        "condition type for the price", env.text("SAP_PRICE_CONDITION_TYPE", "PPR0", at_most=4)
     )
     quantity_unit: str = setting(
-        "unit of quantities; unset, the material's own", env.text("SAP_QUANTITY_UNIT", at_most=3)
+        "unit of quantities; if unset, the material's own", env.text("SAP_QUANTITY_UNIT", at_most=3)
     )
     reference_field: str = setting(
-        "where our reference goes: `PurchaseOrderByCustomer` (then the customer's own number stands on "
+        "field for our reference: `PurchaseOrderByCustomer` (then the customer's own number goes to "
         "the items), or `AssignmentReference`",
         env.text(
             "SAP_REFERENCE_FIELD",
@@ -101,12 +101,12 @@ class SapSettings:
     shipping_condition: str = setting("their shipping condition", env.text("SAP_SHIPPING_CONDITION", "01", at_most=2))
     incoterms: str = setting("their incoterms", env.text("SAP_INCOTERMS", "EXW", at_most=3))
     default_country: str = setting(
-        "country of a customer whose account has none",
+        "country of customers whose account has none",
         env.text("SAP_DEFAULT_COUNTRY", pattern="[A-Z]{2}", expected="a code such as US"),
     )
     tax_number_type: str = setting(
-        "tax number category, such as `DE0`; unset, tax numbers are not written. They are searched in "
-        "all categories, whose first two letters are the number's country",
+        "tax number category, such as `DE0`; if unset, tax numbers are not written. Customers are searched for in "
+        "all categories; the first two letters of a category are the number's country",
         env.text("SAP_TAX_NUMBER_TYPE", at_most=4),
     )
     customer_tax_category: str = setting(
@@ -116,7 +116,7 @@ class SapSettings:
         "its classification", env.text("SAP_CUSTOMER_TAX_CLASSIFICATION", "1", at_most=1)
     )
     departure_country: str = setting(
-        "country from which goods leave, for that classification",
+        "country from which goods are sent, for that classification",
         read(
             lambda reader: _departure_country(reader), variable="SAP_DEPARTURE_COUNTRY", kind="text", pattern="[A-Z]{2}"
         ),
@@ -124,21 +124,21 @@ class SapSettings:
     )
     # Message codes of this system that mean: locked, try again.
     lock_codes: tuple[str, ...] = setting(
-        'further message codes, as `MC/601` or `MC601`, separated by commas or blanks, that mean "locked '
-        'by somebody": they are tried again',
+        'further message codes, written `MC/601` or `MC601`, separated by commas or spaces, that mean "locked '
+        'by another user": such calls are retried',
         env.codes("SAP_LOCK_CODES", code=r"[\w/.~-]{1,60}", example="MC/601, V2/468"),
-        default="those that are known: `MC/601`, `V2/468`, `VL/045` and others",
+        default="the known ones: `MC/601`, `V2/468`, `VL/045` and others",
     )
     stock_types: tuple[str, ...] = setting(
-        "stock types that count, separated by commas or blanks",
+        "stock types that count, separated by commas or spaces",
         env.codes("SAP_STOCK_TYPES", "01"),
         default="`01`, unrestricted use",
     )
     stock_plants: tuple[str, ...] = setting(
-        "plants that count, separated by commas or blanks", env.codes("SAP_STOCK_PLANTS"), default="all"
+        "plants that count, separated by commas or spaces", env.codes("SAP_STOCK_PLANTS"), default="all"
     )  # none: all of them
     calls_at_once: int = setting(
-        "calls under way at once, by all processes together; SAP publishes no figure",
+        "concurrent calls of all processes together; SAP publishes no figure",
         env.integer("SAP_CALLS_AT_ONCE", 8, minimum=1, maximum=10_000),
     )
 

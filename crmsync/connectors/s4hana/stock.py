@@ -1,4 +1,4 @@
-"""What SAP has of its materials, and which materials it knows.
+"""Reads SAP's stock, and which materials exist.
 
 On-hand stock, not what is available to promise: open orders are not taken off (API_PRODUCT_AVAILY_INFO_BASIC does that,
 one material a call).

@@ -1,4 +1,4 @@
-"""Salesforce: the CRM, where deals are won, and where their numbers and payments and the products' stock return to.
+"""Salesforce: the CRM, where deals are won, and to which numbers, payments and stock are written back.
 
 Vendor facts               value                              source                                         checked
     write idempotency      PATCH of a record by its id: the   developer.salesforce.com, api-rest/guide,      2026-11-20

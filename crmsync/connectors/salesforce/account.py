@@ -1,4 +1,4 @@
-"""Whose account a connection to Salesforce is: the organization decides, whatever its address is called today."""
+"""Which account a connection to Salesforce belongs to: the organization, whatever its address is."""
 
 from __future__ import annotations
 

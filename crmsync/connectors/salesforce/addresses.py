@@ -1,4 +1,4 @@
-"""The organization's own address: what tells that it has moved, and to which addresses credentials may be sent."""
+"""The organization's own address: detects that it has moved, and decides to which addresses credentials may be sent."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def trusted(address: str, login_url: str, extra_hosts: Collection[str] = ()) -> 
     if is_trusted(address, login_url, extra_hosts):
         return address
     raise AccountRefusedError(
-        "Salesforce names an address for its API to which crmsync sends no credentials: it must start with https:// "
+        "Salesforce returned an API address to which crmsync sends no credentials: it must start with https:// "
         "and be Salesforce's own.",
         system=SYSTEM,
         operation="token",
-        field_errors={"instance_url": "is no address of Salesforce that starts with https://"},
-        advice="Check SF_LOGIN_URL; a host of your own goes into SF_EXTRA_HOSTS. Then run `crmsync doctor`.",
+        field_errors={"instance_url": "is not an address of Salesforce that starts with https://"},
+        advice="Check SF_LOGIN_URL; add a host of your own to SF_EXTRA_HOSTS. Then run `crmsync doctor`.",
     )
 
 

@@ -119,5 +119,5 @@ def _next_path(operation: str, page: Mapping[str, Any]) -> str | None:
     if path is None and page.get("done") is True:
         return None
     if not isinstance(path, str) or not _NEXT_PAGE.fullmatch(path):
-        raise unexpected(operation, "nextRecordsUrl", "is missing or no path of a query")
+        raise unexpected(operation, "nextRecordsUrl", "is missing or is not the path of a query")
     return path

@@ -1,4 +1,4 @@
-"""Bulk jobs: any number of stock levels handed over as CSV, which Salesforce works off by itself.
+"""Bulk jobs: any number of stock levels uploaded as CSV, which Salesforce processes asynchronously.
 
 POST job, PUT its CSV, PATCH UploadComplete; then GET the job until it is complete, and its result files.
 Source: developer.salesforce.com, api_asynch, Bulk API 2.0 ingest; facts, section 7.
@@ -74,7 +74,7 @@ class BulkJobs:
         try:
             return self._rejections(jobs_of(key), keep_alive)
         except RecordNotFoundError as error:
-            raise _lost("Salesforce does not know the bulk job any more.") from error
+            raise _lost("Salesforce no longer has the bulk job.") from error
 
     def _start(self, levels: Sequence[StockLevel], keep_alive: KeepAlive) -> Job:
         keep_alive()
@@ -131,7 +131,7 @@ class BulkJobs:
                 found.extend(map(rejection, bulk_csv.rows(lines, columns)))
             except ValueError as error:
                 if not found or len(found) >= least:
-                    raise unexpected(_RESULTS, name, "is no CSV with the columns of the job") from error
+                    raise unexpected(_RESULTS, name, "is not a CSV file with the columns of the job") from error
 
         keep_alive()
         self._api.read_csv(_RESULTS, f"{job.path}/{name}", read)
@@ -154,7 +154,7 @@ def jobs_of(key: str) -> list[Job]:
     found = [_KEY.fullmatch(part) for part in key.split()]
     jobs = [Job(match[1], int(match[2])) for match in found if match]
     if not jobs or len(jobs) < len(found):
-        raise _lost("This is no bulk job of Salesforce.")
+        raise _lost("Not a Salesforce bulk job.")
     return jobs
 
 
@@ -164,9 +164,9 @@ def is_complete(state: str) -> bool:
     Raises: VendorUnavailableError where it has given up; UnexpectedAnswerError for a state that is not documented.
     """
     if state in _GIVEN_UP:
-        raise _lost(f"Salesforce gave the bulk job up ({state}); `crmsync doctor` tells whether a field is missing.")
+        raise _lost(f"Salesforce gave up on the bulk job ({state}); `crmsync doctor` shows whether a field is missing.")
     if state != _COMPLETE and state not in _AT_WORK:
-        raise unexpected(_LOOK, "state", "is none that is documented")
+        raise unexpected(_LOOK, "state", "is not documented")
     return state == _COMPLETE
 
 

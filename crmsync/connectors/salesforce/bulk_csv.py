@@ -1,4 +1,4 @@
-"""The CSV of bulk jobs: the rows that are handed over, and those that come back."""
+"""The CSV of bulk jobs: rows that are uploaded, and results that come back."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def rows(lines: Iterable[str], columns: Iterable[str]) -> Iterator[Mapping[str, 
             raise ValueError("a column is missing")
         for row in reader:
             if None in row or None in row.values():
-                raise ValueError("a row is no row of its header")
+                raise ValueError("a row does not match the header")
             yield row
     except csv.Error as error:
-        raise ValueError("is no CSV") from error
+        raise ValueError("is not valid CSV") from error
 
 
 def _cell(value: Any) -> str:

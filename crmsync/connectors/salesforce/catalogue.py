@@ -1,4 +1,4 @@
-"""The products that people quote from, and what they say of their stock."""
+"""Reads the products that sales people quote from, and writes their stock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Salesforce's codes mean, in our own words: as an answer, inside another code's text, in a row.
+"""What Salesforce's error codes mean, in our own words: in an answer, inside another code's text, in a row.
 
 Source: api-rest/guide/errorcodes.md and the StatusCode list of the SOAP API; facts, section 3.
 """
@@ -33,12 +33,14 @@ RETIRED = _account(
 )
 MISUNDERSTOOD = Failure(
     error=errors.PermanentError,
-    message="Salesforce did not understand the call; this is an error of crmsync, please report it.",
+    message="Salesforce did not understand the call; this is an error in crmsync; please report it.",
 )
 BUSY = Failure(error=errors.VendorUnavailableError, message="Salesforce could not finish the call in time.")
-_LOCKED = Failure(error=errors.ConcurrentUpdateError, message="Another change holds the record in Salesforce.")
+_LOCKED = Failure(error=errors.ConcurrentUpdateError, message="Another change has locked the record in Salesforce.")
 _QUOTA = Failure(
-    error=errors.RateLimitedError, message="Salesforce allows no more of this for now.", retry_after_seconds=900.0
+    error=errors.RateLimitedError,
+    message="Salesforce allows no more of these calls for now.",
+    retry_after_seconds=900.0,
 )
 _NO_RECORD = Failure(
     error=errors.RecordNotFoundError, message="The record does not exist in Salesforce, or crmsync may not see it."
@@ -55,11 +57,11 @@ _NO_API = _account(
 )
 _CLOSED = _account(
     "The Salesforce organization is closed: its trial or contract is over, or Salesforce has locked it.",
-    "Look at its subscription, or ask Salesforce.",
+    "Check its subscription, or ask Salesforce.",
 )
 _USER = _account(
-    "Salesforce does not let the integration user in.",
-    "Look at the user in Setup: active, password not expired, addresses and hours of its profile; "
+    "Salesforce does not let the integration user sign in.",
+    "Check the user in Setup: active, password not expired, addresses and hours of its profile; "
     "then run `crmsync doctor`.",
 )
 _AUTOMATION_FAILED = _refused(
@@ -92,13 +94,13 @@ PROBLEMS: Mapping[str, str] = {
     "FIELD_FILTER_VALIDATION_EXCEPTION": "is refused by a lookup filter of the organization",
     "STRING_TOO_LONG": "is too long",
     "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": "is not among the values of its picklist",
-    "INVALID_EMAIL_ADDRESS": "is no e-mail address",
-    "NUMBER_OUTSIDE_VALID_RANGE": "is outside of the valid range",
+    "INVALID_EMAIL_ADDRESS": "is not an e-mail address",
+    "NUMBER_OUTSIDE_VALID_RANGE": "is outside the valid range",
     "INVALID_FIELD_FOR_INSERT_UPDATE": "can't be written: it is calculated, or the user may only read it",
     "DUPLICATE_VALUE": "must be unique, and another record has this value",
 }
 _SHOWS = "Open the deal in Salesforce and save it: it then shows the field, or correct the automation that writes it."
-_WRITABLE = "Give the integration user edit access to the fields that crmsync writes; `crmsync doctor` tells which."
+_WRITABLE = "Give the integration user edit access to the fields that crmsync writes; `crmsync doctor` shows which."
 # Where Salesforce does not name the field, as inside an automation.
 _OF_A_FIELD = {
     code: _refused(
@@ -134,7 +136,7 @@ TABLE: Mapping[str, Failure] = {
     "LOGIN_DURING_RESTRICTED_TIME": _USER,
     "PASSWORD_LOCKOUT": _USER,
     "STORAGE_LIMIT_EXCEEDED": _account(
-        "The storage of the Salesforce organization is full.", "Free or buy storage; the runs then go on."
+        "The storage of the Salesforce organization is full.", "Free or buy storage; the runs then continue."
     ),
     "UNSUPPORTED_API_VERSION": RETIRED,
     # what the user may do
@@ -149,7 +151,7 @@ TABLE: Mapping[str, Failure] = {
         error=errors.PermanentError,
         message="Salesforce lacks a field that crmsync needs, or hides it from the integration user.",
         advice="Create the field, give the integration user access to it by field-level security, or name another "
-        "one in the environment; `crmsync doctor` tells which fields are at fault.",
+        "one in the environment; `crmsync doctor` shows which fields are at fault.",
     ),
     # what passes
     LOCK: _LOCKED,
@@ -161,7 +163,7 @@ TABLE: Mapping[str, Failure] = {
         retry_after_seconds=APPROVAL_WAIT_SECONDS,
     ),
     MOVED: Failure(
-        error=errors.VendorUnavailableError, message="The organization has another address in Salesforce by now."
+        error=errors.VendorUnavailableError, message="The organization now has another address in Salesforce."
     ),
     "QUERY_TIMEOUT": BUSY,
     "SERVER_UNAVAILABLE": BUSY,
@@ -188,7 +190,7 @@ TABLE: Mapping[str, Failure] = {
         "Correct the lookup field on the deal, or make the filter optional for the integration user.",
     ),
     "FIELD_INTEGRITY_EXCEPTION": _refused(
-        "A field of the record refers to something in Salesforce that does not fit it.",
+        "A field of the record refers to something in Salesforce that does not match it.",
         "Open the deal in Salesforce and save it: it then shows the field.",
     ),
     "DUPLICATES_DETECTED": _refused(

@@ -1,4 +1,4 @@
-"""The roles of the CRM, filled by Salesforce."""
+"""The roles of the CRM, implemented for Salesforce."""
 
 from __future__ import annotations
 
@@ -168,5 +168,5 @@ def _opportunity_id(key: str) -> str:
         return full_id(key, OPPORTUNITY_PREFIX)
     except ValueError as error:
         raise RecordNotFoundError(
-            "This is no deal of Salesforce.", system=SYSTEM, field_errors={"opportunityId": str(error)}
+            "Not a Salesforce opportunity id.", system=SYSTEM, field_errors={"opportunityId": str(error)}
         ) from error

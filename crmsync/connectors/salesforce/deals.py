@@ -1,4 +1,4 @@
-"""One deal with everything about it, read in one query."""
+"""Reads one deal with everything about it, in one query."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class DealReader:
 
 def _currency_unknown() -> PermanentError:
     return PermanentError(
-        "The Salesforce organization has a single currency and its deals do not tell which.",
+        "The Salesforce organization has a single currency and its deals do not say which.",
         system=SYSTEM,
         operation=_READ_DEAL,
         code="INVALID_FIELD",

@@ -1,4 +1,4 @@
-"""What `crmsync doctor` asks of Salesforce: the sign-in, each query of the flows, and the fields to be written."""
+"""The checks of `crmsync doctor` for Salesforce: the sign-in, each query of the flows, and the fields to be written."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _judged(ours: str, offered: list[str]) -> Found:
     ([False, True], True)
     """
     if not offered:
-        return unseen("the organization names none")
+        return unseen("the organization lists none")
     if ours not in offered:
         return Found(f"the organization offers {offered[0]} to {offered[-1]}, and not {ours}: correct SF_API_VERSION.")
     if len(offered) > _OLD and ours in offered[:_OLD]:

@@ -1,4 +1,4 @@
-"""The customer's own fields as crmsync needs them: that they exist, may be written, and hold what is written. Pure."""
+"""Checks the customer's own fields: that they exist, can be written, and are long enough. Pure."""
 
 from __future__ import annotations
 

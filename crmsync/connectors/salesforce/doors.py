@@ -1,4 +1,4 @@
-"""The door of Salesforce: a deal was closed, told as JSON or by an Outbound Message with up to 100 deals."""
+"""The webhook of Salesforce: a deal was closed, sent as JSON or as an Outbound Message with up to 100 deals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def knocks(settings: SalesforceSettings, now: datetime) -> Iterator[Knock | Shut
     keys = settings.webhook_keys
     if not any((keys.signature, keys.standard, keys.bearer, keys.token)):
         yield Shut(
-            "", "refuses everything: SF_WEBHOOK_SECRET is not set, so deals come by catch-up alone, minutes late", True
+            "", "refuses everything: SF_WEBHOOK_SECRET is not set, so deals arrive by catch-up only, minutes late", True
         )
         return
     body = probe.body()

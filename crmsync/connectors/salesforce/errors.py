@@ -1,4 +1,4 @@
-"""What an answer of Salesforce means, decided by HTTP status and error code; its texts go nowhere but into words.
+"""What an error answer of Salesforce means, decided by HTTP status and error code, never by its text.
 
 Two things are read from a text, because they are named nowhere else: which of our own fields an INVALID_FIELD speaks
 of, and the code of the cause inside the text of an automation that failed.
@@ -27,7 +27,8 @@ _GONE = 410
 _UNAUTHORIZED = 401
 _WRITTEN = (201, 204)
 _PAGE = Failure(
-    error=errors.VendorUnavailableError, message="Something before Salesforce refused the call, also with a new token."
+    error=errors.VendorUnavailableError,
+    message="Something in front of Salesforce refused the call, also with a new token.",
 )
 _REFUSED = "is refused"
 _UNKNOWN = "does not exist, or the integration user may not see it"
@@ -139,7 +140,7 @@ def refusal(row_errors: Any) -> str:
     """Why a row of a collection was refused, by the error that decides. Their code has a key of its own.
 
     >>> refusal([{"statusCode": "NUMBER_OUTSIDE_VALID_RANGE", "message": "…", "fields": ["Stock__c"]}])
-    'NUMBER_OUTSIDE_VALID_RANGE: Stock__c is outside of the valid range'
+    'NUMBER_OUTSIDE_VALID_RANGE: Stock__c is outside the valid range'
     """
     problem = _deciding(list(_problems(row_errors, "statusCode")))
     return _reason(problem.code, problem.fields)
@@ -149,7 +150,7 @@ def bulk_refusal(text: str, ours: Collection[str]) -> str:
     """The same for a row of a bulk job, whose *text* is CODE:sentence:fields --; only fields of *ours* are named.
 
     >>> bulk_refusal("UNABLE_TO_LOCK_ROW:unable to obtain access to Ann's record:--", ["Stock__c"])
-    'UNABLE_TO_LOCK_ROW: Another change holds the record in Salesforce.'
+    'UNABLE_TO_LOCK_ROW: Another change has locked the record in Salesforce.'
     """
     code, fields = text.partition(":")[0], text.rpartition(":")[2].strip().removesuffix("--").split(",")
     named = {field.strip() for field in fields}

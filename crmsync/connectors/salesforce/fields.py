@@ -1,4 +1,4 @@
-"""The kinds of fields that only Salesforce has."""
+"""Field types that only Salesforce has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record ids: 15 characters in which case matters, or the same and three more that keep the case safe."""
+"""Record ids: 15 case-sensitive characters, or the same with three more that make them case-safe."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ def full_id(text: str, prefix: str = "") -> str:
     Raises: ValueError unless *text* is an id of an object with *prefix*; its checksum must be right.
     """
     if not _ID.fullmatch(text):
-        raise ValueError("is no Salesforce id of 15 or 18 characters")
+        raise ValueError("is not a Salesforce id of 15 or 18 characters")
     if not text.startswith(prefix):
         raise ValueError(f"is the id of another object: it must start with {prefix}")
     short = text[:SHORT_LENGTH]
     full = guarded(short)
     if text not in (short, full):
-        raise ValueError("is no Salesforce id: its checksum is wrong, its case may have been changed")
+        raise ValueError(
+            "is not a Salesforce id: its checksum is wrong, perhaps because upper and lower case were changed"
+        )
     return full

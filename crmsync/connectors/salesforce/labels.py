@@ -1,4 +1,4 @@
-"""What people see in Salesforce of a deal's field: each by its path in the domain, such as `lines[1].total`."""
+"""The labels of a deal's fields in Salesforce, by their path in the domain, such as `lines[1].total`."""
 
 from __future__ import annotations
 

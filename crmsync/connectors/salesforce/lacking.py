@@ -1,4 +1,4 @@
-"""Asks without the fields that an organization, or a version of the API, turns out to lack."""
+"""Repeats a request without the fields that an organization, or a version of the API, turns out to lack."""
 
 from __future__ import annotations
 

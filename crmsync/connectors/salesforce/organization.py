@@ -131,14 +131,14 @@ class Organization:
         now = time.monotonic()
         self._lost_since = self._lost_since or now
         if now - self._lost_since < PATIENCE_SECONDS:
-            what = "The organization has another address in Salesforce by now, and the sign-in does not name it yet."
+            what = "The organization now has another address in Salesforce, and the sign-in does not name it yet."
             return NotNowError(what, wait_seconds=ASK_SOON_SECONDS, system=SYSTEM)
         return self._client.refused(
             AccountRefusedError(
-                "The organization has another address in Salesforce by now, but the sign-in still names the old one.",
+                "The organization now has another address in Salesforce, but the sign-in still names the old one.",
                 system=SYSTEM,
                 operation="token",
-                advice="Set SF_LOGIN_URL to its present My Domain or to https://login.salesforce.com, restart, then "
+                advice="Set SF_LOGIN_URL to its current My Domain or to https://login.salesforce.com, restart, then "
                 "run `crmsync doctor`.",
             )
         )

@@ -1,4 +1,4 @@
-"""What Salesforce allows an organization, and where its answers tell how much of it is used."""
+"""What Salesforce allows an organization, and where its answers say how much of it is used."""
 
 from __future__ import annotations
 

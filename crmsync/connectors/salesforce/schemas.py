@@ -1,4 +1,4 @@
-"""The JSON of Salesforce: what crmsync reads, and beside it what it writes. Unknown fields are dropped."""
+"""The JSON of Salesforce that crmsync reads and writes. Unknown fields are dropped."""
 
 from __future__ import annotations
 

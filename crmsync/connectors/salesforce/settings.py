@@ -93,12 +93,12 @@ class SalesforceSettings:
         "REST API version", env.text("SF_API_VERSION", "68.0", pattern=r"v?\d\d\.0", expected="a version such as 68.0")
     )
     webhook_secret: Secret | None = setting(
-        "authenticates webhooks, at least 12 characters (`whsec_` and base64 for Standard Webhooks); it "
-        "opens each form that has no secret of its own below; without any of them webhooks are refused",
+        "authenticates webhooks, at least 12 characters (`whsec_` and base64 for Standard Webhooks); used for "
+        "each form that has no secret of its own below; without any of them webhooks are refused",
         env.door_secret("SF_WEBHOOK_SECRET"),
     )
     webhook_secret_previous: Secret | None = setting(
-        "the secret before it, accepted as well while a sender still uses it",
+        "the previous secret, accepted as well while a sender still uses it",
         env.previous_secret("SF_WEBHOOK_SECRET_PREVIOUS"),
     )
     webhook_bearer: Secret | None = setting(
@@ -107,19 +107,19 @@ class SalesforceSettings:
         default="`SF_WEBHOOK_SECRET`",
     )
     webhook_bearer_previous: Secret | None = setting(
-        "the one before it", env.previous_secret("SF_WEBHOOK_BEARER_PREVIOUS")
+        "the previous one", env.previous_secret("SF_WEBHOOK_BEARER_PREVIOUS")
     )
     webhook_token: Secret | None = setting(
-        "the `?token=` of an Outbound Message's address, instead of `SF_WEBHOOK_SECRET`: addresses stand "
+        "the `?token=` of an Outbound Message's address, instead of `SF_WEBHOOK_SECRET`: addresses appear "
         "in the logs of proxies",
         env.door_secret("SF_WEBHOOK_TOKEN"),
         default="`SF_WEBHOOK_SECRET`",
     )
     webhook_token_previous: Secret | None = setting(
-        "the one before it", env.previous_secret("SF_WEBHOOK_TOKEN_PREVIOUS")
+        "the previous one", env.previous_secret("SF_WEBHOOK_TOKEN_PREVIOUS")
     )
     webhook_forms: tuple[str, ...] = setting(
-        "which proofs are accepted, between commas: `signature` (`X-Crmsync-Signature`), `standard` "
+        "accepted forms of authentication, separated by commas: `signature` (`X-Crmsync-Signature`), `standard` "
         "(Standard Webhooks, at most five minutes old), `bearer`, `token` (Outbound Messages)",
         env.chosen("SF_WEBHOOK_FORMS", WEBHOOK_FORMS),
         default="all four",
@@ -134,7 +134,7 @@ class SalesforceSettings:
         default="none: they are refused",
     )
     audience: str = setting(
-        "`aud` of the assertion, where it is not the login address",
+        "`aud` of the assertion, if it is not the login address",
         read(
             lambda reader: reader.url("SF_AUDIENCE", reader.url("SF_LOGIN_URL", _LOGIN_URL)),
             variable="SF_AUDIENCE",
@@ -151,16 +151,16 @@ class SalesforceSettings:
     )
     status_field: str = setting(
         "text field that receives the state: `Synced`; while a deal is stuck `Waiting`, `Retrying` or "
-        "`Needs attention`, and `Not synced` where it was given up; `Synced, invoice not mailed: no "
+        "`Needs attention`, and `Not synced` if it was given up; `Synced, invoice not mailed: no "
         "e-mail address`; or what happened to the invoice besides payments: `Credited`, `Written off`, "
         "`99.99 USD paid, 0.01 USD written off`, `90.00 USD paid, 10.00 USD withheld as tax`, `Settled "
-        "otherwise`, `47,000.00 EUR paid` where that is not the currency of the deal, `Invoice void`, "
+        "otherwise`, `47,000.00 EUR paid` if that is not the currency of the deal, `Invoice void`, "
         "`Invoice deleted`",
         env.field_name("SF_STATUS_FIELD", "Sync_Status__c"),
     )
     status_reason_field: str = setting(
         "text field of 255 characters that receives one sentence for the seller beside the state of a "
-        "deal that is stuck, such as `Sync_Status_Reason__c`; it is empty where all is well "
+        "deal that is stuck, such as `Sync_Status_Reason__c`; empty if all is well "
         "([runbook](runbook.md#what-the-seller-sees))",
         env.field_name("SF_STATUS_REASON_FIELD"),
         default="none: no sentence is written",
@@ -169,48 +169,48 @@ class SalesforceSettings:
         "field that holds the customer's own purchase order number", env.field_name("SF_PURCHASE_ORDER_FIELD")
     )
     tax_number_field: str = setting(
-        "field of the account that holds the tax number: the strongest key by which customers are found",
+        "field of the account that holds the tax number: the strongest criterion for matching customers",
         env.field_name("SF_TAX_NUMBER_FIELD"),
     )
     account_email_field: str = setting(
-        "field of the account with an e-mail address, for deals none of whose contact roles has one; of "
+        "field of the account with an e-mail address, for deals none of whose contact roles has one; for "
         "person accounts `PersonEmail`, which only orgs with person accounts have",
         env.field_name("SF_ACCOUNT_EMAIL_FIELD"),
     )  # of a person account: PersonEmail
     payment_received_field: str = setting(
-        "checkbox of the opportunity: money came and nothing is left to pay; at most a hundredth of the "
+        "checkbox of the opportunity: a payment arrived and nothing is left to pay; at most a hundredth of the "
         "invoice may have been written off",
         env.field_name("SF_PAYMENT_RECEIVED_FIELD", "Payment_Received__c"),
     )
     payment_amount_field: str = setting(
-        "what was paid on it in all; empty where that is in another currency than the deal",
+        "the total amount paid; empty if that is in another currency than the deal",
         env.field_name("SF_PAYMENT_AMOUNT_FIELD", "Payment_Amount__c"),
     )
     payment_date_field: str = setting(
         "day of the last payment", env.field_name("SF_PAYMENT_DATE_FIELD", "Payment_Date__c")
     )
     stock_field: str = setting(
-        "number field of the product: what is in stock", env.field_name("SF_STOCK_FIELD", "Available_Stock__c")
+        "number field of the product: available stock", env.field_name("SF_STOCK_FIELD", "Available_Stock__c")
     )
     low_stock_field: str = setting(
         "checkbox of the product: low on stock", env.field_name("SF_LOW_STOCK_FIELD", "Low_Stock_Alert__c")
     )
     # Salesforce limits only calls that last for 20 seconds.
     calls_at_once: int = setting(
-        "calls under way at once, by all processes together; `0`: as many as come, because Salesforce "
-        "limits only calls that last for 20 seconds",
+        "concurrent calls of all processes together; `0`: no limit, because Salesforce "
+        "limits only calls that last for 20 seconds or longer",
         env.integer("SF_CALLS_AT_ONCE", 0, maximum=10_000),
     )
     catch_up_filter: str = setting(
-        "condition in SOQL for the won deals that catch-up may start, such as `RecordType.DeveloperName "
-        "= 'Sale'`; set it where your automation announces only some of the won deals",
+        "SOQL condition for the won deals that catch-up may start, such as `RecordType.DeveloperName "
+        "= 'Sale'`; set it if your automation announces only some of the won deals",
         env.text("SF_CATCH_UP_FILTER"),
         default="none: all of them",
     )  # a condition in SOQL
     # Beside Salesforce's own those to which tokens may be sent.
     extra_hosts: tuple[str, ...] = setting(
-        "hosts or domains, separated by commas or blanks, to which tokens may be sent beside "
-        "Salesforce's own and that of `SF_LOGIN_URL`: a sign-in names the address of the API",
+        "hosts or domains, separated by commas or spaces, to which tokens may be sent in addition to "
+        "Salesforce's own and that of `SF_LOGIN_URL`: Salesforce returns the address of the API at sign-in",
         env.codes("SF_EXTRA_HOSTS", code=_HOST, example="crm.example.com"),
         leads=True,
     )

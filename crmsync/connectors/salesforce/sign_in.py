@@ -1,4 +1,4 @@
-"""Signing in to Salesforce: which audience it wants, and what its refusals mean.
+"""Signing in to Salesforce: the audience it requires, and what its refusals mean.
 
 One word, invalid_grant, stands for causes that have nothing in common; only the description tells them apart.
 """
@@ -150,7 +150,7 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
     ),
     (
         r"inactive.org|\borg\b.*(inactive|locked|closed)|organization|trial",
-        _refusal("the organization is not active.", "Ask Salesforce, or whoever looks after the organization."),
+        _refusal("the organization is not active.", "Ask Salesforce, or the administrator of the organization."),
     ),
     (
         r"inactive|frozen|locked|disabled|deactivated|password",
@@ -162,8 +162,8 @@ _REFUSALS: tuple[tuple[str, Failure], ...] = (
     (
         r"expired|\bexp\b|not yet valid|issued in the future|within .*time",
         _refusal(
-            "the assertion is outside of its time.",
-            "Set the clock of this machine right (NTP): Salesforce allows a few minutes of difference.",
+            "the assertion is not valid at this time.",
+            "Correct the clock of this machine (NTP): Salesforce allows a few minutes of difference.",
         ),
     ),
     (

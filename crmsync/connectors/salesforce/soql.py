@@ -1,4 +1,4 @@
-"""The queries for deals and products, and how a value gets into a query."""
+"""The queries for deals and products, and how values are quoted in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a deal stands, as it is written to it; and the optional field for the sentence beside it."""
+"""Writes the state of a deal to it, and the optional field for a sentence about it."""
 
 from __future__ import annotations
 

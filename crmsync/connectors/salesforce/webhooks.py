@@ -1,4 +1,4 @@
-"""Deals that Salesforce announces: is the call authentic, and which deals are they?
+"""Authenticates Salesforce's webhooks and reads the deals that they announce.
 
 Two senders: a Flow or Apex callout with {"opportunityId": "006…"}, whose form is ours, with one of three proofs: a
 signature of the body, Standard Webhooks' signature of id, time and body, or a bearer secret;
@@ -64,7 +64,7 @@ def verify_json(headers: Mapping[str, str], body: bytes, keys: WebhookKeys, now:
             if message_id is not None:
                 return message_id
     raise problem or SignatureError(
-        f"Nothing proves this call: send {SIGNATURE_HEADER}, Authorization: Bearer, or the webhook- headers.",
+        f"This call is not authenticated: send {SIGNATURE_HEADER}, Authorization: Bearer, or the webhook- headers.",
         reason="missing",
     )
 
@@ -95,7 +95,7 @@ def _bearer(headers: Mapping[str, str], body: bytes, keys: WebhookKeys, now: dat
     _require_form("bearer", keys.bearer)
     scheme, _, bearer = given.partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
-        raise SignatureError('Authorization must be "Bearer", a blank and the secret.', reason="format")
+        raise SignatureError('Authorization must be "Bearer", a space and the secret.', reason="format")
     signatures.require_secret(bearer.strip(), keys.bearer, what="The secret in Authorization")
     return ""
 
@@ -113,7 +113,7 @@ def parse_json(body: bytes, content_type: str = "", *, message_id: str = "") -> 
     return [WebhookEvent(deal, event_key)]
 
 
-_PROBLEMS: dict[str, Any] = {"required": "is missing", "null": "is null", "invalid": "is no text"}
+_PROBLEMS: dict[str, Any] = {"required": "is missing", "null": "is null", "invalid": "is not text"}
 
 
 class DealId(fields.String):
@@ -140,12 +140,12 @@ def _json(body: bytes, content_type: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
+        raise ValueError("a key occurs twice")
     return found
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 # Outbound Messages
@@ -236,14 +236,14 @@ def _xml(body: bytes) -> Element:
     try:
         root: Element = ElementTree.fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise MalformedWebhookError(field_errors={"body": "is no XML, or has a DTD"}) from error
+        raise MalformedWebhookError(field_errors={"body": "is not valid XML, or has a DTD"}) from error
     return root
 
 
 def _only(parent: Element, namespace: str, name: str) -> Element:
     found = parent.findall(f"{namespace}{name}")
     if len(found) != 1:
-        raise MalformedWebhookError(field_errors={name: "is missing" if not found else "comes twice"})
+        raise MalformedWebhookError(field_errors={name: "is missing" if not found else "occurs twice"})
     return found[0]
 
 
@@ -263,5 +263,5 @@ def _require_open(keys: WebhookKeys) -> None:
 def _require_form(form: str, secrets: Sequence[Secret]) -> None:
     if not secrets:
         raise SignatureError(
-            f"This form of proof ({form}) is switched off here: see SF_WEBHOOK_FORMS.", reason="closed"
+            f"This form of authentication ({form}) is switched off here: see SF_WEBHOOK_FORMS.", reason="closed"
         )

@@ -1,4 +1,4 @@
-"""The list of won deals by the time of their last change, which no change slips through.
+"""Lists the won deals by the time of their last change, without missing any.
 
 Each page is a query of its own that begins after the last row of the page before, by the pair of stamp and id: many
 deals may share one stamp, and behind a cursor that lasts for minutes a row may come with the stamp of a later change.
@@ -62,7 +62,7 @@ def _last(deals: Sequence[WonDeal], page: Page[str], after: soql.Position | None
         return None
     last = (deals[-1].changed_at, deals[-1].key) if deals else None
     if last is None or not _leads_on(last, after):
-        raise unexpected(_READ, "SystemModstamp", "the page does not begin after the one before it")
+        raise unexpected(_READ, "SystemModstamp", "the page does not begin after the previous one")
     return last
 
 

@@ -1,1 +1,1 @@
-"""Credentials of calls: how they are got, shared and renewed."""
+"""Credentials for calls: how they are obtained, shared and renewed."""

@@ -1,4 +1,4 @@
-"""Credentials of calls: a user and a password, or a token that all processes share.
+"""Credentials for calls: a user and a password, or a token that all processes share.
 
 A token lives in the store and is renewed by one thread of one process at a time; each process keeps a copy for a while.
 """

@@ -174,7 +174,7 @@ def _signing_in(system: str) -> Iterator[None]:
         with exchange(system, TOKEN, seconds=seconds_of_sign_in(system, TOKEN_CALL_SECONDS)):
             yield
     except (OAuth2Error, errors.UnexpectedAnswerError) as error:
-        what = f"What answers the sign-in of {system} is no token endpoint."
+        what = f"What answered the sign-in of {system} is not a token endpoint."
         raise errors.VendorUnavailableError(what, system=system, operation=TOKEN, is_definite=True) from error
     except errors.CrmsyncError as error:
         error.is_definite = True
@@ -247,7 +247,7 @@ def token_refused(system: str, reply: Reply, explain: Explain | None = None) -> 
     common: dict[str, Any] = {"system": system, "operation": TOKEN, "code": _code(word, reply.status)}
     if is_rate(reply.status, answer):
         usual = ACCESS_DENIED_WAIT_SECONDS if word.lower() == "access denied" else RATE_WAIT_SECONDS
-        message = f"{system} gives no more tokens for now."
+        message = f"{system} issues no more tokens for now."
         return errors.RateLimitedError(message, retry_after_seconds=usual if wait is None else wait, **common)
     failure = (explain and explain(answer)) or Failure()
     is_passing = _AGAIN.search(_text(answer, "error_description"))

@@ -1,4 +1,4 @@
-"""Whether a new token helps: a 401 may mean that the token has ended or that it may not do this, without saying which.
+"""Decides whether to renew a token after a 401, which may also mean a missing permission.
 
 A vendor gives few tokens. So one that did not help for some scope of calls is not fetched again for a while, and of
 the threads that meet a 401 at once one tries, and the others hear what came of it, or come back.
@@ -68,7 +68,7 @@ class Renewals:
     def _alone(self) -> Iterator[None]:
         """Raises: NotNowError in a step, which comes back: a sign-in that hangs must not hold all threads."""
         if not self._lock.acquire(blocking=not is_in_step()):
-            raise NotNowError("Another run finds out whether a new token helps.", wait_seconds=1)
+            raise NotNowError("Another run is checking whether a new token helps.", wait_seconds=1)
         try:
             yield
         finally:

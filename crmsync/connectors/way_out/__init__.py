@@ -1,1 +1,1 @@
-"""One exchange with the outside: how it gets out, how long it may last, and what came back."""
+"""Exchanges with the outside: connecting, deadlines, and reading the answer."""

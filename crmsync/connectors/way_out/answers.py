@@ -1,4 +1,4 @@
-"""What an answer of a vendor is: the application's own or somebody else's, a success or an error of errors.py."""
+"""Classifies a vendor's answer: the application's own or somebody else's, a success or an error of errors.py."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def foreign_answer(system: str, operation: str, reply: Reply) -> errors.VendorUn
     if reply.status == _PROXY_REFUSED:
         return proxy_refusal(system, operation, reply.status)
     return errors.VendorUnavailableError(
-        f"Something before {system}, such as a proxy or a maintenance page, answered in its place ({operation}).",
+        f"Something in front of {system}, such as a proxy or a maintenance page, answered instead ({operation}).",
         system=system,
         operation=operation,
         code=f"HTTP {reply.status}",

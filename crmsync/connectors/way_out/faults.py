@@ -1,4 +1,4 @@
-"""What an error of the libraries below the transport means: each becomes one of errors.py, without its words."""
+"""Translates errors of the libraries below the transport into those of errors.py, without their texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _CERTIFICATE_FAULTS: Mapping[int, str] = {
     9: "is not valid yet: check the clock of this machine",
     10: "has expired: its owner must renew it; check the clock of this machine, too",
-    18: "is signed by nobody but itself: name its certificate, or that of your company, in REQUESTS_CA_BUNDLE",
+    18: "is self-signed: name its certificate, or that of your company's authority, in REQUESTS_CA_BUNDLE",
     19: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
     20: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
     21: "comes from an authority that this machine does not trust: name its certificate in REQUESTS_CA_BUNDLE",
@@ -80,11 +80,11 @@ def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncEr
         if refused := _TUNNEL_REFUSED.search(str(each)):
             return proxy_refusal(system, operation, refused[1])
         if isinstance(each, ProxyAddressError):
-            what = "The variable HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) holds no address of an HTTP proxy"
+            what = "The variable HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) does not contain the address of an HTTP proxy"
             cure = "write http://host:port, and in a password @ : / # % as %40 %3A %2F %23 %25"
             return errors.VendorUnavailableError(f"{what}: {cure}.", code=PROXY, is_definite=True, **common)
         if isinstance(each, InsideError):
-            what = f"The address of {system} leads into this network, where connections that people make must not go"
+            what = f"The address of {system} leads into this network, which connections added by users must not reach"
             cure = "correct it, or set CRMSYNC_ALLOW_PRIVATE_ADDRESSES=true"
             return errors.VendorUnavailableError(f"{what}: {cure}.", code=INSIDE, is_definite=True, **common)
         if isinstance(each, TooLargeError):
@@ -101,7 +101,7 @@ def fault(system: str, operation: str, error: BaseException) -> errors.CrmsyncEr
 
 def proxy_refusal(system: str, operation: str, status: int | str) -> errors.VendorUnavailableError:
     return errors.VendorUnavailableError(
-        f"The proxy before {system} refused the connection with {status}: check HTTPS_PROXY and its credentials.",
+        f"The proxy in front of {system} refused the connection with {status}: check HTTPS_PROXY and its credentials.",
         system=system,
         operation=operation,
         code=f"{PROXY} {status}",
@@ -111,7 +111,7 @@ def proxy_refusal(system: str, operation: str, status: int | str) -> errors.Vend
 
 def _what(is_unsent: bool, chain: list[BaseException]) -> str:
     if any(isinstance(each, socket.gaierror) for each in chain):
-        return "can't be reached: this machine finds no address for its host's name"
+        return "can't be reached: its host name can't be resolved on this machine"
     if is_unsent and any(isinstance(each, ConnectionRefusedError) for each in chain):
         return "can't be reached: its host refuses the connection at that port"
     if is_unsent:

@@ -1,4 +1,4 @@
-"""What answers say beside their content: which time the sender has, and that something of it will end."""
+"""What answers say besides their content: the sender's time, and announced deprecations."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ends(headers: Mapping[str, str]) -> list[str]:
     warning = _DEPRECATED.match(headers.get("Warning") or "")
     told = [warning["text"].strip() or "It is deprecated."] if warning else []
     if sunset := headers.get("Sunset"):
-        told.append(f"It ends on {sunset.strip()}.")
+        told.append(f"It will be switched off on {sunset.strip()}.")
     elif headers.get("Deprecation") and not told:
         told.append("It is deprecated.")
     return [text[:_TEXT_MAX] for text in told]

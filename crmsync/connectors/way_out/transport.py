@@ -1,4 +1,4 @@
-"""The one way out: every exchange with a system, a token endpoint or Slack goes through a Session of this module.
+"""The transport: every exchange with a system, a token endpoint or Slack goes through a Session of this module.
 
     with exchange("SAP S/4HANA", "create order", seconds=30):
         response = session.post(url, data=body)
@@ -306,7 +306,7 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
         elif encoding in ("", "identity"):
             yield from _raw(response)
         else:
-            raise BrokenAnswerError("packed in a way that we did not ask for")
+            raise BrokenAnswerError("compressed in a way that was not requested")
     except LIBRARY_ERRORS as error:
         raise BrokenAnswerError(error) from error
 

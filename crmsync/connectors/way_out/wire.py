@@ -1,4 +1,4 @@
-"""Connections that keep a deadline: whatever a server sends, at whatever pace, at any place of an exchange.
+"""Connections that keep a deadline, whatever a server sends, at whatever pace, at any point of an exchange.
 
 A timeout of a socket bounds one read, and a server that trickles a byte a second passes each of them. Here every read
 and write is given what is left of the whole exchange, from the look-up of the host's name to the last byte of the body.
@@ -111,7 +111,7 @@ class _Response(HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
         if status == HTTPStatus.SWITCHING_PROTOCOLS:
-            raise BadStatusLine("101, which nobody has asked for")
+            raise BadStatusLine("101, which was not requested")
         return version, HTTPStatus.CONTINUE if 100 <= status < 200 else status, reason
 
 

@@ -1,4 +1,4 @@
-"""Whose account a connection to Zoho Books is: the organization, in its data center."""
+"""Which account a connection to Zoho Books belongs to: the organization, in its data center."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roles of the books, filled by Zoho Books."""
+"""The roles of the books, implemented for Zoho Books."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class ZohoBooks:
         """Raises: RetryableError, once for all processes, so that another is made: this one can't be billed."""
         if self._currencies.learn(made.currency):
             raise RetryableError(
-                f"{SYSTEM} keeps its books in {made.currency} and made the customer {made.key} in that: "
+                f"{SYSTEM} keeps its books in {made.currency} and created the customer {made.key} in that: "
                 f"another is made in {currency}.",
                 system=SYSTEM,
                 operation="create contact",

@@ -1,4 +1,4 @@
-"""Finding customers among the contacts of Zoho Books, and what a new one is made of.
+"""Finds customers among the contacts of Zoho Books, and builds new ones.
 
 Lists show neither notes nor addresses nor tax numbers, so each candidate is read: it is asked only for a customer that
 is not linked yet. No filter for tax numbers or custom fields is documented.

@@ -1,4 +1,4 @@
-"""What `crmsync doctor` asks of Zoho Books: the sign-in, the organization, and one read per permission."""
+"""The checks of `crmsync doctor` for Zoho Books: the sign-in, the organization, and one read per permission."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _unseen(settings: ZohoBooksSettings) -> Iterator[Probe]:
         "it",
     }
     if fields := " and ".join(unique):
-        untold["unique fields"] = f"that {fields} exist and prevent duplicate values: no call tells it"
+        untold["unique fields"] = f"that {fields} exist and prevent duplicate values: no API call shows it"
     for name, why in untold.items():
         yield Probe(name, partial(unseen, why))
 
@@ -159,8 +159,10 @@ def _lines(items: Items, *, needs_items: bool | None) -> Found:
             raise
         return Found(detail=f"free text, for the items can't be read: {_detail(error, _SETTINGS_SCOPE)}")
     if needs_items and not len(items):
-        return Found("ZOHO_ITEM_LOOKUP=true wants an item for each product, but no active item has a SKU of its own.")
-    others = "a code that none has stops its deal" if needs_items else "other codes as free text"
+        return Found(
+            "ZOHO_ITEM_LOOKUP=true requires an item for each product, but no active item has a SKU of its own."
+        )
+    others = "a deal with any other code stops" if needs_items else "other codes as free text"
     return Found(detail=f"{len(items):,} items by SKU, {others}")
 
 

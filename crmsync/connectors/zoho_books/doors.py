@@ -1,4 +1,4 @@
-"""The door of Zoho Books: a payment was recorded. What was paid is read from the books, never from the call."""
+"""The webhook of Zoho Books: a payment was recorded. What was paid is read from the books, never from the call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def knocks(settings: ZohoBooksSettings, now: datetime) -> Iterator[Knock | Shut]
     if not settings.webhook_secrets:
         yield Shut(
             "",
-            "refuses everything: ZOHO_WEBHOOK_SECRET is not set, so payments come by catch-up alone, minutes late",
+            "refuses everything: ZOHO_WEBHOOK_SECRET is not set, so payments arrive by catch-up only, minutes late",
             True,
         )
         return

@@ -1,4 +1,4 @@
-"""What an answer of Zoho Books means, decided by its code; its texts are localised and never read."""
+"""What an error answer of Zoho Books means, decided by its code; its texts are localised and never read."""
 
 from __future__ import annotations
 
@@ -48,13 +48,14 @@ _PLAN_IS_OVER = Failure(
     advice="Renew or upgrade its subscription there.",
 )
 _PAGE = Failure(
-    error=errors.VendorUnavailableError, message="Something before Zoho Books refused the call, also with a new token."
+    error=errors.VendorUnavailableError,
+    message="Something in front of Zoho Books refused the call, also with a new token.",
 )
 _INTERNAL = Failure(error=errors.VendorUnavailableError, message="Zoho Books reports an internal error.")
 _REFUSES_ALL = Failure(
     error=errors.AccountRefusedError,
-    message="Zoho Books refuses this organization as a whole: also a call that is about no record.",
-    advice="Sign in there and look at the organization: its subscription, and the user of the refresh token.",
+    message="Zoho Books refuses this organization as a whole: even calls that concern no record.",
+    advice="Sign in there and check the organization: its subscription, and the user of the refresh token.",
 )
 _INACTIVE = Failure(
     error=errors.AccountRefusedError,
@@ -71,12 +72,12 @@ _TABLE: Mapping[int, Failure] = {
     1002: _NO_RECORD,
     # crmsync never chooses a number: the series of the organisation has collided, the next attempt gets the next one.
     1001: Failure(
-        error=errors.ConcurrentUpdateError, message="Zoho Books has given the number of this document away already."
+        error=errors.ConcurrentUpdateError, message="Zoho Books has already used the number of this document."
     ),
     3062: Failure(
         error=errors.AmbiguousMatchError,
-        message="Zoho Books has a customer or vendor of this name already.",
-        advice="If it is this customer, name it with the replay, by its contact id; else rename one of the two.",
+        message="Zoho Books already has a customer or vendor with this name.",
+        advice="If it is this customer, give its contact id with the replay; otherwise rename one of the two.",
     ),
 }
 # Of a value in a record, without a sentence of our own.

@@ -1,4 +1,4 @@
-"""The lines of an invoice, net, each with exactly the deal's total whatever Zoho Books rounds.
+"""The lines of an invoice, net; each comes to exactly the deal's total, however Zoho Books rounds.
 
 Zoho Books rounds a rate to the decimals of its currency and a quantity to those of its preferences (two by default),
 and then multiplies. A line whose numbers are finer becomes one piece that names its quantity.

@@ -1,4 +1,4 @@
-"""What the organization says of itself: its currency, and the time zone by which its days are counted."""
+"""What the organization says about itself: its currency and its time zone."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ def zone_problem(name: str) -> str:
     if zone_named(name) is not None:
         return ""
     told = f"the time zone {visible(name[:40])}, which crmsync does not know, and" if name else "no time zone,"
-    return f"The organization tells {told} by which invoices are dated: set {VARIABLE}, such as America/Los_Angeles."
+    return f"The organization has {told} by which invoices are dated: set {VARIABLE}, such as America/Los_Angeles."

@@ -1,4 +1,4 @@
-"""The JSON of money that came in: payments, how far invoices are settled, and the rows of both lists.
+"""The JSON of payments: payments, how far invoices are settled, and the rows of both lists.
 
 Source: customer-payments.yml and invoices.yml of Zoho's OpenAPI set (July 2026). Its examples hold " " for a day that
 is not known, and amounts as numbers or as text.

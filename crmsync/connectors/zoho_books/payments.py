@@ -1,4 +1,4 @@
-"""The role of the books where money comes in: what was paid, and which invoices and payments have changed.
+"""Reads payments: what was paid, and which invoices and payments have changed.
 
 Vendor facts: invoices can be listed by `last_modified_time` (invoices.yml); payments can't. Other connectors sort the
 payments by that column, newest first, which customer-payments.yml neither promises nor forbids.

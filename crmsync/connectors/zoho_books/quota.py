@@ -1,4 +1,4 @@
-"""What Zoho Books allows an organisation, and where its answers tell it."""
+"""What Zoho Books allows an organisation, and where its answers say so."""
 
 from __future__ import annotations
 

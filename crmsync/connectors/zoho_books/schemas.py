@@ -1,4 +1,4 @@
-"""The JSON of Zoho Books: what crmsync writes, and beside it what it reads. Unknown fields are dropped."""
+"""The JSON of Zoho Books that crmsync writes and reads. Unknown fields are dropped."""
 
 from __future__ import annotations
 

@@ -26,19 +26,19 @@ class ZohoBooksSettings:
         env.door_secret("ZOHO_WEBHOOK_SECRET"),
     )
     webhook_secret_previous: Secret | None = setting(
-        "the secret before it, accepted as well while Zoho still uses it",
+        "the previous secret, accepted as well while Zoho still uses it",
         env.previous_secret("ZOHO_WEBHOOK_SECRET_PREVIOUS"),
     )
     time_zone: str = setting(
-        "time zone by whose days invoices are dated, such as `America/Los_Angeles`. Where the "
-        "organisation tells none that is known, or the token may not ask (`ZohoBooks.settings.READ`), "
-        "and this is not set, invoices are sent without a date and Zoho Books gives them its own",
+        "time zone in which invoices are dated, such as `America/Los_Angeles`. If it is not set, and the "
+        "organisation has no known one or the token may not read it (`ZohoBooks.settings.READ`), "
+        "invoices are sent without a date and Zoho Books gives them its own",
         env.time_zone("ZOHO_TIME_ZONE"),
         default="the organisation's own, read once a day",
     )  # "": the organization tells its own
     tax_id: str = setting(
-        "tax of invoice lines; unset, the contact's or the organisation's own",
-        env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}", expected="digits alone"),
+        "tax of invoice lines; if unset, the contact's or the organisation's own",
+        env.text("ZOHO_TAX_ID", pattern=r"\d{1,20}", expected="digits only"),
     )
     invoice_unique_field: str = setting(
         'API name of a custom field of invoices set to "prevent duplicate values": invoices are then upserted on it',
@@ -46,20 +46,19 @@ class ZohoBooksSettings:
     )
     contact_unique_field: str = setting("the same for contacts", env.field_name("ZOHO_CONTACT_UNIQUE_FIELD"))
     item_lookup: bool | None = setting(
-        "`true` puts the books' own items on all lines, found by SKU, and stops a deal with a code that "
-        "no active item has; `false` bills free text; unset, a line is of an item where there is one, "
-        "else free text",
+        "`true`: all lines use items of the books, found by SKU, and a deal with a code that no active item has "
+        "is stopped; `false`: lines are free text; unset: a line uses an item if there is one, else free text",
         env.wish("ZOHO_ITEM_LOOKUP"),
         default="unset",
     )
     line_discounts: bool = setting(
-        "`true` lets a discounted line carry its discount in percent",
+        "`true`: discounted lines show their discount in percent",
         env.flag("ZOHO_LINE_DISCOUNTS"),
         default="see connectors/zoho_books",
     )
     calls_per_minute: int = setting(
-        "calls in any minute, by all processes together; a limit of the minute that Zoho announces in "
-        "its answers replaces it",
+        "calls in any minute, of all processes together; replaced by the limit per minute that Zoho reports in "
+        "its answers",
         env.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1, maximum=1_000_000),
     )
     calls_per_day: int = setting(
@@ -67,7 +66,7 @@ class ZohoBooksSettings:
         env.integer("ZOHO_CALLS_PER_DAY", 10_000, minimum=1, maximum=1_000_000_000),
     )
     calls_at_once: int = setting(
-        "calls under way at once; Zoho allows 10, and 5 in its free plan",
+        "concurrent calls; Zoho allows 10, and 5 in its free plan",
         env.integer("ZOHO_CALLS_AT_ONCE", 10, minimum=1, maximum=10_000),
     )
 

@@ -1,4 +1,4 @@
-"""Payments that Zoho Books announces: is the call authentic, and which payment and which invoices is it about?
+"""Authenticates Zoho Books' webhooks and reads the payments and invoices that they announce.
 
 The method and the body are the workflow's choice: the payment as JSON, under its key `payment` or bare (raw bodies
 hold text for numbers); a form with one field `JSONString` or `payment`; or a form of single fields. Neither event id
@@ -106,7 +106,7 @@ def _notice(payload: Any) -> PaymentNotice:
         read: dict[str, str] = _NOTICE.load(record)
     except ValidationError as error:
         field = f"{WRAPPER}.payment_id" if is_wrapped else "payment_id"
-        raise MalformedWebhookError(field_errors={field: "is missing or no id"}) from error
+        raise MalformedWebhookError(field_errors={field: "is missing or is not an id"}) from error
     return PaymentNotice(read["payment_id"], invoice_keys(record))
 
 
@@ -147,4 +147,4 @@ def _form(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
             text, keep_blank_values=True, encoding=encoding, errors="strict", max_num_fields=_FORM_FIELDS_MAX
         )
     except ValueError as error:
-        raise MalformedWebhookError(field_errors={"body": "is no form in UTF-8, or has too many fields"}) from error
+        raise MalformedWebhookError(field_errors={"body": "is not a form in UTF-8, or has too many fields"}) from error

@@ -14,12 +14,13 @@ from crmsync.passwords import TOWER_USER
 
 
 def explain(narrator: Narrator) -> None:
-    narrator.title("crmsync keeps Salesforce, SAP S/4HANA and Zoho Books telling the same story.")
+    narrator.title("crmsync keeps Salesforce, SAP S/4HANA and Zoho Books consistent with each other.")
     narrator.say(
         "A deal that is won in Salesforce becomes an order in SAP and an invoice in Zoho Books, and their numbers "
         "return to the deal; so do payments, and the stock of SAP reaches the products. Nothing that was accepted is "
         "lost, and nothing is made twice, whatever goes wrong. This demo runs all of crmsync on this machine for a "
-        "minute; three stand-ins, as strict as the real systems, play those. Every number below is read back from "
+        "minute; three stand-ins, as strict as the real systems, take their place. Every number below is read "
+        "back from "
         "them. Times count from the moment that a chapter begins to wait."
     )
 
@@ -53,7 +54,7 @@ def _screens(world: World) -> dict[str, str]:
 def say_how_to_look_around(world: World, narrator: Narrator) -> None:
     """Everything goes on running."""
     narrator.chapter("Now you")
-    narrator.say("Everything keeps running until you press Ctrl-C. Look around, in a browser or in another shell:")
+    narrator.say("Everything keeps running until you press Ctrl-C. Explore it, in a browser or in another shell:")
     narrator.facts(_screens(world))
     narrator.say("")
     commands = ["crmsync runs list", "crmsync inventory show", "crmsync limits", "celery -A crmsync dead-letters list"]

@@ -8,13 +8,13 @@ from crmsync.cli.failures import FAILED
 
 
 @click.command
-@click.option("--once", is_flag=True, help="End when the story ends; exit status 0 only if every document is right.")
+@click.option("--once", is_flag=True, help="Stop when the demo is over; exit status 0 only if every document is right.")
 @click.option("--keep-state", is_flag=True, help="Keep the temporary state directory: logs, database.")
 def demo(*, once: bool, keep_state: bool) -> None:
-    """Watch a deal become an order and an invoice and be paid, an outage be survived, and nothing be made twice.
+    """Watch a deal become an order and an invoice, be paid, and survive an outage without duplicates.
 
     Needs no configuration and no services. Everything runs on this machine, in a state directory of its own that is
-    removed at the end; Salesforce, SAP and Zoho Books are played by stand-ins.
+    removed at the end; Local stand-ins play Salesforce, SAP and Zoho Books.
     """
     from crmsync.lab.demo.performance import perform
 

@@ -33,7 +33,7 @@ def until(find: Callable[[], Value | None], what: str, *, patience_seconds: floa
     """
     value = machine.until(find, patience_seconds=patience_seconds)
     if value is None:
-        raise NeverHappened(f"This never happened within {patience_seconds:g} s: {what}.")
+        raise NeverHappened(f"This did not happen within {patience_seconds:g} s: {what}.")
     return value
 
 

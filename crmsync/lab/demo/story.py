@@ -55,8 +55,8 @@ class Story:
         self._narrator.chapter("A deal is won")
         deal = self._new_deal("200 sensors", SENSORS)
         self._narrator.say(
-            f"{COMPANY} buys {deal.name} for {money(deal.amount)}. The deal is closed in Salesforce, which tells "
-            "crmsync so with a signed webhook. From here on nobody types anything."
+            f"{COMPANY} buys {deal.name} for {money(deal.amount)}. The deal is closed in Salesforce, which announces "
+            "it to crmsync with a signed webhook. Everything else happens by itself."
         )
         seen = self._close(deal)
         seen.sap_customer(COMPANY)
@@ -81,8 +81,8 @@ class Story:
         deal = self.deals[-1]
         invoice = self.evidence.invoices(deal)[0]["number"]
         self._narrator.say(
-            f"Two payments for invoice {invoice} arrive in Zoho Books, which tells crmsync of each with a signed "
-            "webhook. crmsync takes that as a hint only, and reads from the books what has been paid."
+            f"Two payments for invoice {invoice} arrive in Zoho Books, which announces each to crmsync with a signed "
+            "webhook. crmsync treats that as a hint only, and reads from the books what has been paid."
         )
         seen = Sightings(deal, self.evidence, self._narrator, Stopwatch())
         self._pay(invoice, FIRST_PART, "PAY-1")
@@ -97,7 +97,7 @@ class Story:
         deal = self._new_deal("12 gateways", GATEWAYS)
         self._narrator.say(
             f"SAP now answers every call with an error page. {COMPANY} buys {deal.name} for {money(deal.amount)}. "
-            "crmsync tries again by itself, three times, after up to 2, 4 and 8 seconds; then it tells people."
+            "crmsync tries again by itself, three times, after up to 2, 4 and 8 seconds; then it notifies people."
         )
         watch = Stopwatch()
         self._close(deal).failures()
@@ -106,7 +106,7 @@ class Story:
         self._narrator.quote("Slack", lines_of(message))
 
     def _a_person_looks(self) -> None:
-        self._narrator.chapter("A person looks at what waits")
+        self._narrator.chapter("A person checks what is waiting")
         self._narrator.say("Nothing is lost: the deal waits as a dead letter, and other deals go on meanwhile.")
         self._type("celery -A crmsync dead-letters list")
 
@@ -136,7 +136,7 @@ class Story:
         deal = self._new_deal("1,000 cables", CABLES)
         self._narrator.say(
             f"{COMPANY} buys {deal.name} for {money(deal.amount)}. SAP makes the order, and the connection breaks "
-            "before crmsync hears of it. To try again blindly would make a second order, so crmsync looks first. "
+            "before crmsync hears of it. To try again blindly would create a second order, so crmsync checks first. "
             "(How long SAP's lists may lag behind is CRMSYNC_SETTLE_SECONDS: "
             f"{SETTLE_SECONDS} in this demo, 30 otherwise.)"
         )
@@ -152,9 +152,9 @@ class Story:
         deal = self._new_deal("40 meters", METERS)
         self._world.sandbox.deals.close(deal.id)
         self._narrator.say(
-            f"{COMPANY} buys {deal.name} for {money(deal.amount)}, and the message of it is lost on the way. Every ten "
-            "minutes crmsync compares Salesforce with what it was told. Here somebody asks for it. (How long a message "
-            "may be on its way is CRMSYNC_CATCH_UP_GRACE_SECONDS: 0 in this demo, 120 otherwise.)"
+            f"{COMPANY} buys {deal.name} for {money(deal.amount)}, and the webhook is lost on the way. Every ten "
+            "minutes crmsync compares Salesforce with what was announced. Here somebody starts that by hand. (How long "
+            "a webhook may be on its way is CRMSYNC_CATCH_UP_GRACE_SECONDS: 0 in this demo, 120 otherwise.)"
         )
         seen = Sightings(deal, self.evidence, self._narrator, Stopwatch())
         self._type("crmsync catch-up --yes")
@@ -168,7 +168,7 @@ class Story:
         self._world.sandbox.products.set_stock(product, Decimal(left))
         self._narrator.say(
             f"Only {left} of {product} are left in SAP. Every hour crmsync writes to the products in Salesforce what "
-            "changed, and tells Slack what became low. Here somebody does not wait for the hour:"
+            "changed, and reports to Slack what has run low. Here somebody does not wait for the hour:"
         )
         known = len(self._world.slack.messages)
         self._type("crmsync inventory run")

@@ -22,34 +22,41 @@ def _names() -> str:
     multiple=True,
     type=click.Choice(list(FAULTS)),
     metavar="FAULT",
-    help="This fault alone; repeatable.",
+    help="Only this fault; may be repeated.",
 )
 @click.option(
     "--case",
     "case_names",
     multiple=True,
     metavar="STEP:BOUNDARY",
-    help="This case alone, such as order_to_invoice.create_order:sent; repeatable.",
+    help="Only this case, such as order_to_invoice.create_order:sent; may be repeated.",
 )
-@click.option("--seed", type=int, help="Repeats the choices of an earlier campaign.")
+@click.option("--seed", type=int, help="Repeat the choices of an earlier campaign.")
 @click.option(
     "--kills", type=click.IntRange(1), default=20, show_default=True, help="How many processes random-kill kills."
 )
 @click.option(
-    "--minutes", type=click.FloatRange(0), default=0.0, help="Start over with new seeds until so many minutes are over."
+    "--minutes", type=click.FloatRange(0), default=0.0, help="Start over with new seeds for this many minutes."
 )
 @click.option(
-    "--database", default="", metavar="URL", help="A PostgreSQL, in which a schema is made and removed. Else SQLite."
+    "--database",
+    default="",
+    metavar="URL",
+    help="A PostgreSQL database, in which a schema is created and removed (default: SQLite).",
 )
 @click.option(
     "--broker",
     "broker_url",
     default="",
     metavar="URL",
-    help="redis://… (that database is emptied) or amqp://…. Else an embedded server.",
+    help="redis://… (that database is emptied) or amqp://… (default: an embedded server).",
 )
 @click.option(
-    "--pool", type=click.Choice(["threads", "prefork"]), default="threads", show_default=True, help="How workers work."
+    "--pool",
+    type=click.Choice(["threads", "prefork"]),
+    default="threads",
+    show_default=True,
+    help="The pool of the workers.",
 )
 @click.option(
     "--one-message-a-step", "is_stepwise", is_flag=True, help="Workers do not run ahead (CRMSYNC_RUN_AHEAD=0)."
@@ -83,7 +90,7 @@ def prove(
     json_path: Path | None,
     keep_state: bool,
 ) -> None:
-    """Break crmsync on purpose, and count documents: nothing may be lost, nothing made twice, no run stuck.
+    """Break crmsync on purpose, then count documents: none may be lost or created twice, and no run may be stuck.
 
     Runs the real processes against local stand-ins of the vendors, in a state of its own that is removed at the end.
     Exit status 0 only if every case is right.

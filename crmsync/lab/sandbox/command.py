@@ -12,15 +12,24 @@ import click
 
 
 @click.command
-@click.option("--port-base", default=8900, show_default=True, help="Control API; the vendors follow (0: free ports).")
-@click.option("--receiver", default="http://127.0.0.1:8000", show_default=True, help="Where webhooks go.")
+@click.option(
+    "--port-base",
+    default=8900,
+    show_default=True,
+    help="Port of the control API; the vendors use the next ones (0: any free ports).",
+)
+@click.option(
+    "--receiver", default="http://127.0.0.1:8000", show_default=True, help="The address to which webhooks are sent."
+)
 @click.option("--latency", default=0.0, help="Seconds that each vendor call takes.")
-@click.option("--seed", default=0, help="For chances and made-up deals.")
+@click.option("--seed", default=0, help="The seed for random faults and generated deals.")
 @click.option("--companies", type=click.IntRange(1, 999), default=1, show_default=True,
-              help="How many have accounts, each with data, credentials and limits of its own.")  # fmt: skip
-@click.option("--zoho-per-minute", default=100, show_default=True, help="Calls that Zoho allows a minute.")
+              help="How many companies have accounts, each with its own data, credentials and limits.")  # fmt: skip
+@click.option("--zoho-per-minute", default=100, show_default=True, help="Calls per minute that Zoho allows.")
 @click.option("--load", is_flag=True, help="Lift the vendors' call limits.")
-@click.option("--env-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the environment there too.")
+@click.option(
+    "--env-file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the environment to this file."
+)
 def sandbox(*, port_base: int, receiver: str, latency: float, seed: int, companies: int, zoho_per_minute: int,
             load: bool, env_file: Path | None) -> None:  # fmt: skip
     """Run local stand-ins of Salesforce, SAP S/4HANA and Zoho Books until Ctrl-C.

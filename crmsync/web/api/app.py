@@ -1,4 +1,4 @@
-"""The API as an application of its own: its resources, what every request is asked, and how every refusal looks."""
+"""The API as a separate Flask application: its resources, the checks of every request, and the form of every error."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ RESOURCES = (
     "me",
     "document",
 )
-_DESCRIPTION = """Runs, dead letters, links and people of crmsync.
+_DESCRIPTION = """Runs, dead letters, links, connections and tokens of crmsync.
 
 Send a token (`crmsync token create`) as `Authorization: Bearer crm_…`. Its role and its tenant say what it may do;
-what belongs to another tenant does not exist for it.
-Names are taken in snake_case and in camelCase, and answered in snake_case, or in camelCase with `case=camel`.
-Lists go on with `cursor`. A POST with an `Idempotency-Key` may be sent again. Refusals are problem details (RFC 9457).
-An address has at most 8,190 bytes."""
+for it, what belongs to another tenant does not exist.
+Names are accepted in snake_case and in camelCase, and returned in snake_case, or in camelCase with `case=camel`.
+Lists continue with `cursor`. A POST with an `Idempotency-Key` can safely be sent again.
+Errors are problem details (RFC 9457).
+A URL has at most 8,190 bytes."""
 
 
 def create_api(services: Services) -> Flask:
@@ -104,7 +105,7 @@ class ManagementApi(Api):
             if status >= 400:
                 answer["content"] = {MEDIA_TYPE: {"schema": self.ERROR_SCHEMA}}
             self.spec.components.response(status.name, answer, lazy=True)
-        told = {"description": "a refusal", "content": {MEDIA_TYPE: {"schema": self.ERROR_SCHEMA}}}
+        told = {"description": "an error", "content": {MEDIA_TYPE: {"schema": self.ERROR_SCHEMA}}}
         self.spec.components.response("DEFAULT_ERROR", told, lazy=True)
 
     def handle_http_exception(self, error: HTTPException) -> Response:
@@ -121,8 +122,8 @@ class ManagementApi(Api):
 
 _NAMES = {400: "malformed", 404: "not-found", 422: "invalid", 500: "fault"}
 _DETAILS = {
-    400: "The request can't be read.",
-    404: "There is no such address.",
+    400: "The request could not be read.",
+    404: "There is no such URL.",
     422: "The request is not valid.",
     500: "Something went wrong in crmsync; its log says where.",
 }

@@ -1,4 +1,4 @@
-"""Who asks: the token, how often it may ask, and whether the endpoint is for it."""
+"""Authenticates the caller: the token, its rate limit, and whether it may use the endpoint."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def admit() -> None:
         return  # Flask says what is wrong with the address
     rule = rule_of(request.url_rule.rule, request.method)
     if paths.is_public_port(services_of_app().settings) != rule.is_public and services_of_app().settings.admin_port:
-        raise Problem(404, "not-found", "There is no such address.")
+        raise Problem(404, "not-found", "There is no such URL.")
     _check_address()
     if rule.role is None:
         return
     g.caller = _caller()
     if not g.caller.may(rule.role):
-        raise Problem(403, "forbidden", f"This needs the role {rule.role}, and the token is a {g.caller.role}'s.")
+        raise Problem(403, "forbidden", f"This needs the role {rule.role}, and the token has the role {g.caller.role}.")
     if rule.tenancy is Tenancy.ALL and g.caller.tenant is not None:
-        raise Problem(403, "forbidden", "This is about the whole installation, and the token is for one tenant.")
+        raise Problem(403, "forbidden", "This concerns the whole installation, and the token is for one tenant.")
     _check_body()
 
 
@@ -57,9 +57,9 @@ def _check_address() -> None:
     twice = [name for name, count in Counter(name for name, _ in request.args.items(multi=True)).items() if count > 1]
     if twice:
         errors = [{"parameter": name[:100], "detail": "is given more than once"} for name in twice[:10]]
-        raise Problem(400, "given-twice", "A parameter of the address is given more than once.", errors=errors)
+        raise Problem(400, "given-twice", "A query parameter is given more than once.", errors=errors)
     if "\0" in request.path or any("\0" in name + value for name, value in request.args.items()):
-        raise Problem(400, "malformed", "An address holds no null character.")
+        raise Problem(400, "malformed", "A URL must not contain a null character.")
 
 
 def _check_body() -> None:

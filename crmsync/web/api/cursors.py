@@ -1,4 +1,4 @@
-"""Where a list goes on: opaque, signed, and good only for the filters that it was made with."""
+"""Cursors of lists: opaque, signed, and valid only with the filters that they were made with."""
 
 from __future__ import annotations
 
@@ -52,4 +52,4 @@ def _signatures(content: bytes, query: Mapping[str, Any]) -> list[bytes]:
 
 def _not_ours() -> Problem:
     told = {"parameter": "cursor", "detail": "is not a cursor of this list with these filters"}
-    return Problem(400, "invalid-cursor", "The list can't go on from there.", errors=[told])
+    return Problem(400, "invalid-cursor", "The list can't continue from there.", errors=[told])

@@ -1,4 +1,4 @@
-"""A write: its effect, its audit and its answer under an Idempotency-Key stand or fall in one transaction."""
+"""Writes of the API: effect, audit entry and the answer to an Idempotency-Key are one transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARAMETER = {
     "in": "header",
     "name": KEY_HEADER,
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[!-~]+$"},
-    "description": "a request that is sent again with the same key is answered as before, and does nothing; for a day",
+    "description": "a request that is sent again with the same key within a day gets the same answer and does nothing",
 }
 
 
@@ -55,7 +55,7 @@ def once(
     key, asked = request.headers.get(KEY_HEADER, ""), _fingerprints(body)
     if KEY_HEADER in request.headers and not _KEY.fullmatch(key):
         told = {"parameter": KEY_HEADER, "detail": f"expected 1 to {KEY_LENGTH} visible ASCII characters"}
-        raise Problem(400, "invalid-key", "This is no key.", errors=[told])
+        raise Problem(400, "invalid-key", "The idempotency key is not valid.", errors=[told])
     services = services_of_app()
     with services.store.begin() as uow:
         if key:
@@ -76,9 +76,9 @@ def once(
 def _as_before(is_same: bool, text: str | None, status: int) -> Response:
     if not is_same:
         told = {"parameter": KEY_HEADER, "detail": "was used for another request"}
-        raise Problem(422, "key-of-another-request", "This key belongs to another request.", errors=[told])
+        raise Problem(422, "key-of-another-request", "The idempotency key belongs to another request.", errors=[told])
     if text is None:  # the key that sealed it is gone
-        raise Problem(409, "answer-gone", "The request was done before, and its answer can't be read any more.")
+        raise Problem(409, "answer-gone", "The request was already carried out, and its answer can no longer be read.")
     response = _answer(text, status)
     response.headers["Idempotency-Replayed"] = "true"
     return response

@@ -1,4 +1,4 @@
-"""Who may ask for what: every endpoint with its role and its rule for tenants. Tests are made of it."""
+"""The access rules of the API: every endpoint with its role and its rule for tenants. Tests are made from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instants as a cursor holds them."""
+"""Timestamps in cursors."""
 
 from __future__ import annotations
 

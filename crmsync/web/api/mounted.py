@@ -1,4 +1,4 @@
-"""Hands what is below /api/erp to the API, which is imported with the first request to it: most receivers get none."""
+"""Mounts the API below /api/erp and imports it with the first request: most receivers get none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals as RFC 9457 has them: a type, a sentence, and where in the request the fault lies."""
+"""Errors as RFC 9457 problem details: a type, a sentence, and where in the request the error is."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _as_sent(path: Sequence[str], body: Any) -> str:
 
 class FieldErrorSchema(Schema):
     pointer = fields.String(metadata={"description": "where in the body, as a JSON pointer"})
-    parameter = fields.String(metadata={"description": "which parameter of the address, or header"})
+    parameter = fields.String(metadata={"description": "which query parameter or header"})
     detail = fields.String(required=True)
 
 

@@ -1,4 +1,4 @@
-"""A resource of the API: routes with schemas, and what they share of the documentation."""
+"""A resource of the API: routes with schemas, and what their documentation shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all bodies and addresses have in common: names in both spellings, nothing unknown, numbers as JSON has them."""
+"""What all requests and answers share: names in both spellings, no unknown fields, numbers as in JSON."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class QuerySchema(ApiSchema):
 
     case = fields.String(
         validate=validate.OneOf(["snake", "camel"]),
-        metadata={"description": "how the names of the answer are spelt; snake_case where nothing is said"},
+        metadata={"description": "how names are spelt in the answer; snake_case if left out"},
     )
 
     @post_load
@@ -83,7 +83,7 @@ class Text(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
         if isinstance(text, str) and ("\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text)):
-            raise ValidationError("holds a character that no text may hold")
+            raise ValidationError("contains a character that is not allowed")
         return text
 
 
@@ -122,12 +122,12 @@ class ListSchema(QuerySchema):
     limit = WholeNumber(
         load_default=DEFAULT_LIMIT,
         validate=validate.Range(1, MOST),
-        metadata={"in_address": True, "description": "how many at most"},
+        metadata={"in_address": True, "description": "the maximum number"},
     )
     cursor = Text(
         load_default="",
         validate=validate.Length(max=600),
-        metadata={"description": "where to go on: the next_cursor of the answer before, with the same filters"},
+        metadata={"description": "where to continue: the next_cursor of the previous answer, with the same filters"},
     )
 
 
@@ -146,7 +146,7 @@ def page_of(item: type[ApiSchema]) -> type[ApiSchema]:
     members = {
         "items": fields.List(fields.Nested(item), required=True),
         "next_cursor": fields.String(
-            required=True, allow_none=True, metadata={"description": "null where the list ends"}
+            required=True, allow_none=True, metadata={"description": "null at the end of the list"}
         ),
     }
     made: type[ApiSchema] = type(name, (ApiSchema,), members)

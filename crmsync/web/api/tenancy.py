@@ -1,4 +1,4 @@
-"""What of the store belongs to whom, as the caller may see it."""
+"""Limits what a caller can see to its tenant."""
 
 from __future__ import annotations
 

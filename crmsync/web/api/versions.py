@@ -1,4 +1,4 @@
-"""ETags from a row's version: who changes what somebody else has changed meanwhile is refused."""
+"""ETags made from a row's version: a change based on an outdated version is refused."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ IF_MATCH = {
     "name": "If-Match",
     "required": True,
     "schema": {"type": "string"},
-    "description": "the ETag of what was read, or * for whatever there is",
+    "description": "the ETag of the version that was read, or * for any",
 }
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
     "schema": {"type": "string"},
-    "description": "the ETag that is known: 304 where nothing has changed",
+    "description": "a known ETag: the answer is 304 if nothing has changed",
 }
-ETAG = {"ETag": {"schema": {"type": "string"}, "description": "the version of what is answered"}}
+ETAG = {"ETag": {"schema": {"type": "string"}, "description": "the version of the resource"}}
 
 
 def etag_of(*version: Any) -> str:
@@ -33,11 +33,9 @@ def etag_of(*version: Any) -> str:
 def require(*version: Any) -> None:
     """Raises: Problem 428 where nobody says what was read, 412 where that is not so any more."""
     if not request.headers.get("If-Match", "").strip():
-        raise Problem(
-            428, "precondition-required", "Say by If-Match which version is meant: the ETag of what was read, or *."
-        )
+        raise Problem(428, "precondition-required", "Send If-Match with the ETag of the version that was read, or *.")
     if not request.if_match.contains(etag_of(*version)):
-        raise Problem(412, "changed-meanwhile", "It was changed since it was read. Read it again.")
+        raise Problem(412, "changed-meanwhile", "It has changed since it was read. Read it again.")
 
 
 def marked(response: Response, *version: Any) -> Response:

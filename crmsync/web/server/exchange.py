@@ -1,4 +1,4 @@
-"""One request and its answer: collected by the event loop, worked on by a thread, sent by the event loop."""
+"""One request and its answer: read by the event loop, processed by a thread, sent by the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is connected, and since when the server waits for each: the rule that a slow peer holds up only itself."""
+"""The connected peers, and since when the server waits for each: a slow peer delays only itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person answered in the form of a dead letter."""
+"""Reads a person's answer from the form of a dead letter."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ def _customer_number(form: Mapping[str, str], name: str) -> str:
     try:
         return customer_number(text) if text else ""
     except ValueError as error:
-        raise AnswerError(f"Nothing was replayed: the {name} customer number is none, {error}.") from error
+        raise AnswerError(f"Nothing was replayed: the {name} customer number is not valid: {error}.") from error

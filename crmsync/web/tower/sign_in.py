@@ -53,7 +53,7 @@ def sign_in() -> BaseResponse:
     name, password = request.form.get("name", "").strip().lower()[:100], request.form.get("password", "")
     next_path = _inside(request.form.get("next", ""))
     if not access.has_form_token():
-        problem = "This form was out of date. Sign in again."
+        problem = "This form has expired. Sign in again."
         return sign_in_page(status=403, problem=problem, name=name, next_path=next_path)
     address = access.client_address()
     attempts: Attempts = current_app.extensions["crmsync_attempts"]
@@ -76,7 +76,9 @@ def by_link(key: str) -> BaseResponse:
         name = uow.sessions.take_link(key)
         proof = access.proof_of(uow, name) if name else ""
     if name is None or not proof:
-        return sign_in_page(status=401, problem="This link has been used, or is too old. Sign in with a password.")
+        return sign_in_page(
+            status=401, problem="This link has already been used, or has expired. Sign in with a password."
+        )
     return access.sign_in(name, proof)(make_response(redirect(url_for("tower.overview"), 303)))
 
 

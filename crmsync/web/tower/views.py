@@ -81,15 +81,15 @@ def _admit() -> Response | None:
     if caller is None:
         return _ask_who()
     if caller.tenant is not None:
-        abort(403, "The control tower shows all companies, and you may see one. The API shows it.")
+        abort(403, "The control tower shows all companies, and you may see one. The API shows that one.")
     if not caller.may(Role.OPERATOR if request.method == "POST" else Role.VIEWER):
-        abort(403, f"You are a {caller.role}: you may look, and not decide.")
+        abort(403, f"You are a {caller.role}: you can see everything, but not decide.")
     g.caller = caller
     if "\0" in request.path + "".join(request.args.values()):
-        abort(400, "An address holds no null character.")  # PostgreSQL takes none
+        abort(400, "A URL must not contain a null character.")  # PostgreSQL takes none
     request.max_content_length = FORM_BYTES_MAX
     if request.method == "POST" and not access.has_form_token():
-        abort(403, "This form is out of date. Go back, reload the page and try again.")
+        abort(403, "This form has expired. Go back, reload the page and try again.")
     return None
 
 
@@ -156,7 +156,7 @@ def run(run_id: str) -> str:
     with _reading() as uow:
         found = whole_run(uow, run_id)
         if found is None:
-            abort(404, "There is no run of this id.")
+            abort(404, "There is no run with this id.")
         is_for_them = found.letter is not None and g.caller.may(Role.OPERATOR)  # it may hold personal data
         words = services_of_app().words_of(uow, found.letter.letter.id) if found.letter and is_for_them else ""
         return _page("run", uow, page=found, words=words)

@@ -101,7 +101,7 @@ class TestWriteLevels:
                 "FIELD_CUSTOM_VALIDATION_EXCEPTION: Available_Stock__c is refused by a validation rule of the "
                 "organization",
             ),
-            Rejection(KEYS[2], "UNABLE_TO_LOCK_ROW: Another change holds the record in Salesforce."),
+            Rejection(KEYS[2], "UNABLE_TO_LOCK_ROW: Another change has locked the record in Salesforce."),
         ]
 
     def test_what_is_sent(self, crm: Build, salesforce: responses.RequestsMock) -> None:
@@ -186,7 +186,7 @@ def test_the_reason_is_a_code_and_our_words(errors: Any, reason: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("NUMBER_OUTSIDE_VALID_RANGE:Ann: no:Stock__c --", "NUMBER_OUTSIDE_VALID_RANGE: Stock__c is outside of"),
+        ("NUMBER_OUTSIDE_VALID_RANGE:Ann: no:Stock__c --", "NUMBER_OUTSIDE_VALID_RANGE: Stock__c is outside"),
         ("STRING_TOO_LONG:…:Low__c, Stock__c --", "STRING_TOO_LONG: Stock__c is too long; Low__c is too long"),
         ("ENTITY_IS_LOCKED:Ann holds it:--", "ENTITY_IS_LOCKED: The record is locked in Salesforce by an approval"),
         ("NEW_CODE:no:Ann --", "NEW_CODE: The record is refused."),

@@ -219,7 +219,7 @@ def test_a_version_that_is_not_offered_is_one_line(crm: Build, organization: Cal
         ({"status": 404, "json": [{"errorCode": "NOT_FOUND"}]}, "SF_API_VERSION"),
         ({"status": 410, "body": ""}, "SF_API_VERSION"),
         ({"status": 503, "body": "<html>"}, "503"),
-        ({"status": 200, "body": "<html>"}, "Something before Salesforce"),
+        ({"status": 200, "body": "<html>"}, "Something in front of Salesforce"),
     ],
 )
 def test_every_failure_becomes_a_line(

@@ -57,7 +57,7 @@ def test_an_id_of_15_or_18_characters_has_one_form(text: str, full: str) -> None
     ],
 )
 def test_anything_else_is_no_id(text: str) -> None:
-    with pytest.raises(ValueError, match="is no Salesforce id"):
+    with pytest.raises(ValueError, match="is not a Salesforce id"):
         full_id(text)
 
 

@@ -359,7 +359,7 @@ def test_taken_name_is_for_a_person_to_decide(zoho: responses.RequestsMock, book
         books().create_customer(customer, reference=REFERENCE, currency="USD")
 
     assert caught.value.is_definite
-    assert "name it with the replay, by its contact id" in (caught.value.advice or "")
+    assert "give its contact id with the replay" in (caught.value.advice or "")
     assert "Acme" not in str(caught.value)
 
 

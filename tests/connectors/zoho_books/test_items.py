@@ -318,8 +318,8 @@ def test_a_catalogue_without_end_is_read_to_the_five_thousandth(
     [
         (None, [("1", "A"), ("2", "B"), ("3", "B")], True, "1 items by SKU, other codes as free text"),
         (None, [], True, "0 items by SKU, other codes as free text"),
-        (True, [("1", "A"), ("2", "B")], True, "2 items by SKU, a code that none has stops its deal"),
-        (True, [], False, "ZOHO_ITEM_LOOKUP=true wants an item for each product, but no active item has a SKU"),
+        (True, [("1", "A"), ("2", "B")], True, "2 items by SKU, a deal with any other code stops"),
+        (True, [], False, "ZOHO_ITEM_LOOKUP=true requires an item for each product, but no active item has a SKU"),
         (False, None, True, "free text (ZOHO_ITEM_LOOKUP=false)"),
     ],
     ids=["where there is one", "where there is none", "always", "always, and there are none", "never"],

@@ -383,7 +383,7 @@ def test_L2__lost_and_all_taken_back_says_what_can_be_done(system: System, bille
     until(lambda: system.letter_of(billed).failures > first.failures, what="it is looked at")
     letter = asked(system, billed, error="DealChangedError")
     assert "discard" in letter.advice
-    assert "put the deal right in the CRM, then replay" in letter.advice
+    assert "correct the deal in the CRM, then replay" in letter.advice
 
 
 def test_L2__nobody_is_asked_about_an_order_whose_answer_was_lost_and_that_was_never_made(

@@ -252,7 +252,7 @@ def test_L3__catch_up_sees_a_won_deal_of_another_amount(system: System, billed: 
 
     shown = caught_up(system, "--dry-run")
     (row,) = [row for row in shown["looked_at_again"] if row["key"] == billed.id]  # type: ignore[attr-defined]
-    assert (row["why"], row["systems"]) == ("another amount than its documents", [])
+    assert (row["why"], row["systems"]) == ("an amount that differs from its documents", [])
     assert system.run_of(billed).status is RunStatus.DONE
 
     caught_up(system, "--yes")

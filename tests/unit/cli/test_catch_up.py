@@ -166,7 +166,7 @@ def test_a_payment_that_was_started_is_not_told_again(run_cli, using, books, sto
 
     found = json.loads(run_cli("catch-up", "--dry-run", "--json").stdout)
 
-    assert (found["missed"], found["left_alone"]) == ([], {"was started by catch-up already": 1})
+    assert (found["missed"], found["left_alone"]) == ([], {"was already started by catch-up": 1})
     assert keys_of_runs(store, "payment_to_invoices") == {"46001"}
 
 
@@ -322,5 +322,5 @@ def test_a_source_that_is_not_configured_is_left_out(run_cli, using, crm, store)
 
     output = run_cli("catch-up", "--dry-run").output
 
-    assert "zoho_books is not configured: its changes were not looked at." in output
+    assert "zoho_books is not configured: its changes were not checked." in output
     assert "1 run to start" in output

@@ -69,13 +69,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], str | None, str]] = {
     "what is missing": (("add", "s4hana", "--name", "x"), None, "base_url"),
     "an unknown system": (("add", "hubspot", "--name", "x"), None, "salesforce, s4hana, zoho_books"),
     "a pair that is none": ((*ADD, "--set", "division"), None, "expected NAME=VALUE"),
-    "stdin that is no object": ((*ADD, "--secrets-stdin"), f'["{SECRET}"]', "expected an object of texts"),
+    "stdin that is no object": ((*ADD, "--secrets-stdin"), f'["{SECRET}"]', "expected a JSON object of strings"),
     "a file that is not there": ((*ADD, "--secret-file", "client_secret=/nowhere"), None, "can't be read"),
     "an empty file": ((*ADD, "--secret-file", "client_secret=/dev/null"), None, "is empty"),
     "a name that is taken": ((*ADD, "--secrets-stdin"), json.dumps({"client_secret": SECRET}), "already"),
     "an unknown one": (("show", "con_0123456789abcdef"), None, "There is no connection"),
     "nothing to rotate": (("rotate", "con_0123456789abcdef"), None, "Say which"),
-    "nobody to ask": (("remove", "{id}"), None, "Nobody can be asked"),
+    "nobody to ask": (("remove", "{id}"), None, "Cannot ask for confirmation"),
 }
 
 

@@ -107,14 +107,14 @@ def test_a_letter_of_a_flow_that_repeats_is_of_no_company(run_letters, store):
             uow, "compare_orders", "compare_orders", step="look_at_orders", correlation_id="c", queued_until=uow.now
         )
         run = uow.runs.claim(run_id, "look_at_orders", lease_seconds=60)
-        uow.runs.stop(run, title="Looked at 3 orders", amount=None, currency=None)
+        uow.runs.stop(run, title="Checked 3 orders", amount=None, currency=None)
         letter, _ = uow.dead_letters.add(run, RejectedError(system="SAP S/4HANA"))
 
     shown = run_letters("show", "1").output
-    assert "About          Looked at 3 orders" in shown
+    assert "About          Checked 3 orders" in shown
     assert "Company" not in shown
     told = dead_letter_alert(letter, subject="comparison of orders", command="")
-    assert ["About", "Looked at 3 orders"] in told["facts"]
+    assert ["About", "Checked 3 orders"] in told["facts"]
     assert "Company" not in dict(told["facts"])
 
     with store.begin() as uow:
@@ -225,7 +225,7 @@ def test_replay_lets_the_run_go_on_and_says_who_did_it(run_letters, bury, store,
 
     run = run_of(store, letter_id)
     assert result.exit_code == 0, result.output
-    assert "replayed 1 dead letter. A worker goes on from here." in result.output
+    assert "replayed 1 dead letter. A worker continues from here." in result.output
     assert f"crmsync runs show {run.id}" in result.output
     assert (status_of(store, letter_id), run.status) == (LetterStatus.REPLAYING, RunStatus.ACTIVE)
     assert (broker.rung, broker.drawn) == ([run.id], 1)
@@ -298,8 +298,8 @@ def test_replay_of_an_error_that_none_died_of_does_not_say_that_none_waits(run_l
 
     told = run_letters("replay", "--error", "VendorUnavailable", "--yes").output
     assert "No dead letter with the error VendorUnavailable waits." in told
-    assert "is VendorUnavailableError meant?" in " ".join(told.split())
-    assert "no error of that name" not in run_letters("replay", "--error", "VendorUnavailableError", "--yes").output
+    assert "did you mean VendorUnavailableError?" in " ".join(told.split())
+    assert "no error with that name" not in run_letters("replay", "--error", "VendorUnavailableError", "--yes").output
 
 
 def test_replay_as_json_prints_nothing_else(run_letters, bury, broker):
@@ -309,7 +309,9 @@ def test_replay_as_json_prints_nothing_else(run_letters, bury, broker):
 
     assert json.loads(result.stdout) == {
         "replayed": [1],
-        "failed": [{"id": 5, "problem": "There is no dead letter 5: this store never had one of that number."}],
+        "failed": [
+            {"id": 5, "problem": "There is no dead letter 5: this database has never had one with that number."}
+        ],
     }
 
 
@@ -386,7 +388,7 @@ def test_both_names_are_shown_before_a_link_is_stored(run_letters, bury, store, 
     told = " ".join(run_letters("replay", "1", "--yes", "--link", "ERP=C_10-01", "--reason", "a test").output.split())
 
     assert "The account 001xx000003dgb2AAA Acme Ltd, Springfield becomes C_10-01 Holding AG" in told
-    assert "Another name: look twice" in told
+    assert "The names differ" in told
     with store.read() as uow:
         (link,) = uow.links.customers(None)
     assert (link.key, link.name, link.origin) == ("C_10-01", "Holding AG", "replay")

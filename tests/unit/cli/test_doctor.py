@@ -84,11 +84,11 @@ def test_a_system_that_is_not_configured_fails(run_cli):
 
 
 def test_a_broker_that_does_not_answer_fails(run_cli, systems, monkeypatch):
-    monkeypatch.setattr(broker, "problem", lambda settings: "nobody listens at its address")
+    monkeypatch.setattr(broker, "problem", lambda settings: "nothing listens at its address")
 
     found = findings(run_cli("doctor", "--json"))["Broker", "Redis at redis://127.0.0.1:1/0"]
 
-    assert (found["is_ok"], found["detail"]) == (False, "nobody listens at its address")
+    assert (found["is_ok"], found["detail"]) == (False, "nothing listens at its address")
 
 
 def test_a_store_that_does_not_answer_fails_and_the_rest_is_checked(run_cli, systems, monkeypatch, tmp_path):

@@ -187,7 +187,7 @@ def test_one_that_is_under_way_is_watched_and_not_begun_again(run_cli, using, st
     other.join()
 
     assert result.exit_code == 1
-    assert "under way already" in result.stderr
+    assert "already running" in result.stderr
     assert run_of(store).again is False
 
 
@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_it_to_the_workers(run_cli, using, store, monkeypatch):
     result = run_cli("inventory", "run")
 
     assert result.exit_code == 130
-    assert "Left to the workers" in result.stderr
+    assert "Handed over to the workers" in result.stderr
     assert run_of(store).status is RunStatus.ACTIVE
     assert run_of(store).queued_until is None  # the sweeper brings it back at once
 
@@ -254,10 +254,10 @@ def test_a_wait_is_told_once():
     said = []
     lines = inventory_run.Lines(said.append)
 
-    lines.show([], "Goes on at 09:15:00 UTC.")
-    lines.show([], "Goes on at 09:15:00 UTC.")
+    lines.show([], "Continues at 09:15:00 UTC.")
+    lines.show([], "Continues at 09:15:00 UTC.")
 
-    assert said == ["Goes on at 09:15:00 UTC."]
+    assert said == ["Continues at 09:15:00 UTC."]
 
 
 def test_bars_follow_the_phases():

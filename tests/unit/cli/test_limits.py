@@ -50,4 +50,4 @@ def test_a_row_shows_what_is_known(run_cli: RunCli, monkeypatch: pytest.MonkeyPa
     assert lines[1] == ["books", "minute", "100", "30", "30", "70", "20", "s"]
     assert lines[2] == ["books", "24", "hours", "?", "?", "?", "?"]
     assert lines[3] == ["books", "at", "once", "10", "2", "3", "8"]
-    assert "books has told crmsync to wait: 12 s more." in run_cli("limits").output
+    assert "books has asked crmsync to wait: 12 s more." in run_cli("limits").output

@@ -106,7 +106,7 @@ def test_migrate_says_what_it_has_done(run_cli):
 
 
 def test_no_run_yet(run_cli, store):
-    assert run_cli("runs", "list").output == "There is no run yet.\n"
+    assert run_cli("runs", "list").output == "There are no runs yet.\n"
 
 
 def test_runs_are_listed_with_what_they_are_about(run_cli, bury):
@@ -118,7 +118,7 @@ def test_runs_are_listed_with_what_they_are_about(run_cli, bury):
         ("Acme Ltd – 200 sensors", "47,000.00 USD", "create_order")
     ]
     assert "Acme Ltd" in run_cli("runs", "list").output
-    assert run_cli("runs", "list", "--status", "done").output == "There is no such run.\n"
+    assert run_cli("runs", "list", "--status", "done").output == "No run matches.\n"
 
 
 def test_a_run_is_found_by_its_deal_and_shows_its_steps(run_cli, bury):
@@ -216,7 +216,7 @@ def test_a_run_shows_how_crmsync_heard_of_it(run_cli, store):
     announced = json.loads(run_cli("runs", "show", DEAL_KEY, "--json").output)["announced"]
 
     assert [(each["by"], each["missed"]) for each in announced] == [("webhook", False), ("catch-up", True)]
-    assert "no webhook had come" in run_cli("runs", "show", DEAL_KEY).output
+    assert "no webhook had arrived" in run_cli("runs", "show", DEAL_KEY).output
 
 
 def test_a_long_history_is_cut(run_cli, store, monkeypatch):

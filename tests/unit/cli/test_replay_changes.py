@@ -235,7 +235,7 @@ def test_a_deal_that_can_not_be_read_is_left_to_the_run(run_letters, bury_deal, 
     result = run_letters("replay", "1", "--yes", *options)
 
     assert result.exit_code == 0
-    assert "Salesforce can't be reached. The run looks at it itself." in result.stderr
+    assert "Salesforce can't be reached. The run will read it itself." in result.stderr
     assert answers_of(store) == {}
 
 

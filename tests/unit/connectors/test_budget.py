@@ -92,7 +92,7 @@ def without_redis() -> Link:
 def test_a_refusal_says_what_is_used_and_that_nothing_was_sent() -> None:
     error = budget.over_window(BOOKS, "create invoice", MINUTE, allowed=100, wait_seconds=41.23)
 
-    assert str(error) == "The budget of 100 calls a minute for Zoho Books is used. [OVER_BUDGET]"
+    assert str(error) == "The budget of 100 calls a minute for Zoho Books is used up. [OVER_BUDGET]"
     assert (error.is_definite, error.retry_after_seconds, error.operation) == (True, 41.3, "create invoice")
 
 
@@ -101,7 +101,7 @@ def test_background_work_is_told_what_the_rest_is_kept_for() -> None:
 
     assert str(error.args[0]) == (
         "Background work has used its 70 of the 100 calls a minute for Zoho Books; "
-        "the rest is kept for orders and payments."
+        "the rest is reserved for orders and payments."
     )
 
 

@@ -128,13 +128,13 @@ def test_after_an_essential_probe_that_fails_nothing_is_asked(answer: Any) -> No
 
 
 def test_what_follows_only_where_all_is_well_is_not_asked_after_an_error() -> None:
-    then, otherwise = probes(None), [not_checked("order", "what has failed comes first")]
+    then, otherwise = probes(None), [not_checked("order", "the failures above must be corrected first")]
 
     well = examined(probes(None, Found("no error")), then=then, otherwise=otherwise)
     failed = examined(probes(REFUSED, None), then=then, otherwise=otherwise)
 
     assert [name for name, *_ in told(well)] == ["probe 1", "probe 2", "probe 1"]
-    assert told(failed)[2:] == [("order", True, "not checked: what has failed comes first")]
+    assert told(failed)[2:] == [("order", True, "not checked: the failures above must be corrected first")]
 
 
 def test_a_connector_says_in_its_own_words_what_an_error_means() -> None:

@@ -141,7 +141,7 @@ def world(monkeypatch):
 def test_a_story_that_fails_says_what_went_wrong_and_shows_the_logs(monkeypatch, capsys):
     def fail(story):
         story._world.logs("worker1", "the last words of the worker")
-        raise NeverHappened("This never happened within 45 s: the order is made in SAP.")
+        raise NeverHappened("This did not happen within 45 s: the order is made in SAP.")
 
     monkeypatch.setattr(World, "configuration", lambda world: {"CRMSYNC_HOME": str(world.home)})
     monkeypatch.setattr(World, "running", lambda *_: nullcontext())
@@ -151,7 +151,7 @@ def test_a_story_that_fails_says_what_went_wrong_and_shows_the_logs(monkeypatch,
     assert not perform(once=True, keep_state=False)
 
     output = capsys.readouterr().out
-    assert "✗ This never happened within 45 s: the order is made in SAP." in output
+    assert "✗ This did not happen within 45 s: the order is made in SAP." in output
     assert "the last words of the worker" in output
 
 

@@ -20,7 +20,7 @@ def test_P15__the_tower_finds_it_and_says_what_it_found(operator: FlaskClient) -
 
     assert "Muster GmbH – 200 sensors" in page
     assert "Found by: invoice INV-000001" in page
-    assert "Looked at: ids of runs" in words(operator.get("/runs?text=INV-9"))
+    assert "Searched: ids of runs" in words(operator.get("/runs?text=INV-9"))
 
 
 def test_a_search_offers_to_look_at_everything(

@@ -177,7 +177,7 @@ def test_the_overview_has_a_line_for_the_inventory(operator: FlaskClient, servic
 
     page = words(operator.get("/"))
 
-    assert "Last done 3 min ago: 11 written, 1 refused, 2 newly low" in page
+    assert "Last completed 3 min ago: 11 written, 1 refused, 2 newly low" in page
     assert "4 products: 2 low, 1 refused, 1 not in the ERP" in page
 
 
@@ -189,7 +189,7 @@ def test_the_overview_tells_what_catch_up_saw(operator: FlaskClient, services: S
 
     page = words(operator.get("/"))
 
-    assert "Changes of expected received healed Last look Deals 4 3 1 5 min ago" in page
+    assert "Changes of expected received missed Last scan Deals 4 3 1 5 min ago" in page
     assert "Payments 2 2 0 never" in page
 
 
@@ -278,7 +278,7 @@ def test_a_payments_run_tells_its_invoices(operator: FlaskClient, services: Serv
     assert "Invoices of ours 2 Invoices of others 3" in page
     assert f'<a href="/runs/{invoice.id}">Invoice 98200001, Acme Ltd – 200 sensors</a>' in answer.text
     assert "<li>Invoice 98200002</li>" in answer.text
-    assert "Nothing was asked for in another system yet" not in page
+    assert "Nothing has been created in another system yet" not in page
 
 
 def test_an_inventorys_run_tells_what_it_did(operator: FlaskClient, services: Services, clock: FakeClock) -> None:

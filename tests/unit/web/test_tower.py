@@ -84,15 +84,15 @@ def press(client: FlaskClient, letter_id: int, button: str, **fields: str) -> Te
     ("path", "sentence"),
     [
         ("/", "Nothing waits for a person"),
-        ("/", "No run yet. Each deal that is closed as won appears here"),
-        ("/runs", "No run yet. Each deal that is closed as won becomes a run"),
+        ("/", "No runs yet. Each deal that is closed as won appears here"),
+        ("/runs", "No runs yet. Each deal that is closed as won becomes a run"),
         ("/runs?text=nobody", "No run matches."),
         ("/dead-letters", "No dead letter waits. A run that can't go on by itself appears here"),
         ("/", "No inventory yet."),
-        ("/", "No look yet."),
-        ("/stock", "No inventory yet. Every hour what the ERP has in stock goes to the products"),
+        ("/", "No scan yet."),
+        ("/stock", "No inventory yet. Every hour the stock of the ERP is written to the products"),
         ("/stock?text=x", "No product matches."),
-        ("/alerts", "No alert yet. When a run stops for good"),
+        ("/alerts", "No alerts yet. When a run stops for good"),
         ("/alerts", "Slack is not configured: alerts go to the log and to this page."),
     ],
 )
@@ -128,7 +128,7 @@ def test_the_overview_warns_of_runs_that_nobody_takes(operator: FlaskClient, a_r
 
     clock.advance(2)
 
-    assert "Runs are due, and nobody takes them" in words(operator.get("/"))
+    assert "Runs are due, and no worker takes them" in words(operator.get("/"))
 
 
 def goes_down(services: Services) -> None:
@@ -321,7 +321,7 @@ def test_an_unknown_run_is_not_found(operator: FlaskClient) -> None:
     answer = operator.get("/runs/no-such-run")
 
     assert answer.status_code == 404
-    assert "There is no run of this id." in words(answer)
+    assert "There is no run with this id." in words(answer)
 
 
 def test_a_dead_letter_says_why_and_what_next(operator: FlaskClient, a_letter: Any, services: Services) -> None:
@@ -383,7 +383,7 @@ def test_alerts_show_what_people_were_told(operator: FlaskClient, services: Serv
 
     page = words(operator.get("/alerts"))
 
-    assert "A deal is stuck 2 times not told yet" in page
+    assert "A deal is stuck 2 times not sent yet" in page
     assert "Company Acme Ltd" in page
     assert "celery -A crmsync dead-letters replay 7" in page
 
@@ -637,7 +637,7 @@ def test_a_form_without_the_sessions_token_does_nothing(
     answer = operator.post(f"/dead-letters/{letter.id}/{button}", data=fields)
 
     assert answer.status_code == 403
-    assert "This form is out of date." in words(answer)
+    assert "This form has expired." in words(answer)
     assert rung == []
     _still_waits(services, letter.id)
 

@@ -1,4 +1,4 @@
-"""/bindings/{flow}: which connection fills which role in a flow of a tenant, and what the tenant wants of the flow."""
+"""/bindings/{flow}: which connection fills which role in a flow of a tenant, and the flow's options."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _options_field(**options: Any) -> fields.Dict:
     return fields.Dict(
         keys=Text(),
         metadata={
-            "description": "what the tenant has otherwise than the installation",
+            "description": "the options of the tenant that differ from those of the installation",
             "properties": told["properties"],
             "additionalProperties": False,
         },
@@ -58,15 +58,17 @@ class BindingSchema(ApiSchema):
         metadata={"description": "the connection in each role; empty: none is configured"},
     )
     options = _options_field(required=True)
-    version = fields.Integer(required=True, metadata={"description": "0: the environment implies it"})
-    sources = fields.List(fields.String(), required=True, metadata={"description": "all that the tenant has bound"})
+    version = fields.Integer(required=True, metadata={"description": "0: it comes from the environment"})
+    sources = fields.List(
+        fields.String(), required=True, metadata={"description": "every source that the tenant has bound the flow for"}
+    )
 
 
 class PlaceSchema(QuerySchema):
     tenant_id = Text(
         load_default="",
         validate=validate.Length(max=40),
-        metadata={"description": "whose; else the token's tenant, or the installation's own"},
+        metadata={"description": "the tenant; if left out, the token's tenant, or the installation's own"},
     )
 
 
@@ -74,7 +76,7 @@ class BindingQuerySchema(PlaceSchema):
     source = Text(
         load_default="",
         validate=validate.Length(max=40),
-        metadata={"description": "which, where the tenant has bound the flow for several"},
+        metadata={"description": "which source, if the tenant has bound the flow for several"},
     )
 
 
@@ -87,7 +89,10 @@ class BindSchema(ApiSchema):
         keys=Text(validate=validate.Length(1, 40)),
         values=Text(validate=validate.Length(1, 40)),
         required=True,
-        metadata={"description": f"by role: {', '.join(_ROLES)}; the first that the flow needs is its source"},
+        metadata={
+            "description": f"by role: {', '.join(_ROLES)}; the connection in the first role that the flow needs "
+            "is its source"
+        },
     )
     options = _options_field(load_default=None, allow_none=True)
     reason = Text(load_default="", validate=validate.Length(max=500), metadata=_REASON)
@@ -107,9 +112,9 @@ def binding(query: dict[str, Any], flow: str) -> Response:
 @blueprint.response(200, BindingSchema, headers=versions.ETAG)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def bind(query: dict[str, Any], body: dict[str, Any], flow: str) -> Response:
-    """Bind a flow for the source that the roles name, or bind it anew; options that are not said stay.
+    """Bind a flow for the source that the roles name, or change its binding; options that are left out stay.
 
-    Where the flow is not bound to that source yet, say `If-Match: *`.
+    If the flow is not bound to that source yet, send `If-Match: *`.
     """
     tenant = tenant_of(query)
     if flow not in FLOWS:
@@ -135,12 +140,12 @@ def bind(query: dict[str, Any], body: dict[str, Any], flow: str) -> Response:
 @blueprint.response(200, BindingSchema)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def unbind(query: dict[str, Any], flow: str) -> Response:
-    """Nothing of the source starts this flow any more; runs under way keep their source, and wait for the rest."""
+    """Remove a binding: the source no longer starts this flow. Unfinished runs keep it and wait for the rest."""
     tenant = tenant_of(query)
     before = only_one(tenant, flow, query["source"])
     versions.require(*version_of(before))
     if before.is_implied:
-        raise Problem(409, "refused", "This binding is implied by the environment; bind the flow anew to change it.")
+        raise Problem(409, "refused", "This binding comes from the environment; bind the flow again to change it.")
     with as_problem(), services_of_app().store.begin() as uow:
         gone = verbs.remove(
             services_of_app(),
@@ -189,7 +194,7 @@ def as_problem() -> Iterator[None]:
     except UnknownBindingError:
         raise not_found("binding") from None
     except BindingChangedError:
-        raise Problem(412, "changed-meanwhile", "It was changed since it was read. Read it again.") from None
+        raise Problem(412, "changed-meanwhile", "It has changed since it was read. Read it again.") from None
     except InvalidBindingError as error:
         paths = {tuple(name.split(".", 1)): text for name, text in error.field_errors.items()}
         raise invalid(str(error.args[0]), paths) from None

@@ -1,4 +1,4 @@
-"""/connections: companies' accounts at systems. No secret is ever answered, but one that is made here, once."""
+"""/connections: companies' accounts at systems. Secrets are never returned, except new ones, once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from crmsync.web.api.tenancy import own
 from crmsync.web.context import services_of_app
 from crmsync.worker import trials
 
-blueprint = Resource("connections", "The accounts at systems that companies work with")
+blueprint = Resource("connections", "The accounts at other systems that companies work with")
 
 STATUSES = [status.value for status in Status]
 DIRECTIONS = [direction.value for direction in Direction]
@@ -54,7 +54,7 @@ _REASON = {"description": "for the audit"}
 
 class ConnectionDoorSchema(ApiSchema):
     name = fields.String(required=True)
-    path = fields.String(required=True, metadata={"description": "where the system's webhooks come in"})
+    path = fields.String(required=True, metadata={"description": "where the webhooks of the system are received"})
 
 
 class ConnectionSchema(ApiSchema):
@@ -63,7 +63,7 @@ class ConnectionSchema(ApiSchema):
     erp_system = fields.String(required=True, attribute="system")
     name = fields.String(required=True)
     auth_kind = fields.String(required=True)
-    settings = fields.Dict(required=True, metadata={"description": "without secrets; /systems says what they mean"})
+    settings = fields.Dict(required=True, metadata={"description": "without secrets; /systems describes them"})
     secrets_set = fields.List(fields.String(), required=True, metadata={"description": "which secrets are set"})
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     sync_enabled = fields.Boolean(required=True)
@@ -72,7 +72,9 @@ class ConnectionSchema(ApiSchema):
     last_success_at = fields.AwareDateTime(required=True, allow_none=True)
     last_error = fields.String(required=True)
     last_error_at = fields.AwareDateTime(required=True, allow_none=True)
-    is_of_environment = fields.Boolean(required=True, metadata={"description": "then it is read-only here"})
+    is_of_environment = fields.Boolean(
+        required=True, metadata={"description": "whether the environment configures it; then it is read-only here"}
+    )
     doors = fields.List(fields.Nested(ConnectionDoorSchema), required=True)
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True, allow_none=True)
@@ -84,7 +86,7 @@ class RotatedSchema(ConnectionSchema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={"description": "the secrets that were made here, by name; shown this once"},
+        metadata={"description": "the secrets that were generated here, by name; shown only once"},
     )
 
 
@@ -94,7 +96,7 @@ class DeletedConnectionSchema(ApiSchema):
         keys=fields.String(),
         values=fields.Integer(),
         required=True,
-        metadata={"description": "what was remembered of it, by kind"},
+        metadata={"description": "what was stored about it, by kind"},
     )
 
 
@@ -102,10 +104,10 @@ class TrialSchema(ApiSchema):
     success = fields.Boolean(required=True)
     message = fields.String(required=True)
     latency = fields.Float(
-        required=True, attribute="latency_seconds", metadata={"description": "of the sign-in, in seconds"}
+        required=True, attribute="latency_seconds", metadata={"description": "duration of the sign-in, in seconds"}
     )
     missing = fields.List(
-        fields.String(), required=True, metadata={"description": "the permissions and fields that are not there"}
+        fields.String(), required=True, metadata={"description": "the permissions and fields that are missing"}
     )
 
 
@@ -124,7 +126,7 @@ def _secrets_field() -> fields.Dict:
         values=Text(validate=validate.Length(1, SECRET_LENGTH), allow_none=True),
         load_default=dict,
         load_only=True,
-        metadata={"description": "by name; those that are left out stay, null takes one away", "writeOnly": True},
+        metadata={"description": "by name; those that are left out stay, null removes one", "writeOnly": True},
     )
 
 
@@ -137,7 +139,7 @@ class _ConnectionBodySchema(ApiSchema):
     secrets = _secrets_field()
     sync_enabled = fields.Boolean(load_default=None, allow_none=True, truthy={True}, falsy={False})
     interval_seconds = WholeNumber(
-        load_default=None, allow_none=True, metadata={"description": "how often it is looked at"}
+        load_default=None, allow_none=True, metadata={"description": "how often it is scanned for changes, in seconds"}
     )
     direction = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(DIRECTIONS))
     reason = _reason_field()
@@ -147,7 +149,9 @@ class NewConnectionSchema(_ConnectionBodySchema):
     tenant_id = Word(*TENANT, load_default=None, allow_none=True)
     erp_system = Text(required=True, validate=validate.Length(1, 40))
     name = Said(100, required=True)
-    settings = fields.Dict(keys=Text(), required=True, metadata={"description": "as the system's JSON Schema says"})
+    settings = fields.Dict(
+        keys=Text(), required=True, metadata={"description": "as described by the system's JSON Schema"}
+    )
 
 
 class ChangedConnectionSchema(_ConnectionBodySchema):
@@ -159,7 +163,7 @@ class ChangedConnectionSchema(_ConnectionBodySchema):
         load_default=False,
         truthy={True},
         falsy={False},
-        metadata={"description": "it is the account of before, under another address"},
+        metadata={"description": "confirms that it is the same account, under another address"},
     )
 
 
@@ -168,7 +172,7 @@ class RotateSchema(ApiSchema):
         Text(validate=validate.Length(1, 100)),
         load_default=list,
         validate=validate.Length(max=20),
-        metadata={"description": "secrets of doors to make here"},
+        metadata={"description": "secrets of webhooks to generate here"},
     )
     secrets = _secrets_field()
     reason = _reason_field()
@@ -183,7 +187,7 @@ class DeletionQuerySchema(QuerySchema):
         load_default=False,
         truthy={"true", True},
         falsy={"false", False},
-        metadata={"description": "even where runs that are not over need it"},
+        metadata={"description": "even if unfinished runs need it"},
     )
     reason = _reason_field()
 
@@ -228,7 +232,7 @@ def connection(_: dict[str, Any], connection_id: str) -> Response:
 @blueprint.response(201, ConnectionSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def create_connection(_: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Make a connection. It is not tried: POST …/test does that."""
+    """Create a connection. It is not tested: POST …/test does that."""
     tenant = body["tenant_id"] or own() or DEFAULT_TENANT
     if not g.caller.sees(tenant):
         raise Problem(403, "forbidden", "The token is for another tenant.")
@@ -247,7 +251,7 @@ def create_connection(_: dict[str, Any], body: dict[str, Any]) -> Response:
 @blueprint.response(200, ConnectionSchema, headers=versions.ETAG)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def change_connection(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
-    """Change a connection: what is left out stays, settings are replaced as a whole. Every process knows it in 2 s."""
+    """Change a connection: what is left out stays, settings are replaced as a whole. It takes effect within 2 s."""
     found = own_connection(connection_id)
     versions.require(found.id, found.version)
     with as_problem(found.system), services_of_app().store.begin() as uow:
@@ -269,7 +273,7 @@ def change_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
 @blueprint.response(200, DeletedConnectionSchema)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def delete_connection(query: dict[str, Any], connection_id: str) -> dict[str, Any]:
-    """Delete a connection with everything that is remembered of it; 409 while runs that are not over need it."""
+    """Delete a connection with everything that is stored about it; 409 while unfinished runs need it."""
     found = own_connection(connection_id)
     versions.require(found.id, found.version)
     with as_problem(found.system), services_of_app().store.begin() as uow:
@@ -291,7 +295,7 @@ def delete_connection(query: dict[str, Any], connection_id: str) -> dict[str, An
 @blueprint.response(200, ConnectionSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def pause_connection(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
-    """Let its runs wait; no attempt of them is counted."""
+    """Pause a connection: its runs wait, and no attempt is counted."""
     return _set_status(verbs.pause, body, connection_id)
 
 
@@ -301,7 +305,7 @@ def pause_connection(_: dict[str, Any], body: dict[str, Any], connection_id: str
 @blueprint.response(200, ConnectionSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def resume_connection(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
-    """Let its runs go on, within a minute."""
+    """Resume a connection: its runs continue within a minute."""
     return _set_status(verbs.resume, body, connection_id)
 
 
@@ -319,10 +323,10 @@ def _set_status(verb: Any, body: dict[str, Any], connection_id: str) -> Response
 @blueprint.response(200, RotatedSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def rotate_connection(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
-    """Give it other secrets, or let those of its doors be made here. A door's secret of before stays good as well."""
+    """Replace its secrets; those of its webhooks can be generated here. A webhook's previous secret stays valid."""
     given = {name: value for name, value in body["secrets"].items() if value}
     if not given and not body["make"]:
-        raise invalid("Say which secrets.", make="name a door's secret, or give one in secrets")
+        raise invalid("Say which secrets.", make="name the secret of a webhook, or give one in secrets")
     found = own_connection(connection_id)
 
     def rotate(effect: Effect) -> dict[str, Any]:
@@ -344,16 +348,16 @@ def rotate_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
 def try_connection(_: dict[str, Any], connection_id: str) -> Trial:
     """Sign in and try what runs will do; nothing is written there. A worker does it: this process calls no system.
 
-    Who asks while one is under way gets its result.
+    A request during a test gets the result of that test.
     """
     own_connection(connection_id)
     if not _waiting.acquire(blocking=False):
-        raise _no_result("Others wait for a test already.")
+        raise _no_result("Too many tests are already waiting.")
     try:
         with services_of_app().store.begin() as uow:
             trial_id = trials.ask(uow, connection_id)
         if not trials.send(connection_id):
-            raise _no_result("The broker does not answer, so no worker can be asked.")
+            raise _no_result("The broker does not answer, so no worker can run the test.")
         return _awaited(services_of_app(), connection_id, trial_id)
     finally:
         _waiting.release()
@@ -367,7 +371,7 @@ def _awaited(using: Services, connection_id: str, trial_id: str) -> Trial:
         if found is not None:
             return found
         if time.monotonic() >= until:
-            raise _no_result(f"No worker has ended the test within {TRIAL_SECONDS:.0f} s. Ask again: it may go on.")
+            raise _no_result(f"No worker has finished the test within {TRIAL_SECONDS:.0f} s. Try again: it may go on.")
         time.sleep(LOOK_SECONDS)
 
 
@@ -407,7 +411,7 @@ def as_problem(system: str = "") -> Iterator[None]:
     except UnknownConnectionError:
         raise not_found("connection") from None
     except ConnectionChangedError:
-        raise Problem(412, "changed-meanwhile", "It was changed since it was read. Read it again.") from None
+        raise Problem(412, "changed-meanwhile", "It has changed since it was read. Read it again.") from None
     except (InvalidConnectionError, NameTakenError) as error:
         places = {_place_in_body(system, name): text for name, text in error.field_errors.items()}
         raise invalid(str(error.args[0]), places) from None

@@ -1,4 +1,4 @@
-"""GET /dashboard: how everything stands, on one page."""
+"""GET /dashboard: the state of everything, on one page."""
 
 from __future__ import annotations
 

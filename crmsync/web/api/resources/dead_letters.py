@@ -74,7 +74,7 @@ class WholeLetterSchema(LetterSchema):
         ApprovalSchema, required=True, allow_none=True, metadata={"description": "what was proposed, and waits"}
     )
     vendor_words = fields.String(
-        required=True, metadata={"description": "what the system itself said; for operators, else empty"}
+        required=True, metadata={"description": "what the system itself said; empty if the token is not an operator's"}
     )
 
 
@@ -82,7 +82,7 @@ class LettersQuerySchema(ListSchema):
     status = fields.String(
         load_default=LetterStatus.WAITING.value,
         validate=validate.OneOf([*STATUSES, "all"]),
-        metadata={"description": "waiting where nothing is said"},
+        metadata={"description": "waiting if left out"},
     )
     error = Text(load_default="", validate=validate.Length(max=60))
 
@@ -91,19 +91,25 @@ class ReplaySchema(ApiSchema):
     """Without an answer the run goes on at the failed step, and asks again what it asked."""
 
     accept = fields.Boolean(
-        load_default=False, truthy={True}, falsy={False}, metadata={"description": "go on in spite of what stopped it"}
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "continue in spite of what stopped it"},
     )
     links = fields.Dict(
         keys=fields.String(),
         values=Text(validate=validate.Length(1, 40)),
         load_default=dict,
-        metadata={"description": "the customer's number by connection; the worker looks it up before it is linked"},
+        metadata={
+            "description": "the number of the customer, by connection; the worker checks that it exists before "
+            "it links it"
+        },
     )
     is_seen = fields.Boolean(
         load_default=False,
         truthy={True},
         falsy={False},
-        metadata={"description": "a customer of another name than the account's is meant indeed"},
+        metadata={"description": "confirms a customer whose name differs from the account's"},
     )
     dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
@@ -112,7 +118,7 @@ class ReplaySchema(ApiSchema):
     def _has_reason(self, data: dict[str, Any], **_: Any) -> None:
         decides = data["accept"] or data["links"]
         if decides and not data["reason"].strip() and not data["dry_run"]:
-            raise ValidationError("is needed with accept and links", "reason")
+            raise ValidationError("is required with accept and links", "reason")
 
 
 class ReplayedSchema(ApiSchema):
@@ -120,8 +126,10 @@ class ReplayedSchema(ApiSchema):
     run_id = fields.String(required=True)
     status = fields.String(required=True)
     is_dry_run = fields.Boolean(required=True)
-    goes_on_at = fields.String(required=True, metadata={"description": "the first step that is done (again)"})
-    done_steps = fields.List(fields.String(), required=True, metadata={"description": "these are not repeated"})
+    goes_on_at = fields.String(required=True, metadata={"description": "the step at which the run continues"})
+    done_steps = fields.List(
+        fields.String(), required=True, metadata={"description": "the steps that are not repeated"}
+    )
     approval = fields.Nested(
         ApprovalSchema,
         required=True,
@@ -134,7 +142,7 @@ class ReplayedSchema(ApiSchema):
 @blueprint.asks(LettersQuerySchema)
 @blueprint.response(200, page_of(LetterSchema))
 def letters(query: dict[str, Any]) -> dict[str, Any]:
-    """List what waits, oldest first; or what was settled."""
+    """List dead letters that are waiting, oldest first; or those that were settled."""
     place = place_of(query)
     status = None if query["status"] == "all" else LetterStatus(query["status"])
     with services_of_app().store.read() as uow:
@@ -154,7 +162,7 @@ def letters(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, WholeLetterSchema)
 def letter(_: dict[str, Any], letter_id: int) -> dict[str, Any]:
-    """Show one with the answers that it takes."""
+    """Show a dead letter with the possible answers."""
     with services_of_app().store.read() as uow:
         found = _own(uow, letter_id)
         words = services_of_app().words_of(uow, found.id) if g.caller.may(Role.OPERATOR) else ""
@@ -168,10 +176,10 @@ def letter(_: dict[str, Any], letter_id: int) -> dict[str, Any]:
 @blueprint.response(202, ReplayedSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
-    """Let the run go on: its source is read again, then the failed step and the rest; what is done is not repeated.
+    """Let the run continue: its source is read again, then the failed step and the rest are done; nothing is repeated.
 
     What needs two people is proposed: the answer has the approval that a second one gives, and the letter waits on.
-    With dry_run nothing is done: the answer says where the run would go on, from what the store knows.
+    With dry_run nothing is done: the answer says where the run would continue, from what is stored.
     """
 
     def let_go_on(effect: Effect) -> dict[str, Any]:
@@ -274,5 +282,5 @@ def _numbers(flow: Flow, run: Run, links: dict[str, str]) -> dict[str, str]:
         try:
             found[connection] = customer_number(number)
         except ValueError as error:
-            raise invalid("This is no customer's number.", links=str(error)) from None
+            raise invalid("This is not a customer number.", links=str(error)) from None
     return found

@@ -14,7 +14,7 @@ blueprint = Blueprint("document", __name__, url_prefix=PREFIX)
 
 _VERBS = ("get", "post", "put", "patch", "delete")
 _TENANCY = {
-    Tenancy.OWN: "Shows and changes what belongs to the token's tenant; another tenant's does not exist: 404.",
+    Tenancy.OWN: "Shows and changes only what belongs to the token's tenant; anything else does not exist: 404.",
     Tenancy.ALL: "For tokens of the whole installation.",
     Tenancy.NONE: "",
 }
@@ -50,6 +50,6 @@ def _say_camel(responses: dict[str, Any]) -> None:
 
 def _say_who(operation: dict[str, Any], rule: Rule) -> None:
     operation["x-role"], operation["x-tenancy"] = rule.role.value if rule.role else None, rule.tenancy.value
-    needed = f"Needs the role {rule.role} or a higher one." if rule.role else "Anybody may ask."
+    needed = f"Needs the role {rule.role} or a higher one." if rule.role else "Needs no role."
     told = [operation.get("description", ""), f"{needed} {_TENANCY[rule.tenancy]}".strip()]
     operation["description"] = "\n\n".join(filter(None, told))

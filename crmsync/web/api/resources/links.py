@@ -1,4 +1,4 @@
-"""/links: which customer here is which there; taking a link back."""
+"""/links: which customers are linked; removing a link."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def links(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.asks(RemovalQuerySchema)
 @blueprint.response(200, RemovedSchema)
 def remove_link(query: dict[str, Any], connection: str, account: str) -> dict[str, Any]:
-    """Take back the links of an account at a connection; documents that were made for its customer stay.
+    """Remove the links of an account at a connection; documents that were made for its customer stay.
 
-    The next deal of the account looks for its customer anew. Two CRMs may have an account of the same id.
+    The next deal of the account searches for its customer again. Two CRMs may have an account of the same id.
     """
     with services_of_app().store.begin() as uow:
         owners, key = Owners(uow), full_key(account)

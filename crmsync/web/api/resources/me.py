@@ -1,4 +1,4 @@
-"""GET /me: whom the token speaks for."""
+"""GET /me: whom the token belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marshmallow import fields
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, QuerySchema
 
-blueprint = Resource("me", "Whom the token speaks for")
+blueprint = Resource("me", "Whom the token belongs to")
 
 
 class MeSchema(ApiSchema):

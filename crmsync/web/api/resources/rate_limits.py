@@ -1,4 +1,4 @@
-"""/rate-limits: how much of what each system allows is used, what is kept for orders and payments, and the limits."""
+"""/rate-limits: how much of each system's limit is used, what is reserved for orders and payments, and the limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class LimitSchema(ApiSchema):
     window = fields.String(required=True, metadata={"description": "minute, day, 24 hours, or at once"})
     allowed = fields.Integer(required=True, allow_none=True)
     used = fields.Integer(required=True, allow_none=True)
-    reserved = fields.Integer(required=True, allow_none=True, metadata={"description": "kept for orders and payments"})
+    reserved = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "reserved for orders and payments"}
+    )
     left = fields.Integer(required=True, allow_none=True)
     resets_in_seconds = fields.Float(required=True, allow_none=True)
 
@@ -51,13 +53,15 @@ class LimitsSchema(ApiSchema):
     per_day = fields.Integer(required=True, allow_none=True)
     concurrent = fields.Integer(required=True, allow_none=True)
     reserve_percent = fields.Integer(
-        required=True, metadata={"description": "kept for orders and payments; the whole installation's"}
+        required=True, metadata={"description": "reserved for orders and payments, for the whole installation"}
     )
 
 
 class WholeUsageSchema(UsageSchema):
-    settings = fields.Nested(LimitsSchema, required=True, metadata={"description": "what crmsync keeps to"})
-    is_of_environment = fields.Boolean(required=True, metadata={"description": "then it is read-only here"})
+    settings = fields.Nested(LimitsSchema, required=True, metadata={"description": "the limits that crmsync observes"})
+    is_of_environment = fields.Boolean(
+        required=True, metadata={"description": "whether the environment configures it; then it is read-only here"}
+    )
 
 
 def _limit_field() -> WholeNumber:
@@ -83,7 +87,7 @@ class UsagesSchema(ApiSchema):
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, UsagesSchema)
 def rate_limits(_: dict[str, Any]) -> dict[str, Any]:
-    """Show the call budgets of each connection; null: the system tells it with its next answer."""
+    """Show the call budgets of each connection; null: not known until the next answer of the system."""
     return {"items": [_usage(each) for each in connections.all_of(services_of_app(), tenancy.own())]}
 
 
@@ -101,7 +105,7 @@ def rate_limit(_: dict[str, Any], connection_id: str) -> Response:
 @blueprint.response(200, WholeUsageSchema, headers=versions.ETAG)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def change_rate_limit(_: dict[str, Any], body: dict[str, Any], connection_id: str) -> Response:
-    """Set the limits that crmsync keeps to: below what the system allows, others of its account have the rest."""
+    """Set the limits that crmsync observes: a lower limit leaves calls to other applications on the same account."""
     found = own_connection(connection_id)
     versions.require(found.id, found.version)
     settings = _settings_with(found, body)
@@ -127,7 +131,7 @@ def _settings_with(of: Connection, body: dict[str, Any]) -> dict[str, Any]:
         (name,): f"{system.title} has no such limit" for name in asked if _SETTINGS.get(name, "") not in declared
     }
     if body["reserve_percent"] not in (None, services_of_app().settings.behaviour.reserve_percent):
-        problems["reserve_percent",] = "is the whole installation's: CRMSYNC_RESERVE_PERCENT"
+        problems["reserve_percent",] = "applies to the whole installation: set CRMSYNC_RESERVE_PERCENT"
     for name in asked.keys() - {path[0] for path in problems}:
         options = declared[_SETTINGS[name]].options
         if not options.get("minimum", 0) <= asked[name] <= options["maximum"]:

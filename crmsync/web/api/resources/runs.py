@@ -1,4 +1,4 @@
-"""/runs: what is under way and what was done, and starting one."""
+"""/runs: runs under way and finished ones, and starting one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunSchema(ApiSchema):
     id = fields.String(required=True)
     tenant_id = fields.String(required=True, attribute="tenant")
     connection = fields.String(
-        required=True, attribute="source", metadata={"description": "where its subject comes from"}
+        required=True, attribute="source", metadata={"description": "the connection that its subject comes from"}
     )
     flow = fields.String(required=True)
     subject = fields.String(required=True, metadata={"description": "what it is for: a deal, a payment …"})
@@ -59,7 +59,7 @@ class RunSchema(ApiSchema):
     title = fields.String(required=True)
     money = fields.Nested(MoneySchema, allow_none=True)
     status = fields.String(required=True)
-    state = fields.String(required=True, metadata={"description": "its status, or of an active one running or waiting"})
+    state = fields.String(required=True, metadata={"description": "its status; for an active run, running or waiting"})
     step = fields.String(required=True)
     attempts = fields.Integer(required=True)
     correlation_id = fields.String(required=True)
@@ -99,7 +99,9 @@ class EventSchema(ApiSchema):
 class DeliverySchema(ApiSchema):
     source = fields.String(required=True)
     received_at = fields.AwareDateTime(required=True)
-    is_healed = fields.Boolean(required=True, metadata={"description": "no webhook came: catch-up found it"})
+    is_healed = fields.Boolean(
+        required=True, metadata={"description": "true if no webhook arrived and catch-up found it"}
+    )
 
 
 class WholeRunSchema(RunSchema):
@@ -131,7 +133,9 @@ class StartSchema(ApiSchema):
     connection = Text(
         load_default="",
         validate=validate.Length(max=40),
-        metadata={"description": "where its subject comes from; needed where several are bound to the flow"},
+        metadata={
+            "description": "the connection that its subject comes from; required if several are bound to the flow"
+        },
     )
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
@@ -183,9 +187,9 @@ def whole(run_id: str, what: str) -> dict[str, Any]:
 @blueprint.response(202, RunSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Start a run, or let one that is over look again: as its webhook would.
+    """Start a run, or let a finished one check its subject again, as a webhook would.
 
-    One that is under way looks once more at its end; one that waits for a person goes on waiting.
+    A run that is under way checks once more at its end; one that waits for a person keeps waiting.
     """
     flow = FLOWS[body["flow"]]
     subject = _subject_of(flow, body["subject_key"])

@@ -1,4 +1,4 @@
-"""/sync-configs: what is kept in step for a tenant, how often, and whether it is paused; POST /sync: a run of it now.
+"""/sync-configs: what is kept in sync for a tenant, how often, and whether it is paused; POST /sync starts a run now.
 
 The shape is that of records as well, which come later: what a flow leaves no choice in is fixed, or null.
 """
@@ -42,7 +42,7 @@ from crmsync.web.context import services_of_app
 from crmsync.worker import waking
 from crmsync.worker.flow import FLOWS
 
-blueprint = Resource("sync-configs", "What is kept in step, how often, and whether it is paused")
+blueprint = Resource("sync-configs", "What is kept in sync, how often, and whether it is paused")
 
 KINDS = [kind.value for kind in Kind]
 STATUSES = [status.value for status in ConfigStatus]
@@ -59,7 +59,7 @@ class LastRunSchema(ApiSchema):
 class SyncConfigSchema(ApiSchema):
     id = fields.String(required=True)
     tenant_id = fields.String(required=True)
-    flow = fields.String(required=True, allow_none=True, metadata={"description": "null where it is of records"})
+    flow = fields.String(required=True, allow_none=True, metadata={"description": "null for records"})
     entity = fields.String(required=True, allow_none=True, metadata=_OF_RECORDS)
     source = fields.String(required=True, metadata={"description": "the connection that its subjects come from"})
     roles = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
@@ -70,20 +70,22 @@ class SyncConfigSchema(ApiSchema):
         metadata={"description": "seen from the source: whether it is written to, read from, or both"},
     )
     interval_seconds = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "null: webhooks start it; 0: only people do"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: webhooks start it; 0: it is only started by hand"},
     )
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     filter = fields.Dict(required=True, allow_none=True, metadata=_OF_RECORDS)
     conflict_resolution = fields.String(required=True, allow_none=True, metadata=_OF_RECORDS)
     field_mappings = fields.List(fields.Dict(), required=True, allow_none=True, metadata=_OF_RECORDS)
     last_run = fields.Nested(LastRunSchema, required=True, allow_none=True)
-    version = fields.Integer(required=True, metadata={"description": "0: the environment implies it"})
+    version = fields.Integer(required=True, metadata={"description": "0: it comes from the environment"})
 
 
 class SyncConfigsQuerySchema(ListSchema):
     tenant_id = Text(load_default="", validate=validate.Length(max=40))
     flow = Text(load_default="", validate=validate.Length(max=60))
-    connection = Text(load_default="", validate=validate.Length(max=40), metadata={"description": "in whichever role"})
+    connection = Text(load_default="", validate=validate.Length(max=40), metadata={"description": "in any role"})
     status = fields.String(load_default="", validate=validate.OneOf(["", *STATUSES]))
 
 
@@ -91,7 +93,7 @@ class _ConfigBodySchema(ApiSchema):
     kind = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(KINDS))
     direction = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(DIRECTIONS))
     interval_seconds = WholeNumber(
-        load_default=None, allow_none=True, metadata={"description": "how often beat starts it; 0: never"}
+        load_default=None, allow_none=True, metadata={"description": "how often it is started, in seconds; 0: never"}
     )
     status = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(STATUSES))
     entity = Text(load_default=None, allow_none=True, metadata=_OF_RECORDS)
@@ -106,7 +108,7 @@ class NewSyncConfigSchema(_ConfigBodySchema):
     flow = fields.String(
         required=True,
         validate=validate.OneOf([*FLOW_SYNCS]),
-        metadata={"description": f"one of {', '.join(BOUND)}: catch-up comes with them"},
+        metadata={"description": f"one of {', '.join(BOUND)}: catch-up is part of them"},
     )
     roles = fields.Dict(
         keys=Text(validate=validate.Length(1, 40)),
@@ -133,7 +135,7 @@ class SyncSchema(ApiSchema):
 
 class StartedSchema(ApiSchema):
     run_id = fields.String(required=True)
-    link = fields.String(required=True, metadata={"description": "where the run is told"})
+    link = fields.String(required=True, metadata={"description": "where the state of the run can be read"})
     sync_config_id = fields.String(required=True)
     flow = fields.String(required=True)
     subject_key = fields.String(required=True)
@@ -146,7 +148,7 @@ class StartedSchema(ApiSchema):
 @blueprint.asks(SyncConfigsQuerySchema)
 @blueprint.response(200, page_of(SyncConfigSchema))
 def sync_configs(query: dict[str, Any]) -> dict[str, Any]:
-    """List what is kept in step."""
+    """List the sync configs."""
     place, using = place_of(query), services_of_app()
     found = [each for each in verbs.all_of(using, own()) if _is_wanted(each, query)]
     found.sort(key=_place)
@@ -174,7 +176,7 @@ def _place(of: SyncConfig) -> tuple[str, str]:
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, SyncConfigSchema, headers=versions.ETAG)
 def sync_config(_: dict[str, Any], config_id: str) -> Response:
-    """Show one, with its last run where it has but one."""
+    """Show a sync config, with its run if it has only one."""
     return _answer(_own(config_id))
 
 
@@ -187,7 +189,7 @@ def sync_config(_: dict[str, Any], config_id: str) -> Response:
 @blueprint.response(201, SyncConfigSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def create_sync_config(_: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Bind a flow, and say how often it runs. PUT /bindings/{flow} does the same with all options."""
+    """Bind a flow, and set how often it runs. PUT /bindings/{flow} does the same with all options."""
     tenant = tenant_of(body)
 
     def make(effect: Effect) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def create_sync_config(_: dict[str, Any], body: dict[str, Any]) -> Response:
 @blueprint.response(200, SyncConfigSchema, headers=versions.ETAG)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def change_sync_config(_: dict[str, Any], body: dict[str, Any], config_id: str) -> Response:
-    """Change how often it runs, or pause it; every process knows it within ten seconds."""
+    """Change how often it runs, or pause it; it takes effect within ten seconds."""
     found = _own(config_id)
     versions.require(*_version(found))
     using, went_live = services_of_app(), services_of_app().go_live()  # before: the first question writes it
@@ -225,7 +227,7 @@ def change_sync_config(_: dict[str, Any], body: dict[str, Any], config_id: str) 
 @blueprint.response(202, StartedSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def sync(_: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Start a run now, or let one that is over look again, as its webhook or its time would. 409 while it is paused."""
+    """Start a run, or let a finished one check again, as a webhook or the schedule would. 409 while it is paused."""
     config = _own(body["sync_config_id"])
     if config.status is ConfigStatus.PAUSED:
         raise Problem(409, "paused", f"{config.id} is paused: resume it first.")
@@ -277,7 +279,7 @@ def _company(using: Services, config: SyncConfig) -> Company:
     company = using.companies.of(binding.tenant, binding.flow, flow.subject_role, binding.source)
     missing = [role for role in flow.roles if not company.bound(role).is_configured]
     if missing:
-        raise Problem(409, "not-configured", f"Nothing that is configured fills the role {missing[0]}.")
+        raise Problem(409, "not-configured", f"No configured connection fills the role {missing[0]}.")
     return company
 
 

@@ -1,4 +1,4 @@
-"""/sync-logs: what was brought from where to where, when, and with what result: the runs, as others call them."""
+"""/sync-logs: what was transferred, when, and with what result: the runs, under another common name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crmsync.web.api.resource import Resource
 from crmsync.web.api.resources.runs import DeliverySchema, DocumentSchema, EventSchema, StepSchema, listed, whole
 from crmsync.web.api.schemas import ApiSchema, ListSchema, MoneySchema, QuerySchema, Text, page_of
 
-blueprint = Resource("sync-logs", "What was brought from where to where, and with what result")
+blueprint = Resource("sync-logs", "What was transferred, and with what result")
 
 # A run's status, as those know it who count synchronisations.
 _STATUSES = {"in_progress": "active", "failed": "stopped", "success": "done", "cancelled": "discarded"}
@@ -78,7 +78,7 @@ def sync_logs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, WholeSyncLogSchema)
 def sync_log(_: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Show one: what triggered it, its steps and attempts, the documents it made, and why it failed."""
+    """Show a run: what triggered it, its steps and attempts, the documents it made, and why it failed."""
     found = whole(run_id, "sync log")
     failures = [event for event in found["history"] if event.event in ("retry", "stopped")]
     counts = {

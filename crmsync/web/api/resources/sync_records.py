@@ -1,4 +1,4 @@
-"""GET /sync-records: which record here is which there: customers that are linked, documents that were made."""
+"""GET /sync-records: the records that are linked: customers, and the documents that were made."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SyncRecordsQuerySchema(ListSchema):
 @blueprint.asks(SyncRecordsQuerySchema)
 @blueprint.response(200, page_of(SyncRecordSchema))
 def sync_records(query: dict[str, Any]) -> dict[str, Any]:
-    """List them, newest first: the customers, then the documents."""
+    """List the linked records, newest first: the customers, then the documents."""
     place = place_of(query)
     with services_of_app().store.read() as uow:
         found = records(

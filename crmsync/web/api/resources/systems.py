@@ -56,7 +56,7 @@ class SystemsSchema(ApiSchema):
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, SystemsSchema)
 def all_systems(_: dict[str, Any]) -> dict[str, Any]:
-    """List the systems that crmsync can speak with."""
+    """List the systems that crmsync can work with."""
     return {"items": [_told(each) for each in systems().values()]}
 
 
@@ -64,7 +64,7 @@ def all_systems(_: dict[str, Any]) -> dict[str, Any]:
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, WholeSystemSchema)
 def one_system(_: dict[str, Any], name: str) -> dict[str, Any]:
-    """Show one, with what its connections must be told."""
+    """Show a system, with the settings that its connections need."""
     found = systems().get(name)
     if found is None:
         raise not_found("system")

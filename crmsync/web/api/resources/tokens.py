@@ -1,4 +1,4 @@
-"""/tokens: the keys of programs, made, listed and revoked by admins."""
+"""/tokens: the API tokens of programs, created, listed and revoked by admins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TokenSchema(ApiSchema):
 
 
 class NewTokenSchema(TokenSchema):
-    token = fields.String(required=True, metadata={"description": "shown this once"})
+    token = fields.String(required=True, metadata={"description": "shown only once"})
 
 
 class TokenRequestSchema(ApiSchema):
@@ -50,7 +50,7 @@ class TokenRequestSchema(ApiSchema):
         "small letters, digits, _ and -",
         load_default=None,
         allow_none=True,
-        metadata={"description": "the only tenant it may see; null: all that the caller may see"},
+        metadata={"description": "the only tenant it may see; null: every tenant that the caller may see"},
     )
     expires_at = fields.AwareDateTime(load_default=None, allow_none=True)
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
@@ -60,7 +60,7 @@ class TokenRequestSchema(ApiSchema):
 @blueprint.asks(ListSchema)
 @blueprint.response(200, page_of(TokenSchema))
 def tokens(query: dict[str, Any]) -> dict[str, Any]:
-    """List the tokens, newest first; no secret of any is kept."""
+    """List the tokens, newest first, without their secrets."""
     place = place_of(query)
     with services_of_app().store.read() as uow:
         after = (instant(place[0]), place[1]) if place else None
@@ -76,10 +76,12 @@ def tokens(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, NewTokenSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def create_token(_: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Make a token; its text is in this answer and nowhere else."""
+    """Create a token; its text is in this answer and nowhere else."""
     role, tenant = Role(body["role"]), body["tenant_id"] or own()
     if not g.caller.may_grant(role, tenant):
-        raise Problem(403, "forbidden", "Nobody gives more than they have: another tenant, or a higher role.")
+        raise Problem(
+            403, "forbidden", "A token can't have more rights than its creator: no other tenant, no higher role."
+        )
 
     def make(effect: Effect) -> dict[str, Any]:
         made = people.create_token(
@@ -98,7 +100,7 @@ def create_token(_: dict[str, Any], body: dict[str, Any]) -> Response:
 @blueprint.route("/tokens/<token_id>")
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, TokenSchema, headers=versions.ETAG)
-@blueprint.doc(parameters=[versions.IF_NONE_MATCH], responses={304: {"description": "nothing has changed"}})
+@blueprint.doc(parameters=[versions.IF_NONE_MATCH], responses={304: {"description": "it has not changed"}})
 def token(_: dict[str, Any], token_id: str) -> BaseResponse:
     """Show a token, without its secret."""
     with services_of_app().store.read() as uow:
@@ -111,7 +113,7 @@ def token(_: dict[str, Any], token_id: str) -> BaseResponse:
 @blueprint.response(200, TokenSchema)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def revoke_token(_: dict[str, Any], token_id: str) -> ApiToken:
-    """Make a token worthless, at once and for ever; it stays in the list."""
+    """Revoke a token at once and for ever; it stays in the list."""
     with services_of_app().store.begin() as uow:
         found = _own(uow.api_tokens.get(token_id))
         versions.require(found.id, found.version)

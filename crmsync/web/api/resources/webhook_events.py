@@ -1,4 +1,4 @@
-"""GET /webhook-events: what systems have announced, and what catch-up saw that they had not."""
+"""GET /webhook-events: what systems have announced, and what catch-up found unannounced."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, ListSchema, Text, page_of
 from crmsync.web.context import services_of_app
 
-blueprint = Resource("webhook-events", "What systems have announced")
+blueprint = Resource("webhook-events", "What systems have announced by webhook")
 
 
 class WebhookEventSchema(ApiSchema):
     id = fields.Integer(required=True)
     tenant_id = fields.String(required=True, attribute="tenant")
-    via = fields.String(required=True, metadata={"description": "webhook, or catch_up for what it saw by itself"})
+    via = fields.String(required=True, metadata={"description": "webhook, or catch_up for what catch-up found"})
     connection = fields.String(required=True, metadata={"description": "where it was announced, or seen"})
     event_key = fields.String(required=True, metadata={"description": "the sender's id of the message; may be empty"})
     subject_key = fields.String(required=True)
     received_at = fields.AwareDateTime(required=True)
-    is_healed = fields.Boolean(required=True, metadata={"description": "no webhook came: catch-up found it"})
+    is_healed = fields.Boolean(
+        required=True, metadata={"description": "true if no webhook arrived and catch-up found it"}
+    )
     run_id = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True, metadata={"description": "that of the run it concerns; empty without one"})
+    status = fields.String(
+        required=True, metadata={"description": "the status of the run that it concerns; empty if there is none"}
+    )
     action = fields.String(
         required=True,
         validate=validate.OneOf([each.value for each in Action]),
@@ -54,7 +58,7 @@ class WebhookEventsQuerySchema(ListSchema):
 @blueprint.asks(WebhookEventsQuerySchema)
 @blueprint.response(200, page_of(WebhookEventSchema))
 def webhook_events(query: dict[str, Any]) -> dict[str, Any]:
-    """List them, newest first, with what was done about each."""
+    """List the events, newest first, with what was done about each."""
     place = place_of(query)
     with services_of_app().store.read() as uow:
         found = newest_deliveries(

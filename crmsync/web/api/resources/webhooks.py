@@ -1,4 +1,4 @@
-"""/webhooks: addresses of their own for what systems send, each with a secret of its own.
+"""/webhooks: separate addresses for what systems send, each with its own secret.
 
 What comes in at `POST /webhooks/{webhook_id}/receive` is taken by the doors (web/webhooks.py), with their guarantees.
 """
@@ -34,10 +34,10 @@ from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Text, Wh
 from crmsync.web.api.tenancy import own
 from crmsync.web.context import services_of_app
 
-blueprint = Resource("webhooks", "Addresses of their own for what systems send")
+blueprint = Resource("webhooks", "Separate addresses for the webhooks of systems")
 
 STATUSES = [status.value for status in SubscriptionStatus]
-_ONCE = {"description": "what the sender proves itself with; shown this once"}
+_ONCE = {"description": "what the sender authenticates itself with; shown only once"}
 
 
 class WebhookSchema(ApiSchema):
@@ -48,9 +48,9 @@ class WebhookSchema(ApiSchema):
     events = fields.List(fields.String(), required=True)
     entity_types = fields.List(fields.String(), required=True)
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
-    receive_url = fields.String(required=True, metadata={"description": "where the system has to send to"})
+    receive_url = fields.String(required=True, metadata={"description": "the address to which the system must send"})
     previous_until = fields.AwareDateTime(
-        required=True, allow_none=True, metadata={"description": "until when the secret of before is good as well"}
+        required=True, allow_none=True, metadata={"description": "until when the previous secret is also accepted"}
     )
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
@@ -78,8 +78,8 @@ def _some(description: str) -> fields.List:
 
 
 class _ChoiceSchema(ApiSchema):
-    events = _some("such as deal.closed; null: all that the door tells")
-    entity_types = _some("such as deal; null: all that the door tells of")
+    events = _some("such as deal.closed; null: every event of the door")
+    entity_types = _some("such as deal; null: every type of record of the door")
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
 
@@ -88,14 +88,16 @@ def _secret_field() -> Text:
         load_default="",
         load_only=True,
         validate=validate.Length(max=500),
-        metadata={"description": "12 characters or more; one is made where none is given", "writeOnly": True},
+        metadata={"description": "12 characters or more; generated if left out", "writeOnly": True},
     )
 
 
 class NewWebhookSchema(_ChoiceSchema):
     connection = Text(required=True, validate=validate.Length(1, 40))
     door = Text(
-        load_default="", validate=validate.Length(max=40), metadata={"description": "where its system has several"}
+        load_default="",
+        validate=validate.Length(max=40),
+        metadata={"description": "required if the system has several"},
     )
     secret = _secret_field()
 
@@ -109,7 +111,7 @@ class RotateWebhookSchema(ApiSchema):
     overlap_seconds = WholeNumber(
         load_default=int(OVERLAP.total_seconds()),
         validate=validate.Range(0, OVERLAP_SECONDS_MAX),
-        metadata={"description": "for how long the secret of before stays good"},
+        metadata={"description": "for how long the previous secret is still accepted, in seconds"},
     )
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
@@ -126,7 +128,7 @@ class WebhookDeletionQuerySchema(QuerySchema):
 @blueprint.asks(WebhooksQuerySchema)
 @blueprint.response(200, page_of(WebhookSchema))
 def webhooks(query: dict[str, Any]) -> dict[str, Any]:
-    """List the webhooks, oldest first; no secret of any is told."""
+    """List the webhooks, oldest first, without their secrets."""
     place = place_of(query)
     with services_of_app().store.read() as uow:
         found = [each for each in uow.subscriptions.all(own()) if _is_wanted(each, query)]
@@ -153,7 +155,7 @@ def _place(of: Subscription) -> tuple[str, str]:
 @blueprint.response(201, WebhookWithTokenSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def create_webhook(_: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Make an address; its verification token is in this answer and nowhere else."""
+    """Create an address; its verification token is in this answer and nowhere else."""
 
     def make(effect: Effect) -> dict[str, Any]:
         with _as_problem():
@@ -210,7 +212,7 @@ def change_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
 @blueprint.response(200, WebhookWithTokenSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def rotate_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> Response:
-    """Give it another secret, shown this once; the one of before stays good for overlap_seconds."""
+    """Give it a new secret, shown only once; the previous one is accepted for overlap_seconds."""
 
     def rotate(effect: Effect) -> dict[str, Any]:
         overlap = timedelta(seconds=body["overlap_seconds"])
@@ -235,7 +237,7 @@ def rotate_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
 @blueprint.response(200, WebhookSchema)
 @blueprint.doc(parameters=[effects.PARAMETER])
 def disable_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> Response:
-    """Let nothing in there any more, at once; PATCH with the status active opens it again."""
+    """Refuse everything that is sent there, at once; PATCH with the status active enables it again."""
     role = _role_of(_own(webhook_id))
 
     def disable(effect: Effect) -> dict[str, Any]:
@@ -251,7 +253,7 @@ def disable_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) ->
 @blueprint.response(200, WebhookSchema)
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def delete_webhook(query: dict[str, Any], webhook_id: str) -> dict[str, Any]:
-    """Remove an address; what came in there stays."""
+    """Remove an address; what was received there stays."""
     found = _own(webhook_id)
     versions.require(found.id, found.version)
     with _as_problem(), services_of_app().store.begin() as uow:
@@ -294,8 +296,8 @@ def _as_problem() -> Iterator[None]:
     except UnknownSubscriptionError:
         raise not_found("webhook") from None
     except UnknownConnectionError:
-        raise invalid("There is no such connection.", connection="names no connection of the tenant") from None
+        raise invalid("There is no such connection.", connection="is not a connection of the tenant") from None
     except SubscriptionChangedError:
-        raise Problem(412, "changed-meanwhile", "It was changed since it was read. Read it again.") from None
+        raise Problem(412, "changed-meanwhile", "It has changed since it was read. Read it again.") from None
     except InvalidSubscriptionError as error:
         raise invalid(str(error.args[0]), {(name,): text for name, text in error.field_errors.items()}) from None

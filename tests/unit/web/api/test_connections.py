@@ -275,7 +275,7 @@ def test_a_test_that_no_worker_ends_is_not_waited_for(
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
-    assert ("No worker has ended" if is_sent else "The broker does not answer") in answer.get_json()["detail"]
+    assert ("No worker has finished" if is_sent else "The broker does not answer") in answer.get_json()["detail"]
 
 
 def test_no_more_wait_at_once_than_a_process_can_spare(admin: Caller, a_connection: Make, tried: list[str]) -> None:
