@@ -97,6 +97,22 @@ def test_killed_workers_and_broken_answers_lose_and_double_nothing(
     assert _processes_in(tmp_path) == []
 
 
+def test_two_tenants_with_two_orgs_each_lose_double_and_cross_nothing(
+    tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    """A small one; `crmsync prove --only two-companies` wins 200 deals a tenant."""
+    report = tmp_path / "matrix.json"
+    command = _command("--only", "two-companies", "--deals", "6", "--json", str(report))
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, cwd="/")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    case, audit = json.loads(report.read_text())["cases"]
+    assert case["strikes"] > 3
+    assert audit["runs"] >= 3 + 3 + 6 + 4 * 3, "deals of each system's outage, the flood, and those won at once"
+    assert not any(each["lost"] + each["doubled"] + each["stuck"] for each in (case, audit))
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 def test_an_interrupted_campaign_leaves_nothing_behind(tmp_path: Path, started: subprocess.Popen[str]) -> None:
     folder = tmp_path / "tmp"

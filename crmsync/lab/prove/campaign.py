@@ -87,7 +87,7 @@ class _Round:
         scene = _played(tools, case)
         if scene.skipped:
             return Verdict(case, self._seed, skipped=scene.skipped)
-        stuck = [*scene.problems, *self._watch.until_ended([*scene.expected, *scene.elsewhere], PATIENCE_SECONDS)]
+        stuck = [*scene.problems, *self._watch.until_ended(scene.everywhere, PATIENCE_SECONDS)]
         ended_at = scene.ended_at or time.time()
         found = self._examine(scene)
         return Verdict(
@@ -104,8 +104,9 @@ class _Round:
 
     def _examine(self, scene: Scene) -> Findings:
         found = Findings()
-        first, second = (company.ledger() for company in self._stage.sandbox.companies)
-        for expected, ledger in ((scene.expected, first), (scene.elsewhere, second)):
+        first, *others = (company.ledger() for company in self._stage.sandbox.companies)
+        made = [scene.expected, *scene.elsewhere, *[()] * len(others)]
+        for expected, ledger in zip(made, (first, *others), strict=False):
             documents = examine(expected, ledger)
             found.lost += documents.lost
             found.doubled += documents.doubled + examine_apart(ledger)
@@ -120,13 +121,14 @@ class _Round:
     def _audit(self) -> Verdict:
         """What turned up after its own case had been judged."""
         self._subjects.wake("inventory")
-        first, second = self._subjects.all, self._subjects.neighbour.all
-        stuck = self._watch.until_ended([*first, *second], PATIENCE_SECONDS)
-        found = self._examine(Scene(first, second, moves_stock=True))
+        elsewhere = [each.all for each in self._subjects.neighbours]
+        scene = Scene(self._subjects.all, elsewhere, moves_stock=True)
+        stuck = self._watch.until_ended(scene.everywhere, PATIENCE_SECONDS)
+        found = self._examine(scene)
         return Verdict(
             AUDIT,
             self._seed,
-            runs=len(first) + len(second),
+            runs=len(scene.everywhere),
             lost=tuple(found.lost),
             doubled=tuple(found.doubled),
             stuck=tuple(stuck),

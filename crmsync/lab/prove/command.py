@@ -36,6 +36,13 @@ def _names() -> str:
     "--kills", type=click.IntRange(1), default=20, show_default=True, help="How many processes random-kill kills."
 )
 @click.option(
+    "--deals",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="How many deals each tenant of two-companies wins; the flood is as many again.",
+)
+@click.option(
     "--minutes", type=click.FloatRange(0), default=0.0, help="Start over with new seeds for this many minutes."
 )
 @click.option(
@@ -80,6 +87,7 @@ def prove(
     case_names: tuple[str, ...],
     seed: int | None,
     kills: int,
+    deals: int,
     minutes: float,
     database: str,
     broker_url: str,
@@ -102,6 +110,7 @@ def prove(
         only=only,
         cases=case_names,
         kills=kills,
+        deals=deals,
         minutes=minutes,
         database=database,
         broker=broker_url,

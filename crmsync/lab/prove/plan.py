@@ -42,7 +42,7 @@ FAULTS: Mapping[str, str] = {
     "documents-taken-back": "people delete, void and reject documents, of runs that stopped and of runs that are done",
     "deals-won-again": "deals are reopened, changed and won again, while their runs are under way and afterwards",
     "slack-closed": "alerts can't be delivered",
-    "two-companies": "two companies win deals at once; the systems of one fail, one after the other",
+    "two-companies": "two tenants with two orgs each win deals at once, amid a flood, kills, outages, lost answers",
     "random-kill": "kill -9 of workers, receiver, beat and broker at random while deals keep coming",
 }
 # What goes wrong with one answer; struck at every vendor at random, too.
@@ -122,6 +122,7 @@ class Plan:
     only: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     kills: int = 20
+    deals: int = 200
     minutes: float = 0.0
     database: str = ""
     broker: str = ""
@@ -210,6 +211,7 @@ def plan_command(plan: Plan, *, seed: int) -> str:
     words += [word for name in plan.cases for word in ("--case", name)]
     words += ["--seed", str(seed)]
     words += ["--kills", str(plan.kills)] if "random-kill" in (plan.only or FAULTS) else []
+    words += ["--deals", str(plan.deals)] if "two-companies" in (plan.only or FAULTS) else []
     for option, value in (("--database", plan.database), ("--broker", plan.broker)):
         words += [option, without_password(value)] if value else []
     words += ["--pool", plan.pool] if plan.pool != "threads" else []

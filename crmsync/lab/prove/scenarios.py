@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crmsync.lab.prove.at_companies import companies_apart
+from crmsync.lab.prove.at_companies import companies_at_once
 from crmsync.lab.prove.at_machine import (
     clock_jumps,
     database_readonly,
@@ -70,6 +70,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "documents-taken-back": documents_taken_back,
     "deals-won-again": deals_won_again,
     "slack-closed": slack_closed,
-    "two-companies": companies_apart,
+    "two-companies": companies_at_once,
     "random-kill": kill_at_random,
 }

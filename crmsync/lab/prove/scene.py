@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from crmsync.lab.prove.plan import Case, Plan
 from crmsync.lab.prove.runs import Watch
@@ -24,13 +25,17 @@ class Scene:
     """What a case set going, and when it was broken last (seconds since the epoch)."""
 
     expected: Sequence[Expected] = ()
-    elsewhere: Sequence[Expected] = ()  # at the second company's systems
+    elsewhere: Sequence[Sequence[Expected]] = ()  # at the systems of the second company, of the third …
     broken_at: float = 0.0
     strikes: int = 0
     moves_stock: bool = False
     ended_at: float = 0.0  # when its runs had ended, where that is over before the case is
     problems: list[str] = field(default_factory=list)  # why it is no proof: nothing was struck
     skipped: str = ""
+
+    @property
+    def everywhere(self) -> list[Expected]:
+        return [*self.expected, *chain.from_iterable(self.elsewhere)]
 
     def broken(self) -> None:
         self.broken_at = time.time()
@@ -47,9 +52,9 @@ class Tools:
     plan: Plan
     random: random.Random
 
-    def settle(self, expected: Sequence[Expected]) -> bool:
+    def settle(self, expected: Sequence[Expected], *, patience_seconds: float = PREPARE_SECONDS) -> bool:
         """Let what is only a preparation come to its end; False if it did not."""
-        return self.watch.wait(expected, PREPARE_SECONDS)
+        return self.watch.wait(expected, patience_seconds)
 
 
 Scenario = Callable[[Tools, Case], Scene]

@@ -41,6 +41,7 @@ CALL_SECONDS = 0.4 * LEASE_SECONDS
 RESTART_SECONDS = 0.1
 LATENCY_SECONDS = 0.01
 WORKERS = ("worker1", "worker2")
+COMPANIES = 4  # two of each tenant
 
 # The times of production, shortened alike: retries span as long as 2 + 4 + 8 seconds do there.
 BEHAVIOUR = {
@@ -75,7 +76,7 @@ class Stage(Rig):
     """Use `running`."""
 
     def __init__(self, plan: Plan, home: Path, *, seed: int) -> None:
-        super().__init__(home, Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, companies=2, **_UNLIMITED))
+        super().__init__(home, Sandbox(seed=seed, latency_seconds=LATENCY_SECONDS, companies=COMPANIES, **_UNLIMITED))
         self.plan = plan
         self.random = random.Random(f"{seed}/stage")
         self.failpoints = home / "failpoints"

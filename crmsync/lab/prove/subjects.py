@@ -77,9 +77,9 @@ class Subjects:
         self._invoiced_at = 0.0
 
     @cached_property
-    def neighbour(self) -> Subjects:
-        """The same of the second company."""
-        return Subjects(self.stage, 2)
+    def neighbours(self) -> Sequence[Subjects]:
+        """The same of each further company, from the second on."""
+        return [Subjects(self.stage, company.number) for company in self.stage.sandbox.companies[1:]]
 
     # -- deals
 
