@@ -100,6 +100,16 @@ def test_what_is_read_back_has_the_hash_that_was_written(store: Store) -> None:
     assert entry.before["names"] == ["Ä", "b"]
 
 
+def test_the_audit_of_a_tenant_has_its_own_entries_alone(store: Store) -> None:
+    with store.begin() as uow:
+        for tenant in ("acme", "globex", ""):
+            uow.audit.add(ADA, "test", "thing", f"of {tenant}", tenant=tenant)
+
+    with store.read() as uow:
+        assert [entry.object_key for entry in uow.audit.newest(tenant="acme", limit=10)] == ["of acme"]
+        assert len(uow.audit.newest(limit=10)) == 3
+
+
 def test_a_rolled_back_act_leaves_no_entry(store: Store) -> None:
     def fail() -> None:
         with store.begin() as uow:

@@ -19,6 +19,11 @@ SIGN_INS = "tests/field/test_sign_ins.py"
 ACCOUNTS = "tests/field/test_accounts.py"
 CONNECTIONS = "tests/field/test_connections.py"
 OUTSIDE = "tests/unit/connectors/test_outside.py"
+TENANTS = "tests/unit/web/api/test_tenants.py"
+MAY_ASK = "tests/unit/web/api/test_who_may_ask.py"
+REQUESTS = "tests/unit/web/api/test_requests.py"
+PEOPLE = "tests/integration/test_people.py"
+SHARES = "tests/integration/test_shares.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -920,6 +925,145 @@ MUTANTS = (
             "address = inner or address",
             "address = address",
             f"{OUTSIDE}::test_an_address_of_this_network_is_refused_however_it_is_written",
+        ),
+    ),
+    *_of(
+        "crmsync/web/api/tenancy.py",
+        (
+            "an-api-without-tenants",
+            "a token of one company lists and changes what belongs to all others",
+            "    return tenant\n",
+            "    return None\n",
+            f"{TENANTS}::test_a_list_has_what_is_the_tenants_own",
+        ),
+    ),
+    *_of(
+        "crmsync/store/run_lists.py",
+        (
+            "runs-of-everybody",
+            "the dashboard of one company counts the runs of all",
+            "return true() if tenant is None else runs.c.tenant == tenant",
+            "return true()",
+            f"{TENANTS}::test_the_dashboard_counts_what_is_the_tenants_own",
+        ),
+    ),
+    *_of(
+        "crmsync/store/audit.py",
+        (
+            "an-audit-of-everybody",
+            "the admin of one company reads what people of another did, and why",
+            "            query = query.where(audit.c.tenant == tenant)\n",
+            "            pass\n",
+            f"{PEOPLE}::test_the_audit_of_a_tenant_has_its_own_entries_alone",
+        ),
+    ),
+    *_of(
+        "crmsync/domain/access.py",
+        (
+            "a-token-sees-everybody",
+            "whoever knows the id of another company's run reads and replays it",
+            "return self.tenant is None or self.tenant == tenant\n\n    def may_grant",
+            "return True\n\n    def may_grant",
+            f"{TENANTS}::test_one_object_is_found_by_its_own_tenant_alone",
+        ),
+        (
+            "a-tenant-is-granted-away",
+            "the admin of one company makes a token for another",
+            "return self.may(role) and (self.tenant is None or self.tenant == tenant)",
+            "return self.may(role)",
+            f"{MAY_ASK}::test_nobody_gives_more_than_they_have",
+        ),
+        (
+            "a-token-never-ends",
+            "a token that was revoked goes on opening the API",
+            "return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)",
+            "return self.expires_at is None or now < self.expires_at",
+            f"{MAY_ASK}::test_a_token_that_is_over_opens_nothing",
+        ),
+    ),
+    *_of(
+        "crmsync/web/api/callers.py",
+        (
+            "roles-are-not-asked",
+            "a viewer's token rotates secrets",
+            "    if not g.caller.may(rule.role):\n",
+            "    if False:\n",
+            f"{MAY_ASK}::test_each_role_may_do_what_the_table_says",
+        ),
+        (
+            "any-secret-is-right",
+            "whoever knows a token's id has what it opens",
+            '    is_right = hmac.compare_digest(fingerprint(secret), kept or "")\n',
+            "    is_right = True\n",
+            f"{MAY_ASK}::test_without_a_valid_token_there_is_nothing",
+        ),
+    ),
+    *_of(
+        "crmsync/domain/audit.py",
+        (
+            "entries-without-a-chain",
+            "an entry of the audit is taken out, and nobody can tell",
+            'return hashlib.sha256(f"{previous}\\n{text}".encode()).hexdigest()',
+            "return hashlib.sha256(text.encode()).hexdigest()",
+            "tests/unit/test_audit.py::test_whoever_also_mends_the_entry_behind_it_has_to_change_every_hash",
+        ),
+        (
+            "a-changed-entry-passes",
+            "somebody who writes to the database changes what a person did",
+            "if entry.previous != previous or entry.hash != entry.expected_hash():",
+            "if entry.previous != previous:",
+            "tests/unit/test_audit.py::test_an_entry_that_was_changed_breaks_the_chain",
+        ),
+        (
+            "secrets-in-the-audit",
+            "a password's hash is kept for ever",
+            "        if not any(word in name for word in _SECRET_WORDS)\n",
+            "        if name\n",
+            f"{PEOPLE}::test_what_is_read_back_has_the_hash_that_was_written",
+        ),
+    ),
+    *_of(
+        "crmsync/web/api/effects.py",
+        (
+            "a-request-is-done-twice",
+            "a program that sends its request again after a timeout makes two of everything",
+            "            if before is not None:\n                return _as_before",
+            "            if False:\n                return _as_before",
+            f"{REQUESTS}::test_a_request_that_is_sent_again_does_nothing",
+        ),
+        (
+            "a-key-of-anybody",
+            "one program gets the answer that was meant for another, with the secret in it",
+            "    return str(g.caller.token_id)\n",
+            '    return ""\n',
+            f"{REQUESTS}::test_a_key_is_its_callers_own",
+        ),
+        (
+            "a-key-for-any-request",
+            "a request is answered with what another one did",
+            "    if not is_same:\n",
+            "    if False:\n",
+            f"{REQUESTS}::test_a_key_is_for_one_request",
+        ),
+    ),
+    *_of(
+        "crmsync/domain/connections.py",
+        (
+            "a-connection-is-not-sealed",
+            "who can write to the database has one company's secrets used by another's connection",
+            "json.dumps([connection_id, tenant, system, dict(addresses)]",
+            "json.dumps([system, dict(addresses)]",
+            f"{CONNECTIONS}::test_a_row_that_is_copied_to_another_connection_does_not_open",
+        ),
+    ),
+    *_of(
+        "crmsync/store/due.py",
+        (
+            "a-sweep-without-shares",
+            "the sweeper puts a flood of ten thousand in front of another company's deal",
+            "batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(max(0, free))",
+            "batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at)",
+            f"{SHARES}::test_a_deal_waits_for_a_share_of_anothers_flood_and_not_for_the_flood",
         ),
     ),
 )

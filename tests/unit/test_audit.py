@@ -74,6 +74,16 @@ def test_an_entry_that_was_made_to_fit_breaks_the_chain_behind_it() -> None:
     assert verify(entries).broken_at == 3
 
 
+def test_whoever_also_mends_the_entry_behind_it_has_to_change_every_hash() -> None:
+    """A hash stands for the one before it as well."""
+    entries = chain(3)
+    forged = replace(entries[1], name="eve")
+    entries[1] = replace(forged, hash=forged.expected_hash())
+    entries[2] = replace(entries[2], previous=entries[1].hash)
+
+    assert verify(entries).broken_at == 3
+
+
 def test_an_entry_that_was_taken_out_breaks_the_chain() -> None:
     entries = chain(3)
 
