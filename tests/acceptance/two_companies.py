@@ -404,6 +404,7 @@ def _values(life: Life, tenant: str) -> dict[str, Any]:
         "config_id": f"order_to_invoice:{own['salesforce']}",
         "webhook_id": life.webhooks[f"{tenant} salesforce"],
         "name": "salesforce",
+        "approval_id": 1,
     }
 
 
@@ -517,6 +518,8 @@ def changes(life: Life) -> None:
     ask("DELETE", "/bindings/{flow}", flow="inventory")
     ask("DELETE", "/connections/{connection_id}", connection_id=spare_id)
     ask("DELETE", "/links/{connection}/{account}")
+    for verb in ("approve", "reject"):  # there is none: neither tenant asks for a second person
+        ask("POST", f"/approvals/{{approval_id}}/{verb}", {"reason": "as agreed"})
     ask("DELETE", "/tokens/{token_id}")
     life.secrets |= {"planted-other", "planted-nothing", "planted-in-a-list"}
 
