@@ -15,6 +15,7 @@ _BROKER = frozenset({"REDIS_URL", "CELERY_BROKER_URL"})
 _KEY = frozenset({"CRMSYNC_SECRET_KEY", "CRMSYNC_SECRET_KEY_PREVIOUS"})
 _SLACK = frozenset({"SLACK_WEBHOOK_URL", "SLACK_BOT_TOKEN"})
 _TOWER = frozenset({"CRMSYNC_TOWER_PASSWORD"})
+_SIGN_ON = frozenset({"CRMSYNC_OIDC_CLIENT_SECRET"})
 _FIGURES = frozenset({"CRMSYNC_METRICS_TOKEN"})
 _FLOWER = frozenset({"FLOWER_BASIC_AUTH"})
 
@@ -27,7 +28,7 @@ def needs() -> Mapping[str, frozenset[str]]:
     doors, systems = (frozenset().union(*each) for each in _of_systems())
     return {
         "release": _STORE,
-        "web": _STORE | _BROKER | _KEY | doors | _TOWER | _FIGURES,
+        "web": _STORE | _BROKER | _KEY | doors | _TOWER | _FIGURES | _SIGN_ON,
         "worker": _STORE | _BROKER | _KEY | systems | _SLACK,
         "beat": _STORE | _BROKER,
         "flower": _BROKER | _TOWER | _FLOWER,

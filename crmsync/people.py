@@ -11,7 +11,8 @@ from typing import Any
 
 from crmsync.domain import access, passwords
 from crmsync.domain.access import ApiToken, NewToken, Role, User
-from crmsync.domain.audit import Act
+from crmsync.domain.audit import Act, Origin
+from crmsync.domain.sign_on import number_of
 from crmsync.errors import CrmsyncError
 from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
@@ -78,8 +79,42 @@ def add_user(uow: UnitOfWork, act: Act, name: str, password: str, *, role: Role,
     return user
 
 
+def signed_on(uow: UnitOfWork, identity: str, name: str, *, role: Role, tenant: str | None) -> User:
+    """The person whom the identity provider has signed in, with the role that it gives them now.
+
+    *name* is theirs from the first time on, if nobody has it. Raises: PeopleError for who is disabled here.
+    """
+    user = uow.users.of_identity(identity)
+    if user is None:
+        return _met(uow, identity, name, role=role, tenant=tenant)
+    if user.is_disabled:
+        raise PeopleError(f"{user.name} is disabled.")
+    if (user.role, user.tenant) == (role, tenant):
+        return user
+    uow.users.change(user.name, role=role.value, tenant=tenant)
+    changed = _user(uow, user.name)
+    before, after = _told(user, _TOLD_OF_USER), _told(changed, _TOLD_OF_USER)
+    uow.audit.add(_of_provider(user.name), "user.set-role", "user", user.name, before=before, after=after)
+    return changed
+
+
+def _met(uow: UnitOfWork, identity: str, name: str, *, role: Role, tenant: str | None) -> User:
+    for each in (name, number_of(identity)):
+        if each != TOWER_USER and uow.users.add(each, "", role, tenant, identity=identity):
+            user = _user(uow, each)
+            after = _told(user, _TOLD_OF_USER)
+            uow.audit.add(_of_provider(each), "user.add", "user", each, tenant=tenant or "", after=after)
+            return user
+    raise PeopleError("Somebody has this name already, and signs in otherwise.")
+
+
+def _of_provider(name: str) -> Act:
+    return Act(name, Origin.TOWER, "the identity provider says so")
+
+
 def set_role(uow: UnitOfWork, act: Act, name: str, role: Role) -> User:
     """Raises: UnknownError; PeopleError where nobody would be left who may do this."""
+    _require_password(uow, name)
     return _change(uow, act, "user.set-role", name, role=role.value)
 
 
@@ -90,14 +125,24 @@ def set_disabled(uow: UnitOfWork, act: Act, name: str, is_disabled: bool) -> Use
 
 def set_password(uow: UnitOfWork, act: Act, name: str, password: str) -> User:
     """Raises: UnknownError; PeopleError for a password that is too short."""
+    _require_password(uow, name)
     return _change(uow, act, "user.set-password", name, password_hash=_hashed(password))
+
+
+def _require_password(uow: UnitOfWork, name: str) -> None:
+    """Raises: PeopleError for who has none: the identity provider signs them in, and says their role."""
+    if _user(uow, name).identity is not None:
+        raise PeopleError(
+            f"The identity provider signs {name} in, and says which role they have.",
+            advice="Change it there, and CRMSYNC_OIDC_ROLES; or disable them here: `crmsync users disable`.",
+        )
 
 
 def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> User:
     before = _user(uow, name)
     uow.users.change(before.name, **values)
     after = _user(uow, before.name)
-    if not any(_is_chief(user) for user in uow.users.all()):
+    if _is_chief(before) and not any(_is_chief(user) for user in uow.users.all()):
         raise PeopleError(
             f"{after.name} is the only admin of the whole installation.",
             advice="Make another user an admin first: `crmsync users set-role NAME admin`.",
@@ -117,7 +162,9 @@ def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> U
 
 
 def _is_chief(user: User) -> bool:
-    return user.role is Role.ADMIN and user.tenant is None and not user.is_disabled
+    """An admin whom no identity provider can lock out."""
+    is_admin = user.role is Role.ADMIN and user.tenant is None
+    return is_admin and not user.is_disabled and user.identity is None
 
 
 def _hashed(password: str) -> str:

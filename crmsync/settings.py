@@ -24,6 +24,8 @@ from crmsync.systems import installed
 
 __all__ = ["Behaviour", "FlowerSettings", "Reader", "Secret", "Settings", "SlackSettings", "instant_of"]
 
+_GRANT = r"[^\s,][^,]*=(viewer|operator|admin)(@[a-z0-9][a-z0-9_-]{0,39})?\s*"
+
 
 @dataclass(frozen=True, slots=True)
 class SlackSettings:
@@ -42,6 +44,26 @@ class SlackSettings:
     def is_withheld(self) -> bool:
         """Whether this process knows of Slack, and can't use it."""
         return any(secret is not None and secret.is_withheld for secret in (self.webhook_url, self.bot_token))
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """An identity provider that signs people in (OpenID Connect); without an issuer there is none."""
+
+    issuer: str = env.url("CRMSYNC_OIDC_ISSUER")
+    client_id: str = env.text("CRMSYNC_OIDC_CLIENT_ID")
+    client_secret: Secret | None = env.optional_secret("CRMSYNC_OIDC_CLIENT_SECRET")
+    roles: str = env.text(  # as domain/sign_on.py reads it
+        "CRMSYNC_OIDC_ROLES",
+        pattern=rf"\s*[^\s:=,]+\s*:\s*{_GRANT}(,\s*{_GRANT})*",
+        expected="a claim and its values, such as groups: crm-admins=admin, acme-sales=viewer@acme",
+    )
+    title: str = env.text("CRMSYNC_OIDC_NAME", "single sign-on", at_most=60)
+    only: bool = env.flag("CRMSYNC_OIDC_ONLY")  # no password opens the control tower
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.issuer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,7 @@ class Settings:
     go_live: datetime | None = env.instant("CRMSYNC_GO_LIVE")
     behaviour: Behaviour = read(lambda reader: _behaviour(reader))
     slack: SlackSettings = read(lambda reader: _slack(reader))
+    oidc: OidcSettings = read(lambda reader: _oidc(reader))
     flower: FlowerSettings = read(lambda reader: read_into(FlowerSettings, reader))
     systems: Mapping[str, Any] = read(lambda reader: _systems(reader))  # each one's own, where it is configured
 
@@ -271,6 +294,19 @@ def _slack(reader: Reader) -> SlackSettings:
     if slack.bot_token and not slack.channel:
         reader.problems["SLACK_CHANNEL"] = "is missing: SLACK_BOT_TOKEN needs a channel"
     return slack
+
+
+def _oidc(reader: Reader) -> OidcSettings:
+    found = read_into(OidcSettings, reader)
+    if not found.is_on:
+        if found.only:
+            reader.problems["CRMSYNC_OIDC_ISSUER"] = "is missing: CRMSYNC_OIDC_ONLY would let nobody in"
+        return found
+    if not found.client_id:
+        reader.problems["CRMSYNC_OIDC_CLIENT_ID"] = "is missing: CRMSYNC_OIDC_ISSUER needs it"
+    if not found.roles:
+        reader.problems.setdefault("CRMSYNC_OIDC_ROLES", "is missing: nobody gets in without a role")
+    return found
 
 
 def _logins(reader: Reader) -> Secret | None:

@@ -195,6 +195,22 @@ def _doors(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "only your own proxies are trusted", advice if anybody else ""
 
 
+def _ways_in(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each way is somebody else's to guard: whoever hardens an installation has to know all of them."""
+    oidc = settings.oidc
+    ways = [
+        "" if oidc.only else "passwords",
+        "" if oidc.only else "the built-in operator's password",
+        f"the identity provider {urlsplit(oidc.issuer).netloc}" if oidc.is_on else "",
+        f"the proxy's header {settings.proxy_user_header}" if settings.proxy_user_header else "",
+    ]
+    yield f"{', '.join(filter(None, ways))}: the ways into the control tower that are open", ""
+    is_clear = oidc.issuer.startswith("http:") and urlsplit(oidc.issuer).hostname not in THIS_MACHINE
+    if oidc.is_on:
+        advice = "CRMSYNC_OIDC_ISSUER: whoever is between signs in as anybody; give its https address"
+        yield "the identity provider is reached by https", advice if is_clear else ""
+
+
 def _flower(settings: Settings) -> Iterator[tuple[str, str]]:
     is_local = settings.flower.address in THIS_MACHINE
     advice = f"FLOWER_ADDRESS is {settings.flower.address}: leave it to this machine, and reach it by a tunnel"
@@ -239,6 +255,7 @@ CHECKS: tuple[Check, ...] = (
     _database,
     _systems,
     _doors,
+    _ways_in,
     _flower,
     _retention,
     _diagnosis,

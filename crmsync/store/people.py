@@ -25,6 +25,11 @@ class Users(Rows):
         row = self._connection.execute(select(*_USER).where(users.c.name == name)).first()
         return _user(row) if row is not None else None
 
+    def of_identity(self, identity: str) -> User | None:
+        """Whom the identity provider knows as that."""
+        row = self._connection.execute(select(*_USER).where(users.c.identity == identity)).first()
+        return _user(row) if row is not None else None
+
     def all(self) -> list[User]:
         return [_user(row) for row in self._connection.execute(select(*_USER).order_by(users.c.name))]
 
@@ -38,8 +43,10 @@ class Users(Rows):
             select(users.c.password_hash).where(users.c.name == name, *may_sign_in)
         ).scalar()
 
-    def add(self, name: str, password_hash: str, role: Role, tenant: str | None) -> bool:
-        """False if there is somebody of that name."""
+    def add(
+        self, name: str, password_hash: str, role: Role, tenant: str | None, *, identity: str | None = None
+    ) -> bool:
+        """False if there is somebody of that name, or of that identity."""
         return self._insert_once(
             users,
             {
@@ -50,6 +57,7 @@ class Users(Rows):
                 "created_at": self._now,
                 "is_disabled": False,
                 "version": 1,
+                "identity": identity,
             },
         )
 
@@ -174,6 +182,12 @@ class Sessions(Rows):
         )
         row = self._connection.execute(statement).first()
         return row.name if row is not None and row.created_at > self._now - LINK else None
+
+    def use_once(self, state: str) -> bool:
+        """False where a sign-in has brought this *state* before. It opens nothing, and goes with old sessions."""
+        self._connection.execute(delete(sessions).where(_is_over(self._now)))
+        row = {"key_hash": fingerprint(state), "name": "", "created_at": self._now, "seen_at": self._now}
+        return self._insert_once(sessions, {**row, "is_link": False, "proof": ""})
 
     def close(self, key: str) -> None:
         self._connection.execute(delete(sessions).where(sessions.c.key_hash == fingerprint(key)))

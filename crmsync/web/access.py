@@ -67,7 +67,8 @@ def is_operator(app: Flask) -> bool:
 def is_built_in(app: Flask, name: str, password: str) -> bool:
     """Whether that is the operator who is always there, with the password of the environment or the file."""
     is_user = _equal(name, TOWER_USER)
-    return _equal(password, app.extensions["crmsync_tower_password"]) and is_user
+    is_right = _equal(password, app.extensions["crmsync_tower_password"]) and is_user
+    return is_right and not app.extensions["crmsync"].settings.oidc.only
 
 
 def may_read_figures(app: Flask) -> bool:
@@ -183,11 +184,15 @@ def proof_of(uow: UnitOfWork, name: str) -> str:
 
 
 def _caller_of(uow: UnitOfWork, name: str, proof: str) -> Caller | None:
+    oidc = _settings().oidc
     if name == TOWER_USER:
         is_same = current_app.extensions["crmsync"].vault.is_mark_of(_tower_secret(), proof)
-        return BUILT_IN if is_same else None
+        return BUILT_IN if is_same and not oidc.only else None
     user = uow.users.get(name)
-    return user.caller if user is not None and not user.is_disabled and str(user.version) == proof else None
+    if user is None or user.is_disabled or str(user.version) != proof:
+        return None
+    is_way_open = not oidc.only if user.identity is None else oidc.is_on
+    return user.caller if is_way_open else None
 
 
 def _tower_secret() -> Secret:

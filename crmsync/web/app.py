@@ -10,7 +10,7 @@ from crmsync.web.api.mounted import MountedApi
 from crmsync.web.doorbell import Doorbell
 from crmsync.web.inbox import Inbox
 from crmsync.web.refusals import Refusals
-from crmsync.web.tower import sign_in
+from crmsync.web.tower import sign_in, sign_on
 
 
 def create_app(services: Services) -> Flask:
@@ -22,7 +22,7 @@ def create_app(services: Services) -> Flask:
     app.extensions["crmsync_doorbell"] = Doorbell(services.store)
     app.extensions["crmsync_inbox"] = Inbox(services)
     app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
-    for module in (webhooks, health, metrics, tower, sign_in):
+    for module in (webhooks, health, metrics, tower, sign_in, sign_on):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = MountedApi(app.wsgi_app, services)  # type: ignore[method-assign]
     paths.mount(app, services.settings)

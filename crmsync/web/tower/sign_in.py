@@ -36,6 +36,7 @@ def sign_in_page(*, status: int, problem: str = "", name: str = "", next_path: s
         problem=problem,
         name=name,
         next_path=next_path,
+        oidc=services_of_app().settings.oidc,
         waiting_count=None,
         now=services_of_app().store.clock(),
     )
@@ -51,10 +52,12 @@ def page() -> Response:
 def sign_in() -> BaseResponse:
     request.max_content_length = FORM_BYTES_MAX
     name, password = request.form.get("name", "").strip().lower()[:100], request.form.get("password", "")
-    next_path = _inside(request.form.get("next", ""))
+    next_path = inside(request.form.get("next", ""))
     if not access.has_form_token():
         problem = "This form has expired. Sign in again."
         return sign_in_page(status=403, problem=problem, name=name, next_path=next_path)
+    if services_of_app().settings.oidc.only:
+        return sign_in_page(status=403, problem="No password opens the control tower here.", next_path=next_path)
     address = access.client_address()
     attempts: Attempts = current_app.extensions["crmsync_attempts"]
     if not attempts.allow(name, address):
@@ -118,7 +121,7 @@ def _too_often(name: str, next_path: str) -> Response:
     return response
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
     """*path* if it leads to a page of ours, else "": nobody is sent elsewhere after signing in."""
     root = request.script_root
     is_ours = path.startswith(f"{root}/") and not path.startswith("//") and "\\" not in path and path.isprintable()

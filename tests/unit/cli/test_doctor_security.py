@@ -201,3 +201,40 @@ def test_the_command_ends_with_status_1_where_something_is_to_be_done(run_cli, m
     found = json.loads(result.output)
     assert (result.exit_code, found["ok"]) == (1, False)
     assert {check["area"] for check in found["checks"]} == {"Security"}
+
+
+@pytest.mark.parametrize(
+    ("env", "ways"),
+    [
+        ({}, "passwords, the built-in operator's password: the ways"),
+        ({"CRMSYNC_OIDC_ONLY": "true"}, "the identity provider accounts.example: the ways"),
+        (
+            {"CRMSYNC_PROXY_USER_HEADER": "X-User"},
+            "the identity provider accounts.example, the proxy's header X-User: the ways",
+        ),
+    ],
+)
+def test_it_says_which_ways_of_signing_in_are_open(home: Path, env: dict[str, str], ways: str) -> None:
+    provider = {
+        "CRMSYNC_OIDC_ISSUER": "https://accounts.example",
+        "CRMSYNC_OIDC_CLIENT_ID": "c",
+        "CRMSYNC_OIDC_ROLES": "groups: ops=operator",
+    }
+    settings = Settings.from_env({"CRMSYNC_HOME": str(home), **(provider if env else {}), **env})
+
+    told = [finding.name for finding in hardening.all_of(settings) if finding.name.endswith("that are open")]
+
+    assert ways in told[0]
+    assert not ("OIDC_ONLY" in "".join(env) and "password" in told[0])
+
+
+def test_a_provider_in_the_clear_is_told(home: Path) -> None:
+    env = {
+        "CRMSYNC_OIDC_ISSUER": "http://accounts.example",
+        "CRMSYNC_OIDC_CLIENT_ID": "c",
+        "CRMSYNC_ALLOW_HTTP": "true",
+    }
+
+    found = advice(home, **env, CRMSYNC_OIDC_ROLES="groups: ops=operator")
+
+    assert "https" in found["the identity provider is reached by https"]
