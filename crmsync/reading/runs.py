@@ -68,13 +68,16 @@ def newest_runs(
     limit: int | None = None,
     status: str = "",
     flow: str = "",
+    source: str = "",
     without: Collection[str] = (),
     after: Place | None = None,
     tenant: str | None = None,
 ) -> RunList:
     """The newest runs that come *after* a place in the list, of *flow* only or of all but those *without*."""
     most = RUNS_SHOWN if limit is None else limit
-    found = uow.runs.listed(tenant, limit=most + 1, status=status, flow=flow, without=without, after=after)
+    found = uow.runs.listed(
+        tenant, limit=most + 1, status=status, flow=flow, source=source, without=without, after=after
+    )
     rows = run_rows(uow, found[:most])
     return RunList(rows, Place(rows[-1].created_at, rows[-1].id) if len(found) > most else None)
 

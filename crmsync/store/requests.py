@@ -32,9 +32,14 @@ class Requests(Rows):
         row = {"caller": caller, "key": key, "fingerprint": fingerprint, "created_at": self._now}
         if self._insert_once(api_requests, row | {"status": 0, "answer": ""}):
             return None
+        return self.get(caller, key)
+
+    def get(self, caller: str, key: str) -> Request | None:
+        """What was done with the *key* before; for a day."""
         is_this = (api_requests.c.caller == caller, api_requests.c.key == key)
         query = select(api_requests.c.fingerprint, api_requests.c.status, api_requests.c.answer).where(*is_this)
-        return Request(*self._connection.execute(query).one())
+        row = self._connection.execute(query.where(api_requests.c.created_at >= self._now - KEPT)).first()
+        return Request(*row) if row else None
 
     def end(self, caller: str, key: str, *, status: int, answer: str) -> None:
         is_this = (api_requests.c.caller == caller, api_requests.c.key == key)

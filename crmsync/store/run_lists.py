@@ -57,11 +57,12 @@ class RunLists(Rows):
         limit: int,
         status: str = "",
         flow: str = "",
+        source: str = "",
         without: Collection[str] = (),
         after: Place | None = None,
     ) -> list[Row[Any]]:
         """The newest runs that come *after* a place in the list, of *flow* only or of all flows but those *without*."""
-        ids = self._newest(tenant, limit=limit, status=status, flow=flow, without=without, after=after)
+        ids = self._newest(tenant, limit=limit, status=status, flow=flow, source=source, without=without, after=after)
         return list(self._connection.execute(in_list(_SHOWN.where(runs.c.id.in_(ids)))).all()) if ids else []
 
     def learned_by(self, step: str, run_ids: Collection[str]) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class RunLists(Rows):
         limit: int,
         status: str | None,
         flow: str | None,
+        source: str = "",
         without: Collection[str],
         after: Place | None,
     ) -> list[str]:
@@ -86,7 +88,7 @@ class RunLists(Rows):
             if place == (place[0] if tenant is None else tenant, flow or place[1], status or place[2])
             and place[1] not in without
         ]
-        newest = [newest_of(*place, after, limit).subquery() for place in places]
+        newest = [newest_of(*place, after, limit, source=source).subquery() for place in places]
         if not newest:
             return []
         found = union_all(*(select(each.c.id, each.c.created_at) for each in newest)).subquery()
@@ -137,11 +139,13 @@ def in_list(query: Select[Any]) -> Select[Any]:
 
 
 def newest_of(
-    tenant: str, flow: str, status: str, after: Place | None, limit: int, *more: ColumnElement[Any]
+    tenant: str, flow: str, status: str, after: Place | None, limit: int, *more: ColumnElement[Any], source: str = ""
 ) -> Select[Any]:
     """The next runs of the list that are of *tenant*, *flow* and *status*, which an index has in order."""
     is_it = (runs.c.tenant == tenant, runs.c.flow == flow, runs.c.status == status)
     query = select(runs.c.id, runs.c.created_at, *more).where(*is_it)
+    if source:
+        query = query.where(runs.c.source == source)
     if after is not None:  # said twice: an index knows nothing of what stands beside an "or"
         is_after = or_(runs.c.created_at < after.created_at, runs.c.id < after.run_id)
         query = query.where(runs.c.created_at <= after.created_at, is_after)

@@ -1041,7 +1041,7 @@ MUTANTS = (
         (
             "a-key-for-any-request",
             "a request is answered with what another one did",
-            "    if not is_same:\n",
+            "    if before.fingerprint not in asked:\n",
             "    if False:\n",
             f"{REQUESTS}::test_a_key_is_for_one_request",
         ),

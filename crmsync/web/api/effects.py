@@ -13,6 +13,7 @@ from marshmallow import Schema
 
 from crmsync.domain.audit import Act, Origin
 from crmsync.store import UnitOfWork
+from crmsync.store.requests import Request
 from crmsync.web.access import signing_keys
 from crmsync.web.api.problems import Problem
 from crmsync.web.context import services_of_app
@@ -52,16 +53,13 @@ def once(
 
     Raises: Problem 422 for the key of another request.
     """
-    key, asked = request.headers.get(KEY_HEADER, ""), _fingerprints(body)
-    if KEY_HEADER in request.headers and not _KEY.fullmatch(key):
-        told = {"parameter": KEY_HEADER, "detail": f"expected 1 to {KEY_LENGTH} visible ASCII characters"}
-        raise Problem(400, "invalid-key", "The idempotency key is not valid.", errors=[told])
+    key, asked = _key_of_request(), _fingerprints(body)
     services = services_of_app()
     with services.store.begin() as uow:
         if key:
             before = uow.requests.begin(_caller(), key, asked[0])
             if before is not None:
-                return _as_before(before.fingerprint in asked, _opened(before.answer, key), before.status)
+                return _as_before(before, key, asked)
         effect = Effect(uow, act(reason))
         made = work(effect)
         schema, status = effect.other or (schema, status)
@@ -73,13 +71,36 @@ def once(
     return _answer(text, status)
 
 
-def _as_before(is_same: bool, text: str | None, status: int) -> Response:
-    if not is_same:
+def answered_before(body: Any = None) -> Response | None:
+    """What a request with this key was answered; None for a new one, and for one without a key.
+
+    For work that takes too long for a transaction: ask this first, do it, and answer by once(). Raises: as once().
+    """
+    key = _key_of_request()
+    if not key:
+        return None
+    with services_of_app().store.read() as uow:
+        before = uow.requests.get(_caller(), key)
+    return _as_before(before, key, _fingerprints(body)) if before else None
+
+
+def _key_of_request() -> str:
+    """Empty where it has none. Raises: Problem 400."""
+    key = request.headers.get(KEY_HEADER, "")
+    if KEY_HEADER in request.headers and not _KEY.fullmatch(key):
+        told = {"parameter": KEY_HEADER, "detail": f"expected 1 to {KEY_LENGTH} visible ASCII characters"}
+        raise Problem(400, "invalid-key", "The idempotency key is not valid.", errors=[told])
+    return key
+
+
+def _as_before(before: Request, key: str, asked: list[str]) -> Response:
+    text = _opened(before.answer, key)
+    if before.fingerprint not in asked:
         told = {"parameter": KEY_HEADER, "detail": "was used for another request"}
         raise Problem(422, "key-of-another-request", "The idempotency key belongs to another request.", errors=[told])
     if text is None:  # the key that sealed it is gone
         raise Problem(409, "answer-gone", "The request was already carried out, and its answer can no longer be read.")
-    response = _answer(text, status)
+    response = _answer(text, before.status)
     response.headers["Idempotency-Replayed"] = "true"
     return response
 

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import fields
 
 from crmsync import connections
+from crmsync.domain.subscriptions import SubscriptionStatus
 from crmsync.reading.flows import background
 from crmsync.reading.runs import newest_runs
 from crmsync.reading.summary import summary
@@ -38,6 +39,7 @@ class StatisticsSchema(ApiSchema):
     dead_letters_waiting = fields.Integer(required=True)
     alerts_open = fields.Integer(required=True)
     deliveries_last_hour = fields.Integer(required=True)
+    webhooks_active = fields.Integer(required=True, metadata={"description": "addresses of /webhooks that are open"})
 
 
 class DashboardSchema(ApiSchema):
@@ -56,6 +58,7 @@ def dashboard(_: dict[str, Any]) -> dict[str, Any]:
     with services.store.read() as uow:
         found = summary(uow, tenant)
         recent = newest_runs(uow, limit=RECENT, without=background(), tenant=tenant).rows
+        webhooks = [each for each in uow.subscriptions.all(tenant) if each.status is SubscriptionStatus.ACTIVE]
         open_breakers = {each.connection for each in uow.breakers.all() if each.is_open}
     statuses = ["error" if each.id in open_breakers else each.status.value for each in known]
     return {
@@ -70,6 +73,7 @@ def dashboard(_: dict[str, Any]) -> dict[str, Any]:
             "dead_letters_waiting": found.letters_waiting,
             "alerts_open": found.alerts_open,
             "deliveries_last_hour": found.deliveries_last_hour,
+            "webhooks_active": len(webhooks),
         },
         "recent": recent,
     }

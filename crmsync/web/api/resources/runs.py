@@ -149,11 +149,13 @@ def runs(query: dict[str, Any]) -> dict[str, Any]:
     return {"items": found.rows, "next_cursor": _cursor(found, query)}
 
 
-def listed(query: dict[str, Any], *, status: str, flow: str) -> RunList:
-    at = place_of(query)
+def listed(query: dict[str, Any], *, status: str, flow: str, source: str = "") -> RunList:
+    at, tenant = place_of(query), tenancy.own()
     place = Place(instant(at[0]), at[1]) if at else None
     with services_of_app().store.read() as uow:
-        return newest_runs(uow, limit=query["limit"], status=status, flow=flow, after=place, tenant=tenancy.own())
+        return newest_runs(
+            uow, limit=query["limit"], status=status, flow=flow, source=source, after=place, tenant=tenant
+        )
 
 
 def _cursor(found: RunList, query: dict[str, Any]) -> str | None:

@@ -177,7 +177,7 @@ def _place(of: SyncConfig) -> tuple[str, str]:
 @blueprint.response(200, SyncConfigSchema, headers=versions.ETAG)
 def sync_config(_: dict[str, Any], config_id: str) -> Response:
     """Show a sync config, with its run if it has only one."""
-    return _answer(_own(config_id))
+    return _answer(own_config(config_id))
 
 
 # -- to make and change
@@ -210,7 +210,7 @@ def create_sync_config(_: dict[str, Any], body: dict[str, Any]) -> Response:
 @blueprint.doc(parameters=[versions.IF_MATCH])
 def change_sync_config(_: dict[str, Any], body: dict[str, Any], config_id: str) -> Response:
     """Change how often it runs, or pause it; it takes effect within ten seconds."""
-    found = _own(config_id)
+    found = own_config(config_id)
     versions.require(*_version(found))
     using, went_live = services_of_app(), services_of_app().go_live()  # before: the first question writes it
     with _as_problem(), using.store.begin() as uow:
@@ -228,7 +228,7 @@ def change_sync_config(_: dict[str, Any], body: dict[str, Any], config_id: str) 
 @blueprint.doc(parameters=[effects.PARAMETER])
 def sync(_: dict[str, Any], body: dict[str, Any]) -> Response:
     """Start a run, or let a finished one check again, as a webhook or the schedule would. 409 while it is paused."""
-    config = _own(body["sync_config_id"])
+    config = own_config(body["sync_config_id"])
     if config.status is ConfigStatus.PAUSED:
         raise Problem(409, "paused", f"{config.id} is paused: resume it first.")
     subject = _subject_of(config, body["subject_key"])
@@ -286,7 +286,7 @@ def _company(using: Services, config: SyncConfig) -> Company:
 # -- parts
 
 
-def _own(config_id: str) -> SyncConfig:
+def own_config(config_id: str) -> SyncConfig:
     """Raises: Problem 404, also for another tenant's."""
     with _as_problem(), services_of_app().store.read() as uow:
         return verbs.show(services_of_app(), uow, own(), config_id)

@@ -7,10 +7,13 @@ from typing import Any
 from marshmallow import fields, validate
 
 from crmsync.reading.runs import RunRow
+from crmsync.reading.triggers import Start, Trigger, ends_of, last_start
 from crmsync.web.api.cursors import cursor_of
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.resources.runs import DeliverySchema, DocumentSchema, EventSchema, StepSchema, listed, whole
+from crmsync.web.api.resources.sync_configs import own_config
 from crmsync.web.api.schemas import ApiSchema, ListSchema, MoneySchema, QuerySchema, Text, page_of
+from crmsync.web.context import services_of_app
 
 blueprint = Resource("sync-logs", "What was transferred, and with what result")
 
@@ -45,7 +48,14 @@ class CountsSchema(ApiSchema):
 
 
 class WholeSyncLogSchema(SyncLogSchema):
-    triggered_by = fields.String(required=True, metadata={"description": "webhook, catch_up or schedule"})
+    triggered_by = fields.String(
+        required=True,
+        validate=validate.OneOf([each.value for each in Trigger]),
+        metadata={"description": "what started it the last time; run: another run, as a payment's its invoices'"},
+    )
+    triggered_by_name = fields.String(
+        required=True, metadata={"description": "whose token or name; empty of no person"}
+    )
     counts = fields.Nested(CountsSchema, required=True)
     error = fields.String(required=True, allow_none=True)
     dead_letter = fields.Integer(required=True, allow_none=True)
@@ -57,6 +67,10 @@ class WholeSyncLogSchema(SyncLogSchema):
 
 class SyncLogsQuerySchema(ListSchema):
     flow = Text(load_default="", validate=validate.Length(max=60))
+    connection = Text(load_default="", validate=validate.Length(max=40))
+    config_id = Text(
+        load_default="", validate=validate.Length(max=110), metadata={"description": "the runs of this sync config"}
+    )
     status = fields.String(load_default="", validate=validate.OneOf(["", *_STATUSES]))
 
 
@@ -65,7 +79,13 @@ class SyncLogsQuerySchema(ListSchema):
 @blueprint.response(200, page_of(SyncLogSchema))
 def sync_logs(query: dict[str, Any]) -> dict[str, Any]:
     """List the runs, newest first."""
-    found = listed(query, status=_STATUSES.get(query["status"], ""), flow=query["flow"])
+    flow, source = query["flow"], query["connection"]
+    if query["config_id"]:
+        config = own_config(query["config_id"])
+        if flow not in ("", config.fixed.flow) or source not in ("", config.binding.source):
+            return {"items": [], "next_cursor": None}
+        flow, source = config.fixed.flow, config.binding.source
+    found = listed(query, status=_STATUSES.get(query["status"], ""), flow=flow, source=source)
     place = found.next_place
     cursor = cursor_of([place.created_at.isoformat(), place.run_id] if place else None, query)
     return {
@@ -90,7 +110,9 @@ def sync_log(_: dict[str, Any], run_id: str) -> dict[str, Any]:
     }
     is_failed = found["status"].value == "stopped"
     error = failures[-1].detail if failures and is_failed else None
-    return {**found, **_line(found), "counts": counts, "error": error, "triggered_by": _trigger(found)}
+    start = _start(found)
+    told = {"counts": counts, "error": error, "triggered_by": start.trigger.value, "triggered_by_name": start.name}
+    return {**found, **_line(found), **told}
 
 
 def _line(run: dict[str, Any]) -> dict[str, Any]:
@@ -104,8 +126,13 @@ def _line(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trigger(run: dict[str, Any]) -> str:
-    last = run["deliveries"][-1] if run["deliveries"] else None
-    if last is None:
-        return "schedule"
-    return "webhook" if last.is_webhook else "catch_up"
+def _start(run: dict[str, Any]) -> Start:
+    steps = [step.name for step in run["steps"]]
+    with services_of_app().store.read() as uow:
+        return last_start(
+            uow,
+            run["id"],
+            is_only_one=run["key"] == run["flow"],
+            deliveries=run["deliveries"],
+            ends=ends_of(run["history"], steps[-1]) if steps else [],
+        )

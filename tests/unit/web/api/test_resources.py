@@ -175,6 +175,37 @@ def test_a_sync_log_says_what_triggered_it_and_why_it_failed(admin: Caller, worl
     assert admin.get("/sync-logs?status=success")["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("connection=salesforce", True),
+        ("connection=zoho_books", False),
+        ("config_id=order_to_invoice:salesforce", True),
+        ("config_id=order_to_invoice:salesforce&connection=zoho_books", False),
+        ("config_id=order_to_invoice:salesforce&flow=inventory", False),
+        ("connection=salesforce&status=success", False),
+    ],
+)
+def test_sync_logs_are_filtered_by_connection_and_sync_config(
+    admin: Caller, world: World, query: str, is_found: bool
+) -> None:
+    found = admin.get(f"/sync-logs?limit=5&{query}")["items"]
+
+    assert [each["id"] for each in found] == ([world.run_id] if is_found else [])
+
+
+def test_runs_of_a_sync_config_that_there_is_not_are_not_there(admin: Caller, world: World) -> None:
+    assert admin("GET", "/sync-logs?config_id=nothing:salesforce").status_code == 404
+
+
+def test_a_run_that_a_person_has_started_says_so(admin: Caller, world: World) -> None:
+    run = admin("POST", "/runs", json={"flow": "inventory"}).get_json()
+
+    log = admin.get(f"/sync-logs/{run['id']}")
+
+    assert (log["triggered_by"], log["triggered_by_name"]) == ("person", "admin of None")
+
+
 def test_a_link_is_listed_and_taken_back(admin: Caller, services: Services, world: World) -> None:
     [link] = admin.get(f"/links?account={world.account[:15]}")["items"]
     assert (link["key"], link["name"], link["accounts"]) == ("1000123", "Acme Ltd", 1)
@@ -227,6 +258,7 @@ def test_the_dashboard_counts(admin: Caller, world: World) -> None:
 
     assert found["statistics"]["runs"]["order_to_invoice"] == {"stopped": 1}
     assert found["statistics"]["dead_letters_waiting"] == 1
+    assert found["statistics"]["webhooks_active"] == 1
     assert [each["id"] for each in found["recent"]] == [world.run_id]
 
 

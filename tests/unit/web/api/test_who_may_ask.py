@@ -197,6 +197,21 @@ def _is_anothers(endpoint: tuple[str, str], role: Role, world: World, answer: Te
     return True
 
 
+@pytest.mark.parametrize("endpoint", [each for each in GUARDED if each[0] == "POST"], ids=" ".join)
+def test_every_post_that_is_sent_again_with_its_key_does_nothing(
+    admin: Caller, services: Services, world: World, endpoint: tuple[str, str]
+) -> None:
+    admin.headers["Idempotency-Key"] = "a-test"
+    first, state = ask(admin, endpoint, world), state_of(services.store)
+
+    again = ask(admin, endpoint, world)
+
+    assert first.status_code in (200, 201, 202), first.text
+    assert (again.status_code, again.text) == (first.status_code, first.text)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert state_of(services.store) == state
+
+
 def test_nobody_gives_more_than_they_have(caller: Admit) -> None:
     by = caller("admin", "acme")
 
