@@ -36,7 +36,7 @@ from crmsync.store.account_watch import AccountWatch
 from crmsync.store.engine import utc_now
 from crmsync.store.notes import KeptNotes
 from crmsync.store.remembered import Remembered
-from crmsync.store.successes import Successes
+from crmsync.store.standing import Standing
 from crmsync.store.vault import SharedTokens, Vault
 from crmsync.store.watch import BreakerWatch
 
@@ -247,13 +247,21 @@ class Services:
         connection, behaviour = known.connection.id, self.settings.behaviour
         budget = shared_budget(known.system, known.settings, self.link, behaviour)
         breaker = SharedBreaker(connection, budget.quota.system, breakers)
-        met = partial(self._met, connection)
-        return GuardedBudget(budget, breaker, met, *([heard.note] if heard else []))
+        met, barred = partial(self._met, connection), partial(self._barred, connection)
+        if heard is not None:  # who examines it says what he has found
+            return GuardedBudget(budget, breaker, met, heard.note)
+        return GuardedBudget(budget, breaker, met, barred=barred)
 
     def _met(self, connection: str) -> None:
         """The system has taken a call."""
         self.accounts.met(connection)
-        self.successes.note(connection)
+        if self.standing.note(self.book.get(connection).connection):
+            self.book.forget(connection)
+
+    def _barred(self, connection: str, reason: str, code: str) -> None:
+        """The system refuses the account."""
+        if self.standing.refused(self.book.get(connection).connection, reason, code):
+            self.book.forget(connection)
 
     def _breakers(self) -> BreakerWatch:
         pasteable = self.settings.pasteable
@@ -303,9 +311,9 @@ class Services:
         return ConnectionBook(self.settings, self.store, lambda: self.vault)
 
     @cached_property
-    def successes(self) -> Successes:
-        """When a connection that people have made worked last."""
-        return Successes(self.store)
+    def standing(self) -> Standing:
+        """How a connection that people have made is getting on."""
+        return Standing(self.store)
 
     @cached_property
     def accounts(self) -> AccountWatch:

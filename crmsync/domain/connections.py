@@ -66,6 +66,10 @@ class Connection:
     is_of_environment: bool = False
 
     @property
+    def has_failed(self) -> bool:
+        return self.status in (Status.ERROR, Status.EXPIRED)
+
+    @property
     def why_not_now(self) -> str:
         """Why nothing is done with it, "" where it may be."""
         if self.status is Status.INACTIVE:
@@ -179,6 +183,22 @@ def problem_of_tenant(tenant: str) -> str:
     ('', True)
     """
     return "" if _TENANT.fullmatch(tenant) else "expected small letters, digits, _ and -, at most 40"
+
+
+# -- what a refusal means
+
+# What token endpoints say when the consent, or what signs in, was good once, and is not any more (RFC 6749, 5.2, and
+# what vendors say instead); no_consent is ours.
+_ENDED = re.compile(r"invalid_(grant|code|token)|expired_\w+|no_consent|(consent|login|interaction)_required")
+
+
+def status_after(code: str) -> Status:
+    """What a connection is whose account was refused, by the *code* of the sign-in; "" where that was not it.
+
+    >>> [str(status_after(code)) for code in ("invalid_grant", "invalid_code", "invalid_client", "")]
+    ['expired', 'expired', 'error', 'error']
+    """
+    return Status.EXPIRED if _ENDED.fullmatch(code.lower()) else Status.ERROR
 
 
 # -- what a change means

@@ -14,7 +14,7 @@ from crmsync.store.rows import Rows
 from crmsync.store.tables import connections, deliveries, facts, ledger, metadata, runs
 
 TRIAL = "trial."  # in front of a connection: the fact that says what came of its last trial
-_ERROR_LENGTH = 500
+LAST_ERROR_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ class Connections(Rows):
 
     def failed(self, connection_id: str, error: str, *, status: Status = Status.ERROR) -> None:
         mine = connections.c.id == connection_id
-        values = {"last_error": error[:_ERROR_LENGTH], "last_error_at": self._now}
+        values = {"last_error": error[:LAST_ERROR_LENGTH], "last_error_at": self._now}
         self._connection.execute(update(connections).where(mine).values(**values))
         works = connections.c.status != Status.INACTIVE
         self._connection.execute(update(connections).where(mine, works).values(status=status))
 
     def remarked(self, connection_id: str, error: str) -> None:
         """Something that was tried with it has failed, which says nothing of how it works."""
-        values = {"last_error": error[:_ERROR_LENGTH], "last_error_at": self._now}
+        values = {"last_error": error[:LAST_ERROR_LENGTH], "last_error_at": self._now}
         self._connection.execute(update(connections).where(connections.c.id == connection_id).values(**values))
 
     def reseal(self, connection_id: str, *, was: str, sealed: str, key_id: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -22,6 +23,7 @@ from crmsync.consent_exchange import exchange
 from crmsync.domain.access import Role
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.consents import fingerprint
+from crmsync.errors import CrmsyncError
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.world import LOAD
 from crmsync.services import Services
@@ -430,3 +432,77 @@ def test_the_code_is_thrown_away_when_it_is_used(office: Callable[..., Office], 
     with services.store.read() as uow:
         (row,) = uow.connection.execute(select(tables.consents)).all()
     assert (row.status, row.sealed) == ("done", "")
+
+
+# -- when it ends
+
+
+@pytest.mark.parametrize("name", ["salesforce", "zoho"])
+def test_a_consent_that_is_taken_back_shows_and_can_be_given_again(
+    office: Callable[..., Office], services: Services, sandbox: Sandbox, name: str
+) -> None:
+    """Said by whatever call meets it; and said once, however many do."""
+    at = office()
+    of = at.make(name)
+    at.come_back(consent(at.authorize(of)))
+    account = sandbox.accounts[name]
+    (account.oauth if name == "salesforce" else account.accounts).revoke()
+
+    for _ in range(2):
+        with pytest.raises(CrmsyncError):
+            work_with(services, of)
+    shown = at.shown(of)
+
+    assert shown["status"] == "expired"
+    assert shown["last_error"].startswith(f"{services.system_of(of)} refused to sign in")
+    assert at.come_back(consent(at.authorize(of))).status_code == 200
+    work_with(services, of)
+    assert at.shown(of)["status"] == "active"
+
+
+def test_another_refusal_is_an_error_and_is_over_with_the_next_call(
+    office: Callable[..., Office], services: Services, sandbox: Sandbox, clock: FakeClock
+) -> None:
+    at = office()
+    of = at.make("zoho")
+    at.come_back(consent(at.authorize(of)))
+    services.book.forget(of)
+    account = sandbox.accounts["zoho"]
+    secret, account.profile.client_secret = account.profile.client_secret, "another"
+    try:
+        with pytest.raises(CrmsyncError):
+            work_with(services, of)
+    finally:
+        account.profile.client_secret = secret
+    assert at.shown(of)["status"] == "error"
+    at_first = at.shown(of)["last_error_at"]
+
+    clock.advance(3600)
+    work_with(services, of)
+
+    assert (at.shown(of)["status"], at.shown(of)["last_error_at"]) == ("active", at_first)
+
+
+def work_with(services: Services, of: str) -> None:
+    """As a run does: one call of the connection."""
+    connector: Any = services.connector(of)
+    if hasattr(connector, "read_time_zone"):
+        connector.read_time_zone()
+    else:
+        list(connector.won_deals(services.store.clock() - timedelta(days=1), services.store.clock()))
+
+
+def test_that_a_consent_has_ended_is_written_once(
+    office: Callable[..., Office], services: Services, clock: FakeClock
+) -> None:
+    at = office()
+    of = at.make("zoho")
+    at.come_back(consent(at.authorize(of)))
+    services._barred(of, "It has ended.", "invalid_grant")
+    first = at.shown(of)
+
+    clock.advance(60)
+    services._barred(of, "It has ended.", "invalid_grant")
+
+    assert (first["status"], first["last_error"]) == ("expired", "It has ended.")
+    assert at.shown(of) == first

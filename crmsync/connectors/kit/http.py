@@ -155,7 +155,7 @@ class VendorClient:
         hold = 0.0 if operation else self._refused_hold_seconds
         seldom = f"crmsync tries once every {hold / 60:.0f} minutes, so that the user is not locked." if hold else ""
         reason = " ".join(filter(None, (error.with_advice, seldom)))
-        self._budget.account_refused(operation, reason, hold_seconds=hold)
+        self._budget.account_refused(operation, reason, code=error.code or "", hold_seconds=hold)
 
     def _signed(self, call: Call) -> Answer:
         """The answer to *call*, with credentials that were renewed where they had ended."""

@@ -120,7 +120,8 @@ class NeverOpen:
 class GuardedBudget:
     """A budget behind a breaker: while that is open, nothing is asked of either.
 
-    *met* is called after each success, *heard* with the headers of every answer.
+    *met* is called after each success, *heard* with the headers of every answer, *barred* where the account is refused:
+    with the reason and, of a sign-in, the system's code.
     Who looks whether the system answers goes through until it knows, with all calls that this takes: a sign-in, a call
     that is refused, another with a new token.
     """
@@ -131,12 +132,14 @@ class GuardedBudget:
         breaker: SharedBreaker,
         met: Callable[[], None] = lambda: None,
         heard: Callable[[Mapping[str, str]], None] = lambda headers: None,
+        barred: Callable[[str, str], None] = lambda reason, code: None,
     ) -> None:
         self.connection = breaker.connection
         self._budget = budget
         self._breaker = breaker
         self._met = met
         self._heard = heard
+        self._barred = barred
         self._here = _Here()
         self._sign_ins_lost = 0  # in a row, of this process
 
@@ -188,8 +191,10 @@ class GuardedBudget:
         reason = f"Signing in fails: {error}" if is_certain else ""
         self._breaker.failed(FailedCall(self._here.looked(), reason))
 
-    def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
+    def account_refused(self, operation: str, reason: str, *, code: str = "", hold_seconds: float = 0.0) -> None:
         self._breaker.failed(FailedCall(self._here.looked(), reason, operation, hold_seconds))
+        with suppress(StoreUnavailableError):
+            self._barred(reason, "" if operation else code)
 
     def refused(self, retry_after_seconds: float | None) -> None:
         self._budget.refused(retry_after_seconds)

@@ -67,10 +67,11 @@ class Budget(Protocol):
     def unsettled(self, headers: Mapping[str, str], status: int) -> None:
         """As learn(), for an answer that refuses the token or the account: it is no sign that the system serves us."""
 
-    def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
+    def account_refused(self, operation: str, reason: str, *, code: str = "", hold_seconds: float = 0.0) -> None:
         """The system refuses the account, for this *operation* or, without one, for all. Never raises.
 
-        Nobody looks for *hold_seconds* whether it is put right, or for as long as the breaker says.
+        *code* is the system's own. Nobody looks for *hold_seconds* whether it is put right, or for as long as the
+        breaker says.
         """
 
     def moved(self) -> None:
@@ -100,7 +101,7 @@ class Unlimited:
     def unsettled(self, headers: Mapping[str, str], status: int) -> None:
         pass
 
-    def account_refused(self, operation: str, reason: str, *, hold_seconds: float = 0.0) -> None:
+    def account_refused(self, operation: str, reason: str, *, code: str = "", hold_seconds: float = 0.0) -> None:
         pass
 
     def moved(self) -> None:
