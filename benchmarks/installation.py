@@ -169,7 +169,7 @@ class Installation:
 
     def _causes(self) -> str:
         with self.store.read() as uow:
-            return "; ".join(sorted({f"{letter.step}: {letter.cause}" for letter in uow.dead_letters.list()}))
+            return "; ".join(sorted({f"{letter.step}: {letter.cause}" for letter in uow.dead_letters.list(None)}))
 
     def finished_at(self, deal_ids: Sequence[str]) -> float:
         """When the last of these deals was done, as time.time() counts."""

@@ -142,7 +142,7 @@ def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> U
     before = _user(uow, name)
     uow.users.change(before.name, **values)
     after = _user(uow, before.name)
-    if _is_chief(before) and not any(_is_chief(user) for user in uow.users.all()):
+    if _is_chief(before) and not any(_is_chief(user) for user in uow.users.all(None)):
         raise PeopleError(
             f"{after.name} is the only admin of the whole installation.",
             advice="Make another user an admin first: `crmsync users set-role NAME admin`.",

@@ -345,7 +345,7 @@ class System:
 
     def letters(self) -> list[DeadLetter]:
         with self.store.read() as uow:
-            return list(uow.dead_letters.list())
+            return list(uow.dead_letters.list(None))
 
     def letter_of(self, deal: Deal) -> DeadLetter:
         with self.store.read() as uow:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Table
 
+from crmsync.store.rows import Rows
+from crmsync.store.tables import metadata
 from crmsync.systems import installed
 
 ROOT = Path(__file__).parent.parent
@@ -245,3 +250,94 @@ def circles(imports: dict[Path, set[Path]]) -> list[list[str]]:
         if module not in order:
             visit(module)
     return [group for group in groups if len(group) > 1]
+
+
+# -- whose rows a query reads
+
+# By one of these a row says whose it is: by its tenant, its connection's, or its run's.
+OWNED = {
+    table.name for table in metadata.sorted_tables if {"tenant", "connection", "source", "run_id"} & {*table.c.keys()}
+}
+# A parameter that names one connection, run, letter, alert, token or person: who has it, has it from what is their own.
+KEYS = {"connection", "connection_id", "source", "origin", "run", "run_id", "run_ids", "letter_id", "entry", "key"}
+KEYS |= {
+    "link",
+    "cause",
+    "token_id",
+    "webhook_id",
+    "consent_id",
+    "state_hash",
+    "name",
+    "approval_id",
+    "letter",
+    "letter_ids",
+}
+# Queries that ask for no tenant, and why.
+OF_ALL_TENANTS = {
+    "Audit.in_order": "the chain of hashes goes through all of it",
+    "Breakers.open_for": "is asked for the environment's connections only",
+    "Breakers.wake_waiting": "lets runs come back; each then asks its own connection",
+    "Connections.all_kept": "secrets are sealed anew for the whole installation",
+    "Alerts.claim_due": "one sender delivers the alerts of all",
+    "Due.claim": "the sweeper brings back everybody's runs",
+    "Due.set_right": "the sweeper corrects everybody's runs",
+    "Due.taken_at": "whether any worker works concerns the installation",
+    "Retention.drop_alerts": "housekeeping",
+    "Retention.drop_deliveries": "housekeeping",
+    "Retention.drop_locks": "housekeeping",
+    "Retention.drop_products": "housekeeping",
+    "Retention.drop_runs": "housekeeping",
+    "Retention.drop_tellings": "housekeeping",
+    "Retention.full_key": "completes an account's id for the command line",
+    "Retention.reduce_runs": "housekeeping",
+    "Tallies.kept": "counts by tenant or connection: who reads them chooses",
+    "Tallies.newer": "counts by tenant or connection: who reads them chooses",
+    "Tallies.read": "counts by tenant or connection: who reads them chooses",
+}
+
+
+def queries() -> dict[str, inspect.Signature]:
+    """The public methods of the store that answer with more than yes or no, in modules that know a table of tenants."""
+    found = {}
+    for path in sorted((PACKAGE / "store").glob("*.py")):
+        module = import_module(f"crmsync.store.{path.stem}")
+        known = {name for name, value in vars(module).items() if isinstance(value, Table) and value.name in OWNED}
+        groups = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, Rows)]
+        for group in groups if known else ():
+            if group.__module__ == module.__name__ and not group.__name__.startswith("_"):
+                found |= {f"{group.__name__}.{name}": inspect.signature(each) for name, each in methods_of(group)}
+    return {name: signature for name, signature in found.items() if signature.return_annotation not in ("None", "bool")}
+
+
+def methods_of(group: type) -> list[tuple[str, Any]]:
+    return [(name, each) for name, each in vars(group).items() if inspect.isfunction(each) and not name.startswith("_")]
+
+
+def is_said_whose(signature: inspect.Signature) -> bool:
+    """Whether the tenant comes first, or something that must be given says whose it is."""
+    parameters = [each for each in signature.parameters.values() if each.name not in ("self", "uow")]
+    if parameters and parameters[0].name == "tenant":
+        return parameters[0].default is inspect.Parameter.empty
+    return any(each.name in KEYS and each.default is inspect.Parameter.empty for each in parameters)
+
+
+def test_every_query_is_told_whose_rows_it_reads() -> None:
+    asked = queries()
+    silent = {name for name, signature in asked.items() if not is_said_whose(signature)}
+
+    assert len(asked) > 60
+    assert {"runs", "deliveries", "dead_letters", "ledger", "links", "alerts", "products", "applications"} <= OWNED
+    assert silent == set(OF_ALL_TENANTS)
+
+
+def test_every_reading_is_told_whose_rows_it_shows() -> None:
+    """`figures` are those of the metrics, which are the installation's."""
+    silent = set()
+    for path in sorted((PACKAGE / "reading").glob("*.py")):
+        for name, each in vars(import_module(f"crmsync.reading.{path.stem}")).items():
+            if inspect.isfunction(each) and not name.startswith("_") and each.__module__.endswith(f".{path.stem}"):
+                signature = inspect.signature(each)
+                if "uow" in signature.parameters and not is_said_whose(signature):
+                    silent.add(name)
+
+    assert silent == {"figures", "run_rows"}

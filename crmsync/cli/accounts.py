@@ -31,7 +31,7 @@ def accounts() -> None:
 def list_(*, as_json: bool) -> None:
     """List the account of each connection that crmsync has worked with."""
     with open_services(check_accounts=False).store.read() as uow:
-        known = list(uow.accounts.all().values())
+        known = list(uow.accounts.all(None).values())
     if as_json:
         screen.print_json([_to_json(account) for account in known])
     elif known:

@@ -28,7 +28,7 @@ def approvals() -> None:
 def list_(*, everything: bool, as_json: bool) -> None:
     """List what waits for a second person, newest first."""
     with open_services().store.read() as uow:
-        found = uow.approvals.newest(is_open=not everything)
+        found = uow.approvals.newest(None, is_open=not everything)
     if as_json:
         screen.print_json([told(each, uow.now) for each in found])
     elif found:

@@ -44,7 +44,7 @@ def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
     from crmsync.domain.dead_letters import LetterStatus
 
     with open_services().store.read() as uow:
-        found = uow.dead_letters.list(status=None if with_ended else LetterStatus.WAITING, error=error)
+        found = uow.dead_letters.list(None, status=None if with_ended else LetterStatus.WAITING, error=error)
     if as_json:
         screen.print_json([letters.summary(letter, uow.now) for letter in found])
     elif found:

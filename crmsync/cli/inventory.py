@@ -50,7 +50,7 @@ def run(*, tenant: str | None, connection: str, by: str | None, reason: str | No
         _leave(using.settings, company.tenant)
     with using.store.read() as uow:
         letter = uow.dead_letters.of_run(ended.id) if ended.status is not RunStatus.DONE else None
-        outcome = outcome_of(ended, product_counts(uow, [ended.source]))
+        outcome = outcome_of(ended, product_counts(uow, ended.tenant, connection=ended.source))
     if as_json:
         screen.print_json(outcome | {"dead_letter": letter.id if letter else None})
     elif ended.status is RunStatus.DONE:

@@ -293,7 +293,7 @@ def outcome_of(run: Run, counts: Mapping[str, int]) -> dict[str, Any]:
 def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[str, Any]:
     """What the store knows of the stock: counts, the *chosen* lists, and the flow's only run."""
     with store.read() as uow:
-        known, run = stock_known(uow, lists=chosen, limit=limit), only_run(uow)
+        known, run = stock_known(uow, None, lists=chosen, limit=limit), only_run(uow, None)
     counts, ended = known.line.counts, known.line.last_done
     return {
         "last_run": outcome_of(run, counts) | {"updated_at": run.updated_at} if run else None,

@@ -63,7 +63,7 @@ class Work:
         with self.services.store.read() as uow:
             if like:
                 return self._alike(uow, like)
-            waiting = {letter.id: letter for letter in uow.dead_letters.list(error=error)}
+            waiting = {letter.id: letter for letter in uow.dead_letters.list(None, error=error)}
             missing = [letter_id for letter_id in dict.fromkeys(ids) if letter_id not in waiting]
             self._missing = {letter_id: why_not(letter_id, uow.dead_letters.get(letter_id)) for letter_id in missing}
         return [waiting[letter_id] for letter_id in dict.fromkeys(ids or waiting) if letter_id in waiting]

@@ -171,7 +171,7 @@ def import_(
     changes: list[Change] = []
     if not problems:
         with services.store.begin() as uow:
-            linked = uow.links.customers([company.deals.connection])
+            linked = uow.links.customers(company.tenant, source=company.deals.connection)
             changes = plan(pairs, linked, seen.accounts, seen.customers)
             problems += repeated(changes)
             problems += [] if replace else conflicts(changes)

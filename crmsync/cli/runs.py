@@ -63,7 +63,7 @@ def list_(
     only = _flow_named(flow)
     hidden = () if only or with_background else background()
     with open_services().store.read() as uow:
-        newest = newest_runs(uow, limit=limit, status=status or "", flow=only, without=hidden, tenant=tenant).rows
+        newest = newest_runs(uow, tenant, limit=limit, status=status or "", flow=only, without=hidden).rows
         found = [_summary(run, uow.now) for run in newest]
     if as_json:
         screen.print_json(found)
@@ -91,7 +91,7 @@ def show(key: str, *, tenant: str | None, as_json: bool) -> None:
     with services.store.read() as uow:
         run_id, related = _find(uow, key, tenant)
         others = [_hit(hit, uow.now) for hit in related]
-        whole = whole_run(uow, run_id)
+        whole = whole_run(uow, tenant, run_id)
         if whole is None:
             _print_found(others, key, as_json=as_json)
             return
@@ -140,7 +140,7 @@ def _find(uow: UnitOfWork, key: str, tenant: str | None) -> tuple[str, list[Foun
     if len(exact) > 1:
         return "", [Found(row, row.subject, is_direct=True) for row in run_rows(uow, exact)]
     run_id = exact[0].id if exact else ""
-    hits = [hit for hit in found_runs(uow, key) if tenant in (None, hit.run.tenant)]
+    hits = found_runs(uow, tenant, key)
     direct = [hit.run.id for hit in hits if hit.is_direct]
     if not run_id and not hits:
         raise RecordNotFoundError(
@@ -173,9 +173,8 @@ def _list_found(
 
     only = _flow_named(flow)
     with open_services().store.read() as uow:
-        hits = found_runs(uow, text, status=status or "", flow=only)
-        wanted = [hit for hit in hits if tenant in (None, hit.run.tenant)]
-        found = [_hit(hit, uow.now) for hit in wanted[:limit]]
+        hits = found_runs(uow, tenant, text, status=status or "", flow=only)
+        found = [_hit(hit, uow.now) for hit in hits[:limit]]
     _print_found(found, text, as_json=as_json)
 
 

@@ -59,7 +59,7 @@ def create(
 def list_(*, as_json: bool) -> None:
     """List all tokens, newest first, without their secrets."""
     with open_services().store.read() as uow:
-        known, now = uow.api_tokens.newest(), uow.now
+        known, now = uow.api_tokens.newest(None), uow.now
     if as_json:
         screen.print_json([_to_json(each, now) for each in known])
     elif known:

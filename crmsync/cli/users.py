@@ -73,7 +73,7 @@ def users() -> None:
 def list_(*, as_json: bool) -> None:
     """List the users by name."""
     with open_services().store.read() as uow:
-        known = uow.users.all()
+        known = uow.users.all(None)
     if as_json:
         screen.print_json([asdict(user) for user in known])
     elif known:

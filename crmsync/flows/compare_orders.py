@@ -74,7 +74,7 @@ def _alerted(attempt: Attempt, known: Collection[EntryKey]) -> Sequence[Entry]:
     """Older orders of which an open alert tells: somebody may have put them right."""
     connection = attempt.company.orders.connection
     with attempt.services.store.read() as uow:
-        causes = [cause for family in FAMILIES for cause in uow.alerts.open_causes(f"{family}:{connection}:")]
+        causes = [cause for family in FAMILIES for cause in uow.alerts.open_causes(None, f"{family}:{connection}:")]
         keys = dict.fromkeys(cause.rpartition(":")[2] for cause in causes)
         entries = [uow.ledger.of_document(connection, "order", key) for key in keys]
     return [entry for entry in entries if entry is not None and entry.key not in known]

@@ -272,12 +272,12 @@ def _add_digest(
 
 def _close_digests(uow: UnitOfWork) -> None:
     """A newer digest takes their place, or nothing is low, refused or unknown any more; that is no news."""
-    for cause in uow.alerts.open_causes(DIGEST):
+    for cause in uow.alerts.open_causes(None, DIGEST):
         uow.alerts.close(cause, is_told=False)
 
 
 def _describe(attempt: Attempt, uow: UnitOfWork, outcome: LevelsWritten) -> None:
-    counts = uow.products.counts([attempt.company.catalogue.connection])
+    counts = uow.products.counts(attempt.company.tenant, connection=attempt.company.catalogue.connection)
     if not (counts.low or counts.refused or counts.unknown):
         _close_digests(uow)
     attempt.describe(title=f"Stock of {counts.active:,} products, {counts.low:,} low")

@@ -40,7 +40,7 @@ def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
     """Those that were replaced lately, and those of which people are told."""
     connection = attempt.company.bound(role).connection
     with attempt.services.store.read() as uow:
-        causes = uow.alerts.open_causes(f"{FAMILY}:{connection}:")
+        causes = uow.alerts.open_causes(None, f"{FAMILY}:{connection}:")
         told = {cause.rpartition(":")[2] for cause in causes}
         older = [uow.ledger.of_document(connection, kind, key) for key in sorted(told)]
         lately = uow.ledger.replaced_since(connection, kind, attempt.started_at - WINDOW)

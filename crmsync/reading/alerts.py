@@ -52,16 +52,16 @@ class Alerts:
     solved: Sequence[AlertRow]
 
 
-def all_alerts(uow: UnitOfWork) -> Alerts:
+def all_alerts(uow: UnitOfWork, tenant: str | None) -> Alerts:
     return Alerts(
-        open=open_alerts(uow, limit=ALERTS_SHOWN),
-        open_count=uow.alerts.open_count(),
-        solved=[_row(row) for row in uow.alerts.newest(limit=ALERTS_SHOWN, is_open=False)],
+        open=open_alerts(uow, tenant, limit=ALERTS_SHOWN),
+        open_count=uow.alerts.open_count(tenant),
+        solved=[_row(row) for row in uow.alerts.newest(tenant, limit=ALERTS_SHOWN, is_open=False)],
     )
 
 
-def open_alerts(uow: UnitOfWork, *, limit: int) -> list[AlertRow]:
-    return [_row(row) for row in uow.alerts.newest(limit=limit, is_open=True)]
+def open_alerts(uow: UnitOfWork, tenant: str | None, *, limit: int) -> list[AlertRow]:
+    return [_row(row) for row in uow.alerts.newest(tenant, limit=limit, is_open=True)]
 
 
 def _row(row: Row[Any]) -> AlertRow:

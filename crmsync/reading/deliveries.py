@@ -13,9 +13,9 @@ from sqlalchemy import Row, select
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.webhooks import Action, action_taken, lines_after
 from crmsync.flows import order_to_invoice, payment_to_invoices
-from crmsync.reading.tenants import Owners
 from crmsync.store import UnitOfWork
 from crmsync.store.deliveries import connection_of, is_of_catch_up
+from crmsync.store.owners import Owners
 from crmsync.store.tables import deliveries, runs
 from crmsync.worker.flow import FLOWS
 
@@ -48,9 +48,7 @@ def newest_deliveries(
     uow: UnitOfWork, tenant: str | None, *, connection: str = "", subject_key: str = "", before: int = 0, limit: int
 ) -> list[EventRow]:
     """Webhooks, and changes that catch-up saw, of a tenant (None: of all); older than the event *before*."""
-    owners = Owners(uow)
-    known = [source for source in uow.deliveries.sources() if owners.is_of(tenant, connection_of(source))]
-    wanted = [source for source in known if connection in ("", connection_of(source))]
+    wanted = [each for each in uow.deliveries.sources(tenant) if connection in ("", connection_of(each))]
     query = select(deliveries).where(deliveries.c.source.in_(wanted)).order_by(deliveries.c.id.desc()).limit(limit)
     if subject_key:
         query = query.where(deliveries.c.subject_key == subject_key)
@@ -58,7 +56,7 @@ def newest_deliveries(
         query = query.where(deliveries.c.id < before)
     rows = uow.connection.execute(query).all()
     concerned = _Concerned(uow, rows)
-    return [_told(owners, row, concerned) for row in rows]
+    return [_told(uow.owners, row, concerned) for row in rows]
 
 
 def _told(owners: Owners, row: Row[Any], concerned: _Concerned) -> EventRow:
@@ -91,7 +89,7 @@ class _Concerned:
         ids = [each.id for each in self._runs.values()]
         self._lines = uow.history.of_runs(ids)
         payments = payment_to_invoices.find_invoices
-        learned = uow.runs.learned_by(payments.step, ids) if ids else {}
+        learned = uow.runs.learned_by(ids, payments.step) if ids else {}
         self._payments = {run_id: payments.learns.peek(result) for run_id, result in learned.items()}
 
     def run_of(self, event: Row[Any]) -> Row[Any] | None:

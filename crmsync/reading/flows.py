@@ -106,10 +106,10 @@ def _states(row: Standing) -> dict[str, int]:
     return {"running": row.leased, "waiting": row.standing - row.leased}
 
 
-def catch_up_rows(uow: UnitOfWork) -> list[CatchUpRow]:
-    """One for each flow that catch-up may start, from its beginning on."""
-    counts = uow.deliveries.healed_counts()
-    looked_at = {look: at for look in set(_LOOKS.values()) if (at := _last_look(uow, look))}
+def catch_up_rows(uow: UnitOfWork, tenant: str | None) -> list[CatchUpRow]:
+    """One for each flow that catch-up may start for a tenant, None: for any; from its beginning on."""
+    counts = uow.deliveries.healed_counts(tenant)
+    looked_at = {look: at for look in set(_LOOKS.values()) if (at := _last_look(uow, tenant, look))}
     return [
         CatchUpRow(flow.name, *counts.get(flow.name, (0, 0)), looked_at.get(look))
         for flow, look in _LOOKS.items()
@@ -117,7 +117,7 @@ def catch_up_rows(uow: UnitOfWork) -> list[CatchUpRow]:
     ]
 
 
-def _last_look(uow: UnitOfWork, look: Flow) -> datetime | None:
+def _last_look(uow: UnitOfWork, tenant: str | None, look: Flow) -> datetime | None:
     """Whoever looked: catch-up by itself, or a person by `crmsync catch-up`."""
-    done, by_hand = last_done(uow, look), last_look_by_hand(uow, look)
+    done, by_hand = last_done(uow, tenant, look), last_look_by_hand(uow, tenant, look)
     return max((at for at in (done.at if done else None, by_hand) if at), default=None)

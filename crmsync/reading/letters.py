@@ -45,16 +45,16 @@ class LetterGroup:
     count: int
 
 
-def waiting_letters(uow: UnitOfWork, *, limit: int | None = None) -> Waiting:
-    oldest = uow.dead_letters.list(limit=LETTERS_SHOWN if limit is None else limit)
+def waiting_letters(uow: UnitOfWork, tenant: str | None, *, limit: int | None = None) -> Waiting:
+    oldest = uow.dead_letters.list(tenant, limit=LETTERS_SHOWN if limit is None else limit)
     proposed = uow.approvals.waiting_for([letter.id for letter in oldest])
     rows = [replace(letter_row(letter), approval=proposed.get(letter.id)) for letter in oldest]
-    return Waiting(rows, uow.dead_letters.waiting_count(), REPLAY_ALL)
+    return Waiting(rows, uow.dead_letters.waiting_count(tenant), REPLAY_ALL)
 
 
-def waiting_by_cause(uow: UnitOfWork, *, limit: int | None = None) -> list[LetterGroup]:
+def waiting_by_cause(uow: UnitOfWork, tenant: str | None, *, limit: int | None = None) -> list[LetterGroup]:
     """Those that one alert tells of together, the oldest cause first."""
-    groups = uow.dead_letters.waiting_causes(limit=LETTERS_SHOWN if limit is None else limit)
+    groups = uow.dead_letters.waiting_causes(tenant, limit=LETTERS_SHOWN if limit is None else limit)
     return [LetterGroup(first, count) for first, count in groups]
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from crmsync.domain.links import Link
-from crmsync.reading.tenants import Owners
 from crmsync.store import UnitOfWork
 
 
@@ -22,10 +21,9 @@ class LinkRow:
         return self.accounts > 1
 
 
-def customer_links(uow: UnitOfWork, tenant: str | None = None) -> list[LinkRow]:
+def customer_links(uow: UnitOfWork, tenant: str | None) -> list[LinkRow]:
     """Every link of a customer of *tenant*, None: of all; oldest first."""
-    owners = Owners(uow)
-    links = [link for link in uow.links.customers(None) if owners.is_of(tenant, link.source)]
+    links = uow.links.customers(tenant)
     counts = Counter((connection, key) for connection, key, _ in {_one(link) for link in links})
     return [LinkRow(link, counts[link.connection, link.key]) for link in links]
 

@@ -36,20 +36,21 @@ class Overview:
     outages: Sequence[str]  # systems that do not answer, or refuse us
 
 
-def overview(uow: UnitOfWork, flows: Iterable[Flow] = FLOWS.values()) -> Overview:
-    tally = uow.runs.tally(None)
+def overview(uow: UnitOfWork, tenant: str | None, flows: Iterable[Flow] = FLOWS.values()) -> Overview:
+    """Of a tenant; None: of all, and of what is nobody's."""
+    tally = uow.runs.tally(tenant)
     return Overview(
         flows=[flow_tally(flow, tally) for flow in in_order(flows)],
-        due_since=uow.due.oldest(),
-        deliveries_last_hour=uow.deliveries.count_since(HOUR_SECONDS),
-        alerts_pending=uow.alerts.pending_count(),
-        alerts=open_alerts(uow, limit=ALERTS_SHOWN),
-        alerts_open=uow.alerts.open_count(),
-        runs=newest_runs(uow, limit=RUNS_SHOWN, without=background()).rows,
-        stock=stock_line(uow),
-        catch_up=catch_up_rows(uow),
-        refused=uow.refusals.totals(),
-        outages=[each.system or each.connection for each in uow.breakers.all() if each.is_open],
+        due_since=uow.due.oldest(tenant),
+        deliveries_last_hour=uow.deliveries.count_since(tenant, HOUR_SECONDS),
+        alerts_pending=uow.alerts.pending_count(tenant),
+        alerts=open_alerts(uow, tenant, limit=ALERTS_SHOWN),
+        alerts_open=uow.alerts.open_count(tenant),
+        runs=newest_runs(uow, tenant, limit=RUNS_SHOWN, without=background()).rows,
+        stock=stock_line(uow, tenant),
+        catch_up=catch_up_rows(uow, tenant),
+        refused=uow.refusals.totals() if tenant is None else [],
+        outages=[each.system or each.connection for each in uow.breakers.all(tenant) if each.is_open],
     )
 
 
@@ -74,12 +75,12 @@ class Figures:
 def figures(uow: UnitOfWork) -> Figures:
     return Figures(
         runs=uow.runs.counts(None),
-        oldest_due_seconds=(uow.now - (uow.due.oldest() or uow.now)).total_seconds(),
-        letters={kind.value: 0 for kind in LetterKind} | uow.dead_letters.waiting_by_kind(),
-        alerts_pending=uow.alerts.pending_count(),
-        deliveries=uow.deliveries.counts(),
-        documents=uow.ledger.counts(),
-        catch_up=catch_up_rows(uow),
+        oldest_due_seconds=(uow.now - (uow.due.oldest(None) or uow.now)).total_seconds(),
+        letters={kind.value: 0 for kind in LetterKind} | uow.dead_letters.waiting_by_kind(None),
+        alerts_pending=uow.alerts.pending_count(None),
+        deliveries=uow.deliveries.counts(None),
+        documents=uow.ledger.counts(None),
+        catch_up=catch_up_rows(uow, None),
         foreign_invoices=sum(map(int, uow.facts.under(payment_to_invoices.FOREIGN_INVOICES).values())),
-        stock=stock_line(uow),
+        stock=stock_line(uow, None),
     )

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_, select
+from sqlalchemy import Row, or_, select
 
 from crmsync.domain.ledger import number_of
-from crmsync.reading.tenants import Owners
 from crmsync.store import UnitOfWork
+from crmsync.store.owners import Owners, is_owned
 from crmsync.store.tables import ledger, links
 
 CUSTOMER, ORDER, INVOICE = "customer", "order", "invoice"
@@ -49,27 +49,23 @@ def records(
 ) -> list[RecordRow]:
     """The records of a tenant after a place in the list, with that *key* here or there; None: of all tenants."""
     found: list[RecordRow] = []
-    owners = Owners(uow)
-    is_own = owners.owns(tenant, links.c.source), owners.owns(tenant, ledger.c.connection)
     if record_type in ("", CUSTOMER) and status in ("", LINKED) and (after is None or after[0] == "link"):
-        found = _links(uow, owners, is_own[0], key, after[1] if after else 0, limit)
+        found = _links(uow, tenant, key, after[1] if after else 0, limit)
     if len(found) >= limit or record_type == CUSTOMER or status == LINKED:
         return found
     place = after[1] if after and after[0] == "ledger" else 0
-    return found + _documents(uow, owners, is_own[1], record_type, key, status, place, limit - len(found))
+    return found + _documents(uow, tenant, record_type, key, status, place, limit - len(found))
 
 
-def _links(
-    uow: UnitOfWork, owners: Owners, is_own: ColumnElement[bool], key: str, before: int, limit: int
-) -> list[RecordRow]:
-    query = select(links).where(is_own).order_by(links.c.id.desc()).limit(limit)
+def _links(uow: UnitOfWork, tenant: str | None, key: str, before: int, limit: int) -> list[RecordRow]:
+    query = select(links).where(is_owned(tenant, links.c.source)).order_by(links.c.id.desc()).limit(limit)
     if key:
         query = query.where(or_(links.c.crm_key == key, links.c.key == key))
     if before:
         query = query.where(links.c.id < before)
     return [
         RecordRow(
-            tenant=owners.tenant_of(row.source),
+            tenant=uow.owners.tenant_of(row.source),
             type=row.record_type,
             connection=row.connection,
             source_key=row.crm_key,
@@ -87,15 +83,14 @@ def _links(
 
 def _documents(
     uow: UnitOfWork,
-    owners: Owners,
-    is_own: ColumnElement[bool],
+    tenant: str | None,
     kind: str,
     key: str,
     status: str,
     before: int,
     limit: int,
 ) -> list[RecordRow]:
-    query = select(ledger).where(is_own).order_by(ledger.c.id.desc()).limit(limit)
+    query = select(ledger).where(is_owned(tenant, ledger.c.connection)).order_by(ledger.c.id.desc()).limit(limit)
     for column, value in ((ledger.c.kind, kind), (ledger.c.state, status)):
         if value:
             query = query.where(column == value)
@@ -103,7 +98,7 @@ def _documents(
         query = query.where(or_(ledger.c.reference == key, ledger.c.document_key == key))
     if before:
         query = query.where(ledger.c.id < before)
-    return [_document(row, owners) for row in uow.connection.execute(query)]
+    return [_document(row, uow.owners) for row in uow.connection.execute(query)]
 
 
 def _document(row: Row[Any], owners: Owners) -> RecordRow:

@@ -107,10 +107,10 @@ class WholeRun:
     letter: LetterRow | None
 
 
-def whole_run(uow: UnitOfWork, run_id: str, flows: Mapping[str, Flow] = FLOWS) -> WholeRun | None:
-    """Everything about one run; None if there is none of that id."""
+def whole_run(uow: UnitOfWork, tenant: str | None, run_id: str, flows: Mapping[str, Flow] = FLOWS) -> WholeRun | None:
+    """Everything about one run; None if *tenant* has none of that id, where that is None: if nobody has."""
     run = uow.runs.get(run_id)
-    if run is None:
+    if run is None or tenant not in (None, run.tenant):
         return None
     row, history, letter = run_row(uow, run), last_lines(uow, run_id), uow.dead_letters.of_run(run_id)
     steps = flows[run.flow].steps if run.flow in flows else (run.step,)

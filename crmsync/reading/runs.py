@@ -64,6 +64,7 @@ class RunList:
 
 def newest_runs(
     uow: UnitOfWork,
+    tenant: str | None,
     *,
     limit: int | None = None,
     status: str = "",
@@ -71,9 +72,11 @@ def newest_runs(
     source: str = "",
     without: Collection[str] = (),
     after: Place | None = None,
-    tenant: str | None = None,
 ) -> RunList:
-    """The newest runs that come *after* a place in the list, of *flow* only or of all but those *without*."""
+    """The newest runs of a tenant, None: of all, that come *after* a place in the list.
+
+    Of *flow* only, or of all flows but those *without*.
+    """
     most = RUNS_SHOWN if limit is None else limit
     found = uow.runs.listed(
         tenant, limit=most + 1, status=status, flow=flow, source=source, without=without, after=after
@@ -82,9 +85,9 @@ def newest_runs(
     return RunList(rows, Place(rows[-1].created_at, rows[-1].id) if len(found) > most else None)
 
 
-def run_called(uow: UnitOfWork, flow: str, key: str) -> Run | None:
-    """The newest run of *flow* for what has this key at any connection."""
-    return next(iter(uow.runs.called(None, flow, key)), None)
+def run_called(uow: UnitOfWork, tenant: str | None, flow: str, key: str) -> Run | None:
+    """The newest run of *flow* for what has this key at any connection of *tenant*, None: of anybody."""
+    return next(iter(uow.runs.called(tenant, flow, key)), None)
 
 
 def text_of(place: Place | None) -> str:
@@ -111,9 +114,11 @@ class Found:
     is_direct: bool
 
 
-def found_runs(uow: UnitOfWork, text: str, *, status: str = "", flow: str = "", everything: bool = True) -> list[Found]:
+def found_runs(
+    uow: UnitOfWork, tenant: str | None, text: str, *, status: str = "", flow: str = "", everything: bool = True
+) -> list[Found]:
     """Runs by whatever number people have, or by part of a name; without *everything* among the newest only."""
-    hits = [hit for hit in find(uow, text, everything=everything) if hit.run.flow == (flow or hit.run.flow)]
+    hits = [hit for hit in find(uow, tenant, text, everything=everything) if hit.run.flow == (flow or hit.run.flow)]
     wanted = [hit for hit in hits if hit.run.status == (status or hit.run.status)]
     rows = run_rows(uow, [hit.run for hit in wanted])
     return [Found(row, hit.what, hit.is_direct) for row, hit in zip(rows, wanted, strict=True)]
@@ -131,7 +136,7 @@ def run_row(uow: UnitOfWork, run: Run | Row[Any]) -> RunRow:
 def _deals_of_invoices(uow: UnitOfWork, run_ids: Sequence[str]) -> dict[str, str]:
     """The deals that invoices belong to, by their runs, as far as those have read them."""
     step = invoice_to_deal.read_invoice
-    learned = uow.runs.learned_by(step.step, run_ids) if run_ids else {}
+    learned = uow.runs.learned_by(run_ids, step.step) if run_ids else {}
     read = {run_id: step.learns.peek(result) for run_id, result in learned.items()}
     return {run_id: found.deal for run_id, found in read.items() if found}
 

@@ -46,29 +46,32 @@ class Stock:
     found: Sequence[ProductState]
 
 
-def stock_known(uow: UnitOfWork, *, text: str = "", lists: Collection[str] = LISTS, limit: int | None = None) -> Stock:
-    """*text* is part of a product's code."""
+def stock_known(
+    uow: UnitOfWork, tenant: str | None, *, text: str = "", lists: Collection[str] = LISTS, limit: int | None = None
+) -> Stock:
+    """Of a tenant, None: of all. *text* is part of a product's code."""
     most = PRODUCTS_SHOWN if limit is None else limit
     return Stock(
-        line=stock_line(uow),
-        lists={name: uow.products.listed(None, name, limit=most) for name in lists},
-        found=uow.products.like(None, text, limit=most) if text else [],
+        line=stock_line(uow, tenant),
+        lists={name: uow.products.listed(tenant, name, limit=most) for name in lists},
+        found=uow.products.like(tenant, text, limit=most) if text else [],
     )
 
 
-def stock_line(uow: UnitOfWork) -> StockLine:
-    run = only_run(uow)
-    return StockLine(product_counts(uow), last_done(uow, inventory.FLOW), run_row(uow, run) if run else None)
+def stock_line(uow: UnitOfWork, tenant: str | None) -> StockLine:
+    run = only_run(uow, tenant)
+    last = last_done(uow, tenant, inventory.FLOW)
+    return StockLine(product_counts(uow, tenant), last, run_row(uow, run) if run else None)
 
 
-def only_run(uow: UnitOfWork) -> Run | None:
+def only_run(uow: UnitOfWork, tenant: str | None) -> Run | None:
     """The run that the inventory has, of several catalogues the newest; None before the first."""
-    return run_called(uow, inventory.FLOW.name, inventory.FLOW.name)
+    return run_called(uow, tenant, inventory.FLOW.name, inventory.FLOW.name)
 
 
-def product_counts(uow: UnitOfWork, catalogues: Collection[str] | None = None) -> Mapping[str, int]:
-    """Of the catalogues of these connections, None: of all."""
-    counts: Mapping[str, Any] = uow.products.counts(catalogues)._mapping
+def product_counts(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> Mapping[str, int]:
+    """Of the catalogues of a tenant, None: of all; or of that *connection* only."""
+    counts: Mapping[str, Any] = uow.products.counts(tenant, connection=connection)._mapping
     return dict(counts)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.accounts import Claim, Refusal, refusal, refused_at_start
 from crmsync.store.engine import Store
 from crmsync.store.vault import Vault
@@ -37,7 +38,7 @@ class AccountWatch:
     def check(self) -> None:
         """Raises: ConfigurationError if the environment names another account than the store belongs to."""
         with self._store.read() as uow:
-            error = refused_at_start(self._claims.of_environment(), uow.accounts.all())
+            error = refused_at_start(self._claims.of_environment(), uow.accounts.all(DEFAULT_TENANT))
         if error is not None:
             raise error
 
@@ -45,7 +46,7 @@ class AccountWatch:
         """Connections whose credentials have changed, where only a sign-in tells whether the account has too."""
         told = [connection for connection, claim in self._claims.of_environment().items() if claim.is_told]
         with self._store.read() as uow:
-            known = uow.accounts.all()
+            known = uow.accounts.all(DEFAULT_TENANT)
         return {each for each in told if each in known and not self.is_mark_of(each, known[each].credentials)}
 
     def has_new_credentials(self, connection: str) -> bool:

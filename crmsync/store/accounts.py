@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select, update
 
 from crmsync.domain.accounts import Account
+from crmsync.store.owners import is_owned
 from crmsync.store.rows import Rows
 from crmsync.store.tables import accounts
 
@@ -14,8 +15,10 @@ class Accounts(Rows):
         row = self._connection.execute(select(accounts).where(accounts.c.connection == connection)).first()
         return Account(**row._mapping) if row is not None else None
 
-    def all(self) -> dict[str, Account]:
-        rows = self._connection.execute(select(accounts).order_by(accounts.c.connection))
+    def all(self, tenant: str | None) -> dict[str, Account]:
+        """By connection, of those of a tenant; None: of all."""
+        query = select(accounts).where(is_owned(tenant, accounts.c.connection))
+        rows = self._connection.execute(query.order_by(accounts.c.connection))
         return {row.connection: Account(**row._mapping) for row in rows}
 
     def confirm(self, connection: str, *, identity: str, credentials: str) -> None:

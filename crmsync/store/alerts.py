@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, case, false, func, select, text, true, update
+from sqlalchemy import ColumnElement, Row, case, false, func, select, text, true, update
 
 from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import HAS_NEWS, alerts
@@ -15,6 +15,11 @@ UNREADABLE_SECONDS = 3600.0  # how long one that can't be told waits; another re
 CONTINUED, EARLIER = "continued", 10  # a mark in the content of alerts that go on in a newer one; how many are told
 _HAS_NEWS = text(f"({HAS_NEWS})")
 QUIET_SECONDS = 900.0  # a cause that stays silent this long is over: the next one is a new alert
+
+
+def _is_of(tenant: str | None) -> ColumnElement[bool]:
+    """None: of any; what concerns the whole installation is of none."""
+    return true() if tenant is None else alerts.c.tenant == tenant
 
 
 class Alerts(Rows):
@@ -49,9 +54,10 @@ class Alerts(Rows):
         query = select(alerts.c.id).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
         return self._connection.execute(query).first() is not None
 
-    def open_causes(self, prefix: str) -> list[str]:
-        """The causes of the open alerts that begin with *prefix*."""
-        query = select(alerts.c.cause).where(alerts.c.cause.startswith(prefix, autoescape=True))
+    def open_causes(self, tenant: str | None, prefix: str) -> list[str]:
+        """The causes of a tenant's open alerts that begin with *prefix*."""
+        is_it = (alerts.c.cause.startswith(prefix, autoescape=True), _is_of(tenant))
+        query = select(alerts.c.cause).where(*is_it)
         return list(self._connection.execute(query.where(alerts.c.closed_at.is_(None))).scalars())
 
     def revise(self, cause: str, content: Mapping[str, Any], *, is_news: bool = False) -> None:
@@ -107,9 +113,9 @@ class Alerts(Rows):
                 changes = {"closed_at": self._now, "due_at": self._now, "is_stale": true(), "content": content}
                 self._connection.execute(update(alerts).where(alerts.c.id == row.id).values(**changes))
 
-    def open(self) -> Sequence[Row[Any]]:
-        """All that are open, oldest first."""
-        rows = self._connection.execute(select(alerts).where(alerts.c.closed_at.is_(None)))
+    def open(self, tenant: str | None) -> Sequence[Row[Any]]:
+        """All of a tenant that are open, oldest first; None: of all, and those of the whole installation."""
+        rows = self._connection.execute(select(alerts).where(alerts.c.closed_at.is_(None), _is_of(tenant)))
         return sorted(rows, key=lambda row: row.id)
 
     def claim_due(self, *, limit: int, seconds: float) -> Sequence[Row[Any]]:
@@ -160,20 +166,21 @@ class Alerts(Rows):
             .values(attempts=attempts, due_at=self._now + timedelta(seconds=wait_seconds))
         )
 
-    def newest(self, *, limit: int, is_open: bool = True) -> Sequence[Row[Any]]:
+    def newest(self, tenant: str | None, *, limit: int, is_open: bool = True) -> Sequence[Row[Any]]:
         """The newest of those that are open, or of those that are solved."""
         if is_open:
-            return self.open()[: -limit - 1 : -1]
-        query = select(alerts).where(alerts.c.closed_at.is_not(None))
+            return self.open(tenant)[: -limit - 1 : -1]
+        query = select(alerts).where(alerts.c.closed_at.is_not(None), _is_of(tenant))
         return self._connection.execute(
             query.order_by(alerts.c.closed_at.desc(), alerts.c.id.desc()).limit(limit)
         ).all()
 
-    def open_count(self) -> int:
-        query = select(func.count()).select_from(alerts).where(alerts.c.closed_at.is_(None))
+    def open_count(self, tenant: str | None) -> int:
+        query = select(func.count()).select_from(alerts).where(alerts.c.closed_at.is_(None), _is_of(tenant))
         return self._connection.execute(query).scalar_one()
 
-    def pending_count(self) -> int:
+    def pending_count(self, tenant: str | None) -> int:
         """Alerts that people don't know all of."""
-        query = select(func.count()).select_from(alerts).where(alerts.c.told < alerts.c.occurrences, _HAS_NEWS)
+        is_pending = (alerts.c.told < alerts.c.occurrences, _HAS_NEWS, _is_of(tenant))
+        query = select(func.count()).select_from(alerts).where(*is_pending)
         return self._connection.execute(query).scalar_one()

@@ -26,7 +26,7 @@ class Approvals(Rows):
         return {row.letter_id: _approval(row) for row in self._connection.execute(select(approvals).where(*is_open))}
 
     def newest(
-        self, *, tenant: str | None = None, is_open: bool = False, before: int = 0, limit: int | None = None
+        self, tenant: str | None, *, is_open: bool = False, before: int = 0, limit: int | None = None
     ) -> list[Approval]:
         """The newest first; of one tenant, only those that wait, and older than *before* where these are said."""
         query = select(approvals).order_by(approvals.c.id.desc()).limit(limit)

@@ -53,9 +53,9 @@ class Audit(Rows):
         self._connection.execute(audit.insert(), row)
 
     def newest(
-        self, *, tenant: str | None = None, object_type: str = "", object_key: str = "", before_id: int = 0, limit: int
+        self, tenant: str | None, *, object_type: str = "", object_key: str = "", before_id: int = 0, limit: int
     ) -> list[AuditEntry]:
-        """The newest first; of one tenant, about one object, and older than *before_id* where these are said."""
+        """The newest first; of one tenant, None: of all; about one object, and older than *before_id* where said."""
         query = _QUERY.order_by(audit.c.id.desc()).limit(limit)
         wanted = {audit.c.object_type: object_type, audit.c.object_key: object_key}
         query = query.where(*(column == value for column, value in wanted.items() if value))

@@ -9,6 +9,7 @@ from sqlalchemy import exists, func, or_, select, update
 
 from crmsync.domain.breaker import Breaker, FailedCall, hold_seconds
 from crmsync.domain.connections import ID_PREFIX
+from crmsync.store.owners import is_owned
 from crmsync.store.rows import Rows
 from crmsync.store.run_lists import IS_ACTIVE
 from crmsync.store.tables import breakers, history, runs
@@ -21,8 +22,10 @@ class Breakers(Rows):
         row = self._connection.execute(select(breakers).where(breakers.c.connection == connection)).first()
         return Breaker(**row._mapping) if row is not None else Breaker(connection)
 
-    def all(self) -> list[Breaker]:
-        rows = self._connection.execute(select(breakers).order_by(breakers.c.connection))
+    def all(self, tenant: str | None) -> list[Breaker]:
+        """Those of a tenant's connections; None: of all."""
+        query = select(breakers).where(is_owned(tenant, breakers.c.connection))
+        rows = self._connection.execute(query.order_by(breakers.c.connection))
         return [Breaker(**row._mapping) for row in rows]
 
     def open_of(self, connection: str, system: str) -> Breaker | None:

@@ -11,6 +11,7 @@ from crmsync.domain.dead_letters import DeadLetter, LetterKind, LetterStatus, al
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.store.rows import Rows
+from crmsync.store.run_lists import is_of_tenant
 from crmsync.store.tables import dead_letters, runs
 
 _QUERY: Select[Any] = select(
@@ -29,6 +30,13 @@ _QUERY: Select[Any] = select(
 _UNSETTLED = (LetterStatus.WAITING.value, LetterStatus.REPLAYING.value)
 _IS_WAITING = dead_letters.c.status == LetterStatus.WAITING.value
 _ONE_MORE = dead_letters.c.failures + 1
+
+
+def _of(tenant: str | None, query: Any) -> Any:
+    """*query* of dead letters, kept to those of a tenant's runs; None: of all."""
+    if tenant is None:
+        return query
+    return query.join_from(dead_letters, runs, runs.c.id == dead_letters.c.run_id).where(runs.c.tenant == tenant)
 
 
 def _behind(cause: str) -> tuple[ColumnElement[bool], ...]:
@@ -99,42 +107,39 @@ class DeadLetters(Rows):
 
     def list(
         self,
+        tenant: str | None,
         *,
         status: LetterStatus | None = LetterStatus.WAITING,
         error: str | None = None,
         limit: int | None = None,
         after: int = 0,
-        tenant: str | None = None,
     ) -> list[DeadLetter]:
-        """Those of that status and that error, of all where None is said, that come *after* an id; oldest first."""
-        query = _QUERY.order_by(dead_letters.c.id).limit(limit)
+        """Those of a tenant, that status and that error, of all where None is said, that come *after* an id; oldest
+        first."""
+        query = _QUERY.where(is_of_tenant(tenant)).order_by(dead_letters.c.id).limit(limit)
         if status is not None:
             query = query.where(dead_letters.c.status == status.value)
         if error is not None:
             query = query.where(dead_letters.c.error == error)
         if after:
             query = query.where(dead_letters.c.id > after)
-        if tenant is not None:
-            query = query.where(runs.c.tenant == tenant)
         return [letter_of(row) for row in self._connection.execute(query)]
 
-    def waiting_count(self, tenant: str | None = None) -> int:
+    def waiting_count(self, tenant: str | None) -> int:
         """Of a tenant; None: of all."""
-        query = select(func.count()).select_from(dead_letters).where(_IS_WAITING)
-        if tenant is not None:
-            query = query.join(runs, runs.c.id == dead_letters.c.run_id).where(runs.c.tenant == tenant)
-        return self._connection.execute(query).scalar_one()
+        query = _of(tenant, select(func.count()).select_from(dead_letters).where(_IS_WAITING))
+        return int(self._connection.execute(query).scalar_one())
 
-    def waiting_by_kind(self) -> dict[str, int]:
-        query = select(dead_letters.c.kind, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
+    def waiting_by_kind(self, tenant: str | None) -> dict[str, int]:
+        query = _of(tenant, select(dead_letters.c.kind, func.count()).where(_IS_WAITING))
         return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
 
-    def waiting_causes(self, *, limit: int) -> Sequence[tuple[DeadLetter, int]]:
+    def waiting_causes(self, tenant: str | None, *, limit: int) -> Sequence[tuple[DeadLetter, int]]:
         """Of each cause the letter that has waited longest, and how many wait for it; the oldest cause first."""
         cause, first = dead_letters.c.alert_cause, func.min(dead_letters.c.id)
         # A letter of an older release has no cause: each of those stands for itself.
         alone = case((cause == "", dead_letters.c.id), else_=0)
-        query = select(first, func.count()).where(dead_letters.c.status == LetterStatus.WAITING.value)
+        query = _of(tenant, select(first, func.count()).where(_IS_WAITING))
         groups = self._connection.execute(query.group_by(cause, alone).order_by(first).limit(limit))
         counts: dict[int, int] = dict(groups.all())
         letters = _QUERY.where(dead_letters.c.id.in_(counts)).order_by(dead_letters.c.id)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Row, and_, func, select
 
 from crmsync.domain.webhooks import WebhookEvent
+from crmsync.store.owners import Owners
 from crmsync.store.rows import Rows
 from crmsync.store.tables import deliveries, runs
 from crmsync.store.tallies import DELIVERIES, Tallies
@@ -66,9 +68,16 @@ class Deliveries(Rows):
             "received_at": self._now,
         }
 
-    def sources(self) -> list[str]:
-        """The connections that announced anything, and what catch-up saw there."""
-        return self._values(deliveries.c.source)
+    def sources(self, tenant: str | None) -> list[str]:
+        """The connections of a tenant that announced anything, and what catch-up saw there; None: of all tenants."""
+        return [source for source in self._values(deliveries.c.source) if self._is_of(tenant, source)]
+
+    def _is_of(self, tenant: str | None, source: str) -> bool:
+        return self._owners.is_of(tenant, connection_of(source))
+
+    @cached_property
+    def _owners(self) -> Owners:
+        return Owners(self._connection, self._now)
 
     def has(self, source: str, event_key: str) -> bool:
         query = select(deliveries.c.id).where(deliveries.c.source == source, deliveries.c.event_key == event_key)
@@ -113,27 +122,30 @@ class Deliveries(Rows):
         query = select(deliveries).where(*is_of).order_by(deliveries.c.id.desc()).limit(last)
         return list(self._connection.execute(query).all())[::-1]
 
-    def count_since(self, seconds: float) -> int:
+    def count_since(self, tenant: str | None, seconds: float) -> int:
         """How many webhooks came."""
         since = self._now - timedelta(seconds=seconds)
-        sources = [source for source in self._values(deliveries.c.source) if not source.startswith(CATCH_UP)]
+        sources = [source for source in self.sources(tenant) if not is_of_catch_up(source)]
         is_recent = (deliveries.c.source.in_(sources), deliveries.c.received_at >= since)
         return self._connection.execute(select(func.count()).select_from(deliveries).where(*is_recent)).scalar_one()
 
-    def healed_counts(self) -> dict[str, tuple[int, int]]:
+    def healed_counts(self, tenant: str | None) -> dict[str, tuple[int, int]]:
         """For each flow that catch-up starts: how many changes it saw, and how many of them it had to start."""
         seen, started = self._ever()
         found: dict[str, tuple[int, int]] = {}
-        for source in filter(is_of_catch_up, seen):
+        for source in seen:
+            if not is_of_catch_up(source) or not self._is_of(tenant, source):
+                continue
             flow = source.split(".")[1]
             before = found.get(flow, (0, 0))
             found[flow] = (before[0] + seen[source], before[1] + started[source])
         return found
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, tenant: str | None) -> dict[str, int]:
         """How many deliveries were ever received from each source."""
         seen, _ = self._ever()
-        return {source: count for source, count in seen.items() if not source.startswith(CATCH_UP)}
+        of_webhooks = {source: count for source, count in seen.items() if not is_of_catch_up(source)}
+        return {source: count for source, count in of_webhooks.items() if self._is_of(tenant, source)}
 
     def _ever(self) -> tuple[Counter[str], Counter[str]]:
         """All that ever came, by source, and those of them that were healed: what is there, and what was deleted."""

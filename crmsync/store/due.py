@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Run, RunStatus
+from crmsync.store.owners import Owners
 from crmsync.store.rows import CLOCKS, Rows
-from crmsync.store.run_lists import IS_ACTIVE, is_held
+from crmsync.store.run_lists import IS_ACTIVE, is_held, is_of_tenant
 from crmsync.store.runs import Runs, is_free
 from crmsync.store.tables import history, runs
 
@@ -23,7 +24,9 @@ class Due(Rows):
         One that can't be read must not keep the others: it comes without a flow.
         """
         return [
-            run for source in self._sources() for run in self.claim_of(source, limit=limit, queued_until=queued_until)
+            run
+            for source in self._sources(None)
+            for run in self.claim_of(source, limit=limit, queued_until=queued_until)
         ]
 
     def claim_of(self, source: str, *, limit: int, queued_until: datetime) -> list[Run]:
@@ -77,23 +80,25 @@ class Due(Rows):
             update(runs).where(runs.c.id.in_(run_ids), IS_ACTIVE).values(due_at=later, queued_until=None)
         )
 
-    def count(self) -> int:
+    def count(self, tenant: str | None) -> int:
         """How many runs could go on now, whether a message is on its way for them or not."""
-        query = select(func.count()).select_from(runs).where(self._is_due())
+        query = select(func.count()).select_from(runs).where(self._is_due(), is_of_tenant(tenant))
         return self._connection.execute(query).scalar_one()
 
-    def oldest(self) -> datetime | None:
-        """Since when the longest-waiting run of all could have gone on. An index tells, however many wait."""
-        found = [self._connection.execute(self._oldest(source)).scalar() for source in self._sources()]
+    def oldest(self, tenant: str | None) -> datetime | None:
+        """Since when the longest-waiting run of a tenant could have gone on; None: of all. An index tells, however many
+        wait."""
+        found = [self._connection.execute(self._oldest(source)).scalar() for source in self._sources(tenant)]
         return min((each for each in found if each is not None), default=None)
 
     def _oldest(self, source: str) -> Select[Any]:
         is_it = (runs.c.source == source, self._is_due())
         return select(runs.c.due_at).where(*is_it).order_by(runs.c.due_at).limit(1)
 
-    def _sources(self) -> list[str]:
-        """The connections that the subjects of active runs come from."""
-        return self._values(runs.c.source, IS_ACTIVE)
+    def _sources(self, tenant: str | None) -> list[str]:
+        """The connections that the subjects of a tenant's active runs come from."""
+        owners = Owners(self._connection, self._now)
+        return [source for source in self._values(runs.c.source, IS_ACTIVE) if owners.is_of(tenant, source)]
 
     def taken_at(self) -> datetime | None:
         """When a worker last took a run; now, where one holds a run."""

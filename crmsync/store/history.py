@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 from crmsync.domain.runs import Run
 from crmsync.store.prepared import Prepared
 from crmsync.store.rows import Rows
+from crmsync.store.run_lists import is_of_tenant
 from crmsync.store.tables import history, runs
 
 _NOTE = Prepared(history.insert(), columns=("run_id", "step", "event", "at", "started_at", "detail"))
@@ -55,12 +56,12 @@ class History(Rows):
             found.setdefault(line.run_id, []).append(line)
         return found
 
-    def last_end(self, flow: str, last_step: str) -> Row[Any] | None:
-        """The line with which the only run of *flow* came to its end the last time."""
+    def last_end(self, tenant: str | None, flow: str, last_step: str) -> Row[Any] | None:
+        """The line with which the only run of *flow* came to its end the last time; of several the latest."""
         query = (
             select(history)
             .join(runs, runs.c.id == history.c.run_id)
-            .where(runs.c.flow == flow, runs.c.subject_key == flow)
+            .where(runs.c.flow == flow, runs.c.subject_key == flow, is_of_tenant(tenant))
             .where(history.c.step == last_step, history.c.event == "done")
             .order_by(history.c.id.desc())
             .limit(1)

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from crmsync.domain.ledger import FIRST_SEND, Entry, EntryKey, EntryState, matching_number
+from crmsync.store.owners import Owners
 from crmsync.store.prepared import Prepared, insert_once
 from crmsync.store.rows import Rows
 from crmsync.store.tables import ledger
@@ -146,16 +147,19 @@ class Ledger(Rows):
         query = select(literal(1)).where(*is_open, _IS_NOT_CONFIRMED).limit(1)
         return self._connection.execute(query).first() is not None
 
-    def counts(self) -> dict[tuple[str, str], int]:
+    def counts(self, tenant: str | None) -> dict[tuple[str, str], int]:
         """How many entries stand in each (kind, state). Those that are confirmed are all the others."""
-        place, tallies = (ledger.c.kind, ledger.c.state), Tallies(self._connection, self._now)
-        kept = tallies.kept(LEDGER)
-        of_kind, number = tallies.newer(kept).subquery().c
+        place, tallies = (ledger.c.connection, ledger.c.kind, ledger.c.state), Tallies(self._connection, self._now)
+        kept, owners = tallies.kept(LEDGER), Owners(self._connection, self._now)
+        of_connection, of_kind, number = tallies.newer(kept).subquery().c
         others = select(*place, func.count()).where(_IS_NOT_CONFIRMED).group_by(*place)
-        counts = Counter({(kind, EntryState.CONFIRMED.value): count for (kind,), count in kept.counts.items()})
-        for kind, state, count in self._connection.execute(union_all(others, select(of_kind, literal(""), number))):
-            counts[kind, EntryState.CONFIRMED.value] += -count if state else count
-            counts[kind, state] += count if state else 0
+        query = union_all(others, select(of_connection, of_kind, literal(""), number))
+        known = [(connection, kind, "", count) for (connection, kind), count in kept.counts.items()]
+        counts = Counter[tuple[str, str]]()
+        for connection, kind, state, count in [*known, *self._connection.execute(query)]:
+            if owners.is_of(tenant, connection):
+                counts[kind, EntryState.CONFIRMED.value] += -count if state else count
+                counts[kind, state] += count if state else 0
         return {place: count for place, count in counts.items() if count > 0}
 
     def reserve(self, key: EntryKey, run_id: str, *, certain_at: datetime) -> Entry | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, or_, select, update
 
 from crmsync.domain.links import CUSTOMER, Link
+from crmsync.store.owners import is_owned
 from crmsync.store.rows import Rows
 from crmsync.store.tables import links, locks
 
@@ -92,14 +93,11 @@ class Links(Rows):
             found.setdefault(key, []).append(crm_key)
         return found
 
-    def all(self) -> Sequence[Row[Any]]:
-        return self._connection.execute(select(links).order_by(links.c.id)).all()
-
-    def customers(self, sources: Collection[str] | None) -> list[Link]:
-        """Every link of a customer of these CRMs, oldest first; None: of all."""
-        query = select(links).where(links.c.record_type == CUSTOMER).order_by(links.c.id)
-        query = query if sources is None else query.where(links.c.source.in_(sources))
-        return [_link(row) for row in self._connection.execute(query)]
+    def customers(self, tenant: str | None, *, source: str = "") -> list[Link]:
+        """Every link of a customer of a tenant's CRMs, or of one of them, oldest first; None: of all tenants."""
+        query = select(links).where(links.c.record_type == CUSTOMER, is_owned(tenant, links.c.source))
+        query = query.where(links.c.source == source) if source else query
+        return [_link(row) for row in self._connection.execute(query.order_by(links.c.id))]
 
 
 def _is(link: Link) -> ColumnElement[bool]:

@@ -30,8 +30,11 @@ class Users(Rows):
         row = self._connection.execute(select(*_USER).where(users.c.identity == identity)).first()
         return _user(row) if row is not None else None
 
-    def all(self) -> list[User]:
-        return [_user(row) for row in self._connection.execute(select(*_USER).order_by(users.c.name))]
+    def all(self, tenant: str | None) -> list[User]:
+        """By name; those who are restricted to a tenant, None: everybody."""
+        query = select(*_USER).order_by(users.c.name)
+        query = query if tenant is None else query.where(users.c.tenant == tenant)
+        return [_user(row) for row in self._connection.execute(query)]
 
     def has_any(self) -> bool:
         return self._connection.execute(select(users.c.name).limit(1)).first() is not None
@@ -105,9 +108,9 @@ class ApiTokens(Rows):
         return self._connection.execute(select(api_tokens.c.secret_hash).where(api_tokens.c.id == token_id)).scalar()
 
     def newest(
-        self, *, tenant: str | None = None, after: tuple[datetime, str] | None = None, limit: int | None = None
+        self, tenant: str | None, *, after: tuple[datetime, str] | None = None, limit: int | None = None
     ) -> list[ApiToken]:
-        """The newest first; of one tenant, and after that place, where these are said."""
+        """The newest first; of one tenant, None: of all; and after that place, where one is said."""
         order = api_tokens.c.created_at.desc(), api_tokens.c.id.desc()
         query = select(*_TOKEN).order_by(*order).limit(limit)
         if tenant is not None:

@@ -5,7 +5,7 @@ People are told what was read; whether it was written is another question.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crmsync.domain.stock import Known, Product, ProductState, Rejection, StockLevel, matching, plain
+from crmsync.store.owners import is_owned
 from crmsync.store.rows import Rows
 from crmsync.store.tables import products
 
@@ -63,10 +64,6 @@ _STATE = select(
 
 def _is_of(connection: str) -> ColumnElement[bool]:
     return products.c.connection == connection
-
-
-def _is_of_any(connections: Collection[str] | None) -> ColumnElement[bool]:
-    return true() if connections is None else products.c.connection.in_(connections)
 
 
 class Products(Rows):
@@ -189,8 +186,8 @@ class Products(Rows):
         query = select(products.c.key, products.c.problem).where(*is_it)
         return dict(self._connection.execute(query).all())
 
-    def counts(self, connections: Collection[str] | None) -> Any:
-        """Of the catalogues of these *connections*, None: of all.
+    def counts(self, tenant: str | None, *, connection: str = "") -> Any:
+        """Of the catalogues of a tenant, or of one of them; None: of all tenants.
 
         active; low, as it was read; unknown; refused; unwritten: read, not refused, and not written so far.
         """
@@ -201,23 +198,24 @@ class Products(Rows):
             func.count(case((products.c.is_known.is_(False), 1))).label("unknown"),
             func.count(case((products.c.problem != "", 1))).label("refused"),
             func.count(case((and_(_IS_TO_WRITE, products.c.problem == ""), 1))).label("unwritten"),
-        ).where(_is_of_any(connections), is_active)
+        ).where(is_owned(tenant, products.c.connection), is_active)
+        query = query.where(_is_of(connection)) if connection else query
         return self._connection.execute(query).one()
 
-    def listed(self, connections: Collection[str] | None, which: str, *, limit: int) -> list[ProductState]:
+    def listed(self, tenant: str | None, which: str, *, limit: int) -> list[ProductState]:
         """Active products that are "low", "unknown" or "refused"; least stock first."""
         conditions = {
             "low": _IS_LOW,
             "unknown": products.c.is_known.is_(False),
             "refused": products.c.problem != "",
         }
-        query = _STATE.where(_is_of_any(connections), products.c.is_active, conditions[which])
+        query = _STATE.where(is_owned(tenant, products.c.connection), products.c.is_active, conditions[which])
         order = (cast(_AVAILABLE, Float), products.c.code) if which == "low" else (products.c.code,)
         return self._states(query.order_by(*order).limit(limit))
 
-    def like(self, connections: Collection[str] | None, text: str, *, limit: int) -> list[ProductState]:
+    def like(self, tenant: str | None, text: str, *, limit: int) -> list[ProductState]:
         """Products whose codes contain *text*."""
-        query = _STATE.where(_is_of_any(connections), products.c.code.icontains(text, autoescape=True))
+        query = _STATE.where(is_owned(tenant, products.c.connection), products.c.code.icontains(text, autoescape=True))
         return self._states(query.order_by(products.c.code).limit(limit))
 
     def _states(self, query: Any) -> list[ProductState]:

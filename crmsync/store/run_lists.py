@@ -65,7 +65,7 @@ class RunLists(Rows):
         ids = self._newest(tenant, limit=limit, status=status, flow=flow, source=source, without=without, after=after)
         return list(self._connection.execute(in_list(_SHOWN.where(runs.c.id.in_(ids)))).all()) if ids else []
 
-    def learned_by(self, step: str, run_ids: Collection[str]) -> dict[str, Any]:
+    def learned_by(self, run_ids: Collection[str], step: str) -> dict[str, Any]:
         """What *step* learned in each of these runs; None where it has not been done."""
         query = select(runs.c.id, runs.c.results[step]).where(runs.c.id.in_(run_ids))
         return dict(self._connection.execute(query).all())

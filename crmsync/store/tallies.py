@@ -1,8 +1,8 @@
 """Stored counts of how many rows a table has up to a position, so that only newer rows are counted on request.
 
-A row is counted by what never changes of it: a run by its tenant and flow, an entry of the ledger by its kind. How many
-of them are over is the rest: all, without those that an index of the others counts. So nobody who ends a run writes a
-tally.
+A row is counted by what never changes of it: a run by its tenant and flow, an entry of the ledger by its connection and
+kind. How many of them are over is the rest: all, without those that an index of the others counts. So nobody who ends a
+run writes a tally.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, select, true
+from sqlalchemy import ColumnElement, Select, Table, and_, func, literal_column, select, true
 
 from crmsync.store.facts import Facts
 from crmsync.store.rows import CLOCKS
@@ -50,7 +50,10 @@ class Book:
 
 _RUNS = (runs.c.tenant, runs.c.flow)
 RUNS = Book("runs", runs, _RUNS, runs.c.created_at, (*_RUNS, runs.c.status))
-LEDGER = Book("ledger", ledger, (ledger.c.kind,), ledger.c.id)  # nothing is ever deleted of it
+# Nothing is ever deleted of it. Grouped by the column itself, SQLite reads the whole index of the connections, and not
+# what is newer.
+_CONNECTION = ledger.c.connection.concat(literal_column("''"))
+LEDGER = Book("ledger_by_connection", ledger, (_CONNECTION, ledger.c.kind), ledger.c.id)
 _SOURCE = (deliveries.c.source,)
 DELIVERIES = Book("deliveries", deliveries, (*_SOURCE, deliveries.c.is_healed), deliveries.c.received_at, _SOURCE)
 BOOKS = (RUNS, LEDGER, DELIVERIES)

@@ -25,6 +25,7 @@ from crmsync.store.finding import Finding
 from crmsync.store.history import History
 from crmsync.store.ledger import Ledger
 from crmsync.store.links import Links, Locks
+from crmsync.store.owners import Owners
 from crmsync.store.people import ApiTokens, Sessions, Users
 from crmsync.store.products import Products
 from crmsync.store.refusals import Refusals
@@ -59,6 +60,7 @@ class UnitOfWork:
     dead_letters = _of_this(DeadLetters)
     tellings = _of_this(Tellings)
     alerts = _of_this(Alerts)
+    owners = _of_this(Owners)
     accounts = _of_this(Accounts)
     connections = _of_this(Connections)
     consents = _of_this(Consents)

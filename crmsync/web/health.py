@@ -92,9 +92,9 @@ def _store(store: Store) -> Check:
 
 
 def _waiting(uow: UnitOfWork) -> Check:
-    oldest = uow.due.oldest() or uow.now
+    oldest = uow.due.oldest(None) or uow.now
     return {
-        "dead_letters_waiting": uow.dead_letters.waiting_count(),
+        "dead_letters_waiting": uow.dead_letters.waiting_count(None),
         "oldest_due_seconds": round((uow.now - oldest).total_seconds(), 1),
     }
 
@@ -120,7 +120,7 @@ def _broker(settings: Settings) -> Check:
 def _breakers(services: Services) -> dict[str, Breaker]:
     try:
         with services.store.read() as uow:
-            return {breaker.connection: breaker for breaker in uow.breakers.all()}
+            return {breaker.connection: breaker for breaker in uow.breakers.all(None)}
     except (StoreUnavailableError, SQLAlchemyError):
         return {}
 

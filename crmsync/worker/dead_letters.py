@@ -347,7 +347,7 @@ def redraw(using: Services) -> None:
     One that failed again in a replay is shown later each time, so that a worker on the queue does not spin.
     """
     with using.store.read() as uow:
-        due = [letter for letter in uow.dead_letters.list() if letter.shown_at() <= uow.now and _is_known(letter)]
+        due = [letter for letter in uow.dead_letters.list(None) if letter.shown_at() <= uow.now and _is_known(letter)]
     if queues.length(queues.dead_letter_queue) == len(due):
         return
     queues.empty(queues.dead_letter_queue)
@@ -368,8 +368,8 @@ def return_passing(using: Services) -> int:
     are tried wait for it like all others. Returns how many.
     """
     with using.store.read() as uow:
-        closed = [breaker for breaker in uow.breakers.all() if breaker.closed_at]
-        passing = [letter for letter in uow.dead_letters.list() if letter.is_passing and _is_known(letter)]
+        closed = [breaker for breaker in uow.breakers.all(None) if breaker.closed_at]
+        passing = [letter for letter in uow.dead_letters.list(None) if letter.is_passing and _is_known(letter)]
     # By its connection; of a letter that an earlier release wrote only the system is known.
     back_at = {breaker.system: breaker.closed_at for breaker in closed}
     back_at |= {breaker.connection: breaker.closed_at for breaker in closed}

@@ -9,10 +9,11 @@ from crmsync.store.finding import Hit
 from crmsync.worker.flow import FLOWS
 
 
-def find(uow: UnitOfWork, text: str, *, everything: bool = True) -> list[Hit]:
-    """The most direct first; what only tells of another run after that."""
+def find(uow: UnitOfWork, tenant: str | None, text: str, *, everything: bool = True) -> list[Hit]:
+    """Those of a tenant, None: of all. The most direct first; what only tells of another run after that."""
     words = [word for each in systems().values() for word in each.words]
-    hits = uow.finding.find(wanted(text, full_key, words), list(FLOWS), list(systems()), everything=everything)
+    meant = wanted(text, full_key, words)
+    hits = uow.finding.find(tenant, meant, list(FLOWS), list(systems()), everything=everything)
     return sorted(
         hits, key=lambda hit: (not hit.is_direct, hit.run.flow in FLOWS and FLOWS[hit.run.flow].is_background)
     )

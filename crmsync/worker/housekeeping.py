@@ -119,7 +119,7 @@ def _set_right(using: Services) -> None:
 
 def _bring_back(using: Services) -> None:
     with using.store.read() as uow:
-        due = uow.due.count()
+        due = uow.due.count(None)
     # Where as many messages wait as runs are due, they are on their way: more would only multiply them.
     if queues.backlog() < max(BACKLOG, due):
         enqueue_due(using.store, using.settings.behaviour.queued_for)

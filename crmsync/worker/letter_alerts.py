@@ -43,7 +43,7 @@ def settle(uow: UnitOfWork, settings: Settings, cause: str) -> None:
 def settle_all(using: Services) -> None:
     """Close each open alert whose cause is gone, whoever has settled it."""
     with using.store.read() as uow:
-        causes = [alert.cause for alert in uow.alerts.open()]
+        causes = [alert.cause for alert in uow.alerts.open(None)]
     mine = [cause for cause in causes if cause.startswith((LETTERS, OUTAGES, *_QUIET))]
     for cause in mine:
         with using.store.begin(durable=False) as uow:

@@ -28,7 +28,7 @@ def is_known(run: Run) -> bool:
 def put_aside(store: Store, runs: Collection[Run]) -> None:
     """Let *runs* wait, and tell people once of each; and end the alerts of those that go on."""
     with store.read() as uow:
-        told = {cause.removeprefix(CAUSE) for cause in uow.alerts.open_causes(CAUSE)}
+        told = {cause.removeprefix(CAUSE) for cause in uow.alerts.open_causes(None, CAUSE)}
         news = [run for run in runs if run.id not in told]
         over = [run_id for run_id in told.difference(run.id for run in runs) if _goes_on(uow, run_id)]
     if runs or over:

@@ -28,7 +28,7 @@ def sign(uow: UnitOfWork, name: str) -> None:
 
 def signs_of(uow: UnitOfWork) -> Signs:
     worker, sweep, beat = (_seen(uow, name) for name in (WORKER, SWEEP, BEAT))
-    due_since = uow.due.oldest()
+    due_since = uow.due.oldest(None)
     return Signs(worker, uow.due.taken_at() if due_since else None, due_since, sweep, beat)
 
 

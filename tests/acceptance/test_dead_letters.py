@@ -109,7 +109,7 @@ def test_a_plain_worker_leaves_the_queue_alone_and_a_worker_on_it_replays_it(sys
     customers = sorted({row["account"] for row in system.sandbox.ledger()["deals"]})
     system.assert_each_once([*dead, other], customers=customers)
     with system.store.read() as uow:
-        assert {letter.status for letter in uow.dead_letters.list(status=None)} == {LetterStatus.REPLAYED}
+        assert {letter.status for letter in uow.dead_letters.list(None, status=None)} == {LetterStatus.REPLAYED}
 
 
 def test_a_worker_on_the_queue_does_not_spin_while_the_fault_stays(system: System, dead: list[Deal]) -> None:
@@ -123,7 +123,7 @@ def test_a_worker_on_the_queue_does_not_spin_while_the_fault_stays(system: Syste
     for deal in dead:
         assert_no_replay_was_early(system, deal)
     with system.store.read() as uow:
-        assert [alert.occurrences for alert in uow.alerts.newest(limit=10)] == [LETTERS]
+        assert [alert.occurrences for alert in uow.alerts.newest(None, limit=10)] == [LETTERS]
 
 
 def test_an_emptied_redis_gets_its_dead_letters_back(system: System, dead: list[Deal]) -> None:

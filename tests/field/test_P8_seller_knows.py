@@ -243,7 +243,7 @@ class Desk:
 
     def letters(self) -> list[str]:
         with self.services.store.read() as uow:
-            return [letter.flow for letter in uow.dead_letters.list()]
+            return [letter.flow for letter in uow.dead_letters.list(None)]
 
 
 def ours() -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def without_field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def heard(system: System) -> Collection[str]:
     """Each look is a transaction of its own: within one, SQLite would show the same for ever."""
     with system.store.read() as uow:
-        return uow.alerts.open_causes("sellers_reason")
+        return uow.alerts.open_causes(None, "sellers_reason")
 
 
 def test_P8__a_field_that_the_organization_lacks_holds_nothing_back(without_field: System) -> None:

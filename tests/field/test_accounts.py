@@ -95,12 +95,12 @@ def work(services: Services) -> None:
 
 def accounts(services: Services) -> dict[str, str]:
     with services.store.read() as uow:
-        return {name: account.identity for name, account in uow.accounts.all().items()}
+        return {name: account.identity for name, account in uow.accounts.all(None).items()}
 
 
 def alerts(services: Services) -> list[str]:
     with services.store.read() as uow:
-        return [row.content["headline"] for row in uow.alerts.newest(limit=9) if row.closed_at is None]
+        return [row.content["headline"] for row in uow.alerts.newest(None, limit=9) if row.closed_at is None]
 
 
 MOVES = {

@@ -40,12 +40,12 @@ def stuck() -> PermanentError:
 
 def open_alerts(services: Services) -> list[dict[str, Any]]:
     with services.store.read() as uow:
-        return [{**row.content, "key": row.cause} for row in uow.alerts.open()]
+        return [{**row.content, "key": row.cause} for row in uow.alerts.open(None)]
 
 
 def run_ids(services: Services) -> list[str]:
     with services.store.read() as uow:
-        return [letter.run_id for letter in uow.dead_letters.list()]
+        return [letter.run_id for letter in uow.dead_letters.list(None)]
 
 
 def goes_through(services: Services, letter_id: int) -> None:
@@ -122,7 +122,7 @@ def test_P14__where_an_answer_is_asked_for_the_alert_leads_to_the_answers(servic
 def test_P14__a_letter_that_dies_of_something_else_has_one_open_alert(services: Services, clock: FakeClock) -> None:
     dies(services, stuck())
     with services.store.begin() as uow:
-        run = uow.runs.get(uow.dead_letters.list()[0].run_id)
+        run = uow.runs.get(uow.dead_letters.list(None)[0].run_id)
         assert run is not None
         before = uow.dead_letters.of_run(run.id)
         letter, is_news = uow.dead_letters.add(run, ConcurrentUpdateError("It is locked.", system=SAP))
@@ -277,7 +277,7 @@ def test_P14__the_tower_shows_what_is_open_apart_from_what_is_solved(services: S
     goes_through(services, 1)
 
     with services.store.read() as uow:
-        page = all_alerts(uow)
+        page = all_alerts(uow, None)
 
     assert [alert.headline for alert in page.open] == ["A deal must be corrected"]
     assert [(alert.headline, alert.closed_at is not None) for alert in page.solved] == [("A deal is stuck", True)]

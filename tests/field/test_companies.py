@@ -125,7 +125,7 @@ def test_while_a_connection_is_paused_its_runs_wait_and_no_attempt_is_counted(
     assert (waiting.status, waiting.attempts) == (RunStatus.ACTIVE, 0)
     assert waiting.step == "match_erp_customer"
     with using.store.read() as uow:
-        assert uow.dead_letters.waiting_count() == 0
+        assert uow.dead_letters.waiting_count(None) == 0
         last = uow.history.of_run(waiting.id)[-1]
     assert "is paused" in last.detail
     change(connections.resume, using, ADA, "acme", made["s4hana"].id)

@@ -152,7 +152,7 @@ def test_no_secret_lies_open_in_the_store(using: Services, sandbox: Sandbox) -> 
     secret = values_of(sandbox, "s4hana")["client_secret"]
     with using.store.read() as uow:
         rows = [dict(row._mapping) for row in uow.connection.execute(text("SELECT * FROM connections"))]
-        audited = [(each.verb, each.before, each.after, each.tenant) for each in uow.audit.newest(limit=9)]
+        audited = [(each.verb, each.before, each.after, each.tenant) for each in uow.audit.newest(None, limit=9)]
     assert secret not in repr(rows)
     assert secret not in repr(audited)
     assert [each[0] for each in audited] == ["create"]
@@ -256,7 +256,7 @@ def test_each_is_an_account_of_its_own(using: Services, sandbox: Sandbox, other:
         using.connector(each.id).find_invoices("SF-006xx0000012abcAAA")  # type: ignore[attr-defined]
 
     with using.store.read() as uow:
-        known = uow.accounts.all()
+        known = uow.accounts.all(None)
         tokens = [uow.tokens.get(each.id) for each in (one, two)]
     assert {one.id, two.id} == set(known)
     assert known[one.id].identity != known[two.id].identity
@@ -556,8 +556,8 @@ def test_it_is_deleted_with_what_is_remembered_of_it_and_of_nothing_else(using: 
 
     assert rows == {"accounts": 1, "tokens": 1}
     with using.store.read() as uow:
-        assert set(uow.accounts.all()) == {stays.id}
-        assert [entry.verb for entry in uow.audit.newest(object_key=gone.id, limit=9)] == ["delete", "create"]
+        assert set(uow.accounts.all(None)) == {stays.id}
+        assert [entry.verb for entry in uow.audit.newest(None, object_key=gone.id, limit=9)] == ["delete", "create"]
     with pytest.raises(UnknownConnectionError):
         using.connector(gone.id)
 

@@ -547,8 +547,8 @@ def test_O12__what_the_process_lacks_costs_no_run_an_attempt_and_is_told_once(
 
     with services.store.read() as uow:
         states = {(run.status, run.attempts) for run in map(uow.runs.get, run_ids) if run}
-        assert (states, uow.dead_letters.list(status=None)) == ({(RunStatus.ACTIVE, 0)}, [])
-        assert [alert.content["headline"] for alert in uow.alerts.newest(limit=9)] == ["crmsync can't work"]
+        assert (states, uow.dead_letters.list(None, status=None)) == ({(RunStatus.ACTIVE, 0)}, [])
+        assert [alert.content["headline"] for alert in uow.alerts.newest(None, limit=9)] == ["crmsync can't work"]
     _raises.clear()
     clock.advance(60)
     work.execute(run_ids[0])

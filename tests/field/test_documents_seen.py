@@ -330,13 +330,13 @@ def test_V5__what_came_with_the_order_outlives_the_worker_that_made_it() -> None
 
 def told(store: Store) -> list[str]:
     with store.read() as uow:
-        return [row.content["headline"] for row in uow.alerts.newest(limit=50)]
+        return [row.content["headline"] for row in uow.alerts.newest(None, limit=50)]
 
 
 def alert_about(system: System, deal: Deal) -> str:
     def found() -> str:
         with system.store.read() as uow:
-            rows = uow.alerts.newest(limit=200)
+            rows = uow.alerts.newest(None, limit=200)
         return next((row.content["cause"] for row in rows if ["Deal", deal.id] in row.content["facts"]), "")
 
     return until(found, patience_seconds=30, what="somebody is told of the order")
@@ -381,7 +381,7 @@ def test_V6__many_orders_are_read_in_one_query_and_nobody_is_told_of_good_ones(s
     assert after["find_order"] - calls.get("find_order", 0) <= 2 * (looked(system) - before + 1)
     assert after.get("get_order", 0) - calls.get("get_order", 0) < len(deals), "each order was read by itself"
     with system.store.read() as uow:
-        facts = [row.content["facts"] for row in uow.alerts.newest(limit=200)]
+        facts = [row.content["facts"] for row in uow.alerts.newest(None, limit=200)]
     assert not [deal for deal in deals if ["Deal", deal.id] in [fact for each in facts for fact in each]]
 
 

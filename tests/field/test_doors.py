@@ -800,7 +800,7 @@ def test_P6__twelve_refused_webhooks_are_counted_logged_shown_and_alerted_once(
     assert "another organisation" in page
     assert len([record for record in caplog.records if getattr(record, "action", "") == "refused"]) == 24
     with services.store.read() as uow:
-        (alert,) = uow.alerts.newest(limit=10)
+        (alert,) = uow.alerts.newest(None, limit=10)
     assert alert.content["headline"] == "Webhooks are refused"
     assert headline(alert.content, occurrences=3) == "Webhooks are refused", "its facts have the number"
     assert all(answer.get_json()["reason"] for answer in answers)
@@ -860,7 +860,7 @@ def test_P6__what_several_processes_refuse_adds_up_and_survives_them(
 
     assert figures_of(client_of(services, Bell())) == {("salesforce_json", "mismatch"): 2}
     with services.store.read() as uow:
-        assert len(uow.alerts.newest(limit=10)) == 1
+        assert len(uow.alerts.newest(None, limit=10)) == 1
 
 
 def test_P6__what_can_not_be_written_down_now_is_written_later(
@@ -912,7 +912,7 @@ def test_P6__a_member_left_out_is_counted_and_alerts_nobody(
 
     assert figures_of(client) == {("salesforce_outbound", "left_out"): 1}
     with services.store.read() as uow:
-        assert list(uow.alerts.newest(limit=10)) == []
+        assert list(uow.alerts.newest(None, limit=10)) == []
 
 
 # -- D2: who asks does not choose what it costs

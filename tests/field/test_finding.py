@@ -59,7 +59,7 @@ def business(services: Services) -> None:
 
 def found(services: Services, text: str) -> list[tuple[str, str]]:
     with services.store.read() as uow:
-        return [(hit.run.subject_key, hit.what) for hit in find(uow, text) if hit.is_direct]
+        return [(hit.run.subject_key, hit.what) for hit in find(uow, None, text) if hit.is_direct]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_P15__a_deal_comes_before_what_tells_of_it(services: Services) -> None:
     with services.store.begin() as uow:
         deal_status.FLOW.open_run(uow, DEFAULT, DEAL, correlation_id="c5")
 
-        assert [hit.run.flow for hit in find(uow, DEAL)] == ["order_to_invoice", "deal_status"]
+        assert [hit.run.flow for hit in find(uow, None, DEAL)] == ["order_to_invoice", "deal_status"]
 
 
 def test_P15__an_id_of_a_run_is_found_in_capitals_and_by_its_beginning(services: Services) -> None:
@@ -131,7 +131,7 @@ def test_P15__a_dead_letter_is_found_by_its_id(services: Services) -> None:
 
 def test_P15__a_payment_is_found_with_the_runs_that_it_belongs_to(services: Services) -> None:
     with services.store.read() as uow:
-        hits = [(hit.run.flow, hit.what, hit.is_direct) for hit in find(uow, "46000777")]
+        hits = [(hit.run.flow, hit.what, hit.is_direct) for hit in find(uow, None, "46000777")]
 
     assert hits == [
         ("payment_to_invoices", "id", True),
@@ -142,7 +142,7 @@ def test_P15__a_payment_is_found_with_the_runs_that_it_belongs_to(services: Serv
 
 def test_P15__an_invoice_is_found_with_its_payments(services: Services) -> None:
     with services.store.read() as uow:
-        hits = find(uow, "INV-000001")
+        hits = find(uow, None, "INV-000001")
 
     assert hits[0].what == "invoice INV-000001"
     assert {hit.run.flow for hit in hits[1:]} == {"invoice_to_deal", "payment_to_invoices"}
@@ -193,10 +193,10 @@ def test_a_part_is_looked_for_among_the_newest_unless_all_are_wanted(
         ("payment 29", "payment 29"),
     ):
         with services.store.read() as uow:
-            assert what not in [hit.what for hit in find(uow, text, everything=False)]
-            assert what in [hit.what for hit in find(uow, text)]
+            assert what not in [hit.what for hit in find(uow, None, text, everything=False)]
+            assert what in [hit.what for hit in find(uow, None, text)]
     with services.store.read() as uow:
-        assert next(hit.run.subject_key for hit in find(uow, "new-", everything=False)) == "new-2"
+        assert next(hit.run.subject_key for hit in find(uow, None, "new-", everything=False)) == "new-2"
 
 
 def test_a_company_is_found_by_its_name_however_old_its_deals_are(
@@ -214,7 +214,7 @@ def test_a_company_is_found_by_its_name_however_old_its_deals_are(
     with services.store.begin() as uow:
         order_to_invoice.FLOW.open_run(uow, DEFAULT, "006xx0000012newAAA", correlation_id="c")
 
-        hits = find(uow, "nordwind", everything=False)
+        hits = find(uow, None, "nordwind", everything=False)
 
     assert [(hit.run.subject_key, hit.what) for hit in hits] == [("006xx0000012oldAAA", "customer Nordwind AG")]
 
@@ -237,7 +237,7 @@ def test_P15__a_number_costs_no_reading_of_all_runs(services: Services) -> None:
 
     event.listen(engine, "before_cursor_execute", note)
     with services.store.read() as uow:
-        find(uow, "INV-000001")
+        find(uow, None, "INV-000001")
     event.remove(engine, "before_cursor_execute", note)
     if not services.store.is_sqlite:
         pytest.skip("PostgreSQL reads a small table as a whole, whatever its indexes")

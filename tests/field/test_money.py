@@ -249,7 +249,7 @@ def is_over(system: System, deal: Deal) -> bool:
 def foreign_alert(system: System, invoice: str) -> dict[str, Any]:
     """What people were told of it, and how often, while it is open; {} else."""
     with system.store.read() as uow:
-        found = [each for each in uow.alerts.open() if each.cause == f"other_currency:zoho_books:{invoice}"]
+        found = [each for each in uow.alerts.open(None) if each.cause == f"other_currency:zoho_books:{invoice}"]
     return {**found[0].content, "times": found[0].occurrences} if found else {}
 
 

@@ -91,7 +91,7 @@ def test_T9__who_finds_the_new_address_looks_there_although_the_breaker_is_open(
 
     assert len(after.requests) == 1
     with services.store.read() as uow:
-        assert not [each for each in uow.breakers.all() if each.is_open]
+        assert not [each for each in uow.breakers.all(None) if each.is_open]
 
 
 def test_T9__an_untrusted_address_belongs_to_the_account_and_is_asked_for_anew() -> None:

@@ -118,7 +118,7 @@ def test_O4__what_a_step_learned_of_persons_is_gone_after_the_set_number_of_days
     assert run.results["fetch_deal"]["customer"] == {"key": ACCOUNT}
     with services.store.read() as uow:
         assert uow.history.of_run(run_id) == []
-        assert uow.deliveries.counts() == {"salesforce": 1}, "how many there were is still known"
+        assert uow.deliveries.counts(None) == {"salesforce": 1}, "how many there were is still known"
         assert uow.deliveries.last_received_at("salesforce") is None
 
 
@@ -150,7 +150,7 @@ def test_O4__what_is_under_way_or_waits_for_a_person_keeps_what_it_needs(
     assert Deal.from_json(run.results["fetch_deal"]).customer == PERSON
     with services.store.read() as uow:
         assert len(uow.history.of_run(run_id)) == 4
-        assert len(uow.dead_letters.list()) == (state == "stopped")
+        assert len(uow.dead_letters.list(None)) == (state == "stopped")
 
 
 def test_O4__a_pruned_deal_that_is_announced_again_is_not_done_again(services: Services, clock: FakeClock) -> None:

@@ -178,7 +178,7 @@ def test_P7__the_alert_names_the_command_that_shows_them(services: Services, sai
     _, letter_id = refused(services, raises)
 
     with services.store.read() as uow:
-        (alert,) = uow.alerts.open()
+        (alert,) = uow.alerts.open(None)
     command = services.settings.pasteable(f"celery -A crmsync dead-letters show {letter_id}")
     assert (f"What SAP S/4HANA said: `{command}`" in alert.content["advice"]) is said
 

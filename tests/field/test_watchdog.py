@@ -441,7 +441,7 @@ def test_O13__a_run_that_this_release_cannot_continue_stops_no_other(
     housekeeping.sweep_now(services)
     assert strange in broker, "it goes on by itself"
     with services.store.read() as uow:
-        assert uow.alerts.open_causes("stranded:") == []
+        assert uow.alerts.open_causes(None, "stranded:") == []
 
 
 def test_O13__an_alert_that_nobody_can_read_stops_no_other(
@@ -608,7 +608,7 @@ def ready(services: Services) -> tuple[int, str]:
 
 def open_alerts(services: Services) -> list[str]:
     with services.store.read() as uow:
-        return uow.alerts.open_causes("watch:")
+        return uow.alerts.open_causes(None, "watch:")
 
 
 def test_O15__it_is_told_when_nobody_takes_runs_and_when_somebody_does_again(

@@ -402,7 +402,7 @@ def test_L6__old_deals_are_held_and_told_of_as_one(services: Services, crm: Crm)
     assert told(services) == [("letters:fetch_deal:OldDealError:Salesforce", 3)]
     assert accept(services, runs[0].id).step == "match_erp_customer"
     with services.store.read() as uow:
-        assert uow.dead_letters.waiting_count() == 2
+        assert uow.dead_letters.waiting_count(None) == 2
 
 
 def test_L6__a_deal_that_waited_for_its_correction_does_not_grow_old(

@@ -36,7 +36,7 @@ __all__ = ["catalogue", "connected", "erp", "quiet"]
 
 def page(services: Services, which: str = "low") -> tuple[Mapping[str, int], list[ProductState]]:
     with services.store.read() as uow:
-        found = stock_known(uow)
+        found = stock_known(uow, None)
     return found.line.counts, list(found.lists[which])
 
 

@@ -212,7 +212,7 @@ def test_a_slack_that_is_not_there_loses_no_alert(
     assert deliver(services.store, messenger) == 0
 
     with services.store.read() as uow:
-        assert uow.alerts.pending_count() == 1
+        assert uow.alerts.pending_count(None) == 1
 
 
 def test_the_wait_that_slack_asks_for_is_kept(

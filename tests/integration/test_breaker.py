@@ -149,7 +149,7 @@ def test_one_looks_when_its_time_is_over_and_closes_it(
     assert ask(one).status == 200
     assert told(services) == ["SAP is down"]
     with services.store.read() as uow:
-        (alert,) = uow.alerts.newest(limit=5, is_open=False)
+        (alert,) = uow.alerts.newest(None, limit=5, is_open=False)
     assert alert.content["end"]["headline"] == "SAP is back"
 
 

@@ -117,7 +117,7 @@ def look(services: Services, flow: Any = catch_up.DEALS) -> Run:
 
 def counted(services: Services) -> dict[str, tuple[int, int]]:
     with services.store.read() as uow:
-        return uow.deliveries.healed_counts()
+        return uow.deliveries.healed_counts(None)
 
 
 def live_at(services: Services, monkeypatch: pytest.MonkeyPatch, at: datetime) -> None:

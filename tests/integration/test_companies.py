@@ -221,7 +221,7 @@ def test_outages_of_two_companies_are_two_alerts(services: Services) -> None:
         breakers.failed(connection, "SAP S/4HANA", call)
 
     with services.store.read() as uow:
-        assert sorted(alert.cause for alert in uow.alerts.open()) == ["outage:SAP S/4HANA", "outage:con_erp"]
+        assert sorted(alert.cause for alert in uow.alerts.open(None)) == ["outage:SAP S/4HANA", "outage:con_erp"]
     breakers.succeeded("con_erp", "SAP S/4HANA")
     with services.store.read() as uow:
-        assert [alert.cause for alert in uow.alerts.open()] == ["outage:SAP S/4HANA"]
+        assert [alert.cause for alert in uow.alerts.open(None)] == ["outage:SAP S/4HANA"]

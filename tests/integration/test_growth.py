@@ -32,8 +32,8 @@ Question = Callable[[Services, UnitOfWork], Any]
 HOUR, DAYS = timedelta(hours=1), timedelta(days=7)
 QUESTIONS: dict[str, Question] = {
     "the due runs": lambda _, uow: uow.due.claim(limit=500, queued_until=uow.now),
-    "how many are due": lambda _, uow: uow.due.count(),
-    "since when": lambda _, uow: uow.due.oldest(),
+    "how many are due": lambda _, uow: uow.due.count(None),
+    "since when": lambda _, uow: uow.due.oldest(None),
     "whether anybody takes them": lambda _, uow: uow.due.taken_at(),
     "clocks": lambda _, uow: uow.due.set_right(lease_seconds=60, queued_for=timedelta(seconds=15)),
     "runs that wait for a system": lambda _, uow: uow.breakers.wake_waiting(),
@@ -43,20 +43,35 @@ QUESTIONS: dict[str, Question] = {
     "the newest of a status": lambda _, uow: uow.runs.newest(None, limit=5, status="stopped"),
     "the newest of both": lambda _, uow: uow.runs.newest(None, limit=1, status="discarded", flow="payment_to_invoices"),
     "how many stand where": lambda _, uow: uow.runs.tally(None),
-    "how many documents there are": lambda _, uow: uow.ledger.counts(),
-    "how many webhooks came": lambda _, uow: uow.deliveries.counts(),
-    "part of a name": lambda _, uow: uow.finding.find(wanted("zz zz"), [*FLOWS], ["s4hana"], everything=False),
-    "part of a number": lambda _, uow: uow.finding.find(wanted("zz-000"), [*FLOWS], ["s4hana"], everything=False),
-    "the beginning of an id": lambda _, uow: uow.finding.find(wanted("aaaaaaaaaaab"), [*FLOWS], [], everything=False),
+    "how many documents there are": lambda _, uow: uow.ledger.counts(None),
+    "how many webhooks came": lambda _, uow: uow.deliveries.counts(None),
+    "part of a name": lambda _, uow: uow.finding.find(None, wanted("zz zz"), [*FLOWS], ["s4hana"], everything=False),
+    "part of a number": lambda _, uow: uow.finding.find(None, wanted("zz-000"), [*FLOWS], ["s4hana"], everything=False),
+    "the beginning of an id": lambda _, uow: uow.finding.find(
+        None, wanted("aaaaaaaaaaab"), [*FLOWS], [], everything=False
+    ),
+    "a number, of a tenant": lambda _, uow: uow.finding.find("acme", wanted("zz-000"), [*FLOWS], [], everything=False),
+    "part of a name, of a tenant": lambda _, uow: uow.finding.find(
+        "default", wanted("zz zz"), [*FLOWS], ["s4hana"], everything=False
+    ),
+    "part of a number, of a tenant": lambda _, uow: uow.finding.find(
+        "acme", wanted("zz-000"), [*FLOWS], ["s4hana"], everything=False
+    ),
+    "an account, of a tenant": lambda _, uow: uow.finding.find(
+        "default", wanted("001zz"), [*FLOWS], [], everything=False
+    ),
+    "how many documents a tenant has": lambda _, uow: uow.ledger.counts("default"),
+    "how many webhooks a tenant had": lambda _, uow: uow.deliveries.counts("default"),
+    "since when a tenant waits": lambda _, uow: uow.due.oldest("default"),
     "deals with news": lambda using, uow: deal_status.deals_with_news(using, using.company(), uow),
     "orders made lately": lambda _, uow: uow.ledger.made_between("s4hana", "order", uow.now - DAYS, uow.now),
     "invoices made again": lambda _, uow: uow.ledger.replaced_since("zoho_books", "invoice", uow.now - DAYS),
     "what may exist": lambda _, uow: uow.ledger.is_any_open("zoho_books", "invoice"),
-    "dead letters": lambda _, uow: uow.dead_letters.list(),
+    "dead letters": lambda _, uow: uow.dead_letters.list(None),
     "dead letters of a cause": lambda _, uow: uow.dead_letters.some_behind("none", 3),
     "webhooks of a source": lambda _, uow: uow.deliveries.last_received_at("salesforce"),
     "webhooks of a subject": lambda _, uow: uow.deliveries.last_received_at("salesforce", "006"),
-    "webhooks of the last hour": lambda _, uow: uow.deliveries.count_since(3600),
+    "webhooks of the last hour": lambda _, uow: uow.deliveries.count_since(None, 3600),
     "new deals": lambda _, uow: uow.deliveries.new_subjects("salesforce", "order_to_invoice", uow.now - HOUR, uow.now),
     "the first webhook": lambda _, uow: uow.deliveries.first_received_at("salesforce", uow.now - DAYS),
     "which changes are known": lambda _, uow: uow.deliveries.known(

@@ -479,5 +479,5 @@ def test_the_next_hour_starts_over_after_an_hour_that_failed(
 
     assert catalogue.says()["A"] == (10, False)
     with services.store.read() as uow:
-        assert uow.dead_letters.waiting_count() == 0
+        assert uow.dead_letters.waiting_count(None) == 0
         assert uow.connection.execute(select(products.c.is_known)).scalar()

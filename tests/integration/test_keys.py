@@ -157,7 +157,7 @@ def test_a_key_of_the_state_directory_is_made_anew_twice_and_nothing_is_lost(own
     assert first not in ((home / "secret.key").read_text(), (home / "secret.key.previous").read_text())
     assert SharedTokens(own_store, Vault(None, home), AnyAccount()).read("zoho_books") is not None
     with own_store.read() as uow:
-        assert [entry.verb for entry in uow.audit.newest(object_type="key", limit=9)] == ["rotate", "rotate"]
+        assert [entry.verb for entry in uow.audit.newest(None, object_type="key", limit=9)] == ["rotate", "rotate"]
     own_store.close()
 
 

@@ -147,12 +147,12 @@ def test_a_run_goes_on_where_it_was(after: Store) -> None:
         assert entry is not None, "an order that was asked for is looked for, and not asked for again"
         assert entry.state is EntryState.SENT
         assert uow.runs.finish_step(run, {"key": "1"}, next_step="match_books_customer", queued_until=uow.now)
-        assert uow.due.count() == 4, "and the others are due as before"
+        assert uow.due.count(None) == 4, "and the others are due as before"
 
 
 def test_what_a_person_has_to_do_waits_as_before(after: Store) -> None:
     with after.read() as uow:
-        (letter,) = uow.dead_letters.list()
+        (letter,) = uow.dead_letters.list(None)
         run = uow.runs.get(letter.run_id)
         told = uow.tellings.of(CRM, WAITING)
 

@@ -57,7 +57,7 @@ def test_the_database_refuses_to_change_the_audit(store: Store, statement: str) 
         uow.connection.execute(text(statement))
 
     with store.read() as uow:
-        assert [entry.name for entry in uow.audit.newest(limit=10)] == ["ada"]
+        assert [entry.name for entry in uow.audit.newest(None, limit=10)] == ["ada"]
 
 
 def test_the_audit_is_not_emptied_or_replaced_either(store: Store) -> None:
@@ -94,7 +94,7 @@ def test_what_is_read_back_has_the_hash_that_was_written(store: Store) -> None:
         uow.audit.add(ADA, "test", "thing", "ä/1", tenant="acme", before=facts, after={})
 
     with store.read() as uow:
-        [entry] = uow.audit.newest(limit=10)
+        [entry] = uow.audit.newest(None, limit=10)
         assert verify(uow.audit.in_order()).is_whole
     assert "password_hash" not in entry.before
     assert entry.before["names"] == ["Ä", "b"]
@@ -120,7 +120,7 @@ def test_a_rolled_back_act_leaves_no_entry(store: Store) -> None:
         fail()
 
     with store.read() as uow:
-        assert (uow.audit.newest(limit=1), uow.api_tokens.newest()) == ([], [])
+        assert (uow.audit.newest(None, limit=1), uow.api_tokens.newest(None)) == ([], [])
 
 
 def test_a_token_is_kept_without_its_secret(store: Store) -> None:
@@ -164,7 +164,7 @@ def test_a_token_that_is_revoked_twice_is_told_once(store: Store) -> None:
         people.revoke_token(uow, ADA, token.id)
 
     with store.read() as uow:
-        assert [entry.verb for entry in uow.audit.newest(limit=10)] == ["token.revoke", "token.create"]
+        assert [entry.verb for entry in uow.audit.newest(None, limit=10)] == ["token.revoke", "token.create"]
 
 
 def test_a_name_is_one_person_however_it_is_written(store: Store) -> None:

@@ -105,7 +105,7 @@ def look(services: Services, clock: FakeClock, kind: str, *, after_seconds: floa
     step = {"order": compare_orders.look_at_orders, "invoice": compare_invoices.look_at_invoices}[kind]
     step.body(Attempt(run, services, clock.now))
     with services.store.read() as uow:
-        return sorted(uow.alerts.open_causes("twice:"))
+        return sorted(uow.alerts.open_causes(None, "twice:"))
 
 
 def test_one_that_was_put_back_beside_its_successor_is_told_with_both(

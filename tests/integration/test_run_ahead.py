@@ -217,7 +217,7 @@ def test_a_step_that_dies_ends_the_chain(services: Services, run_id: str) -> Non
         deliver(read, run_id)
 
     with services.store.read() as uow:
-        [letter] = uow.dead_letters.list()
+        [letter] = uow.dead_letters.list(None)
     assert letter.step == "make"
 
 
@@ -304,7 +304,7 @@ def test_starts_count_for_each_step(services: Services, run_id: str, clock: Fake
     with pytest.raises(Exception, match="5 times"):
         deliver(make, run_id)
     with services.store.read() as uow:
-        [letter] = uow.dead_letters.list()
+        [letter] = uow.dead_letters.list(None)
     assert letter.step == "make"
 
 
@@ -507,7 +507,7 @@ def test_what_the_next_step_can_not_read_is_its_own_fault(
         deliver(read, run_id)
 
     with services.store.read() as uow:
-        [letter] = uow.dead_letters.list()
+        [letter] = uow.dead_letters.list(None)
     assert (letter.step, letter.error) == (task.step, "BugError")
     assert visited == list(_FLOW.steps[: _FLOW.steps.index(task.step)])
 

@@ -133,7 +133,7 @@ def test_webhooks_beyond_the_share_are_stored_and_wait_for_their_message(
     assert rung == shares.SHARE
     assert len(others) == 1, "another company's deal is announced at once"
     with services.store.read() as uow:
-        assert uow.due.count() == FLOOD + 1
+        assert uow.due.count(None) == FLOOD + 1
         assert uow.due.is_any_waiting("salesforce")
         assert not uow.due.is_any_waiting("con_crm")
 

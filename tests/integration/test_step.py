@@ -217,7 +217,7 @@ def test_what_no_retry_can_help_is_buried_at_once(
         read.execute(run_id)
 
     with services.store.read() as uow:
-        [letter] = uow.dead_letters.list()
+        [letter] = uow.dead_letters.list(None)
     assert (letter.kind, letter.title, letter.money) == (kind, "Acme – 200 sensors", "47,000.00 USD")
 
 
@@ -331,7 +331,7 @@ def bury(services: Services, run_id: str, bodies: dict[str, Body], error: Except
     with pytest.raises(type(error or AmountMismatchError())):
         make.execute(run_id)
     with services.store.read() as uow:
-        return uow.dead_letters.list()[0].id
+        return uow.dead_letters.list(None)[0].id
 
 
 def test_a_replay_reads_the_source_again_and_does_the_rest(
@@ -387,8 +387,8 @@ def test_a_second_failure_puts_the_letter_back_without_a_new_alert(
         make.execute(run_id)
 
     with services.store.read() as uow:
-        [letter] = uow.dead_letters.list()
-        [alert] = uow.alerts.newest(limit=9)
+        [letter] = uow.dead_letters.list(None)
+        [alert] = uow.alerts.newest(None, limit=9)
     assert (letter.id, letter.failures) == (letter_id, 2)
     assert alert.occurrences == 1
     assert sent == []

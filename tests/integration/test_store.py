@@ -280,7 +280,7 @@ def test_of_events_that_come_together_each_is_new_once(store: Store) -> None:
 
         assert are_new == [False, True, True, False, True]
         assert uow.deliveries.add_all("salesforce", []) == []
-        assert uow.deliveries.counts() == {"salesforce": 4}
+        assert uow.deliveries.counts(None) == {"salesforce": 4}
 
 
 def test_runs_that_are_opened_together_are_one_for_each_subject(store: Store) -> None:
@@ -391,7 +391,7 @@ def test_an_alert_is_open_once_whoever_raises_it_at_the_same_moment(store: Store
     in_parallel(8, add)
 
     with store.read() as uow:
-        assert [alert.occurrences for alert in uow.alerts.newest(limit=9)] == [8]
+        assert [alert.occurrences for alert in uow.alerts.newest(None, limit=9)] == [8]
 
 
 @pytest.fixture

@@ -119,4 +119,4 @@ def test_what_only_a_newer_release_can_read_waits_for_it(system: System) -> None
 
 def open_causes(system: System) -> list[str]:
     with system.store.read() as uow:
-        return list(uow.alerts.open_causes(CAUSE))
+        return list(uow.alerts.open_causes(None, CAUSE))

@@ -109,7 +109,7 @@ class Evidence:
 
     def run(self, deal: Deal) -> Run | None:
         with self._store.read() as uow:
-            return run_called(uow, FLOW, deal.id)
+            return run_called(uow, None, FLOW, deal.id)
 
     def is_done(self, deal: Deal) -> bool:
         run = self.run(deal)
@@ -117,7 +117,7 @@ class Evidence:
 
     def letter(self, deal: Deal) -> DeadLetter | None:
         with self._store.read() as uow:
-            run = run_called(uow, FLOW, deal.id)
+            run = run_called(uow, None, FLOW, deal.id)
             return uow.dead_letters.of_run(run.id) if run is not None else None
 
     def why_it_stopped(self, deal: Deal) -> str:
@@ -127,12 +127,12 @@ class Evidence:
 
     def waiting_letters(self) -> int:
         with self._store.read() as uow:
-            return uow.dead_letters.waiting_count()
+            return uow.dead_letters.waiting_count(None)
 
     def failures(self, deal: Deal) -> Sequence[Failure]:
         """The failed attempts so far, oldest first."""
         with self._store.read() as uow:
-            run = run_called(uow, FLOW, deal.id)
+            run = run_called(uow, None, FLOW, deal.id)
             rows = [row for row in uow.history.of_run(run.id) if row.event in ("retry", "stopped")] if run else []
         if run is None:
             return []

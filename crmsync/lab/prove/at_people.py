@@ -118,7 +118,7 @@ def _win_again(tools: Tools, scene: Scene, expected: Expected) -> None:
 
 def _has_read(tools: Tools, expected: Expected) -> bool:
     with tools.stage.store.read() as uow:
-        run = run_called(uow, DEALS_FLOW, expected.deal)
+        run = run_called(uow, None, DEALS_FLOW, expected.deal)
     return run is not None and "fetch_deal" in run.results
 
 
@@ -138,7 +138,7 @@ def _letter(tools: Tools, expected: Expected, scene: Scene | None = None) -> Dea
 
     def waiting() -> DeadLetter | None:
         with tools.stage.store.read() as uow:
-            run = run_called(uow, DEALS_FLOW, expected.deal)
+            run = run_called(uow, None, DEALS_FLOW, expected.deal)
             letter = uow.dead_letters.of_run(run.id) if run else None
         return letter if letter is not None and letter.status is LetterStatus.WAITING else None
 

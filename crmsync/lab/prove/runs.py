@@ -89,7 +89,7 @@ class Watch:
 
     def _without_run(self, uow: UnitOfWork, expected: Sequence[Expected]) -> list[str]:
         deals = [each.deal for each in expected if each.deal not in self._given_up]
-        return [deal for deal in deals if run_called(uow, DEALS_FLOW, deal) is None]
+        return [deal for deal in deals if run_called(uow, None, DEALS_FLOW, deal) is None]
 
     def _stuck(self, expected: Sequence[Expected], *, with_active: bool) -> list[str]:
         with self._stage.store.read() as uow:

@@ -109,7 +109,7 @@ blueprint.after_request(access.harden)
 def overview() -> str:
     refusals_of_app().flush()  # what this process has refused shall be on the page
     with _reading() as uow:
-        return _page("overview", uow, overview=read_overview(uow))
+        return _page("overview", uow, overview=read_overview(uow, None))
 
 
 @blueprint.get("/runs")
@@ -122,9 +122,9 @@ def runs() -> str:
         flow = ""
     with _reading() as uow:
         chosen = {"status": status, "flow": flow}
-        found = found_runs(uow, text, everything=everything, **chosen) if text else []
+        found = found_runs(uow, None, text, everything=everything, **chosen) if text else []
         hidden, after = () if flow else background(), place_of(request.args.get("after", ""))
-        newest = RunList(()) if text else newest_runs(uow, status=status, flow=flow, without=hidden, after=after)
+        newest = RunList(()) if text else newest_runs(uow, None, status=status, flow=flow, without=hidden, after=after)
         rows, whats = newest.rows or [each.run for each in found], {each.run.id: each.what for each in found}
         return _page(
             "runs",
@@ -147,14 +147,14 @@ def find() -> Response:
     """The same search for programs: `?text=INV-000001`, and `&everything=1` to look at more than the newest."""
     text, everything = request.args.get("text", "").strip()[:100], bool(request.args.get("everything"))
     with _reading() as uow:
-        found = [words.found_json(each) for each in found_runs(uow, text, everything=everything)]
+        found = [words.found_json(each) for each in found_runs(uow, None, text, everything=everything)]
     return jsonify(text=text, found=found, looked_at=WHERE)
 
 
 @blueprint.get("/runs/<run_id>")
 def run(run_id: str) -> str:
     with _reading() as uow:
-        found = whole_run(uow, run_id)
+        found = whole_run(uow, None, run_id)
         if found is None:
             abort(404, "There is no run with this id.")
         is_for_them = found.letter is not None and g.caller.may(Role.OPERATOR)  # it may hold personal data
@@ -165,7 +165,7 @@ def run(run_id: str) -> str:
 @blueprint.get("/dead-letters")
 def letters() -> str:
     with _reading() as uow:
-        page, links = waiting_letters(uow), linkable(services_of_app().company())
+        page, links = waiting_letters(uow, None), linkable(services_of_app().company())
         return _page("letters", uow, page=page, links=links, number_pattern=customer_numbers.PATTERN)
 
 
@@ -174,14 +174,14 @@ def stock() -> str:
     text = request.args.get("text", "").strip()[:100]
     threshold = services_of_app().company().options.low_stock_threshold
     with _reading() as uow:
-        return _page("stock", uow, page=stock_known(uow, text=text), text=text, threshold=threshold)
+        return _page("stock", uow, page=stock_known(uow, None, text=text), text=text, threshold=threshold)
 
 
 @blueprint.get("/alerts")
 def alerts() -> str:
     slack = services_of_app().settings.slack
     with _reading() as uow:
-        return _page("alerts", uow, page=all_alerts(uow), slack_is_on=slack.is_on)
+        return _page("alerts", uow, page=all_alerts(uow, None), slack_is_on=slack.is_on)
 
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
@@ -277,7 +277,7 @@ def _error(title: str, text: str) -> str:
 
 
 def _page(name: str, uow: UnitOfWork, **model: Any) -> str:
-    waiting = uow.dead_letters.waiting_count()
+    waiting = uow.dead_letters.waiting_count(None)
     return render_template(
         f"tower/{name}.html",
         now=uow.now,

@@ -279,7 +279,7 @@ def test_L1__one_that_is_put_back_beside_its_successor_is_told_until_one_of_them
 def twice(system: System, deal: Deal) -> str:
     """The cause of the open alert that two documents of the deal stand, "" where none is open."""
     with system.store.read() as uow:
-        contents = [row.content for row in uow.alerts.open() if row.cause.startswith("twice:")]
+        contents = [row.content for row in uow.alerts.open(None) if row.cause.startswith("twice:")]
     return "".join(content["cause"] for content in contents if ["Deal", deal.id] in content["facts"])
 
 

@@ -189,7 +189,7 @@ def test_L2__the_same_news_is_told_once(system: System, billed: Deal) -> None:
 
 def alerts_about(system: System, deal: Deal) -> int:
     with system.store.read() as uow:
-        rows = uow.alerts.newest(limit=500)
+        rows = uow.alerts.newest(None, limit=500)
     return sum(row.occurrences for row in rows if ["Deal", deal.id] in row.content["facts"])
 
 

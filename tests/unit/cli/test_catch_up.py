@@ -184,12 +184,12 @@ def test_a_look_by_hand_is_the_last_look_of_the_overview(run_cli, using, books, 
     books.payments = [PaymentChange("46002", store.clock() - timedelta(hours=1))]
     run_cli("catch-up", "--dry-run")
     with store.read() as uow:
-        assert [row.looked_at for row in catch_up_rows(uow)] == []
+        assert [row.looked_at for row in catch_up_rows(uow, None)] == []
 
     run_cli("catch-up", "--yes")
 
     with store.read() as uow:
-        rows = {row.flow: row for row in catch_up_rows(uow)}
+        rows = {row.flow: row for row in catch_up_rows(uow, None)}
     assert rows["payment_to_invoices"].healed == 1
     assert all(row.looked_at is not None for row in rows.values())
 

@@ -32,7 +32,7 @@ def file(tmp_path):
 
 def links_of(store):
     with store.read() as uow:
-        return {(row.connection, row.crm_key): (row.key, row.origin) for row in uow.links.all()}
+        return {(row.connection, row.crm_key): (row.key, row.origin) for row in uow.links.customers(None)}
 
 
 def problems_of(result):

@@ -33,7 +33,7 @@ KEY = "006xx0000012{}AAA"
 
 def whole(services: Services, run_id: str) -> WholeRun:
     with services.store.read() as uow:
-        found = whole_run(uow, run_id)
+        found = whole_run(uow, None, run_id)
     assert found is not None
     return found
 
@@ -47,7 +47,7 @@ def test_a_list_is_read_page_by_page_and_leaves_nothing_out(services: Services, 
     pages, place = [], None
     with services.store.read() as uow:
         while not pages or place:
-            page = newest_runs(uow, limit=2, after=place)
+            page = newest_runs(uow, None, limit=2, after=place)
             pages.append([row.id for row in page.rows])
             place = place_of(text_of(page.next_place))
 
@@ -59,7 +59,7 @@ def test_a_page_that_is_just_full_is_the_last_one(services: Services, a_run: Any
         a_run(key=KEY.format(f"ab{number}"))
 
     with services.store.read() as uow:
-        assert newest_runs(uow, limit=2).next_place is None
+        assert newest_runs(uow, None, limit=2).next_place is None
 
 
 @pytest.mark.parametrize("text", ["", "x", "2026-11-20T09:15:00,abc", ",", "2026-11-20"])
@@ -71,7 +71,7 @@ def test_a_row_says_what_people_ask_for(services: Services, a_run: Any) -> None:
     run = a_run(done=1, leased=True)
 
     with services.store.read() as uow:
-        (row,) = newest_runs(uow).rows
+        (row,) = newest_runs(uow, None).rows
 
     assert (row.id, row.subject, row.deal, row.money) == (run.id, "deal", DEAL_KEY, Money(Decimal(47000), "USD"))
     assert (row.status, row.state, row.step) == (RunStatus.ACTIVE, "running", "match_erp_customer")
@@ -82,8 +82,8 @@ def test_an_invoices_run_names_its_deal_in_lists_and_searches(services: Services
     carry_out(services, clock, "payment_to_invoices", "46000001", PAYMENT)
 
     with services.store.read() as uow:
-        deals = {row.id: row.deal for row in newest_runs(uow).rows}
-        (found,) = found_runs(uow, "98200001")
+        deals = {row.id: row.deal for row in newest_runs(uow, None).rows}
+        (found,) = found_runs(uow, None, "98200001")
 
     assert deals.pop(run.id) == found.run.deal == INVOICE["read_invoice"]["deal"]
     assert set(deals.values()) == {""}
@@ -93,8 +93,8 @@ def test_runs_of_the_background_are_left_out_where_that_is_asked(services: Servi
     run = take_stock(services, clock)
 
     with services.store.read() as uow:
-        assert [row.id for row in newest_runs(uow).rows] == [run.id]
-        assert newest_runs(uow, without=background()).rows == []
+        assert [row.id for row in newest_runs(uow, None).rows] == [run.id]
+        assert newest_runs(uow, None, without=background()).rows == []
 
 
 # -- one run
@@ -146,7 +146,7 @@ def test_a_run_of_another_release_is_shown_as_far_as_it_is_known(
     run = a_run(done=2)
 
     with services.store.read() as uow:
-        found = whole_run(uow, run.id, {})
+        found = whole_run(uow, None, run.id, {})
 
     assert found is not None
     assert [step.name for step in found.steps] == [run.step]
@@ -170,7 +170,7 @@ def test_letters_of_one_cause_stand_together_and_others_alone(services: Services
     wrong = [a_letter(InvalidDealError("No lines."), key=KEY.format(f"cd{number}")) for number in range(2)]
 
     with services.store.read() as uow:
-        groups = waiting_by_cause(uow)
+        groups = waiting_by_cause(uow, None)
 
     assert [(group.first.id, group.count) for group in groups] == [(down[0].id, 2), (wrong[0].id, 1), (wrong[1].id, 1)]
 
@@ -183,14 +183,14 @@ def test_letters_without_a_cause_stand_alone(services: Services, a_letter: Any) 
         uow.connection.execute(update(dead_letters).values(alert_cause=""))
 
     with services.store.read() as uow:
-        assert [group.count for group in waiting_by_cause(uow)] == [1, 1]
+        assert [group.count for group in waiting_by_cause(uow, None)] == [1, 1]
 
 
 def test_the_letters_that_waited_longest_come_first_and_all_are_counted(services: Services, a_letter: Any) -> None:
     first, _ = (a_letter(VendorUnavailableError(), key=KEY.format(f"ab{number}")) for number in range(2))
 
     with services.store.read() as uow:
-        waiting = waiting_letters(uow, limit=1)
+        waiting = waiting_letters(uow, None, limit=1)
 
     assert ([row.letter.id for row in waiting.rows], waiting.count) == ([first.id], 2)
 
@@ -219,7 +219,7 @@ def test_an_account_and_a_customer_count_once_whatever_the_currencies(services: 
         add_link(uow, "erp", "customer", "001C", "1000124", origin="reference")
 
     with services.store.read() as uow:
-        found = customer_links(uow)
+        found = customer_links(uow, None)
 
     assert [(row.link.crm_key, row.accounts, row.is_shared) for row in found] == [
         ("001A", 2, True),

@@ -56,7 +56,7 @@ def test_a_new_step_is_shown_as_it_says(longer: Flow, services: Services, clock:
     run = carry_out(services, clock, "inventory", "inventory", {**INVENTORY, "count_boxes": {"boxes": 7}})
 
     with services.store.read() as uow:
-        found = whole_run(uow, run.id)
+        found = whole_run(uow, None, run.id)
 
     assert found is not None
     assert (found.steps[-1].name, found.steps[-1].outcome) == ("count_boxes", "7 boxes")

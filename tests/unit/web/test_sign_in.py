@@ -225,7 +225,7 @@ def test_only_operators_decide(visitor: FlaskClient, services: Services, a_lette
 
     with services.store.read() as uow:
         found = uow.dead_letters.get(letter.id)
-        entries = uow.audit.newest(object_type="dead_letter", limit=5)
+        entries = uow.audit.newest(None, object_type="dead_letter", limit=5)
     assert found is not None
     if name == "vic":
         assert (answer.status_code, found.status, entries) == (403, LetterStatus.WAITING, [])

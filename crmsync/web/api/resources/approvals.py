@@ -70,7 +70,7 @@ def approvals(query: dict[str, Any]) -> dict[str, Any]:
     place = place_of(query)
     with services_of_app().store.read() as uow:
         found = uow.approvals.newest(
-            tenant=tenancy.own(),
+            tenancy.own(),
             is_open=query["status"] != "all",
             before=place[0] if place else 0,
             limit=query["limit"] + 1,

@@ -44,7 +44,7 @@ def audit(query: dict[str, Any]) -> dict[str, Any]:
     place = place_of(query)
     with services_of_app().store.read() as uow:
         found = uow.audit.newest(
-            tenant=own(),
+            own(),
             object_type=query["object_type"],
             object_key=query["object_key"],
             before_id=place[0] if place else 0,

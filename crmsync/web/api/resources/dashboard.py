@@ -57,9 +57,9 @@ def dashboard(_: dict[str, Any]) -> dict[str, Any]:
     known = connections.all_of(services, tenant)
     with services.store.read() as uow:
         found = summary(uow, tenant)
-        recent = newest_runs(uow, limit=RECENT, without=background(), tenant=tenant).rows
+        recent = newest_runs(uow, tenant, limit=RECENT, without=background()).rows
         webhooks = [each for each in uow.subscriptions.all(tenant) if each.status is SubscriptionStatus.ACTIVE]
-        open_breakers = {each.connection for each in uow.breakers.all() if each.is_open}
+        open_breakers = {each.connection for each in uow.breakers.all(tenant) if each.is_open}
     statuses = ["error" if each.id in open_breakers else each.status.value for each in known]
     return {
         "connections": {

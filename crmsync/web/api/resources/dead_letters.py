@@ -147,11 +147,11 @@ def letters(query: dict[str, Any]) -> dict[str, Any]:
     status = None if query["status"] == "all" else LetterStatus(query["status"])
     with services_of_app().store.read() as uow:
         found = uow.dead_letters.list(
+            tenancy.own(),
             status=status,
             error=query["error"] or None,
             limit=query["limit"] + 1,
             after=place[0] if place else 0,
-            tenant=tenancy.own(),
         )
     shown = found[: query["limit"]]
     more = [shown[-1].id] if len(found) > len(shown) else None

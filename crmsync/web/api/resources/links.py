@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from crmsync.connectors.registry import full_key
 from crmsync.domain.links import Link
 from crmsync.reading.links import customer_links
-from crmsync.reading.tenants import Owners
+from crmsync.store.owners import Owners
 from crmsync.web.api import effects, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.problems import Problem, not_found
@@ -69,13 +69,13 @@ class RemovedSchema(ApiSchema):
 def links(query: dict[str, Any]) -> dict[str, Any]:
     """List every link, oldest first."""
     place = place_of(query)
-    with services_of_app().store.read() as uow:
-        rows, owners = customer_links(uow, tenancy.own()), Owners(uow)
     wanted = (query["connection"], full_key(query["account"]))
-    found = [row for row in rows if wanted == (wanted[0] and row.link.connection, wanted[1] and row.link.crm_key)]
-    begin = place[0] if place else 0
-    shown, more = found[begin : begin + query["limit"]], begin + query["limit"]
-    items = [_told(row.link, owners) | {"accounts": row.accounts} for row in shown]
+    with services_of_app().store.read() as uow:
+        rows = customer_links(uow, tenancy.own())
+        found = [row for row in rows if wanted == (wanted[0] and row.link.connection, wanted[1] and row.link.crm_key)]
+        begin = place[0] if place else 0
+        shown, more = found[begin : begin + query["limit"]], begin + query["limit"]
+        items = [_told(row.link, uow.owners) | {"accounts": row.accounts} for row in shown]
     return {"items": items, "next_cursor": cursor_of([more] if more < len(found) else None, query)}
 
 
@@ -88,10 +88,9 @@ def remove_link(query: dict[str, Any], connection: str, account: str) -> dict[st
     The next deal of the account searches for its customer again. Two CRMs may have an account of the same id.
     """
     with services_of_app().store.begin() as uow:
-        owners, key = Owners(uow), full_key(account)
-        of_account = [link for link in uow.links.customers(None) if key == link.crm_key]
+        owners, key = uow.owners, full_key(account)
+        of_account = [link for link in uow.links.customers(tenancy.own()) if key == link.crm_key]
         found = [each for each in of_account if each.connection == connection]
-        found = [each for each in found if owners.is_of(tenancy.own(), each.source)]
         found = [each for each in found if owners.is_of(query["tenant_id"] or None, each.source)]
         found = [each for each in found if query["source"] in ("", each.source)]
         if not found:

@@ -153,9 +153,7 @@ def listed(query: dict[str, Any], *, status: str, flow: str, source: str = "") -
     at, tenant = place_of(query), tenancy.own()
     place = Place(instant(at[0]), at[1]) if at else None
     with services_of_app().store.read() as uow:
-        return newest_runs(
-            uow, limit=query["limit"], status=status, flow=flow, source=source, after=place, tenant=tenant
-        )
+        return newest_runs(uow, tenant, limit=query["limit"], status=status, flow=flow, source=source, after=place)
 
 
 def _cursor(found: RunList, query: dict[str, Any]) -> str | None:
@@ -174,10 +172,9 @@ def run(_: dict[str, Any], run_id: str) -> dict[str, Any]:
 def whole(run_id: str, what: str) -> dict[str, Any]:
     """Raises: Problem 404, also for another tenant's."""
     with services_of_app().store.read() as uow:
-        found = whole_run(uow, run_id)
+        found = whole_run(uow, tenancy.own(), run_id)
     if found is None:
         raise not_found(what)
-    tenancy.require(what, found.run.tenant)
     own = {name: getattr(found.run, name) for name in found.run.__slots__}
     parts = {name: getattr(found, name) for name in ("steps", "documents", "history", "deliveries")}
     return own | parts | {"dead_letter": found.letter.letter.id if found.letter else None}

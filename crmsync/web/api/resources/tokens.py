@@ -64,7 +64,7 @@ def tokens(query: dict[str, Any]) -> dict[str, Any]:
     place = place_of(query)
     with services_of_app().store.read() as uow:
         after = (instant(place[0]), place[1]) if place else None
-        found = uow.api_tokens.newest(tenant=own(), after=after, limit=query["limit"] + 1)
+        found = uow.api_tokens.newest(own(), after=after, limit=query["limit"] + 1)
     shown = found[: query["limit"]]
     more = [shown[-1].created_at.isoformat(), shown[-1].id] if len(found) > len(shown) else None
     return {"items": shown, "next_cursor": cursor_of(more, query)}

@@ -47,7 +47,7 @@ def test_a_flow_is_bound_and_bound_anew(admin: Caller, services: Services, of_ac
     (company,) = [each for each in services.companies.all("inventory") if each.tenant == "acme"]
     assert (company.stock.connection, company.options.inventory_seconds) == (of_acme["erp"], 600)
     with services.store.read() as uow:
-        assert [entry.reason for entry in uow.audit.newest(limit=2)] == ["", "they start"]
+        assert [entry.reason for entry in uow.audit.newest(None, limit=2)] == ["", "they start"]
 
 
 @pytest.mark.parametrize(

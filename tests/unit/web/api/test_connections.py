@@ -41,7 +41,7 @@ def test_a_connection_is_made_and_its_secrets_are_never_told(admin: Caller, serv
     assert found["doors"] == [{"name": "payment", "path": f"/hooks/{found['id']}/payment"}]
     assert services.book.get(found["id"]).settings.client_secret.reveal() == "planted-client-secret"
     with services.store.read() as uow:
-        entry = uow.audit.newest(limit=1)[0]
+        entry = uow.audit.newest(None, limit=1)[0]
     assert (entry.verb, entry.object_key, entry.tenant, entry.reason) == (
         "create",
         found["id"],

@@ -42,7 +42,7 @@ def test_the_limits_that_are_set_are_those_that_are_kept(admin: Caller, services
     assert put(admin, of, read.headers["ETag"], concurrent=3).status_code == 412
     assert admin("PUT", f"/rate-limits/{of}", json={"concurrent": 3}).status_code == 428
     with services.store.read() as uow:
-        assert uow.audit.newest(limit=1)[0].reason == "others use it too"
+        assert uow.audit.newest(None, limit=1)[0].reason == "others use it too"
 
 
 @pytest.mark.parametrize(

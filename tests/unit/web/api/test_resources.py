@@ -70,7 +70,7 @@ def test_a_run_is_started_as_its_webhook_would(
     run_id = started.get_json()["id"]
     assert rung == [run_id]
     with services.store.read() as uow:
-        run, entry = uow.runs.get(run_id), uow.audit.newest(limit=1)[0]
+        run, entry = uow.runs.get(run_id), uow.audit.newest(None, limit=1)[0]
     assert run is not None
     assert (run.flow, run.subject_key, run.status) == (flow, subject, RunStatus.ACTIVE)
     assert (entry.verb, entry.origin, entry.object_key, entry.reason) == ("run.start", "api", run_id, "asked by sales")
@@ -100,7 +100,7 @@ def test_a_letter_is_replayed(admin: Caller, services: Services, world: World, r
     }
     assert rung == [world.run_id]
     with services.store.read() as uow:
-        history, entry = uow.history.of_run(world.run_id), uow.audit.newest(limit=1)[0]
+        history, entry = uow.history.of_run(world.run_id), uow.audit.newest(None, limit=1)[0]
     assert history[-1].detail == "by admin of None, by the API"
     assert (entry.verb, entry.origin, entry.object_key) == ("dead_letter.replay", "api", str(world.letter_id))
 
@@ -124,7 +124,7 @@ def test_an_answer_needs_a_reason_and_is_kept_with_it(admin: Caller, services: S
     assert admin("POST", path, json={**answer, "reason": "agreed"}).status_code == 202
 
     with services.store.read() as uow:
-        run, entry = uow.runs.get(letter.run_id), uow.audit.newest(limit=1)[0]
+        run, entry = uow.runs.get(letter.run_id), uow.audit.newest(None, limit=1)[0]
     assert run is not None
     assert run.answers["links"]["zoho_books"]["number"] == "46000000001"
     assert (entry.after["accept"], entry.after["links"], entry.reason) == (
@@ -151,7 +151,7 @@ def test_a_letter_is_discarded_once_and_with_a_reason(admin: Caller, services: S
     assert (again.status_code, "does not wait" in again.get_json()["detail"]) == (409, True)
     with services.store.read() as uow:
         assert uow.runs.get(world.run_id).status is RunStatus.DISCARDED  # type: ignore[union-attr]
-        assert uow.audit.newest(limit=1)[0].reason == "billed by hand"
+        assert uow.audit.newest(None, limit=1)[0].reason == "billed by hand"
 
 
 def test_what_a_vendor_said_is_for_operators(caller: Admit, services: Services, world: World) -> None:
@@ -218,7 +218,7 @@ def test_a_link_is_listed_and_taken_back(admin: Caller, services: Services, worl
     assert admin.get("/links")["items"] == []
     assert admin("DELETE", f"/links/s4hana/{world.account}").status_code == 404
     with services.store.read() as uow:
-        entry = uow.audit.newest(limit=1)[0]
+        entry = uow.audit.newest(None, limit=1)[0]
     assert (entry.verb, entry.reason, entry.before) == ("link.remove", "wrong one", {"key": "1000123", "currency": ""})
 
 

@@ -180,7 +180,7 @@ def test_a_run_is_started_now(
     assert answer.get_json()["link"] == f"/api/erp/runs/{run_id}"
     assert (rung, again.get_json()) == ([run_id], answer.get_json())
     with services.store.read() as uow:
-        run, entry = uow.runs.get(run_id), uow.audit.newest(limit=1)[0]
+        run, entry = uow.runs.get(run_id), uow.audit.newest(None, limit=1)[0]
     assert run is not None
     assert (run.flow, run.tenant, run.status) == ("inventory", "acme", RunStatus.ACTIVE)
     assert (entry.verb, entry.tenant, entry.reason) == ("run.start", "acme", "they asked")

@@ -111,7 +111,7 @@ def test_one_object_is_found_by_its_own_tenant_alone(
     expected = [200, 200, 200, 202, 200, 200] if is_found else [404] * 6
     assert [answer.status_code for answer in asked] == expected
     with services.store.read() as uow:
-        entries = uow.audit.newest(limit=2)
+        entries = uow.audit.newest(None, limit=2)
     assert all(entry.tenant == "acme" for entry in entries) == is_found
 
 

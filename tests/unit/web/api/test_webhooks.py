@@ -57,7 +57,7 @@ def test_a_webhook_has_an_address_and_a_token_that_is_shown_once(
     for path in (f"/webhooks/{made['id']}", "/webhooks", "/audit"):
         assert token not in admin("GET", path).text
     with services.store.read() as uow:
-        kept, entry = uow.subscriptions.get(None, made["id"]), uow.audit.newest(limit=1)[0]
+        kept, entry = uow.subscriptions.get(None, made["id"]), uow.audit.newest(None, limit=1)[0]
     assert kept is not None
     assert token not in kept.sealed
     assert (entry.verb, entry.object_type, entry.reason) == ("create", "webhook", "their org sends")

@@ -241,7 +241,7 @@ def test_a_token_that_is_over_opens_nothing(app: Flask, services: Services, cloc
 def test_a_token_is_written_to_once_a_minute(app: Flask, services: Services, clock: Any, admin: Caller) -> None:
     def used() -> Any:
         with services.store.read() as uow:
-            return uow.api_tokens.newest()[0].last_used_at
+            return uow.api_tokens.newest(None)[0].last_used_at
 
     admin.get("/me")
     first = used()

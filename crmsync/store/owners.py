@@ -1,0 +1,44 @@
+"""Which tenant a connection, and what is stored about it, belongs to."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import ColumnElement, or_, select, true
+
+from crmsync.domain.access import DEFAULT_TENANT
+from crmsync.domain.connections import ID_PREFIX
+from crmsync.store.rows import Rows
+from crmsync.store.tables import connections
+
+
+def is_owned(tenant: str | None, connection: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the column *connection* names a connection of *tenant*; None: of any."""
+    if tenant is None:
+        return true()
+    own = connection.in_(select(connections.c.id).where(connections.c.tenant == tenant))
+    is_of_environment = ~connection.startswith(ID_PREFIX, autoescape=True)
+    return or_(own, is_of_environment) if tenant == DEFAULT_TENANT else own
+
+
+class Owners(Rows):
+    """Those of the environment belong to its tenant; what is left of one that was removed, to nobody.
+
+    What is known is read once in a transaction.
+    """
+
+    def tenant_of(self, connection: str) -> str:
+        return self._known.get(connection, "" if connection.startswith(ID_PREFIX) else DEFAULT_TENANT)
+
+    def is_of(self, tenant: str | None, connection: str) -> bool:
+        """None: of any."""
+        return tenant is None or self.tenant_of(connection) == tenant
+
+    def made_by(self, tenant: str | None) -> list[str]:
+        """The connections that people of *tenant* have made, None: of any."""
+        return [connection for connection, owner in self._known.items() if tenant in (None, owner)]
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return dict(self._connection.execute(select(connections.c.id, connections.c.tenant)).all())
