@@ -282,6 +282,7 @@ OF_ALL_TENANTS = {
     "Due.claim": "the sweeper brings back everybody's runs",
     "Due.set_right": "the sweeper corrects everybody's runs",
     "Due.taken_at": "whether any worker works concerns the installation",
+    "Owners.tenants": "which tenants there are",
     "Retention.drop_alerts": "housekeeping",
     "Retention.drop_deliveries": "housekeeping",
     "Retention.drop_locks": "housekeeping",

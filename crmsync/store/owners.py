@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, or_, select, true
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.connections import ID_PREFIX
 from crmsync.store.rows import Rows
-from crmsync.store.tables import connections
+from crmsync.store.tables import connections, runs
 
 
 def is_owned(tenant: str | None, connection: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -38,6 +38,10 @@ class Owners(Rows):
     def made_by(self, tenant: str | None) -> list[str]:
         """The connections that people of *tenant* have made, None: of any."""
         return [connection for connection, owner in self._known.items() if tenant in (None, owner)]
+
+    def tenants(self) -> list[str]:
+        """Which there are: those that have a connection or a run."""
+        return sorted({*self._known.values(), *self._values(runs.c.tenant)})
 
     @cached_property
     def _known(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
+from crmsync.company import Company
 from crmsync.domain import customer_numbers
 from crmsync.domain.access import Role
 from crmsync.domain.approvals import Approval, ApprovalError
@@ -30,6 +31,7 @@ from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.domain.finding import WHERE
 from crmsync.domain.runs import RunStatus
 from crmsync.errors import CrmsyncError, StoreUnavailableError
+from crmsync.flows import inventory
 from crmsync.reading.alerts import all_alerts
 from crmsync.reading.flows import background, flow_names, subject_of
 from crmsync.reading.letters import takes_link, waiting_letters
@@ -80,17 +82,26 @@ def _admit() -> Response | None:
     caller = access.caller_of_page()
     if caller is None:
         return _ask_who()
-    if caller.tenant is not None:
-        abort(403, "The control tower shows all companies, and you may see one. The API shows that one.")
     if not caller.may(Role.OPERATOR if request.method == "POST" else Role.VIEWER):
         abort(403, f"You are a {caller.role}: you can see everything, but not decide.")
-    g.caller = caller
+    g.caller, g.tenant, g.filter = caller, caller.tenant, ""
     if "\0" in request.path + "".join(request.args.values()):
         abort(400, "A URL must not contain a null character.")  # PostgreSQL takes none
+    if asked := request.args.get("tenant", "").strip()[:40]:
+        if not caller.sees(asked):
+            abort(404, "There is no company of this name.")
+        g.tenant = g.filter = asked
     request.max_content_length = FORM_BYTES_MAX
     if request.method == "POST" and not access.has_form_token():
         abort(403, "This form has expired. Go back, reload the page and try again.")
     return None
+
+
+@blueprint.url_defaults
+def _keep_filter(endpoint: str, values: dict[str, Any]) -> None:
+    """Whoever looks at one company goes on doing so with every link and every button."""
+    if g.get("filter"):
+        values.setdefault("tenant", g.filter)
 
 
 def _ask_who() -> Response:
@@ -109,7 +120,7 @@ blueprint.after_request(access.harden)
 def overview() -> str:
     refusals_of_app().flush()  # what this process has refused shall be on the page
     with _reading() as uow:
-        return _page("overview", uow, overview=read_overview(uow, None))
+        return _page("overview", uow, overview=read_overview(uow, g.tenant))
 
 
 @blueprint.get("/runs")
@@ -122,9 +133,11 @@ def runs() -> str:
         flow = ""
     with _reading() as uow:
         chosen = {"status": status, "flow": flow}
-        found = found_runs(uow, None, text, everything=everything, **chosen) if text else []
+        found = found_runs(uow, g.tenant, text, everything=everything, **chosen) if text else []
         hidden, after = () if flow else background(), place_of(request.args.get("after", ""))
-        newest = RunList(()) if text else newest_runs(uow, None, status=status, flow=flow, without=hidden, after=after)
+        newest = (
+            RunList(()) if text else newest_runs(uow, g.tenant, status=status, flow=flow, without=hidden, after=after)
+        )
         rows, whats = newest.rows or [each.run for each in found], {each.run.id: each.what for each in found}
         return _page(
             "runs",
@@ -147,14 +160,14 @@ def find() -> Response:
     """The same search for programs: `?text=INV-000001`, and `&everything=1` to look at more than the newest."""
     text, everything = request.args.get("text", "").strip()[:100], bool(request.args.get("everything"))
     with _reading() as uow:
-        found = [words.found_json(each) for each in found_runs(uow, None, text, everything=everything)]
+        found = [words.found_json(each) for each in found_runs(uow, g.tenant, text, everything=everything)]
     return jsonify(text=text, found=found, looked_at=WHERE)
 
 
 @blueprint.get("/runs/<run_id>")
 def run(run_id: str) -> str:
     with _reading() as uow:
-        found = whole_run(uow, None, run_id)
+        found = whole_run(uow, g.tenant, run_id)
         if found is None:
             abort(404, "There is no run with this id.")
         is_for_them = found.letter is not None and g.caller.may(Role.OPERATOR)  # it may hold personal data
@@ -165,27 +178,29 @@ def run(run_id: str) -> str:
 @blueprint.get("/dead-letters")
 def letters() -> str:
     with _reading() as uow:
-        page, links = waiting_letters(uow, None), linkable(services_of_app().company())
+        page = waiting_letters(uow, g.tenant)
+        links = {row.letter.id: linkable(_company_of(row.letter)) for row in page.rows}
         return _page("letters", uow, page=page, links=links, number_pattern=customer_numbers.PATTERN)
 
 
 @blueprint.get("/stock")
 def stock() -> str:
     text = request.args.get("text", "").strip()[:100]
-    threshold = services_of_app().company().options.low_stock_threshold
+    threshold = _company_of_stock().options.low_stock_threshold
     with _reading() as uow:
-        return _page("stock", uow, page=stock_known(uow, None, text=text), text=text, threshold=threshold)
+        return _page("stock", uow, page=stock_known(uow, g.tenant, text=text), text=text, threshold=threshold)
 
 
 @blueprint.get("/alerts")
 def alerts() -> str:
     slack = services_of_app().settings.slack
     with _reading() as uow:
-        return _page("alerts", uow, page=all_alerts(uow, None), slack_is_on=slack.is_on)
+        return _page("alerts", uow, page=all_alerts(uow, g.tenant), slack_is_on=slack.is_on)
 
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/replay")
 def replay(letter_id: int) -> BaseResponse:
+    _require_own(letter_id)
     answers = read_answers(request.form, dead_letters.company_of_letter(services_of_app(), letter_id))
     reason = read_reason(request.form, needed_for="This answer" if answers.needs_reason else "")
     _require_same(letter_id)
@@ -197,6 +212,7 @@ def replay(letter_id: int) -> BaseResponse:
 
 @blueprint.post("/dead-letters/<int(max=2147483647):letter_id>/discard")
 def discard(letter_id: int) -> BaseResponse:
+    _require_own(letter_id)
     require_confirmation(request.form)
     reason = read_reason(request.form, needed_for="To discard")
     _require_same(letter_id)
@@ -208,6 +224,7 @@ def discard(letter_id: int) -> BaseResponse:
 
 @blueprint.post("/approvals/<int(max=2147483647):approval_id>/approve")
 def approve(approval_id: int) -> BaseResponse:
+    _require_own_approval(approval_id)
     done = approvals.approve(services_of_app(), approval_id, by=_act(read_reason(request.form)))
     flash(f"The {done.decision.value} of dead letter {done.letter_id} is confirmed, and done.", "done")
     return redirect(url_for("tower.letters"), 303)
@@ -215,6 +232,7 @@ def approve(approval_id: int) -> BaseResponse:
 
 @blueprint.post("/approvals/<int(max=2147483647):approval_id>/reject")
 def reject(approval_id: int) -> BaseResponse:
+    _require_own_approval(approval_id)
     with services_of_app().store.begin() as uow:
         done = approvals.reject(uow, approval_id, by=_act(read_reason(request.form)))
     flash(f"The {done.decision.value} of dead letter {done.letter_id} is rejected; it waits on.", "done")
@@ -229,10 +247,43 @@ def _proposed(made: Approval) -> BaseResponse:
     return redirect(url_for("tower.letters"), 303)
 
 
+def _letter(letter_id: int) -> DeadLetter | None:
+    with _reading() as uow:
+        return uow.dead_letters.get(letter_id)
+
+
+def _company_of(letter: DeadLetter) -> Company:
+    """Whose customers an answer may name."""
+    flow, services = FLOWS.get(letter.flow), services_of_app()
+    if flow is None:
+        return services.company()
+    return services.companies.of(letter.tenant, flow.bound_as, flow.subject_role, letter.source)
+
+
+def _company_of_stock() -> Company:
+    services = services_of_app()
+    own = (each for each in services.companies.all(inventory.FLOW.bound_as) if each.tenant == g.tenant)
+    return next(own, services.company())
+
+
+def _require_own(letter_id: int) -> None:
+    """What is another company's is answered as what does not exist."""
+    if g.tenant is not None:
+        letter = _letter(letter_id)
+        if letter is None or letter.tenant != g.tenant:
+            abort(404, "There is no dead letter of this number.")
+
+
+def _require_own_approval(approval_id: int) -> None:
+    if g.tenant is not None:
+        with _reading() as uow:
+            approval = uow.approvals.get(approval_id)
+        _require_own(approval.letter_id if approval else 0)
+
+
 def _require_same(letter_id: int) -> None:
     """Raises: AnswerError where a letter that waits asks something else than the page that was filled in."""
-    with _reading() as uow:
-        letter = uow.dead_letters.get(letter_id)
+    letter = _letter(letter_id)
     if letter is not None and letter.status is LetterStatus.WAITING:
         require_same(request.form, letter)
 
@@ -277,12 +328,13 @@ def _error(title: str, text: str) -> str:
 
 
 def _page(name: str, uow: UnitOfWork, **model: Any) -> str:
-    waiting = uow.dead_letters.waiting_count(None)
+    waiting = uow.dead_letters.waiting_count(g.tenant)
     return render_template(
         f"tower/{name}.html",
         now=uow.now,
         waiting_count=waiting,
         late_seconds=LATE_SECONDS,
+        tenants=uow.owners.tenants() if g.caller.tenant is None else [],
         csrf=access.form_token(),
         **model,
     )
