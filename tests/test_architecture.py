@@ -294,6 +294,7 @@ OF_ALL_TENANTS = {
     "Tallies.kept": "counts by tenant or connection: who reads them chooses",
     "Tallies.newer": "counts by tenant or connection: who reads them chooses",
     "Tallies.read": "counts by tenant or connection: who reads them chooses",
+    "Users.of_identity": "signs somebody in: whose they are is read from the user",
 }
 
 

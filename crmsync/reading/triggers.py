@@ -32,7 +32,7 @@ def last_start(
     uow: UnitOfWork, run_id: str, *, is_only_one: bool, deliveries: Sequence[DeliveryRow], ends: Sequence[datetime]
 ) -> Start:
     """*is_only_one*: its flow has this one run, and beat starts it; *ends* are when it came to its end."""
-    entry = next(iter(uow.audit.newest(object_type="run", object_key=run_id, limit=1)), None)
+    entry = next(iter(uow.audit.newest(None, object_type="run", object_key=run_id, limit=1)), None)
     delivery = deliveries[-1] if deliveries else None
     # A run that comes back by itself was a person's until it had come to its end once.
     is_persons = entry is not None and (not is_only_one or sum(end > entry.at for end in ends) <= 1)
