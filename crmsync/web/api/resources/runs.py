@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
@@ -10,7 +11,6 @@ from marshmallow import fields, validate
 from crmsync import log
 from crmsync.company import Company
 from crmsync.connectors.registry import full_key
-from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import (
     catch_up,
@@ -28,7 +28,7 @@ from crmsync.web.api import effects, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
 from crmsync.web.api.instants import instant
-from crmsync.web.api.problems import invalid, not_found
+from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, ListSchema, MoneySchema, QuerySchema, Text, Word, page_of
 from crmsync.web.context import services_of_app
@@ -128,7 +128,7 @@ class StartSchema(ApiSchema):
     tenant_id = Text(
         load_default="",
         validate=validate.Length(max=40),
-        metadata={"description": "whose run it is to be; the caller's own, or that of the environment, if empty"},
+        metadata={"description": "whose run it is to be; may be empty if the caller sees one company only"},
     )
     connection = Text(
         load_default="",
@@ -217,17 +217,24 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
 
 def _company(flow: Flow, tenant: str, connection: str) -> Company:
     """Whose run it is to be. Raises: Problem where the caller has no such company, or several and names none."""
-    bound = [each for each in services_of_app().companies.all(flow.bound_as) if tenancy.sees(each.tenant)]
-    mine = [each for each in bound if tenant in ("", each.tenant)]
-    found = [each for each in mine if connection in ("", flow.origin(each).source)]
-    if (tenant, connection, tenancy.own()) == ("", "", None) and len(found) > 1:  # that of the environment is meant
-        found = [each for each in found if each.tenant == DEFAULT_TENANT]
+    companies = services_of_app().companies
+    bound = [each for each in companies.all(flow.bound_as) if tenancy.sees(each.tenant) and tenant in ("", each.tenant)]
+    found = [each for each in bound if connection in ("", flow.origin(each).source)]
+    if len(found) > 1:  # that of the environment is none of them where nothing is configured for it
+        named = companies.named(flow.bound_as, flow.subject_role)
+        found = [each for each in found if each in named]
     if not found:
         raise not_found("connection" if connection else "flow")
     if len(found) > 1:
-        sources = ", ".join(sorted(flow.origin(each).source for each in found))
-        raise invalid("Several connections are bound to this flow.", connection=f"expected one of {sources}")
+        raise _several(flow, found)
     return found[0]
+
+
+def _several(flow: Flow, found: Sequence[Company]) -> Problem:
+    if len(tenants := sorted({each.tenant for each in found})) > 1:
+        return invalid("Several companies are meant.", tenant_id=f"expected one of {', '.join(tenants)}")
+    sources = ", ".join(sorted(flow.origin(each).source for each in found))
+    return invalid("Several connections are bound to this flow.", connection=f"expected one of {sources}")
 
 
 def _subject_of(flow: Flow, key: str) -> str:

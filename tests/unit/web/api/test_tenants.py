@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from crmsync.domain.bindings import Binding
 from crmsync.domain.links import Link
 from crmsync.errors import AmountMismatchError
 from crmsync.services import Services
-from tests.unit.web.api.conftest import Admit, Caller, World
+from crmsync.settings import Settings
+from crmsync.web.app import create_app
+from tests.unit.web.api.conftest import Admit, Caller, World, environment
 
 CRM, ERP = "con_aaaaaaaaaaaaaaaa", "con_bbbbbbbbbbbbbbbb"
 KEY, ACCOUNT = "006xx0000012zzzAAA", "001xx000003DZZZAA4"
@@ -154,3 +157,40 @@ def test_of_two_accounts_of_one_id_the_link_of_the_crm_that_is_named_is_taken_ba
     assert by("DELETE", f"{path}?tenant_id=acme").get_json()["removed"][0]["key"] == "2000777"
     assert by("DELETE", f"{path}?source={CRM}").status_code == 404
     assert by("DELETE", path).get_json()["removed"][0]["key"] == "1000999"
+
+
+@pytest.fixture
+def bound(services: Services, acme: Acme) -> None:
+    """acme has bound the flow of its deals."""
+    roles = {"deals": CRM, "orders": ERP, "invoices": "con_books", "payments": "con_books"}
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("acme", "order_to_invoice", CRM, roles))
+    services.companies.forget()
+
+
+@pytest.mark.parametrize(
+    "flow", [{"flow": "order_to_invoice", "subject_key": "006xx0000012yyyAAA"}, {"flow": "catch_up_deals"}]
+)
+def test_a_flow_of_several_companies_is_started_for_none_until_one_is_named(
+    caller: Admit, services: Services, bound: None, rung: list[str], flow: dict[str, str]
+) -> None:
+    by, of_acme = caller("operator"), caller("operator", "acme")
+    configured = Settings.from_env({**os.environ, **environment(), "REDIS_URL": "redis://127.0.0.1:1/0"})
+    by.client = of_acme.client = create_app(Services(configured, services.store)).test_client()
+
+    refused = by("POST", "/runs", json=flow)
+
+    assert refused.status_code == 422
+    assert refused.get_json()["errors"] == [{"pointer": "#/tenant_id", "detail": "expected one of acme, default"}]
+    assert rung == [], "nothing was started"
+    assert by("POST", "/runs", json={**flow, "tenant_id": "default"}).get_json()["tenant_id"] == "default"
+    assert by("POST", "/runs", json={**flow, "connection": CRM}).get_json()["tenant_id"] == "acme"
+    assert of_acme("POST", "/runs", json=flow).get_json()["tenant_id"] == "acme"
+
+
+def test_a_company_of_the_environment_for_which_nothing_is_configured_is_not_meant(
+    caller: Admit, bound: None, rung: list[str]
+) -> None:
+    started = caller("operator")("POST", "/runs", json={"flow": "catch_up_deals"})
+
+    assert started.get_json()["tenant_id"] == "acme"
