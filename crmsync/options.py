@@ -90,7 +90,7 @@ class Options(CompanySettings):
 
     go_live: datetime | None = setting("catch-up starts nothing from before this time", env.instant("CRMSYNC_GO_LIVE"))
     reference_prefix: str = setting(
-        "the prefix of the references of its orders and invoices",
+        "the prefix of the references of its orders, invoices and customers",
         env.text(
             "reference_prefix",
             REFERENCE_PREFIX,
@@ -102,6 +102,11 @@ class Options(CompanySettings):
         "the flows that are paused",
         env.codes("paused", code="|".join(PAUSABLE), example=", ".join(PAUSABLE)),
     )
+
+    @property
+    def customer_prefix(self) -> str:
+        """Begins the references of its customers. Where documents have the first release's, they have none, as then."""
+        return "" if self.reference_prefix == REFERENCE_PREFIX else self.reference_prefix
 
 
 def options_of(own: CompanySettings, go_live: datetime | None) -> Options:

@@ -71,11 +71,13 @@ def _forgotten(services: Services, company: Company, account: str, who: Act, *, 
 
     found = dict[str, Any]()
     source, connections = company.deals.connection, linkable(company)
+    prefix = company.options.customer_prefix
     try:
         with services.store.begin() as uow:
             key = _key_of(uow, source, account, connections)
-            found = {"account": key, "removed": uow.retention.forget(source, key) if key else {}}
-            found |= {"stays": uow.retention.kept(source, key), "under_way": uow.retention.under_way(source, key)}
+            found = {"account": key, "removed": uow.retention.forget(source, key, prefix=prefix) if key else {}}
+            found |= {"stays": uow.retention.kept(source, key, prefix=prefix)}
+            found |= {"under_way": uow.retention.under_way(source, key)}
             if dry_run:
                 raise _DryRunError
             counts = {name: count for name, count in found["removed"].items() if count}

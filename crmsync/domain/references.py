@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b32encode
+from hashlib import sha256
+
 from crmsync.domain.keys import unguarded
 from crmsync.options import REFERENCE_PREFIX as PREFIX
 
+_DIGEST_MIN = 11  # characters of a digest: 55 bits
 _KIND = 3  # characters of an id of the CRM that tell what it is of
 
 
@@ -39,34 +43,64 @@ def fitted(reference: str, most: int) -> str:
     return next((form for form in forms_of(reference) if len(form) <= most), "")
 
 
-def customer_reference(customer_key: str, currency: str = "") -> str:
+def customer_reference(customer_key: str, currency: str = "", *, prefix: str = "") -> str:
     """The reference of a customer: its key in the CRM, in capitals, because an ERP may store capitals only.
 
     A key whose case matters has a guard against its loss. Where a customer has one currency, an account has a customer
-    for each, and *currency* tells them apart.
+    for each, and *currency* tells them apart. A *prefix* tells the customers of one CRM from those of another.
 
-    >>> customer_reference("001xx000003dgb2aaa"), customer_reference("001xx000003dgb2aaa", "EUR")
-    ('001XX000003DGB2AAA', '001XX000003DGB2AAA-EUR')
+    >>> customer_reference("001xx000003dgb2aaa"), customer_reference("001xx000003dgb2aaa", "EUR", prefix="AC-")
+    ('001XX000003DGB2AAA', 'AC-001XX000003DGB2AAA-EUR')
     """
-    return f"{customer_key.upper()}-{currency}" if currency else customer_key.upper()
+    reference = f"{prefix}{customer_key.upper()}"
+    return f"{reference}-{currency}" if currency else reference
 
 
-def is_of_customer(text: str, customer_key: str) -> bool:
-    """Whether *text* is a reference of this customer, in whatever currency.
+def shortened(reference: str, most: int) -> str:
+    """A customer's reference in at most so many characters: its prefix, and in place of the key a digest of it.
 
-    >>> is_of_customer("001XX000003DGB2AAA-EUR", "001xx000003dgb2aaa"), is_of_customer("001XX", "001xx000003dgb2aaa")
+    "" where there is no prefix, or no room for a digest that no other customer of the company has.
+
+    >>> shortened("AC-001XX000003DGB2AAA", 20), shortened("AC-001XX000003DGB2AAA", 21), shortened("001XX", 4)
+    ('AC-KH3LMDBCXD4RJTTYR', 'AC-001XX000003DGB2AAA', '')
+    """
+    if len(reference) <= most:
+        return reference
+    prefix, dash, key = reference.partition("-")
+    room = most - len(prefix) - 1
+    if not (dash and key) or room < _DIGEST_MIN:
+        return ""
+    return f"{prefix}-{b32encode(sha256(key.encode()).digest()).decode()[:room]}"
+
+
+def is_of_customer(text: str, reference: str) -> bool:
+    """Whether *text* is this *reference* of a customer, as long or shortened, in whatever currency.
+
+    >>> is_of_customer("001XX000003DGB2AAA-EUR", "001XX000003DGB2AAA"), is_of_customer("001XX", "001XX000003DGB2AAA")
     (True, False)
+    >>> is_of_customer("AC-KH3LMDBCXD4RJTTYR", "AC-001XX000003DGB2AAA")
+    True
     """
-    reference = customer_reference(customer_key)
-    return text.upper() == reference or text.upper().startswith(f"{reference}-")
+    upper, wanted = text.upper(), reference.upper()
+    return upper in (wanted, shortened(wanted, len(upper)) or wanted) or upper.startswith(f"{wanted}-")
 
 
-def other_customer(text: str, customer_key: str) -> str:
-    """The key, in capitals, of another customer of the CRM of which *text* is a reference; "" for any other text.
+def other_customer(text: str, customer_key: str, *, prefix: str = "") -> str:
+    """The key, in capitals, of another customer of the same CRM of which *text* is a reference; "" for any other text.
+
+    Of a reference that was shortened its key is not known: then it is the reference itself.
 
     >>> other_customer("001XX000003DGB9AAA-EUR", "001xx000003dgb2aaa"), other_customer("crmsync", "001xx000003dgb2aaa")
     ('001XX000003DGB9AAA', '')
+    >>> other_customer("001XX000003DGB9AAA", "001xx000003dgb2aaa", prefix="AC-")
+    ''
+    >>> other_customer("AC-001XX000003DGB9AAA", "001xx000003dgb2aaa", prefix="AC-")
+    '001XX000003DGB9AAA'
     """
-    key, kind = text.upper().partition("-")[0], customer_key[:_KIND].upper()
-    is_key = len(key) == len(customer_key) and key.startswith(kind) and key.isalnum()
-    return key if is_key and not is_of_customer(text, customer_key) else ""
+    upper = text.upper()
+    if not upper.startswith(prefix) or is_of_customer(text, customer_reference(customer_key, prefix=prefix)):
+        return ""
+    key, kind = upper.removeprefix(prefix).partition("-")[0], customer_key[:_KIND].upper()
+    if len(key) == len(customer_key) and key.startswith(kind) and key.isalnum():
+        return key
+    return upper if prefix and len(key) >= _DIGEST_MIN else ""

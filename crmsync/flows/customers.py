@@ -132,6 +132,11 @@ class _Matching:
         return self.deal.customer
 
     @property
+    def prefix(self) -> str:
+        """Begins the references of the customers of this CRM."""
+        return self.attempt.company.options.customer_prefix
+
+    @property
     def currency(self) -> str:
         return customer_links.own_currency(self.connector, self.deal.amount.currency)
 
@@ -235,11 +240,12 @@ class _Matching:
         return None
 
     def _of_reference(self) -> list[Candidate]:
-        reference = customer_reference(self.customer.key)
+        reference = customer_reference(self.customer.key, prefix=self.prefix)
         return self.connector.find_customers_by_reference(reference, self.customer, currency=self.currency)
 
     def _chosen(self, candidates: Sequence[Candidate]) -> Choice:
-        return choose(self.customer, self._shown(candidates), self._accounts(candidates), currency=self.currency)
+        shown, accounts = self._shown(candidates), self._accounts(candidates)
+        return choose(self.customer, shown, accounts, currency=self.currency, prefix=self.prefix)
 
     def _shown(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Who fits a person may be one, though the other system does not say so: no name is shown or kept."""
@@ -290,9 +296,10 @@ class _Matching:
         if choice.match is not None:
             return self._taken(choice.match, choice.matched_by)
         holders, accounts = self._shown(holders), self._accounts(holders)
-        has_sibling = any(is_sibling(self.customer, each, accounts, currency=self.currency) for each in holders)
+        of_us = {"currency": self.currency, "prefix": self.prefix}
+        has_sibling = any(is_sibling(self.customer, each, accounts, **of_us) for each in holders)
         if not (has_sibling or self.attempt.is_accepted()):
-            raise self._ambiguous(namesakes(self.customer, holders, accounts, currency=self.currency))
+            raise self._ambiguous(namesakes(self.customer, holders, accounts, **of_us))
         is_free = has_sibling or all(is_in_other_currency(each, self.currency) for each in holders)
         of_currency, *others = suffixes(self.customer, self.currency)
         return self._create_first([of_currency, *others] if is_free else others)
@@ -308,7 +315,7 @@ class _Matching:
         return self._create_first(rest)
 
     def _create_named(self, suffix: str) -> CustomerMatch:
-        reference = customer_reference(self.customer.key, self.currency)
+        reference = customer_reference(self.customer.key, self.currency, prefix=self.prefix)
 
         def find() -> list[Mapping[str, Any]]:
             match = self._found()

@@ -159,8 +159,11 @@ class Retention(Rows):
         found = self._connection.execute(of_runs).scalar() or self._connection.execute(of_links).scalar()
         return str(found or account)
 
-    def forget(self, source: str, account: str) -> dict[str, int]:
-        """All that is known of a CRM's customer in work that is over. Returns how many rows of each kind it was."""
+    def forget(self, source: str, account: str, *, prefix: str = "") -> dict[str, int]:
+        """All that is known of a CRM's customer in work that is over. Returns how many rows of each kind it was.
+
+        *prefix* begins the references of its customers.
+        """
         rows = [row for row in self._of_account(source, account) if row.status in OVER]
         deals = [row.subject_key for row in rows]
         is_derived = (
@@ -170,7 +173,7 @@ class Retention(Rows):
         )
         derived = self._connection.execute(_REDUCIBLE.where(*is_derived)).all()
         counts = self._reduce([*rows, *derived])
-        counts["customers"] += self._unname(_is_of(account))
+        counts["customers"] += self._unname(_is_of(account, prefix))
         is_named = (links.c.source == source, links.c.crm_key == account, links.c.name != "")
         nameless = update(links).where(*is_named).values(name="", city="")
         counts["names of links"] = self._connection.execute(nameless).rowcount
@@ -191,12 +194,12 @@ class Retention(Rows):
         """The runs of the customer that are not over: they need what they know."""
         return [row.id for row in self._of_account(source, account) if row.status not in OVER]
 
-    def kept(self, source: str, account: str) -> Mapping[str, int]:
+    def kept(self, source: str, account: str, *, prefix: str = "") -> Mapping[str, int]:
         """What stays of a customer, so that nothing is made twice: documents by number and amount, and links."""
         ids = [row.id for row in self._of_account(source, account)]
         count = select(func.count())
         of_links = count.select_from(links).where(links.c.source == source, links.c.crm_key == account)
-        of_ledger = count.select_from(ledger).where(or_(ledger.c.run_id.in_(ids), _is_of(account)))
+        of_ledger = count.select_from(ledger).where(or_(ledger.c.run_id.in_(ids), _is_of(account, prefix)))
         return {
             "links": self._connection.execute(of_links).scalar_one(),
             "ledger rows": self._connection.execute(of_ledger).scalar_one(),
@@ -221,7 +224,7 @@ def _is_settled() -> ColumnElement[bool]:
     return dead_letters.c.status.in_(_SETTLED)
 
 
-def _is_of(account: str) -> ColumnElement[bool]:
+def _is_of(account: str, prefix: str) -> ColumnElement[bool]:
     """Of this customer, in whatever currency."""
-    reference = customer_reference(account)
+    reference = customer_reference(account, prefix=prefix)
     return or_(ledger.c.reference == reference, ledger.c.reference.startswith(f"{reference}-", autoescape=True))

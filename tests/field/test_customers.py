@@ -78,10 +78,20 @@ class World:
         return Attempt(run, self.services, uow.now)
 
     def match(
-        self, connection: str, of: Customer, *, currency: str = "USD", is_doubted: bool = False, **answer: Any
+        self,
+        connection: str,
+        of: Customer,
+        *,
+        currency: str = "USD",
+        is_doubted: bool = False,
+        prefix: str = "",
+        **answer: Any,
     ) -> CustomerMatched:
         won: Deal = deal(customer=of, amount=Money(Decimal(100), currency))
         attempt = self.attempt(connection, **answer)
+        if prefix:
+            company = attempt.company
+            attempt.company = replace(company, options=replace(company.options, reference_prefix=prefix))
         found = match_customer(attempt, won, Bound(connection, self.services), is_doubted=is_doubted)
         with self.services.store.begin() as uow:
             attempt.record_outcomes(uow)
@@ -713,3 +723,19 @@ def test_P3__nobody_is_billed_whose_link_was_taken_back_while_the_run_waits(worl
         make_document(connection, attempt)
 
     assert billed(world, connection) == []
+
+
+@pytest.mark.parametrize("connection", STEPS)
+def test_two_crms_in_one_erp_take_no_customer_of_each_other_by_its_reference(world: World, connection: str) -> None:
+    """Ids of two CRMs may be the same; a company of its own has a prefix, and its references begin with that."""
+    ours = world.match(connection, muster())
+    world.take_link_back()
+    beta = muster(name="Beta Ltd", email="info@beta.test")
+
+    theirs = world.match(connection, beta, prefix="AC-")
+    world.take_link_back()
+    again = world.match(connection, beta, prefix="AC-")
+
+    assert (ours.matched_by, theirs.matched_by) == ("created", "created")
+    assert again.customer_key == theirs.customer_key != ours.customer_key
+    assert again.matched_by == "reference"

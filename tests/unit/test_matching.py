@@ -12,6 +12,7 @@ from crmsync.domain.customer_numbers import customer_number
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.mail_domains import is_freemail
 from crmsync.domain.matching import Choice, choose, is_sibling, search_email
+from crmsync.domain.references import shortened
 from crmsync.domain.tax_numbers import TaxNumber
 from tests.builders import customer
 
@@ -191,3 +192,22 @@ def test_a_number_is_one_wherever_it_is_written(number: str) -> None:
 def test_what_can_be_no_number_is_refused(number: str) -> None:
     with pytest.raises(ValueError, match="letters, digits"):
         customer_number(number)
+
+
+def test_a_reference_of_another_crm_is_no_claim_of_an_account_of_this_one() -> None:
+    """Two CRMs may have ids of one kind; what one has made is free for the other by address and name."""
+    made = candidate(emails=("info@muster.test",), references=("001XX000003DGB9AAA",))
+
+    assert choose(MUSTER, [made], {}, currency="").match is None, "another account of this CRM"
+    assert choose(MUSTER, [made], {}, currency="", prefix="AC-").match == made
+    for own in ("AC-001XX000003DGB9AAA", shortened("AC-001XX000003DGB9AAA", 20)):
+        claimed = replace(made, references=(own,))
+        assert choose(MUSTER, [claimed], {}, currency="", prefix="AC-").match is None
+
+
+@pytest.mark.parametrize("text", ["AC-001XX000003DGB2AAA", shortened("AC-001XX000003DGB2AAA", 20)])
+def test_a_reference_with_a_prefix_is_that_of_the_crm_with_it_alone(text: str) -> None:
+    made = candidate(references=(text,))
+
+    assert choose(MUSTER, [made], {}, currency="", prefix="AC-").matched_by == "reference"
+    assert choose(MUSTER, [made], {}, currency="") == Choice()

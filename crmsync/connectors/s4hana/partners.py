@@ -18,6 +18,7 @@ from crmsync.connectors.s4hana.schemas import (
 from crmsync.connectors.s4hana.settings import SapSettings
 from crmsync.domain.countries import country_code
 from crmsync.domain.customers import Address, Customer
+from crmsync.domain.references import shortened
 
 ORGANISATION = "2"
 PERSON = "1"
@@ -59,14 +60,15 @@ def partner_body(customer: Customer, *, reference: str, currency: str, settings:
 
 
 def external_id(reference: str) -> str:
-    """*reference* as SAP stores it.
+    """*reference* as SAP stores it: in capitals, and with a digest in place of the key where it is too long.
 
-    >>> external_id("001xx000003dgb2aaa")
-    '001XX000003DGB2AAA'
+    >>> external_id("001xx000003dgb2aaa"), external_id("AC-001xx000003dgb2aaa")
+    ('001XX000003DGB2AAA', 'AC-KH3LMDBCXD4RJTTYR')
     """
-    if len(reference) > REFERENCE_LENGTH:
+    stored = shortened(reference.upper(), REFERENCE_LENGTH)
+    if reference and not stored:
         raise misfit("customer.key", f"as reference has {len(reference)} characters, SAP holds {REFERENCE_LENGTH}")
-    return reference.upper()
+    return stored
 
 
 def role_body(role: str) -> dict[str, str]:
