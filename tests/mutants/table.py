@@ -22,6 +22,7 @@ OUTSIDE = "tests/unit/connectors/test_outside.py"
 TENANTS = "tests/unit/web/api/test_tenants.py"
 MAY_ASK = "tests/unit/web/api/test_who_may_ask.py"
 REQUESTS = "tests/unit/web/api/test_requests.py"
+WEBHOOKS = "tests/unit/web/api/test_webhooks.py"
 PEOPLE = "tests/integration/test_people.py"
 SHARES = "tests/integration/test_shares.py"
 
@@ -1045,6 +1046,37 @@ MUTANTS = (
             "    if False:\n",
             f"{REQUESTS}::test_a_key_is_for_one_request",
         ),
+        (
+            "what-is-shown-once-is-kept",
+            "who reads the database finds secrets in the answers that were given",
+            "answer=services.vault.seal_for(text, _seal(key)))",
+            "answer=text)",
+            f"{REQUESTS}::test_what_is_shown_once_is_not_kept_readable",
+        ),
+    ),
+    *_of(
+        "crmsync/subscriptions.py",
+        (
+            "a-webhook-opens-with-anothers-secret",
+            "a secret that was given to one sender opens the address of another",
+            "return replace(settings, **{**none, **own})",
+            "return settings",
+            f"{WEBHOOKS}::test_only_its_own_secret_opens_it",
+        ),
+        (
+            "a-webhook-is-opened-by-its-connections",
+            "the connection's own secrets open every webhook's address as well",
+            "return replace(settings, **{**none, **own})",
+            "return replace(settings, **own)",
+            f"{WEBHOOKS}::test_only_its_own_secret_opens_it",
+        ),
+        (
+            "a-disabled-webhook-goes-on",
+            "a sender that was shut out goes on starting runs",
+            "if kept is None or kept.subscription.status is not SubscriptionStatus.ACTIVE:",
+            "if kept is None:",
+            f"{WEBHOOKS}::test_a_webhook_that_is_disabled_or_gone_lets_nothing_in",
+        ),
     ),
     *_of(
         "crmsync/domain/connections.py",
@@ -1064,6 +1096,30 @@ MUTANTS = (
             "batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(max(0, free))",
             "batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at)",
             f"{SHARES}::test_a_deal_waits_for_a_share_of_anothers_flood_and_not_for_the_flood",
+        ),
+        (
+            "what-waits-takes-a-share",
+            "a company whose ERP is down can start no new deal",
+            "is_it = and_(runs.c.source == source, IS_ACTIVE, runs.c.due_at <= self._now)",
+            "is_it = and_(runs.c.source == source, IS_ACTIVE)",
+            f"{SHARES}::test_what_waits_for_its_time_takes_no_share",
+        ),
+    ),
+    *_of(
+        "crmsync/worker/shares.py",
+        (
+            "webhooks-without-shares",
+            "each webhook of a flood gets its message at once",
+            "given = max(0, min(wanted, SHARE - known.on_their_way))",
+            "given = wanted",
+            f"{SHARES}::test_webhooks_beyond_the_share_are_stored_and_wait_for_their_message",
+        ),
+        (
+            "a-flood-waits-for-sweeps",
+            "workers idle between two sweeps while thousands wait",
+            "    dead_letters.best_effort(partial(_refill, using, source))\n",
+            "    pass\n",
+            f"{SHARES}::test_the_flood_goes_on_without_a_sweep",
         ),
     ),
 )
