@@ -232,7 +232,7 @@ def test_what_is_written_is_read_back(rows: list[tuple[str, Decimal, bool]]) -> 
     assert found == rows
 
 
-@given(st.text())
+@given(st.text('Id,"\n\r\0 é\u2028'))  # what CSV gives a meaning to, and what it does not
 def test_any_text_is_csv_with_the_columns_or_refused(text: str) -> None:
     try:
         rows = list(bulk_csv.read(text, ["Id"]))
@@ -242,13 +242,13 @@ def test_any_text_is_csv_with_the_columns_or_refused(text: str) -> None:
 
 
 def test_the_rows_of_one_job_need_little_memory() -> None:
-    levels = [
-        StockLevel(f"01txx{number:010}AAA", "CODE", Decimal(number), False) for number in range(bulk.ROWS_PER_JOB)
-    ]
+    """A tenth of a job: each row takes as much as any other, and to trace what is allocated is slow."""
+    rows = range(bulk.ROWS_PER_JOB // 10)
+    levels = [StockLevel(f"01txx{number:010}AAA", "CODE", Decimal(number), False) for number in rows]
     tracemalloc.start()
     text = bulk._csv(("Available_Stock__c", "Low_Stock_Alert__c"), levels)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert len(text) < 2_000_000
-    assert peak < 12_000_000
+    assert len(text) < 200_000
+    assert peak < 1_200_000
