@@ -1,4 +1,7 @@
-"""A vendor that nobody has heard of: registered, as any could be, and used by no company."""
+"""A vendor that nobody has heard of: registered, as any could be, and used by no company that has no account there.
+
+It keeps books: it fills the roles of invoices and of payments. Nothing of crmsync knows it but by its entry point.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +20,20 @@ from crmsync.environment import Secret, env
 class LedgerlySettings:
     client_id: str = setting("client id", env.required("LEDGERLY_CLIENT_ID"))
     client_secret: Secret = setting("client secret", env.secret("LEDGERLY_CLIENT_SECRET"))
+    url: str = setting("where it answers", env.url("LEDGERLY_URL", "https://api.ledgerly.example"))
     webhook_secret: Secret | None = setting("authenticates webhooks", env.door_secret("LEDGERLY_WEBHOOK_SECRET"))
 
 
-class Ledgerly:
-    """Answers to nothing; *connection* is the one it was made for."""
-
-    system = "Ledgerly"
-
-    def __init__(self, connection: str) -> None:
-        self.connection = connection
-
-
 def _connect(connection: str, settings: LedgerlySettings, tools: Tools) -> Any:
-    return Ledgerly(connection)
+    from tests.made_up.client import Ledgerly
+
+    return Ledgerly(connection, settings, tools)
 
 
 def _code() -> DoorCode:
-    raise NotImplementedError
+    from tests.made_up import doors
+
+    return doors
 
 
 SYSTEM = System(
