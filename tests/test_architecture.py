@@ -110,9 +110,13 @@ def _code_of(path: Path) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone
     ]
-    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    return [*texts, *names, *modules]
+    return [*texts, *(name for node in ast.walk(tree) for name in _names_of(node))]
+
+
+def _names_of(node: ast.AST) -> list[str]:
+    """The names that stand in *node* itself: of variables, attributes, arguments, functions, classes and modules."""
+    named = [getattr(node, word, None) for word in ("id", "attr", "arg", "name", "asname", "module")]
+    return [name for name in named if isinstance(name, str)]
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if "sandbox" not in path.parts], ids=name_of)
