@@ -76,20 +76,26 @@ def migrate(store: Store) -> None:
 
 
 def _migrate(store: Store) -> None:
+    with _alone(store) as connection:
+        found = _current(connection)
+        if found == HEAD:
+            return
+        refuse_newer(found)
+        if not store.is_sqlite:
+            if found is None:
+                _refuse_other_encodings(connection)
+            _lock_tables(connection)
+        _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
     from alembic import command  # heavy, and needed only here
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with _alone(store) as connection:
-        found = _current(connection)
-        refuse_newer(found)
-        if found is None and not store.is_sqlite:
-            _refuse_other_encodings(connection)
-        if found != HEAD and not store.is_sqlite:
-            _lock_tables(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _lock_tables(connection: Connection) -> None:

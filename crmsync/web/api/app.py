@@ -58,6 +58,20 @@ A URL has at most 8,190 bytes."""
 
 
 def create_api(services: Services) -> Flask:
+    """The API of these services."""
+    return serve(describe(), services)
+
+
+def serve(app: Flask, services: Services) -> Flask:
+    """What is described, for these services."""
+    access.sign_with_ring(app, services.settings)
+    app.extensions["crmsync"] = services
+    app.extensions["crmsync_requests"] = Requests(services.link, services.settings.api_per_minute)
+    return app
+
+
+def describe() -> Flask:
+    """The resources with their OpenAPI document, which takes a while to make and is the same for everybody."""
     app = Flask("crmsync.web")
     app.config.update(
         API_TITLE="crmsync",
@@ -67,9 +81,6 @@ def create_api(services: Services) -> Flask:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    access.sign_with_ring(app, services.settings)
-    app.extensions["crmsync"] = services
-    app.extensions["crmsync_requests"] = Requests(services.link, services.settings.api_per_minute)
     app.before_request(admit)
     app.after_request(access.harden)
     app.after_request(_named_by_case)

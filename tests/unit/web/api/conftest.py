@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -24,6 +24,7 @@ from crmsync.domain.connections import Connection, Wanted
 from crmsync.domain.links import Link
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
+from crmsync.web.api.app import describe, serve
 from crmsync.worker import four_eyes, trials
 
 ADA = Act("ada", Origin.CLI)
@@ -48,6 +49,23 @@ class Caller:
 
 
 Admit = Callable[..., Caller]
+
+
+_idle: list[Flask] = []  # described already, and not in use by a test
+
+
+@pytest.fixture(autouse=True)
+def described_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hundreds of tests need an API, and to describe one takes longer than most of them."""
+    used = []
+
+    def create(services: Services) -> Flask:
+        used.append(_idle.pop() if _idle else describe())
+        return serve(used[-1], services)
+
+    monkeypatch.setattr("crmsync.web.api.app.create_api", create)
+    yield
+    _idle.extend(used)
 
 
 @pytest.fixture
