@@ -154,23 +154,28 @@ class ConnectionBook:
 
     @cached_property
     def _environment(self) -> Mapping[str, Known]:
-        made = {}
-        for name, own in self._settings.systems.items():
-            system = registry.system(name)
-            shown = {each.name: _shown(getattr(own, each.name)) for each in system.declared if not each.is_secret}
-            held = tuple(each.name for each in system.declared if each.is_secret and _is_set(getattr(own, each.name)))
-            connection = Connection(
-                id=name,
-                tenant=DEFAULT_TENANT,
-                system=name,
-                name=system.title,
-                auth_kind=system.auth_kind_of(shown),
-                settings=shown,
-                secret_names=held,
-                is_of_environment=True,
-            )
-            made[name] = Known(connection, system, own)
-        return made
+        return known_of_environment(self._settings)
+
+
+def known_of_environment(settings: Settings) -> Mapping[str, Known]:
+    """The connections that the environment configures, by their ids."""
+    made = {}
+    for name, own in settings.systems.items():
+        system = registry.system(name)
+        shown = {each.name: _shown(getattr(own, each.name)) for each in system.declared if not each.is_secret}
+        held = tuple(each.name for each in system.declared if each.is_secret and _is_set(getattr(own, each.name)))
+        connection = Connection(
+            id=name,
+            tenant=DEFAULT_TENANT,
+            system=name,
+            name=system.title,
+            auth_kind=system.auth_kind_of(shown),
+            settings=shown,
+            secret_names=held,
+            is_of_environment=True,
+        )
+        made[name] = Known(connection, system, own)
+    return made
 
 
 def belonging(of: Connection, system: System) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from crmsync.cli.finding import Finding, failed, never_raising, not_checked, note, of_check
@@ -13,6 +13,7 @@ from crmsync.settings import Settings
 
 if TYPE_CHECKING:
     from crmsync.connectors.way_out.heard import Heard
+    from crmsync.domain.connections import Connection
     from crmsync.services import Services
 
 _WITHHELD = "its credentials are withheld from this process; run `crmsync doctor` where a worker runs"
@@ -24,19 +25,26 @@ def all_of(settings: Settings, services: Services | None) -> Iterator[Finding]:
     from crmsync.company import default_roles
     from crmsync.connectors.registry import in_use, is_withheld, title
 
-    for connection in in_use(settings, default_roles(settings.systems).values()):
+    is_all_stored = services is not None and not settings.systems and bool(stored(services))
+    expected = () if is_all_stored else default_roles(settings.systems).values()
+    for connection in in_use(settings, expected):
         if is_withheld(connection, settings):
             yield not_checked(title(connection), "everything", _WITHHELD)
         else:
             yield from never_raising(title(connection), _of(connection, title(connection), settings, services))
 
 
-def of_connections(services: Services) -> Iterator[Finding]:
-    """Those that people have made; one that is paused is left alone."""
+def stored(services: Services, tenant: str | None = None, connection: str = "") -> list[Connection]:
+    """Those that people have made, of one *tenant* or of all, by tenant and name; or only that *connection*."""
     with services.store.read() as uow:
-        made = uow.connections.all(None)
-    for each in made:
-        area = f"{each.name} ({each.id})"
+        made = uow.connections.all(tenant)
+    return [each for each in made if connection in ("", each.id)]
+
+
+def of_connections(services: Services, chosen: Sequence[Connection] | None = None) -> Iterator[Finding]:
+    """The *chosen* ones, None: all that people have made; one that is paused is left alone."""
+    for each in stored(services) if chosen is None else chosen:
+        area = f"{each.tenant}: {each.name} ({each.id})"
         if each.why_not_now:
             yield not_checked(area, "everything", each.why_not_now)
         else:

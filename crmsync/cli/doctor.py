@@ -11,6 +11,8 @@ import click
 from crmsync.cli import screen
 from crmsync.cli.failures import FAILED
 from crmsync.cli.options import json_option
+from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
 from crmsync.errors import ConfigurationError
 from crmsync.phrases import plural
 from crmsync.plain import visible
@@ -25,17 +27,21 @@ _MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "note": ("•", "yel
 @click.command
 @click.option("--send-test-alert", is_flag=True, help="Send a test message to Slack.")
 @click.option("--security", "is_security", is_flag=True, help="Check the hardening list of SECURITY.md instead.")
+@tenant_option
+@click.option("--connection", default="", metavar="ID", help="Of the stored connections only this one.")
 @json_option
-def doctor(*, send_test_alert: bool, is_security: bool, as_json: bool) -> None:
+def doctor(*, send_test_alert: bool, is_security: bool, tenant: str | None, connection: str, as_json: bool) -> None:
     """Try everything that crmsync will do, except writing, and say what is wrong; exit status 1 if anything fails.
 
     It signs in to each system, reads what the flows will read, lets the ERP simulate an order without saving it,
-    and sends a signed test message to each webhook endpoint of the running receiver.
+    and sends a signed test message to each webhook endpoint of the running receiver. With --tenant or --connection
+    it examines only the stored connections that these name.
     """
     from crmsync.cli import report
 
     findings: list[Finding] = []
-    for finding in _findings(send_test_alert=send_test_alert, is_security=is_security):
+    found = _of_stored(tenant, connection) if tenant is not None or connection else None
+    for finding in found or _findings(send_test_alert=send_test_alert, is_security=is_security):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -64,6 +70,17 @@ def _findings(*, send_test_alert: bool, is_security: bool) -> Iterable[Finding]:
         yield from hardening.all_of(settings)
     else:
         yield from checks.all_of(settings, send_test_alert=send_test_alert)
+
+
+def _of_stored(tenant: str | None, connection: str) -> Iterable[Finding]:
+    """Raises: click.UsageError where there is no such connection; ConfigurationError."""
+    from crmsync.cli import check_systems
+
+    using = open_services()
+    chosen = check_systems.stored(using, tenant, connection)
+    if not chosen:
+        raise click.UsageError("There is no such stored connection: `crmsync connections list` shows them.")
+    return check_systems.of_connections(using, chosen)
 
 
 def _print(finding: Finding) -> None:

@@ -12,6 +12,7 @@ from crmsync.cli.company import company_of, company_options
 from crmsync.cli.failures import FAILED, NUMBER
 from crmsync.cli.options import accounted, act, json_option
 from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.stock import plain
 
@@ -111,13 +112,15 @@ def _print_stop(letter: DeadLetter | None, using: Services) -> None:
 @click.option("--unknown", "which", flag_value="unknown", help="Only those whose code the ERP does not know.")
 @click.option("--refused", "which", flag_value="refused", help="Only those that could not be written.")
 @click.option("--limit", default=20, show_default=True, type=NUMBER, help="How many of each list.")
+@tenant_option
+@click.option("--connection", default="", metavar="ID", help="Only the catalogue of this connection.")
 @json_option
-def show(*, which: str | None, limit: int, as_json: bool) -> None:
+def show(*, which: str | None, limit: int, tenant: str | None, connection: str, as_json: bool) -> None:
     """Show the stock as crmsync knows it, and what the last inventory did; no system is called."""
     from crmsync.cli.inventory_run import known_stock
 
     chosen = [which] if which else list(_LISTS)
-    found = known_stock(open_services().store, chosen, limit=limit)
+    found = known_stock(open_services().store, chosen, limit=limit, tenant=tenant, connection=connection)
     if as_json:
         screen.print_json(found)
     elif found["last_run"] is None and not found["counts"]["active"]:

@@ -290,10 +290,13 @@ def outcome_of(run: Run, counts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def known_stock(store: Store, chosen: Collection[str], *, limit: int) -> dict[str, Any]:
-    """What the store knows of the stock: counts, the *chosen* lists, and the flow's only run."""
+def known_stock(
+    store: Store, chosen: Collection[str], *, limit: int, tenant: str | None = None, connection: str = ""
+) -> dict[str, Any]:
+    """What the store knows of the stock of a *tenant*, or of one *connection*: counts, the *chosen* lists, the run."""
     with store.read() as uow:
-        known, run = stock_known(uow, None, lists=chosen, limit=limit), only_run(uow, None)
+        known = stock_known(uow, tenant, connection=connection, lists=chosen, limit=limit)
+        run = only_run(uow, tenant, connection=connection)
     counts, ended = known.line.counts, known.line.last_done
     return {
         "last_run": outcome_of(run, counts) | {"updated_at": run.updated_at} if run else None,

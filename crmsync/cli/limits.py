@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.options import json_option
+from crmsync.cli.process import open_services
+from crmsync.cli.users import tenant_option
 from crmsync.errors import CrmsyncError
 from crmsync.settings import Settings
 
 if TYPE_CHECKING:
+    from crmsync.connection_book import Known
     from crmsync.connectors.limits.redis_link import Link
     from crmsync.connectors.limits.shared_budget import State
 
@@ -24,6 +28,7 @@ _AT_ONCE = "at once"
 class Usage:
     """One connection: its limits, and for how many seconds its vendor has told crmsync to keep still."""
 
+    tenant: str
     connection: str
     organization: str
     states: list[State]
@@ -31,11 +36,12 @@ class Usage:
 
 
 @click.command
+@tenant_option
 @json_option
-def limits(*, as_json: bool) -> None:
+def limits(*, tenant: str | None, as_json: bool) -> None:
     """Show the call budgets: calls allowed, used, reserved for orders and payments, and left."""
     settings = Settings.from_env()
-    found = _usages(settings)
+    found = _usages(settings, tenant)
     if as_json:
         screen.print_json([_to_json(usage) for usage in found])
     elif found:
@@ -44,15 +50,14 @@ def limits(*, as_json: bool) -> None:
         screen.console().print("No system is configured: docs/configuration.md describes every variable.")
 
 
-def _usages(settings: Settings) -> list[Usage]:
-    """Raises: CrmsyncError if Redis does not answer."""
+def _usages(settings: Settings, tenant: str | None) -> list[Usage]:
+    """Of the connections of the environment, then of the stored ones. Raises: CrmsyncError if Redis does not answer."""
     from crmsync.connectors.limits.redis_link import NoRedisError
-    from crmsync.connectors.registry import in_use
     from crmsync.services import redis_link
 
     link = redis_link(settings, level=logging.DEBUG)  # the error says it all
     try:
-        return [_usage(name, settings, link) for name in in_use(settings, ())]
+        return [_usage(known, settings, link) for known in _known(settings, tenant)]
     except NoRedisError as error:
         raise CrmsyncError(
             "Redis does not answer, so the processes of crmsync don't share a budget now.",
@@ -60,17 +65,41 @@ def _usages(settings: Settings) -> list[Usage]:
         ) from error
 
 
-def _usage(connection: str, settings: Settings, link: Link) -> Usage:
-    from crmsync.connectors.registry import budget_of
+def _known(settings: Settings, tenant: str | None) -> Iterator[Known]:
+    """Those of a tenant; one whose settings can't be read is named on standard error, and the others follow."""
+    from crmsync import connections
+    from crmsync.store import whereabouts
 
-    budget = budget_of(connection, settings, link)
-    return Usage(connection, budget.quota.organization, budget.states(), budget.pause_left_seconds())
+    if not whereabouts.exists(settings.database_url):  # nothing was made yet, and asking makes nothing
+        yield from _of_environment(settings, tenant)
+        return
+    using = open_services(settings, check_accounts=False)
+    for each in connections.all_of(using, tenant):
+        try:
+            yield using.book.get(each.id)
+        except CrmsyncError as error:
+            screen.console(stderr=True).print(f"{each.id}: {error}", style="yellow", markup=False)
+
+
+def _of_environment(settings: Settings, tenant: str | None) -> Iterator[Known]:
+    from crmsync.connection_book import known_of_environment
+
+    found = known_of_environment(settings).values()
+    yield from (known for known in found if tenant in (None, known.connection.tenant))
+
+
+def _usage(known: Known, settings: Settings, link: Link) -> Usage:
+    from crmsync.connectors.registry import shared_budget
+
+    of, budget = known.connection, shared_budget(known.system, known.settings, link, settings.behaviour)
+    return Usage(of.tenant, of.id, budget.quota.organization, budget.states(), budget.pause_left_seconds())
 
 
 def _to_json(usage: Usage) -> dict[str, Any]:
     """Seconds are rounded to tenths; null where it is not known, or nothing is to be waited for."""
     limits = [asdict(state) | {"left": state.left, "resets_in_seconds": _tenths(state)} for state in usage.states]
     return {
+        "tenant": usage.tenant,
         "connection": usage.connection,
         "organization": usage.organization,
         "limits": limits,
@@ -85,9 +114,9 @@ def _tenths(state: State) -> float | None:
 
 def _print(found: list[Usage], reserve_percent: int) -> None:
     out = screen.console()
-    columns = ["connection", "limit", "allowed", "used", "reserved", "left", "resets in"]
+    columns = ["tenant", "connection", "limit", "allowed", "used", "reserved", "left", "resets in"]
     rows = [_row(usage, state) for usage in found for state in usage.states]
-    out.print(screen.table(columns, rows, right=columns[2:]))
+    out.print(screen.table(columns, rows, right=columns[3:]))
     out.print(f'\nReserved: {reserve_percent} %, for orders and payments. Used "at once": calls under way now.')
     if any(state.used is None for usage in found for state in usage.states):
         out.print("?: the vendor reports it with its next answer.")
@@ -101,7 +130,13 @@ def _print(found: list[Usage], reserve_percent: int) -> None:
 def _row(usage: Usage, state: State) -> tuple[object, ...]:
     numbers = (state.allowed, state.used, state.reserved, state.left)
     resets = "" if state.resets_in_seconds is None else _wait(state.resets_in_seconds)
-    return (usage.connection, state.window, *("?" if number is None else number for number in numbers), resets)
+    return (
+        usage.tenant,
+        usage.connection,
+        state.window,
+        *("?" if number is None else number for number in numbers),
+        resets,
+    )
 
 
 def _wait(seconds: float) -> str:

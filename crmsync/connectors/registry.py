@@ -94,11 +94,6 @@ def full_key(text: str) -> str:
     return text
 
 
-def budget_of(connection: str, settings: Settings, link: Link) -> SharedBudget:
-    """The budget that all processes share through *link*. Raises: ConfigurationError as connect() does."""
-    return shared_budget(system(connection), _settings_of(connection, settings), link, settings.behaviour)
-
-
 def shared_budget(of: System, settings: Any, link: Link, behaviour: Behaviour) -> SharedBudget:
     """The budget of the account that *settings* are of: two connections to one account have one budget."""
     from crmsync.connectors.limits.shared_budget import SharedBudget  # the receiver, which calls nobody, does without

@@ -48,9 +48,12 @@ def this_round(history: Sequence[Event], last_step: str, *, is_over: bool) -> Se
     return history[ends[-1] :] if ends else history
 
 
-def last_done(uow: UnitOfWork, tenant: str | None, flow: Flow) -> Event | None:
-    """When the only run of *flow* last came to its end, and what it said then; of several the latest."""
-    line = uow.history.last_end(tenant, flow.name, flow.steps[-1])
+def last_done(uow: UnitOfWork, tenant: str | None, flow: Flow, *, source: str = "") -> Event | None:
+    """When the only run of *flow* last came to its end, and what it said then; of several the latest.
+
+    *source* is the connection that the run is of, "" for any.
+    """
+    line = uow.history.last_end(tenant, flow.name, flow.steps[-1], source=source)
     return _event_of(line) if line is not None else None
 
 

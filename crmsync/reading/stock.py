@@ -11,7 +11,7 @@ from crmsync.domain.runs import Run
 from crmsync.domain.stock import ProductState
 from crmsync.flows import inventory
 from crmsync.reading.history import Event, last_done
-from crmsync.reading.runs import RunRow, run_called, run_row
+from crmsync.reading.runs import RunRow, run_row
 from crmsync.store import UnitOfWork
 from crmsync.worker.flow import learned
 
@@ -47,26 +47,34 @@ class Stock:
 
 
 def stock_known(
-    uow: UnitOfWork, tenant: str | None, *, text: str = "", lists: Collection[str] = LISTS, limit: int | None = None
+    uow: UnitOfWork,
+    tenant: str | None,
+    *,
+    connection: str = "",
+    text: str = "",
+    lists: Collection[str] = LISTS,
+    limit: int | None = None,
 ) -> Stock:
-    """Of a tenant, None: of all. *text* is part of a product's code."""
+    """Of a tenant, None: of all; or of the catalogue of that *connection* only. *text* is part of a product's code."""
     most = PRODUCTS_SHOWN if limit is None else limit
     return Stock(
-        line=stock_line(uow, tenant),
-        lists={name: uow.products.listed(tenant, name, limit=most) for name in lists},
+        line=stock_line(uow, tenant, connection=connection),
+        lists={name: uow.products.listed(tenant, name, limit=most, connection=connection) for name in lists},
         found=uow.products.like(tenant, text, limit=most) if text else [],
     )
 
 
-def stock_line(uow: UnitOfWork, tenant: str | None) -> StockLine:
-    run = only_run(uow, tenant)
-    last = last_done(uow, tenant, inventory.FLOW)
-    return StockLine(product_counts(uow, tenant), last, run_row(uow, run) if run else None)
+def stock_line(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> StockLine:
+    run = only_run(uow, tenant, connection=connection)
+    last = last_done(uow, tenant, inventory.FLOW, source=connection)
+    counts = product_counts(uow, tenant, connection=connection)
+    return StockLine(counts, last, run_row(uow, run) if run else None)
 
 
-def only_run(uow: UnitOfWork, tenant: str | None) -> Run | None:
+def only_run(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> Run | None:
     """The run that the inventory has, of several catalogues the newest; None before the first."""
-    return run_called(uow, tenant, inventory.FLOW.name, inventory.FLOW.name)
+    found = uow.runs.called(tenant, inventory.FLOW.name, inventory.FLOW.name)
+    return next((run for run in found if connection in ("", run.source)), None)
 
 
 def product_counts(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> Mapping[str, int]:

@@ -56,8 +56,11 @@ class History(Rows):
             found.setdefault(line.run_id, []).append(line)
         return found
 
-    def last_end(self, tenant: str | None, flow: str, last_step: str) -> Row[Any] | None:
-        """The line with which the only run of *flow* came to its end the last time; of several the latest."""
+    def last_end(self, tenant: str | None, flow: str, last_step: str, *, source: str = "") -> Row[Any] | None:
+        """The line with which the only run of *flow* came to its end the last time; of several the latest.
+
+        *source* is the connection that the run is of, "" for any.
+        """
         query = (
             select(history)
             .join(runs, runs.c.id == history.c.run_id)
@@ -66,4 +69,5 @@ class History(Rows):
             .order_by(history.c.id.desc())
             .limit(1)
         )
+        query = query.where(runs.c.source == source) if source else query
         return self._connection.execute(query).first()

@@ -202,14 +202,15 @@ class Products(Rows):
         query = query.where(_is_of(connection)) if connection else query
         return self._connection.execute(query).one()
 
-    def listed(self, tenant: str | None, which: str, *, limit: int) -> list[ProductState]:
-        """Active products that are "low", "unknown" or "refused"; least stock first."""
+    def listed(self, tenant: str | None, which: str, *, limit: int, connection: str = "") -> list[ProductState]:
+        """Active products, as counts() has them, that are "low", "unknown" or "refused"; least stock first."""
         conditions = {
             "low": _IS_LOW,
             "unknown": products.c.is_known.is_(False),
             "refused": products.c.problem != "",
         }
         query = _STATE.where(is_owned(tenant, products.c.connection), products.c.is_active, conditions[which])
+        query = query.where(_is_of(connection)) if connection else query
         order = (cast(_AVAILABLE, Float), products.c.code) if which == "low" else (products.c.code,)
         return self._states(query.order_by(*order).limit(limit))
 

@@ -28,6 +28,8 @@ KEPT_SECONDS = 1.0  # anybody may ask, and as often as they like
 
 Check = Mapping[str, Any]  # "status" is "ok", or what is not; "reason" says why
 
+_NONE: Check = {"status": "unknown", "active": 0, "down": []}
+_NOBODY_ELSES = ("slack", "connections")
 _UNKNOWN: Check = {"status": "unknown", "reason": "the database does not answer"}
 
 
@@ -64,13 +66,15 @@ def check_all(services: Services) -> dict[str, Check]:
     """No vendor is called, and no address or secret is told."""
     settings = services.settings
     store = _store(services.store)
-    bound = default_roles(settings.systems).values()
     breakers = _breakers(services) if store["status"] == "ok" else {}
+    made = _made(services, breakers) if store["status"] == "ok" else _NONE
+    bound = () if made["active"] and not settings.systems else default_roles(settings.systems).values()
     return {
         "store": store,
         "broker": _broker(settings),
         "workers": _workers(services) if store["status"] == "ok" else _UNKNOWN,
         **{name: _system(name, settings, breakers.get(name)) for name in registry.in_use(settings, bound)},
+        "connections": made,
         "slack": {"status": "ok" if settings.slack.is_on else "off"},
     }
 
@@ -135,11 +139,25 @@ def _system(connection: str, settings: Settings, breaker: Breaker | None) -> Che
     return {"status": "down", "reason": f"{reason}; runs that need it wait, and go on by themselves"}
 
 
+def _made(services: Services, breakers: Mapping[str, Breaker]) -> Check:
+    """The stored connections that work: how many, and the ids of those whose system can't be used now."""
+    try:
+        with services.store.read() as uow:
+            active = [each.id for each in uow.connections.all(None) if not each.why_not_now]
+    except (StoreUnavailableError, SQLAlchemyError):
+        return _NONE
+    down = [each for each in active if each in breakers and breakers[each].is_open]
+    return {"status": "down" if down else "ok", "active": len(active), "down": down}
+
+
 def _overall(checks: Mapping[str, Check]) -> str:
-    """Slack is a choice: without it alerts go to the log and the control tower."""
+    """Slack is a choice: without it alerts go to the log and the control tower.
+
+    A stored connection that is down is a matter of its own company: the others can work.
+    """
     if checks["store"]["status"] != "ok" or checks["workers"]["status"] == "down":
         return "not ready"
-    needed = [check["status"] for name, check in checks.items() if name != "slack"]
+    needed = [check["status"] for name, check in checks.items() if name not in _NOBODY_ELSES]
     return "ready" if set(needed) == {"ok"} else "degraded"
 
 

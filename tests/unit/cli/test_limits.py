@@ -43,11 +43,11 @@ def test_a_row_shows_what_is_known(run_cli: RunCli, monkeypatch: pytest.MonkeyPa
         State("24 hours", None, None, None),
         State("at once", 10, 2, 3),
     ]
-    monkeypatch.setattr(limits, "_usages", lambda settings: [Usage("books", "1", states, 12.0)])
+    monkeypatch.setattr(limits, "_usages", lambda *_: [Usage("acme", "books", "1", states, 12.0)])
 
     lines = [line.split() for line in run_cli("limits").output.splitlines()]
 
-    assert lines[1] == ["books", "minute", "100", "30", "30", "70", "20", "s"]
-    assert lines[2] == ["books", "24", "hours", "?", "?", "?", "?"]
-    assert lines[3] == ["books", "at", "once", "10", "2", "3", "8"]
+    assert lines[1] == ["acme", "books", "minute", "100", "30", "30", "70", "20", "s"]
+    assert lines[2] == ["acme", "books", "24", "hours", "?", "?", "?", "?"]
+    assert lines[3] == ["acme", "books", "at", "once", "10", "2", "3", "8"]
     assert "books has asked crmsync to wait: 12 s more." in run_cli("limits").output

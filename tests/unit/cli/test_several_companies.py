@@ -15,6 +15,8 @@ from click.testing import Result
 from crmsync import bindings, connections
 from crmsync.cli import inventory_run
 from crmsync.connectors import registry
+from crmsync.connectors.base import Check
+from crmsync.connectors.limits.shared_budget import SharedBudget
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.connections import Wanted
@@ -214,6 +216,40 @@ def test_an_inventory_is_that_of_the_company_that_is_named(
     assert (found["products"], found["written"]) == (1, 1)
     assert (houses["acme"].written, houses["default"].written) == (["CABLE"], [])
     assert runs_of(store, "inventory") == {("acme", acme["salesforce"])}
+
+    def shown(*words: str) -> int:
+        return json.loads(run_cli("inventory", "show", "--json", *words).stdout)["counts"]["active"]
+
+    assert (shown(), shown("--tenant", "acme"), shown("--tenant", "default")) == (1, 1, 0)
+    assert (shown("--connection", acme["salesforce"]), shown("--connection", "salesforce")) == (1, 0)
+
+
+def test_limits_are_those_of_stored_connections_too(
+    run_cli: Run, acme: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SharedBudget, "states", lambda _: [])
+    monkeypatch.setattr(SharedBudget, "pause_left_seconds", lambda _: 0.0)
+
+    def shown(*words: str) -> set[tuple[str, str]]:
+        found = json.loads(run_cli("limits", "--json", *words).stdout)
+        return {(each["tenant"], each["connection"]) for each in found}
+
+    theirs = {("acme", each) for each in acme.values()}
+    assert shown() == theirs | {("default", each) for each in SYSTEMS}
+    assert shown("--tenant", "acme") == theirs
+
+
+def test_the_doctor_examines_the_stored_connections_that_are_named(
+    run_cli: Run, acme: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Services, "examine", lambda *_: iter([Check("sign-in", True)]))
+
+    def areas(*words: str) -> list[str]:
+        return [each["area"] for each in json.loads(run_cli("doctor", "--json", *words).stdout)["checks"]]
+
+    assert areas("--connection", acme["s4hana"]) == [f"acme: s4hana ({acme['s4hana']})"]
+    assert areas("--tenant", "acme") == [f"acme: {each} ({acme[each]})" for each in sorted(SYSTEMS)]
+    assert run_cli("doctor", "--connection", "con_nobody").exit_code == 2
 
 
 def start(store: Store, tenant: str, key: str = DEAL) -> str:

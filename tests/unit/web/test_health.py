@@ -18,8 +18,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from crmsync import broker
+from crmsync import broker, connections
+from crmsync.domain.audit import Act, Origin
 from crmsync.domain.breaker import FailedCall
+from crmsync.domain.connections import Wanted
 from crmsync.embedded import ensure_running
 from crmsync.errors import VendorUnavailableError
 from crmsync.services import Services
@@ -102,9 +104,38 @@ def test_ready_when_all_that_is_needed_is_there(services: Services, redis: Serve
             "salesforce": {"status": "ok"},
             "s4hana": {"status": "ok"},
             "zoho_books": {"status": "ok"},
+            "connections": {"status": "ok", "active": 0, "down": []},
             "slack": {"status": "off"},
         },
     }
+
+
+@pytest.fixture
+def of_acme(services: Services) -> str:
+    """A stored connection, whose system does not answer."""
+    secrets = {"client_secret": "s", "refresh_token": "r", "webhook_secret": "planted-webhook-secret"}
+    wanted = Wanted(name="books", settings={"client_id": "1000.X", "organization_id": "1"}, secrets=secrets)
+    with services.store.begin() as uow:
+        made = connections.create(services, uow, Act("ada", Origin.CLI), "acme", "zoho_books", wanted).id
+    with services.store.begin() as uow:
+        uow.breakers.failed(made, FailedCall(is_probe=False), system="Zoho Books", threshold=1)
+    return made
+
+
+def test_a_stored_connection_that_is_down_degrades_nobody_elses(services: Services, redis: Serve, of_acme: str) -> None:
+    _, body = readyz(serving(services, redis_url=redis(b"$5\r\ntrial\r\n"), systems=ALL_SYSTEMS))
+
+    assert body["status"] == "ready"
+    assert body["checks"]["connections"] == {"status": "down", "active": 1, "down": [of_acme]}
+
+
+def test_where_all_connections_are_stored_the_environment_is_expected_to_configure_none(
+    services: Services, redis: Serve, of_acme: str
+) -> None:
+    _, body = readyz(serving(services, redis_url=redis(b"$5\r\ntrial\r\n"), systems={}))
+
+    assert body["status"] == "ready"
+    assert body["checks"].keys() == {"store", "broker", "workers", "connections", "slack"}
 
 
 def test_a_system_that_is_not_configured_degrades(services: Services, redis: Serve) -> None:
