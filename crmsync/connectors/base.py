@@ -126,8 +126,12 @@ class Customers(Connector, Protocol):
     def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
         """Complete a customer that was found, so that documents can be made for it (SAP: role and sales area)."""
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
+    def create_customer(
+        self, customer: Customer, *, reference: str, currency: str, suffix: str = "", payment_terms_days: int = 30
+    ) -> CustomerMatch:
         """Make it; where names are unique, *suffix* in brackets tells it from others of its name.
+
+        *payment_terms_days* are the company's own; a system that keeps terms elsewhere does not write them.
 
         Raises: AmbiguousMatchError where the vendor refuses a second customer of that name.
         """

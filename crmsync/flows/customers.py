@@ -322,8 +322,13 @@ class _Matching:
             return [match.to_json()] if match else []
 
         def create() -> Mapping[str, Any]:
-            currency = self.deal.amount.currency
-            made = self.connector.create_customer(self.customer, reference=reference, currency=currency, suffix=suffix)
+            made = self.connector.create_customer(
+                self.customer,
+                reference=reference,
+                currency=self.deal.amount.currency,
+                suffix=suffix,
+                payment_terms_days=self.attempt.company.options.payment_terms_days,
+            )
             return made.to_json()
 
         key = self._entry_key(EntryKey(self.connection, CUSTOMER, reference))

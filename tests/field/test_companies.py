@@ -112,6 +112,24 @@ def test_each_makes_its_documents_in_its_own_systems(
     assert [len(each.ledger()["invoices"]) for each in (sandbox, other)] == [1, 1]
 
 
+def test_a_new_customer_of_the_books_has_the_payment_terms_of_its_own_company(
+    using: Services, client: FlaskClient, sandbox: Sandbox, other: Sandbox
+) -> None:
+    acme, globex = company(using, sandbox, "acme"), company(using, other, "globex", binds=False)
+    options = {"payment_terms_days": 14}
+    change(bindings.put, using, ADA, "globex", "order_to_invoice", roles_of(globex), options=options)
+
+    for made, theirs in ((acme, sandbox), (globex, other)):
+        deal = won(theirs)
+        announce(client, using, made, deal)
+        worked_on(using, made, deal)
+
+    def terms(of: Sandbox) -> set[int]:
+        return {each["payment_terms"] for each in of.zoho.organization.contacts.docs.values()}
+
+    assert (terms(sandbox), terms(other)) == ({30}, {14})
+
+
 def test_while_a_connection_is_paused_its_runs_wait_and_no_attempt_is_counted(
     using: Services, client: FlaskClient, sandbox: Sandbox
 ) -> None:

@@ -93,7 +93,9 @@ class S4Hana:
         name = "" if partner.category == partners.PERSON else partner.name or match.name
         return replace(match, key=key, name=name)
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
+    def create_customer(
+        self, customer: Customer, *, reference: str, currency: str, suffix: str = "", payment_terms_days: int = 30
+    ) -> CustomerMatch:
         operation = "create_customer"
         body = partners.partner_body(customer, reference=reference, currency=currency, settings=self._settings)
         row = self._api.create(operation, PARTNERS, body)

@@ -146,16 +146,16 @@ class ZohoBooks:
         """*match*, as it is: any customer of Zoho Books can be invoiced."""
         return match
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
+    def create_customer(
+        self, customer: Customer, *, reference: str, currency: str, suffix: str = "", payment_terms_days: int = 30
+    ) -> CustomerMatch:
         """One call; the first customer of a process in a foreign currency costs another for the currencies.
 
         Where the books are kept in another currency than the CRM, that is learned at the first customer of all.
 
         Raises: AmbiguousMatchError where the name is taken; MappingError for an unknown currency; RetryableError.
         """
-        body = contact_body(
-            customer, reference=reference, suffix=suffix, payment_terms_days=self._behaviour.payment_terms_days
-        )
+        body = contact_body(customer, reference=reference, suffix=suffix, payment_terms_days=payment_terms_days)
         currency_id = self._currencies.foreign_id(currency)
         if currency_id:
             body["currency_id"] = currency_id
