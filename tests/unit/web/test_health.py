@@ -153,7 +153,7 @@ def test_without_a_broker_webhooks_are_still_taken(services: Services) -> None:
 
     assert (status, body["status"]) == (200, "degraded")
     assert body["checks"]["broker"]["status"] == "down"
-    assert "nobody listens" in body["checks"]["broker"]["reason"]
+    assert "nothing listens" in body["checks"]["broker"]["reason"]
     assert body["checks"]["store"]["status"] == "ok"
 
 
