@@ -42,7 +42,7 @@ class Caller:
     """Whom a request speaks for. *tenant* is None where it may see all of them.
 
     *person* answers for what a token does: who made it, or who answers for the token that made it; "" where that is
-    not known any more. For people it is their own name.
+    not known any more. For people it is their own name. *until* is when a token expires; None where it does not.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Caller:
     tenant: str | None = None
     token_id: str = ""
     person: str = ""
+    until: datetime | None = None
 
     def may(self, needed: Role) -> bool:
         return self.role.covers(needed)
@@ -60,6 +61,10 @@ class Caller:
     def may_grant(self, role: Role, tenant: str | None) -> bool:
         """Whether it may give somebody that role there: nobody gives more than they have."""
         return self.may(role) and (self.tenant is None or self.tenant == tenant)
+
+    def may_grant_until(self, ends: datetime | None) -> bool:
+        """Whether what it gives may end then: what a token has given does not outlive it. None stands for never."""
+        return self.until is None or (ends is not None and ends <= self.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class ApiToken:
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.name, self.role, self.tenant, self.id, self.person)
+        return Caller(self.name, self.role, self.tenant, self.id, self.person, self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ def describe() -> Flask:
     app.register_error_handler(Problem, lambda problem: problem.response)
     app.register_error_handler(StoreUnavailableError, _no_store)
     app.register_error_handler(CrmsyncError, _refused)
+    app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _unexpected)
     return app
 
@@ -156,6 +157,11 @@ def _refused(error: CrmsyncError) -> Response:
     """What the functions that CLI and control tower use as well refuse, in their own words."""
     errors = [{"pointer": f"#/{field}", "detail": text} for field, text in error.field_errors.items()]
     return Problem(422 if errors else 409, "refused", error.with_advice, errors=errors).response
+
+
+def _too_deep(_: RecursionError) -> Response:
+    """Nothing of ours goes on for ever: it is the body that does."""
+    return Problem(400, "malformed", "The body is nested too deeply.").response
 
 
 def _unexpected(error: Exception) -> Response:

@@ -52,7 +52,11 @@ class TokenRequestSchema(ApiSchema):
         allow_none=True,
         metadata={"description": "the only tenant it may see; null: every tenant that the caller may see"},
     )
-    expires_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    expires_at = fields.AwareDateTime(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "at the latest when the caller's own token does; null: then, or never"},
+    )
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
 
@@ -78,10 +82,13 @@ def tokens(query: dict[str, Any]) -> dict[str, Any]:
 def create_token(_: dict[str, Any], body: dict[str, Any]) -> Response:
     """Create a token; its text is in this answer and nowhere else."""
     role, tenant = Role(body["role"]), body["tenant_id"] or own()
+    expires_at = body["expires_at"] or g.caller.until
     if not g.caller.may_grant(role, tenant):
         raise Problem(
             403, "forbidden", "A token can't have more rights than its creator: no other tenant, no higher role."
         )
+    if not g.caller.may_grant_until(expires_at):
+        raise Problem(403, "forbidden", "A token can't be valid for longer than the token that creates it.")
 
     def make(effect: Effect) -> dict[str, Any]:
         made = people.create_token(
@@ -90,7 +97,7 @@ def create_token(_: dict[str, Any], body: dict[str, Any]) -> Response:
             name=body["name"],
             role=role,
             tenant=tenant,
-            expires_at=body["expires_at"],
+            expires_at=expires_at,
         )
         return {**TokenSchema().dump(made.token), "token": made.text}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.payloads import kept_of
@@ -277,3 +279,24 @@ def test_an_admin_of_one_tenant_sees_its_own_tokens_and_audit(caller: Admit, wor
 
     assert {each["tenant_id"] for each in by.get("/tokens")["items"]} == {"default"}
     assert {each["tenant_id"] for each in by.get("/audit")["items"]} == {"default"}
+
+
+def test_what_a_token_has_made_does_not_outlive_it(app: Flask, services: Services, admin: Caller) -> None:
+    ends = services.store.clock().replace(microsecond=0) + timedelta(hours=1)
+    asked = {"name": "for an hour", "role": "admin", "expires_at": ends.isoformat()}
+    short = Caller(app.test_client(), admin("POST", "/tokens", json=asked).get_json()["token"])
+
+    def made(**options: str) -> TestResponse:
+        return short("POST", "/tokens", json={"name": "its own", "role": "viewer", **options})
+
+    assert datetime.fromisoformat(made().get_json()["expires_at"]) == ends
+    assert made(expires_at=(ends - timedelta(minutes=1)).isoformat()).status_code == 201
+    assert made(expires_at=(ends + timedelta(minutes=1)).isoformat()).status_code == 403
+
+
+def test_a_body_that_is_nested_too_deeply_is_malformed(admin: Caller) -> None:
+    body = b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b', "role": "viewer"}'
+
+    answer = admin("POST", "/tokens", data=body, content_type="application/json")
+
+    assert (answer.status_code, answer.get_json()["type"]) == (400, "urn:crmsync:problem:malformed")
