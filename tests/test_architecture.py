@@ -284,6 +284,7 @@ OF_ALL_TENANTS = {
     "Connections.all_kept": "secrets are sealed anew for the whole installation",
     "Alerts.claim_due": "one sender delivers the alerts of all",
     "Due.claim": "the sweeper brings back everybody's runs",
+    "Due.sent": "the sweeper compares it with queues, which everybody shares",
     "Due.set_right": "the sweeper corrects everybody's runs",
     "Due.taken_at": "whether any worker works concerns the installation",
     "Owners.tenants": "which tenants there are",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_, update
 
 from crmsync.domain.runs import LONG_WAIT_SECONDS, Run, RunStatus
 from crmsync.store.owners import Owners
@@ -15,39 +15,62 @@ from crmsync.store.run_lists import IS_ACTIVE, is_held, is_of_tenant
 from crmsync.store.runs import Runs, is_free
 from crmsync.store.tables import history, runs
 
+Place = tuple[str, str]  # a flow, and a step of it
+Lost = tuple[Collection[Place], int | None]  # how many messages for runs at these places are missing; none: anywhere
+ANY: Lost = ((), None)
+_PLACE = tuple_(runs.c.flow, runs.c.step)
+
 
 class Due(Rows):
-    def claim(self, *, limit: int, queued_until: datetime) -> list[Run]:
+    def claim(
+        self, *, limit: int, queued_until: datetime, beside: Collection[str] = (), lost: Sequence[Lost] = (ANY,)
+    ) -> list[Run]:
         """Runs that are due, free, and that no message is on its way for; they count as queued from here on.
 
         Of each source so many that *limit* of it are on their way then: however many one has, the others have theirs.
+        The flows *beside* have one run for each source, which waits for no share. Of runs whose message is late, those
+        get another that are *lost*, the oldest first.
         One that can't be read must not keep the others: it comes without a flow.
         """
-        return [
-            run
-            for source in self._sources(None)
-            for run in self.claim_of(source, limit=limit, queued_until=queued_until)
-        ]
+        found = self._claim(and_(runs.c.flow.in_(beside), ~_was_sent()), limit, queued_until)
+        for places, count in lost:
+            late = and_(_was_sent(), self._has_no_message(), *([_PLACE.in_(places)] if places else ()))
+            found += self._claim(late, limit if count is None else count, queued_until)
+        for source in self._sources(None):
+            found += self.claim_of(source, limit=limit, queued_until=queued_until)
+        return found
 
     def claim_of(self, source: str, *, limit: int, queued_until: datetime) -> list[Run]:
-        """claim(), of one source."""
-        is_due = and_(runs.c.source == source, self._is_due(), self._has_no_message())
+        """Runs of one source that have had no message since they are due."""
         free = limit - self.on_their_way(source, most=limit)
-        batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(max(0, free))
+        return self._claim(and_(runs.c.source == source, ~_was_sent()), free, queued_until)
+
+    def _claim(self, which: ColumnElement[bool], limit: int, queued_until: datetime) -> list[Run]:
+        is_it = and_(which, self._is_due())
+        batch = select(runs.c.id).where(is_it).order_by(runs.c.due_at).limit(max(0, limit))
         # The condition stands twice: PostgreSQL checks only the outer one again after it has waited for a row.
-        statement = update(runs).where(runs.c.id.in_(batch), is_due).values(queued_until=queued_until)
+        statement = update(runs).where(runs.c.id.in_(batch), is_it).values(queued_until=queued_until)
         ids = list(self._connection.execute(statement.returning(runs.c.id)).scalars())
         return [self._readable(run_id) for run_id in ids]
 
     def on_their_way(self, source: str, *, most: int) -> int:
-        """How many runs of *source* a message is believed to be on its way for, or a worker holds; *most* at most."""
+        """How many runs of *source* have had a message since they are due, or a worker holds; *most* at most.
+
+        A message that is late counts as well: it waits in a queue that is long already.
+        """
         is_it = and_(runs.c.source == source, IS_ACTIVE, runs.c.due_at <= self._now)
-        some = select(runs.c.id).where(is_it, or_(runs.c.queued_until > self._now, ~is_free(self._now))).limit(most)
+        some = select(runs.c.id).where(is_it, or_(_was_sent(), ~is_free(self._now))).limit(most)
         return self._connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
 
+    def sent(self) -> Mapping[Place, int]:
+        """How many due runs have had a message since, and are held by no worker, at each step of a flow."""
+        query = select(runs.c.flow, runs.c.step, func.count()).where(self._is_due(), _was_sent())
+        rows = self._connection.execute(query.group_by(runs.c.flow, runs.c.step))
+        return {(flow, step): count for flow, step, count in rows}
+
     def is_any_waiting(self, source: str) -> bool:
-        """Whether a run of *source* could go on, and has no message."""
-        is_it = (runs.c.source == source, self._is_due(), self._has_no_message())
+        """Whether a run of *source* could go on, and has had no message."""
+        is_it = (runs.c.source == source, self._is_due(), ~_was_sent())
         return self._connection.execute(select(runs.c.id).where(*is_it).limit(1)).first() is not None
 
     def _has_no_message(self) -> ColumnElement[bool]:
@@ -119,3 +142,8 @@ class Due(Rows):
         except (ValueError, TypeError):
             found = None
         return found or Run(run_id, "", "", RunStatus.ACTIVE, "", "", self._now, self._now, self._now)
+
+
+def _was_sent() -> ColumnElement[bool]:
+    """Whether the run has had a message since it is due, which may be late or lost by now."""
+    return and_(runs.c.queued_until.is_not(None), runs.c.queued_until > runs.c.due_at)

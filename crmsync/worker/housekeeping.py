@@ -7,7 +7,7 @@ duty stops another, and no run another: what is wrong with one is logged, told w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from crmsync.alerts import delivery
 from crmsync.celery import HOUSEKEEPING, app
 from crmsync.company import Company
 from crmsync.services import Services, services
+from crmsync.store.due import ANY, Lost, Place
 from crmsync.store.engine import Store
 from crmsync.store.tallies import BOOKS
 from crmsync.worker import dead_letters, letter_alerts, queues, retention, shares, waking, watch
@@ -25,7 +26,6 @@ from crmsync.worker.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 500  # messages that may wait without anybody asking whether they are enough
 _neighbours = Neighbours()
 
 OPTIONS: dict[str, Any] = {"queue": HOUSEKEEPING, "Strategy": "crmsync.worker.bulkhead:strategy"}
@@ -119,16 +119,30 @@ def _set_right(using: Services) -> None:
 
 def _bring_back(using: Services) -> None:
     with using.store.read() as uow:
-        due = uow.due.count(None)
-    # Where as many messages wait as runs are due, they are on their way: more would only multiply them.
-    if queues.backlog() < max(BACKLOG, due):
-        enqueue_due(using.store, using.settings.behaviour.queued_for)
+        sent = uow.due.sent()
+    lost = _lost(sent, queues.lengths())  # without a broker this raises, and no run counts as queued
+    enqueue_due(using.store, using.settings.behaviour.queued_for, lost)
 
 
-def enqueue_due(store: Store, queued_for: timedelta) -> int:
+def _lost(sent: Mapping[Place, int], lengths: Mapping[str, int]) -> list[Lost]:
+    """How many messages each queue lacks: fewer wait there than were sent for runs that are due.
+
+    The others are late, and more would only multiply them: each costs the workers a transaction. What waits in one
+    queue says nothing of another: a flood of deals must not hold back stock and payments.
+    """
+    places: dict[str, list[Place]] = {}
+    for place in sent:
+        task = app.tasks.get(".".join(place))
+        places.setdefault(task.queue if task else "", []).append(place)
+    missing = {queue: sum(sent[place] for place in of) - lengths.get(queue, 0) for queue, of in places.items()}
+    return [(places[queue], count) for queue, count in missing.items() if count > 0]
+
+
+def enqueue_due(store: Store, queued_for: timedelta, lost: Sequence[Lost] = (ANY,)) -> int:
     """Send a chain for each due run, of each source as many as its share is; returns how many."""
+    beside = [flow.name for flow in FLOWS.values() if flow.every is not None]
     with store.begin(durable=False) as uow:
-        due = uow.due.claim(limit=shares.SHARE, queued_until=uow.now + queued_for)
+        due = uow.due.claim(limit=shares.SHARE, queued_until=uow.now + queued_for, beside=beside, lost=lost)
     sent = shares.send(store, due)
     if sent:
         logger.info("brought back %d runs", sent, extra={"action": "swept", "count": sent})

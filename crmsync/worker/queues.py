@@ -18,10 +18,10 @@ is_replayer = True
 """Whether this process may replay dead letters: of workers only one that was started with `-Q dead_letter`."""
 
 
-def backlog() -> int:
-    """How many messages wait in the queues that workers consume."""
+def lengths() -> dict[str, int]:
+    """How many messages wait in each queue that workers consume."""
     with app.connection_for_read() as connection, connection.channel() as channel:
-        return sum(_length(channel, queue) for queue in app.conf.task_queues if queue.name != DEAD_LETTER)
+        return {queue.name: _length(channel, queue) for queue in app.conf.task_queues if queue.name != DEAD_LETTER}
 
 
 def length(queue: Queue) -> int:

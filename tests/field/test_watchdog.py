@@ -79,7 +79,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     rung: list[str] = []
     monkeypatch.setattr(FLOWS["watched"], "ring", lambda run_id, results: rung.append(run_id))
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
-    monkeypatch.setattr(queues, "backlog", lambda: 0)
+    monkeypatch.setattr(queues, "lengths", dict)
     return rung
 
 

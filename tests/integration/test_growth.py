@@ -31,7 +31,8 @@ SLACK = 150  # of these: ten times as much makes a tree of an index one level hi
 Question = Callable[[Services, UnitOfWork], Any]
 HOUR, DAYS = timedelta(hours=1), timedelta(days=7)
 QUESTIONS: dict[str, Question] = {
-    "the due runs": lambda _, uow: uow.due.claim(limit=500, queued_until=uow.now),
+    "the due runs": lambda _, uow: uow.due.claim(limit=500, queued_until=uow.now, beside=["inventory"]),
+    "how many have a message": lambda _, uow: uow.due.sent(),
     "how many are due": lambda _, uow: uow.due.count(None),
     "since when": lambda _, uow: uow.due.oldest(None),
     "whether anybody takes them": lambda _, uow: uow.due.taken_at(),

@@ -20,7 +20,7 @@ from crmsync.services import Services
 from crmsync.web.inbox import Arrived, Inbox
 from crmsync.worker import dead_letters, housekeeping, queues, shares
 from crmsync.worker.attempt import Attempt
-from crmsync.worker.flow import Flow
+from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
 from tests.fakes import DEFAULT, FakeClock
 
@@ -40,7 +40,7 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> deque[str]:
     sent: deque[str] = deque()
     monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: sent.append(run_id))
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: send() or True)
-    monkeypatch.setattr(queues, "backlog", lambda: len(sent))
+    monkeypatch.setattr(queues, "lengths", lambda: {"erp": len(sent)})
     return sent
 
 
@@ -153,3 +153,56 @@ def test_what_waits_for_its_time_takes_no_share(services: Services, messages: de
             uow.runs.release(run, wait_seconds=90, attempts=0)
 
     assert shares.take(services, "salesforce", 5) == 5
+
+
+def test_messages_that_are_late_are_not_multiplied(services: Services, messages: deque[str], clock: FakeClock) -> None:
+    """Workers that are slower than a message is believed to take would have ever more of them to read."""
+    opened(services, DEFAULT, [f"006{number}" for number in range(FLOOD)])
+    for _ in range(5):
+        housekeeping.sweep_now(services)
+        deliver(messages)
+        clock.advance(10 * services.settings.behaviour.queued_for.total_seconds())
+
+    assert len(messages) <= shares.SHARE
+    assert len(set(messages)) == len(messages)
+
+
+def test_what_is_lost_is_sent_again_though_messages_of_another_queue_wait(
+    services: Services, messages: deque[str], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(services, DEFAULT, ["006A"])
+    housekeeping.sweep_now(services)
+    messages.clear()  # Redis was emptied
+    clock.advance(services.settings.behaviour.queued_for.total_seconds())
+    monkeypatch.setattr(queues, "lengths", lambda: {"crm": 10_000, "erp": 0})
+
+    housekeeping.sweep_now(services)
+
+    assert len(messages) == 1
+
+
+def test_only_as_many_are_sent_again_as_their_queue_lacks(
+    services: Services, messages: deque[str], clock: FakeClock
+) -> None:
+    opened(services, DEFAULT, [f"006{number}" for number in range(10)])
+    housekeeping.sweep_now(services)
+    for _ in range(4):
+        messages.popleft()  # a worker had taken them, and was killed
+    clock.advance(services.settings.behaviour.queued_for.total_seconds())
+
+    housekeeping.sweep_now(services)
+
+    assert len(messages) == 10
+
+
+def test_a_flow_that_beat_starts_waits_for_no_share_of_the_flood(services: Services, messages: deque[str]) -> None:
+    """Inventory has one run for a source, and must not wait until all deals of that source have had their turn."""
+    opened(services, DEFAULT, [f"006{number}" for number in range(FLOOD)])
+    housekeeping.sweep_now(services)
+    with services.store.begin() as uow:
+        inventory, _ = FLOWS["inventory"].open_run(uow, DEFAULT, "inventory", correlation_id="c")
+    messages.clear()
+
+    housekeeping.sweep_now(services)
+
+    assert list(messages) == [inventory]

@@ -1093,8 +1093,8 @@ MUTANTS = (
         (
             "a-sweep-without-shares",
             "the sweeper puts a flood of ten thousand in front of another company's deal",
-            "batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at).limit(max(0, free))",
-            "batch = select(runs.c.id).where(is_due).order_by(runs.c.due_at)",
+            "batch = select(runs.c.id).where(is_it).order_by(runs.c.due_at).limit(max(0, limit))",
+            "batch = select(runs.c.id).where(is_it).order_by(runs.c.due_at)",
             f"{SHARES}::test_a_deal_waits_for_a_share_of_anothers_flood_and_not_for_the_flood",
         ),
         (
