@@ -46,6 +46,11 @@ def show(uow: UnitOfWork, tenant: str | None, webhook_id: str) -> Subscription:
     return _kept(uow, tenant, webhook_id).subscription
 
 
+def address_of(of: Subscription, base: str) -> str:
+    """Where its system has to send. *base* is the address of the receiver, as its system reaches it."""
+    return f"{base.rstrip('/')}/api/erp/webhooks/{of.id}/receive"
+
+
 # -- to make and change
 
 
@@ -84,6 +89,7 @@ def create(
 
 
 def change(
+    using: Services,
     uow: UnitOfWork,
     act: Act,
     tenant: str | None,
@@ -92,12 +98,18 @@ def change(
     events: Sequence[str] | None = None,
     entity_types: Sequence[str] | None = None,
     status: str | None = None,
-    role: str,
 ) -> Subscription:
-    """What is None stays. Raises: UnknownSubscriptionError, SubscriptionChangedError; InvalidSubscriptionError."""
+    """What is None stays.
+
+    Raises: UnknownSubscriptionError, SubscriptionChangedError; InvalidSubscriptionError, by name;
+    UnknownConnectionError if other events are asked for and its connection is gone.
+    """
     kept = _kept(uow, tenant, webhook_id)
     before = kept.subscription
-    _raise(problems_of(role, events, entity_types))
+    if events is not None or entity_types is not None:
+        of = connections.show(using, None, before.connection)
+        door = _door(registry.system_named(of.system), before.door)
+        _raise(problems_of(door.announces, events, entity_types))
     changed = replace(
         before,
         events=before.events if events is None else tuple(events),

@@ -24,9 +24,11 @@ from crmsync.cli.links import links
 from crmsync.cli.migrate import migrate
 from crmsync.cli.runs import runs
 from crmsync.cli.secrets import secrets
+from crmsync.cli.sync_configs import sync_configs
 from crmsync.cli.token import token
 from crmsync.cli.up import up
 from crmsync.cli.users import init, users
+from crmsync.cli.webhooks import webhooks
 from crmsync.errors import CrmsyncError
 
 LAB = "crmsync.lab"
@@ -77,7 +79,8 @@ def cli() -> None:
 
 
 _WORK = (up, doctor, config, migrate)
-_RECORDS = (runs, dead_letters, approvals, links, connections, bindings, accounts, inventory, catch_up, limits, forget)
+_RECORDS = (runs, dead_letters, approvals, links, inventory, catch_up, forget)
+_CONNECTIONS = (connections, bindings, sync_configs, webhooks, accounts, limits)
 _PEOPLE = (init, users, token, secrets, audit)
-for command in (*_WORK, *_RECORDS, *_PEOPLE):
+for command in (*_WORK, *_RECORDS, *_CONNECTIONS, *_PEOPLE):
     cli.add_command(command)

@@ -89,6 +89,22 @@ class SyncConfig:
     def fixed(self) -> FlowSync:
         return FLOW_SYNCS[self.name]
 
+    def row(self) -> dict[str, Any]:
+        """As plain values, by the names that the API and the commands show."""
+        names = ("id", "entity", "interval_seconds", "status", "filter", "conflict_resolution", "field_mappings")
+        last = {"id": self.last_run_id, "status": self.last_run_status, "started_at": self.last_run_at}
+        return {
+            **{name: getattr(self, name) for name in names},
+            "tenant_id": self.binding.tenant,
+            "flow": self.name,
+            "source": self.binding.source,
+            "roles": dict(self.binding.roles),
+            "kind": self.fixed.kind.value,
+            "direction": self.fixed.direction.value,
+            "last_run": last if self.last_run_id else None,
+            "version": self.binding.version,
+        }
+
 
 class UnknownSyncConfigError(CrmsyncError):
     """There is no such sync config."""

@@ -156,7 +156,7 @@ def sync_configs(query: dict[str, Any]) -> dict[str, Any]:
     with using.store.read() as uow:
         shown = [verbs.with_last_run(uow, each) for each in after[: query["limit"]]]
     more = list(_place(shown[-1])) if len(after) > len(shown) else None
-    return {"items": [_told(each) for each in shown], "next_cursor": cursor_of(more, query)}
+    return {"items": [each.row() for each in shown], "next_cursor": cursor_of(more, query)}
 
 
 def _is_wanted(of: SyncConfig, query: dict[str, Any]) -> bool:
@@ -196,7 +196,7 @@ def create_sync_config(_: dict[str, Any], body: dict[str, Any]) -> Response:
         using, name, roles = services_of_app(), body["flow"], body["roles"]
         with _as_problem():
             try:
-                return _told(verbs.create(using, effect.uow, effect.act, tenant, name, roles, body))
+                return verbs.create(using, effect.uow, effect.act, tenant, name, roles, body).row()
             except BindingChangedError:
                 raise Problem(409, "is-bound", "The flow is bound to that source: change its sync config.") from None
 
@@ -297,23 +297,7 @@ def _version(of: SyncConfig) -> tuple[Any, ...]:
 
 
 def _answer(of: SyncConfig) -> Response:
-    return versions.marked(jsonify(SyncConfigSchema().dump(_told(of))), *_version(of))
-
-
-def _told(of: SyncConfig) -> dict[str, Any]:
-    names = ("id", "entity", "interval_seconds", "status", "filter", "conflict_resolution", "field_mappings")
-    last = {"id": of.last_run_id, "status": of.last_run_status, "started_at": of.last_run_at}
-    return {
-        **{name: getattr(of, name) for name in names},
-        "tenant_id": of.binding.tenant,
-        "flow": of.name,
-        "source": of.binding.source,
-        "roles": of.binding.roles,
-        "kind": of.fixed.kind.value,
-        "direction": of.fixed.direction.value,
-        "last_run": last if of.last_run_id else None,
-        "version": of.binding.version,
-    }
+    return versions.marked(jsonify(SyncConfigSchema().dump(of.row())), *_version(of))
 
 
 @contextmanager

@@ -27,7 +27,6 @@ from crmsync.domain.subscriptions import (
 from crmsync.web.api import effects, versions
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
-from crmsync.web.api.endpoints import PREFIX
 from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Text, WholeNumber, page_of
@@ -194,6 +193,7 @@ def change_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
     versions.require(found.id, found.version)
     with _as_problem(), services_of_app().store.begin() as uow:
         changed = verbs.change(
+            services_of_app(),
             uow,
             effects.act(body["reason"]),
             own(),
@@ -201,7 +201,6 @@ def change_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
             events=body["events"],
             entity_types=body["entity_types"],
             status=body["status"],
-            role=_role_of(found),
         )
     return _answer(changed)
 
@@ -238,12 +237,11 @@ def rotate_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
 @blueprint.doc(parameters=[effects.PARAMETER])
 def disable_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> Response:
     """Refuse everything that is sent there, at once; PATCH with the status active enables it again."""
-    role = _role_of(_own(webhook_id))
 
     def disable(effect: Effect) -> dict[str, Any]:
+        using, status = services_of_app(), SubscriptionStatus.DISABLED
         with _as_problem():
-            status = SubscriptionStatus.DISABLED
-            return _told(verbs.change(effect.uow, effect.act, own(), webhook_id, status=status, role=role))
+            return _told(verbs.change(using, effect.uow, effect.act, own(), webhook_id, status=status))
 
     return effects.once(disable, schema=WebhookSchema(), status=200, body=body, reason=body["reason"])
 
@@ -269,20 +267,10 @@ def _own(webhook_id: str) -> Subscription:
         return verbs.show(uow, own(), webhook_id)
 
 
-def _role_of(of: Subscription) -> str:
-    """Raises: Problem where its connection is gone."""
-    book = services_of_app().book
-    system = book.get(of.connection).system if book.is_known(of.connection) else None
-    door = next((each for each in (system.doors if system else ()) if each.name == of.door), None)
-    if door is None:
-        raise Problem(409, "refused", f"The connection {of.connection} is not configured any more.")
-    return door.announces
-
-
 def _told(of: Subscription) -> dict[str, Any]:
-    public = services_of_app().settings.public_url.rstrip("/") or request.host_url.rstrip("/") + request.script_root
+    base = services_of_app().settings.receiver_url or request.host_url.rstrip("/") + request.script_root
     shown = {name: getattr(of, name) for name in of.__slots__}
-    return {**shown, "receive_url": f"{public}{PREFIX}/webhooks/{of.id}/receive"}
+    return {**shown, "receive_url": verbs.address_of(of, base)}
 
 
 def _answer(of: Subscription) -> Response:

@@ -51,7 +51,7 @@ def test_a_webhook_has_an_address_and_a_token_that_is_shown_once(
 ) -> None:
     token = made["verification_token"]
 
-    assert made["receive_url"] == f"http://localhost/api/erp/webhooks/{made['id']}/receive"
+    assert made["receive_url"] == f"https://doors.example/api/erp/webhooks/{made['id']}/receive"
     assert (made["tenant_id"], made["door"], made["status"]) == ("acme", "deal-closed", "active")
     assert (made["events"], made["entity_types"]) == (["deal.closed"], ["deal"])
     for path in (f"/webhooks/{made['id']}", "/webhooks", "/audit"):
