@@ -8,9 +8,7 @@ from typing import Any
 from flask import Response
 from marshmallow import fields, validate
 
-from crmsync import log
 from crmsync.company import Company
-from crmsync.connectors.registry import full_key
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import (
     catch_up,
@@ -24,7 +22,7 @@ from crmsync.flows import (
 from crmsync.reading.run import whole_run
 from crmsync.reading.runs import RunList, newest_runs, run_row
 from crmsync.store.run_lists import Place
-from crmsync.web.api import effects, tenancy
+from crmsync.web.api import effects, starting, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
 from crmsync.web.api.instants import instant
@@ -32,7 +30,6 @@ from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, ListSchema, MoneySchema, QuerySchema, Text, Word, page_of
 from crmsync.web.context import services_of_app
-from crmsync.worker import waking
 from crmsync.worker.flow import FLOWS, Flow
 
 blueprint = Resource("runs", "One execution of a flow for one object: a deal, a payment, an invoice, the stock")
@@ -191,26 +188,11 @@ def start(_: dict[str, Any], body: dict[str, Any]) -> Response:
     A run that is under way checks once more at its end; one that waits for a person keeps waiting.
     """
     flow = FLOWS[body["flow"]]
-    subject = _subject_of(flow, body["subject_key"])
+    subject = starting.subject_of(flow, body["subject_key"], has_one_run=flow.name in ONLY_ONE)
     company = _company(flow, body["tenant_id"], body["connection"])
 
     def begin(effect: Effect) -> Any:
-        behaviour = services_of_app().settings.behaviour
-        awake = waking.wake(
-            effect.uow,
-            flow,
-            company,
-            subject,
-            correlation_id=log.new_correlation_id(),
-            queued_for=behaviour.queued_for,
-            pause=behaviour.look_again,
-        )
-        run = flow.run_of(effect.uow, company, subject)
-        assert run is not None  # just woken  # noqa: S101
-        after = {"flow": flow.name, "subject_key": subject}
-        effect.uow.audit.add(effect.act, "run.start", "run", run.id, tenant=run.tenant, after=after)
-        effect.afterwards.append(lambda: waking.ring(flow, awake))
-        return run_row(effect.uow, run)
+        return run_row(effect.uow, starting.start(effect, flow, company, subject))
 
     return effects.once(begin, schema=RunSchema(), status=202, body=body, reason=body["reason"])
 
@@ -235,14 +217,3 @@ def _several(flow: Flow, found: Sequence[Company]) -> Problem:
         return invalid("Several companies are meant.", tenant_id=f"expected one of {', '.join(tenants)}")
     sources = ", ".join(sorted(flow.origin(each).source for each in found))
     return invalid("Several connections are bound to this flow.", connection=f"expected one of {sources}")
-
-
-def _subject_of(flow: Flow, key: str) -> str:
-    """Raises: Problem where the flow needs one and there is none, or the other way round."""
-    if flow.name in ONLY_ONE:
-        if key not in ("", flow.name):
-            raise invalid("This flow has one run.", subject_key="must be empty")
-        return flow.name
-    if not key:
-        raise invalid("This flow needs a subject.", subject_key=f"is missing: the id of the {flow.subject}")
-    return full_key(key)

@@ -12,10 +12,8 @@ from typing import Any
 from flask import Response, jsonify, request
 from marshmallow import fields, validate
 
-from crmsync import log
 from crmsync import sync_configs as verbs
 from crmsync.company import Company
-from crmsync.connectors.registry import full_key
 from crmsync.domain.bindings import FLOWS as BOUND
 from crmsync.domain.bindings import BindingChangedError
 from crmsync.domain.connections import Direction
@@ -28,7 +26,7 @@ from crmsync.domain.sync_configs import (
     UnknownSyncConfigError,
 )
 from crmsync.services import Services
-from crmsync.web.api import effects, versions
+from crmsync.web.api import effects, starting, versions
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
 from crmsync.web.api.endpoints import PREFIX
@@ -39,7 +37,6 @@ from crmsync.web.api.resources.bindings import tenant_of, version_of
 from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Text, WholeNumber, Word, page_of
 from crmsync.web.api.tenancy import own
 from crmsync.web.context import services_of_app
-from crmsync.worker import waking
 from crmsync.worker.flow import FLOWS
 
 blueprint = Resource("sync-configs", "What is kept in sync, how often, and whether it is paused")
@@ -231,25 +228,12 @@ def sync(_: dict[str, Any], body: dict[str, Any]) -> Response:
     config = own_config(body["sync_config_id"])
     if config.status is ConfigStatus.PAUSED:
         raise Problem(409, "paused", f"{config.id} is paused: resume it first.")
-    subject = _subject_of(config, body["subject_key"])
+    flow, has_one_run = FLOWS[config.fixed.flow], config.fixed.kind is not Kind.WEBHOOK
+    subject = starting.subject_of(flow, body["subject_key"], has_one_run=has_one_run)
     company = _company(services_of_app(), config)
 
     def begin(effect: Effect) -> dict[str, Any]:
-        flow, behaviour = FLOWS[config.fixed.flow], services_of_app().settings.behaviour
-        awake = waking.wake(
-            effect.uow,
-            flow,
-            company,
-            subject,
-            correlation_id=log.new_correlation_id(),
-            queued_for=behaviour.queued_for,
-            pause=behaviour.look_again,
-        )
-        run = flow.run_of(effect.uow, company, subject)
-        assert run is not None  # just woken  # noqa: S101
-        after = {"flow": flow.name, "subject_key": subject, "sync_config": config.id}
-        effect.uow.audit.add(effect.act, "run.start", "run", run.id, tenant=config.binding.tenant, after=after)
-        effect.afterwards.append(lambda: waking.ring(flow, awake))
+        run = starting.start(effect, flow, company, subject, sync_config=config.id)
         return {
             "run_id": run.id,
             "link": f"{request.script_root}{PREFIX}/runs/{run.id}",
@@ -259,18 +243,6 @@ def sync(_: dict[str, Any], body: dict[str, Any]) -> Response:
         }
 
     return effects.once(begin, schema=StartedSchema(), status=202, body=body, reason=body["reason"])
-
-
-def _subject_of(config: SyncConfig, key: str) -> str:
-    """Raises: Problem where the flow needs one and there is none, or the other way round."""
-    flow = FLOWS[config.fixed.flow]
-    if config.fixed.kind is not Kind.WEBHOOK:
-        if key not in ("", flow.name):
-            raise invalid("This flow has one run.", subject_key="must be empty")
-        return flow.name
-    if not key:
-        raise invalid("This flow needs a subject.", subject_key=f"is missing: the id of the {flow.subject}")
-    return full_key(key)
 
 
 def _company(using: Services, config: SyncConfig) -> Company:
