@@ -35,6 +35,7 @@ RESOURCES = (
     "links",
     "webhook_events",
     "connections",
+    "connection_tests",
     "consents",
     "callback",
     "bindings",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +10,6 @@ from flask import Response, g, jsonify
 from marshmallow import fields, validate
 
 from crmsync import connections as verbs
-from crmsync.connection_trial import Trial
 from crmsync.connectors import registry
 from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.connections import (
@@ -25,7 +22,6 @@ from crmsync.domain.connections import (
     UnknownConnectionError,
     Wanted,
 )
-from crmsync.services import Services
 from crmsync.web.api import effects, versions
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
@@ -34,7 +30,6 @@ from crmsync.web.api.resource import Resource
 from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Said, Text, WholeNumber, Word, page_of
 from crmsync.web.api.tenancy import own
 from crmsync.web.context import services_of_app
-from crmsync.worker import trials
 
 blueprint = Resource("connections", "The accounts at other systems that companies work with")
 
@@ -42,10 +37,6 @@ STATUSES = [status.value for status in Status]
 DIRECTIONS = [direction.value for direction in Direction]
 TENANT = ("[a-z0-9][a-z0-9_-]{0,39}", "small letters, digits, _ and -")
 SECRET_LENGTH = 20_000
-TRIAL_SECONDS = 25.0
-LOOK_SECONDS = 0.2
-WAITING_AT_ONCE = 2  # requests of a process: each holds one of its threads
-_waiting = threading.BoundedSemaphore(WAITING_AT_ONCE)
 _REASON = {"description": "for the audit"}
 
 
@@ -97,17 +88,6 @@ class DeletedConnectionSchema(ApiSchema):
         values=fields.Integer(),
         required=True,
         metadata={"description": "what was stored about it, by kind"},
-    )
-
-
-class TrialSchema(ApiSchema):
-    success = fields.Boolean(required=True)
-    message = fields.String(required=True)
-    latency = fields.Float(
-        required=True, attribute="latency_seconds", metadata={"description": "duration of the sign-in, in seconds"}
-    )
-    missing = fields.List(
-        fields.String(), required=True, metadata={"description": "the permissions and fields that are missing"}
     )
 
 
@@ -337,55 +317,6 @@ def rotate_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
         return {**told(changed), "made": made}
 
     return effects.once(rotate, schema=RotatedSchema(), status=200, body=body, reason=body["reason"])
-
-
-# -- to try
-
-
-@blueprint.route("/connections/<connection_id>/test", methods=["POST"])
-@blueprint.asks(QuerySchema)
-@blueprint.response(200, TrialSchema)
-@blueprint.doc(parameters=[effects.PARAMETER])
-def try_connection(_: dict[str, Any], connection_id: str) -> Response:
-    """Sign in and try what runs will do; nothing is written there. A worker does it: this process calls no system.
-
-    A request during a test gets the result of that test.
-    """
-    own_connection(connection_id)
-    before = effects.answered_before()
-    if before is not None:
-        return before
-    found = _tried(connection_id)
-    return effects.once(lambda _: found, schema=TrialSchema(), status=200)
-
-
-def _tried(connection_id: str) -> Trial:
-    if not _waiting.acquire(blocking=False):
-        raise _no_result("Too many tests are already waiting.")
-    try:
-        with services_of_app().store.begin() as uow:
-            trial_id = trials.ask(uow, connection_id)
-        if not trials.send(connection_id):
-            raise _no_result("The broker does not answer, so no worker can run the test.")
-        return _awaited(services_of_app(), connection_id, trial_id)
-    finally:
-        _waiting.release()
-
-
-def _awaited(using: Services, connection_id: str, trial_id: str) -> Trial:
-    until = time.monotonic() + TRIAL_SECONDS
-    while True:
-        with using.store.read() as uow:
-            found = trials.result(uow, connection_id, trial_id)
-        if found is not None:
-            return found
-        if time.monotonic() >= until:
-            raise _no_result(f"No worker has finished the test within {TRIAL_SECONDS:.0f} s. Try again: it may go on.")
-        time.sleep(LOOK_SECONDS)
-
-
-def _no_result(detail: str) -> Problem:
-    return Problem(503, "no-result", detail, headers={"Retry-After": "10"})
 
 
 # -- parts

@@ -14,7 +14,7 @@ from crmsync.domain.connections import Connection
 from crmsync.domain.runs import Origin
 from crmsync.services import Services
 from crmsync.settings import Settings
-from crmsync.web.api.resources import connections as resource
+from crmsync.web.api.resources import connection_tests as resource
 from crmsync.web.app import create_app
 from crmsync.worker import trials
 from tests.unit.web.api.conftest import BOOKS, TRIED, Admit, Caller
