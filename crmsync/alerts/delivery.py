@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from crmsync.alerts.content import solved
+from crmsync.alerts.whose import with_owner
 from crmsync.errors import RetryableError
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def _deliver(outbox: Store, messenger: Messenger) -> int:
 def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
     """False, and the alerts wait, if Slack could not be reached. One that can't be told keeps no others."""
     try:
-        message_id = _tell(messenger, alert)
+        with outbox.read() as uow:
+            content = with_owner(uow, alert)
+        message_id = _tell(messenger, alert, content)
     except RetryableError as error:
         _postpone(outbox, alert, error)
         return False
@@ -62,9 +66,12 @@ def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
     return True
 
 
-def _tell(messenger: Messenger, alert: Any) -> str:
-    """Returns the message's id. What is only out of date is changed where it can be, and else told if it matters."""
-    content = alert.content if alert.closed_at is None else solved(alert.content, alert.closed_at)
+def _tell(messenger: Messenger, alert: Any, whose: Mapping[str, Any]) -> str:
+    """*whose* is its content, which says whose it is.
+
+    Returns the message's id. What is only out of date is changed where it can be, and else told if it matters.
+    """
+    content = whose if alert.closed_at is None else solved(whose, alert.closed_at)
     is_news = alert.told < alert.occurrences or (alert.closed_at is not None and alert.content.get("tells_end"))
     if not is_news and not alert.message_id:
         return ""

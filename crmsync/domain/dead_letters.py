@@ -68,13 +68,26 @@ def outage_cause(connection: str, system: str) -> str:
 
 
 def alert_cause(error: CrmsyncError, *, step: str, run_id: str, tenant: str = "") -> str:
-    """What is told as one alert: an outage, with all that it stops; a fault at a step, however many deals it stops;
-    but each deal that must be mended, or decided about by itself."""
+    """What is told as one alert: an outage, with all that it stops; a fault at a step, however many deals it stops,
+    of one connection that people made, or of one tenant; but each deal that must be mended, or decided about, by
+    itself.
+
+    >>> fault = errors.PermanentError("No.", system="ERP")
+    >>> alert_cause(fault, step="create_order", run_id="r1", tenant="acme").split(":")[2:]
+    ['PermanentError', 'ERP', 'acme']
+    """
     if error.is_outage and error.system:
         return outage_cause(error.connection, error.system)
     of_run = "" if kind_of(error) is LetterKind.FAILURE or error.is_told_once else f":{run_id}"
-    of_run = of_run or (f":{tenant}" if tenant not in ("", DEFAULT_TENANT) else "")
-    return f"letters:{step}:{error.cause}"[: 200 - len(of_run)] + of_run
+    of_whom = of_run or _of_whom(error.connection, tenant)
+    return f"letters:{step}:{error.cause}"[: 200 - len(of_whom)] + of_whom
+
+
+def _of_whom(connection: str, tenant: str) -> str:
+    """The end of a cause. Those of the environment have none, as in earlier releases."""
+    if connection.startswith(ID_PREFIX):
+        return f":{connection}"
+    return f":{tenant}" if tenant not in ("", DEFAULT_TENANT) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,12 @@ class DeadLetter:
     def is_only_one(self) -> bool:
         """Whether its flow has one run alone, which comes back each period: that is of no company."""
         return self.subject_key == self.flow
+
+    @property
+    def alerts_of(self) -> str:
+        """The connection that its alert is about: the one that stopped it; else, of an alert that tells of this run
+        alone, the one that the run comes from. "" where the alert may tell of runs from several."""
+        return self.connection or (self.source if self.alert_cause.endswith(f":{self.run_id}") else "")
 
     @property
     def is_unsettled(self) -> bool:

@@ -253,4 +253,5 @@ def _watch_for_silence(using: Services, uow: UnitOfWork, source: Bound[Any], mis
             healed=missed,
             command=using.settings.pasteable("crmsync doctor"),
         )
-        uow.alerts.add_once(cause, content)
+        tenant = uow.owners.tenant_of(source.connection)
+        uow.alerts.add_once(tenant, cause, content, connection=source.connection)

@@ -74,7 +74,8 @@ def _alerted(attempt: Attempt, known: Collection[EntryKey]) -> Sequence[Entry]:
     """Older orders of which an open alert tells: somebody may have put them right."""
     connection = attempt.company.orders.connection
     with attempt.services.store.read() as uow:
-        causes = [cause for family in FAMILIES for cause in uow.alerts.open_causes(None, f"{family}:{connection}:")]
+        begins = [f"{family}:{connection}:" for family in FAMILIES]
+        causes = [cause for begin in begins for cause in uow.alerts.open_causes(attempt.run.tenant, begin)]
         keys = dict.fromkeys(cause.rpartition(":")[2] for cause in causes)
         entries = [uow.ledger.of_document(connection, "order", key) for key in keys]
     return [entry for entry in entries if entry is not None and entry.key not in known]
@@ -176,6 +177,8 @@ def _tell(attempt: Attempt, system: str, run: Run | None, order: Document, probl
     command = using.settings.pasteable(f"crmsync runs show {deal}".strip())
     content = changed_order_alert(run, system, order=order.number, problem=problem, command=command)
     with using.store.begin() as uow:
-        is_news = uow.alerts.add_once(f"order:{attempt.company.orders.connection}:{order.key}", content)
+        connection = attempt.company.orders.connection
+        cause = f"order:{connection}:{order.key}"
+        is_news = uow.alerts.add_once(attempt.run.tenant, cause, content, connection=connection)
         if is_news and run is not None:
             uow.history.note(run, "changed", detail=f"The order {order.number} {problem}.")

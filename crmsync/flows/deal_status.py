@@ -241,7 +241,8 @@ def _alert(attempt: Attempt, uow: UnitOfWork, about: str, error: CrmsyncError) -
     words = [each.value for each in Status]
     command = attempt.services.settings.pasteable("crmsync doctor")
     content = untold_sellers_alert(attempt.company.deals.system, error, words=words, command=command)
-    uow.alerts.add_once(_cause(attempt, about), content)
+    connection = attempt.company.deals.connection
+    uow.alerts.add_once(attempt.run.tenant, _cause(attempt, about), content, connection=connection)
 
 
 def _deal(attempt: Attempt) -> tuple[str, str]:

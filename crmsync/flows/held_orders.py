@@ -42,4 +42,5 @@ def _alert(attempt: Attempt, order: Document, holds: str, system: str) -> None:
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),
     )
     with attempt.services.store.begin() as uow:
-        uow.alerts.add_once(f"held:{attempt.company.orders.connection}:{order.key}", content)
+        connection = attempt.company.orders.connection
+        uow.alerts.add_once(run.tenant, f"held:{connection}:{order.key}", content, connection=connection)

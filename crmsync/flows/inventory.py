@@ -36,7 +36,7 @@ FLOW = Flow(
 WHOLE_EVERY = timedelta(hours=24)
 OVERLAP = timedelta(minutes=15)  # a change may become visible this much later than its stamp says
 SHOWN = 10
-DIGEST = "inventory:"  # in front of when its catalogue was read: what an hour's digest is told under
+DIGEST = "inventory:"  # in front of its catalogue and when that was read: what an hour's digest is told under
 JOB_WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is a call
 
@@ -266,19 +266,22 @@ def _add_digest(
         link=f"{using.settings.tower_url}/stock",
         command=using.settings.pasteable("crmsync inventory show"),
     )
-    _close_digests(uow)
-    uow.alerts.add_once(f"{DIGEST}{attempt.result(read_catalogue).at}{part}", content)
+    _close_digests(attempt, uow)
+    connection = attempt.company.catalogue.connection
+    cause = f"{DIGEST}{connection}:{attempt.result(read_catalogue).at}{part}"
+    uow.alerts.add_once(attempt.run.tenant, cause, content, connection=connection)
 
 
-def _close_digests(uow: UnitOfWork) -> None:
+def _close_digests(attempt: Attempt, uow: UnitOfWork) -> None:
     """A newer digest takes their place, or nothing is low, refused or unknown any more; that is no news."""
-    for cause in uow.alerts.open_causes(None, DIGEST):
+    connection = attempt.company.catalogue.connection
+    for cause in uow.alerts.open_causes(attempt.run.tenant, DIGEST, connection=connection):
         uow.alerts.close(cause, is_told=False)
 
 
 def _describe(attempt: Attempt, uow: UnitOfWork, outcome: LevelsWritten) -> None:
     counts = uow.products.counts(attempt.company.tenant, connection=attempt.company.catalogue.connection)
     if not (counts.low or counts.refused or counts.unknown):
-        _close_digests(uow)
+        _close_digests(attempt, uow)
     attempt.describe(title=f"Stock of {counts.active:,} products, {counts.low:,} low")
     attempt.remark = f"{outcome.written:,} written, {outcome.refused:,} refused, {outcome.newly_low:,} newly low"

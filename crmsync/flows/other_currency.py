@@ -30,7 +30,8 @@ def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: s
         command=attempt.services.settings.pasteable(f"crmsync runs show {deal_run.subject_key}"),
     )
     with attempt.services.store.begin() as uow:
-        uow.alerts.add_once(_cause(attempt), content)
+        connection = attempt.company.invoices.connection
+        uow.alerts.add_once(attempt.run.tenant, _cause(attempt), content, connection=connection)
 
 
 def look_again(attempt: Attempt, deal: Deal) -> None:

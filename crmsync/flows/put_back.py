@@ -40,7 +40,7 @@ def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
     """Those that were replaced lately, and those of which people are told."""
     connection = attempt.company.bound(role).connection
     with attempt.services.store.read() as uow:
-        causes = uow.alerts.open_causes(None, f"{FAMILY}:{connection}:")
+        causes = uow.alerts.open_causes(attempt.run.tenant, f"{FAMILY}:{connection}:")
         told = {cause.rpartition(":")[2] for cause in causes}
         older = [uow.ledger.of_document(connection, kind, key) for key in sorted(told)]
         lately = uow.ledger.replaced_since(connection, kind, attempt.started_at - WINDOW)
@@ -74,7 +74,9 @@ def _tell(attempt: Attempt, pair: Replaced, seen: Sequence[Seen]) -> None:
         run = uow.runs.get(pair.old.run_id)
         command = using.settings.pasteable(f"crmsync runs show {run.subject_key if run else ''}".strip())
         content = twice_alert(run, seen, command=command)
-        if uow.alerts.add_once(_cause(pair), content) and run is not None:
+        connection = pair.old.key.connection
+        is_news = uow.alerts.add_once(attempt.run.tenant, _cause(pair), content, connection=connection)
+        if is_news and run is not None:
             uow.history.note(run, "changed", detail=content["cause"])
 
 

@@ -24,7 +24,8 @@ def leave_to_person(attempt: Attempt, invoice: Document, *, system: str) -> Invo
         command=attempt.services.settings.pasteable(f"crmsync runs show {run.subject_key}"),
     )
     with attempt.services.store.begin() as uow:
-        uow.alerts.add_once(_cause(attempt, invoice.key), content)
+        connection = attempt.company.invoices.connection
+        uow.alerts.add_once(run.tenant, _cause(attempt, invoice.key), content, connection=connection)
     return InvoiceMailed(invoice.number, is_mailed_by_hand=True)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
+from crmsync.alerts.whose import CONNECTION, TENANT, with_owner
 from crmsync.store import UnitOfWork
 
 ALERTS_SHOWN = 50
@@ -16,9 +17,11 @@ ALERTS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """One alert, in the words that people were told."""
+    """One alert, in the words that people were told. *tenant* is "" for what concerns the whole installation."""
 
     id: int
+    tenant: str
+    connection: str
     headline: str
     facts: Sequence[tuple[str, str]]
     cause: str
@@ -38,9 +41,9 @@ class AlertRow:
 
     @property
     def about(self) -> str:
-        """The company and the amount that it is about; "" for what concerns no deal."""
+        """The company and the amount of its deal, and whose it is where that is not plain; "" for neither."""
         known = dict(self.facts)
-        return ", ".join(known[name] for name in ("Company", "Amount") if name in known)
+        return ", ".join(known[name] for name in ("Company", "Amount", CONNECTION, TENANT) if name in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +59,20 @@ def all_alerts(uow: UnitOfWork, tenant: str | None) -> Alerts:
     return Alerts(
         open=open_alerts(uow, tenant, limit=ALERTS_SHOWN),
         open_count=uow.alerts.open_count(tenant),
-        solved=[_row(row) for row in uow.alerts.newest(tenant, limit=ALERTS_SHOWN, is_open=False)],
+        solved=[_row(uow, row) for row in uow.alerts.newest(tenant, limit=ALERTS_SHOWN, is_open=False)],
     )
 
 
 def open_alerts(uow: UnitOfWork, tenant: str | None, *, limit: int) -> list[AlertRow]:
-    return [_row(row) for row in uow.alerts.newest(tenant, limit=limit, is_open=True)]
+    return [_row(uow, row) for row in uow.alerts.newest(tenant, limit=limit, is_open=True)]
 
 
-def _row(row: Row[Any]) -> AlertRow:
-    content: Mapping[str, Any] = row.content
+def _row(uow: UnitOfWork, row: Row[Any]) -> AlertRow:
+    content = with_owner(uow, row)
     return AlertRow(
         id=row.id,
+        tenant=row.tenant,
+        connection=row.connection,
         headline=content.get("headline", ""),
         facts=[(name, value) for name, value in content.get("facts", ())],
         cause=content.get("cause", ""),

@@ -107,7 +107,8 @@ class AccountWatch:
     def _refuse(self, connection: str, found: Refusal) -> NoReturn:
         self._refused[connection] = (found, time.monotonic() + REFUSED_SECONDS)
         with self._store.begin() as uow:
-            uow.alerts.add_once(alert_cause(connection), self._content(found))
+            tenant = uow.owners.tenant_of(connection)
+            uow.alerts.add_once(tenant, alert_cause(connection), self._content(found), connection=connection)
         raise found.error()
 
 

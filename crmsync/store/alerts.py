@@ -23,22 +23,27 @@ def _is_of(tenant: str | None) -> ColumnElement[bool]:
 
 
 class Alerts(Rows):
-    def add(self, cause: str, content: Mapping[str, Any]) -> None:
+    """Whoever adds one says whose it is: its tenant first, None for what concerns the whole installation, and the
+    connection that it is about. A cause is of one tenant and connection alone, for it has one open alert at most."""
+
+    def add(self, tenant: str | None, cause: str, content: Mapping[str, Any], *, connection: str = "") -> None:
         """Tell people of *cause*; while it is open, only count.
 
         One that was quiet for long goes on in a new alert, which people notice; the old one is closed.
         """
         if self._is_quiet(cause):
             self._continue(cause)
-        if not self.add_once(cause, content):
+        if not self.add_once(tenant, cause, content, connection=connection):
             counted = update(alerts).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
             again = {"occurrences": alerts.c.occurrences + 1, "updated_at": self._now, "content": dict(content)}
             self._connection.execute(counted.values(**again))
 
-    def add_once(self, cause: str, content: Mapping[str, Any]) -> bool:
+    def add_once(self, tenant: str | None, cause: str, content: Mapping[str, Any], *, connection: str = "") -> bool:
         """Tell people of *cause*, unless they were told and it is still open. Returns whether this is news."""
         first = {
             "cause": cause,
+            "tenant": tenant or "",
+            "connection": connection,
             "opened_at": self._now,
             "updated_at": self._now,
             "occurrences": 1,
@@ -54,10 +59,15 @@ class Alerts(Rows):
         query = select(alerts.c.id).where(alerts.c.cause == cause, alerts.c.closed_at.is_(None))
         return self._connection.execute(query).first() is not None
 
-    def open_causes(self, tenant: str | None, prefix: str) -> list[str]:
-        """The causes of a tenant's open alerts that begin with *prefix*."""
+    def open_causes(self, tenant: str | None, prefix: str, *, connection: str | None = None) -> list[str]:
+        """The causes of a tenant's open alerts that begin with *prefix*; with *connection* only what is about it.
+
+        What an earlier release has raised names no connection: that counts as being about it.
+        """
         is_it = (alerts.c.cause.startswith(prefix, autoescape=True), _is_of(tenant))
         query = select(alerts.c.cause).where(*is_it)
+        if connection is not None:
+            query = query.where(alerts.c.connection.in_((connection, "")))
         return list(self._connection.execute(query.where(alerts.c.closed_at.is_(None))).scalars())
 
     def revise(self, cause: str, content: Mapping[str, Any], *, is_news: bool = False) -> None:

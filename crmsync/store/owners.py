@@ -31,6 +31,10 @@ class Owners(Rows):
     def tenant_of(self, connection: str) -> str:
         return self._known.get(connection, "" if connection.startswith(ID_PREFIX) else DEFAULT_TENANT)
 
+    def name_of(self, connection: str) -> str:
+        """What people call it; its id where they gave it no name, or it was removed."""
+        return self._names.get(connection, connection)
+
     def is_of(self, tenant: str | None, connection: str) -> bool:
         """None: of any."""
         return tenant is None or self.tenant_of(connection) == tenant
@@ -41,8 +45,16 @@ class Owners(Rows):
 
     def tenants(self) -> list[str]:
         """Which there are: those that have a connection or a run."""
+        return self._tenants
+
+    @cached_property
+    def _tenants(self) -> list[str]:
         return sorted({*self._known.values(), *self._values(runs.c.tenant)})
 
     @cached_property
     def _known(self) -> dict[str, str]:
         return dict(self._connection.execute(select(connections.c.id, connections.c.tenant)).all())
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return dict(self._connection.execute(select(connections.c.id, connections.c.name)).all())

@@ -39,7 +39,7 @@ class BreakerWatch:
             if uow.breakers.failed(connection, call, system=system, threshold=self._threshold):
                 breaker = uow.breakers.get(connection)
                 content = self._opened(_named(connection, system), breaker)
-                self._tell_opened(uow, outage_cause(connection, system), content, is_other=bool(call.reason))
+                self._tell_opened(uow, connection, system, content, is_other=bool(call.reason))
                 uow.connections.failed(connection, breaker.reason or f"{system} does not answer.")
 
     def succeeded(self, connection: str, system: str, *, operation: str = "") -> None:
@@ -60,11 +60,14 @@ class BreakerWatch:
         with self._store.begin() as uow:
             uow.breakers.look_now(connection)
 
-    def _tell_opened(self, uow: UnitOfWork, cause: str, content: Mapping[str, Any], *, is_other: bool) -> None:
-        """A deal that died of the outage may have been told under *cause* already: this is more than that."""
+    def _tell_opened(
+        self, uow: UnitOfWork, connection: str, system: str, content: Mapping[str, Any], *, is_other: bool
+    ) -> None:
+        """A deal that died of the outage may have been told under its cause already: this is more than that."""
+        cause = outage_cause(connection, system)
         if is_other:  # what was told before is not all of it
             uow.alerts.close(cause, is_told=False)
-        if not uow.alerts.add_once(cause, content):
+        if not uow.alerts.add_once(uow.owners.tenant_of(connection), cause, content, connection=connection):
             uow.alerts.revise(cause, content, is_news=True)
 
     def _tell_closed(self, uow: UnitOfWork, system: str, was_open: Breaker | None) -> None:

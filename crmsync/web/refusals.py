@@ -66,7 +66,7 @@ class Refusals:
         with self._store.begin() as uow:
             uow.refusals.add(counts)
             if any(reason not in QUIET for _, reason in counts):
-                uow.alerts.add(ALERT, self._alert(uow.refusals.totals()))
+                uow.alerts.add(None, ALERT, self._alert(uow.refusals.totals()))
 
     def _alert(self, totals: Sequence[Refused]) -> Content:
         told = [(each.door, each.reason, each.count) for each in totals if each.reason not in QUIET]

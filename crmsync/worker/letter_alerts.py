@@ -23,8 +23,8 @@ def tell(uow: UnitOfWork, settings: Settings, letter: DeadLetter, *, is_news: bo
     breaker = _open_breaker(uow, cause)
     content = _content(uow, settings, cause, breaker) or _of_letters(uow, settings, letter, [letter], 1)
     if is_news and breaker is None:
-        uow.alerts.add(cause, content)
-    elif not uow.alerts.add_once(cause, content) and breaker is not None:
+        uow.alerts.add(letter.tenant, cause, content, connection=letter.alerts_of)
+    elif not uow.alerts.add_once(letter.tenant, cause, content, connection=letter.alerts_of) and breaker is not None:
         uow.alerts.revise(cause, content)  # the outage is known: this is one more that waits for its end
 
 

@@ -90,7 +90,7 @@ def _add_alert(uow: UnitOfWork, using: Services, error: ProcessFaultError) -> No
         advice=error.advice or "",
         command=using.settings.pasteable("crmsync doctor"),
     )
-    uow.alerts.add(f"process:{error.cause}", content)
+    uow.alerts.add(None, f"process:{error.cause}", content)
 
 
 class _Remembered(NamedTuple):

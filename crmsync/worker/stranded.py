@@ -35,7 +35,7 @@ def put_aside(store: Store, runs: Collection[Run]) -> None:
         with store.begin() as uow:
             uow.due.postpone([run.id for run in runs], seconds=AGAIN_SECONDS)
             for run in news:
-                uow.alerts.add_once(f"{CAUSE}{run.id}", _alert(run))
+                uow.alerts.add_once(run.tenant, f"{CAUSE}{run.id}", _alert(run), connection=run.source)
                 logger.error("a run can't go on", extra={"action": "stranded", "run": run.id})
             for run_id in over:
                 uow.alerts.close(f"{CAUSE}{run_id}")

@@ -81,7 +81,7 @@ def tell(using: Services, found: Mapping[str, Content | None]) -> bool:
         for cause in news:
             content = found[cause]
             if content:
-                uow.alerts.add_once(cause, content)
+                uow.alerts.add_once(None, cause, content)
             else:
                 uow.alerts.close(cause)
     return True

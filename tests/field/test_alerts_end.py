@@ -263,7 +263,7 @@ def test_P14__the_sweeper_closes_what_is_solved(
     services: Services, clock: FakeClock, cause: str, quiet_for: float, expected: Sequence[str]
 ) -> None:
     with services.store.begin() as uow:
-        uow.alerts.add(cause, {"headline": "It is so", "facts": [], "cause": "", "advice": "", "command": ""})
+        uow.alerts.add(None, cause, {"headline": "It is so", "facts": [], "cause": "", "advice": "", "command": ""})
     clock.advance(quiet_for)
 
     letter_alerts.settle_all(services)
@@ -299,7 +299,7 @@ def test_P14__an_old_installation_keeps_one_alert_a_cause(services: Services) ->
             "breaker:s4hana",
             "closed:s4hana:1",
         ):
-            uow.alerts.add_once(cause, {"headline": cause, "facts": [], "cause": "", "advice": "", "command": ""})
+            uow.alerts.add_once(None, cause, {"headline": cause, "facts": [], "cause": "", "advice": "", "command": ""})
         uow.breakers.failed("s4hana", FailedCall(is_probe=False), system=SAP, threshold=20)
         migration._fold_alerts(uow.connection)
 

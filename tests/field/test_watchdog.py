@@ -238,7 +238,7 @@ def test_T3__sweeps_and_alerts_do_not_wait_behind_work_that_hangs(tmp_path: Path
         until(lambda: leased(system) == threads, what="every thread hangs in a call")
 
         with system.store.begin() as uow:
-            uow.alerts.add("test", ALERT)
+            uow.alerts.add(None, "test", ALERT)
         swept = sweep_sign(system)
         until(lambda: "It is told" in system.log(), patience_seconds=5, what="the alert is delivered")
         until(lambda: sweep_sign(system) > swept, patience_seconds=5, what="another sweep ends")
@@ -318,7 +318,7 @@ def test_O15__an_alert_that_a_wrong_clock_put_off_is_told(
     services: Services, clock: FakeClock, messenger: FakeMessenger
 ) -> None:
     with ahead(clock), services.store.begin() as uow:
-        uow.alerts.add("cause", ALERT)
+        uow.alerts.add(None, "cause", ALERT)
     delivery.deliver(services.store, messenger)
     assert [content["headline"] for content, *_ in messenger.told] == [ALERT["headline"]]
 
@@ -448,8 +448,8 @@ def test_O13__an_alert_that_nobody_can_read_stops_no_other(
     services: Services, messenger: FakeMessenger, broker: list[str]
 ) -> None:
     with services.store.begin() as uow:
-        uow.alerts.add("of another release", {"another": "shape"})
-        uow.alerts.add("good", ALERT)
+        uow.alerts.add(None, "of another release", {"another": "shape"})
+        uow.alerts.add(None, "good", ALERT)
     told = messenger.tell
 
     def tell(content: Mapping[str, Any], **options: Any) -> str:
@@ -485,7 +485,7 @@ def test_O13__one_duty_that_fails_stops_no_other(
     monkeypatch.setattr(dead_letters, "redraw", fail)
     monkeypatch.setattr(dead_letters, "return_passing", fail)
     with services.store.begin() as uow:
-        uow.alerts.add("good", ALERT)
+        uow.alerts.add(None, "good", ALERT)
     [run_id] = runs_of(services, 1)
     housekeeping.sweep_now(services)
     assert (len(messenger.told), broker) == (1, [run_id])
@@ -714,13 +714,13 @@ def test_T3__a_slack_that_hangs_stops_no_sweep(services: Services, messenger: Fa
 
     messenger.tell = tell  # type: ignore[method-assign]
     with services.store.begin() as uow:
-        uow.alerts.add("good", ALERT)
+        uow.alerts.add(None, "good", ALERT)
     delivering = threading.Thread(target=housekeeping.deliver_alerts)
     delivering.start()
     assert hangs.wait(30)
 
     with services.store.begin() as uow:
-        uow.alerts.add("another", ALERT)
+        uow.alerts.add(None, "another", ALERT)
     [run_id] = runs_of(services, 1)
     housekeeping.sweep_now(services)
     assert broker == [run_id]

@@ -12,6 +12,7 @@ from celery.exceptions import Ignore
 from sqlalchemy import select
 
 from crmsync.connectors.base import JOB_LOST
+from crmsync.domain.bindings import Binding
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.domain.stock import Product, Rejection, StockLevel, StockRow
@@ -20,7 +21,8 @@ from crmsync.flows import inventory
 from crmsync.services import Services
 from crmsync.store.tables import alerts, products
 from crmsync.worker import dead_letters, waking
-from tests.fakes import DEFAULT, FakeClock, FakeMessenger, fill, run_of_subject
+from tests.fakes import DEFAULT, FakeClock, FakeMessenger, connection_of, fill, run_of_subject
+from tests.integration.test_tenants_apart import a_connection
 
 HOUR = 3600
 
@@ -220,6 +222,52 @@ def test_a_row_that_is_refused_stops_no_other_and_is_tried_again(
     assert catalogue.says()["A"] == (10, False)
     with services.store.read() as uow:
         assert uow.products.known_problems("salesforce") == {}
+
+
+def test_the_digest_of_one_company_closes_none_of_another(
+    services: Services, erp: Erp, catalogue: Catalogue, clock: FakeClock
+) -> None:
+    """Each has its own, also where both catalogues were read at the same moment."""
+    theirs = _second_company(services, erp, catalogue)
+    for each in (catalogue, theirs):
+        each.has("A")
+    stocked(erp, A=1)
+    _take_stock_of_all(services)
+    both = {("default", "salesforce"), ("acme", "con_crm")}
+    assert _open_digests(services) == both
+
+    catalogue.has("B")
+    clock.advance(HOUR)
+    _take_stock_of_all(services)
+    assert _open_digests(services) == both, "a newer digest takes the place of its own company's only"
+
+
+def _second_company(services: Services, erp: Erp, catalogue: Catalogue) -> Catalogue:
+    """Another tenant, whose inventory reads the same quantities; its catalogue."""
+    theirs = Catalogue()
+    ours = {connection_of("stock"): erp, connection_of("catalogue"): catalogue}
+    services._connect = {**ours, "con_erp": erp, "con_crm": theirs}.__getitem__
+    with services.store.begin() as uow:
+        uow.connections.add(a_connection("acme", "con_crm", uow), sealed="", key_id="")
+        bound = Binding("acme", "inventory", "con_crm", {"catalogue": "con_crm", "stock": "con_erp"}, {})
+        assert uow.bindings.add(bound)
+    services.companies.forget()
+    return theirs
+
+
+def _take_stock_of_all(services: Services) -> None:
+    for company in services.companies.all(inventory.FLOW.bound_as):
+        with services.store.begin() as uow:
+            awake = waking.wake(uow, inventory.FLOW, company, "inventory", correlation_id="c")
+        assert awake is not None
+        for name in inventory.FLOW.steps:
+            getattr(inventory, name).execute(awake[0])
+
+
+def _open_digests(services: Services) -> set[tuple[str, str]]:
+    """The tenant and the connection of each."""
+    with services.store.read() as uow:
+        return {(row.tenant, row.connection) for row in uow.alerts.open(None)}
 
 
 def test_one_digest_tells_what_became_low_and_not_again_what_is_low(

@@ -376,8 +376,8 @@ def test_a_reopened_run_overtakes_whoever_held_it(store: Store) -> None:
 def test_one_open_alert_for_a_cause_counts(store: Store) -> None:
     with store.begin() as uow:
         for _ in range(3):
-            uow.alerts.add("create_order:VendorUnavailableError:SAP", {"headline": "stuck"})
-        uow.alerts.add("create_invoice:RejectedError:Zoho", {"headline": "refused"})
+            uow.alerts.add(None, "create_order:VendorUnavailableError:SAP", {"headline": "stuck"})
+        uow.alerts.add(None, "create_invoice:RejectedError:Zoho", {"headline": "refused"})
         due = uow.alerts.claim_due(limit=10, seconds=60)
         assert sorted(alert.occurrences for alert in due) == [1, 3]
         assert uow.alerts.claim_due(limit=10, seconds=60) == []
@@ -386,7 +386,7 @@ def test_one_open_alert_for_a_cause_counts(store: Store) -> None:
 def test_an_alert_is_open_once_whoever_raises_it_at_the_same_moment(store: Store) -> None:
     def add() -> None:
         with store.begin() as uow:
-            uow.alerts.add("create_order:VendorUnavailableError:SAP", {"headline": "stuck"})
+            uow.alerts.add(None, "create_order:VendorUnavailableError:SAP", {"headline": "stuck"})
 
     in_parallel(8, add)
 

@@ -158,7 +158,7 @@ def a_letter(services: Services, a_run: Seed, clock: FakeClock) -> Bury:
             uow.runs.stop(run, title=None, amount=None, currency=None)
             uow.history.note(run, "stopped", started_at=uow.now - timedelta(seconds=1), detail=str(error))
             letter, _ = uow.dead_letters.add(run, error)
-            uow.alerts.add(error.cause, {"headline": "A deal is stuck", "facts": [], "cause": str(error)})
+            uow.alerts.add(run.tenant, error.cause, {"headline": "A deal is stuck", "facts": [], "cause": str(error)})
         return letter
 
     return bury

@@ -171,7 +171,7 @@ def test_an_alert_of_a_deal_says_on_the_overview_for_whom_and_how_much(
 ) -> None:
     content = {"headline": "A deal is stuck", "cause": "It can't.", "advice": "", "command": "", "facts": FACTS}
     with services.store.begin() as uow:
-        uow.alerts.add("letters:a", content)
+        uow.alerts.add(None, "letters:a", content)
 
     assert "Acme Ltd – 200 sensors, 47,000.00 USD" in words(operator.get("/"))
 
@@ -378,8 +378,8 @@ def test_alerts_show_what_people_were_told(operator: FlaskClient, services: Serv
         "command": "celery -A crmsync dead-letters replay 7",
     }
     with services.store.begin() as uow:
-        uow.alerts.add("down", content)
-        uow.alerts.add("down", content)
+        uow.alerts.add(None, "down", content)
+        uow.alerts.add(None, "down", content)
 
     page = words(operator.get("/alerts"))
 
