@@ -21,6 +21,7 @@ from crmsync.settings import Secret, SlackSettings
 from crmsync.worker import dead_letters
 from crmsync.worker.attempt import Attempt
 from tests.fakes import DEFAULT, FakeClock
+from tests.integration.test_tenants_apart import a_connection
 
 
 class Slack:
@@ -136,6 +137,32 @@ def test_a_dead_letter_is_told_with_all_that_a_person_needs(
     command = "celery -A crmsync dead-letters replay 1"
     assert command in message["text"]
     assert command in text_of(message["blocks"])
+
+
+def test_an_alert_says_whose_it_is_where_there_are_several(
+    services: Services, messenger: Messenger, slack: Slack
+) -> None:
+    content = {"headline": "It is down", "facts": [], "cause": "", "advice": "", "command": ""}
+    with services.store.begin() as uow:
+        uow.alerts.add("default", "a", content, connection="s4hana")
+    deliver(services.store, messenger)
+    with services.store.begin() as uow:
+        uow.connections.add(a_connection("acme", "con_crm", uow), sealed="", key_id="")
+        uow.connections.add(a_connection("default", "con_crm2", uow), sealed="", key_id="")
+        uow.alerts.add("acme", "b", content, connection="con_crm")
+        uow.alerts.add("default", "c", content, connection="s4hana")
+        uow.alerts.add(None, "d", content)
+    deliver(services.store, messenger)
+
+    told = [message["text"] for _, message in slack.messages()]
+    assert [("connection" in text, "tenant" in text) for text in told] == [
+        (False, False),
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
+    assert "connection The CRM of acme, tenant acme" in told[1]
+    assert "connection s4hana, tenant default" in told[2]
 
 
 def test_fifty_dead_letters_of_a_cause_are_one_alert_with_a_count(

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from crmsync import people
 from crmsync.domain.access import Role
+from crmsync.domain.approvals import Approval, ApprovalStatus, Decision
 from crmsync.domain.audit import Act, Origin
 from crmsync.domain.dead_letters import DeadLetter, LetterStatus
 from crmsync.errors import AmountMismatchError
@@ -33,6 +34,18 @@ def letter(services: Services, a_letter: Any) -> DeadLetter:
     return made
 
 
+@pytest.fixture
+def approval(services: Services, letter: DeadLetter) -> Approval:
+    """What one person of `acme` has proposed about it, for another to confirm."""
+    with services.store.begin() as uow:
+        own = uow.dead_letters.get(letter.id)
+        assert own is not None
+        made = uow.approvals.add(own, Decision.DISCARD, {}, by="cleo", reason="")
+    assert made is not None
+    assert (made.id, made.tenant) == (1, "acme")
+    return made
+
+
 def routes(app: Flask) -> list[tuple[str, str, bool]]:
     """Every method and address of the tower, and whether it is about one object."""
     found = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("tower.")]
@@ -52,7 +65,9 @@ def ask(client: FlaskClient, method: str, rule: str, letter: DeadLetter, query: 
     return client.open(f"{path}{query}", method=method, data=form, headers=BROWSER)
 
 
-def test_every_page_and_button_is_kept_to_the_company(app: Flask, services: Services, letter: DeadLetter) -> None:
+def test_every_page_and_button_is_kept_to_the_company(
+    app: Flask, services: Services, letter: DeadLetter, approval: Approval
+) -> None:
     otto = app.test_client()
     sign_in(otto, "otto")
     form_token(otto)
@@ -74,6 +89,9 @@ def test_every_page_and_button_is_kept_to_the_company(app: Flask, services: Serv
         assert answer.status_code == (404 if "<" in rule else 200), f"{method} {rule}"
     with services.store.read() as uow:
         assert [each.status for each in uow.dead_letters.list("acme")] == [LetterStatus.WAITING]
+        kept = uow.approvals.get(approval.id)
+    assert kept is not None
+    assert kept.status is ApprovalStatus.WAITING
 
 
 def test_its_own_people_see_and_decide(app: Flask, services: Services, letter: DeadLetter) -> None:
