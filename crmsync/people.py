@@ -94,8 +94,9 @@ def signed_on(uow: UnitOfWork, identity: str, name: str, *, role: Role, tenant: 
     uow.users.change(user.name, role=role.value, tenant=tenant)
     changed = _user(uow, user.name)
     before, after = _told(user, _TOLD_OF_USER), _told(changed, _TOLD_OF_USER)
-    uow.audit.add(_of_provider(user.name), "user.set-role", "user", user.name, before=before, after=after)
-    return changed
+    by = _of_provider(user.name)
+    uow.audit.add(by, "user.set-role", "user", user.name, before=before, after=after)
+    return _end_tokens(uow, by, changed)
 
 
 def _met(uow: UnitOfWork, identity: str, name: str, *, role: Role, tenant: str | None) -> User:
@@ -113,14 +114,18 @@ def _of_provider(name: str) -> Act:
 
 
 def set_role(uow: UnitOfWork, act: Act, name: str, role: Role) -> User:
-    """Raises: UnknownError; PeopleError where nobody would be left who may do this."""
+    """Their tokens that may more than that are revoked.
+
+    Raises: UnknownError; PeopleError where nobody would be left who may do this.
+    """
     _require_password(uow, name)
-    return _change(uow, act, "user.set-role", name, role=role.value)
+    return _end_tokens(uow, act, _change(uow, act, "user.set-role", name, role=role.value))
 
 
 def set_disabled(uow: UnitOfWork, act: Act, name: str, is_disabled: bool) -> User:
-    """Raises: as set_role."""
-    return _change(uow, act, "user.disable" if is_disabled else "user.enable", name, is_disabled=is_disabled)
+    """Their tokens are revoked, and stay so. Raises: as set_role."""
+    verb = "user.disable" if is_disabled else "user.enable"
+    return _end_tokens(uow, act, _change(uow, act, verb, name, is_disabled=is_disabled))
 
 
 def set_password(uow: UnitOfWork, act: Act, name: str, password: str) -> User:
@@ -159,6 +164,15 @@ def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> U
         after={field: told_after[field] for field in changed},
     )
     return after
+
+
+def _end_tokens(uow: UnitOfWork, act: Act, user: User) -> User:
+    """Nobody goes on by a token with what they may not do any more under their own name."""
+    caller = user.caller
+    for token in uow.api_tokens.of_person(user.name):
+        if token.is_valid(uow.now) and (user.is_disabled or not caller.may_grant(token.role, token.tenant)):
+            revoke_token(uow, act, token.id)
+    return user
 
 
 def _is_chief(user: User) -> bool:

@@ -272,6 +272,7 @@ KEYS |= {
     "consent_id",
     "state_hash",
     "name",
+    "person",
     "approval_id",
     "letter",
     "letter_ids",

@@ -121,6 +121,11 @@ class ApiTokens(Rows):
             query = query.where(is_later)
         return [_token(row) for row in self._connection.execute(query)]
 
+    def of_person(self, person: str) -> list[ApiToken]:
+        """What this person answers for, oldest first."""
+        query = select(*_TOKEN).where(api_tokens.c.person == person).order_by(api_tokens.c.created_at)
+        return [_token(row) for row in self._connection.execute(query)]
+
     def revoke(self, token_id: str) -> bool:
         """False if it was revoked before."""
         statement = (

@@ -215,6 +215,38 @@ def test_who_is_disabled_has_no_password(store: Store) -> None:
         assert uow.users.password_hash("bob") is None
 
 
+def test_who_may_less_keeps_no_token_that_may_more(store: Store) -> None:
+    add(store)
+    add(store, "bob", tenant="acme")
+    with store.begin() as uow:
+        bobs = {
+            role: people.create_token(uow, Act("bob", Origin.API), name=role.value, role=role, tenant="acme").token.id
+            for role in Role
+        }
+        people.create_token(uow, ADA, name="ada's", role=Role.ADMIN)
+
+    def valid() -> set[str]:
+        with store.read() as uow:
+            return {token.name for token in uow.api_tokens.newest(None) if token.is_valid(uow.now)}
+
+    with store.begin() as uow:
+        people.set_role(uow, ADA, "bob", Role.OPERATOR)
+    assert valid() == {"viewer", "operator", "ada's"}
+    with store.begin() as uow:
+        people.set_password(uow, ADA, "bob", f"another {PASSWORD}")
+    assert valid() == {"viewer", "operator", "ada's"}
+    with store.begin() as uow:
+        people.set_disabled(uow, ADA, "bob", True)
+    with store.begin() as uow:
+        people.set_disabled(uow, ADA, "bob", False)
+    assert valid() == {"ada's"}
+    with store.read() as uow:
+        revoked = [
+            entry for entry in uow.audit.newest(None, object_type="token", limit=9) if entry.verb == "token.revoke"
+        ]
+    assert {(entry.object_key, entry.name) for entry in revoked} == {(token, "ada") for token in bobs.values()}
+
+
 def test_a_session_ends_when_it_is_idle_or_old(store: Store, clock: FakeClock) -> None:
     with store.begin() as uow:
         uow.sessions.open("idle", "ada")

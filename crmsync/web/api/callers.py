@@ -20,11 +20,15 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crmsync"'}
 
 def admit() -> None:
     """Raises: Problem for whoever may not ask this, or asks what can't be understood."""
+    settings = services_of_app().settings
+    is_public = paths.is_public_port(settings)
     if request.url_rule is None or request.method == "OPTIONS":
+        if is_public:  # a stranger need not know which URLs there are, nor what they are asked with
+            raise _no_such_url()
         return  # Flask says what is wrong with the address
     rule = rule_of(request.url_rule.rule, request.method)
-    if paths.is_public_port(services_of_app().settings) != rule.is_public and services_of_app().settings.admin_port:
-        raise Problem(404, "not-found", "There is no such URL.")
+    if settings.admin_port and is_public != rule.is_public:
+        raise _no_such_url()
     _check_address()
     if rule.role is None:
         return
@@ -34,6 +38,10 @@ def admit() -> None:
     if rule.tenancy is Tenancy.ALL and g.caller.tenant is not None:
         raise Problem(403, "forbidden", "This concerns the whole installation, and the token is for one tenant.")
     _check_body()
+
+
+def _no_such_url() -> Problem:
+    return Problem(404, "not-found", "There is no such URL.")
 
 
 def rule_of(address: str, method: str) -> Rule:

@@ -281,6 +281,22 @@ def test_the_api_is_on_the_private_port_only(services: Services, caller: Admit) 
         assert private.status_code == (404 if path == "/nothing" else 200)
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "POST", "DELETE"])
+def test_a_stranger_does_not_learn_which_urls_there_are(services: Services, method: str) -> None:
+    import os
+
+    settings = Settings.from_env({**os.environ, "CRMSYNC_ADMIN_PORT": "8001", "REDIS_URL": "redis://127.0.0.1:1/0"})
+    client = create_app(Services(settings, services.store)).test_client()
+
+    answers = [
+        client.open(f"/api/erp{path}", method=method, base_url="http://localhost:8000")
+        for path in ("/me", "/nothing", "/runs", "/oauth/callback")
+    ]
+
+    assert [answer.status_code for answer in answers] == [404] * 4
+    assert not any("Allow" in answer.headers for answer in answers)
+
+
 def test_a_browser_that_is_signed_in_is_no_token(operator: FlaskClient) -> None:
     """Else another site could use it."""
     assert operator.get("/api/erp/me").status_code == 401
