@@ -392,7 +392,7 @@ def _values(life: Life, tenant: str) -> dict[str, Any]:
     own = life.connections[tenant]
     deal = life.deals[tenant][0]
     with life.system.store.read() as uow:
-        token = next(each for each in uow.api_tokens.newest() if each.caller.tenant == tenant)
+        token = next(each for each in uow.api_tokens.newest(None) if each.caller.tenant == tenant)
     return {
         "run_id": life.run_of(tenant, deal).id,
         "letter_id": _letter(life, tenant, deal),

@@ -174,7 +174,7 @@ def test_a_connection_works_once_somebody_has_consented(
     assert (shown["status"], "refresh_token" in shown["secrets_set"], shown["version"]) == ("active", True, 2)
     assert try_out(services, "acme", of).message == "It signs in, and everything that runs need is there."
     with services.store.read() as uow:
-        entry = next(each for each in uow.audit.newest(limit=5) if each.verb == "consent")
+        entry = next(each for each in uow.audit.newest(None, limit=5) if each.verb == "consent")
     assert (entry.name, entry.tenant, entry.object_key) == ("admin of acme", "acme", of)
     secret = services.book.get(of).settings.refresh_token.reveal()
     told = caplog.text + answer.text + dump(services)

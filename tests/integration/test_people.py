@@ -107,7 +107,7 @@ def test_the_audit_of_a_tenant_has_its_own_entries_alone(store: Store) -> None:
 
     with store.read() as uow:
         assert [entry.object_key for entry in uow.audit.newest(tenant="acme", limit=10)] == ["of acme"]
-        assert len(uow.audit.newest(limit=10)) == 3
+        assert len(uow.audit.newest(None, limit=10)) == 3
 
 
 def test_a_rolled_back_act_leaves_no_entry(store: Store) -> None:

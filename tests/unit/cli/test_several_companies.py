@@ -122,7 +122,7 @@ def links_of(store: Store, source: str) -> set[tuple[str, str]]:
 
 def audited(store: Store) -> tuple[str, str]:
     with store.read() as uow:
-        (last,) = uow.audit.newest(limit=1)
+        (last,) = uow.audit.newest(None, limit=1)
     return last.verb, last.tenant
 
 

@@ -66,7 +66,7 @@ def proposed(services: Services, letter: DeadLetter, by: Act = ADA, answers: Ans
 
 def verbs(services: Services, letter: DeadLetter) -> list[tuple[str, str]]:
     with services.store.read() as uow:
-        entries = uow.audit.newest(object_type="dead_letter", object_key=str(letter.id), limit=10)
+        entries = uow.audit.newest(None, object_type="dead_letter", object_key=str(letter.id), limit=10)
         assert verify(uow.audit.in_order()).is_whole
     return [(entry.verb, entry.name) for entry in entries[::-1]]
 
@@ -154,7 +154,7 @@ def test_a_second_person_confirms_and_both_are_in_the_audit(
     assert (status_of(services, letter), rung) == (LetterStatus.REPLAYING, [letter.run_id])
     assert verbs(services, letter) == [("dead_letter.propose", "ada"), ("dead_letter.replay", "bob")]
     with services.store.read() as uow:
-        run, entry = uow.runs.get(letter.run_id), uow.audit.newest(limit=1)[0]
+        run, entry = uow.runs.get(letter.run_id), uow.audit.newest(None, limit=1)[0]
     assert run is not None
     assert run.answers["accepted"], "it is what was proposed that is done"
     assert entry.after["proposed_by"] == "ada"

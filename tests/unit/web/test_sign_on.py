@@ -97,7 +97,7 @@ def test_who_signs_in_there_is_in_here_with_the_role_of_their_group(
     assert (answer.status_code, 'content="0;url=/alerts"' in answer.text) == (200, True)
     assert "ada@example.com" in browser.get("/", headers=BROWSER).text
     with services.store.read() as uow:
-        user, entry = uow.users.get("ada@example.com"), uow.audit.newest(limit=1)[0]
+        user, entry = uow.users.get("ada@example.com"), uow.audit.newest(None, limit=1)[0]
     assert user is not None
     assert (user.role, user.tenant, entry.verb, entry.name) == (Role.OPERATOR, None, "user.add", "ada@example.com")
 
@@ -119,7 +119,7 @@ def test_a_person_stays_one_whatever_they_are_called_there(
     sign_on(browser, provider)
 
     with services.store.read() as uow:
-        assert [user.name for user in uow.users.all()] == ["ada@example.com"]
+        assert [user.name for user in uow.users.all(None)] == ["ada@example.com"]
 
 
 def test_nobody_becomes_somebody_who_is_here_already(
@@ -131,7 +131,7 @@ def test_nobody_becomes_somebody_who_is_here_already(
     sign_on(browser, provider)
 
     with services.store.read() as uow:
-        found = {user.name: user.role for user in uow.users.all()}
+        found = {user.name: user.role for user in uow.users.all(None)}
     assert found.pop("ada@example.com") is Role.ADMIN
     [(name, role)] = found.items()
     assert (name.startswith("oidc-"), role) == (True, Role.OPERATOR)
@@ -144,7 +144,7 @@ def test_a_name_that_the_provider_has_not_verified_is_not_taken(
     sign_on(browser, provider)
 
     with services.store.read() as uow:
-        [user] = uow.users.all()
+        [user] = uow.users.all(None)
     assert user.name.startswith("oidc-")
 
 
@@ -155,7 +155,7 @@ def test_the_role_is_read_anew_at_each_sign_in(services: Services, browser: Flas
     sign_on(elsewhere, provider)
 
     with services.store.read() as uow:
-        user, entry = uow.users.get("ada@example.com"), uow.audit.newest(limit=1)[0]
+        user, entry = uow.users.get("ada@example.com"), uow.audit.newest(None, limit=1)[0]
     assert user is not None
     assert (user.role, entry.verb) == (Role.ADMIN, "user.set-role")
     assert not is_in(browser), "a session with the role of before is over"
@@ -171,7 +171,7 @@ def test_nobody_gets_in_without_a_role(
     assert sign_on(browser, provider).status_code == 403
     assert not is_in(browser)
     with services.store.read() as uow:
-        assert uow.users.all() == []
+        assert uow.users.all(None) == []
 
 
 def test_who_is_disabled_here_stays_out(services: Services, browser: FlaskClient, provider: Provider) -> None:

@@ -294,9 +294,18 @@ def test_what_a_token_has_made_does_not_outlive_it(app: Flask, services: Service
     assert made(expires_at=(ends + timedelta(minutes=1)).isoformat()).status_code == 403
 
 
-def test_a_body_that_is_nested_too_deeply_is_malformed(admin: Caller) -> None:
-    body = b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b', "role": "viewer"}'
-
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b', "role": "viewer"}',
+        b'{"name": "x", "role": "viewer", "role": "admin"}',
+        b'{"name": "x", "role": "viewer", "reason": NaN}',
+        b'{"name": "x", "role": "viewer", "reason": ' + b"7" * 6_000 + b"}",
+        b'{"name": "\xff", "role": "viewer"}',
+    ],
+    ids=["deep", "twice", "no number", "too long a number", "no text"],
+)
+def test_a_body_that_readers_may_read_differently_is_malformed(admin: Caller, body: bytes) -> None:
     answer = admin("POST", "/tokens", data=body, content_type="application/json")
 
     assert (answer.status_code, answer.get_json()["type"]) == (400, "urn:crmsync:problem:malformed")
