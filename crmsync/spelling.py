@@ -52,7 +52,7 @@ def unread(env: Mapping[str, str]) -> list[Unread]:
     """The variables of *env* that look like ours and that no part of crmsync reads, by name.
 
     >>> [(each.name, each.meant) for each in unread({"SF_CLIENTID": "x", "sap_base_url": "x", "ZOHO_TAX_ID": "1"})]
-    [('SF_CLIENTID', ('SF_CLIENT_ID',)), ('sap_base_url', ('SAP_BASE_URL',))]
+    [('SF_CLIENTID', ('SF_CLIENT_ID', 'SF_CLIENT_SECRET')), ('sap_base_url', ('SAP_BASE_URL',))]
     >>> [(each.name, each.meant) for each in unread({"CRMSNC_HOME": "x", "HOME": "x", "SAP_NONE": "x"})]
     [('CRMSNC_HOME', ('CRMSYNC_HOME',)), ('SAP_NONE', ())]
     """

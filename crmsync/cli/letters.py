@@ -89,7 +89,7 @@ def nothing(error: str | None, *, with_ended: bool) -> str:
     >>> nothing(None, with_ended=False), nothing("RejectedError", with_ended=True)
     ('No dead letter waits.', 'There is no dead letter with the error RejectedError.')
     >>> nothing("Rejected", with_ended=False)
-    'No dead letter with the error Rejected waits. There is no error with that name; is RejectedError meant?'
+    'No dead letter with the error Rejected waits. There is no error with that name; did you mean RejectedError?'
     """
     name = f" with the error {visible(error)}" if error else ""
     told = f"There is no dead letter{name}." if with_ended else f"No dead letter{name} waits."

@@ -36,7 +36,7 @@ def _warn_of_misspelt() -> None:
 def outcome(before: str | None, head: str) -> str:
     """
     >>> outcome("0001", "0001"), outcome(None, "0001")
-    ('The database is at schema 0001 already.', 'The database is now at schema 0001 (it was empty).')
+    ('The database is already at schema 0001.', 'The database is now at schema 0001 (it was empty).')
     """
     if before == head:
         return f"The database is already at schema {head}."

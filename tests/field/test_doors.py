@@ -625,7 +625,9 @@ class Books:
 @pytest.fixture
 def books(services: Services, clock: FakeClock) -> Books:
     made = Books(clock)
-    services._connected[connection_of("payments")] = cast(Connector, made)
+    connection = connection_of("payments")
+    services._connected[connection] = cast(Connector, made)
+    services._versions[connection] = services.book.get(connection).connection.version
     return made
 
 

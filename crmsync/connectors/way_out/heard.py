@@ -52,7 +52,7 @@ def ends(headers: Mapping[str, str]) -> list[str]:
     >>> ends({"Warning": '299 - "This API is deprecated and will be removed by Summer \\'27."'})
     ["This API is deprecated and will be removed by Summer '27."]
     >>> ends({"Sunset": "Sat, 31 Dec 2026 23:59:59 GMT"}), ends({"Warning": '110 - "Response is Stale"'})
-    (['It ends on Sat, 31 Dec 2026 23:59:59 GMT.'], [])
+    (['It will be switched off on Sat, 31 Dec 2026 23:59:59 GMT.'], [])
     """
     warning = _DEPRECATED.match(headers.get("Warning") or "")
     told = [warning["text"].strip() or "It is deprecated."] if warning else []

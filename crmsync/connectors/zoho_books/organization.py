@@ -51,7 +51,7 @@ def zone_problem(name: str) -> str:
     >>> zone_problem("Asia/Riyadh")
     ''
     >>> zone_problem("")
-    'The organization tells no time zone, by which invoices are dated: set ZOHO_TIME_ZONE, such as America/Los_Angeles.'
+    'The organization has no time zone, by which invoices are dated: set ZOHO_TIME_ZONE, such as America/Los_Angeles.'
     """
     if zone_named(name) is not None:
         return ""

@@ -93,7 +93,7 @@ def test_verify_tells_of_a_changed_entry(run: Any, tmp_path: Path) -> None:
     broken, gone = run("audit", "verify"), run("audit", "verify", "--holds", "0" * 63 + "1")
 
     assert (broken.exit_code, gone.exit_code) == (1, 1)
-    assert "Entry 1 does not follow" in broken.output
+    assert "Entry 1 does not match the one before it" in broken.output
 
 
 @pytest.mark.parametrize(
