@@ -52,7 +52,7 @@ def unread(env: Mapping[str, str]) -> list[Unread]:
     """The variables of *env* that look like ours and that no part of crmsync reads, by name.
 
     >>> [(each.name, each.meant) for each in unread({"SF_CLIENTID": "x", "sap_base_url": "x", "ZOHO_TAX_ID": "1"})]
-    [('SF_CLIENTID', ('SF_CLIENT_ID', 'SF_CLIENT_SECRET')), ('sap_base_url', ('SAP_BASE_URL',))]
+    [('SF_CLIENTID', ('SF_CLIENT_ID',)), ('sap_base_url', ('SAP_BASE_URL',))]
     >>> [(each.name, each.meant) for each in unread({"CRMSNC_HOME": "x", "HOME": "x", "SAP_NONE": "x"})]
     [('CRMSNC_HOME', ('CRMSYNC_HOME',)), ('SAP_NONE', ())]
     """
@@ -88,6 +88,9 @@ def _meant(name: str, known: Collection[str]) -> tuple[str, ...]:
         if exact in known and (_is_ours(name) or _is_ours(exact) or exact in _ADDRESSES):
             return (exact,)
     near = sorted(each for each in known if _may_be(upper, each))
+    for same in near:
+        if same.replace("_", "") == upper.replace("_", ""):
+            return (same,)
     like, abbreviated = _like(upper, near), _abbreviated(upper, near)
     is_one_of_them = len(like) == 1 and like[0] in abbreviated
     found = abbreviated if not like or is_one_of_them else like
