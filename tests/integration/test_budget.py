@@ -16,6 +16,7 @@ from redis import Redis
 
 from crmsync.broker_address import Address
 from crmsync.cli.limits import _to_json, _usage
+from crmsync.connection_book import known_of_environment
 from crmsync.connectors.kit.http import VendorClient
 from crmsync.connectors.limits import redis_link
 from crmsync.connectors.limits.budget import Announcement, Quota, background
@@ -109,7 +110,7 @@ def test_a_minute_is_shared_by_all_processes(process: MakeBudget) -> None:
 
     for budget in (one, other):
         error = refusal(budget)
-        assert str(error) == "The budget of 10 calls a minute for Zoho Books is used. [OVER_BUDGET]"
+        assert str(error) == "The budget of 10 calls a minute for Zoho Books is used up. [OVER_BUDGET]"
         assert error.retry_after_seconds == pytest.approx(60, abs=5)
 
 
@@ -500,7 +501,8 @@ def test_the_command_shows_every_limit(server: RedisServer, redis: Redis) -> Non
     settings = Settings.from_env({**ZOHO, "REDIS_URL": server.url})
     in_the_past(redis, "minute", 30, seconds=20)
 
-    shown = _to_json(_usage("zoho_books", settings, link_of(settings)))
+    known = known_of_environment(settings)["zoho_books"]
+    shown = _to_json(_usage(known, settings, link_of(settings)))
 
     minute, day, at_once = shown["limits"]
     assert {key: minute[key] for key in ("window", "allowed", "used", "reserved", "left")} == {

@@ -85,7 +85,9 @@ class Ledgerly:
     def adopt_customer(self, match: CustomerMatch, customer: Customer, *, currency: str) -> CustomerMatch:
         return match
 
-    def create_customer(self, customer: Customer, *, reference: str, currency: str, suffix: str = "") -> CustomerMatch:
+    def create_customer(
+        self, customer: Customer, *, reference: str, currency: str, suffix: str = "", payment_terms_days: int = 30
+    ) -> CustomerMatch:
         made = self._create("payers", {"reference": reference, "name": customer.name, "email": customer.email})
         return _candidate(made).matched("created")
 
