@@ -131,7 +131,7 @@ def test_the_same_file_again_changes_nothing(run_cli, store, file):
     path = file(HEADER, f"{LONG},1000123,")
     run_cli("links", "import", path)
 
-    assert run_cli("links", "import", path).output == "✓ 1 linked already.\n"
+    assert run_cli("links", "import", path).output == "✓ 1 already linked.\n"
 
 
 def test_a_link_that_says_something_else_is_never_overwritten_unasked(run_cli, store, file):
