@@ -382,7 +382,7 @@ def test_V4__after_a_refused_password_nobody_looks_for_half_an_hour(services: Se
     with RawServer(html(UNAUTHORIZED)) as server, pytest.raises(AccountRefusedError):
         caller("s4hana", server.url, guarded(services, "s4hana"))()
     assert waits(services) == HALF_AN_HOUR
-    assert "once in 30 minutes" in told(services)[0][1]
+    assert "once every 30 minutes" in told(services)[0][1]
 
     clock.advance(HALF_AN_HOUR - 1)
     assert not services._breakers().take_probe("s4hana", seconds=45)
