@@ -74,11 +74,16 @@ class Companies:
         Where nothing is bound to it any more, a run that is under way has its own source, and nobody else's
         connections; of the environment it has those that are configured now.
         """
-        found = self._found(tenant, flow, role, source)
-        if found is None:  # another process may have bound it a moment ago
-            self.forget()
-            found = self._found(tenant, flow, role, source)
+        found = self.sought(lambda: self._found(tenant, flow, role, source))
         return found or company_of(tenant, {role: source}, self._connections, self._options())
+
+    def sought(self, find: Callable[[], Company | None]) -> Company | None:
+        """What *find* finds; if that is nothing, once more, for another process may have bound it a moment ago."""
+        found = find()
+        if found is None:
+            self.forget()
+            found = find()
+        return found
 
     def options_of(self, binding: Binding) -> Options:
         """Those that are in force for a binding; the environment's where it has none that can be read."""

@@ -152,10 +152,7 @@ def delete(
     confirm(f"Delete {webhook_id}? Its system gets 404 for what it sends there.", yes=yes)
     with using.store.begin() as uow:
         gone = deleted(uow, act(by, reason), tenant, webhook_id)
-    if as_json:
-        screen.print_json(_row(gone, using.settings))
-    else:
-        screen.console().print(f"✓ {gone.id} has been deleted.")
+    _print(gone, using.settings, as_json=as_json, done=f"✓ {gone.id} has been deleted.")
 
 
 # -- parts
@@ -169,10 +166,14 @@ def _set_status(
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
         changed = change(using, uow, act(by, reason), tenant, webhook_id, status=status)
+    _print(changed, using.settings, as_json=as_json, done=f"✓ {changed.id} is {changed.status}.")
+
+
+def _print(webhook: Subscription, settings: Settings, *, as_json: bool, done: str) -> None:
     if as_json:
-        screen.print_json(_row(changed, using.settings))
+        screen.print_json(_row(webhook, settings))
     else:
-        screen.console().print(f"✓ {changed.id} is {changed.status}.")
+        screen.console().print(done)
 
 
 def _secret(from_stdin: bool) -> str:

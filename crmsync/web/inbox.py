@@ -108,9 +108,9 @@ class Inbox:
     def _company(self, flow: Flow, connection: str) -> Company | None:
         """Whose run it is; None for a connection that is bound to no such flow, or to one that is paused."""
         companies = self._using.companies
-        for _ in range(2):
+
+        def find() -> Company | None:
             bound = (each for each in companies.all(flow.bound_as) if not flow.is_paused(each))
-            if found := next((each for each in bound if flow.origin(each).source == connection), None):
-                return found
-            companies.forget()  # another process may have bound it a moment ago
-        return None
+            return next((each for each in bound if flow.origin(each).source == connection), None)
+
+        return companies.sought(find)

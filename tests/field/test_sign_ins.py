@@ -23,7 +23,7 @@ from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.signing_in import auth, grants
 from crmsync.connectors.signing_in.auth import SharedToken
-from crmsync.connectors.signing_in.grants import client_credentials, jwt_bearer, refresh_token
+from crmsync.connectors.signing_in.grants import TokenEndpoint, client_credentials, jwt_bearer, refresh_token
 from crmsync.connectors.way_out.lease import deadline, seconds_of_sign_in
 from crmsync.connectors.way_out.transport import new_session
 from crmsync.domain.documents import Document, OrderRequest
@@ -72,14 +72,8 @@ def by_client(server: RawServer) -> AccessToken:
 
 
 def by_refresh(server: RawServer) -> AccessToken:
-    return refresh_token(
-        "Zoho Books",
-        token_url=f"{server.url}/token",
-        client_id="1000.ME",
-        client_secret=Secret("s3cret-word"),
-        refresh=Secret("1000.refresh"),
-        seconds=3600,
-    )
+    endpoint = TokenEndpoint("Zoho Books", f"{server.url}/token", "1000.ME", Secret("s3cret-word"), 3600)
+    return refresh_token(endpoint, Secret("1000.refresh"))
 
 
 GRANTS = {"Salesforce": by_jwt, "SAP": by_client, "Zoho Books": by_refresh}

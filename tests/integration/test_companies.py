@@ -174,9 +174,9 @@ def _read(runs: list[Any]) -> list[Any]:
         ({"payment_terms_days": "soon"}, "payment_terms_days", "whole number"),
         ({"payment_terms_days": -1}, "payment_terms_days", "whole number"),
         ({"held_orders": "maybe"}, "held_orders", "review, alert or note"),
-        ({"reference_prefix": "sf-"}, "reference_prefix", "capitals"),
+        ({"reference_prefix": "sf-"}, "reference_prefix", "capital letters"),
         ({"go_live": "tomorrow"}, "go_live", ""),
-        ({"colour": "red"}, "colour", "no setting"),
+        ({"colour": "red"}, "colour", "not a setting"),
     ],
 )
 def test_an_option_that_is_wrong_is_named(options: dict[str, Any], name: str, problem: str) -> None:

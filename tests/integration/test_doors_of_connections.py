@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 
 from crmsync import connections
 from crmsync.domain.audit import Act, Origin
+from crmsync.domain.bindings import Binding
 from crmsync.domain.connections import Connection, Wanted
 from crmsync.services import Services
 from crmsync.store.tables import deliveries, runs
@@ -84,6 +85,20 @@ def test_what_comes_in_is_kept_as_the_connections_own(services: Services, client
 
     assert (answer.status_code, answer.get_json()) == (200, {"status": "accepted"})
     assert kept(services) == [(made.id, "0060000000000ABAAY")]
+
+
+def test_what_another_process_has_just_bound_starts_a_run(services: Services, client: FlaskClient) -> None:
+    """With no other webhook and no catch-up, a deal that was only kept would wait for ever."""
+    made = crm(services)
+    services.companies.all("order_to_invoice")
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("acme", "order_to_invoice", made.id, {"deals": made.id}))
+
+    client.post(f"/hooks/{made.id}/deal-closed", data=DEAL, headers=signed(DEAL, OWN_SECRET))
+
+    with services.store.read() as uow:
+        started = uow.connection.execute(select(runs.c.tenant, runs.c.source, runs.c.subject_key)).all()
+    assert [tuple(run) for run in started] == [("acme", made.id, "0060000000000ABAAY")]
 
 
 def test_one_of_the_books_as_well(services: Services, client: FlaskClient) -> None:

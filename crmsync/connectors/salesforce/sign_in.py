@@ -16,7 +16,7 @@ from crmsync.connectors.consent import Grant, Granted
 from crmsync.connectors.salesforce.account import told_by
 from crmsync.connectors.salesforce.errors import SYSTEM
 from crmsync.connectors.salesforce.settings import REFRESH_TOKEN, SalesforceSettings
-from crmsync.connectors.signing_in.grants import authorization_code, jwt_bearer, refresh_token
+from crmsync.connectors.signing_in.grants import TokenEndpoint, authorization_code, jwt_bearer, refresh_token
 from crmsync.connectors.way_out.answers import Failure
 from crmsync.domain.tokens import AccessToken
 
@@ -82,32 +82,26 @@ def _token(settings: SalesforceSettings, audience: str, *, is_outside: bool) -> 
     return replace(token, account=told_by(token.account, token.value))
 
 
-def _by_consent(settings: SalesforceSettings, *, is_outside: bool) -> AccessToken:
-    token = refresh_token(
+def _token_endpoint(settings: SalesforceSettings, *, is_outside: bool) -> TokenEndpoint:
+    return TokenEndpoint(
         SYSTEM,
-        token_url=f"{settings.login_url}{TOKEN_PATH}",
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        refresh=settings.refresh_token,
-        seconds=TOKEN_SECONDS,
-        explain=explain_consent,
-        is_outside=is_outside,
+        f"{settings.login_url}{TOKEN_PATH}",
+        settings.client_id,
+        settings.client_secret,
+        TOKEN_SECONDS,
+        explain_consent,
+        is_outside,
     )
+
+
+def _by_consent(settings: SalesforceSettings, *, is_outside: bool) -> AccessToken:
+    token = refresh_token(_token_endpoint(settings, is_outside=is_outside), settings.refresh_token)
     return replace(token, account=told_by(token.account, token.value))
 
 
 def exchange(settings: SalesforceSettings, grant: Grant, *, is_outside: bool) -> Granted:
     """Web server flow: what the code of the consent page is worth."""
-    token, refresh = authorization_code(
-        SYSTEM,
-        token_url=f"{settings.login_url}{TOKEN_PATH}",
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        grant=grant,
-        seconds=TOKEN_SECONDS,
-        explain=explain_consent,
-        is_outside=is_outside,
-    )
+    token, refresh = authorization_code(_token_endpoint(settings, is_outside=is_outside), grant)
     return Granted(refresh, told_by(token.account, token.value))
 
 

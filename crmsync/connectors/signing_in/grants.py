@@ -104,43 +104,41 @@ def client_credentials(
     return answers.tokens[0]
 
 
-def refresh_token(
-    system: str,
-    *,
-    token_url: str,
-    client_id: str,
-    client_secret: Secret,
-    refresh: Secret,
-    seconds: int,
-    explain: Explain | None = None,
-    is_outside: bool = False,
-) -> AccessToken:
-    """OAuth 2.0 refresh token. Errors under HTTP 200 (Zoho) count as errors; a client may have no secret.
+@dataclass(frozen=True, slots=True)
+class TokenEndpoint:
+    """Where an app of a system gets its tokens, each good for *seconds*; an app may have no secret."""
+
+    system: str
+    url: str
+    client_id: str
+    client_secret: Secret
+    seconds: int
+    explain: Explain | None = None
+    is_outside: bool = False
+
+    @property
+    def form(self) -> dict[str, str]:
+        """Who asks."""
+        secret = self.client_secret.reveal()
+        return {"client_id": self.client_id, **({"client_secret": secret} if secret else {})}
+
+
+def refresh_token(at: TokenEndpoint, refresh: Secret) -> AccessToken:
+    """OAuth 2.0 refresh token. Errors under HTTP 200 (Zoho) count as errors.
 
     Raises: AuthenticationError with code NO_CONSENT where there is no refresh token yet; and as _Answers.
     """
     if not refresh.reveal():
-        what = f"Nobody has let crmsync into {system} yet."
-        raise errors.AuthenticationError(what, system=system, operation=TOKEN, code=NO_CONSENT, advice=_CONSENT)
-    answers = _Answers(system, seconds, explain)
-    form = {"client_id": client_id, **_secret_of(client_secret)}
-    with _token_session(is_outside=is_outside, client_id=client_id) as session, _signing_in(system):
+        what = f"Nobody has let crmsync into {at.system} yet."
+        raise errors.AuthenticationError(what, system=at.system, operation=TOKEN, code=NO_CONSENT, advice=_CONSENT)
+    answers = _Answers(at.system, at.seconds, at.explain)
+    with _token_session(is_outside=at.is_outside, client_id=at.client_id) as session, _signing_in(at.system):
         session.register_compliance_hook("refresh_token_response", answers.read)
-        session.refresh_token(token_url, refresh_token=refresh.reveal(), **form)
+        session.refresh_token(at.url, refresh_token=refresh.reveal(), **at.form)
     return answers.tokens[0]
 
 
-def authorization_code(
-    system: str,
-    *,
-    token_url: str,
-    client_id: str,
-    client_secret: Secret,
-    grant: Grant,
-    seconds: int,
-    explain: Explain | None = None,
-    is_outside: bool = False,
-) -> tuple[AccessToken, Secret]:
+def authorization_code(at: TokenEndpoint, grant: Grant) -> tuple[AccessToken, Secret]:
     """OAuth 2.0 authorization code (RFC 6749, 7636): an access token, and the refresh token that is to be kept.
 
     Raises: as _Answers; AuthenticationError where the answer has no refresh token.
@@ -149,22 +147,17 @@ def authorization_code(
         "grant_type": "authorization_code",
         "code": grant.code.reveal(),
         "redirect_uri": grant.redirect_uri,
-        "client_id": client_id,
-        **_secret_of(client_secret),
+        **at.form,
         **({"code_verifier": grant.verifier.reveal()} if grant.verifier is not None else {}),
     }
-    answers = _Answers(system, seconds, explain)
-    with new_session(is_outside=is_outside) as session, _signing_in(system):
-        answers.read(session.post(token_url, data=form))
+    answers = _Answers(at.system, at.seconds, at.explain)
+    with new_session(is_outside=at.is_outside) as session, _signing_in(at.system):
+        answers.read(session.post(at.url, data=form))
     if not answers.refresh_tokens:
-        what = f"{system} has given a token that ends soon, and none to renew it with."
+        what = f"{at.system} has given a token that ends soon, and none to renew it with."
         advice = "Let the app ask for offline access (refresh tokens), then consent once more."
-        raise errors.AuthenticationError(what, system=system, operation=TOKEN, advice=advice)
+        raise errors.AuthenticationError(what, system=at.system, operation=TOKEN, advice=advice)
     return answers.tokens[0], answers.refresh_tokens[0]
-
-
-def _secret_of(client_secret: Secret) -> dict[str, str]:
-    return {"client_secret": client_secret.reveal()} if client_secret.reveal() else {}
 
 
 @contextmanager

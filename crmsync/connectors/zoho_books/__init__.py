@@ -102,7 +102,7 @@ def _more_scopes(settings: ZohoBooksSettings) -> tuple[str, ...]:
 
 
 def _exchange(settings: ZohoBooksSettings, grant: Grant, *, is_outside: bool) -> Granted:
-    from crmsync.connectors.zoho_books.consent import exchange
+    from crmsync.connectors.zoho_books.sign_in import exchange
 
     return exchange(settings, grant, is_outside=is_outside)
 

@@ -21,11 +21,12 @@ from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.contacts import Contacts, contact_body
 from crmsync.connectors.zoho_books.currencies import Currencies
 from crmsync.connectors.zoho_books.doctor import examine
-from crmsync.connectors.zoho_books.errors import SYSTEM, explain, explain_sign_in, of_account, speaks
+from crmsync.connectors.zoho_books.errors import SYSTEM, explain, of_account, speaks
 from crmsync.connectors.zoho_books.items import Items
 from crmsync.connectors.zoho_books.lines import InvoiceLines, LinePolicy
 from crmsync.connectors.zoho_books.payments import PaymentReader
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
+from crmsync.connectors.zoho_books.sign_in import token_endpoint
 from crmsync.domain.customers import Candidate, Customer, CustomerMatch
 from crmsync.domain.documents import Document, InvoiceRequest
 from crmsync.domain.matching import search_email
@@ -34,7 +35,6 @@ from crmsync.domain.tokens import AccessToken, RenewalLimit
 from crmsync.errors import RecordNotFoundError, RejectedError, RetryableError
 from crmsync.settings import Behaviour
 
-TOKEN_SECONDS = 3600
 RENEWAL_LIMIT = RenewalLimit(8, 600)  # Zoho gives ten in ten minutes, then none for the rest of the window
 
 Clock = Callable[[], datetime]
@@ -45,16 +45,7 @@ def connect(connection: str, settings: ZohoBooksSettings, tools: Tools) -> ZohoB
 
     def fetch() -> AccessToken:
         # The answer's `api_domain` is for the doctor only: ZOHO_API_URL alone decides where a token is sent.
-        return refresh_token(
-            SYSTEM,
-            token_url=f"{settings.accounts_url}/oauth/v2/token",
-            client_id=settings.client_id,
-            client_secret=settings.client_secret,
-            refresh=settings.refresh_token,
-            seconds=TOKEN_SECONDS,
-            explain=explain_sign_in,
-            is_outside=tools.is_outside,
-        )
+        return refresh_token(token_endpoint(settings, is_outside=tools.is_outside), settings.refresh_token)
 
     token = SharedToken(connection, store=tools.token_store, fetch=fetch, scheme="Zoho-oauthtoken", limit=RENEWAL_LIMIT)
     return ZohoBooks(

@@ -1,9 +1,9 @@
-"""What a consent at Zoho is worth: a refresh token, of a user who is in the organization that the settings name."""
+"""Signing in to Zoho, and what a consent is worth: a refresh token of a user who is in the organization."""
 
 from __future__ import annotations
 
 from crmsync.connectors.consent import Grant, Granted
-from crmsync.connectors.signing_in.grants import authorization_code
+from crmsync.connectors.signing_in.grants import TokenEndpoint, authorization_code
 from crmsync.connectors.way_out.answers import reply_of
 from crmsync.connectors.way_out.transport import exchange as exchanging
 from crmsync.connectors.way_out.transport import new_session
@@ -17,18 +17,21 @@ TOKEN_SECONDS = 3600
 LOOK_SECONDS = 15.0
 
 
+def token_endpoint(settings: ZohoBooksSettings, *, is_outside: bool) -> TokenEndpoint:
+    return TokenEndpoint(
+        SYSTEM,
+        f"{settings.accounts_url}/oauth/v2/token",
+        settings.client_id,
+        settings.client_secret,
+        TOKEN_SECONDS,
+        explain_sign_in,
+        is_outside,
+    )
+
+
 def exchange(settings: ZohoBooksSettings, grant: Grant, *, is_outside: bool) -> Granted:
     """Raises: OtherAccountError where whoever consented is not in the organization."""
-    token, refresh = authorization_code(
-        SYSTEM,
-        token_url=f"{settings.accounts_url}/oauth/v2/token",
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        grant=grant,
-        seconds=TOKEN_SECONDS,
-        explain=explain_sign_in,
-        is_outside=is_outside,
-    )
+    token, refresh = authorization_code(token_endpoint(settings, is_outside=is_outside), grant)
     if _is_in_another(settings, token, is_outside=is_outside):
         raise OtherAccountError(
             f"Whoever consented is not in the organization {settings.organization_id} of {SYSTEM}.",
