@@ -108,7 +108,7 @@ def remove(
     _require_version(before, expected_version)
     if not uow.bindings.remove(before):
         raise BindingChangedError
-    uow.audit.add(act, "unbind", OBJECT, _key(before), tenant=tenant, before=_told(before))
+    uow.audit.add(act, "unbind", OBJECT, _key(before), tenant=tenant, before=_audited(before))
     using.companies.forget()
     return before
 
@@ -131,13 +131,13 @@ def _require_version(before: Binding | None, expected: int | None) -> None:
 
 
 def _audit(uow: UnitOfWork, act: Act, verb: str, wanted: Binding, *, before: Binding | None) -> None:
-    told = _told(before) if before else {}
-    uow.audit.add(act, verb, OBJECT, _key(wanted), tenant=wanted.tenant, before=told, after=_told(wanted))
+    told = _audited(before) if before else {}
+    uow.audit.add(act, verb, OBJECT, _key(wanted), tenant=wanted.tenant, before=told, after=_audited(wanted))
 
 
 def _key(of: Binding) -> str:
     return f"{of.flow}:{of.source}"
 
 
-def _told(of: Binding) -> dict[str, Any]:
+def _audited(of: Binding) -> dict[str, Any]:
     return {"roles": dict(of.roles), "options": dict(of.options)}

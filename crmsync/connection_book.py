@@ -142,7 +142,7 @@ class ConnectionBook:
         values = {**of.settings, **self.opened(kept)}
         found, problems = registry.system_named(of.system).read_row(values, allow_http=self._settings.allow_http)
         if problems:
-            raise ProcessFaultError(f"The settings of the connection {of.id} are not right: {_told(problems)}.")
+            raise ProcessFaultError(f"The settings of the connection {of.id} are not right: {_sentence(problems)}.")
         return found
 
     def _of_environment(self, connection: str) -> Known:
@@ -183,7 +183,7 @@ def belonging(of: Connection, system: System) -> str:
     return seal_of(of.id, of.tenant, of.system, system.addresses_of(of.settings))
 
 
-def _told(problems: Mapping[str, str]) -> str:
+def _sentence(problems: Mapping[str, str]) -> str:
     return "; ".join(f"{name} {problem}" for name, problem in problems.items())
 
 

@@ -106,7 +106,7 @@ def create(using: Services, uow: UnitOfWork, act: Act, tenant: str, system: str,
     sealed = using.vault.seal_for(secrets_text(given), belonging(made, of))
     if not uow.connections.add(made, sealed=sealed, key_id=key_id_of(sealed)):
         raise NameTakenError(f"There is a connection {made.name} already.", field_errors={"name": "is taken"})
-    _audit(uow, act, "create", made, after=_told(made))
+    _audit(uow, act, "create", made, after=_audited(made))
     return _now(using, uow, made.id)
 
 
@@ -142,7 +142,7 @@ def update(
     claim = values.claim(of, {**settings, **secrets_now}, **may)
     _keep_to_account(using, uow, changed.id, claim, is_same_account=is_same_account)
     _change(uow, changed, using.vault.seal_for(secrets_text(secrets_now), belonging(changed, of)))
-    _audit(uow, act, "update", changed, before=_told(before), after=_told(changed))
+    _audit(uow, act, "update", changed, before=_audited(before), after=_audited(changed))
     return _now(using, uow, changed.id)
 
 
@@ -221,7 +221,7 @@ def consented(
     status = Status.INACTIVE if is_paused else Status.ACTIVE
     changed = replace(before, status=status, secret_names=tuple(sorted({**held, **given})))
     _change(uow, changed, using.vault.seal_for(secrets_text({**held, **given}), belonging(changed, of)))
-    _audit(uow, act, "consent", changed, before=_told(before), after={**_told(changed), "status": status.value})
+    _audit(uow, act, "consent", changed, before=_audited(before), after={**_audited(changed), "status": status.value})
     return _now(using, uow, changed.id)
 
 
@@ -249,7 +249,7 @@ def delete(
     for each in bound:
         uow.bindings.remove(each)
     gone = uow.connections.delete(before.id)
-    _audit(uow, act, "delete", before, before=_told(before), after={"open_runs": count, "gone": gone})
+    _audit(uow, act, "delete", before, before=_audited(before), after={"open_runs": count, "gone": gone})
     using.book.forget(before.id)
     using.companies.forget()
     return gone
@@ -383,7 +383,7 @@ def _change(uow: UnitOfWork, changed: Connection, sealed: str) -> None:
     if not uow.connections.change(changed, sealed=sealed, key_id=key_id_of(sealed)):
         raise ConnectionChangedError
     if not changed.why_not_now:  # it may have been until now: what waits for it goes on
-        uow.breakers.wake_waiting()
+        uow.breakers.release_waiting()
 
 
 def _set_status(
@@ -408,7 +408,7 @@ def _set_status(
     return _now(using, uow, connection_id)
 
 
-def _told(of: Connection) -> dict[str, Any]:
+def _audited(of: Connection) -> dict[str, Any]:
     """What the audit keeps of it: which secrets are set, and none of them."""
     return {
         "name": of.name,

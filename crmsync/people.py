@@ -17,8 +17,8 @@ from crmsync.errors import CrmsyncError
 from crmsync.passwords import TOWER_USER
 from crmsync.store import UnitOfWork
 
-_TOLD_OF_TOKEN = ("name", "role", "tenant", "expires_at")
-_TOLD_OF_USER = ("role", "tenant", "is_disabled")
+_AUDITED_OF_TOKEN = ("name", "role", "tenant", "expires_at")
+_AUDITED_OF_USER = ("role", "tenant", "is_disabled")
 
 
 class PeopleError(CrmsyncError):
@@ -47,7 +47,7 @@ def create_token(
     who = {"by": act.name, "person": act.person}
     uow.api_tokens.add(made, name=name, role=role, tenant=tenant, expires_at=expires_at, **who)
     token = _token(uow, made.id)
-    uow.audit.add(act, "token.create", "token", made.id, tenant=tenant or "", after=_told(token, _TOLD_OF_TOKEN))
+    uow.audit.add(act, "token.create", "token", made.id, tenant=tenant or "", after=_audited(token, _AUDITED_OF_TOKEN))
     return Made(token, made.text)
 
 
@@ -75,7 +75,7 @@ def add_user(uow: UnitOfWork, act: Act, name: str, password: str, *, role: Role,
     if not uow.users.add(name, _hashed(password), role, tenant):
         raise PeopleError(f"There is a user {name} already.", field_errors={"name": "is taken"})
     user = _user(uow, name)
-    uow.audit.add(act, "user.add", "user", name, tenant=tenant or "", after=_told(user, _TOLD_OF_USER))
+    uow.audit.add(act, "user.add", "user", name, tenant=tenant or "", after=_audited(user, _AUDITED_OF_USER))
     return user
 
 
@@ -93,7 +93,7 @@ def signed_on(uow: UnitOfWork, identity: str, name: str, *, role: Role, tenant: 
         return user
     uow.users.change(user.name, role=role.value, tenant=tenant)
     changed = _user(uow, user.name)
-    before, after = _told(user, _TOLD_OF_USER), _told(changed, _TOLD_OF_USER)
+    before, after = _audited(user, _AUDITED_OF_USER), _audited(changed, _AUDITED_OF_USER)
     by = _of_provider(user.name)
     uow.audit.add(by, "user.set-role", "user", user.name, before=before, after=after)
     return _end_tokens(uow, by, changed)
@@ -103,7 +103,7 @@ def _met(uow: UnitOfWork, identity: str, name: str, *, role: Role, tenant: str |
     for each in (name, number_of(identity)):
         if each != TOWER_USER and uow.users.add(each, "", role, tenant, identity=identity):
             user = _user(uow, each)
-            after = _told(user, _TOLD_OF_USER)
+            after = _audited(user, _AUDITED_OF_USER)
             uow.audit.add(_of_provider(each), "user.add", "user", each, tenant=tenant or "", after=after)
             return user
     raise PeopleError("Somebody has this name already, and signs in otherwise.")
@@ -152,16 +152,16 @@ def _change(uow: UnitOfWork, act: Act, verb: str, name: str, **values: Any) -> U
             f"{after.name} is the only admin of the whole installation.",
             advice="Make another user an admin first: `crmsync users set-role NAME admin`.",
         )
-    told_before, told_after = _told(before, _TOLD_OF_USER), _told(after, _TOLD_OF_USER)
-    changed = {field for field in _TOLD_OF_USER if told_before[field] != told_after[field]}
+    audited_before, audited_after = _audited(before, _AUDITED_OF_USER), _audited(after, _AUDITED_OF_USER)
+    changed = {field for field in _AUDITED_OF_USER if audited_before[field] != audited_after[field]}
     uow.audit.add(
         act,
         verb,
         "user",
         after.name,
         tenant=after.tenant or "",
-        before={field: told_before[field] for field in changed},
-        after={field: told_after[field] for field in changed},
+        before={field: audited_before[field] for field in changed},
+        after={field: audited_after[field] for field in changed},
     )
     return after
 
@@ -212,6 +212,6 @@ def _token(uow: UnitOfWork, token_id: str) -> ApiToken:
     return token
 
 
-def _told(of: ApiToken | User, fields: tuple[str, ...]) -> dict[str, Any]:
+def _audited(of: ApiToken | User, fields: tuple[str, ...]) -> dict[str, Any]:
     values = asdict(of)
     return {field: values[field] for field in fields}

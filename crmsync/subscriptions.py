@@ -84,7 +84,7 @@ def create(
     )
     secret = secret or secrets.token_urlsafe(_MADE_SECRET_BYTES)
     uow.subscriptions.add(made, sealed=using.vault.seal_for(Secrets(secret).text(), seal_of(made)))
-    uow.audit.add(act, "create", OBJECT, made.id, tenant=made.tenant, after=_told(made))
+    uow.audit.add(act, "create", OBJECT, made.id, tenant=made.tenant, after=_audited(made))
     return show(uow, None, made.id), secret
 
 
@@ -144,7 +144,7 @@ def delete(uow: UnitOfWork, act: Act, tenant: str | None, webhook_id: str) -> Su
     before = show(uow, tenant, webhook_id)
     if not uow.subscriptions.delete(before):
         raise SubscriptionChangedError
-    uow.audit.add(act, "delete", OBJECT, before.id, tenant=before.tenant, before=_told(before))
+    uow.audit.add(act, "delete", OBJECT, before.id, tenant=before.tenant, before=_audited(before))
     return before
 
 
@@ -211,7 +211,9 @@ def _write(
 ) -> Subscription:
     if not uow.subscriptions.change(changed, sealed=sealed):
         raise SubscriptionChangedError
-    uow.audit.add(act, verb, OBJECT, changed.id, tenant=changed.tenant, before=_told(before), after=_told(changed))
+    uow.audit.add(
+        act, verb, OBJECT, changed.id, tenant=changed.tenant, before=_audited(before), after=_audited(changed)
+    )
     return show(uow, None, changed.id)
 
 
@@ -226,7 +228,7 @@ def _raise(problems: Mapping[str, str]) -> None:
         raise InvalidSubscriptionError(field_errors=problems)
 
 
-def _told(of: Subscription) -> dict[str, Any]:
+def _audited(of: Subscription) -> dict[str, Any]:
     return {
         "connection": of.connection,
         "door": of.door,

@@ -281,7 +281,7 @@ KEYS |= {
 OF_ALL_TENANTS = {
     "Audit.in_order": "the chain of hashes goes through all of it",
     "Breakers.open_for": "is asked for the environment's connections only",
-    "Breakers.wake_waiting": "lets runs come back; each then asks its own connection",
+    "Breakers.release_waiting": "lets runs come back; each then asks its own connection",
     "Connections.all_kept": "secrets are sealed anew for the whole installation",
     "Alerts.claim_due": "one sender delivers the alerts of all",
     "Due.claim": "the sweeper brings back everybody's runs",

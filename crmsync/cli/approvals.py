@@ -30,7 +30,7 @@ def list_(*, everything: bool, as_json: bool) -> None:
     with open_services().store.read() as uow:
         found = uow.approvals.newest(None, is_open=not everything)
     if as_json:
-        screen.print_json([told(each, uow.now) for each in found])
+        screen.print_json([described(each, uow.now) for each in found])
     elif found:
         names = ["id", "dead letter", "decision", "amount", "proposed by", "until (UTC)", "status"]
         screen.console().print(screen.table(names, (_row(each, uow.now) for each in found)))
@@ -68,7 +68,7 @@ def reject(approval_id: int, *, by: str | None, reason: str | None, as_json: boo
     _say(done, as_json, uow.now, f"✓ proposal {done.id} is rejected; dead letter {done.letter_id} waits on.")
 
 
-def told(approval: Approval, now: datetime) -> dict[str, Any]:
+def described(approval: Approval, now: datetime) -> dict[str, Any]:
     """As --json prints it."""
     return {
         "id": approval.id,
@@ -89,7 +89,7 @@ def told(approval: Approval, now: datetime) -> dict[str, Any]:
 
 def _say(approval: Approval, as_json: bool, now: datetime, text: str) -> None:
     if as_json:
-        screen.print_json(told(approval, now))
+        screen.print_json(described(approval, now))
     else:
         screen.console().print(text)
 

@@ -18,7 +18,7 @@ from crmsync.phrases import plural
 from crmsync.settings import instant_of
 
 if TYPE_CHECKING:
-    from crmsync.cli.catch_up_work import Found, Look, Missed
+    from crmsync.cli.catch_up_work import Found, Missed, Scan
     from crmsync.domain.audit import Act
     from crmsync.flows.sightings import Sighting, Started
     from crmsync.services import Services
@@ -55,34 +55,34 @@ def catch_up(
 
     since_at = _parsed(since) if since else None
     using = open_services(creates=True)
-    looks = _looks(using, tenant, connection)
-    start, end = work.window(using, looks, since_at)
+    scans = _scans(using, tenant, connection)
+    start, end = work.window(using, scans, since_at)
     if since_at and start >= end:
         raise click.BadParameter(f"{start:%Y-%m-%d %H:%M} UTC is in the future.", param_hint="--since")
     with _progress("looking", as_json=as_json) as advance:
-        found = work.look(using, looks, since_at, advance)
+        found = work.scan(using, scans, since_at, advance)
     if not as_json or not (dry_run or yes):
         _print(found, using, as_json=as_json)
     started = Started()
     if found.to_start and not dry_run:
         confirm(f"Start {plural(len(found.to_start), 'run')}?", yes=yes)
         started = _start(using, found.to_start, as_json=as_json)
-        _note(using, act(by, reason), looks[0].company.tenant, start, started)
+        _note(using, act(by, reason), scans[0].company.tenant, start, started)
     if not dry_run:
-        work.note_look(using, looks)
+        work.note_scan(using, scans)
     if as_json:
         screen.print_json(found.to_json() | {"dry_run": dry_run} | started.to_json())
     elif dry_run:
         screen.console().print("Dry run, nothing was started.")
 
 
-def _looks(using: Services, tenant: str | None, connection: str) -> list[Look]:
+def _scans(using: Services, tenant: str | None, connection: str) -> list[Scan]:
     """Raises: click.UsageError that lists the companies, where several are meant, or none."""
-    from crmsync.cli.catch_up_work import looks_of
+    from crmsync.cli.catch_up_work import scans_of
     from crmsync.domain.bindings import UnclearCompanyError
 
     try:
-        return looks_of(using, tenant=tenant, connection=connection)
+        return scans_of(using, tenant=tenant, connection=connection)
     except UnclearCompanyError as error:
         raise click.UsageError(f"{error} {ADVICE}") from None
 

@@ -18,7 +18,7 @@ from crmsync.domain.catch_up import Verdict
 from crmsync.domain.money import Money
 from crmsync.flows import catch_up
 from crmsync.flows.catch_up import Seen
-from crmsync.flows.sightings import Sighting, Started, looked_by_hand, seen_of
+from crmsync.flows.sightings import Sighting, Started, scanned_by_hand, seen_of
 from crmsync.flows.sightings import start as start_page
 from crmsync.reading.costs import calls_of, most_calls_of, written_by
 from crmsync.services import Services
@@ -39,7 +39,7 @@ Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Scan:
     """What catch-up looks at: the changes of a flow at one connection of a company."""
 
     flow: Flow
@@ -74,12 +74,12 @@ class Missed:
     @property
     def systems(self) -> list[str]:
         """Those that its run would write to. A deal that is looked at again writes nothing: a person is asked first."""
-        roles = [] if self.sighting.verdict.looks else written_by(self.sighting.flow)
+        roles = [] if self.sighting.verdict.rereads else written_by(self.sighting.flow)
         return [self.company.bound(role).system for role in roles]
 
     @property
     def why(self) -> str:
-        if self.sighting.verdict.looks:
+        if self.sighting.verdict.rereads:
             return _WHY[self.sighting.verdict]
         return "missed" if self.is_certain else "to be sure"
 
@@ -158,21 +158,21 @@ class Found:
 
 
 def _calls(sighting: Sighting) -> Mapping[str, int]:
-    return sighting.flow.look_calls if sighting.verdict.looks else calls_of(sighting.flow)
+    return sighting.flow.look_calls if sighting.verdict.rereads else calls_of(sighting.flow)
 
 
 def _most_calls(sighting: Sighting) -> int:
-    return sum((_calls(sighting) if sighting.verdict.looks else most_calls_of(sighting.flow)).values())
+    return sum((_calls(sighting) if sighting.verdict.rereads else most_calls_of(sighting.flow)).values())
 
 
-def looks_of(using: Services, *, tenant: str | None, connection: str) -> list[Look]:
+def scans_of(using: Services, *, tenant: str | None, connection: str) -> list[Scan]:
     """What there is to look at for the one company that is meant, at all its connections or at one.
 
     Raises: UnclearCompanyError where several companies are meant, or none.
     """
-    every = [Look(*each, company) for each in _FLOWS for company in _companies(using, each[0], tenant, connection)]
-    looks = [each for each in every if each.is_configured] or every
-    tenants = sorted({each.company.tenant for each in looks})
+    every = [Scan(*each, company) for each in _FLOWS for company in _companies(using, each[0], tenant, connection)]
+    scans = [each for each in every if each.is_configured] or every
+    tenants = sorted({each.company.tenant for each in scans})
     if len(tenants) == 1:
         return [each for each in every if each.company.tenant == tenants[0]]
     what = f"Several companies are meant: {', '.join(tenants)}." if tenants else "No flow is bound for such a company."
@@ -184,25 +184,25 @@ def _companies(using: Services, flow: Flow, tenant: str | None, connection: str)
     return [each for each in found if connection in ("", flow.origin(each).source)]
 
 
-def window(using: Services, looks: Sequence[Look], since: datetime | None) -> tuple[datetime, datetime]:
+def window(using: Services, scans: Sequence[Scan], since: datetime | None) -> tuple[datetime, datetime]:
     """From the earliest instant at which one of *looks* begins, up to now, whatever clock tells that there.
 
     A webhook that is still on its way does no harm: whatever comes first opens the run, and it is one.
     """
-    return min(each.since(using, since) for each in looks), using.store.clock() + CLOCKS
+    return min(each.since(using, since) for each in scans), using.store.clock() + CLOCKS
 
 
-def look(using: Services, looks: Sequence[Look], since: datetime | None, advance: Advance) -> Found:
+def scan(using: Services, scans: Sequence[Scan], since: datetime | None, advance: Advance) -> Found:
     """Read what changed at each configured source, from *since* or as each look says.
 
     Raises: ConfigurationError if none is configured; a vendor's errors.
     """
-    start, until = window(using, looks, since)
-    wanted = [each for each in looks if each.is_configured]
+    start, until = window(using, scans, since)
+    wanted = [each for each in scans if each.is_configured]
     if not wanted:
-        looks[0].company.bound(looks[0].flow.roles[0]).api  # noqa: B018 - says what is not configured
-    missing = [flow.bound_as for flow, _ in _FLOWS if flow not in {each.flow for each in looks}]
-    found = Found(start, until, [*(name for each in looks for name in each.lacking), *missing])
+        scans[0].company.bound(scans[0].flow.roles[0]).api  # noqa: B018 - says what is not configured
+    missing = [flow.bound_as for flow, _ in _FLOWS if flow not in {each.flow for each in scans}]
+    found = Found(start, until, [*(name for each in scans for name in each.lacking), *missing])
     for each in wanted:
         begin = each.since(using, since)
         for page in each.seen(using, each.company, begin, until) if begin < until else ():
@@ -214,7 +214,7 @@ def look(using: Services, looks: Sequence[Look], since: datetime | None, advance
 def _sort(using: Services, found: Found, company: Company, page: Sequence[Sighting]) -> None:
     now, grace = using.store.clock(), timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
     for sighting in page:
-        if not sighting.verdict.wakes:
+        if not sighting.verdict.starts:
             found.left_alone[sighting.verdict.value] += 1
         elif _is_started(using, company, sighting):
             found.left_alone[STARTED_ALREADY] += 1
@@ -237,9 +237,9 @@ def start(using: Services, to_start: Sequence[Missed], advance: Advance) -> Iter
             advance(len(page))
 
 
-def note_look(using: Services, looks: Sequence[Look]) -> None:
+def note_scan(using: Services, scans: Sequence[Scan]) -> None:
     """For people who ask when somebody last looked."""
     with using.store.begin(durable=False) as uow:
-        for each in looks:
+        for each in scans:
             if each.is_configured:
-                looked_by_hand(uow, each.flow, each.company)
+                scanned_by_hand(uow, each.flow, each.company)

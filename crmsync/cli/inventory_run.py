@@ -29,7 +29,7 @@ from crmsync.flows import inventory
 from crmsync.reading.stock import inventory_done, only_run, stock_known
 from crmsync.reading.telling import outcome
 from crmsync.services import Services
-from crmsync.worker import waking
+from crmsync.worker import starting
 
 if TYPE_CHECKING:
     from crmsync.store import Store
@@ -76,12 +76,12 @@ def _begin(using: Services, company: Company, who: Act) -> tuple[str, bool]:
         if before is not None and before.status.is_active:
             return before.id, False
         correlation_id = log.new_correlation_id()
-        awake = waking.wake(uow, FLOW, company, FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
+        to_enqueue = starting.start(uow, FLOW, company, FLOW.name, correlation_id=correlation_id, queued_for=QUEUED_FOR)
         run = FLOW.run_of(uow, company, FLOW.name)
         assert run is not None  # just opened  # noqa: S101
         after = {"flow": FLOW.name, "subject_key": FLOW.name}
         uow.audit.add(who, "run.start", "run", run.id, tenant=run.tenant, after=after)
-    return run.id, awake is not None
+    return run.id, to_enqueue is not None
 
 
 def _hand_over(using: Services, run_id: str) -> None:

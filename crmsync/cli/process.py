@@ -63,7 +63,7 @@ def _with_the_right_store(settings: Settings) -> Settings:
 
 
 def _say_which_broker(settings: Settings) -> None:
-    """A shell that lacks REDIS_URL rings at a server where nobody listens. Nothing is lost by that, only time."""
+    """A shell without REDIS_URL sends its messages where nobody listens. Nothing is lost by that, only time."""
     from crmsync.store import whereabouts
 
     used = whereabouts.remembered(settings.home, whereabouts.BROKER)

@@ -76,7 +76,7 @@ def why_old(dates: Dates, announced_at: datetime, *, go_live: datetime, max_days
 # -- how long a deal that is not there yet is waited for
 
 
-def next_look_seconds(announced_at: datetime | None, now: datetime, grace_seconds: float) -> float | None:
+def next_check_seconds(announced_at: datetime | None, now: datetime, grace_seconds: float) -> float | None:
     """When a deal that seems not to be won is looked at again; None: its announcement is too long ago.
 
     An announcement may overtake the change that it tells of. Each wait is as long as all before it.

@@ -46,11 +46,11 @@ class Verdict(StrEnum):
     TOO_OLD = "was won too long ago"
 
     @property
-    def wakes(self) -> bool:
-        return self is Verdict.START or self.looks
+    def starts(self) -> bool:
+        return self is Verdict.START or self.rereads
 
     @property
-    def looks(self) -> bool:
+    def rereads(self) -> bool:
         """Whether a run that is over looks at its deal again."""
         return self in (Verdict.LOOK, Verdict.WON_AGAIN)
 

@@ -237,10 +237,10 @@ class Answers:
         """Whether a person decides something here that they have to give a reason for."""
         return self.accept or bool(self.links)
 
-    def told(self) -> dict[str, Any]:
+    def audited(self) -> dict[str, Any]:
         """What was answered, as the audit keeps it.
 
-        >>> Answers(accept=True, links={"erp": "17100001"}).told(), Answers().told()
+        >>> Answers(accept=True, links={"erp": "17100001"}).audited(), Answers().audited()
         ({'accept': True, 'links': {'erp': '17100001'}}, {})
         """
         answers = {"accept": self.accept, "links": dict(self.links), "accepted": sorted(self.accepted)}

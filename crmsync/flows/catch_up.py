@@ -62,16 +62,16 @@ Seen = Callable[[Services, Company, datetime, datetime], Iterator[Sequence[Sight
 @step(DEALS, queue=QUEUE, learns=ChangesSeen)
 def look_for_deals(attempt: Attempt) -> ChangesSeen:
     """Start the deals that were won since the last look and have no run."""
-    return _look(attempt, DEALS, deals_seen, role="deals", is_oldest_first=True)
+    return _scan(attempt, DEALS, deals_seen, role="deals", is_oldest_first=True)
 
 
 @step(PAYMENTS, queue=QUEUE, learns=ChangesSeen)
 def look_for_payments(attempt: Attempt) -> ChangesSeen:
     """Wake what was paid, credited or voided since the last look and was not announced."""
-    return _look(attempt, PAYMENTS, payments_seen, role="payments")
+    return _scan(attempt, PAYMENTS, payments_seen, role="payments")
 
 
-def _look(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> ChangesSeen:
+def _scan(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> ChangesSeen:
     using, behaviour = attempt.services, attempt.services.settings.behaviour
     since, until = _window(using, attempt.company, flow, attempt.started_at)
     looked, started = 0, Started()
@@ -146,7 +146,7 @@ def _deal_seen(uow: UnitOfWork, deal: WonDeal, run: Run | None, judge: Callable[
 
 
 def _seen(deal: WonDeal, found: Verdict, *, has_webhook: bool) -> Sighting:
-    is_missed = not found.looks
+    is_missed = not found.rereads
     shown = (deal.title, deal.amount)
     return Sighting(
         order_to_invoice.FLOW, deal.key, deal.changed_at, found, *shown, has_webhook=has_webhook, is_missed=is_missed
@@ -211,7 +211,7 @@ def _may_be_told(invoice: InvoiceChange, told: Run | None) -> bool:
     """Whether *told* may have brought the change home, or is about to."""
     if told is None:
         return False
-    if told.status is RunStatus.ACTIVE:  # it was woken already, and reads what is there then
+    if told.status is RunStatus.ACTIVE:  # it was started already, and reads what is there then
         return True
     read = learned(told, "read_invoice", InvoiceRead)
     if read is None:

@@ -21,7 +21,7 @@ from crmsync.flows import invoice_to_deal, put_back
 from crmsync.flows.put_back import Replaced
 from crmsync.flows.sightings import paged
 from crmsync.store import UnitOfWork
-from crmsync.worker import waking
+from crmsync.worker import starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -50,7 +50,7 @@ def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
     # Others the next time: where the list lacks many for another reason, all of them have their turn.
     read = random.sample(suspects, min(READS_MAX, len(suspects)))
     taken_back = [entry for entry in read if _is_taken_back(attempt, entry)]
-    _wake(attempt, taken_back)
+    _start_runs(attempt, taken_back)
     told = [pair for pair in replaced if pair.is_told]
     look_at = [*told, *random.sample(back, min(READS_MAX, len(back)))]
     twice = put_back.look(attempt, attempt.company.invoices.system, look_at, partial(_present, attempt))
@@ -125,16 +125,16 @@ def _present(attempt: Attempt, key: str) -> Document | None:
         return None
 
 
-def _wake(attempt: Attempt, entries: Sequence[Entry]) -> None:
+def _start_runs(attempt: Attempt, entries: Sequence[Entry]) -> None:
     """The run that brings an invoice to its deal says what became of it, and asks."""
     correlation_id, queued_for = attempt.run.correlation_id, attempt.services.settings.behaviour.queued_for
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
-        rung = [
-            waking.wake(
+        started = [
+            starting.start(
                 uow, invoice_to_deal.FLOW, attempt.company, key, correlation_id=correlation_id, queued_for=queued_for
             )
             for key in sorted(entry.document_key for entry in entries)
         ]
-    for awake in rung:
-        waking.ring(invoice_to_deal.FLOW, awake)
+    for each in started:
+        starting.enqueue(invoice_to_deal.FLOW, each)

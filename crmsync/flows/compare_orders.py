@@ -19,7 +19,7 @@ from crmsync.domain.ledger import Entry, EntryKey, EntryState
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import order_to_invoice, put_back
-from crmsync.worker import documents, waking
+from crmsync.worker import documents, starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -153,8 +153,8 @@ def _ask(attempt: Attempt, run: Run) -> None:
     queued_for = attempt.services.settings.behaviour.queued_for
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
-        awake = waking.look_at_documents(uow, order_to_invoice.FLOW, run.id, queued_for=queued_for)
-    waking.ring(order_to_invoice.FLOW, awake)
+        to_enqueue = starting.check_documents(uow, order_to_invoice.FLOW, run.id, queued_for=queued_for)
+    starting.enqueue(order_to_invoice.FLOW, to_enqueue)
 
 
 def _known(run: Run | None, entry: Entry) -> Document:

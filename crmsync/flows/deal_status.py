@@ -26,7 +26,7 @@ from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.store.tellings import Told
 from crmsync.systems import ROLES
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import dead_letters, starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -197,12 +197,12 @@ def _note_told(attempt: Attempt, seen: Seen) -> None:
 def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, seen: Seen) -> None:
     """Keep what the deal says now; and where it was corrected before that, let its run go on: our change hides it."""
     attempt.remark = " – ".join(filter(None, (telling.status, telling.reason)))
-    awake = None
+    results = None
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
         run, changed_before = uow.runs.get(seen.run.id) if seen.run else None, written.changed_before
         if run is not None and changed_before is not None and is_corrected(uow, run, changed_before):
-            awake = dead_letters.revive(uow, run.id)
+            results = dead_letters.revive(uow, run.id)
         uow.tellings.told(*_deal(attempt), telling, changed_at=written.changed_at, looked_at=seen.at)
         uow.tellings.try_refused_again(attempt.run.source)
         _close_alert(attempt, uow)
@@ -210,8 +210,8 @@ def _note_written(attempt: Attempt, telling: Telling, written: StatusWritten, se
             uow.alerts.close(_cause(attempt, _SENTENCES_LEFT_OUT))
         else:
             _alert(attempt, uow, _SENTENCES_LEFT_OUT, written.left_out)
-    if run is not None and awake is not None:
-        waking.ring(order_to_invoice.FLOW, (run.id, awake))
+    if run is not None and results is not None:
+        starting.enqueue(order_to_invoice.FLOW, (run.id, results))
 
 
 def _note_uncertain(attempt: Attempt, seen: Seen) -> None:

@@ -10,7 +10,7 @@ from crmsync.worker.attempt import Attempt
 REVIEW, ALERT = "review", "alert"
 
 
-def look_at_holds(attempt: Attempt, order: Document, *, system: str) -> None:
+def check_holds(attempt: Attempt, order: Document, *, system: str) -> None:
     """Put what came with the order into the run's history; what holds it back is decided by CRMSYNC_HELD_ORDERS.
 
     Raises: OrderHeldError.

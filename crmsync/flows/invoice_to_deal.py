@@ -15,7 +15,7 @@ from crmsync.domain.seller import Status
 from crmsync.domain.steps import About
 from crmsync.errors import PermanentError, RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import order_to_invoice, other_currency, unmailed
-from crmsync.worker import documents, waking
+from crmsync.worker import documents, starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow, company_of
 from crmsync.worker.task import step
@@ -107,8 +107,10 @@ def _look_at_newest(attempt: Attempt) -> None:
     with using.store.begin() as uow:
         attempt.hold(uow)
         queued_for = using.settings.behaviour.queued_for
-        awake = waking.wake(uow, FLOW, attempt.company, key, correlation_id=correlation_id, queued_for=queued_for)
-    waking.ring(FLOW, awake)
+        to_enqueue = starting.start(
+            uow, FLOW, attempt.company, key, correlation_id=correlation_id, queued_for=queued_for
+        )
+    starting.enqueue(FLOW, to_enqueue)
 
 
 def _may_say_status(attempt: Attempt, *, is_void: bool) -> bool:
@@ -128,8 +130,8 @@ def _ask_about(attempt: Attempt) -> None:
         return
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
-        awake = waking.look_at_documents(uow, order_to_invoice.FLOW, entry.run_id, queued_for=queued_for)
-    waking.ring(order_to_invoice.FLOW, awake)
+        to_enqueue = starting.check_documents(uow, order_to_invoice.FLOW, entry.run_id, queued_for=queued_for)
+    starting.enqueue(order_to_invoice.FLOW, to_enqueue)
 
 
 def _wait_for(deal_run: Run) -> None:

@@ -27,7 +27,7 @@ from crmsync.flows import admission, other_currency, second_look, unmailed
 from crmsync.flows.business_day import business_day
 from crmsync.flows.customer_doubts import is_doubted, told_of_customer
 from crmsync.flows.customers import customer_now, linked_customer, match_customer
-from crmsync.flows.held_orders import look_at_holds
+from crmsync.flows.held_orders import check_holds
 from crmsync.flows.second_look import generation_of
 from crmsync.flows.told_deals import note_told, settled
 from crmsync.worker.attempt import Attempt
@@ -115,7 +115,7 @@ def create_order(attempt: Attempt) -> OrderMade:
     if order.net is None or attempt.has_adopted or order.remarks:
         order = order.as_read(_standing(attempt, "order", order, erp.api.read_order, system=erp.system))
     _compare(attempt, deal, order, system=erp.system, kind="order")
-    look_at_holds(attempt, order, system=erp.system)
+    check_holds(attempt, order, system=erp.system)
     return OrderMade.of(order, customer=deal.customer.key)
 
 

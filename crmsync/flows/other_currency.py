@@ -7,7 +7,7 @@ from crmsync.domain.deals import Deal
 from crmsync.domain.learned import InvoiceMade
 from crmsync.domain.payments import PaymentFigures
 from crmsync.domain.runs import Run
-from crmsync.worker import waking
+from crmsync.worker import starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, learned
 
@@ -40,9 +40,9 @@ def look_again(attempt: Attempt, deal: Deal) -> None:
     if invoice is None or deal.amount.currency == attempt.run.currency:
         return
     using, flow = attempt.services, FLOWS["invoice_to_deal"]
-    # Its own run is not held meanwhile: that of the invoice wakes this one, and two would wait for each other.
+    # Its own run is not held meanwhile: that of the invoice starts this one, and two would wait for each other.
     with using.store.begin() as uow:
-        awake = waking.wake(
+        to_enqueue = starting.start(
             uow,
             flow,
             attempt.company,
@@ -50,7 +50,7 @@ def look_again(attempt: Attempt, deal: Deal) -> None:
             correlation_id=attempt.run.correlation_id,
             queued_for=using.settings.behaviour.queued_for,
         )
-    waking.ring(flow, awake)
+    starting.enqueue(flow, to_enqueue)
 
 
 def close(attempt: Attempt) -> None:

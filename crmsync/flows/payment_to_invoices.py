@@ -10,11 +10,11 @@ from crmsync.domain.runs import RunStatus
 from crmsync.domain.steps import About
 from crmsync.errors import RecordNotFoundError, WaitsForOtherRunError
 from crmsync.flows import invoice_to_deal
-from crmsync.worker import waking
+from crmsync.worker import starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
+from crmsync.worker.starting import ToEnqueue
 from crmsync.worker.task import step
-from crmsync.worker.waking import Awake
 
 FLOW = Flow(
     "payment_to_invoices",
@@ -23,7 +23,7 @@ FLOW = Flow(
     repeats=True,
     subject_role="payments",
     bound_as="payments",
-    wakes=invoice_to_deal.FLOW,
+    leads_to=invoice_to_deal.FLOW,
 )
 
 FOREIGN_INVOICES = "payments.foreign_invoices."  # in front of a connection: a fact
@@ -33,12 +33,12 @@ PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
 
 @step(FLOW, queue="books", learns=InvoicesFound, about=About(calls={"payments": 1}))
 def find_invoices(attempt: Attempt) -> InvoicesFound:
-    """Read the payment, and wake the run of every invoice of ours that it is, or was, applied to."""
+    """Read the payment, and start the run of every invoice of ours that it is, or was, applied to."""
     payment = _read(attempt)
     touched = _touched(attempt, payment)
     ours = [key for key in touched if _is_ours(attempt, key)]
-    for awake in _wake(attempt, payment, ours, foreign=len(touched) - len(ours)):
-        waking.ring(invoice_to_deal.FLOW, awake)
+    for to_enqueue in _start_runs(attempt, payment, ours, foreign=len(touched) - len(ours)):
+        starting.enqueue(invoice_to_deal.FLOW, to_enqueue)
     attempt.remark = _remark(payment, len(ours), len(touched) - len(ours))
     number = payment.number if payment else ""
     return InvoicesFound(tuple(ours), len(touched) - len(ours), payment is None, number)
@@ -86,12 +86,12 @@ def _is_being_made(attempt: Attempt, invoice_key: str) -> bool:
     return False
 
 
-def _wake(attempt: Attempt, payment: Payment | None, ours: Collection[str], *, foreign: int) -> list[Awake]:
+def _start_runs(attempt: Attempt, payment: Payment | None, ours: Collection[str], *, foreign: int) -> list[ToEnqueue]:
     queued_for = attempt.services.settings.behaviour.queued_for
     with attempt.services.store.begin() as uow:
         attempt.hold(uow)
-        awake = [
-            waking.wake(
+        started = [
+            starting.start(
                 uow,
                 invoice_to_deal.FLOW,
                 attempt.company,
@@ -108,7 +108,7 @@ def _wake(attempt: Attempt, payment: Payment | None, ours: Collection[str], *, f
             paid_on=payment.paid_on if payment else None,
         )
         uow.facts.count(f"{FOREIGN_INVOICES}{attempt.run.source}", foreign)
-    return [each for each in awake if each]
+    return [each for each in started if each]
 
 
 def _remark(payment: Payment | None, ours: int, foreign: int) -> str:

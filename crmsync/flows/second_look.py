@@ -58,7 +58,7 @@ def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> DealRead | M
             attempt.remark = "checked again: nothing relevant has changed"
             attempt.ends_as = RunStatus.DISCARDED if attempt.run.progress.get(WAS_DISCARDED) else RunStatus.DONE
         elif _may_exist(entries):
-            _look_at_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
+            _check_documents(attempt, flow, _compared(attempt, Comparison(deal, known), entries), check, memory)
         else:
             check(deal)
         if attempt.undoes or (not flow.is_complete(attempt.run) and attempt.ends_as is None):
@@ -125,9 +125,7 @@ def _look_for_gone(attempt: Attempt, compared: Comparison, entries: Sequence[Ent
         raise error
 
 
-def _look_at_documents(
-    attempt: Attempt, flow: Flow, compared: Comparison, check: Check, memory: dict[str, Any]
-) -> None:
+def _check_documents(attempt: Attempt, flow: Flow, compared: Comparison, check: Check, memory: dict[str, Any]) -> None:
     """Raises: a review, unless every document is right, or a person has accepted what is not."""
     system, accepted = attempt.company.deals.system, frozenset(attempt.run.answers.get("accepted", ()))
     problem, may_make = _problem(compared.deal, check), bool(attempt.run.progress.get(MAY_MAKE))

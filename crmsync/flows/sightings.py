@@ -16,9 +16,9 @@ from crmsync.domain.money import Money
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.store.deliveries import seen_by_catch_up
-from crmsync.worker import shares, waking
+from crmsync.worker import shares, starting
 from crmsync.worker.flow import Flow
-from crmsync.worker.waking import Awake
+from crmsync.worker.starting import ToEnqueue
 
 _BY_HAND = ".by_hand"
 PAGE = 50  # few enough to be done well within a lease, on a slow database too
@@ -63,12 +63,12 @@ def paged(changes: Iterator[Change]) -> Iterator[list[Change]]:
         yield page
 
 
-def looked_by_hand(uow: UnitOfWork, flow: Flow, company: Company) -> None:
+def scanned_by_hand(uow: UnitOfWork, flow: Flow, company: Company) -> None:
     """A person has had *flow*'s sources looked at; that moves no checkpoint."""
     uow.facts.set(_by_hand(flow, flow.origin(company).source), uow.now.isoformat())
 
 
-def last_look_by_hand(uow: UnitOfWork, tenant: str | None, flow: Flow) -> datetime | None:
+def last_scan_by_hand(uow: UnitOfWork, tenant: str | None, flow: Flow) -> datetime | None:
     """At any connection of *tenant*, None: of anybody."""
     prefix = source_of(flow, "")
     sources = [rest.removesuffix(_BY_HAND) for rest in uow.facts.under(prefix) if rest.endswith(_BY_HAND)]
@@ -99,33 +99,33 @@ class Started:
 
 def start(using: Services, company: Company, sightings: Iterable[Sighting], *, correlation_id: str) -> Started:
     """Start what has no run yet, and count every change once. Returns how many were started."""
-    # In the order of the receiver, and a few at a time: two that wake the same runs must not wait for each other.
+    # In the order of the receiver, and a few at a time: two that start the same runs must not wait for each other.
     waiting = iter(sorted(sightings, key=attrgetter("flow.name", "key")))
     return sum((_start_some(using, company, some, correlation_id) for some in paged(waiting)), Started())
 
 
 def _start_some(using: Services, company: Company, sightings: Sequence[Sighting], correlation_id: str) -> Started:
     grace = timedelta(seconds=using.settings.behaviour.catch_up_grace_seconds)
-    sources = Counter(each.flow.origin(company).source for each in sightings if each.verdict.wakes)
+    sources = Counter(each.flow.origin(company).source for each in sightings if each.verdict.starts)
     left = {source: shares.take(using, source, count) for source, count in sources.items()}
     with using.store.begin() as uow:
         _count(uow, company, [each for each in sightings if each.verdict is Verdict.HAS_RUN])
-        wanted = [each for each in sightings if each.verdict.wakes]
-        awake = [(each, rung) for each in wanted if (rung := _start(using, uow, company, each, grace, correlation_id))]
-        missed = [each for each, _ in awake if each.is_certainly_missed(uow.now, grace)]
-    for each, rung in awake:
+        wanted = [each for each in sightings if each.verdict.starts]
+        opened = [(each, run) for each in wanted if (run := _start(using, uow, company, each, grace, correlation_id))]
+        missed = [each for each, _ in opened if each.is_certainly_missed(uow.now, grace)]
+    for each, run in opened:
         source = each.flow.origin(company).source
         left[source] -= 1
         if left[source] >= 0:
-            waking.ring(each.flow, rung)
+            starting.enqueue(each.flow, run)
         else:  # beyond the share of its source: it gets its message when others of it end
-            _unqueue(using, rung)
-    return Started(len(awake), len(missed), sum(each.has_webhook for each in missed))
+            _unqueue(using, run)
+    return Started(len(opened), len(missed), sum(each.has_webhook for each in missed))
 
 
-def _unqueue(using: Services, rung: Awake) -> None:
+def _unqueue(using: Services, run: ToEnqueue) -> None:
     with using.store.begin(durable=False) as uow:
-        uow.runs.queued(rung[0], None)
+        uow.runs.queued(run[0], None)
 
 
 def _count(uow: UnitOfWork, company: Company, sightings: Sequence[Sighting]) -> None:
@@ -146,11 +146,13 @@ def _start(
     sighting: Sighting,
     grace: timedelta,
     correlation_id: str,
-) -> Awake | None:
-    """The run to ring, if nobody has started it for this change. What may have been announced counts as received."""
+) -> ToEnqueue | None:
+    """The run to enqueue, if nobody has started it for this change. What may have been announced counts as received."""
     source = seen_of(sighting.flow, company)
     is_healed, event_key = sighting.is_certainly_missed(uow.now, grace), sighting.event_key
     if not uow.deliveries.add(source, sighting.key, event_key=event_key, is_healed=is_healed):
         return None
     queued_for = using.settings.behaviour.queued_for
-    return waking.wake(uow, sighting.flow, company, sighting.key, correlation_id=correlation_id, queued_for=queued_for)
+    return starting.start(
+        uow, sighting.flow, company, sighting.key, correlation_id=correlation_id, queued_for=queued_for
+    )

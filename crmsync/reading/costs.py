@@ -25,10 +25,10 @@ def written_by(flow: Flow) -> list[str]:
 
 
 def _abouts(flow: Flow) -> Iterator[About]:
-    """Of its steps, and of the run that it wakes."""
+    """Of its steps, and of the run that it starts."""
     yield from (flow.about_of(step) for step in flow.steps)
-    if flow.wakes is not None:
-        yield from _abouts(flow.wakes)
+    if flow.leads_to is not None:
+        yield from _abouts(flow.leads_to)
 
 
 def _sum(each: Iterator[Calls]) -> Counter[str]:

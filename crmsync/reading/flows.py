@@ -10,7 +10,7 @@ from datetime import datetime
 from crmsync.domain import steps
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices
-from crmsync.flows.sightings import last_look_by_hand
+from crmsync.flows.sightings import last_scan_by_hand
 from crmsync.reading.history import last_done
 from crmsync.store import UnitOfWork
 from crmsync.store.run_lists import Standing
@@ -119,5 +119,5 @@ def catch_up_rows(uow: UnitOfWork, tenant: str | None) -> list[CatchUpRow]:
 
 def _last_look(uow: UnitOfWork, tenant: str | None, look: Flow) -> datetime | None:
     """Whoever looked: catch-up by itself, or a person by `crmsync catch-up`."""
-    done, by_hand = last_done(uow, tenant, look), last_look_by_hand(uow, tenant, look)
+    done, by_hand = last_done(uow, tenant, look), last_scan_by_hand(uow, tenant, look)
     return max((at for at in (done.at if done else None, by_hand) if at), default=None)

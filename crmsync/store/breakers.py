@@ -89,7 +89,7 @@ class Breakers(Rows):
         statement = update(breakers).where(breakers.c.connection == connection, breakers.c.opened_at.is_not(None))
         self._connection.execute(statement.values(retry_at=self._now, probes=0))
 
-    def wake_waiting(self) -> int:
+    def release_waiting(self) -> int:
         """Let the runs that wait for any system, which cost them no attempt, come back now. Returns how many."""
         # Said outright: two levels down, a query would take its own `runs` in place of those to be updated.
         newest = select(func.max(history.c.id)).where(history.c.run_id == runs.c.id).correlate(runs).scalar_subquery()

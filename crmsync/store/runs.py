@@ -258,13 +258,13 @@ class Runs(RunLists):
         values |= {"new_results": dict(results or {}), "new_progress": dict(progress or {})}
         return self._write(_GO_ROUND, run, {**values, "new_updated_at": self._now})
 
-    def wake(self, run_id: str, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
+    def restart(self, run_id: str, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
         """Make a run that is over active again, from its first step on. False if it is not over."""
         forgotten = {"results": {}, "answers": {}, "progress": {}, "is_reduced": False, "again": False}
         over = (RunStatus.DONE, RunStatus.DISCARDED)
         return self._begin_again(run_id, over, due_at, step=first_step, queued_until=queued_until, **forgotten)
 
-    def look(
+    def reread(
         self,
         run: Run,
         *,
@@ -280,7 +280,7 @@ class Runs(RunLists):
         over = (RunStatus.DONE, RunStatus.DISCARDED)
         return self._begin_again(run.id, over, due_at, step=first_step, queued_until=queued_until, **known, **anew)
 
-    def look_again(self, run_id: str) -> bool:
+    def repeat_at_end(self, run_id: str) -> bool:
         """Let an active run begin again when it comes to its end. False if it is not active."""
         statement = update(runs).where(runs.c.id == run_id, runs.c.status == _ACTIVE).values(again=True)
         return self._connection.execute(statement).rowcount == 1

@@ -54,7 +54,7 @@ class BreakerWatch:
             uow.breakers.look_now(connection)
             if not uow.breakers.get(connection).operations:  # nobody has tried those
                 self._tell_closed(uow, system, uow.breakers.succeeded(connection))
-            uow.breakers.wake_waiting()
+            uow.breakers.release_waiting()
 
     def look_now(self, connection: str) -> None:
         with self._store.begin() as uow:

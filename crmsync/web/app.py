@@ -7,7 +7,7 @@ from flask import Flask
 from crmsync.services import Services
 from crmsync.web import health, metrics, paths, tower, webhooks
 from crmsync.web.api.mounted import MountedApi
-from crmsync.web.doorbell import Doorbell
+from crmsync.web.enqueuer import Enqueuer
 from crmsync.web.inbox import Inbox
 from crmsync.web.refusals import Refusals
 from crmsync.web.tower import sign_in, sign_on
@@ -19,7 +19,7 @@ def create_app(services: Services) -> Flask:
     # One byte more: a body of unknown length is cut at the limit, and only the next byte says that it was too long.
     app.config["MAX_CONTENT_LENGTH"] = services.settings.behaviour.max_body_bytes + 1
     app.extensions["crmsync"] = services
-    app.extensions["crmsync_doorbell"] = Doorbell(services.store)
+    app.extensions["crmsync_enqueuer"] = Enqueuer(services.store)
     app.extensions["crmsync_inbox"] = Inbox(services)
     app.extensions["crmsync_refusals"] = Refusals(services.store, services.settings)
     for module in (webhooks, health, metrics, tower, sign_in, sign_on):

@@ -51,7 +51,7 @@ def alive() -> Response:
 def ready() -> tuple[Response, int]:
     """Each dependency, OK or why not. 503 without the store, and where nobody takes runs.
 
-    In the second case webhooks are still kept: let /healthz decide where they are sent, and this page whom to wake.
+    In the second case webhooks are still kept: let /healthz decide where they are sent, and this page whom to alarm.
     """
     kept: Kept[dict[str, Check]] = current_app.extensions["crmsync_checks"]
     checks = kept.get()

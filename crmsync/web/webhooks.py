@@ -31,11 +31,11 @@ from crmsync.errors import (
 )
 from crmsync.services import Services
 from crmsync.web.context import refusals_of_app, services_of_app
-from crmsync.web.doorbell import Doorbell
+from crmsync.web.enqueuer import Enqueuer
 from crmsync.web.inbox import FLOWS, Arrived, Inbox
 from crmsync.web.refusals import LEFT_OUT
 from crmsync.worker.flow import Flow
-from crmsync.worker.waking import Awake
+from crmsync.worker.starting import ToEnqueue
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("webhooks", __name__)
@@ -134,21 +134,21 @@ def _body() -> bytes:
 
 
 def _accept(role: str, connection: str, announced: Announced, payload: str | None) -> None:
-    """Store every event with its run; then ring for the runs that have something to do."""
+    """Store every event with its run; then enqueue the runs that have something to do."""
     correlation_id, flow = log.new_correlation_id(), FLOWS[role]
     with log.bound(correlation_id=correlation_id):
         inbox = cast(Inbox, current_app.extensions["crmsync_inbox"])
         arrived = Arrived(role, connection, announced.events, correlation_id, announced.hints, payload)
-        _ring(flow, inbox.put(arrived))
+        _enqueue(flow, inbox.put(arrived))
         count = len(announced.events)
         told = {"action": "accepted", role: count, "connection": connection}
         logger.info("%d %s accepted", count, role, extra=told)
 
 
-def _ring(flow: Flow, awake: Sequence[Awake]) -> None:
-    bell = cast(Doorbell, current_app.extensions["crmsync_doorbell"])
-    for each in awake:
-        bell.ring(flow, *each)
+def _enqueue(flow: Flow, to_enqueue: Sequence[ToEnqueue]) -> None:
+    enqueuer = cast(Enqueuer, current_app.extensions["crmsync_enqueuer"])
+    for each in to_enqueue:
+        enqueuer.enqueue(flow, *each)
 
 
 def _note(reason: str, detail: str) -> None:

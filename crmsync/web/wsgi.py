@@ -17,5 +17,5 @@ except CrmsyncError as error:
     give_up(error, DOES_NOT_LOAD)
 app = create_app(services)
 atexit.register(app.extensions["crmsync_refusals"].flush)
-atexit.register(app.extensions["crmsync_doorbell"].flush)
+atexit.register(app.extensions["crmsync_enqueuer"].flush)
 Lookout(look_out).start()

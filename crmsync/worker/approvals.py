@@ -29,7 +29,7 @@ def approve_in(uow: UnitOfWork, using: Services, approval_id: int, *, by: Act) -
     answers = four_eyes.answers_of(approval)
     letter, results = dead_letters.reopen_in(uow, using, approval.letter_id, answers, by=by, approval=approval)
     flow = FLOWS[letter.flow]
-    return _again(uow, approval_id), lambda: dead_letters.best_effort(lambda: flow.ring(letter.run_id, results))
+    return _again(uow, approval_id), lambda: dead_letters.best_effort(lambda: flow.enqueue(letter.run_id, results))
 
 
 def reject(uow: UnitOfWork, approval_id: int, *, by: Act) -> Approval:

@@ -112,7 +112,7 @@ def replay(
             letter, results = reopen_in(uow, using, letter_id, answers, by=by, sides=sides)
         except TwoPeopleError:
             return propose_in(uow, letter_id, Decision.REPLAY, answers, by=by)
-    best_effort(lambda: FLOWS[letter.flow].ring(letter.run_id, results))
+    best_effort(lambda: FLOWS[letter.flow].enqueue(letter.run_id, results))
     return letter
 
 
@@ -129,7 +129,7 @@ def propose_in(
 def reopen(
     using: Services, letter_id: int, answers: Answers, *, by: str | Act, sides: Sequence[Sides] | None = None
 ) -> tuple[DeadLetter, dict[str, Any]]:
-    """Make the run active again; the sweeper brings it, where nobody rings. Raises: as reopen_in()."""
+    """Make the run active again; the sweeper brings it, where nobody enqueues it. Raises: as reopen_in()."""
     with using.store.begin() as uow:
         return reopen_in(uow, using, letter_id, answers, by=by, sides=sides)
 
@@ -156,7 +156,7 @@ def reopen_in(
     who = _who(by, approval)
     results = _reopen(uow, letter, answers, by=who, are_links_seen=sides is not None)
     customer_links.store(uow, sides or (), origin=customer_links.REPLAY, by=who)
-    after = {"status": "replaying", **answers.told(), **four_eyes.told_of(approval)}
+    after = {"status": "replaying", **answers.audited(), **four_eyes.audited_of(approval)}
     _audit(uow, by, "dead_letter.replay", letter, after=after)
     return letter, results
 
@@ -315,7 +315,7 @@ def discard_in(
         _leave(uow, run)
         uow.history.note(run, "discarded", detail=f"by {_who(by, approval)}")
     letter_alerts.settle(uow, using.settings, letter.alert_cause)
-    _audit(uow, by, "dead_letter.discard", letter, after={"status": "discarded", **four_eyes.told_of(approval)})
+    _audit(uow, by, "dead_letter.discard", letter, after={"status": "discarded", **four_eyes.audited_of(approval)})
     return letter
 
 

@@ -37,7 +37,7 @@ SEEN = "seen"  # what stopped it, so that a person can leave it so: the deal, it
 L = TypeVar("L")
 Result = TypeVar("Result", bound=Learned)
 Results = Mapping[str, Any]  # what a run has learned, by step
-Ring = tuple["Flow", str, Results]  # whose run to ring for
+Message = tuple["Flow", str, Results]  # the flow and the run whose chain is sent, and what the run has done
 Every = Callable[[Options], int]
 Finds = Callable[[Services, Company, UnitOfWork], Collection[str]]
 
@@ -63,8 +63,8 @@ class Flow:
     configured. *finds* tells the sweeper for which subjects there is news in the store. Both kinds of flow work in the
     background, with what the others leave of the call budgets.
     *is_rehearsed*: its steps do nothing but call systems and note what they learn, so that a replay of it can be shown
-    before it is done; others wake runs by the broker as well.
-    *title* is for people, "": as it is called in the code. *wakes* is the flow whose run one of this leads to, and
+    before it is done; others enqueue runs as well.
+    *title* is for people, "": as it is called in the code. *leads_to* is the flow whose run one of this leads to, and
     *look_calls* are those of a look at a run that is done: both for those who ask what a run would cost.
     """
 
@@ -82,7 +82,7 @@ class Flow:
         roles: Sequence[str] = (),
         is_rehearsed: bool = False,
         title: str = "",
-        wakes: Flow | None = None,
+        leads_to: Flow | None = None,
         look_calls: Calls | None = None,
         subject_role: str = "deals",
         bound_as: str = "order_to_invoice",
@@ -100,7 +100,7 @@ class Flow:
         self.roles = tuple(roles)
         self.is_rehearsed = is_rehearsed
         self.title = title or title_of(name)
-        self.wakes = wakes
+        self.leads_to = leads_to
         self.look_calls = look_calls or {}
         self.subject_role = subject_role
         self.bound_as = bound_as
@@ -109,7 +109,7 @@ class Flow:
         FLOWS[name] = self
 
     @property
-    def looks_again(self) -> bool:
+    def may_reread(self) -> bool:
         """Whether a run reads its source once more when that has changed."""
         return self.repeats or bool(self.source)
 
@@ -150,7 +150,7 @@ class Flow:
         correlation_id: str,
         queued_for: timedelta = timedelta(0),
     ) -> tuple[str, bool]:
-        """Open the run for *subject_key*, once. Returns its id and whether it is new; ring() it after the commit."""
+        """Open the run for *subject_key*, once. Returns its id and whether it is new; enqueue() it after the commit."""
         return self.open_runs(uow, company, [(subject_key, correlation_id)], queued_for=queued_for)[0]
 
     def open_runs(
@@ -162,12 +162,12 @@ class Flow:
             self.name, self.origin(company), subjects, step=self.steps[0], queued_until=queued_until
         )
 
-    def ring(self, run_id: str, results: Results | None = None) -> None:
+    def enqueue(self, run_id: str, results: Results | None = None) -> None:
         """Send the chain of a run's undone steps. A message lost here is sent again by the sweeper.
 
         Raises: the broker's connection errors.
         """
-        ring_all([(self, run_id, results or {})])
+        enqueue_all([(self, run_id, results or {})])
 
     def _first_message(self, run_id: str, results: Results) -> tuple[Task, Any] | None:
         """The first of a run's undone steps, and its message with the others in it; None where nothing is undone.
@@ -229,14 +229,16 @@ class Flow:
         return first_undone(self.steps, standing) or self.steps[-1], standing
 
 
-def ring_all(rings: Iterable[Ring]) -> None:
+def enqueue_all(messages: Iterable[Message]) -> None:
     """Send the chains of several runs, where the broker allows it in one go.
 
     Raises: the broker's connection errors; then each of them may have been sent, or not.
     """
     try:
         with app.producer_or_acquire() as producer, producer.batch():
-            _send_all(producer, filter(None, (flow._first_message(run_id, results) for flow, run_id, results in rings)))
+            _send_all(
+                producer, filter(None, (flow._first_message(run_id, results) for flow, run_id, results in messages))
+            )
     except BatchPublishError as error:
         raise OperationalError(str(error)) from error
 

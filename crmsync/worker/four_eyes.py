@@ -122,7 +122,7 @@ def propose(
     made = uow.approvals.add(letter, decision, asdict_of(answers), by=person, reason=by.reason)
     if made is None:
         raise ApprovalError("Somebody else has just proposed something about this dead letter: look at it again.")
-    told = {"proposal": made.id, "decision": decision.value, "amount": letter.money, **answers.told()}
+    told = {"proposal": made.id, "decision": decision.value, "amount": letter.money, **answers.audited()}
     uow.audit.add(by, "dead_letter.propose", "dead_letter", str(letter.id), tenant=letter.tenant, after=told)
     return made
 
@@ -135,7 +135,7 @@ def answers_of(approval: Approval) -> Answers:
     return Answers(**approval.answers)
 
 
-def told_of(approval: Approval | None) -> dict[str, Any]:
+def audited_of(approval: Approval | None) -> dict[str, Any]:
     """What the audit keeps of a decision that two people made."""
     return {} if approval is None else {"proposal": approval.id, "proposed_by": approval.proposed_by}
 

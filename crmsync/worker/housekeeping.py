@@ -20,7 +20,7 @@ from crmsync.services import Services, services
 from crmsync.store.due import ANY, Lost, Place
 from crmsync.store.engine import Store
 from crmsync.store.tallies import BOOKS
-from crmsync.worker import dead_letters, letter_alerts, queues, retention, shares, waking, watch
+from crmsync.worker import dead_letters, letter_alerts, queues, retention, shares, starting, watch
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.neighbours import Neighbours
 
@@ -170,8 +170,10 @@ def _start_period(using: Services, flow: Flow, company: Company, seconds: int) -
     correlation_id = log.new_correlation_id()
     with using.store.begin(durable=False) as uow:
         queued_for = using.settings.behaviour.queued_for
-        awake = waking.start_period(uow, flow, company, seconds, correlation_id=correlation_id, queued_for=queued_for)
-    waking.ring(flow, awake)
+        to_enqueue = starting.start_period(
+            uow, flow, company, seconds, correlation_id=correlation_id, queued_for=queued_for
+        )
+    starting.enqueue(flow, to_enqueue)
 
 
 # Flows that the store has news for
@@ -191,9 +193,9 @@ def _start_news(using: Services, flow: Flow, company: Company) -> None:
         return
     correlation_id, queued_for = log.new_correlation_id(), using.settings.behaviour.queued_for
     with using.store.begin(durable=False) as uow:
-        awake = [
-            waking.wake(uow, flow, company, subject, correlation_id=correlation_id, queued_for=queued_for)
+        to_enqueue = [
+            starting.start(uow, flow, company, subject, correlation_id=correlation_id, queued_for=queued_for)
             for subject in subjects
         ]
-    for each in awake:
-        waking.ring(flow, each)
+    for each in to_enqueue:
+        starting.enqueue(flow, each)

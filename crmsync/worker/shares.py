@@ -91,16 +91,16 @@ def _refill(using: Services, source: str) -> None:
 
 def send(store: Store, due: Sequence[Run]) -> int:
     """Send a chain for each of *due*, which count as queued already; returns for how many."""
-    helpless = [run for run in due if not _ring(run)]
+    helpless = [run for run in due if not _enqueue(run)]
     stranded.put_aside(store, helpless)
     return len(due) - len(helpless)
 
 
-def _ring(run: Run) -> bool:
+def _enqueue(run: Run) -> bool:
     """False for a run that this release can't continue. Raises: the broker's connection errors."""
     if not stranded.is_known(run):
         return False
-    FLOWS[run.flow].ring(run.id, run.results)
+    FLOWS[run.flow].enqueue(run.id, run.results)
     return True
 
 

@@ -153,7 +153,7 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
         failpoints.hit("ending", f"{run.flow}.{run.step}")
     failpoints.hit("stored", f"{run.flow}.{run.step}")
     if goes_round and not pause:
-        dead_letters.best_effort(partial(flow.ring, run.id))
+        dead_letters.best_effort(partial(flow.enqueue, run.id))
     if not (undone or flow.is_background):
         shares.ended(attempt.services, run.source)
     if not is_ours:

@@ -85,7 +85,7 @@ def asked(system: System, deal: Deal, *, error: str) -> DeadLetter:
 
 def replay(system: System, deal: Deal, answers: Answers = Answers()) -> None:  # noqa: B008 - it is frozen
     """As an operator does; the sweeper sends the message."""
-    with patch.object(Flow, "ring", lambda *_: None):
+    with patch.object(Flow, "enqueue", lambda *_: None):
         dead_letters.replay(_services(system), system.letter_of(deal).id, answers, by="a test")
 
 

@@ -40,7 +40,7 @@ from crmsync.errors import (
 from crmsync.flows import catch_up, deal_status, order_to_invoice, sightings
 from crmsync.services import Services
 from crmsync.store.tables import alerts
-from crmsync.worker import dead_letters, housekeeping, waking
+from crmsync.worker import dead_letters, housekeeping, starting
 from crmsync.worker.flow import FLOWS
 from tests.builders import DEAL_KEY, NOW, deal, invoice_read, line
 from tests.fakes import DEFAULT, FakeClock, connection_of, replace_link, run_of_subject, start_run
@@ -162,7 +162,7 @@ class Desk:
         """The CRM's webhook."""
         self.clock.advance(1)
         with self.services.store.begin() as uow:
-            waking.wake(uow, order_to_invoice.FLOW, DEFAULT, key, correlation_id="c")
+            starting.start(uow, order_to_invoice.FLOW, DEFAULT, key, correlation_id="c")
 
     def win(self, **changes: Any) -> None:
         self.crm.put(**changes)
@@ -262,7 +262,7 @@ def desk(
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
     monkeypatch.setattr(app, "send_task", lambda *_, **__: None)
     for name in ours():
-        monkeypatch.setattr(FLOWS[name], "ring", lambda run_id, results=None: None)
+        monkeypatch.setattr(FLOWS[name], "enqueue", lambda run_id, results=None: None)
     crm, erp, books = Crm(clock), Maker(ERP), Maker(BOOKS)
     systems = {connection_of("deals"): crm, connection_of("orders"): erp, connection_of("invoices"): books}
     behaviour = replace(services.settings.behaviour, **{"announced_grace_seconds": 0, **environment})
@@ -351,7 +351,7 @@ def test_P8__a_deal_that_is_stuck_again_after_it_was_freed_is_told_again(desk: D
     desk.work()
     with desk.services.store.begin() as uow:
         ended = desk.run()
-        uow.runs.wake(ended.id, first_step="fetch_deal", queued_until=uow.now)
+        uow.runs.restart(ended.id, first_step="fetch_deal", queued_until=uow.now)
         uow.runs.reopen(ended.id, step="fetch_deal", results={}, answers={}, progress={})
     desk.clock.advance(1)
     desk.crm.put(**unequal())

@@ -65,7 +65,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing reaches a broker, and each process looks at the breaker each time."""
     monkeypatch.setattr(breaker_module, "BELIEVED_SECONDS", -1.0)
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
-    monkeypatch.setattr(FLOWS["refused"], "ring", lambda run_id, results: None)
+    monkeypatch.setattr(FLOWS["refused"], "enqueue", lambda run_id, results: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
     yield
     _call.clear()

@@ -15,7 +15,7 @@ from crmsync.domain.payments import Settlement
 from crmsync.domain.runs import Run, RunStatus
 from crmsync.errors import RecordNotFoundError
 from crmsync.flows import compare_orders, order_to_invoice, unmailed
-from crmsync.flows.held_orders import look_at_holds
+from crmsync.flows.held_orders import check_holds
 from crmsync.services import Services
 from crmsync.store.tables import ledger, runs
 from crmsync.worker.attempt import Attempt
@@ -129,7 +129,7 @@ def test_P14__the_alert_of_a_held_order_ends_when_the_order_is_released(
     services: Services, clock: FakeClock, erp: FakeErp, alert_of_holds: None, under_way: Run, hold: str
 ) -> None:
     erp.order = replace(MADE, holds=(hold,))
-    look_at_holds(Attempt(under_way, services, NOW), erp.order, system=erp.system)
+    check_holds(Attempt(under_way, services, NOW), erp.order, system=erp.system)
     compare(services, clock)
     (alert,) = open_alerts(services)
     assert hold in alert["cause"]
@@ -149,7 +149,7 @@ def test_P14__the_alert_of_an_incomplete_order_ends_when_it_is_delivered_or_bill
     made = replace(MADE, remarks=("SLS_LORD/009",), is_incomplete=True)
     with services.store.begin() as uow:
         uow.connection.execute(update(ledger).values(document=made.to_json()))
-    look_at_holds(Attempt(under_way, services, NOW), made, system=erp.system)
+    check_holds(Attempt(under_way, services, NOW), made, system=erp.system)
     compare(services, clock)
     (alert,) = open_alerts(services)
     assert "it is incomplete" in alert["cause"]
@@ -170,7 +170,7 @@ def test_P14__the_erp_tells_whether_something_has_followed_an_order(status: str,
 def test_P14__an_order_that_is_held_and_then_changed_has_one_alert(
     services: Services, clock: FakeClock, erp: FakeErp, alert_of_holds: None, under_way: Run
 ) -> None:
-    look_at_holds(Attempt(under_way, services, NOW), BLOCKED, system=erp.system)
+    check_holds(Attempt(under_way, services, NOW), BLOCKED, system=erp.system)
     erp.order = replace(BLOCKED, is_void=True)
 
     compare(services, clock)

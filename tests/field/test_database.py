@@ -118,11 +118,11 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], FlaskClient]:
     monkeypatch.setattr("crmsync.web.health.KEPT_SECONDS", 0)
 
     class Bell:
-        def ring(self, *_: object) -> None: ...
+        def enqueue(self, *_: object) -> None: ...
 
     def of(store: Store) -> FlaskClient:
         app = create_app(Services(Settings.from_env(os.environ), store))
-        app.extensions["crmsync_doorbell"] = Bell()
+        app.extensions["crmsync_enqueuer"] = Bell()
         return app.test_client()
 
     return of

@@ -15,7 +15,7 @@ from crmsync.connectors.s4hana.errors import remarks
 from crmsync.domain.dead_letters import LetterKind
 from crmsync.domain.documents import Document, OrderRequest
 from crmsync.domain.payments import figures
-from crmsync.flows.held_orders import look_at_holds
+from crmsync.flows.held_orders import check_holds
 from crmsync.lab.sandbox.deals import Deal
 from crmsync.services import Services
 from crmsync.store import Store
@@ -314,7 +314,7 @@ def test_V5__a_setting_decides_between_review_and_alert(
     attempt = Attempt(run(), services, NOW)
     order = Document("1", "4711", remarks=("SLS_LORD/009",), is_incomplete=True)
 
-    look_at_holds(attempt, order, system="SAP S/4HANA")
+    check_holds(attempt, order, system="SAP S/4HANA")
 
     assert "SLS_LORD/009" in attempt.remark
     assert told(services.store) == (["An order is held back"] if is_told else [])

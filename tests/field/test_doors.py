@@ -48,12 +48,12 @@ from tests.integration.test_webhooks import (
     ZOHO_DOOR,
     ZOHO_SECRET,
     Bell,
-    bell,
     client,
     client_of,
     count,
     deal_id,
     dies_of,
+    enqueuer,
     envelope,
     is_ack,
     notification,
@@ -64,7 +64,7 @@ from tests.integration.test_webhooks import (
 )
 from tests.system import until
 
-__all__ = ["bell", "client"]
+__all__ = ["client", "enqueuer"]
 
 NIL = '<Notification><Id>04l000000000777</Id><sObject xsi:nil="true"/></Notification>'
 FORM = "application/x-www-form-urlencoded"
@@ -258,20 +258,22 @@ def test_D3__what_is_wrong_with_a_door_is_said_before_it_opens(services: Service
 # -- D5: what makes two messages one
 
 
-def test_D5__one_message_id_with_two_deals_is_two_facts(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_D5__one_message_id_with_two_deals_is_two_facts(
+    services: Services, client: FlaskClient, enqueuer: Bell
+) -> None:
     assert is_ack(post_soap(client, envelope(notification(1, deal_id(1)))))
     assert is_ack(post_soap(client, envelope(notification(1, deal_id(2)))))
     assert is_ack(post_soap(client, envelope(notification(1, deal_id(2)))))
 
     assert subjects(services) == {f"{deal_id(1)}AAA", f"{deal_id(2)}AAA"}
-    assert len(bell.rung) == 2
+    assert len(enqueuer.enqueued) == 2
     assert count(services, tables.deliveries) == 2, "the third is a repetition"
 
 
-def test_D5__one_id_for_two_deals_in_one_message(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_D5__one_id_for_two_deals_in_one_message(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     assert is_ack(post_soap(client, envelope(notification(1, deal_id(1)), notification(1, deal_id(2)))))
 
-    assert len(bell.rung) == 2
+    assert len(enqueuer.enqueued) == 2
 
 
 @pytest.mark.parametrize("message_id", ["msg_1", "m" * 500])
@@ -641,15 +643,15 @@ def sweep(services: Services) -> None:
 
 
 def test_D4__a_payment_that_is_announced_again_and_again_is_looked_at_once_in_some_seconds(
-    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell, books: Books
+    services: Services, client: FlaskClient, clock: FakeClock, enqueuer: Bell, books: Books
 ) -> None:
     pause = services.settings.behaviour.look_again_seconds
 
     for number in range(150):
         assert post_payment(client, PAYMENT).status_code == 200
-        while bell.rung:
+        while enqueuer.enqueued:
             with suppress(Ignore):
-                payment_to_invoices.find_invoices.execute(bell.rung.pop())
+                payment_to_invoices.find_invoices.execute(enqueuer.enqueued.pop())
         if number % 3 == 0:
             sweep(services)
         clock.advance(1 / 3)
@@ -667,12 +669,12 @@ def test_D4__a_payment_that_is_announced_again_and_again_is_looked_at_once_in_so
 
 
 def test_D4__what_is_announced_while_a_look_is_under_way_is_followed_by_another(
-    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell, books: Books
+    services: Services, client: FlaskClient, clock: FakeClock, enqueuer: Bell, books: Books
 ) -> None:
     books.when_read = lambda: post_payment(client, PAYMENT) and None
     post_payment(client, PAYMENT)
     with suppress(Ignore):
-        payment_to_invoices.find_invoices.execute(bell.rung.pop())
+        payment_to_invoices.find_invoices.execute(enqueuer.enqueued.pop())
 
     books.when_read = lambda: None
     sweep(services)
@@ -685,7 +687,7 @@ def test_D4__what_is_announced_while_a_look_is_under_way_is_followed_by_another(
 
 
 def test_D4__a_payment_that_waits_for_a_person_is_not_revived_at_every_announcement(
-    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell, books: Books
+    services: Services, client: FlaskClient, clock: FakeClock, enqueuer: Bell, books: Books
 ) -> None:
     def refuses() -> None:
         raise RejectedError
@@ -693,9 +695,9 @@ def test_D4__a_payment_that_waits_for_a_person_is_not_revived_at_every_announcem
     books.when_read = refuses
     for _ in range(50):
         post_payment(client, PAYMENT)
-        while bell.rung:
+        while enqueuer.enqueued:
             with suppress(Ignore, RejectedError):
-                payment_to_invoices.find_invoices.execute(bell.rung.pop())
+                payment_to_invoices.find_invoices.execute(enqueuer.enqueued.pop())
         sweep_quietly(services)
         clock.advance(0.2)
 
@@ -708,7 +710,7 @@ def sweep_quietly(services: Services) -> None:
 
 
 def test_D4__a_deal_that_can_not_be_synced_is_not_revived_at_every_announcement(
-    services: Services, client: FlaskClient, clock: FakeClock, bell: Bell
+    services: Services, client: FlaskClient, clock: FakeClock, enqueuer: Bell
 ) -> None:
     """At once when it is announced for the first time after it failed: somebody has corrected it."""
     dies_of(services, InvalidDealError())
@@ -727,8 +729,8 @@ def test_D4__a_deal_that_can_not_be_synced_is_not_revived_at_every_announcement(
 
     assert revived[0] == NOW
     assert len(revived) <= 10 / services.settings.behaviour.look_again_seconds + 2
-    assert set(bell.rung) == {run.id}
-    assert len(bell.rung) == 1
+    assert set(enqueuer.enqueued) == {run.id}
+    assert len(enqueuer.enqueued) == 1
 
 
 # -- P6: what is refused is counted, logged, alerted and answered

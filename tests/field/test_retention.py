@@ -24,7 +24,7 @@ from crmsync.flows import invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.services import Services
 from crmsync.store import Store
 from crmsync.store.tables import metadata
-from crmsync.worker import retention, waking
+from crmsync.worker import retention, starting
 from tests.builders import customer, deal
 from tests.fakes import DEFAULT, FakeClock, add_link
 
@@ -160,10 +160,10 @@ def test_O4__a_pruned_deal_that_is_announced_again_is_not_done_again(services: S
 
     with services.store.begin() as uow:
         assert uow.deliveries.add("salesforce", "006A", event_key="event of 006A"), "the event itself is forgotten"
-        awake = waking.wake(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c")
+        to_enqueue = starting.start(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c")
 
-    assert awake is not None
-    assert order_to_invoice.FLOW.undone(awake[1]) == ["fetch_deal"], "it is looked at, and nothing is made"
+    assert to_enqueue is not None
+    assert order_to_invoice.FLOW.undone(to_enqueue[1]) == ["fetch_deal"], "it is looked at, and nothing is made"
     run = run_of(services.store, run_id)
     assert run is not None
     assert {"create_order", "create_invoice", "send_invoice"} <= run.results.keys()
@@ -188,8 +188,8 @@ def test_O4__a_payment_that_is_announced_again_after_its_run_is_gone_is_looked_a
 
     with services.store.begin() as uow:
         assert uow.runs.counts(None) == {}
-        awake = waking.wake(uow, payment_to_invoices.FLOW, DEFAULT, "900", correlation_id="c")
-    assert awake is not None
+        to_enqueue = starting.start(uow, payment_to_invoices.FLOW, DEFAULT, "900", correlation_id="c")
+    assert to_enqueue is not None
 
 
 def test_O4__it_goes_on_where_it_left_off_and_rests_when_nothing_is_left(
@@ -314,7 +314,7 @@ def test_O4__a_deal_that_is_looked_at_again_is_under_way_as_well(of_command: Ser
     """What it learned of the customer stands elsewhere then, and must not be left there unsaid."""
     run_id = work_through(of_command.store, "006A")
     with of_command.store.begin() as uow:
-        assert waking.wake(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c") is not None
+        assert starting.start(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c") is not None
 
     result = forget(ACCOUNT, "--yes", "--json")
 

@@ -72,7 +72,7 @@ def _customer() -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
-    monkeypatch.setattr(FLOWS["worded"], "ring", lambda run_id, results: None)
+    monkeypatch.setattr(FLOWS["worded"], "enqueue", lambda run_id, results: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda *_, **__: None)
     yield
     _refuse.clear()

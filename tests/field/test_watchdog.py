@@ -34,7 +34,7 @@ from crmsync.services import Services
 from crmsync.store.tables import dead_letters as dead_letters_table
 from crmsync.store.tables import runs as runs_table
 from crmsync.web.app import create_app
-from crmsync.worker import dead_letters, housekeeping, queues, waking, watch
+from crmsync.worker import dead_letters, housekeeping, queues, starting, watch
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.task import step
@@ -76,11 +76,11 @@ def bodies(broker: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs for which a chain was sent; nothing reaches a broker."""
-    rung: list[str] = []
-    monkeypatch.setattr(FLOWS["watched"], "ring", lambda run_id, results: rung.append(run_id))
+    enqueued: list[str] = []
+    monkeypatch.setattr(FLOWS["watched"], "enqueue", lambda run_id, results: enqueued.append(run_id))
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
     monkeypatch.setattr(queues, "lengths", dict)
-    return rung
+    return enqueued
 
 
 @pytest.fixture
@@ -299,9 +299,11 @@ def test_O15__locks_and_renewals_of_a_wrong_clock_hold_up_nobody(services: Servi
 def test_O15__periods_go_on_after_a_wrong_clock(services: Services, clock: FakeClock) -> None:
     def start() -> bool:
         with services.store.begin() as uow:
-            awake = waking.start_period(uow, _PERIODIC, DEFAULT, 600, correlation_id="c", queued_for=timedelta(0))
+            to_enqueue = starting.start_period(
+                uow, _PERIODIC, DEFAULT, 600, correlation_id="c", queued_for=timedelta(0)
+            )
             uow.connection.execute(runs_table.update().values(status=RunStatus.DONE.value))
-        return awake is not None
+        return to_enqueue is not None
 
     assert not start(), "the beginning of the first period is over"
     clock.advance(600)

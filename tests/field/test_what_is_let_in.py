@@ -28,7 +28,7 @@ from crmsync.errors import CrmsyncError, RecordNotFoundError, RejectedError
 from crmsync.flows import catch_up, order_to_invoice, sightings
 from crmsync.services import Services
 from crmsync.store.tables import alerts, runs
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import dead_letters, starting
 from crmsync.worker.flow import FLOWS
 from tests.builders import NOW, customer, deal
 from tests.fakes import DEFAULT, FakeClock, add_link, connection_of, fill
@@ -84,7 +84,7 @@ def world(services: Services, crm: Crm, books: Books, clock: FakeClock, monkeypa
     services.settings = replace(services.settings, go_live=LIVE)
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
-    monkeypatch.setattr(FLOWS[order_to_invoice.FLOW.name], "ring", lambda run_id, results: None)
+    monkeypatch.setattr(FLOWS[order_to_invoice.FLOW.name], "enqueue", lambda run_id, results: None)
 
 
 def announce(services: Services, key: str = "006A") -> str:
@@ -213,7 +213,7 @@ def test_L4__a_deal_that_is_won_again_is_waited_for_as_well(services: Services, 
     crm.shown = lambda key: fresh(key=key, is_won=False)  # reopened, and about to be won again
     with services.store.begin() as uow:
         uow.deliveries.add(connection_of("deals"), "006A")
-        waking.wake(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c")
+        starting.start(uow, order_to_invoice.FLOW, DEFAULT, "006A", correlation_id="c")
 
     run = fetch(services, run_id)
     assert (run.status, run.step, (run.due_at - clock.now).total_seconds()) == (RunStatus.ACTIVE, "fetch_deal", 2.0)
@@ -566,7 +566,7 @@ def announced_again(services: Services, run_id: str) -> Run:
     with services.store.begin() as uow:
         run = uow.runs.get(run_id)
         assert run is not None
-        waking.wake(uow, order_to_invoice.FLOW, DEFAULT, run.subject_key, correlation_id="c")
+        starting.start(uow, order_to_invoice.FLOW, DEFAULT, run.subject_key, correlation_id="c")
     return fetch(services, run_id)
 
 

@@ -25,10 +25,10 @@ from tests.integration.test_inventory_flow import (
     erp,
     quiet,
     run_of,
+    start,
     step,
     stocked,
     take_stock,
-    wake,
 )
 
 __all__ = ["catalogue", "connected", "erp", "quiet"]
@@ -93,7 +93,7 @@ def test_P4__what_is_low_is_told_although_nothing_can_be_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(catalogue, "write_levels", fails)
-        wake(services)
+        start(services)
         for name in ("read_catalogue", "read_stock"):
             step(services, name)
         with pytest.raises(type(error)):
@@ -116,7 +116,7 @@ def test_P4__a_job_at_work_is_no_reason_to_tell_early(services: Services, erp: E
     catalogue.bulk_above = 0
     catalogue.has("A")
     stocked(erp, A=0)
-    wake(services)
+    start(services)
     for name in ("read_catalogue", "read_stock"):
         step(services, name)
     with pytest.raises(Exception, match="processing the update"):
@@ -161,7 +161,7 @@ def test_P4__an_empty_answer_is_not_believed_although_nothing_was_ever_written(
     take_stock(services)
     erp.rows = []
     clock.advance(HOUR)
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
 
     with pytest.raises(Exception, match="no stock at all"):

@@ -21,10 +21,10 @@ from crmsync.store.tables import runs as runs_table
 from tests.builders import invoice_read
 from tests.fakes import DEFAULT, FakeClock, connection_of
 from tests.field.test_broker_commands import message
-from tests.integration.test_catch_up import Books, books, crm, invoice, look, our_invoice, rung, went_live
+from tests.integration.test_catch_up import Books, books, crm, enqueued, invoice, look, our_invoice, went_live
 from tests.system import System, running, until
 
-__all__ = ["books", "crm", "rung", "went_live"]
+__all__ = ["books", "crm", "enqueued", "went_live"]
 
 LOGIN = ("operator", "a password of Flower")
 KEYS = [str(number) for number in range(1, 6)]
@@ -76,7 +76,7 @@ def test_P12__payments_whose_webhooks_came_are_not_counted_as_healed(
 
 
 def test_P12__payments_of_which_the_books_tell_the_day_only_are_not_counted_as_healed(
-    services: Services, books: Books, clock: FakeClock, rung: list[str]
+    services: Services, books: Books, clock: FakeClock, enqueued: list[str]
 ) -> None:
     announced(services)
     day_ends_at = clock.now + timedelta(hours=12)
@@ -85,7 +85,7 @@ def test_P12__payments_of_which_the_books_tell_the_day_only_are_not_counted_as_h
     look(services, catch_up.PAYMENTS)
 
     assert figures(services)["payment_to_invoices"] == (5, 5, 0)
-    assert len(rung) == 5, "they are looked at all the same: they may have changed later that day"
+    assert len(enqueued) == 5, "they are looked at all the same: they may have changed later that day"
 
 
 def test_P12__what_nobody_announced_is_healed(services: Services, books: Books, clock: FakeClock) -> None:

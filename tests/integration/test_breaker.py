@@ -201,7 +201,7 @@ def test_its_end_brings_back_the_runs_that_wait_and_no_others(services: Services
             assert run is not None
             uow.runs.release(run, wait_seconds=300, attempts=0, queued_for=None)
             uow.history.note(run, event)
-        woken = uow.breakers.wake_waiting()
+        started_runs = uow.breakers.release_waiting()
         due = {event for event, run_id in ids.items() if (run := uow.runs.get(run_id)) and run.due_at <= uow.now}
 
-    assert (woken, due) == (1, {"waiting"})
+    assert (started_runs, due) == (1, {"waiting"})

@@ -20,7 +20,7 @@ from crmsync.errors import InvalidDealError, VendorUnavailableError
 from crmsync.flows import catch_up, invoice_to_deal, order_to_invoice, payment_to_invoices, sightings
 from crmsync.services import Services
 from crmsync.store.tables import alerts
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import dead_letters, starting
 from crmsync.worker.flow import FLOWS, SEEN
 from tests.builders import NOW, invoice_read
 from tests.fakes import DEFAULT, FakeClock, connection_of, fill, run_of_subject
@@ -72,19 +72,19 @@ def books() -> Books:
 
 
 @pytest.fixture(autouse=True)
-def rung(services: Services, crm: Crm, books: Books, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The flows and subjects that were rung for."""
+def enqueued(services: Services, crm: Crm, books: Books, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The flows and subjects that were enqueued."""
     bells: list[str] = []
     fill(services, deals=crm, payments=books)
     for flow in (order_to_invoice.FLOW, payment_to_invoices.FLOW, invoice_to_deal.FLOW):
 
-        def ring(run_id: str, results: Any, name: str = flow.name) -> None:
+        def enqueue(run_id: str, results: Any, name: str = flow.name) -> None:
             with services.store.read() as uow:
                 run = uow.runs.get(run_id)
             assert run is not None
             bells.append(f"{name} {run.subject_key}")
 
-        monkeypatch.setattr(FLOWS[flow.name], "ring", ring)
+        monkeypatch.setattr(FLOWS[flow.name], "enqueue", enqueue)
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
     return bells
@@ -104,7 +104,7 @@ def won(key: str, clock: FakeClock, *, ago: float = 600, **options: Any) -> WonD
 
 def look(services: Services, flow: Any = catch_up.DEALS) -> Run:
     with services.store.begin() as uow:
-        waking.wake(uow, flow, DEFAULT, flow.name, correlation_id="c")
+        starting.start(uow, flow, DEFAULT, flow.name, correlation_id="c")
         run = run_of_subject(uow, flow.name, flow.name)
     assert run is not None
     getattr(catch_up, flow.steps[0]).execute(run.id)
@@ -130,7 +130,7 @@ def test_what_changed_while_going_live_was_to_come_is_seen_when_that_is_moved_to
     crm: Crm,
     books: Books,
     clock: FakeClock,
-    rung: list[str],
+    enqueued: list[str],
     monkeypatch: pytest.MonkeyPatch,
     flow: Any,
 ) -> None:
@@ -143,20 +143,20 @@ def test_what_changed_while_going_live_was_to_come_is_seen_when_that_is_moved_to
     for _ in range(2):
         clock.advance(86_400)
         look(services, flow)
-    assert (rung, crm.windows) == ([], [])
+    assert (enqueued, crm.windows) == ([], [])
 
     live_at(services, monkeypatch, NOW)
     clock.advance(600)
     look(services, flow)
 
     expected = {catch_up.DEALS: "order_to_invoice 006A", catch_up.PAYMENTS: "payment_to_invoices p1"}
-    assert rung == [expected[flow]]
+    assert enqueued == [expected[flow]]
 
 
 def has_webhook(services: Services, key: str) -> None:
     with services.store.begin() as uow:
         uow.deliveries.add("salesforce", key)
-        waking.wake(uow, order_to_invoice.FLOW, DEFAULT, key, correlation_id="c")
+        starting.start(uow, order_to_invoice.FLOW, DEFAULT, key, correlation_id="c")
 
 
 def alerts_of(services: Services) -> list[str]:
@@ -168,7 +168,7 @@ def alerts_of(services: Services) -> list[str]:
 
 
 def test_a_deal_whose_webhook_never_came_starts_once(
-    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+    services: Services, crm: Crm, clock: FakeClock, enqueued: list[str]
 ) -> None:
     has_webhook(services, "006A")
     crm.won = [won("006A", clock), won("006B", clock)]
@@ -176,12 +176,12 @@ def test_a_deal_whose_webhook_never_came_starts_once(
     look(services)
     look(services)
 
-    assert rung == ["order_to_invoice 006B"]
+    assert enqueued == ["order_to_invoice 006B"]
     assert counted(services) == {"order_to_invoice": (2, 1)}, "two expected, one healed"
 
 
 def test_a_deal_of_another_amount_is_looked_at_when_its_run_comes_to_its_end(
-    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+    services: Services, crm: Crm, clock: FakeClock, enqueued: list[str]
 ) -> None:
     """It was changed, and nobody announced it, while its run was under way: no later look would see that change."""
     has_webhook(services, "006A")
@@ -199,20 +199,20 @@ def test_a_deal_of_another_amount_is_looked_at_when_its_run_comes_to_its_end(
     with services.store.read() as uow:
         run = uow.runs.get(run.id)
     assert run is not None
-    assert (run.again, rung) == (True, [])
+    assert (run.again, enqueued) == (True, [])
 
 
 def test_the_last_moments_are_left_to_their_webhooks(
-    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+    services: Services, crm: Crm, clock: FakeClock, enqueued: list[str]
 ) -> None:
     crm.won = [won("006A", clock, ago=10)]
 
     look(services)
-    assert rung == []
+    assert enqueued == []
     clock.advance(600)
     look(services)
 
-    assert rung == ["order_to_invoice 006A"]
+    assert enqueued == ["order_to_invoice 006A"]
 
 
 def test_each_look_goes_back_further_than_the_last_one_went(services: Services, crm: Crm, clock: FakeClock) -> None:
@@ -226,7 +226,7 @@ def test_each_look_goes_back_further_than_the_last_one_went(services: Services, 
 
 
 def test_a_look_that_failed_is_not_believed_to_have_been_made(
-    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+    services: Services, crm: Crm, clock: FakeClock, enqueued: list[str]
 ) -> None:
     crm.won = [won("006A", clock)]
     crm.error = VendorUnavailableError(system="Salesforce")
@@ -237,11 +237,11 @@ def test_a_look_that_failed_is_not_believed_to_have_been_made(
 
     look(services)
 
-    assert rung == ["order_to_invoice 006A"]
+    assert enqueued == ["order_to_invoice 006A"]
 
 
 def test_a_look_that_was_interrupted_goes_on_from_where_it_was(
-    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+    services: Services, crm: Crm, clock: FakeClock, enqueued: list[str]
 ) -> None:
     clock.advance(7200)
     crm.won = [won(f"006{number:03}", clock, ago=7000 - number) for number in range(120)]
@@ -255,7 +255,7 @@ def test_a_look_that_was_interrupted_goes_on_from_where_it_was(
 
     overlap = timedelta(seconds=services.settings.behaviour.catch_up_overlap_seconds)
     assert crm.windows[1][0] == max(crm.windows[0][0], crm.won[sightings.PAGE - 1].changed_at - overlap)
-    assert sorted(rung) == [f"order_to_invoice 006{number:03}" for number in range(120)]
+    assert sorted(enqueued) == [f"order_to_invoice 006{number:03}" for number in range(120)]
 
 
 def test_known_deals_cost_a_few_queries_a_page(services: Services, crm: Crm, clock: FakeClock) -> None:
@@ -274,7 +274,7 @@ def test_known_deals_cost_a_few_queries_a_page(services: Services, crm: Crm, clo
 
 
 def test_a_corrected_deal_goes_on_although_its_second_webhook_never_came(
-    services: Services, crm: Crm, clock: FakeClock, rung: list[str]
+    services: Services, crm: Crm, clock: FakeClock, enqueued: list[str]
 ) -> None:
     has_webhook(services, "006A")
     with services.store.begin() as uow:
@@ -289,14 +289,14 @@ def test_a_corrected_deal_goes_on_although_its_second_webhook_never_came(
         uow.dead_letters.add(held, InvalidDealError(field_errors={"Amount": "?"}))
     crm.won = [won("006A", clock, ago=1200)]
     look(services)
-    assert rung == [], "it is as it was read"
+    assert enqueued == [], "it is as it was read"
 
     clock.advance(1200)
     crm.won = [won("006A", clock)]
     look(services)
     look(services)
 
-    assert rung == ["order_to_invoice 006A"]
+    assert enqueued == ["order_to_invoice 006A"]
 
 
 LIVE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -324,7 +324,7 @@ def test_nothing_from_before_going_live_is_started(options: dict[str, Any], expe
 
 
 def test_no_look_goes_back_before_going_live(
-    services: Services, crm: Crm, books: Books, clock: FakeClock, rung: list[str], monkeypatch: pytest.MonkeyPatch
+    services: Services, crm: Crm, books: Books, clock: FakeClock, enqueued: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A company says so of what its books held before: those payments were told to its deals by hand."""
     live_at(services, monkeypatch, clock.now)
@@ -338,7 +338,7 @@ def test_no_look_goes_back_before_going_live(
         look(services, catch_up.PAYMENTS)
 
     assert [since for since, _ in crm.windows] == [services.go_live()] * 2
-    assert rung == ["payment_to_invoices 2", "invoice_to_deal 12"]
+    assert enqueued == ["payment_to_invoices 2", "invoice_to_deal 12"]
 
 
 # Payments and invoices
@@ -358,7 +358,7 @@ def invoice(key: str, clock: FakeClock, *, balance: int = 0, ago: float = 600, *
 
 
 def test_a_payment_that_nobody_announced_is_looked_at_once(
-    services: Services, books: Books, clock: FakeClock, rung: list[str]
+    services: Services, books: Books, clock: FakeClock, enqueued: list[str]
 ) -> None:
     announced_at = clock.now - timedelta(seconds=600)
     with services.store.begin() as uow:
@@ -368,12 +368,12 @@ def test_a_payment_that_nobody_announced_is_looked_at_once(
     look(services, catch_up.PAYMENTS)
     look(services, catch_up.PAYMENTS)
 
-    assert rung == ["payment_to_invoices 2"]
+    assert enqueued == ["payment_to_invoices 2"]
     assert counted(services) == {"payment_to_invoices": (2, 1)}
 
 
 def test_a_payment_that_changed_after_its_webhook_is_looked_at_again(
-    services: Services, books: Books, clock: FakeClock, rung: list[str]
+    services: Services, books: Books, clock: FakeClock, enqueued: list[str]
 ) -> None:
     with services.store.begin() as uow:
         uow.deliveries.add(connection_of("payments"), "1")
@@ -382,11 +382,11 @@ def test_a_payment_that_changed_after_its_webhook_is_looked_at_again(
 
     look(services, catch_up.PAYMENTS)
 
-    assert rung == ["payment_to_invoices 1"]
+    assert enqueued == ["payment_to_invoices 1"]
 
 
 def test_an_invoice_of_ours_whose_figures_moved_is_looked_at(
-    services: Services, books: Books, clock: FakeClock, rung: list[str]
+    services: Services, books: Books, clock: FakeClock, enqueued: list[str]
 ) -> None:
     for key in ("11", "12", "13"):
         our_invoice(services, key)
@@ -399,11 +399,11 @@ def test_an_invoice_of_ours_whose_figures_moved_is_looked_at(
 
     look(services, catch_up.PAYMENTS)
 
-    assert rung == ["invoice_to_deal 11", "invoice_to_deal 13"], "12 is as it was made, 99 is not ours"
+    assert enqueued == ["invoice_to_deal 11", "invoice_to_deal 13"], "12 is as it was made, 99 is not ours"
 
 
 def test_an_invoice_whose_deal_says_what_it_says_is_left_alone(
-    services: Services, books: Books, clock: FakeClock, rung: list[str]
+    services: Services, books: Books, clock: FakeClock, enqueued: list[str]
 ) -> None:
     our_invoice(services, "11")
     with services.store.begin() as uow:
@@ -415,13 +415,13 @@ def test_an_invoice_whose_deal_says_what_it_says_is_left_alone(
     books.invoices = [invoice("11", clock, balance=40)]
 
     look(services, catch_up.PAYMENTS)
-    assert rung == []
+    assert enqueued == []
 
     # The balance alone would not tell: of an equal one another part may be paid.
     clock.advance(3600)
     books.invoices = [invoice("11", clock, balance=40, ago=500)]
     look(services, catch_up.PAYMENTS)
-    assert rung == [], "its run is under way: it goes round once more"
+    assert enqueued == [], "its run is under way: it goes round once more"
     with services.store.read() as uow:
         again = uow.runs.get(run_id)
     assert again is not None

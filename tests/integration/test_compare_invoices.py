@@ -72,19 +72,19 @@ def billed(services: Services, books: Books, *keys: str, status: RunStatus = Run
 
 
 def look(services: Services, clock: FakeClock) -> Sequence[str]:
-    """One look. Returns the invoices whose runs it has woken."""
+    """One look. Returns the invoices whose runs it has started."""
     clock.advance(60)
     with services.store.begin() as uow:
         run_id, _ = compare_invoices.FLOW.open_run(uow, DEFAULT, "compare_invoices", correlation_id="c")
-        uow.runs.wake(run_id, first_step="look_at_invoices", queued_until=uow.now, due_at=uow.now)
+        uow.runs.restart(run_id, first_step="look_at_invoices", queued_until=uow.now, due_at=uow.now)
         run = uow.runs.claim(run_id, "look_at_invoices", first_step="look_at_invoices", lease_seconds=90)
     assert run is not None
     attempt = Attempt(run, services, clock.now)
     learned = compare_invoices.look_at_invoices.body(attempt)
     with services.store.begin() as uow:
         uow.runs.finish_step(run, learned.to_json(), next_step=None, queued_until=uow.now)
-        woken = [run.subject_key for run in uow.runs.newest(None, limit=1000, flow=invoice_to_deal.FLOW.name)]
-    return sorted(woken)
+        started_runs = [run.subject_key for run in uow.runs.newest(None, limit=1000, flow=invoice_to_deal.FLOW.name)]
+    return sorted(started_runs)
 
 
 def test_what_the_list_shows_costs_no_call_more(services: Services, clock: FakeClock, books: Books) -> None:

@@ -37,7 +37,7 @@ QUESTIONS: dict[str, Question] = {
     "since when": lambda _, uow: uow.due.oldest(None),
     "whether anybody takes them": lambda _, uow: uow.due.taken_at(),
     "clocks": lambda _, uow: uow.due.set_right(lease_seconds=60, queued_for=timedelta(seconds=15)),
-    "runs that wait for a system": lambda _, uow: uow.breakers.wake_waiting(),
+    "runs that wait for a system": lambda _, uow: uow.breakers.release_waiting(),
     "the newest runs": lambda _, uow: uow.runs.listed(None, limit=20, without=["inventory"]),
     "older ones": lambda _, uow: uow.runs.listed(None, limit=20, after=Place(uow.now - 20 * DAYS / 7, "8")),
     "the newest of a flow": lambda _, uow: uow.runs.newest(None, limit=20, flow="invoice_to_deal"),

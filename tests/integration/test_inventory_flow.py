@@ -20,7 +20,7 @@ from crmsync.errors import NotNowError, RejectedError, VendorUnavailableError
 from crmsync.flows import inventory
 from crmsync.services import Services
 from crmsync.store.tables import alerts, products
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import dead_letters, starting
 from tests.fakes import DEFAULT, FakeClock, FakeMessenger, connection_of, fill, run_of_subject
 from tests.integration.test_tenants_apart import a_connection
 
@@ -131,14 +131,14 @@ def step(services: Services, name: str) -> None:
     getattr(inventory, name).execute(run_of(services).id)
 
 
-def wake(services: Services) -> None:
+def start(services: Services) -> None:
     with services.store.begin() as uow:
-        waking.wake(uow, inventory.FLOW, DEFAULT, "inventory", correlation_id="c")
+        starting.start(uow, inventory.FLOW, DEFAULT, "inventory", correlation_id="c")
 
 
 def take_stock(services: Services) -> dict[str, Any]:
     """One inventory; what its last step learned."""
-    wake(services)
+    start(services)
     for name in inventory.FLOW.steps:
         step(services, name)
     run = run_of(services)
@@ -258,10 +258,10 @@ def _second_company(services: Services, erp: Erp, catalogue: Catalogue) -> Catal
 def _take_stock_of_all(services: Services) -> None:
     for company in services.companies.all(inventory.FLOW.bound_as):
         with services.store.begin() as uow:
-            awake = waking.wake(uow, inventory.FLOW, company, "inventory", correlation_id="c")
-        assert awake is not None
+            to_enqueue = starting.start(uow, inventory.FLOW, company, "inventory", correlation_id="c")
+        assert to_enqueue is not None
         for name in inventory.FLOW.steps:
-            getattr(inventory, name).execute(awake[0])
+            getattr(inventory, name).execute(to_enqueue[0])
 
 
 def _open_digests(services: Services) -> set[tuple[str, str]]:
@@ -335,7 +335,7 @@ def test_no_stock_at_all_is_not_believed_until_a_person_accepts_it(
     stocked(erp, A=10)
     take_stock(services)
     erp.rows = []
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
 
     with pytest.raises(Exception, match="lists no stock at all"):
@@ -391,7 +391,7 @@ def test_a_look_at_a_job_that_failed_starts_no_second_job(
 ) -> None:
     catalogue.has("A", "B", "C", "D")
     stocked(erp, A=1, B=2, C=3, D=4)
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
     step(services, "read_stock")
     with pytest.raises(NotNowError):
@@ -429,7 +429,7 @@ def test_many_changes_go_into_a_job_for_which_nobody_waits(
     catalogue.has("A", "B", "C", "D")
     catalogue.refuses["01tD"] = "DUPLICATE_VALUE: must be unique"
     stocked(erp, A=1, B=2, C=3, D=4)
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
     step(services, "read_stock")
 
@@ -458,7 +458,7 @@ def test_a_job_that_failed_is_started_again(
     catalogue.has("A", "B", "C", "D")
     stocked(erp, A=1, B=2, C=3, D=4)
     catalogue.job_fails, catalogue.looks_until_done = 1, 0
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
     step(services, "read_stock")
 
@@ -477,7 +477,7 @@ def test_a_killed_worker_costs_a_step_and_nothing_is_told_twice(
 ) -> None:
     catalogue.has("A", "B")
     stocked(erp, A=1, B=2)
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
     step(services, "read_stock")
     with services.store.begin() as uow:
@@ -500,7 +500,7 @@ def test_what_a_catalogue_refuses_as_a_whole_reaches_a_person(
         raise RejectedError("Salesforce lacks a field.", system="Salesforce", field_errors={"Available_Stock__c": "?"})
 
     monkeypatch.setattr(catalogue, "write_levels", refuse)
-    wake(services)
+    start(services)
     for name in ("read_catalogue", "read_stock"):
         step(services, name)
     with pytest.raises(RejectedError):
@@ -515,7 +515,7 @@ def test_the_next_hour_starts_over_after_an_hour_that_failed(
 ) -> None:
     catalogue.has("A")
     stocked(erp, A=10)
-    wake(services)
+    start(services)
     step(services, "read_catalogue")
     with services.store.begin() as uow:
         run = uow.runs.claim(run_of(services).id, "read_stock", lease_seconds=60)

@@ -18,7 +18,7 @@ from crmsync.errors import StoreUnavailableError
 from crmsync.flows import catch_up, compare_orders, flood, invoice_to_deal, order_to_invoice, payment_to_invoices
 from crmsync.reading.overview import figures
 from crmsync.store import Store, UnitOfWork, schema
-from crmsync.worker import waking
+from crmsync.worker import starting
 from tests.earlier_releases import insert, insert_run, instant, migrate_to
 from tests.fakes import DEFAULT, FakeClock, run_of_subject
 from tests.system import until
@@ -100,7 +100,7 @@ def _facts(store: Store, now: datetime) -> None:
         "catalogue.read_at": LOOKED,
         "catch_up.catch_up_deals.until": LOOKED,
         "catch_up.catch_up_payments.by_hand": LOOKED,
-        "period.inventory.3600": str(waking.period_of(now, 3600)),
+        "period.inventory.3600": str(starting.period_of(now, 3600)),
         "compare_orders.until": LOOKED,
         "payments.foreign_invoices": "12",
         "burst.accepted_until": (now + timedelta(minutes=5)).isoformat(),
@@ -194,7 +194,9 @@ def test_looks_go_on_from_where_they_were(after: Store) -> None:
 def _starts_inventory(uow: UnitOfWork) -> object:
     from crmsync.flows import inventory
 
-    return waking.start_period(uow, inventory.FLOW, DEFAULT, 3600, correlation_id="c", queued_for=timedelta(seconds=15))
+    return starting.start_period(
+        uow, inventory.FLOW, DEFAULT, 3600, correlation_id="c", queued_for=timedelta(seconds=15)
+    )
 
 
 def test_what_was_counted_stays_counted(after: Store) -> None:
@@ -253,9 +255,9 @@ def _waiting(engine: Engine) -> int:
 
 def test_an_invoice_brings_home_what_is_paid_by_the_run_that_it_had(after: Store) -> None:
     with after.begin() as uow:
-        awake = waking.wake(uow, invoice_to_deal.FLOW, DEFAULT, INVOICE, correlation_id="c")
+        to_enqueue = starting.start(uow, invoice_to_deal.FLOW, DEFAULT, INVOICE, correlation_id="c")
         known = run_of_subject(uow, "invoice_to_deal", INVOICE)
 
-    assert awake is None, "it is under way, and looks once more at its end"
+    assert to_enqueue is None, "it is under way, and looks once more at its end"
     assert known is not None
     assert known.again

@@ -50,7 +50,7 @@ from crmsync.store.prepared import Prepared
 from crmsync.store.runs import Runs
 from crmsync.store.tables import audit, metadata
 from crmsync.worker import attempt as attempts
-from crmsync.worker import dead_letters, housekeeping, queues, shares, waking
+from crmsync.worker import dead_letters, housekeeping, queues, shares, starting
 from crmsync.worker.attempt import Attempt
 from crmsync.worker.flow import Flow
 from crmsync.worker.task import step
@@ -301,7 +301,7 @@ class World:
     services: Services
     store: SteppedStore
     clock: FakeClock
-    rung: list[str] = field(default_factory=list)
+    enqueued: list[str] = field(default_factory=list)
     version: int = 0  # of the source: raised by each change
 
     def begin_anew(self) -> None:
@@ -328,7 +328,7 @@ class World:
     def change(self) -> None:
         self.version += 1
         with self.store.begin() as uow:
-            waking.wake(uow, _FLOW, DEFAULT, "x", correlation_id="c")
+            starting.start(uow, _FLOW, DEFAULT, "x", correlation_id="c")
 
     def read(self, attempt: Attempt) -> Mapping[str, Any]:
         pause()
@@ -384,8 +384,8 @@ class World:
 
     def sweep(self) -> None:
         housekeeping.enqueue_due(self.store, self.services.settings.behaviour.queued_for)
-        while self.rung:
-            self.rung.clear()
+        while self.enqueued:
+            self.enqueued.clear()
             self.chain()
 
     def replay(self) -> None:
@@ -423,7 +423,7 @@ def world(database_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     _bodies.update(read=made.read, make=made.make)
     for module in (http, lease, attempts):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now.timestamp()))
-    monkeypatch.setattr(_FLOW, "ring", lambda run_id, results=None: made.rung.append(run_id))
+    monkeypatch.setattr(_FLOW, "enqueue", lambda run_id, results=None: made.enqueued.append(run_id))
     monkeypatch.setattr(dead_letters, "show", lambda letter: None)
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: None)
     before = process.use(made.services)

@@ -447,8 +447,8 @@ def test_the_sweeper_brings_back_what_was_lost_with_its_worker(
     services: Services, run_id: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _bodies["match"] = raises(WorkerKilledError())
-    rung: list[list[str]] = []
-    monkeypatch.setattr(_FLOW, "ring", lambda run_id, results: rung.append(sorted(results)))
+    enqueued: list[list[str]] = []
+    monkeypatch.setattr(_FLOW, "enqueue", lambda run_id, results: enqueued.append(sorted(results)))
     with pytest.raises(WorkerKilledError):
         deliver(read, run_id)
     assert deliver(read, run_id) == []  # the broker delivers the message again: the lease is another's
@@ -456,7 +456,7 @@ def test_the_sweeper_brings_back_what_was_lost_with_its_worker(
     clock.advance(61)
     housekeeping.enqueue_due(services.store, timedelta(seconds=30))
 
-    assert rung == [["read"]]
+    assert enqueued == [["read"]]
 
 
 def test_flower_sees_at_which_step_a_task_is(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def work(attempt: Attempt) -> Mapping[str, Any]:
 def messages(monkeypatch: pytest.MonkeyPatch) -> deque[str]:
     """The queue: what came first goes first."""
     sent: deque[str] = deque()
-    monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: sent.append(run_id))
+    monkeypatch.setattr(Flow, "enqueue", lambda _, run_id, results=None: sent.append(run_id))
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: send() or True)
     monkeypatch.setattr(queues, "lengths", lambda: {"erp": len(sent)})
     return sent
@@ -127,10 +127,10 @@ def test_webhooks_beyond_the_share_are_stored_and_wait_for_their_message(
         uow.bindings.add(Binding("acme", "order_to_invoice", "con_crm", roles))
     inbox = Inbox(services)
 
-    rung = sum(len(inbox.put(_arrived("salesforce", number))) for number in range(FLOOD // 100))
+    enqueued = sum(len(inbox.put(_arrived("salesforce", number))) for number in range(FLOOD // 100))
     others = inbox.put(Arrived("deals", "con_crm", [WebhookEvent("006A", "")], "c"))
 
-    assert rung == shares.SHARE
+    assert enqueued == shares.SHARE
     assert len(others) == 1, "another company's deal is announced at once"
     with services.store.read() as uow:
         assert uow.due.count(None) == FLOOD + 1

@@ -62,10 +62,12 @@ def bodies() -> Iterator[dict[str, Body]]:
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would go to the broker: dead letters shown, chains rung, housekeeping called."""
+    """What would go to the broker: dead letters shown, chains enqueued, housekeeping called."""
     messages: list[str] = []
     monkeypatch.setattr(dead_letters, "show", lambda letter: messages.append(f"shown {letter.step}"))
-    monkeypatch.setattr(FLOWS["a_flow"], "ring", lambda run_id, results: messages.append(f"rung {sorted(results)}"))
+    monkeypatch.setattr(
+        FLOWS["a_flow"], "enqueue", lambda run_id, results: messages.append(f"enqueued {sorted(results)}")
+    )
     monkeypatch.setattr(dead_letters.app, "send_task", lambda name, **_: messages.append(name))
     return messages
 
@@ -342,7 +344,7 @@ def test_a_replay_reads_the_source_again_and_does_the_rest(
 
     dead_letters.replay(services, letter_id, by="test")
 
-    assert sent == ["rung []"]
+    assert sent == ["enqueued []"]
     assert get(services, run_id).step == "read"
     bodies["make"] = lambda attempt: {}
     for task in (read, make, tell):
@@ -430,7 +432,7 @@ def test_a_message_on_the_dead_letter_queue_replays_its_letter(
     finally:
         make.pop_request()
 
-    assert sent == ["rung []"]
+    assert sent == ["enqueued []"]
 
 
 def test_an_alert_names_the_deal_the_amount_and_the_next_command(

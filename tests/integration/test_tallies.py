@@ -61,7 +61,7 @@ class Life:
     def run_is_woken(self, number: int) -> None:
         with self.store.begin() as uow:
             if self.opened:
-                uow.runs.wake(self._some(number), first_step="first", queued_until=uow.now)
+                uow.runs.restart(self._some(number), first_step="first", queued_until=uow.now)
 
     def document_is_asked_for(self, number: int) -> None:
         with self.store.begin() as uow:

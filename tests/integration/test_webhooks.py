@@ -26,10 +26,9 @@ from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.store.tables import deliveries, runs
-from crmsync.web import doorbell
 from crmsync.web.app import create_app
 from crmsync.web.inbox import Arrived, Inbox
-from crmsync.worker.flow import Flow, Ring
+from crmsync.worker.flow import Flow, Message
 from tests.builders import private_pem
 from tests.fakes import DEFAULT, FakeClock, run_of_subject
 from tests.system import until
@@ -56,13 +55,13 @@ ENVIRONMENT = {
 
 
 class Bell:
-    """Stands in for the doorbell: which runs were rung for."""
+    """Stands in for the enqueuer: which runs were enqueued."""
 
     def __init__(self) -> None:
-        self.rung: list[str] = []
+        self.enqueued: list[str] = []
 
-    def ring(self, flow: Flow, run_id: str, results: Mapping[str, Any]) -> None:
-        self.rung.append(run_id)
+    def enqueue(self, flow: Flow, run_id: str, results: Mapping[str, Any]) -> None:
+        self.enqueued.append(run_id)
 
 
 @pytest.fixture(autouse=True)
@@ -72,19 +71,19 @@ def environment(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def bell() -> Bell:
+def enqueuer() -> Bell:
     return Bell()
 
 
 @pytest.fixture
-def client(services: Services, bell: Bell) -> FlaskClient:
-    return client_of(services, bell)
+def client(services: Services, enqueuer: Bell) -> FlaskClient:
+    return client_of(services, enqueuer)
 
 
-def client_of(services: Services, bell: Bell | None = None) -> FlaskClient:
+def client_of(services: Services, enqueuer: Bell | None = None) -> FlaskClient:
     app = create_app(services)
-    if bell is not None:
-        app.extensions["crmsync_doorbell"] = bell
+    if enqueuer is not None:
+        app.extensions["crmsync_enqueuer"] = enqueuer
     return app.test_client()
 
 
@@ -163,12 +162,12 @@ def dies_of(services: Services, error: CrmsyncError, subject: str = DEAL) -> str
 # -- JSON
 
 
-def test_a_signed_deal_is_durable_before_the_answer(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_a_signed_deal_is_durable_before_the_answer(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     response = post_json(client)
 
     run = run_of(services)
     assert (response.status_code, run.status, run.step) == (200, RunStatus.ACTIVE, "fetch_deal")
-    assert bell.rung == [run.id]
+    assert enqueuer.enqueued == [run.id]
     assert count(services, deliveries) == 1
 
 
@@ -260,13 +259,13 @@ def test_a_webhook_is_no_page(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("number", [1, 100])
 def test_each_notification_opens_a_run_of_its_own(
-    services: Services, client: FlaskClient, bell: Bell, number: int
+    services: Services, client: FlaskClient, enqueuer: Bell, number: int
 ) -> None:
     response = post_soap(client, envelope(*(notification(each) for each in range(number))))
 
     assert (response.status_code, is_ack(response)) == (200, True)
     assert response.mimetype == "text/xml"
-    assert count(services, runs) == len(set(bell.rung)) == number
+    assert count(services, runs) == len(set(enqueuer.enqueued)) == number
 
 
 @pytest.mark.parametrize("number", [0, 101])
@@ -339,17 +338,17 @@ def test_a_message_that_is_none_is_malformed(services: Services, client: FlaskCl
 PAYMENT = json.dumps({"payment": {"payment_id": "460000000042059", "amount": 10}}).encode()
 
 
-def test_a_payment_opens_its_run_with_the_delivery(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_a_payment_opens_its_run_with_the_delivery(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     assert post_payment(client, PAYMENT).status_code == 200
 
     with services.store.read() as uow:
         assert uow.deliveries.counts(None) == {"zoho_books": 1}
         run = run_of_subject(uow, "payment_to_invoices", "460000000042059")
     assert run is not None
-    assert (run.status, run.step, bell.rung) == (RunStatus.ACTIVE, "find_invoices", [run.id])
+    assert (run.status, run.step, enqueuer.enqueued) == (RunStatus.ACTIVE, "find_invoices", [run.id])
 
 
-def test_a_payment_that_is_announced_again_looks_again(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_a_payment_that_is_announced_again_looks_again(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     post_payment(client, PAYMENT)
     with services.store.read() as uow:
         first = run_of_subject(uow, "payment_to_invoices", "460000000042059")
@@ -361,8 +360,8 @@ def test_a_payment_that_is_announced_again_looks_again(services: Services, clien
     assert first is not None
     assert again is not None
     assert again.id == first.id
-    assert again.again, "it is under way, so it goes round once more instead of being rung for"
-    assert bell.rung == [first.id]
+    assert again.again, "it is under way, so it goes round once more instead of being enqueued"
+    assert enqueuer.enqueued == [first.id]
 
 
 def test_the_invoices_that_a_payment_names_are_remembered(services: Services, client: FlaskClient) -> None:
@@ -440,22 +439,22 @@ def test_a_door_without_a_secret_is_closed(
 # -- the same event twice, and runs that died
 
 
-def test_the_same_deal_twice_is_one_run(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_the_same_deal_twice_is_one_run(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     assert [post_json(client).status_code for _ in range(3)] == [200] * 3
 
     assert count(services, runs) == 1
-    assert bell.rung == [run_of(services).id]
+    assert enqueuer.enqueued == [run_of(services).id]
 
 
-def test_the_same_message_twice_is_one_run_each(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_the_same_message_twice_is_one_run_each(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     body = envelope(notification(1), notification(2), notification(1))
 
     assert [is_ack(post_soap(client, body)) for _ in range(2)] == [True, True]
 
-    assert count(services, runs) == count(services, deliveries) == len(bell.rung) == 2
+    assert count(services, runs) == count(services, deliveries) == len(enqueuer.enqueued) == 2
 
 
-def test_a_corrected_deal_revives_its_run(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_a_corrected_deal_revives_its_run(services: Services, client: FlaskClient, enqueuer: Bell) -> None:
     run_id = dies_of(services, InvalidDealError(field_errors={"Amount": "is missing"}))
 
     assert post_json(client).status_code == 200
@@ -464,16 +463,18 @@ def test_a_corrected_deal_revives_its_run(services: Services, client: FlaskClien
         letter = uow.dead_letters.of_run(run_id)
     assert letter is not None
     assert (run_of(services).status, letter.status) == (RunStatus.ACTIVE, LetterStatus.REPLAYING)
-    assert bell.rung == [run_id]
+    assert enqueuer.enqueued == [run_id]
 
 
-def test_a_failure_of_a_vendor_is_not_revived_by_a_webhook(services: Services, client: FlaskClient, bell: Bell) -> None:
+def test_a_failure_of_a_vendor_is_not_revived_by_a_webhook(
+    services: Services, client: FlaskClient, enqueuer: Bell
+) -> None:
     dies_of(services, VendorUnavailableError(system="SAP"))
 
     assert post_json(client).status_code == 200
 
     assert run_of(services).status is RunStatus.STOPPED
-    assert bell.rung == []
+    assert enqueuer.enqueued == []
 
 
 def test_what_comes_at_the_same_time_is_stored_together_and_each_rings_for_its_own(services: Services) -> None:
@@ -548,10 +549,10 @@ def test_a_message_is_stored_whole_or_not_at_all(
 def test_without_its_broker_the_receiver_stores_and_the_sweeper_starts(
     services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_broker(rings: Sequence[Ring]) -> None:
+    def no_broker(messages: Sequence[Message]) -> None:
         raise OperationalError("nobody listens")
 
-    monkeypatch.setattr(doorbell, "ring_all", no_broker)
+    monkeypatch.setattr("crmsync.web.enqueuer.enqueue_all", no_broker)
 
     assert post_json(client_of(services)).status_code == 200
 

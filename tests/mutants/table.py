@@ -257,14 +257,14 @@ MUTANTS = (
             "a deal that was changed while its order was made is never looked at",
             'again=case((runs.c.step == bindparam("first_step"), false()), else_=runs.c.again),',
             'again=case((runs.c.step == bindparam("first_step"), false()), else_=false()),',
-            "tests/integration/test_waking.py::test_a_change_after_the_source_was_read_is_not_overlooked",
+            "tests/integration/test_starting.py::test_a_change_after_the_source_was_read_is_not_overlooked",
         ),
         (
             "the-last-step-overlooks-a-change",
             "a payment that comes while the one before is written never reaches the deal",
             "_FINISH_LAST = Prepared(_END.where(runs.c.again.is_(False)))",
             "_FINISH_LAST = Prepared(_END)",
-            "tests/integration/test_waking.py::test_a_change_after_the_source_was_read_is_not_overlooked",
+            "tests/integration/test_starting.py::test_a_change_after_the_source_was_read_is_not_overlooked",
         ),
         (
             "a-new-lease-is-the-old-one",

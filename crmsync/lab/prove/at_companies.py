@@ -88,7 +88,7 @@ def _flood(tools: Tools) -> list[Expected]:
     subjects.company.deals.close_all([each.deal for each in made])
     subjects.all += made
     tools.stage.sleep(STAMP_SECONDS)
-    subjects.wake("catch_up_deals")
+    subjects.begin("catch_up_deals")
     return made
 
 

@@ -77,7 +77,7 @@ def messages_doubled(tools: Tools, _case: Case) -> Scene:
         with tools.subjects.stream(DEALS) as scene.expected:
             scene.broken()
         tools.subjects.move_stock()
-        tools.subjects.wake("inventory")
+        tools.subjects.begin("inventory")
         tools.settle(scene.expected)
         for each in scene.expected[:FEW]:
             tools.subjects.pay(each, Decimal(1))
@@ -149,7 +149,7 @@ def clock_jumps(tools: Tools, _case: Case) -> Scene:
         finally:
             failpoints.set_clock(stage.failpoints, 0.0)
     tools.subjects.move_stock()
-    tools.subjects.wake("inventory")
+    tools.subjects.begin("inventory")
     return scene
 
 
@@ -190,7 +190,7 @@ def two_beats(tools: Tools, _case: Case) -> Scene:
         until(lambda: tools.stage.logs.contains("beat2", "beat: Starting"), patience_seconds=STRIKE_SECONDS)
         scene = several_times(tools, tools.stage.broker.empty, times=4)  # both sweepers find the same runs then
         tools.subjects.move_stock()
-        tools.subjects.wake("inventory")
+        tools.subjects.begin("inventory")
         tools.settle(scene.expected)
     scene.moves_stock = True
     return scene

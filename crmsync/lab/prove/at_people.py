@@ -40,7 +40,7 @@ def documents_taken_back(tools: Tools, _case: Case) -> Scene:
         _take_back(tools, scene, each, order=order, invoice=invoice, delete=delete)
     tools.stage.sleep(max(SETTLE_SECONDS, STAMP_SECONDS))  # what is young may not be listed yet
     for flow in ("compare_orders", "compare_invoices", "catch_up_payments"):
-        tools.subjects.wake(flow)
+        tools.subjects.begin(flow)
     for each in done:
         _replay(tools, scene, each)
     return scene

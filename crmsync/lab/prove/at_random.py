@@ -27,7 +27,7 @@ def kill_at_random(tools: Tools, _case: Case) -> Scene:
     scene.expected = deals
     tools.settle(deals)
     for flow in PERIODIC:  # as beat does when their next time comes
-        subjects.wake(flow)
+        subjects.begin(flow)
     return scene
 
 
@@ -35,11 +35,11 @@ def _something_else_happens(tools: Tools, deals: Sequence[Expected]) -> None:
     what = tools.random.choice(("stock", "payment", "deals seen", "payments seen", "nothing"))
     if what == "stock":
         tools.subjects.move_stock()
-        tools.subjects.wake("inventory")
+        tools.subjects.begin("inventory")
     elif what == "payment":
         invoiced = [each for each in deals if tools.subjects.has_open_invoice(each)]
         if invoiced:
             tools.subjects.pay(tools.random.choice(invoiced), Decimal(1), webhook=tools.random.random() < 0.8)
-            tools.subjects.wake("catch_up_payments")
+            tools.subjects.begin("catch_up_payments")
     elif what != "nothing":
-        tools.subjects.wake("catch_up_deals" if what == "deals seen" else "catch_up_payments")
+        tools.subjects.begin("catch_up_deals" if what == "deals seen" else "catch_up_payments")

@@ -145,11 +145,11 @@ def lists_late(tools: Tools, _case: Case) -> Scene:
             made = [faults.add(system, "lost", name, rate=0.5) for system, name in CREATES.values()]
             missed, more = tools.subjects.new_deal()
             tools.subjects.win(missed, more, webhook=False)
-            tools.subjects.wake("catch_up_deals")  # its stamp is older than its commit: it is not seen yet
+            tools.subjects.begin("catch_up_deals")  # its stamp is older than its commit: it is not seen yet
             tools.stage.sleep(STREAM_SECONDS)
         faults.clear()
         tools.stage.sleep(LAG_SECONDS + STAMP_SECONDS)
-        tools.subjects.wake("catch_up_deals")
+        tools.subjects.begin("catch_up_deals")
         scene.expected = [*scene.expected, more]
         tools.settle(scene.expected)
     scene.broken()
@@ -166,7 +166,7 @@ def slack_closed(tools: Tools, _case: Case) -> Scene:
         with tools.subjects.stream(DEALS) as scene.expected:
             code = f"PROVE-{next(stage.numbers)}"
             stage.sandbox.products.add(code, stock=Decimal(2))
-            tools.subjects.wake("inventory")
+            tools.subjects.begin("inventory")
             scene.broken()
         tools.settle(scene.expected)
         if until(lambda: slack.refused, patience_seconds=STRIKE_SECONDS) is None:

@@ -120,7 +120,7 @@ class _Round:
 
     def _audit(self) -> Verdict:
         """What turned up after its own case had been judged."""
-        self._subjects.wake("inventory")
+        self._subjects.begin("inventory")
         elsewhere = [each.all for each in self._subjects.neighbours]
         scene = Scene(self._subjects.all, elsewhere, moves_stock=True)
         stuck = self._watch.until_ended(scene.everywhere, PATIENCE_SECONDS)

@@ -33,7 +33,7 @@ def double(using: Services) -> None:
         return
     for run in active:
         results = run.results if random.random() < 0.5 else {}
-        best_effort(lambda run=run, results=results: FLOWS[run.flow].ring(run.id, results))  # type: ignore[misc]
+        best_effort(lambda run=run, results=results: FLOWS[run.flow].enqueue(run.id, results))  # type: ignore[misc]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Watch:
     def until_ended(self, expected: Sequence[Expected], patience_seconds: float) -> list[str]:
         """Wait until every run has ended, those of *expected* well. Returns what is stuck, in sentences.
 
-        Once all were over, a run that is under way was woken since: by the sweeper, say. Later cases wait for it.
+        Once all were over, a run that is under way was started since: by the sweeper, say. Later cases wait for it.
         """
         were_over = self.wait(expected, patience_seconds)
         return self._stuck(expected, with_active=not were_over)

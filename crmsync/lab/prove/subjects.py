@@ -186,14 +186,14 @@ class Subjects:
     def move_stock(self) -> None:
         self.company.products.change_stock(0.5)
 
-    def wake(self, flow_name: str) -> None:
+    def begin(self, flow_name: str) -> None:
         """Start the only run of a flow, as beat does when its time has come; the sweeper sends its message."""
-        from crmsync.worker import waking
+        from crmsync.worker import starting
         from crmsync.worker.flow import FLOWS
 
         company = company_of(DEFAULT_TENANT, default_roles(), cast(Connections, None), Options())  # nobody is asked
         with self.stage.store.begin() as uow:
-            waking.wake(
+            starting.start(
                 uow,
                 FLOWS[flow_name],
                 company,
@@ -231,7 +231,7 @@ class Subjects:
     def _of_inventory(self, _wait: object) -> Subject:
         def go() -> None:
             self.move_stock()
-            self.wake("inventory")
+            self.begin("inventory")
 
         return Subject((), go, go, moves_stock=True)
 
@@ -241,7 +241,7 @@ class Subjects:
         def go() -> None:
             self.win(deal, expected, webhook=False)
             time.sleep(STAMP_SECONDS)
-            self.wake("catch_up_deals")
+            self.begin("catch_up_deals")
 
         return Subject((expected,), go)
 
@@ -251,7 +251,7 @@ class Subjects:
         def go() -> None:
             self.pay(expected, Decimal(1), webhook=False)
             time.sleep(STAMP_SECONDS)
-            self.wake("catch_up_payments")
+            self.begin("catch_up_payments")
 
         return Subject((expected,), go)
 
@@ -259,7 +259,7 @@ class Subjects:
         """An order and an invoice that are old enough to be looked at."""
         expected = self.invoiced(wait)
         time.sleep(max(0.0, self._invoiced_at + SETTLE_SECONDS - time.monotonic()))
-        return Subject((expected,), lambda: self.wake(flow_name))
+        return Subject((expected,), lambda: self.begin(flow_name))
 
     def _of_stuck_deal(self, _wait: object) -> Subject:
         """A deal that can't be ordered until somebody corrects it, who reads at the deal that it is stuck."""

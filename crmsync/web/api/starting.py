@@ -11,14 +11,14 @@ from crmsync.domain.runs import Run
 from crmsync.web.api.effects import Effect
 from crmsync.web.api.problems import invalid
 from crmsync.web.context import services_of_app
-from crmsync.worker import waking
+from crmsync.worker import starting
 from crmsync.worker.flow import Flow
 
 
 def start(effect: Effect, flow: Flow, company: Company, subject: str, **noted: str) -> Run:
     """The run of *subject*; its message is sent once the write is committed. *noted* goes into the audit as well."""
     behaviour = services_of_app().settings.behaviour
-    opened = waking.wake(
+    opened = starting.start(
         effect.uow,
         flow,
         company,
@@ -31,7 +31,7 @@ def start(effect: Effect, flow: Flow, company: Company, subject: str, **noted: s
     assert run is not None  # it was opened above  # noqa: S101
     after = {"flow": flow.name, "subject_key": subject, **noted}
     effect.uow.audit.add(effect.act, "run.start", "run", run.id, tenant=run.tenant, after=after)
-    effect.afterwards.append(partial(waking.ring, flow, opened))
+    effect.afterwards.append(partial(starting.enqueue, flow, opened))
     return run
 
 

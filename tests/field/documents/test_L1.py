@@ -394,11 +394,11 @@ def paid(system: System, deal: Deal) -> Decimal:
 def wake_invoice(system: System, key: str) -> int:
     """As catch-up does when it sees that the invoice has changed. Returns how often its run had ended before."""
     from crmsync.flows import invoice_to_deal
-    from crmsync.worker import waking
+    from crmsync.worker import starting
 
     rounds = ended(system, key)
     with system.store.begin() as uow:
-        waking.wake(uow, invoice_to_deal.FLOW, DEFAULT, key, correlation_id="c")
+        starting.start(uow, invoice_to_deal.FLOW, DEFAULT, key, correlation_id="c")
     return rounds
 
 

@@ -13,7 +13,7 @@ from crmsync.domain.dead_letters import Answers, LetterKind
 from crmsync.domain.runs import RunStatus
 from crmsync.flows import order_to_invoice
 from crmsync.lab.sandbox.deals import Deal
-from crmsync.worker import waking
+from crmsync.worker import starting
 from tests.field.life import (
     announced,
     asked,
@@ -241,7 +241,7 @@ def test_L1__a_void_invoice_that_people_put_back_is_taken_and_no_second_one_is_m
     invoice = made(system, billed, "invoice")["number"]
     system.sandbox.invoices.void(invoice)
     with system.store.begin() as uow:
-        waking.look_at_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
+        starting.check_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
     asked(system, billed, error="DocumentGoneError")
     system.sandbox.faults.add("zoho", "refuse", "create_invoice", times=1, code="1038", message="No")
     replay(system, billed)
@@ -306,7 +306,7 @@ def test_L1__an_outage_is_replayed_and_nobody_was_asked(system: System, billed: 
     refusal = {"code": "INVALID_FIELD", "message": "No such column"}
     fault = system.sandbox.faults.add("salesforce", "refuse", "query", **refusal)
     with system.store.begin() as uow:
-        waking.look_at_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
+        starting.check_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
     system.wait_for("stopped", billed)
     system.sandbox.faults.clear(fault_id=fault.id)
     assert system.letter_of(billed).kind is LetterKind.FAILURE
@@ -339,7 +339,7 @@ def test_L1__somebody_billed_by_hand_under_the_same_reference(system: System, bi
         by_hand = invoices.create({**body, "line_items": [{"name": "Sensors", "rate": "47000"}]}, {})
     system.sandbox.invoices.delete(ours["key"])
     with system.store.begin() as uow:
-        waking.look_at_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
+        starting.check_documents(uow, order_to_invoice.FLOW, system.run_of(billed).id, queued_for=timedelta(0))
     asked(system, billed, error="DocumentGoneError")
 
     replay(system, billed)

@@ -21,11 +21,11 @@ WHY = ("--yes", "--reason", "agreed", "--by")
 
 @pytest.fixture(autouse=True)
 def broker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    rung: list[str] = []
-    monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: rung.append(run_id))
+    enqueued: list[str] = []
+    monkeypatch.setattr(Flow, "enqueue", lambda _, run_id, results=None: enqueued.append(run_id))
     monkeypatch.setattr(worker, "redraw", lambda _: None)
     monkeypatch.setenv("CRMSYNC_FOUR_EYES_ABOVE", "10000 USD")
-    return rung
+    return enqueued
 
 
 def status_of(store: Store, letter_id: int) -> LetterStatus:

@@ -69,14 +69,14 @@ def books():
 
 
 @pytest.fixture
-def rung(monkeypatch):
+def enqueued(monkeypatch):
     sent = []
-    monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: sent.append(run_id))
+    monkeypatch.setattr(Flow, "enqueue", lambda _, run_id, results=None: sent.append(run_id))
     return sent
 
 
 @pytest.fixture
-def using(store, crm, books, rung, monkeypatch):
+def using(store, crm, books, enqueued, monkeypatch):
     settings = replace(Settings.from_env({**os.environ, **CONFIGURED}), go_live=GO_LIVE)
     connectors = {connection_of("deals"): crm, connection_of("payments"): books, connection_of("orders"): Erp()}
     made = Services(settings, store, connectors=connectors.__getitem__)
@@ -95,7 +95,7 @@ def keys_of_runs(store, flow="order_to_invoice"):
         return {run.subject_key for run in uow.runs.newest(None, limit=100) if run.flow == flow}
 
 
-def test_a_dry_run_tells_and_starts_nothing(run_cli, using, crm, store, rung):
+def test_a_dry_run_tells_and_starts_nothing(run_cli, using, crm, store, enqueued):
     crm.pages = [[won(1, store), won(2, store, "50.00", "EUR")], [won(3, store, "200.00")]]
 
     output = run_cli("catch-up", "--dry-run").output
@@ -105,7 +105,7 @@ def test_a_dry_run_tells_and_starts_nothing(run_cli, using, crm, store, rung):
     assert "3 runs to start" in output
     assert "50.00 EUR, 300.00 USD" in output
     assert "Dry run, nothing was started." in output
-    assert (keys_of_runs(store), rung) == (set(), [])
+    assert (keys_of_runs(store), enqueued) == (set(), [])
 
 
 def test_calls_are_told_for_each_system(run_cli, using, crm, books, store):
@@ -140,7 +140,7 @@ def test_what_is_left_alone_is_counted_with_its_reason(run_cli, using, crm, stor
     }
 
 
-def test_they_are_started(run_cli, using, crm, store, rung):
+def test_they_are_started(run_cli, using, crm, store, enqueued):
     crm.pages = [[won(1, store)], [won(2, store)]]
 
     result = run_cli("catch-up", "--yes")
@@ -149,18 +149,18 @@ def test_they_are_started(run_cli, using, crm, store, rung):
     assert "✓ 2 runs started." in result.output
     assert "crmsync runs list" in result.output
     assert keys_of_runs(store) == {KEY.format(1), KEY.format(2)}
-    assert len(rung) == 2
+    assert len(enqueued) == 2
 
 
-def test_the_same_again_starts_nothing(run_cli, using, crm, store, rung):
+def test_the_same_again_starts_nothing(run_cli, using, crm, store, enqueued):
     crm.pages = [[won(1, store)]]
     run_cli("catch-up", "--yes")
 
     assert "Nothing was missed." in run_cli("catch-up", "--yes").output
-    assert len(rung) == 1
+    assert len(enqueued) == 1
 
 
-def test_a_payment_that_was_started_is_not_told_again(run_cli, using, books, store, rung):
+def test_a_payment_that_was_started_is_not_told_again(run_cli, using, books, store, enqueued):
     books.payments = [PaymentChange("46001", store.clock() - timedelta(hours=1))]
     run_cli("catch-up", "--yes")
 
@@ -170,17 +170,17 @@ def test_a_payment_that_was_started_is_not_told_again(run_cli, using, books, sto
     assert keys_of_runs(store, "payment_to_invoices") == {"46001"}
 
 
-def test_what_may_have_been_announced_is_not_told_as_missed(run_cli, using, books, store, rung):
+def test_what_may_have_been_announced_is_not_told_as_missed(run_cli, using, books, store, enqueued):
     books.payments = [PaymentChange("46001", store.clock()), PaymentChange("46002", store.clock() - timedelta(hours=1))]
 
     found = json.loads(run_cli("catch-up", "--yes", "--json").stdout)
 
     assert [each["key"] for each in found["missed"]] == ["46002"]
     assert [each["key"] for each in found["looked_at_again"]] == ["46001"], "its webhook may be on its way"
-    assert (found["started"], found["healed"], len(rung)) == (2, 1, 2)
+    assert (found["started"], found["healed"], len(enqueued)) == (2, 1, 2)
 
 
-def test_a_look_by_hand_is_the_last_look_of_the_overview(run_cli, using, books, store, rung):
+def test_a_look_by_hand_is_the_last_look_of_the_overview(run_cli, using, books, store, enqueued):
     books.payments = [PaymentChange("46002", store.clock() - timedelta(hours=1))]
     run_cli("catch-up", "--dry-run")
     with store.read() as uow:

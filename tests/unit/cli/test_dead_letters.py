@@ -34,10 +34,10 @@ class Broker:
     """What reaches the broker; it may be told to be down."""
 
     def __init__(self, monkeypatch):
-        self.rung = []
+        self.enqueued = []
         self.drawn = 0
         self.is_down = False
-        monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: self.rung.append(run_id))
+        monkeypatch.setattr(Flow, "enqueue", lambda _, run_id, results=None: self.enqueued.append(run_id))
         monkeypatch.setattr(worker, "redraw", lambda _: self._draw())
 
     def _draw(self):
@@ -228,7 +228,7 @@ def test_replay_lets_the_run_go_on_and_says_who_did_it(run_letters, bury, store,
     assert "replayed 1 dead letter. A worker continues from here." in result.output
     assert f"crmsync runs show {run.id}" in result.output
     assert (status_of(store, letter_id), run.status) == (LetterStatus.REPLAYING, RunStatus.ACTIVE)
-    assert (broker.rung, broker.drawn) == ([run.id], 1)
+    assert (broker.enqueued, broker.drawn) == ([run.id], 1)
     with store.read() as uow:
         assert uow.history.of_run(run.id)[-1].detail == "by ida"
 
@@ -240,7 +240,7 @@ def test_replay_wants_one_way_to_choose(run_letters, bury, broker, words):
     bury()
 
     assert run_letters("replay", "--yes", *words).exit_code == 2
-    assert broker.rung == []
+    assert broker.enqueued == []
 
 
 def test_replay_asks_nobody_where_nobody_can_answer(run_letters, bury, store, broker):
@@ -351,7 +351,7 @@ def test_a_number_that_does_not_exist_replays_nothing(run_letters, bury, store, 
     assert result.exit_code == 1
     assert "SAP S/4HANA has no customer 999999999. Nothing was stored." in " ".join(result.output.split())
     assert status_of(store, letter_id) is LetterStatus.WAITING
-    assert broker.rung == []
+    assert broker.enqueued == []
 
 
 def test_a_blocked_customer_and_one_in_another_currency_are_refused(run_letters, bury, store, broker, systems):
@@ -418,7 +418,7 @@ def test_a_link_is_for_one_deal(run_letters, bury, store, broker):
     result = run_letters("replay", "--all", "--yes", "--link", "ERP=1", "--reason", "a test")
 
     assert result.exit_code == 2
-    assert broker.rung == []
+    assert broker.enqueued == []
 
 
 def test_a_link_needs_a_deal_that_was_read(run_letters, bury, store, broker):
@@ -428,7 +428,7 @@ def test_a_link_needs_a_deal_that_was_read(run_letters, bury, store, broker):
 
     assert result.exit_code == 1
     assert "has not been read yet" in result.stderr
-    assert broker.rung == []
+    assert broker.enqueued == []
 
 
 def test_accept_goes_with_the_run(run_letters, bury, store, broker):
@@ -451,7 +451,7 @@ def test_discard_gives_the_run_up(run_letters, bury, store, broker):
     assert "discarded 1 dead letter." in result.output
     assert status_of(store, letter_id) is LetterStatus.DISCARDED
     assert run_of(store, letter_id).status is RunStatus.DISCARDED
-    assert (broker.rung, broker.drawn) == ([], 1)
+    assert (broker.enqueued, broker.drawn) == ([], 1)
 
 
 # -- as a part of celery

@@ -18,7 +18,7 @@ from crmsync.errors import RejectedError, VendorUnavailableError
 from crmsync.flows import inventory
 from crmsync.services import Services
 from crmsync.settings import Settings
-from crmsync.worker import dead_letters, waking
+from crmsync.worker import dead_letters, starting
 from tests.builders import run as a_run
 from tests.fakes import DEFAULT, connection_of, run_of_subject
 
@@ -81,7 +81,7 @@ def run_of(store):
 
 def open_run(store):
     with store.begin() as uow:
-        run_id, _ = waking.wake(
+        run_id, _ = starting.start(
             uow, inventory.FLOW, DEFAULT, "inventory", correlation_id="c", queued_for=timedelta(minutes=1)
         )
     return run_id

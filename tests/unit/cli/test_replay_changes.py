@@ -84,10 +84,10 @@ def erp(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def rung(monkeypatch):
+def enqueued(monkeypatch):
     """The runs that were handed to a worker."""
     told = []
-    monkeypatch.setattr(Flow, "ring", lambda _, run_id, results=None: told.append(run_id))
+    monkeypatch.setattr(Flow, "enqueue", lambda _, run_id, results=None: told.append(run_id))
     monkeypatch.setattr(worker, "redraw", lambda _: None)
     return told
 
@@ -185,7 +185,7 @@ def test_the_refusal_shows_what_changed_and_nobodys_name(run_letters, bury_deal,
     assert {"field": "e-mail", "before": "***", "after": "***", "concerns": "customer"} in failed["changes"]
 
 
-def test_what_is_accepted_goes_with_the_run(run_letters, bury_deal, store, crm, rung):
+def test_what_is_accepted_goes_with_the_run(run_letters, bury_deal, store, crm, enqueued):
     bury_deal()
     crm.deal = DEARER
 
@@ -195,7 +195,7 @@ def test_what_is_accepted_goes_with_the_run(run_letters, bury_deal, store, crm, 
     assert "what changed at the deal is accepted" in result.output
     assert "50,000.00 USD" in result.stderr  # what one says yes to is shown
     assert answers_of(store) == {"accepted": ["fetch_deal"]}
-    assert len(rung) == 1
+    assert len(enqueued) == 1
 
 
 def test_a_number_of_somebody_else_is_not_accepted_with_the_changes(run_letters, bury_deal, store, crm):
@@ -252,31 +252,31 @@ def test_a_run_that_stopped_because_the_deal_changed_is_compared_with_its_docume
 
 
 @pytest.mark.parametrize("words", [["--all"], ["--error", "RejectedError"], ["1", "2"]], ids=" ".join)
-def test_several_are_not_looked_at(run_letters, bury_deal, crm, rung, words):
+def test_several_are_not_looked_at(run_letters, bury_deal, crm, enqueued, words):
     bury_deal()
     bury_deal(key="006xx0000012abdAAA", order="")
     crm.deal = DEARER
 
     assert run_letters("replay", "--yes", *words).exit_code == 0
-    assert (crm.reads, len(rung)) == (0, 2)
+    assert (crm.reads, len(enqueued)) == (0, 2)
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--accept-changes"])
 @pytest.mark.parametrize("words", [["--all"], ["1", "2"], ["--error", "RejectedError"]], ids=" ".join)
-def test_to_look_and_to_accept_is_for_one(run_letters, bury_deal, rung, option, words):
+def test_to_look_and_to_accept_is_for_one(run_letters, bury_deal, enqueued, option, words):
     bury_deal()
 
     result = run_letters("replay", "--yes", option, *words)
 
     assert result.exit_code == 2
     assert f"{option} is for one dead letter" in result.stderr
-    assert rung == []
+    assert enqueued == []
 
 
 # -- a dry run; tests/integration/test_rehearsal.py has those that reach the other systems
 
 
-def test_a_dry_run_changes_nothing(run_letters, bury_deal, store, crm, rung):
+def test_a_dry_run_changes_nothing(run_letters, bury_deal, store, crm, enqueued):
     bury_deal()
     crm.deal = DEARER
     before = everything(store)
@@ -285,7 +285,7 @@ def test_a_dry_run_changes_nothing(run_letters, bury_deal, store, crm, rung):
 
     assert result.exit_code == 0, result.output
     assert everything(store) == before
-    assert (rung, crm.reads) == ([], 1)
+    assert (enqueued, crm.reads) == ([], 1)
 
 
 def test_a_dry_run_tells_what_is_done_what_changed_and_what_stops_it(run_letters, bury_deal, store, crm):

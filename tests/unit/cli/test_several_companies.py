@@ -102,7 +102,7 @@ def acme(store: Store, houses: dict[str, House], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         Services, "connector", lambda _, connection: houses["acme" if connection in theirs else "default"]
     )
-    monkeypatch.setattr(Flow, "ring", lambda *_: None)
+    monkeypatch.setattr(Flow, "enqueue", lambda *_: None)
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: True)
     return made
 

@@ -53,15 +53,15 @@ def services(settings: Settings, database_url: str, clock: FakeClock) -> Iterato
 
 
 @pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def enqueued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs that a chain was sent for."""
     sent: list[str] = []
-    monkeypatch.setattr(Flow, "ring", lambda self, run_id, results=None: sent.append(run_id))
+    monkeypatch.setattr(Flow, "enqueue", lambda self, run_id, results=None: sent.append(run_id))
     return sent
 
 
 @pytest.fixture
-def app(services: Services, rung: list[str], monkeypatch: pytest.MonkeyPatch) -> Flask:
+def app(services: Services, enqueued: list[str], monkeypatch: pytest.MonkeyPatch) -> Flask:
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: send())
     monkeypatch.setattr(metrics, "queue_names", lambda: ("crm", "dead_letter"))  # Celery's would start a server
     monkeypatch.setattr(broker, "TIMEOUT_SECONDS", 0.3)

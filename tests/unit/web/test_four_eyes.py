@@ -82,7 +82,7 @@ def bind(services: Services, letter: DeadLetter, limit: str) -> None:
 
 @pytest.mark.parametrize("act", ["accept", "link", "discard", "replay of a review"])
 def test_a_decision_above_the_amount_is_proposed_and_nothing_happens(
-    services: Services, letter: DeadLetter, rung: list[str], act: str
+    services: Services, letter: DeadLetter, enqueued: list[str], act: str
 ) -> None:
     acts: dict[str, Callable[[], object]] = {
         "accept": lambda: dead_letters.replay(services, letter.id, ACCEPT, by=ADA),
@@ -94,7 +94,7 @@ def test_a_decision_above_the_amount_is_proposed_and_nothing_happens(
     made = acts[act]()
 
     assert not isinstance(made, DeadLetter)
-    assert (status_of(services, letter), rung) == (LetterStatus.WAITING, [])
+    assert (status_of(services, letter), enqueued) == (LetterStatus.WAITING, [])
     assert verbs(services, letter) == [("dead_letter.propose", "ada")]
 
 
@@ -103,7 +103,7 @@ def test_a_decision_above_the_amount_is_proposed_and_nothing_happens(
     [("47000 USD", False), ("46999.99 USD", True), ("99999999 EUR", True), ("", False)],
 )
 def test_the_tenants_own_amount_counts(
-    services: Services, letter: DeadLetter, rung: list[str], limit: str, needs_two: bool
+    services: Services, letter: DeadLetter, enqueued: list[str], limit: str, needs_two: bool
 ) -> None:
     bind(services, letter, limit)
 
@@ -130,7 +130,7 @@ def test_a_source_that_is_bound_no_more_is_under_the_limits_of_its_tenant(
 
 
 def test_one_person_lets_a_failure_go_on_but_has_nothing_made_again(
-    services: Services, a_letter: Any, rung: list[str]
+    services: Services, a_letter: Any, enqueued: list[str]
 ) -> None:
     failed = a_letter(VendorUnavailableError(), done=3)
 
@@ -146,12 +146,12 @@ def test_one_person_lets_a_failure_go_on_but_has_nothing_made_again(
 
 
 def test_a_second_person_confirms_and_both_are_in_the_audit(
-    services: Services, letter: DeadLetter, rung: list[str]
+    services: Services, letter: DeadLetter, enqueued: list[str]
 ) -> None:
     done = approvals.approve(services, proposed(services, letter), by=BOB)
 
     assert (done.status, done.proposed_by, done.decided_by) == (ApprovalStatus.APPROVED, "ada", "bob")
-    assert (status_of(services, letter), rung) == (LetterStatus.REPLAYING, [letter.run_id])
+    assert (status_of(services, letter), enqueued) == (LetterStatus.REPLAYING, [letter.run_id])
     assert verbs(services, letter) == [("dead_letter.propose", "ada"), ("dead_letter.replay", "bob")]
     with services.store.read() as uow:
         run, entry = uow.runs.get(letter.run_id), uow.audit.newest(None, limit=1)[0]
@@ -252,13 +252,13 @@ def test_a_letter_that_died_again_between_reading_and_deciding_is_not_decided(
         assert not uow.dead_letters.move(letter, to=LetterStatus.REPLAYING)
 
 
-def test_the_queue_decides_nothing(services: Services, letter: DeadLetter, rung: list[str]) -> None:
+def test_the_queue_decides_nothing(services: Services, letter: DeadLetter, enqueued: list[str]) -> None:
     with pytest.raises(TwoPeopleError):
         dead_letters.reopen(services, letter.id, ACCEPT, by="the dead_letter queue")
 
     dead_letters.replay_message(services, letter.run_id)
 
-    assert (status_of(services, letter), rung) == (LetterStatus.WAITING, [])
+    assert (status_of(services, letter), enqueued) == (LetterStatus.WAITING, [])
 
 
 def test_a_change_at_the_source_accepts_nothing(services: Services, a_letter: Any) -> None:
@@ -272,7 +272,7 @@ def test_a_change_at_the_source_accepts_nothing(services: Services, a_letter: An
     assert (run.answers.get("accepted"), run.progress.get(MAY_MAKE)) == (None, None)
 
 
-def test_of_two_who_confirm_at_once_one_does(services: Services, letter: DeadLetter, rung: list[str]) -> None:
+def test_of_two_who_confirm_at_once_one_does(services: Services, letter: DeadLetter, enqueued: list[str]) -> None:
     approval = proposed(services, letter)
     barrier, refused = threading.Barrier(2), list[str]()
 
@@ -289,7 +289,7 @@ def test_of_two_who_confirm_at_once_one_does(services: Services, letter: DeadLet
     for thread in threads:
         thread.join()
 
-    assert (len(refused), rung) == (1, [letter.run_id])
+    assert (len(refused), enqueued) == (1, [letter.run_id])
     assert [verb for verb, _ in verbs(services, letter)].count("dead_letter.replay") == 1
 
 

@@ -61,7 +61,7 @@ def carry_out(
     with services.store.begin() as uow:
         run_id, is_new = start_run(uow, flow, key, step=steps[0], correlation_id="c", queued_until=uow.now)
         if not is_new:
-            uow.runs.wake(run_id, first_step=steps[0], queued_until=uow.now)
+            uow.runs.restart(run_id, first_step=steps[0], queued_until=uow.now)
     for number, (step, result) in enumerate(learned.items(), 1):
         _do(services, clock, run_id, step, result, following=steps[number : number + 1], title=title, remark=remark)
     with services.store.read() as uow:

@@ -455,7 +455,9 @@ def test_a_store_that_does_not_answer_is_said(operator: FlaskClient, services: S
 # Buttons
 
 
-def test_replay_lets_the_run_go_on(operator: FlaskClient, a_letter: Any, services: Services, rung: list[str]) -> None:
+def test_replay_lets_the_run_go_on(
+    operator: FlaskClient, a_letter: Any, services: Services, enqueued: list[str]
+) -> None:
     letter = a_letter(VendorUnavailableError(), done=2)
 
     answer = press(operator, letter.id, "replay")
@@ -464,7 +466,7 @@ def test_replay_lets_the_run_go_on(operator: FlaskClient, a_letter: Any, service
     assert answer.headers["Location"] == "/dead-letters"
     said = words(operator.get("/dead-letters"))
     assert f"Dead letter {letter.id} (Acme Ltd – 200 sensors) is replayed" in said
-    assert rung == [letter.run_id]
+    assert enqueued == [letter.run_id]
     with services.store.read() as uow:
         run, history = uow.runs.get(letter.run_id), uow.history.of_run(letter.run_id)
         assert uow.dead_letters.get(letter.id).status is LetterStatus.REPLAYING  # type: ignore[union-attr]
@@ -499,14 +501,14 @@ def test_replay_takes_the_answers(operator: FlaskClient, a_letter: Any, services
 
 
 def test_a_customer_number_that_is_none_replays_nothing(
-    operator: FlaskClient, a_letter: Any, services: Services, rung: list[str]
+    operator: FlaskClient, a_letter: Any, services: Services, enqueued: list[str]
 ) -> None:
     letter = a_letter(AmbiguousMatchError(), done=3)
 
     press(operator, letter.id, "replay", link_BOOKS="1' or '1")
 
     assert "Nothing was replayed: the BOOKS customer number" in words(operator.get("/dead-letters"))
-    assert rung == []
+    assert enqueued == []
     _still_waits(services, letter.id)
 
 
@@ -563,7 +565,7 @@ def test_discard_needs_the_tick(operator: FlaskClient, a_letter: Any, services: 
 
 @pytest.mark.parametrize("button", ["replay", "discard"])
 def test_an_answer_to_what_a_letter_does_not_ask_any_more_does_nothing(
-    operator: FlaskClient, a_letter: Any, services: Services, rung: list[str], button: str
+    operator: FlaskClient, a_letter: Any, services: Services, enqueued: list[str], button: str
 ) -> None:
     """The deal changed once more while the person was filling in the form, which is not renewed meanwhile."""
     letter = a_letter(DealChangedError("The deal is 250.00 USD; order 1 is 200.00 USD."))
@@ -575,7 +577,7 @@ def test_an_answer_to_what_a_letter_does_not_ask_any_more_does_nothing(
     press(operator, letter.id, button, accept="yes", confirm="yes", told=read)
 
     assert f"dead letter {letter.id} has changed since you saw it" in words(operator.get("/dead-letters"))
-    assert rung == []
+    assert enqueued == []
     _still_waits(services, letter.id)
 
 
@@ -591,7 +593,7 @@ def test_a_form_of_a_page_from_before_an_upgrade_is_an_answer(
 
 
 def test_a_form_that_is_too_large_is_refused_and_never_cut(
-    operator: FlaskClient, a_letter: Any, services: Services, rung: list[str]
+    operator: FlaskClient, a_letter: Any, services: Services, enqueued: list[str]
 ) -> None:
     """Of a body that is too large, the server hands on one byte more than one may have."""
     letter = a_letter(VendorUnavailableError())
@@ -602,13 +604,13 @@ def test_a_form_that_is_too_large_is_refused_and_never_cut(
     )
 
     assert answer.status_code == 413
-    assert rung == []
+    assert enqueued == []
     _still_waits(services, letter.id)
 
 
 @pytest.mark.parametrize("button", ["replay", "discard"])
 def test_a_letter_that_does_not_wait_is_left_alone(
-    operator: FlaskClient, a_letter: Any, rung: list[str], button: str
+    operator: FlaskClient, a_letter: Any, enqueued: list[str], button: str
 ) -> None:
     letter = a_letter(VendorUnavailableError())
     press(operator, letter.id, "replay")
@@ -622,13 +624,13 @@ def test_a_letter_that_does_not_wait_is_left_alone(
         assert answer.status_code == 303
         assert sentence in words(operator.get("/dead-letters"))
 
-    assert rung == [letter.run_id]
+    assert enqueued == [letter.run_id]
 
 
 @pytest.mark.parametrize("button", ["replay", "discard"])
 @pytest.mark.parametrize("given", [None, "", "another"])
 def test_a_form_without_the_sessions_token_does_nothing(
-    operator: FlaskClient, a_letter: Any, services: Services, rung: list[str], button: str, given: str | None
+    operator: FlaskClient, a_letter: Any, services: Services, enqueued: list[str], button: str, given: str | None
 ) -> None:
     letter = a_letter(VendorUnavailableError())
     operator.get("/dead-letters")
@@ -638,7 +640,7 @@ def test_a_form_without_the_sessions_token_does_nothing(
 
     assert answer.status_code == 403
     assert "This form has expired." in words(answer)
-    assert rung == []
+    assert enqueued == []
     _still_waits(services, letter.id)
 
 

@@ -187,7 +187,7 @@ def connections(query: dict[str, Any]) -> dict[str, Any]:
     after.sort(key=_place)
     shown = after[: query["limit"]]
     more = list(_place(shown[-1])) if len(after) > len(shown) else None
-    return {"items": [told(each) for each in shown], "next_cursor": cursor_of(more, query)}
+    return {"items": [as_json(each) for each in shown], "next_cursor": cursor_of(more, query)}
 
 
 def _place(of: Connection) -> tuple[Any, ...]:
@@ -200,7 +200,7 @@ def _place(of: Connection) -> tuple[Any, ...]:
 def connection(_: dict[str, Any], connection_id: str) -> Response:
     """Show a connection; of its secrets only which are set."""
     found = own_connection(connection_id)
-    return versions.marked(jsonify(ConnectionSchema().dump(told(found))), found.id, found.version)
+    return versions.marked(jsonify(ConnectionSchema().dump(as_json(found))), found.id, found.version)
 
 
 # -- to make and change
@@ -220,7 +220,7 @@ def create_connection(_: dict[str, Any], body: dict[str, Any]) -> Response:
     def make(effect: Effect) -> dict[str, Any]:
         with as_problem(body["erp_system"]):
             made = verbs.create(services_of_app(), effect.uow, effect.act, tenant, body["erp_system"], _wanted(body))
-        return told(made)
+        return as_json(made)
 
     return effects.once(make, schema=ConnectionSchema(), status=201, body=body, reason=body["reason"])
 
@@ -245,7 +245,7 @@ def change_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
             expected_version=found.version,
             is_same_account=body["is_same_account"],
         )
-    return versions.marked(jsonify(ConnectionSchema().dump(told(changed))), changed.id, changed.version)
+    return versions.marked(jsonify(ConnectionSchema().dump(as_json(changed))), changed.id, changed.version)
 
 
 @blueprint.route("/connections/<connection_id>", methods=["DELETE"])
@@ -292,7 +292,7 @@ def resume_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
 def _set_status(verb: Any, body: dict[str, Any], connection_id: str) -> Response:
     def set_it(effect: Effect) -> dict[str, Any]:
         with as_problem():
-            return told(verb(services_of_app(), effect.uow, effect.act, own(), connection_id))
+            return as_json(verb(services_of_app(), effect.uow, effect.act, own(), connection_id))
 
     return effects.once(set_it, schema=ConnectionSchema(), status=200, body=body, reason=body["reason"])
 
@@ -314,7 +314,7 @@ def rotate_connection(_: dict[str, Any], body: dict[str, Any], connection_id: st
             changed, made = verbs.rotate(
                 services_of_app(), effect.uow, effect.act, own(), connection_id, given, made=body["make"]
             )
-        return {**told(changed), "made": made}
+        return {**as_json(changed), "made": made}
 
     return effects.once(rotate, schema=RotatedSchema(), status=200, body=body, reason=body["reason"])
 
@@ -328,7 +328,7 @@ def own_connection(connection_id: str) -> Connection:
         return verbs.show(services_of_app(), own(), connection_id)
 
 
-def told(of: Connection) -> dict[str, Any]:
+def as_json(of: Connection) -> dict[str, Any]:
     shown = {name: getattr(of, name) for name in of.__slots__}
     return {**shown, "secrets_set": list(of.secret_names), "doors": doors_of(of)}
 

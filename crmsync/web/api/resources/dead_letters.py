@@ -155,7 +155,7 @@ def letters(query: dict[str, Any]) -> dict[str, Any]:
         )
     shown = found[: query["limit"]]
     more = [shown[-1].id] if len(found) > len(shown) else None
-    return {"items": [told(letter) for letter in shown], "next_cursor": cursor_of(more, query)}
+    return {"items": [as_json(letter) for letter in shown], "next_cursor": cursor_of(more, query)}
 
 
 @blueprint.route("/dead-letters/<int:letter_id>")
@@ -167,7 +167,7 @@ def letter(_: dict[str, Any], letter_id: int) -> dict[str, Any]:
         found = _own(uow, letter_id)
         words = services_of_app().words_of(uow, found.id) if g.caller.may(Role.OPERATOR) else ""
         approval = uow.approvals.waiting_for([found.id]).get(found.id)
-    return {**told(found), "choices": choices(found), "approval": approval, "vendor_words": words}
+    return {**as_json(found), "choices": choices(found), "approval": approval, "vendor_words": words}
 
 
 @blueprint.route("/dead-letters/<int:letter_id>/replay", methods=["POST"])
@@ -223,7 +223,7 @@ def discard(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response
             effect.other = (ApprovalSchema(), 202)
             return _proposed(effect, letter_id, Decision.DISCARD)
         effect.afterwards.append(worker.tell_soon)
-        return told(_own(effect.uow, letter_id))
+        return as_json(_own(effect.uow, letter_id))
 
     return effects.once(give_up, schema=LetterSchema(), status=200, body=body, reason=body["reason"])
 
@@ -234,7 +234,7 @@ def _reopened(effect: Effect, flow: Flow, found: DeadLetter, answers: Answers) -
         _, results = worker.reopen_in(effect.uow, services_of_app(), found.id, answers, by=effect.act)
     except TwoPeopleError:
         return _proposed(effect, found.id, Decision.REPLAY, answers)
-    effect.afterwards.append(lambda: worker.best_effort(lambda: flow.ring(found.run_id, results)))
+    effect.afterwards.append(lambda: worker.best_effort(lambda: flow.enqueue(found.run_id, results)))
     return None
 
 
@@ -246,7 +246,7 @@ def _proposed(effect: Effect, letter_id: int, decision: Decision, answers: Answe
         raise not_approved(error) from error
 
 
-def told(found: DeadLetter) -> dict[str, Any]:
+def as_json(found: DeadLetter) -> dict[str, Any]:
     own = {name: getattr(found, name) for name in found.__slots__}
     money = Money(found.amount, found.currency) if found.amount is not None else None
     return own | {"money": money, "status": found.status.value, "kind": found.kind.value}

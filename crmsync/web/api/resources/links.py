@@ -75,7 +75,7 @@ def links(query: dict[str, Any]) -> dict[str, Any]:
         found = [row for row in rows if wanted == (wanted[0] and row.link.connection, wanted[1] and row.link.crm_key)]
         begin = place[0] if place else 0
         shown, more = found[begin : begin + query["limit"]], begin + query["limit"]
-        items = [_told(row.link, uow.owners) | {"accounts": row.accounts} for row in shown]
+        items = [_as_json(row.link, uow.owners) | {"accounts": row.accounts} for row in shown]
     return {"items": items, "next_cursor": cursor_of([more] if more < len(found) else None, query)}
 
 
@@ -100,7 +100,7 @@ def remove_link(query: dict[str, Any], connection: str, account: str) -> dict[st
         for link in removed:
             tenant = owners.tenant_of(link.source)
             links_of_people.audit(uow, effects.act(query["reason"]), "link.remove", tenant=tenant, before=[link])
-        return {"removed": [_told(link, owners) for link in removed]}
+        return {"removed": [_as_json(link, owners) for link in removed]}
 
 
 def _require_one_source(found: Sequence[Link]) -> None:
@@ -111,5 +111,5 @@ def _require_one_source(found: Sequence[Link]) -> None:
         raise Problem(422, "invalid", "Accounts of several CRMs have this id.", errors=[told])
 
 
-def _told(link: Link, owners: Owners) -> dict[str, Any]:
+def _as_json(link: Link, owners: Owners) -> dict[str, Any]:
     return link.to_json() | {"tenant_id": owners.tenant_of(link.source)}

@@ -57,7 +57,7 @@ class SystemsSchema(ApiSchema):
 @blueprint.response(200, SystemsSchema)
 def all_systems(_: dict[str, Any]) -> dict[str, Any]:
     """List the systems that crmsync can work with."""
-    return {"items": [_told(each) for each in systems().values()]}
+    return {"items": [_as_json(each) for each in systems().values()]}
 
 
 @blueprint.route("/systems/<name>")
@@ -68,10 +68,10 @@ def one_system(_: dict[str, Any], name: str) -> dict[str, Any]:
     found = systems().get(name)
     if found is None:
         raise not_found("system")
-    return _told(found) | {"settings": found.schema}
+    return _as_json(found) | {"settings": found.schema}
 
 
-def _told(found: System) -> dict[str, Any]:
+def _as_json(found: System) -> dict[str, Any]:
     names = ("name", "title", "roles", "auth_kinds", "doors", "guide", "consent")
     own = {name: getattr(found, name) for name in names}
     return own | {"is_configured": is_configured(found.name, services_of_app().settings)}

@@ -134,7 +134,7 @@ def webhooks(query: dict[str, Any]) -> dict[str, Any]:
     after = [each for each in found if place is None or _place(each) > tuple(place)]
     shown = after[: query["limit"]]
     more = list(_place(shown[-1])) if len(after) > len(shown) else None
-    return {"items": [_told(each) for each in shown], "next_cursor": cursor_of(more, query)}
+    return {"items": [_as_json(each) for each in shown], "next_cursor": cursor_of(more, query)}
 
 
 def _is_wanted(of: Subscription, query: dict[str, Any]) -> bool:
@@ -169,7 +169,7 @@ def create_webhook(_: dict[str, Any], body: dict[str, Any]) -> Response:
                 entity_types=body["entity_types"],
                 secret=body["secret"],
             )
-        return {**_told(made), "verification_token": secret}
+        return {**_as_json(made), "verification_token": secret}
 
     return effects.once(make, schema=WebhookWithTokenSchema(), status=201, body=body, reason=body["reason"])
 
@@ -225,7 +225,7 @@ def rotate_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
                 secret=body["secret"],
                 overlap=overlap,
             )
-        return {**_told(changed), "verification_token": secret}
+        return {**_as_json(changed), "verification_token": secret}
 
     return effects.once(rotate, schema=WebhookWithTokenSchema(), status=200, body=body, reason=body["reason"])
 
@@ -241,7 +241,7 @@ def disable_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) ->
     def disable(effect: Effect) -> dict[str, Any]:
         using, status = services_of_app(), SubscriptionStatus.DISABLED
         with _as_problem():
-            return _told(verbs.change(using, effect.uow, effect.act, own(), webhook_id, status=status))
+            return _as_json(verbs.change(using, effect.uow, effect.act, own(), webhook_id, status=status))
 
     return effects.once(disable, schema=WebhookSchema(), status=200, body=body, reason=body["reason"])
 
@@ -255,7 +255,7 @@ def delete_webhook(query: dict[str, Any], webhook_id: str) -> dict[str, Any]:
     found = _own(webhook_id)
     versions.require(found.id, found.version)
     with _as_problem(), services_of_app().store.begin() as uow:
-        return _told(verbs.delete(uow, effects.act(query["reason"]), own(), webhook_id))
+        return _as_json(verbs.delete(uow, effects.act(query["reason"]), own(), webhook_id))
 
 
 # -- parts
@@ -267,14 +267,14 @@ def _own(webhook_id: str) -> Subscription:
         return verbs.show(uow, own(), webhook_id)
 
 
-def _told(of: Subscription) -> dict[str, Any]:
+def _as_json(of: Subscription) -> dict[str, Any]:
     base = services_of_app().settings.receiver_url or request.host_url.rstrip("/") + request.script_root
     shown = {name: getattr(of, name) for name in of.__slots__}
     return {**shown, "receive_url": verbs.address_of(of, base)}
 
 
 def _answer(of: Subscription) -> Response:
-    return versions.marked(jsonify(WebhookSchema().dump(_told(of))), of.id, of.version)
+    return versions.marked(jsonify(WebhookSchema().dump(_as_json(of))), of.id, of.version)
 
 
 @contextmanager

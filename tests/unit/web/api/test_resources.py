@@ -66,13 +66,13 @@ def test_runs_are_filtered(admin: Caller, world: World, a_run: Any) -> None:
     [("inventory", {}, "inventory"), ("order_to_invoice", {"subjectKey": "006xx0000012abd"}, "006xx0000012abdAAA")],
 )
 def test_a_run_is_started_as_its_webhook_would(
-    admin: Caller, services: Services, rung: list[str], flow: str, given: dict[str, str], subject: str
+    admin: Caller, services: Services, enqueued: list[str], flow: str, given: dict[str, str], subject: str
 ) -> None:
     started = admin("POST", "/runs", json={"flow": flow, **given, "reason": "asked by sales"})
 
     assert started.status_code == 202
     run_id = started.get_json()["id"]
-    assert rung == [run_id]
+    assert enqueued == [run_id]
     with services.store.read() as uow:
         run, entry = uow.runs.get(run_id), uow.audit.newest(None, limit=1)[0]
     assert run is not None
@@ -81,15 +81,15 @@ def test_a_run_is_started_as_its_webhook_would(
 
 
 @pytest.mark.parametrize("body", [{"flow": "order_to_invoice"}, {"flow": "inventory", "subject_key": "x"}])
-def test_a_flow_is_started_for_what_it_is_for(admin: Caller, rung: list[str], body: dict[str, str]) -> None:
+def test_a_flow_is_started_for_what_it_is_for(admin: Caller, enqueued: list[str], body: dict[str, str]) -> None:
     answer = admin("POST", "/runs", json=body)
 
     assert answer.status_code == 422
     assert answer.get_json()["errors"][0]["pointer"] == "#/subject_key"
-    assert rung == []
+    assert enqueued == []
 
 
-def test_a_letter_is_replayed(admin: Caller, services: Services, world: World, rung: list[str]) -> None:
+def test_a_letter_is_replayed(admin: Caller, services: Services, world: World, enqueued: list[str]) -> None:
     answer = admin("POST", f"/dead-letters/{world.letter_id}/replay", json={})
 
     assert answer.status_code == 202
@@ -102,19 +102,19 @@ def test_a_letter_is_replayed(admin: Caller, services: Services, world: World, r
         "done_steps": [],
         "approval": None,
     }
-    assert rung == [world.run_id]
+    assert enqueued == [world.run_id]
     with services.store.read() as uow:
         history, entry = uow.history.of_run(world.run_id), uow.audit.newest(None, limit=1)[0]
     assert history[-1].detail == "by admin of None, by the API"
     assert (entry.verb, entry.origin, entry.object_key) == ("dead_letter.replay", "api", str(world.letter_id))
 
 
-def test_a_dry_run_does_nothing(admin: Caller, services: Services, world: World, rung: list[str]) -> None:
+def test_a_dry_run_does_nothing(admin: Caller, services: Services, world: World, enqueued: list[str]) -> None:
     answer = admin("POST", f"/dead-letters/{world.letter_id}/replay", json={"dry_run": True, "accept": True})
 
     assert answer.get_json()["goes_on_at"] == "fetch_deal"
     assert answer.get_json()["done_steps"] == ["create_order"]
-    assert rung == []
+    assert enqueued == []
     with services.store.read() as uow:
         assert uow.dead_letters.get(world.letter_id).status is LetterStatus.WAITING  # type: ignore[union-attr]
 

@@ -167,7 +167,7 @@ def test_a_change_of_what_the_environment_implies_keeps_when_it_went_live(
 
 @pytest.mark.parametrize("given", [{}, {"subject_key": "inventory"}])
 def test_a_run_is_started_now(
-    admin: Caller, services: Services, rung: list[str], of_inventory: str, given: dict[str, str]
+    admin: Caller, services: Services, enqueued: list[str], of_inventory: str, given: dict[str, str]
 ) -> None:
     key = {"Idempotency-Key": "now"}
     body = {"syncConfigId": of_inventory, "reason": "they asked", **given}
@@ -178,7 +178,7 @@ def test_a_run_is_started_now(
     assert answer.status_code == 202
     run_id = answer.get_json()["run_id"]
     assert answer.get_json()["link"] == f"/api/erp/runs/{run_id}"
-    assert (rung, again.get_json()) == ([run_id], answer.get_json())
+    assert (enqueued, again.get_json()) == ([run_id], answer.get_json())
     with services.store.read() as uow:
         run, entry = uow.runs.get(run_id), uow.audit.newest(None, limit=1)[0]
     assert run is not None

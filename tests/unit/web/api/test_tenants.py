@@ -118,7 +118,7 @@ def test_one_object_is_found_by_its_own_tenant_alone(
     assert all(entry.tenant == "acme" for entry in entries) == is_found
 
 
-def test_a_flow_is_started_for_the_tenants_own_company(caller: Admit, acme: Acme, rung: list[str]) -> None:
+def test_a_flow_is_started_for_the_tenants_own_company(caller: Admit, acme: Acme, enqueued: list[str]) -> None:
     body = {"flow": "order_to_invoice", "subject_key": "006xx0000012yyyAAA"}
 
     assert caller("operator", "acme")("POST", "/runs", json=body).status_code == 404, "it has bound nothing to the flow"
@@ -127,7 +127,7 @@ def test_a_flow_is_started_for_the_tenants_own_company(caller: Admit, acme: Acme
 
 
 def test_a_flow_is_started_for_the_tenant_that_is_named(
-    caller: Admit, services: Services, acme: Acme, rung: list[str]
+    caller: Admit, services: Services, acme: Acme, enqueued: list[str]
 ) -> None:
     roles = {"deals": CRM, "orders": ERP, "invoices": "con_books", "payments": "con_books"}
     with services.store.begin() as uow:
@@ -172,7 +172,7 @@ def bound(services: Services, acme: Acme) -> None:
     "flow", [{"flow": "order_to_invoice", "subject_key": "006xx0000012yyyAAA"}, {"flow": "catch_up_deals"}]
 )
 def test_a_flow_of_several_companies_is_started_for_none_until_one_is_named(
-    caller: Admit, services: Services, bound: None, rung: list[str], flow: dict[str, str]
+    caller: Admit, services: Services, bound: None, enqueued: list[str], flow: dict[str, str]
 ) -> None:
     by, of_acme = caller("operator"), caller("operator", "acme")
     configured = Settings.from_env({**os.environ, **environment(), "REDIS_URL": "redis://127.0.0.1:1/0"})
@@ -182,14 +182,14 @@ def test_a_flow_of_several_companies_is_started_for_none_until_one_is_named(
 
     assert refused.status_code == 422
     assert refused.get_json()["errors"] == [{"pointer": "#/tenant_id", "detail": "expected one of acme, default"}]
-    assert rung == [], "nothing was started"
+    assert enqueued == [], "nothing was started"
     assert by("POST", "/runs", json={**flow, "tenant_id": "default"}).get_json()["tenant_id"] == "default"
     assert by("POST", "/runs", json={**flow, "connection": CRM}).get_json()["tenant_id"] == "acme"
     assert of_acme("POST", "/runs", json=flow).get_json()["tenant_id"] == "acme"
 
 
 def test_a_company_of_the_environment_for_which_nothing_is_configured_is_not_meant(
-    caller: Admit, bound: None, rung: list[str]
+    caller: Admit, bound: None, enqueued: list[str]
 ) -> None:
     started = caller("operator")("POST", "/runs", json={"flow": "catch_up_deals"})
 

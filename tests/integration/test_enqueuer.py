@@ -1,4 +1,4 @@
-"""How the receiver rings for the runs that webhooks opened."""
+"""How the receiver enqueues the runs that webhooks opened."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from redis import Redis
 from crmsync.celery import app
 from crmsync.flows import order_to_invoice, payment_to_invoices
 from crmsync.services import Services
-from crmsync.web import doorbell
-from crmsync.web.doorbell import Doorbell
-from crmsync.worker.flow import Ring, ring_all
+from crmsync.web.enqueuer import Enqueuer
+from crmsync.worker.flow import Message, enqueue_all
 from tests.fakes import DEFAULT
 from tests.system import until
 
@@ -30,16 +29,16 @@ HOUR = timedelta(hours=1)
 OF_ITS_OWN = ("id", "root_id", "origin", "correlation_id", "delivery_tag", "reply_to")
 
 
-class Errands:
-    """Stands in for the broker: which runs were rung for together. The first errand lasts until it is let go."""
+class Batches:
+    """Stands in for the broker: which runs were enqueued together. The first batch lasts until it is let go."""
 
     def __init__(self, refused: str = "", error: Exception | None = None) -> None:
         self.done: list[list[str]] = []
         self.begun, self.may_end = threading.Event(), threading.Event()
         self._refused, self._error = refused, error
 
-    def __call__(self, rings: Sequence[Ring]) -> None:
-        runs = [run_id for _, run_id, _ in rings]
+    def __call__(self, messages: Sequence[Message]) -> None:
+        runs = [run_id for _, run_id, _ in messages]
         if not self.begun.is_set():
             self.begun.set()
             self.may_end.wait(30)
@@ -48,51 +47,51 @@ class Errands:
         self.done.append(runs)
 
 
-def ring_in_a_burst(services: Services, monkeypatch: pytest.MonkeyPatch, errands: Errands, *runs: str) -> None:
-    """Ring for "first", and for *runs* while that errand lasts."""
-    monkeypatch.setattr(doorbell, "ring_all", errands)
-    bell = Doorbell(services.store)
-    bell.ring(FLOW, "first", {})
-    assert errands.begun.wait(30)
+def enqueue_in_a_burst(services: Services, monkeypatch: pytest.MonkeyPatch, batches: Batches, *runs: str) -> None:
+    """Enqueue "first", and *runs* while that batch is sent."""
+    monkeypatch.setattr("crmsync.web.enqueuer.enqueue_all", batches)
+    enqueuer = Enqueuer(services.store)
+    enqueuer.enqueue(FLOW, "first", {})
+    assert batches.begun.wait(30)
     for run_id in runs:
-        bell.ring(FLOW, run_id, {})
-    errands.may_end.set()
+        enqueuer.enqueue(FLOW, run_id, {})
+    batches.may_end.set()
 
 
-def test_who_waits_while_the_bell_is_rung_shares_the_next_errand(services, monkeypatch):
-    errands = Errands()
+def test_what_waits_while_one_batch_is_sent_shares_the_next(services, monkeypatch):
+    batches = Batches()
 
-    ring_in_a_burst(services, monkeypatch, errands, "a", "b", "c")
+    enqueue_in_a_burst(services, monkeypatch, batches, "a", "b", "c")
 
-    until(lambda: len(errands.done) > 1, what="the second errand is done")
-    assert errands.done == [["first"], ["a", "b", "c"]]
+    until(lambda: len(batches.done) > 1, what="the second batch is done")
+    assert batches.done == [["first"], ["a", "b", "c"]]
 
 
-def test_an_errand_takes_no_more_than_fits(services, monkeypatch):
-    monkeypatch.setattr(doorbell, "TOGETHER_MAX", 2)
-    errands = Errands()
+def test_a_batch_takes_no_more_than_fits(services, monkeypatch):
+    monkeypatch.setattr("crmsync.web.enqueuer.TOGETHER_MAX", 2)
+    batches = Batches()
 
-    ring_in_a_burst(services, monkeypatch, errands, "a", "b", "c")
+    enqueue_in_a_burst(services, monkeypatch, batches, "a", "b", "c")
 
-    until(lambda: len(errands.done) > 2, what="all errands are done")
-    assert errands.done == [["first"], ["a", "b"], ["c"]]
+    until(lambda: len(batches.done) > 2, what="all batches are done")
+    assert batches.done == [["first"], ["a", "b"], ["c"]]
 
 
 def test_a_run_that_can_not_be_rung_for_silences_no_other(services, monkeypatch):
-    errands = Errands(refused="b", error=RuntimeError("nobody foresaw it"))
+    batches = Batches(refused="b", error=RuntimeError("nobody foresaw it"))
 
-    ring_in_a_burst(services, monkeypatch, errands, "a", "b", "c")
+    enqueue_in_a_burst(services, monkeypatch, batches, "a", "b", "c")
 
-    until(lambda: len(errands.done) > 2, what="the others are rung for")
-    assert errands.done == [["first"], ["a"], ["c"]]
+    until(lambda: len(batches.done) > 2, what="the others are enqueued")
+    assert batches.done == [["first"], ["a"], ["c"]]
 
 
-def test_where_the_broker_fails_the_sweeper_may_take_every_run_of_the_errand(services, monkeypatch):
+def test_where_the_broker_fails_the_sweeper_may_take_every_run_of_the_batch(services, monkeypatch):
     with services.store.begin() as uow:
         ids = [FLOW.open_run(uow, DEFAULT, f"006{each}", correlation_id="c", queued_for=HOUR)[0] for each in range(3)]
-    errands = Errands(refused=ids[0], error=OperationalError("nobody listens"))
+    batches = Batches(refused=ids[0], error=OperationalError("nobody listens"))
 
-    ring_in_a_burst(services, monkeypatch, errands, *ids)
+    enqueue_in_a_burst(services, monkeypatch, batches, *ids)
 
     def are_free() -> bool:
         with services.store.read() as uow:
@@ -102,19 +101,19 @@ def test_where_the_broker_fails_the_sweeper_may_take_every_run_of_the_errand(ser
     until(are_free, what="no message is believed to be on its way")
 
 
-def test_a_process_that_ends_rings_for_those_who_wait(services, monkeypatch):
-    errands = Errands()
-    errands.may_end.set()
-    monkeypatch.setattr(doorbell, "ring_all", errands)
-    monkeypatch.setattr(Doorbell, "_start", lambda self: None)
-    bell = Doorbell(services.store)
+def test_a_process_that_ends_enqueues_what_waits(services, monkeypatch):
+    batches = Batches()
+    batches.may_end.set()
+    monkeypatch.setattr("crmsync.web.enqueuer.enqueue_all", batches)
+    monkeypatch.setattr(Enqueuer, "_start", lambda self: None)
+    enqueuer = Enqueuer(services.store)
     for run_id in ("a", "b"):
-        bell.ring(FLOW, run_id, {})
+        enqueuer.enqueue(FLOW, run_id, {})
 
-    bell.flush()
-    bell.flush()
+    enqueuer.flush()
+    enqueuer.flush()
 
-    assert errands.done == [["a", "b"]]
+    assert batches.done == [["a", "b"]]
 
 
 # -- what is sent
@@ -147,25 +146,25 @@ def test_a_message_is_the_one_that_celery_would_send(broker):
     rest = FLOW.chain("run", FLOW.steps[1:])
     app.tasks[FLOW.task_name(FLOW.steps[0])].apply_async(("run",), chain=rest, retry=False)
 
-    ring_all([(FLOW, "run", {})])
+    enqueue_all([(FLOW, "run", {})])
 
     expected, sent = messages(broker, "crm")
     assert sent == expected
 
 
-def test_each_run_of_an_errand_gets_its_own_message(broker):
+def test_each_run_of_a_batch_gets_its_own_message(broker):
     done = {step: {} for step in FLOW.steps}
 
-    ring_all([(FLOW, "a", {}), (payment_to_invoices.FLOW, "b", {}), (FLOW, "c", {}), (FLOW, "over", done)])
+    enqueue_all([(FLOW, "a", {}), (payment_to_invoices.FLOW, "b", {}), (FLOW, "c", {}), (FLOW, "over", done)])
 
     assert [message["body"][0] for message in messages(broker, "crm")] == [["a"], ["c"]]
     assert [message["body"][0] for message in messages(broker, "books")] == [["b"]]
 
 
 def test_a_broker_that_refuses_is_a_broker_error(broker):
-    ring_all([(FLOW, "a", {})])  # from here on the queue is known, and only sending asks the broker
+    enqueue_all([(FLOW, "a", {})])  # from here on the queue is known, and only sending asks the broker
     broker.delete("crm")
     broker.set("crm", "no list")
 
     with pytest.raises(OperationalError):
-        ring_all([(FLOW, "b", {})])
+        enqueue_all([(FLOW, "b", {})])
