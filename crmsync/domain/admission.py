@@ -82,7 +82,7 @@ def next_check_seconds(announced_at: datetime | None, now: datetime, grace_secon
     An announcement may overtake the change that it tells of. Each wait is as long as all before it.
 
     >>> at = datetime(2026, 11, 20, tzinfo=UTC)
-    >>> [next_look_seconds(at, at + timedelta(seconds=age), 90) for age in (0, 2, 6, 62, 90)]
+    >>> [next_check_seconds(at, at + timedelta(seconds=age), 90) for age in (0, 2, 6, 62, 90)]
     [2.0, 4.0, 8.0, 28.0, None]
     """
     age = (now - announced_at).total_seconds() if announced_at else grace_seconds
