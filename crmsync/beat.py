@@ -20,7 +20,7 @@ class Scheduler(beat.Scheduler):
         self._due_at: dict[str, float] = {}
 
     def tick(self, **_: Any) -> float:
-        """Send what is due; returns after how many seconds to look again."""
+        """Send what is due; returns in how many seconds to call it again."""
         for name, entry in self.schedule.items():
             if self._due_at.get(name, 0.0) <= time.monotonic():
                 self._due_at[name] = time.monotonic() + entry.schedule.run_every.total_seconds()

@@ -62,7 +62,7 @@ def problem_of_queues(settings: Settings, names: Sequence[str]) -> str | None:
 
 
 def about(settings: Settings) -> Mapping[str, Any]:
-    """What a Redis tells of itself; nothing where it is none, or does not allow the question."""
+    """What a Redis server reports of itself (INFO); empty where it is no Redis, or does not allow the command."""
     try:
         return _ask(settings, in_redis=lambda redis: cast(dict[str, Any], redis.info()), in_rabbit=lambda rabbit: {})
     except _ERRORS:

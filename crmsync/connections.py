@@ -52,7 +52,7 @@ _OR_FORCE = "Settle its runs and bind its flows to another connection, or force 
 _SEALED_AGAIN = "must be given again, because the address that it is sent to has changed"
 
 
-# -- to look
+# -- to read
 
 
 def all_of(

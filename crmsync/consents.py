@@ -55,7 +55,7 @@ _NO_CODE = "The system has sent neither a code nor a reason."
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Started:
-    """*address* holds the state, which is a secret: it is told to whoever asked, once, and kept nowhere."""
+    """*address* holds the state, which is a secret: it is shown once, to the person who asked, and stored nowhere."""
 
     request: ConsentRequest
     address: str

@@ -23,7 +23,7 @@ _FLAGS = frozenset({"flag", "wish"})
 _NUMBERS = frozenset({"integer"})
 
 Check = Callable[[Any, Reader], None]
-"""Looks at settings as a whole; the reader remembers what is wrong with them."""
+"""Checks settings as a whole; the reader remembers what is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class Reader:
             return Secret("")
 
     def _place(self, name: str) -> str:
-        """Which variable a person has to look at."""
+        """Which variable a person has to check."""
         return f"{name}_FILE" if self._path(name) else name
 
     def _path(self, name: str) -> str:
@@ -274,7 +274,7 @@ class Reader:
         return wished if self.raw(name) else None
 
     def url(self, name: str, default: str = "", *, required: bool = False) -> str:
-        """*default* is not looked at: it is right, or another variable whose problem is told."""
+        """*default* is not checked: it is right, or another variable whose problem is reported."""
         own = self.raw(name).rstrip("/")
         value = own or default.rstrip("/")
         if own or (required and not value):
@@ -314,7 +314,7 @@ def in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:
 def read(how: Callable[[Reader], Value], *, variable: str = "", kind: str = "", **options: Any) -> Value:
     """A field of settings, and *how* it is read. Left out where they are made by hand, it is as if nothing were set.
 
-    *variable*, *kind* (a method of Reader) and its *options* tell people, and other programs, what is expected.
+    *variable*, *kind* (a method of Reader) and its *options* show people, and other programs, what is expected.
     """
     told = {"how": how, "variable": variable, "kind": kind, "options": options}
     made: Any = field(default_factory=lambda: how(Reader({})), metadata=told)

@@ -3,7 +3,7 @@
     CrmsyncError
     ├── ConfigurationError            the process must not start
     ├── NotNowError                   nothing is wrong: come back later, not an attempt (wait_seconds)
-    │   ├── OutcomeSettlingError      a create's answer was lost: look again when the vendor's lists have settled
+    │   ├── OutcomeSettlingError      a create's answer was lost: search again when the vendor's lists have settled
     │   ├── LockedByOtherRunError     another run holds what this one needs
     │   ├── BusyError                 as many calls as the system allows at once are under way
     │   ├── OtherAccountError         the credentials are not those of the account that the store belongs to
@@ -35,7 +35,7 @@
     │   ├── DealChangedError
     │   ├── DocumentGoneError
     │   ├── AlreadyOrderedError
-    │   ├── HeldDealError             many at once: told and answered as one
+    │   ├── HeldDealError             many at once: reported and answered as one
     │   │   ├── OldDealError
     │   │   └── UnusualBurstError
     │   ├── OrderHeldError

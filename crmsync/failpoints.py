@@ -24,7 +24,7 @@ def hit(boundary: str, step: str) -> None:
 
 
 def watch(watcher: Watcher | None) -> None:
-    """Tell *watcher* of every boundary from now on; None: nobody."""
+    """Call *watcher* at every boundary from now on; None ends that."""
     global _watcher
     _watcher = watcher
 

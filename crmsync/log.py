@@ -135,7 +135,7 @@ def _where(exc_info: Any) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Where an error that nobody foresaw came from, innermost call first: all that may be told of it."""
+    """Where an error that nobody foresaw came from, innermost call first: all of it that may be logged."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 

@@ -107,7 +107,7 @@ class Services:
 
     @cached_property
     def messenger(self) -> Messenger:
-        """Who takes alerts to people; the processes that tell nobody do without Slack's library."""
+        """What sends alerts; processes that send none do without Slack's library."""
         if self._messenger is not None:
             return self._messenger
         from crmsync.alerts.messenger import messenger_of

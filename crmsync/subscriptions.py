@@ -38,7 +38,7 @@ OBJECT = "webhook"
 _MADE_SECRET_BYTES = 32
 
 
-# -- to look
+# -- to read
 
 
 def show(uow: UnitOfWork, tenant: str | None, webhook_id: str) -> Subscription:

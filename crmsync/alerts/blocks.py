@@ -16,7 +16,7 @@ _FIELDS_MAX = 10
 
 
 def as_message(content: Mapping[str, Any], occurrences: int) -> dict[str, Any]:
-    """What Slack's API takes. Nothing in it is looked at for links, mentions or markup, and no page is fetched."""
+    """What Slack's API takes. Slack searches nothing in it for links, mentions or markup, and fetches no page."""
     return {
         "text": escape(visible(as_text(content, occurrences))),
         "blocks": as_blocks(content, occurrences),

@@ -70,7 +70,7 @@ def stock_digest(
     link: str,
     command: str,
 ) -> Content:
-    """What an hour of inventory has to tell: products newly low, newly refused, unknown to the ERP for the first time.
+    """The alert of an hour's inventory run: products newly low, newly refused, unknown to the ERP for the first time.
 
     Of *outcome* what is low, at most ten of it by code and quantity, and what of that could not be written; and what
     was refused.

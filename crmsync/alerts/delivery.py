@@ -48,7 +48,7 @@ def _deliver(outbox: Store, messenger: Messenger) -> int:
 
 
 def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
-    """False, and the alerts wait, if Slack could not be reached. One that can't be told keeps no others."""
+    """False, and the alerts wait, if Slack could not be reached. One that can't be sent delays no others."""
     try:
         with outbox.read() as uow:
             content = with_owner(uow, alert)
@@ -57,7 +57,7 @@ def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
         _postpone(outbox, alert, error)
         return False
     except Exception:
-        logger.exception("an alert can't be told", extra={"action": "alert_unreadable", "alert": alert.id})
+        logger.exception("an alert can't be sent", extra={"action": "alert_unreadable", "alert": alert.id})
         with outbox.begin() as uow:
             uow.alerts.not_told(alert.id, attempts=alert.attempts + 1, wait_seconds=LONGEST_ASKED_SECONDS)
         return True
@@ -69,7 +69,7 @@ def _told(outbox: Store, messenger: Messenger, alert: Any) -> bool:
 def _tell(messenger: Messenger, alert: Any, whose: Mapping[str, Any]) -> str:
     """*whose* is its content, which says whose it is.
 
-    Returns the message's id. What is only out of date is changed where it can be, and else told if it matters.
+    Returns the message's id. What is only out of date is changed where it can be, else sent again if it matters.
     """
     content = whose if alert.closed_at is None else solved(whose, alert.closed_at)
     is_news = alert.told < alert.occurrences or (alert.closed_at is not None and alert.content.get("tells_end"))

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 class Messenger(Protocol):
     update_seconds: float
-    """How long to wait before a running count is told again."""
+    """How many seconds to wait before a running count is sent again."""
 
     def tell(self, content: Mapping[str, Any], *, occurrences: int, message_id: str) -> str:
         """Deliver an alert, or update the message of that id; returns the message's id, "" if it has none.

@@ -75,7 +75,7 @@ class SlackBot:
 
 
 class SlackWebhook:
-    """A webhook can't update a message, so a running count is told seldom."""
+    """A webhook can't update a message, so a running count is sent seldom."""
 
     update_seconds = 300.0
 
@@ -91,7 +91,7 @@ class SlackWebhook:
 
 
 def _is_taken(reply: Reply) -> bool:
-    """Slack says `ok`, others that take its webhooks say so in JSON; whoever says something else has not told anybody.
+    """Slack answers `ok`, compatible services answer in JSON; after any other answer nobody has been notified.
 
     >>> [_is_taken(Reply(200, {}, body, text)) for body, text in ((None, "ok"), ({"success": True}, "…"), (None, ""))]
     [True, True, False]

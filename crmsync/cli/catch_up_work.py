@@ -40,7 +40,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What catch-up looks at: the changes of a flow at one connection of a company."""
+    """One scan of catch-up: the changes of a flow at one connection of a company."""
 
     flow: Flow
     seen: Seen
@@ -64,7 +64,7 @@ class Scan:
 class Missed:
     """A change at a connection of *company* that nobody has started.
 
-    Not *is_certain*: it may have been announced, or read since, and is looked at again to be sure.
+    Not *is_certain*: it may have been announced, or read since, and is checked again to be sure.
     """
 
     sighting: Sighting
@@ -73,7 +73,7 @@ class Missed:
 
     @property
     def systems(self) -> list[str]:
-        """Those that its run would write to. A deal that is looked at again writes nothing: a person is asked first."""
+        """The systems that its run would write to: none if a deal is checked again, for a person is asked first."""
         roles = [] if self.sighting.verdict.rereads else written_by(self.sighting.flow)
         return [self.company.bound(role).system for role in roles]
 
@@ -106,7 +106,7 @@ class Missed:
 class Found:
     """What was seen between two instants.
 
-    *to_start* is what was missed, and what is only looked at again to be sure.
+    *to_start* is what was missed, and what is only checked again to be sure.
     """
 
     since: datetime
@@ -166,7 +166,7 @@ def _most_calls(sighting: Sighting) -> int:
 
 
 def scans_of(using: Services, *, tenant: str | None, connection: str) -> list[Scan]:
-    """What there is to look at for the one company that is meant, at all its connections or at one.
+    """The scans for the one company that is meant, at all its connections or at one.
 
     Raises: UnclearCompanyError where several companies are meant, or none.
     """
@@ -185,7 +185,7 @@ def _companies(using: Services, flow: Flow, tenant: str | None, connection: str)
 
 
 def window(using: Services, scans: Sequence[Scan], since: datetime | None) -> tuple[datetime, datetime]:
-    """From the earliest instant at which one of *looks* begins, up to now, whatever clock tells that there.
+    """From the earliest instant at which one of *scans* begins, up to now, with a margin for clocks that are ahead.
 
     A webhook that is still on its way does no harm: whatever comes first opens the run, and it is one.
     """
@@ -193,7 +193,7 @@ def window(using: Services, scans: Sequence[Scan], since: datetime | None) -> tu
 
 
 def scan(using: Services, scans: Sequence[Scan], since: datetime | None, advance: Advance) -> Found:
-    """Read what changed at each configured source, from *since* or as each look says.
+    """Read what changed at each configured source, from *since* or from where each scan begins.
 
     Raises: ConfigurationError if none is configured; a vendor's errors.
     """
@@ -238,7 +238,7 @@ def start(using: Services, to_start: Sequence[Missed], advance: Advance) -> Iter
 
 
 def note_scan(using: Services, scans: Sequence[Scan]) -> None:
-    """For people who ask when somebody last looked."""
+    """Record when a person last scanned, for those who ask."""
     with using.store.begin(durable=False) as uow:
         for each in scans:
             if each.is_configured:

@@ -45,7 +45,7 @@ def of_configuration(error: ConfigurationError) -> Iterator[Finding]:
 
 
 def of_spelling(env: Mapping[str, str]) -> Iterator[Finding]:
-    """Variables that nobody reads. One that stands in the place of another is a failure: nobody hears it."""
+    """Variables that nobody reads. One that is written in place of another is a failure: it has no effect."""
     for each in spelling.unread(env):
         yield Finding("Configuration", each.name, not each.is_misspelt, each.sentence, is_note=not each.is_misspelt)
 
@@ -104,7 +104,7 @@ def _clock_of(store: Store) -> Iterator[Finding]:
 
 
 def tls_of(store: Store) -> Iterator[Finding]:
-    """A database of another machine whose certificate is not looked at: said, and no failure."""
+    """A database on another machine whose certificate is not checked: a note, not a failure."""
     if store.is_sqlite:
         return
     with store.read() as uow:

@@ -29,7 +29,7 @@ def connections() -> None:
     """Connections: accounts at other systems. Those from the environment are changed by its variables only."""
 
 
-# -- to look
+# -- to read
 
 
 @connections.command("list")

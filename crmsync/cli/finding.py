@@ -15,7 +15,7 @@ OK, FAILED, NOTE = "ok", "failed", "note"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, whether it is well, and what to do if not. A note is no failure, and is to be read."""
+    """What was checked, whether it is well, and what to do if not. A note is no failure, and is to be read."""
 
     area: str
     name: str
@@ -29,7 +29,7 @@ class Finding:
 
     @property
     def is_unseen(self) -> bool:
-        """Whether nobody could look; connectors say it in the same words (base.not_checked)."""
+        """Whether it could not be checked; connectors say it in the same words (base.not_checked)."""
         return self.is_note and self.detail.startswith("not checked")
 
     def to_json(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ LONG_ENOUGH = 24  # characters: what a generator gives, and nobody thinks up
 PUBLIC_WORDS = ("sandbox", "changeme", "change-me", "password", "secret", "crmsync", "123456")
 
 Check = Callable[[Settings], Iterator[tuple[str, str]]]
-"""Yields what is looked at, and what to do about it; "" where nothing is to be done."""
+"""Yields what is checked, and what to do about it; "" where nothing is to be done."""
 
 
 def all_of(settings: Settings) -> Iterator[Finding]:

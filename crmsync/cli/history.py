@@ -56,7 +56,7 @@ def documents_json(documents: Iterable[DocumentRow]) -> list[dict[str, Any]]:
 
 
 def deliveries_json(deliveries: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
-    """How crmsync heard of the run's subject: by a webhook, or by catch-up, which may have had to start it."""
+    """How the run's subject was announced: by a webhook, or by catch-up, which may have had to start it."""
     return [
         {"at": each.received_at, "by": "webhook" if each.is_webhook else "catch-up", "missed": each.is_healed}
         for each in deliveries

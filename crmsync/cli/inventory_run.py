@@ -1,6 +1,6 @@
 """An inventory carried out in this process: one thread does the steps, another shows their progress.
 
-The store is what both look at, so it makes no difference whether a worker has taken the run meanwhile.
+Both read the store, so it makes no difference whether a worker has taken the run meanwhile.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def carry_out(using: Services, company: Company, who: Act) -> Run:
 
 
 def _begin(using: Services, company: Company, who: Act) -> tuple[str, bool]:
-    """The id of the flow's only run, and whether it begins here; one that is under way is not told to go round."""
+    """The id of the flow's only run, and whether it begins here; one that is under way is not asked to begin again."""
     with using.store.begin() as uow:
         before = FLOW.run_of(uow, company, FLOW.name)
         if before is not None and before.status.is_active:

@@ -26,7 +26,7 @@ _AT_ONCE = "at once"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One connection: its limits, and for how many seconds its vendor has told crmsync to keep still."""
+    """One connection: its limits, and for how many seconds its vendor wants no calls."""
 
     tenant: str
     connection: str

@@ -72,7 +72,7 @@ def _say_which_broker(settings: Settings) -> None:
     wait = settings.behaviour.queued_for.total_seconds() + settings.behaviour.sweep_seconds
     screen.console(stderr=True).print(
         f"Note: REDIS_URL is not set here; the processes of {settings.home} use {used}. What you start here may begin "
-        f"only after {wait:g} s, when they look by themselves. Set it as it is set for them."
+        f"only after {wait:g} s, when they scan by themselves. Set it as it is set for them."
     )
 
 

@@ -37,7 +37,7 @@ def print_table(findings: Sequence[Finding]) -> None:
 
 
 def _rows(findings: Sequence[Finding]) -> Iterator[tuple[str, str, str]]:
-    """Each area once, in the order in which it was looked at."""
+    """Each area once, in the order in which it was checked."""
     for area in dict.fromkeys(finding.area for finding in findings):
         own = [finding for finding in findings if finding.area == area]
         yield from _of_area(area, own)

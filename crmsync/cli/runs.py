@@ -83,7 +83,7 @@ def show(key: str, *, tenant: str | None, as_json: bool) -> None:
     If several runs match, they are listed. `runs list --find` says which numbers are searched.
 
     `inventory`, `catch_up_deals`, `catch_up_payments`, `compare_orders` and `compare_invoices` have one run each, of
-    that name, at each connection that they look at.
+    that name, at each connection that they scan.
     """
     from crmsync.reading.run import whole_run
 

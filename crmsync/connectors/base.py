@@ -42,7 +42,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class StatusWritten:
-    """What came of writing a deal's status. The stamps are the CRM's own, None where it does not tell them.
+    """What came of writing a deal's status. The timestamps are the CRM's own, None where its answer lacks them.
 
     *left_out* is why the sentence was left out: the status itself was written.
     """
@@ -63,7 +63,7 @@ class Connector(Protocol):
 
 
 class TellsAccount(Connector, Protocol):
-    """What a vendor offers whose sign-in tells the account (Claim.is_told)."""
+    """What a vendor offers whose sign-in names the account (Claim.is_told)."""
 
     def sign_in(self) -> str:
         """Get a token where none is at hand. Returns whose account it is, "" for a token that was kept.
@@ -129,7 +129,7 @@ class Customers(Connector, Protocol):
     def create_customer(
         self, customer: Customer, *, reference: str, currency: str, suffix: str = "", payment_terms_days: int = 30
     ) -> CustomerMatch:
-        """Make it; where names are unique, *suffix* in brackets tells it from others of its name.
+        """Make it; where names are unique, *suffix* in brackets distinguishes it from others of its name.
 
         *payment_terms_days* are the company's own; a system that keeps terms elsewhere does not write them.
 
@@ -144,7 +144,7 @@ class Orders(Customers, Protocol):
         """Every order that carries exactly *reference*."""
 
     def create_order(self, request: OrderRequest) -> Document:
-        """Make the order. `net` is None where the answer lacks it: read_order() tells it."""
+        """Make the order. `net` is None where the answer lacks it: read_order() returns it."""
 
     def read_order(self, key: str) -> Document:
         """Raises: RecordNotFoundError."""
@@ -160,7 +160,7 @@ class Invoices(Customers, Protocol):
     """The zone of the organization as the environment has it, "" where the organization is to be asked."""
 
     def read_time_zone(self) -> str:
-        """The name of the organization's zone, in one call; "" where it tells none that is known."""
+        """The name of the organization's zone, in one call; "" where it names none that is known."""
 
     def find_invoices(self, reference: str) -> list[Document]:
         """Every invoice that carries exactly *reference*, void ones too."""
@@ -187,7 +187,7 @@ class Payments(Connector, Protocol):
         """Invoices changed at or after *since*, whoever made them."""
 
     def changed_payments(self, since: datetime) -> Iterator[PaymentChange]:
-        """Payments recorded or changed at or after *since*, as far as the vendor can tell."""
+        """Payments recorded or changed at or after *since*, as far as the vendor can list them."""
 
 
 class Stock(Connector, Protocol):

@@ -27,7 +27,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Granted:
-    """What a code was exchanged for; *account* is whose it is, "" where the system does not tell."""
+    """What a code was exchanged for; *account* is whose it is, "" where the answer does not say."""
 
     refresh_token: Secret
     account: str = ""

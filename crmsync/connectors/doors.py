@@ -49,7 +49,7 @@ class Knock:
     headers: Mapping[str, str]
     query: str = ""
     organization_variable: str = ""
-    """That says whose messages the door takes, where it looks at that as well."""
+    """The setting that says whose messages the door takes, if it checks that as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class System:
     doors: tuple[Door, ...] = ()
     settings: type[Any]
     check: Check | None = None
-    """Looks at the settings as a whole."""
+    """Checks the settings as a whole."""
     variable: str
     """To begin with."""
     mentioned_by: tuple[str, ...]
@@ -85,7 +85,7 @@ class System:
     claim: Callable[[Any], Claim]
     """What its settings say of the account."""
     harden: Callable[[Any], Iterable[tuple[str, str]]] | None = None
-    """What `crmsync doctor --security` looks at beside what is so of every system: each with advice, "" for none."""
+    """What `crmsync doctor --security` checks beside what it checks of every system: each with advice, "" for none."""
     full_key: Callable[[str], str] = lambda text: text
     """The full id of a record that is named by its short one; any other text as it is."""
     account_key: Callable[[str], str] = _any_key

@@ -24,7 +24,7 @@ DEFAULT_TENANT = "default"  # the environment's
 class Role(StrEnum):
     """Each may do what those before it may."""
 
-    VIEWER = "viewer"  # looks
+    VIEWER = "viewer"  # reads only
     OPERATOR = "operator"  # starts, replays, discards
     ADMIN = "admin"  # people, tokens, connections, audit
 

@@ -22,7 +22,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 class Claim:
     """What the environment says of a connection.
 
-    *identity* may be "" where a sign-in tells it (*is_told*); *credentials* is everything that a sign-in is made with.
+    *identity* may be "" where a sign-in names it (*is_told*); *credentials* is everything that a sign-in is made with.
     """
 
     system: str
@@ -70,7 +70,7 @@ def place_of(url: str) -> str:
 
 
 def refusal(connection: str, claim: Claim, known: Account | None, told: str) -> Refusal | None:
-    """What a sign-in has *told*, against what the environment names and what the store knows; None if all agree."""
+    """Why the account that a sign-in *told* is not that of the environment or of the store; None if it is."""
     if told and claim.identity and told != claim.identity:
         sentence = f"The environment names {claim.system} {claim.identity}, but the credentials are those of {told}."
         return Refusal(claim.system, sentence, "Correct the one that is wrong.")

@@ -23,7 +23,7 @@ FIRST_LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """What the CRM tells of a deal's time. *won_at* is when its stage last changed, None where that is not told."""
+    """A deal's times in the CRM. *won_at* is when its stage last changed, None where the CRM does not say."""
 
     created_at: datetime | None = None
     won_at: datetime | None = None
@@ -33,7 +33,7 @@ class Dates:
 def won_since(dates: Dates, go_live: datetime, zone: tzinfo = UTC) -> bool:
     """Whether a deal was won at or after *go_live*: an old one that somebody edits today must not be ordered.
 
-    One that existed before counts by when its stage changed, or by its close date where the CRM does not tell that. In
+    One that existed before counts by when its stage changed, or by its close date where the CRM does not say that. In
     some companies won deals have several stages: an old one that moves on has an old close date as well, and so has one
     that was imported. A close date is a day in the company's *zone*.
     """
@@ -62,7 +62,7 @@ def is_too_old(dates: Dates, announced_at: datetime, max_days: int, zone: tzinfo
 
 
 def why_old(dates: Dates, announced_at: datetime, *, go_live: datetime, max_days: int, zone: tzinfo = UTC) -> str:
-    """The end of a sentence that begins with the deal; "" for one that is let in, or whose time is not told at all."""
+    """The end of a sentence that begins with the deal; "" for one that is let in, or whose times are not known."""
     day = won_on(dates, zone)
     if day is None:
         return ""
@@ -77,9 +77,9 @@ def why_old(dates: Dates, announced_at: datetime, *, go_live: datetime, max_days
 
 
 def next_check_seconds(announced_at: datetime | None, now: datetime, grace_seconds: float) -> float | None:
-    """When a deal that seems not to be won is looked at again; None: its announcement is too long ago.
+    """In how many seconds a deal that seems not to be won is checked again; None: its announcement is too long ago.
 
-    An announcement may overtake the change that it tells of. Each wait is as long as all before it.
+    An announcement may overtake the change that it announces. Each wait is as long as all before it.
 
     >>> at = datetime(2026, 11, 20, tzinfo=UTC)
     >>> [next_check_seconds(at, at + timedelta(seconds=age), 90) for age in (0, 2, 6, 62, 90)]

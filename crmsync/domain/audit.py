@@ -111,7 +111,7 @@ def without_secrets(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What looking through a chain found; *head* is the last hash that holds, to be noted elsewhere."""
+    """The result of checking a chain; *head* is the last hash that holds, to be noted elsewhere."""
 
     count: int
     head: str

@@ -6,7 +6,7 @@ closed ──failures in a row──▶ open ──its time is over──▶ one
 
 A system that answers, but refuses the account and not the record, opens it at once, with the reason: for everything
 where the sign-in is refused, else for the operations that were refused, so that those which work go on working. Each
-of them is looked at again until it is done.
+of them is probed again until it is done.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class FailedCall:
-    """A call that speaks against its system: no answer, an internal error, or a refusal of the account.
+    """A call that counts against its system: no answer, an internal error, or a refusal of the account.
 
     *reason*: it refuses the account, so nobody needs to try again: the breaker opens at once, for this *operation* or,
     without one, for all.

@@ -13,7 +13,7 @@ from crmsync.domain.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class WonDeal:
-    """A row of the list of won deals. *won_at* is when its stage last changed, None where the CRM does not tell."""
+    """A row of the list of won deals. *won_at* is when its stage last changed, None where the CRM does not say."""
 
     key: str
     company: str
@@ -35,7 +35,7 @@ class WonDeal:
 
 
 class Verdict(StrEnum):
-    """What catch-up does about a deal: one to start, or to look at again, or the reason why nothing."""
+    """What catch-up does about a deal: start it, check it again, or the reason why nothing."""
 
     START = "start"
     LOOK = "has another amount than its run"
@@ -51,7 +51,7 @@ class Verdict(StrEnum):
 
     @property
     def rereads(self) -> bool:
-        """Whether a run that is over looks at its deal again."""
+        """Whether a run that is over reads its deal again."""
         return self in (Verdict.LOOK, Verdict.WON_AGAIN)
 
 

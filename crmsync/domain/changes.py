@@ -34,7 +34,7 @@ def changes(before: Deal, after: Deal) -> list[Change]:
 
 
 def changes_since(documents: Mapping[str, Document], account: str, deal: Deal) -> list[Change]:
-    """What *documents*, by kind, tell of a deal whose last reading is not kept: its amount and its account."""
+    """How a deal whose last reading is not kept differs from its *documents*, by kind: its amount and its account."""
     found = []
     for kind, document in documents.items():
         told = document.net or document.total

@@ -49,7 +49,7 @@ def choices(letter: DeadLetter) -> tuple[Choice, ...]:
 def answer_asked(letter: DeadLetter, link: str) -> str:
     """What stands behind `replay ID` where a replay without an answer would ask the same again.
 
-    *link* is what people call the system whose customer the step looks for; "" where it looks for none.
+    *link* is what people call the system whose customer the step searches; "" where it searches none.
     """
     if letter.kind is not LetterKind.REVIEW or letter.error in ("OutcomeUnknownError", _GONE):
         return ""

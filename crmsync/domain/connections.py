@@ -222,7 +222,7 @@ def secrets_to_give_again(
 def refusal_of_account(claim: Claim, known: str) -> str:
     """Why settings that say *claim* are not taken by a connection that has worked with the account *known*.
 
-    "" where they are: it is that account, or it is told by the sign-in alone, which refuses another one itself.
+    "" where they are: it is that account, or only the sign-in can name it, which itself refuses another one.
     """
     if not known or not claim.identity or claim.identity == known:
         return ""

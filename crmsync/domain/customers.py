@@ -16,7 +16,7 @@ _EMAIL = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 def is_address(email: str) -> bool:
-    """Whether one mail can be sent to *email*, as far as its form tells.
+    """Whether *email* has the form of one address to which a mail can be sent.
 
     >>> [is_address(text) for text in ("ap@acme.test", "", "ap@acme", "ap@acme.test; cfo@acme.test", "ü@acme.test")]
     [True, False, False, False, False]
@@ -113,5 +113,5 @@ class Candidate:
 
 
 def suffixes(customer: Customer, currency: str) -> tuple[str, ...]:
-    """What tells a second customer of one name from the first: its currency, its city, or what nobody else can have."""
+    """What distinguishes a second customer of one name: its currency, its city, or what nobody else can have."""
     return currency, customer.address.city.strip() or customer.key, f"{customer.key} {currency}"

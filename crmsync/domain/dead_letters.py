@@ -33,7 +33,7 @@ class LetterKind(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> LetterKind:
-        """One that only another release knows: a person looks."""
+        """One that only another release knows: a person decides."""
         return cls.FAILURE
 
 
@@ -68,7 +68,7 @@ def outage_cause(connection: str, system: str) -> str:
 
 
 def alert_cause(error: CrmsyncError, *, step: str, run_id: str, tenant: str = "") -> str:
-    """What is told as one alert: an outage, with all that it stops; a fault at a step, however many deals it stops,
+    """What one alert covers: an outage, with all that it stops; a fault at a step, however many deals it stops,
     of one connection that people made, or of one tenant; but each deal that must be mended, or decided about, by
     itself.
 
@@ -123,8 +123,8 @@ class DeadLetter:
 
     @property
     def alerts_of(self) -> str:
-        """The connection that its alert is about: the one that stopped it; else, of an alert that tells of this run
-        alone, the one that the run comes from. "" where the alert may tell of runs from several."""
+        """The connection that its alert is about: the one that stopped it; else, of an alert about this run
+        alone, the one that the run comes from. "" where the alert may cover runs from several."""
         return self.connection or (self.source if self.alert_cause.endswith(f":{self.run_id}") else "")
 
     @property
@@ -153,7 +153,7 @@ class DeadLetter:
 
     @property
     def is_told_once(self) -> bool:
-        """Whether one alert tells of it and of all others like it, and one answer does for all."""
+        """Whether one alert covers it and all others like it, and one answer settles them all."""
         found = _class_of(self.error)
         return found is not None and found.is_told_once
 

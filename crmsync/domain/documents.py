@@ -41,8 +41,8 @@ class Document(Kept):
     *key* is its id there, *number* what people call it. *net* is None where the answer did not say it yet;
     *total* includes tax; *is_credited* where credit notes cover all of it. *remarks* are the codes of warnings that
     came with its making; *holds* say in words what keeps it from being delivered or billed now, and *is_incomplete*
-    that its making left something out. That nobody is told again: only that it *is_in_hand*, delivered or billed in
-    part at least, proves that it was completed.
+    that its making left something out. People are not alerted to that again: only that it *is_in_hand*, delivered or
+    billed in part at least, proves that it was completed.
     """
 
     key: str
@@ -62,7 +62,7 @@ class Document(Kept):
         return ("it is incomplete", *self.holds) if self.is_incomplete else self.holds
 
     def as_read(self, later: Document) -> Document:
-        """*later*, with what only the answer to the making told."""
+        """*later*, with what only the answer to the create contained."""
         return replace(later, remarks=self.remarks, is_incomplete=self.is_incomplete and not later.is_in_hand)
 
 

@@ -79,7 +79,7 @@ class Learned(Kept):
 
     @classmethod
     def peek(cls, value: Any) -> Self | None:
-        """For those who only look: None where there is nothing, or nothing that this release can read."""
+        """For readers that change nothing: None where there is nothing, or nothing that this release can read."""
         if not isinstance(value, Mapping):
             return None
         try:

@@ -162,7 +162,10 @@ class InvoicesFound(Learned):
 
 @dataclass(frozen=True, slots=True)
 class ChangesSeen(Learned):
-    """*started* is None where an earlier release has counted, whose *healed* were all that it started."""
+    """*healed* counts the missed changes among *started*.
+
+    *started* is None in results of an earlier release, whose *healed* counted all that it started.
+    """
 
     seen: int
     healed: int

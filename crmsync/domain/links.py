@@ -13,7 +13,7 @@ CUSTOMER = "customer"
 class Link:
     """*source* is the CRM's connection.
 
-    *currency* is "" where the customer is billed in any, or where a link of an earlier release does not tell.
+    *currency* is "" where the customer is billed in any, or where a link of an earlier release does not say.
 
     *name* and *city* are as they were last seen there, "" for a person; *linked_by* says which person made the link.
     """

@@ -55,7 +55,7 @@ class Choice:
 
 
 def search_email(customer: Customer) -> str:
-    """The address by which the customer may be looked for; "" for none, or one that anybody may have."""
+    """The e-mail address to search the customer by; "" for none, or one that anybody may have."""
     email = customer.email.strip()
     return "" if is_freemail(email) else email
 

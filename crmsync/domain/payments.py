@@ -29,7 +29,7 @@ class Settlement:
 
     *paid* is what payments brought, all together; what was credited, written off, or *withheld* as tax by the customer
     lowers the balance but is no payment.
-    *paid_on* is the day of the last payment, None where there is none or the answer does not tell. *is_mailed*: the
+    *paid_on* is the day of the last payment, None where there is none or the answer does not say. *is_mailed*: the
     customer has the invoice.
     """
 
@@ -84,7 +84,7 @@ class PaymentFigures(Kept):
 
 
 def figures(settlement: Settlement, *, last_seen: date | None = None) -> PaymentFigures:
-    """The figures of an invoice; *last_seen* is the day of its latest payment that we know, where it tells none.
+    """The figures of an invoice; *last_seen* is the day of its latest payment that we know, used where it states none.
 
     >>> part = Settlement("1", "INV-1", "", Money.of(100, "EUR"), Money.of(40, "EUR"), Money.of(60, "EUR"))
     >>> figures(part).is_received, str(figures(part).amount)
@@ -144,7 +144,7 @@ class InvoiceChange:
 
 @dataclass(frozen=True, slots=True)
 class PaymentChange:
-    """A row of the list of payments. Where that tells the day only, it changed between *changed_since* and the end."""
+    """A row of the list of payments. Where that states only the day, it changed between *changed_since* and the end."""
 
     key: str
     changed_at: datetime

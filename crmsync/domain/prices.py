@@ -1,7 +1,7 @@
 """The price of a line, in a form that makes exactly the line's total in systems that round every number they keep.
 
 A line's total is rounded to its currency, half up, and that is what the customer pays. The rate that goes to another
-system has no more decimals than the currency, for neither an ERP nor the books keep more: a finer price is told as a
+system has no more decimals than the currency, for neither an ERP nor the books keep more: a finer price is stated as a
 rate for several units (12.50 for every 1,000), or, where a system knows no such thing, it has no price at all.
 """
 

@@ -15,7 +15,7 @@ _KIND = 3  # characters of an id of the CRM that tell what it is of
 def document_reference(deal_key: str, generation: int = 1, *, prefix: str = PREFIX) -> str:
     """The reference of a deal's order and invoice; a document made again after a void gets the next generation.
 
-    Ids of two CRMs may be the same: where both lead to one ERP, a *prefix* of its own tells the deals of one of them.
+    Ids of two CRMs may be the same: where both lead to one ERP, a *prefix* marks the deals of one of them.
 
     >>> document_reference("006xx0000012abcAAA"), document_reference("006xx0000012abcAAA", 2)
     ('SF-006xx0000012abcAAA', 'SF-006xx0000012abcAAA-2')
@@ -47,7 +47,7 @@ def customer_reference(customer_key: str, currency: str = "", *, prefix: str = "
     """The reference of a customer: its key in the CRM, in capitals, because an ERP may store capitals only.
 
     A key whose case matters has a guard against its loss. Where a customer has one currency, an account has a customer
-    for each, and *currency* tells them apart. A *prefix* tells the customers of one CRM from those of another.
+    for each, and *currency* distinguishes them. A *prefix* marks the customers of one CRM.
 
     >>> customer_reference("001xx000003dgb2aaa"), customer_reference("001xx000003dgb2aaa", "EUR", prefix="AC-")
     ('001XX000003DGB2AAA', 'AC-001XX000003DGB2AAA-EUR')

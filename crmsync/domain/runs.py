@@ -71,7 +71,7 @@ class Run:
     progress: Mapping[str, Any] = field(default_factory=dict)
     is_reduced: bool = False  # what it learned is forgotten
     customer_key: str = ""  # of a deal's account in the CRM
-    again: bool = False  # the source changed while it was under way: it goes round once more
+    again: bool = False  # the source changed while it was under way: it begins again when it ends
     read: dict[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, repr=False)  # see result() in flow.py
 
     @property
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def is_first_claim(self) -> bool:
-        """Whether no worker had the run before: then there is nothing to look for in the store."""
+        """Whether no worker had the run before: then the store has nothing of it to find."""
         return self.fence <= 1
 
     def is_leased(self, now: datetime) -> bool:
@@ -140,7 +140,7 @@ def next_try(
 
     *attempts* counts the failures before this one. The wait doubles (2, 4, 8 s) and varies in its upper half;
     what the vendor asks for is never undercut. Waiting for a quota is no attempt; nor is a failure of a system whose
-    breaker is open (*held_seconds*: for how long yet), be it that the call was the breaker's look.
+    breaker is open (*held_seconds*: for how long yet), even if the call was the breaker's probe.
     """
     if error.is_outage and held_seconds is not None:
         return Retry(held_seconds + HOLD_SPREAD_SECONDS * (0.1 + 0.9 * _share(jitter)), is_attempt=False)

@@ -44,7 +44,7 @@ class Seen:
 
     @property
     def present(self) -> Document | None:
-        """As it stands now, with what only the answer to its making told."""
+        """As it stands now, with what only the answer to its create contained."""
         return self.agreed.as_read(self.found) if self.agreed and self.found else self.found
 
     @property
@@ -88,7 +88,7 @@ class Agreed:
         return cls(deal.amount, deal.customer.key, deal, deal.is_won)
 
     def differences(self, deal: Deal) -> list[Change]:
-        """All that differs, as far as can be told; the numbers that we write ourselves do not count."""
+        """All that differs, as far as is known; the numbers that we write ourselves do not count."""
         if self.deal is not None:
             return [change for change in changes(self.deal, deal) if change.field not in _OURS]
         found = []

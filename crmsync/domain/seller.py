@@ -1,7 +1,7 @@
 """What a seller reads at a deal: one word for its state, and one sentence that explains it.
 
 No sentence holds a code, a name of the program, a vendor's own words or a person. Whoever adds a class of error that
-can stop a run adds its sentence here; None says that sellers are not told of it.
+can stop a run adds its sentence here; None says that sellers are shown nothing of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crmsync.errors import CrmsyncError
 
 REASON_MAX = 255  # a text field of a CRM
 DOES_NOT_ANSWER, IS_CLOSED = "does not answer", "can't be used now"  # what ails a system
-RETRYING_AFTER = timedelta(minutes=1)  # most replays are over by then, and then nobody has to be told of them
+RETRYING_AFTER = timedelta(minutes=1)  # most replays are over by then, and then nobody has to see them
 
 
 class Status(StrEnum):
@@ -174,7 +174,7 @@ def cut(text: str, longest: int = REASON_MAX) -> str:
 
 
 def sentence(error: str, stop: Stop) -> str | None:
-    """What a seller reads of a run that died of the class named *error*; None: sellers are not told."""
+    """What a seller reads of a run that died of the class named *error*; None: sellers are shown nothing."""
     found = SENTENCES[_known(error)]
     if found is None:
         return None
@@ -183,7 +183,7 @@ def sentence(error: str, stop: Stop) -> str | None:
 
 
 def untold() -> list[str]:
-    """The names of the classes of which sellers are not told."""
+    """The names of the error classes of which sellers are shown nothing."""
     return sorted(each.__name__ for each, found in SENTENCES.items() if found is None)
 
 

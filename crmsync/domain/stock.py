@@ -106,7 +106,7 @@ def add_up(totals: dict[str, Total], rows: Iterable[StockRow]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A product of the catalogue; *is_known* tells whether the ERP has its material (None: nobody has asked yet)."""
+    """A product of the catalogue; *is_known*: whether the ERP has its material (None: not asked yet)."""
 
     key: str
     code: str

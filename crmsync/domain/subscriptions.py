@@ -86,7 +86,7 @@ def seal_of(of: Subscription) -> str:
 
 
 def problems_of(role: str, events: Sequence[str] | None, entity_types: Sequence[str] | None) -> dict[str, str]:
-    """What is wrong with a choice of what a door of *role* tells; None: all of it.
+    """What is wrong with a choice of the events and entities of a door of *role*, by field; None chooses all.
 
     >>> problems_of("deals", ["deal.closed"], ["invoice"])
     {'entity_types': 'expected deal'}

@@ -22,7 +22,7 @@ KEPT_FOR = timedelta(days=1)
 
 
 class Kept(NamedTuple):
-    """A zone's name, "" where the books do not tell one that is known, and when it was read."""
+    """A zone's name, "" where the books name none that is known, and when it was read."""
 
     name: str
     read_at: datetime
@@ -36,8 +36,8 @@ def fact(books: Bound[Invoices]) -> str:
 def business_day(using: Services, books: Bound[Invoices]) -> date | None:
     """Today, in the books' organization. One call where its zone is not known yet, or not for a day.
 
-    None where the organization tells no zone that is known, or not to us: its books know their own day, and a document
-    that comes without one gets it. The doctor says so.
+    None where the organization names no zone that is known, or does not show it to us: its books know their own day,
+    and a document that comes without one gets it. The doctor says so.
 
     Raises: a vendor's errors.
     """

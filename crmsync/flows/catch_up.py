@@ -1,6 +1,6 @@
 """Catch-up: a change at a source that no webhook announced starts the same run as its webhook would.
 
-Two flows, one for the CRM's deals and one for the books' payments. Each look goes back further than the last one went,
+Two flows, one for the CRM's deals and one for the books' payments. Each scan goes back further than the last one went,
 because a change becomes visible later than its stamp says; and it leaves the last moments out, because their webhooks
 are still on their way.
 """
@@ -53,7 +53,7 @@ PAYMENTS = Flow(
 )
 
 CLOCKS = timedelta(minutes=1)  # how far ours and a vendor's may be apart
-WRONG_CLOCK = timedelta(days=1)  # how far back is looked after a clock that was ahead
+WRONG_CLOCK = timedelta(days=1)  # how far back a scan goes after a clock that was ahead
 EARLY = timedelta(minutes=5)  # a webhook may come this much before the stamp of its change, by two clocks
 
 Seen = Callable[[Services, Company, datetime, datetime], Iterator[Sequence[Sighting]]]
@@ -61,13 +61,13 @@ Seen = Callable[[Services, Company, datetime, datetime], Iterator[Sequence[Sight
 
 @step(DEALS, queue=QUEUE, learns=ChangesSeen)
 def look_for_deals(attempt: Attempt) -> ChangesSeen:
-    """Start the deals that were won since the last look and have no run."""
+    """Start a run for each deal that was won since the last scan and has none."""
     return _scan(attempt, DEALS, deals_seen, role="deals", is_oldest_first=True)
 
 
 @step(PAYMENTS, queue=QUEUE, learns=ChangesSeen)
 def look_for_payments(attempt: Attempt) -> ChangesSeen:
-    """Wake what was paid, credited or voided since the last look and was not announced."""
+    """Start the runs of what was paid, credited or voided since the last scan and was not announced."""
     return _scan(attempt, PAYMENTS, payments_seen, role="payments")
 
 
@@ -93,7 +93,7 @@ def _scan(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
 
 
 def _go_on_from(attempt: Attempt, flow: Flow, changed_at: datetime) -> None:
-    """A look that is interrupted again and again comes to its end all the same."""
+    """A scan that is interrupted again and again comes to its end all the same."""
     with attempt.services.store.begin(durable=False) as uow:
         attempt.hold(uow)
         uow.facts.set(_checkpoint(flow, attempt.run.source), changed_at.isoformat())

@@ -1,7 +1,7 @@
 """Detects deleted invoices, which no list of changes shows: recent ones are searched for in the books' own list.
 
 Every hour the list of invoices that are new or were changed in the last seven days is read, two hundred in a call.
-One of ours that it lacks, or shows as void, is read by its id: then its deal is told, and a person is asked.
+One of ours that it lacks, or shows as void, is read by its id: then its deal's run is started, and a person is asked.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ READS_MAX = 40  # a list that shows nothing at all must not cost a call for each
 
 @step(FLOW, queue="background", learns=DocumentsCompared)
 def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
-    """Find the invoices of the last days that do not stand any more, and have their deals looked at."""
+    """Find the invoices of the last days that no longer exist or are void, and have their deals checked."""
     made, replaced = _made(attempt), put_back.replaced(attempt, "invoices", "invoice")
     not_standing, back = _read_list(attempt, made, replaced) if made else ([], [])
     suspects = _done(attempt, not_standing)
@@ -59,7 +59,7 @@ def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
 
 
 def _made(attempt: Attempt) -> Sequence[Entry]:
-    """What was made in the last days; what the list may not show yet is left to the next look."""
+    """What was made in the last days; what the list may not show yet is left to the next run."""
     until = attempt.started_at - timedelta(seconds=attempt.services.settings.behaviour.settle_seconds)
     with attempt.services.store.read() as uow:
         return uow.ledger.made_between(
@@ -96,7 +96,7 @@ def _found(missing: dict[str, Entry], page: Iterable[InvoiceChange]) -> list[Ent
 
 
 def _done(attempt: Attempt, entries: Collection[Entry]) -> list[Entry]:
-    """Those of deals that are done: every other run looks at its documents by itself when it goes on."""
+    """Those of deals that are done: every other run checks its documents by itself when it goes on."""
     with attempt.services.store.read() as uow:
         runs = {entry.run_id: uow.runs.get(entry.run_id) for entry in entries}
         is_done = {run_id: run is not None and run.status is RunStatus.DONE for run_id, run in runs.items()}

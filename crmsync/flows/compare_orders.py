@@ -1,7 +1,7 @@
 """Checks that recent orders still exist unchanged in the ERP, many in one query.
 
 An ERP may confirm an order and lose it a moment later, when it writes it. The deal's own run does not ask
-again: that would cost each deal a call. This flow finds it within a minute, and the deal looks at its documents then.
+again: that would cost each deal a call. This flow finds it within a minute, and has the deal's documents checked.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ FLOW = Flow(
     subject_role="orders",
 )
 AT_ONCE = 40  # order numbers in one query: its address stays well under 2,000 characters
-OVERLAP = timedelta(minutes=5)  # each order is looked at several times: one may be lost some seconds after its answer
+OVERLAP = timedelta(minutes=5)  # each order is compared several times: one may be lost some seconds after its answer
 FIRST_LOOK = timedelta(days=1)  # how far back it reaches; and the one after a clock that was ahead
 FAMILIES = ("order", "held")  # of alerts: an order that is not as it was made, and one that is held back
 
 
 def checkpoint(connection: str) -> str:
-    """Under what name it is kept up to when the orders were looked at."""
+    """The name under which is stored up to when the orders were compared."""
     return f"compare_orders.{connection}.until"
 
 
 @step(FLOW, queue="background", learns=DocumentsCompared)
 def look_at_orders(attempt: Attempt) -> DocumentsCompared:
-    """Read the orders made since the last look, and tell people of those that are gone, rejected or changed."""
+    """Read the orders made since the last run, and alert people to those that are gone, rejected or changed."""
     made, changed = _made(attempt), 0
     wanted = [*made, *_alerted(attempt, {entry.key for entry in made})]
     for start in range(0, len(wanted), AT_ONCE):
@@ -62,7 +62,7 @@ def look_at_orders(attempt: Attempt) -> DocumentsCompared:
 
 
 def _made(attempt: Attempt) -> Sequence[Entry]:
-    """Orders that the ERP confirmed since the last look; what its lists may not show yet is left to the next."""
+    """Orders that the ERP confirmed since the last run; what its lists may not show yet is left to the next."""
     using = attempt.services
     until = attempt.started_at - timedelta(seconds=using.settings.behaviour.settle_seconds)
     with using.store.read() as uow:
@@ -145,7 +145,7 @@ def _close_solved(attempt: Attempt, known: Document, present: Document | None, p
 
 
 def _is_looked_at(run: Run | None) -> bool:
-    """A run that waits for a person looks at its documents itself when it goes on."""
+    """A run that waits for a person checks its documents itself when it goes on."""
     return run is not None and run.status is RunStatus.STOPPED
 
 

@@ -22,7 +22,7 @@ Stopped = TypeVar("Stopped", bound=CrmsyncError)
 
 
 def is_doubted(run: Run, *, document_step: str) -> bool:
-    """Whether the customer is to be looked at before *document_step* makes a document for it."""
+    """Whether to check that the customer still exists before *document_step* makes a document for it."""
     return result(run, "fetch_deal", DealRead).by_person and document_step not in run.results
 
 

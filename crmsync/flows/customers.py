@@ -48,7 +48,7 @@ def match_customer(
 ) -> CustomerMatched:
     """The customer there; all is asked only for one that is not linked yet, or is gone.
 
-    *is_doubted*: one that is linked is looked at, whether it is still there. Raises: AmbiguousMatchError.
+    *is_doubted*: check whether one that is linked still exists. Raises: AmbiguousMatchError.
     """
     work = _Matching(attempt, deal, bound.connection, bound.api, is_doubted)
     link = work.answered() or work.still_there()
@@ -187,7 +187,7 @@ class _Matching:
         self.attempt.remark = f"{self.connector.system} has no customer {link.key} any more: found again"
 
     def recognised(self) -> Link | None:
-        """A link of an earlier release does not tell the currency: it is looked up once, and kept.
+        """A link of an earlier release does not state the currency: it is looked up once, and kept.
 
         Raises: RecordNotFoundError for a customer that is gone, unless it is doubted.
         """

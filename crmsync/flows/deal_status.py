@@ -67,7 +67,7 @@ FLOW = Flow(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How the deal stood at an instant: what happens later is news."""
+    """The deal's state at an instant: what happens later changes it again."""
 
     at: datetime
     run: Run | None

@@ -38,7 +38,7 @@ OVERLAP = timedelta(minutes=15)  # a change may become visible this much later t
 SHOWN = 10
 DIGEST = "inventory:"  # in front of its catalogue and when that was read: what an hour's digest is told under
 JOB_WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-ROWS_PER_SECOND = 10_000  # a job of many rows is looked at later: each look is a call
+ROWS_PER_SECOND = 10_000  # a job of many rows is polled later: each poll is a call
 
 
 @step(FLOW, queue=QUEUE, learns=CatalogueRead, about=About(doing="reading the catalogue"))
@@ -87,7 +87,7 @@ def read_stock(attempt: Attempt) -> StockRead:
 
 @step(FLOW, queue=QUEUE, learns=LevelsWritten, about=About(doing="writing what changed"))
 def write_levels(attempt: Attempt) -> LevelsWritten:
-    """Write what changed, and tell people what became low; a row that is refused stops no other."""
+    """Write what changed, and alert people to what became low; a row that is refused stops no other."""
     with attempt.services.store.read() as uow:
         levels = uow.products.to_write(attempt.company.catalogue.connection)
     try:
@@ -163,7 +163,7 @@ def _through_a_job(attempt: Attempt, levels: Sequence[StockLevel]) -> list[Rejec
     try:
         rejections = attempt.company.catalogue.api.bulk_rejections(attempt.progress["job"], attempt.keep_alive)
     except VendorUnavailableError as error:
-        if error.code == JOB_LOST:  # not where only the look failed: two jobs at once could write in any order
+        if error.code == JOB_LOST:  # not where only the poll failed: two jobs at once could write in any order
             attempt.record_progress(job="")
         raise
     if rejections is None:
@@ -241,7 +241,7 @@ def _mixed(attempt: Attempt) -> dict[str, int]:
 
 
 def _tell(attempt: Attempt, uow: UnitOfWork, outcome: LevelsWritten, *, newly_low: int) -> None:
-    """One digest for an hour with news, of which *newly_low* are not told yet; none for an hour without."""
+    """One digest for an hour in which something changed, *newly_low* not yet reported; none for an hour without."""
     read = attempt.result(read_stock)
     if newly_low or outcome.newly_refused or read.unknown:
         news = replace(outcome, newly_low=newly_low)

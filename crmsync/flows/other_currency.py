@@ -18,7 +18,7 @@ def status_of(figures: PaymentFigures, deal_run: Run) -> str:
 
 
 def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: str) -> None:
-    """Tell people of it while it is so."""
+    """Alert people while it is so, and close the alert when it no longer is."""
     if not _is_other(figures, deal_run):
         close(attempt)
         return

@@ -28,7 +28,7 @@ FLOW = Flow(
 
 FOREIGN_INVOICES = "payments.foreign_invoices."  # in front of a connection: a fact
 SETTLE_WAIT_SECONDS = 30.0  # the run that makes the invoice is at work
-PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each look costs a call
+PERSON_WAIT_SECONDS = 1800.0  # it waits for a person; each check costs a call
 
 
 @step(FLOW, queue="books", learns=InvoicesFound, about=About(calls={"payments": 1}))

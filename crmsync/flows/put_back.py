@@ -1,7 +1,7 @@
 """Detects documents that were taken back, replaced and then restored: two orders or invoices for one deal.
 
-A deal's own run looks at its newest documents only. So the comparisons look at those that another has replaced lately,
-and people are told of both. Which of them shall stand crmsync can't know: it makes nothing and takes nothing back.
+A deal's own run checks its newest documents only. So the comparisons check those that another has replaced lately,
+and people are alerted to both. Which of them shall stand crmsync can't know: it makes nothing and takes nothing back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crmsync.domain.second_look import Seen
 from crmsync.store import UnitOfWork
 from crmsync.worker.attempt import Attempt
 
-WINDOW = timedelta(days=7)  # since the newer one was made: longer, and every look would cost more
+WINDOW = timedelta(days=7)  # since the newer one was made: longer, and every check would cost more
 FAMILY = "twice"  # of alerts
 
 Present = Callable[[str], Document | None]
@@ -37,7 +37,7 @@ class Replaced:
 
 
 def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
-    """Those that were replaced lately, and those of which people are told."""
+    """Documents that were replaced lately, and those with an open alert."""
     connection = attempt.company.bound(role).connection
     with attempt.services.store.read() as uow:
         causes = uow.alerts.open_causes(attempt.run.tenant, f"{FAMILY}:{connection}:")
@@ -49,7 +49,7 @@ def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
 
 
 def look(attempt: Attempt, system: str, pairs: Iterable[Replaced], present: Present) -> int:
-    """Tell people where both stand, until one of them does not. *present* is what the system shows of an id now."""
+    """Alert people where both documents exist, until one does not; returns how many. *present* reads one by its id."""
     return sum(_look(attempt, system, pair, present) for pair in pairs)
 
 

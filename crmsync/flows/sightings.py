@@ -37,7 +37,7 @@ class Sighting:
     title: str = ""
     amount: Money | None = None
     has_webhook: bool = True  # whether the vendor should have announced it
-    is_missed: bool = True  # False: it may have been announced or read since, and is looked at again to be sure
+    is_missed: bool = True  # False: it may have been announced or read since, and is checked again to be sure
 
     def is_certainly_missed(self, now: datetime, grace: timedelta) -> bool:
         """Whether nobody announced it and nobody can be about to: what has just changed may still be on its way."""
@@ -64,7 +64,7 @@ def paged(changes: Iterator[Change]) -> Iterator[list[Change]]:
 
 
 def scanned_by_hand(uow: UnitOfWork, flow: Flow, company: Company) -> None:
-    """A person has had *flow*'s sources looked at; that moves no checkpoint."""
+    """A person has had *flow*'s sources scanned; that moves no checkpoint."""
     uow.facts.set(_by_hand(flow, flow.origin(company).source), uow.now.isoformat())
 
 
@@ -84,7 +84,7 @@ def _by_hand(flow: Flow, connection: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Started:
     """How many runs were started; how many of them for a change that was missed (*healed*) and that a webhook should
-    have announced (*unannounced*). The others are looked at again to be sure."""
+    have announced (*unannounced*). The others are checked again to be sure."""
 
     all: int = 0
     healed: int = 0

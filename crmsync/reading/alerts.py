@@ -17,7 +17,7 @@ ALERTS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """One alert, in the words that people were told. *tenant* is "" for what concerns the whole installation."""
+    """One alert, in the words that were sent. *tenant* is "" for what concerns the whole installation."""
 
     id: int
     tenant: str

@@ -18,7 +18,7 @@ from crmsync.worker.flow import FLOWS, Flow
 
 STATES = ("running", "waiting", "stopped", "done", "discarded")
 
-# Which flow looks for what another flow should have started.
+# Which flow scans for what another flow should have started.
 _LOOKS = {
     order_to_invoice.FLOW: catch_up.DEALS,
     payment_to_invoices.FLOW: catch_up.PAYMENTS,
@@ -43,9 +43,9 @@ class FlowTally:
 
 @dataclass(frozen=True, slots=True)
 class CatchUpRow:
-    """What catch-up saw at one source: how many changes (*expected* = received + healed), and how many it healed.
+    """What catch-up saw at one source: how many changes there were (*expected* = received + healed).
 
-    Healed was what nobody had announced; what may have been announced counts as received.
+    *healed* counts changes that nobody had announced; one that may have been announced counts as received.
     """
 
     flow: str
@@ -70,7 +70,7 @@ def flow_names() -> list[str]:
 
 
 def background() -> list[str]:
-    """Flows that look at everything, again and again, in one run each; and those that only tell what others do."""
+    """Flows that scan everything, again and again, in one run each; and those that only report what others do."""
     return [flow.name for flow in FLOWS.values() if flow.is_background]
 
 
@@ -118,6 +118,6 @@ def catch_up_rows(uow: UnitOfWork, tenant: str | None) -> list[CatchUpRow]:
 
 
 def _last_look(uow: UnitOfWork, tenant: str | None, look: Flow) -> datetime | None:
-    """Whoever looked: catch-up by itself, or a person by `crmsync catch-up`."""
+    """The last scan, by catch-up itself or by a person with `crmsync catch-up`."""
     done, by_hand = last_done(uow, tenant, look), last_scan_by_hand(uow, tenant, look)
     return max((at for at in (done.at if done else None, by_hand) if at), default=None)

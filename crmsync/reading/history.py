@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from crmsync.store import UnitOfWork
 from crmsync.worker.flow import Flow
 
-LINES_SHOWN = 200  # a flow that looks again every ten minutes writes on for ever
+LINES_SHOWN = 200  # a flow that scans every ten minutes writes on for ever
 
 
 @dataclass(frozen=True, slots=True)

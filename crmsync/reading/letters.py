@@ -53,7 +53,7 @@ def waiting_letters(uow: UnitOfWork, tenant: str | None, *, limit: int | None = 
 
 
 def waiting_by_cause(uow: UnitOfWork, tenant: str | None, *, limit: int | None = None) -> list[LetterGroup]:
-    """Those that one alert tells of together, the oldest cause first."""
+    """Letters that share one alert, grouped; the oldest cause first."""
     groups = uow.dead_letters.waiting_causes(tenant, limit=LETTERS_SHOWN if limit is None else limit)
     return [LetterGroup(first, count) for first, count in groups]
 

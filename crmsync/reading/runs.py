@@ -107,7 +107,7 @@ def place_of(text: str) -> Place | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """*what* of a run bears the number that was looked for; not *is_direct*: it has to do with that."""
+    """A run, and *what* of it has the number that was searched; not *is_direct*: it is only related to it."""
 
     run: RunRow
     what: str

@@ -10,7 +10,7 @@ from crmsync.worker.flow import FLOWS
 
 
 def outcome(run: Run, step: str) -> str:
-    """What *step* has learned, or so far; "" where nothing is to be told, or this release can't read it."""
+    """What *step* has learned, or so far; "" where there is nothing to show, or this release can't read it."""
     kind = _kinds(run).get(step)
     known = run.results.get(step) or (run.progress if step == run.step else {})
     found = kind.peek(known) if kind else None

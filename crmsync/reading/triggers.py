@@ -1,4 +1,4 @@
-"""Who or what started a run, or let it look again, the last time."""
+"""Who or what last started a run, or had it check its source again."""
 
 from __future__ import annotations
 

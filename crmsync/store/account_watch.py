@@ -43,7 +43,7 @@ class AccountWatch:
             raise error
 
     def unconfirmed(self) -> set[str]:
-        """Connections whose credentials have changed, where only a sign-in tells whether the account has too."""
+        """Connections whose credentials have changed, where only a sign-in shows whether the account has too."""
         told = [connection for connection, claim in self._claims.of_environment().items() if claim.is_told]
         with self._store.read() as uow:
             known = uow.accounts.all(DEFAULT_TENANT)
@@ -86,7 +86,7 @@ class AccountWatch:
         return known.identity if known is not None and self.is_mark_of(connection, known.credentials) else ""
 
     def signed_in(self, connection: str, told: str) -> None:
-        """A sign-in has *told* whose account it is. Raises: OtherAccountError: then the token must not be used."""
+        """Check and keep the account that a sign-in *told*. Raises: OtherAccountError if its token must not be used."""
         if not self._claims.of(connection).is_told:
             return
         found = self._meet(connection, told)

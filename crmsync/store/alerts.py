@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, case, false, func, select, text, true
 from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import HAS_NEWS, alerts
 
-UNREADABLE_SECONDS = 3600.0  # how long one that can't be told waits; another release may be able to tell it
+UNREADABLE_SECONDS = 3600.0  # how long one that can't be sent waits; another release may be able to send it
 CONTINUED, EARLIER = "continued", 10  # a mark in the content of alerts that go on in a newer one; how many are told
 _HAS_NEWS = text(f"({HAS_NEWS})")
 QUIET_SECONDS = 900.0  # a cause that stays silent this long is over: the next one is a new alert
@@ -27,7 +27,7 @@ class Alerts(Rows):
     connection that it is about. A cause is of one tenant and connection alone, for it has one open alert at most."""
 
     def add(self, tenant: str | None, cause: str, content: Mapping[str, Any], *, connection: str = "") -> None:
-        """Tell people of *cause*; while it is open, only count.
+        """Open an alert of *cause*; while one is open, only count.
 
         One that was quiet for long goes on in a new alert, which people notice; the old one is closed.
         """
@@ -39,7 +39,7 @@ class Alerts(Rows):
             self._connection.execute(counted.values(**again))
 
     def add_once(self, tenant: str | None, cause: str, content: Mapping[str, Any], *, connection: str = "") -> bool:
-        """Tell people of *cause*, unless they were told and it is still open. Returns whether this is news."""
+        """Open an alert of *cause*, unless one is open. Returns whether it was opened."""
         first = {
             "cause": cause,
             "tenant": tenant or "",
@@ -71,7 +71,7 @@ class Alerts(Rows):
         return list(self._connection.execute(query.where(alerts.c.closed_at.is_(None))).scalars())
 
     def revise(self, cause: str, content: Mapping[str, Any], *, is_news: bool = False) -> None:
-        """What is open under *cause* is another thing by now: of several dead letters some are settled.
+        """Change the content of the open alert of *cause*: of several dead letters some are settled.
 
         Of *news* people hear at once, also where their message can't be changed.
         """
@@ -85,7 +85,7 @@ class Alerts(Rows):
     def close(self, cause: str, *, end: Mapping[str, Any] | None = None, is_told: bool = True) -> bool:
         """The cause is gone: the next time is a new alert. False if none was open.
 
-        *end* is what people are told then; without *is_told* they hear nothing of it.
+        *end* is the content of the closing message; without *is_told* none is sent.
         """
         is_open = (alerts.c.cause == cause, alerts.c.closed_at.is_(None))
         if end is not None:
@@ -155,7 +155,7 @@ class Alerts(Rows):
             return None
 
     def told(self, alert: Any, *, message_id: str, wait_seconds: float) -> None:
-        """People know of the *alert* as it was claimed; they hear of more not before *wait_seconds*."""
+        """The *alert* was sent as it was claimed; the next message is due after *wait_seconds*."""
         is_same = (alerts.c.updated_at == alert.updated_at) & alerts.c.closed_at.is_not_distinct_from(alert.closed_at)
         self._connection.execute(
             update(alerts)

@@ -74,7 +74,7 @@ class Breakers(Rows):
         self._connection.execute(statement.values(retry_at=retry_at, probes=probes))
 
     def probe(self, connection: str, *, seconds: float) -> bool:
-        """Take the right to look whether the system answers; nobody else may for *seconds*."""
+        """Take the right to probe whether the system answers; nobody else may for *seconds*."""
         longest = timedelta(seconds=self.get(connection).longest_hold_seconds)
         is_due = or_(breakers.c.retry_at <= self._now, breakers.c.retry_at > self._now + longest)
         statement = (
@@ -85,7 +85,7 @@ class Breakers(Rows):
         return self._connection.execute(statement).rowcount == 1
 
     def look_now(self, connection: str) -> None:
-        """Whoever comes next may look whether the system answers."""
+        """Let the next caller probe whether the system answers."""
         statement = update(breakers).where(breakers.c.connection == connection, breakers.c.opened_at.is_not(None))
         self._connection.execute(statement.values(retry_at=self._now, probes=0))
 

@@ -61,7 +61,7 @@ class Connections(Rows):
         return self._insert_once(connections, row)
 
     def change(self, changed: Connection, *, sealed: str, key_id: str) -> bool:
-        """To what *changed* says, if nobody has changed it since that version. The caller looks at the name."""
+        """To what *changed* says, if nobody has changed it since that version. The caller checks the name."""
         values = {**_columns(changed), "secrets": sealed, "key_id": key_id, "updated_at": self._now}
         mine = (connections.c.id == changed.id, connections.c.version == changed.version)
         statement = update(connections).where(*mine).values(**values, version=connections.c.version + 1)

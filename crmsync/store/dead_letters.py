@@ -159,7 +159,7 @@ class DeadLetters(Rows):
         return self._connection.execute(statement).rowcount == 1
 
     def take_up(self, run_id: str) -> None:
-        """The run was given up, and its source was announced again: it looks at that."""
+        """The run was given up, and its source was announced again: make it read that."""
         self._connection.execute(
             update(dead_letters)
             .where(dead_letters.c.run_id == run_id, dead_letters.c.status == LetterStatus.DISCARDED.value)

@@ -17,7 +17,7 @@ from crmsync.store.tables import deliveries, runs
 from crmsync.store.tallies import DELIVERIES, Tallies
 
 CATCH_UP = "catch_up."  # in front of a source: what catch-up saw there
-# In front of a source, as names of facts: how many of its rows were deleted, and how many of those were healed.
+# In front of a source, as names of facts: how many of its rows were deleted; how many of those catch-up had started.
 GONE, GONE_HEALED = "gone.", "gone_healed."
 
 

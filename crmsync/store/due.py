@@ -109,8 +109,8 @@ class Due(Rows):
         return self._connection.execute(query).scalar_one()
 
     def oldest(self, tenant: str | None) -> datetime | None:
-        """Since when the longest-waiting run of a tenant could have gone on; None: of all. An index tells, however many
-        wait."""
+        """Since when the longest-waiting run of a tenant could have gone on; None: of all. It costs one probe of an
+        index, however many wait."""
         found = [self._connection.execute(self._oldest(source)).scalar() for source in self._sources(tenant)]
         return min((each for each in found if each is not None), default=None)
 

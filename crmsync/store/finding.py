@@ -32,8 +32,8 @@ Window = tuple[str, str, str, Place | None]
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A run, and *what* of it bears the number: "invoice INV-000001". *is_direct*: the run is for what was looked for,
-    or made it; else it has to do with it."""
+    """A run, and *what* of it bears the number: "invoice INV-000001". *is_direct*: the run is for what was searched,
+    or made it; else it is only related."""
 
     run: Row[Any]
     what: str

@@ -25,7 +25,7 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True, repr=False)
 class Key:
-    """One key, from which those for each purpose are made. Its id tells it from others and nothing about it."""
+    """One key, from which those for each purpose are made. Its id reveals nothing of it."""
 
     digest: bytes
 
@@ -88,7 +88,7 @@ class KeyRing:
         return True
 
     def mark(self, secret: Secret) -> str:
-        """A fingerprint that tells two secrets apart, and from which, without the key, nothing can be guessed."""
+        """A fingerprint that distinguishes two secrets, and from which, without the key, nothing can be guessed."""
         return self._keys[0].mark(secret)
 
     def marks(self, secret: Secret) -> tuple[str, ...]:

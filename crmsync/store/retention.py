@@ -53,7 +53,7 @@ class Retention(Rows):
         return len(rows)
 
     def drop_runs(self, before: datetime, *, flows: Collection[str], limit: int) -> int:
-        """Reduced runs of *flows* that look at their source again whenever it changes: a new one would do the same."""
+        """Reduced runs of *flows* that read their source again whenever it changes: a new one would do the same."""
         has_documents = exists().where(ledger.c.run_id == runs.c.id)
         is_over = and_(runs.c.status.in_(OVER), text(IS_REDUCED), runs.c.updated_at < before)
         count = 0

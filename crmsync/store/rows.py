@@ -24,7 +24,7 @@ class Rows:
         return until > self._now + timedelta(seconds=longest_seconds) + CLOCKS
 
     def _values(self, column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> list[Any]:
-        """The few values that *column*, the next one of an index, has: a look at the index for each of them."""
+        """The few values that *column*, the next one of an index, has: one probe of the index for each of them."""
         found = select(func.min(column).label("value")).where(*conditions).cte("found", recursive=True)
         following = select(func.min(column)).where(*conditions, column > found.c.value).scalar_subquery()
         found = found.union_all(select(following).where(found.c.value.is_not(None)))

@@ -60,13 +60,13 @@ _END = _FENCED.values(
 _FINISH = Prepared(_END)
 _FINISH_LAST = Prepared(_END.where(runs.c.again.is_(False)))
 # The end of a step and the claim of the next one, by the worker that goes on with it.
-_GO_ON = Prepared(
+_FINISH_AND_CLAIM = Prepared(
     _FENCED.values(
         _new("step", "results", "answers", "title", "amount", "currency", "due_at", "updated_at", "customer_key")
         | {**_STEP_ENDS, "starts": 1, "leased_until": bindparam("until"), "fence": runs.c.fence + 1}
     )
 )
-_GO_ROUND = Prepared(
+_BEGIN_AGAIN = Prepared(
     _FENCED.where(runs.c.again.is_(True)).values(
         _STEP_ENDS
         | _new("step", "queued_until", "due_at", "updated_at", "results", "progress")
@@ -143,7 +143,7 @@ class Runs(RunLists):
     def claim(self, run_id: str, step: str, *, lease_seconds: float, first_step: str = "") -> Run | None:
         """Take the lease of a run that stands at *step*, is due and free. None: it is none of these.
 
-        At *first_step* the source is read: what changed before is seen, and need not be looked at again.
+        At *first_step* the source is read: what changed before is seen, and need not be read again.
         """
         row = self._connection.execute(
             _CLAIM,
@@ -181,7 +181,7 @@ class Runs(RunLists):
     ) -> bool:
         """Record what the step learned and move on to *next_step*; None: the run is done.
 
-        A run that is to look again does not end so: see go_round().
+        A run that is to begin again does not end this way: see begin_again().
         """
         return self._write(
             _FINISH if next_step else _FINISH_LAST,
@@ -199,7 +199,7 @@ class Runs(RunLists):
             },
         )
 
-    def go_on(
+    def finish_and_claim(
         self,
         run: Run,
         learned: Mapping[str, Any],
@@ -241,9 +241,9 @@ class Runs(RunLists):
             "new_updated_at": self._now,
             "until": claimed.leased_until,
         }
-        return claimed if self._write(_GO_ON, run, values) else None
+        return claimed if self._write(_FINISH_AND_CLAIM, run, values) else None
 
-    def go_round(
+    def begin_again(
         self,
         run: Run,
         *,
@@ -256,7 +256,7 @@ class Runs(RunLists):
         """Begin again, because the source changed meanwhile. False if it did not, or the run is another worker's."""
         values = {"new_step": first_step, "new_queued_until": queued_until, "new_due_at": due_at or self._now}
         values |= {"new_results": dict(results or {}), "new_progress": dict(progress or {})}
-        return self._write(_GO_ROUND, run, {**values, "new_updated_at": self._now})
+        return self._write(_BEGIN_AGAIN, run, {**values, "new_updated_at": self._now})
 
     def restart(self, run_id: str, *, first_step: str, queued_until: datetime, due_at: datetime | None = None) -> bool:
         """Make a run that is over active again, from its first step on. False if it is not over."""

@@ -70,7 +70,7 @@ def _make_private(database: str) -> None:
 def _watch_file(engine: Engine, database: str) -> None:
     """Never write into a file that was replaced or taken away: nobody would find it again.
 
-    SQLite itself does not look, and would make an empty database where there is none any more.
+    SQLite itself does not check, and would make an empty database where there is none any more.
     """
 
     def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:

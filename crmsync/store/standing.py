@@ -30,7 +30,7 @@ class Standing:
         return of.has_failed
 
     def refused(self, of: Connection, reason: str, code: str) -> bool:
-        """Its system signs nobody in, for a *reason* in our words. True where it is news that what signs in has ended.
+        """Its system signs nobody in, for a *reason* in our words. Returns whether it was not known as expired before.
 
         All else is said by the breaker, which opens.
         """

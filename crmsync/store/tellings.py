@@ -63,7 +63,7 @@ class Tellings(Rows):
     def told(
         self, connection: str, deal: str, telling: Telling, *, changed_at: datetime | None, looked_at: datetime
     ) -> None:
-        """The CRM has taken it; it was decided at *looked_at*, and what happened since is news."""
+        """The CRM has taken it; it was decided at *looked_at*, and what happened since counts as a change."""
         says = {"status": telling.status, "reason": telling.reason}
         self._set(connection, deal, looked_at, is_refused=False, told_at=self._now, changed_at=changed_at, **says)
 
@@ -90,7 +90,7 @@ class Tellings(Rows):
         return self._connection.execute(select(tellings.c.deal).where(*is_it).limit(1)).first() is not None
 
     def try_refused_again(self, connection: str) -> None:
-        """The CRM takes it again, of one deal: those that it did not take some time ago are news once more."""
+        """The CRM takes it again, of one deal: those that it refused some time ago are tried once more."""
         long_ago = tellings.c.looked_at < self._now - REFUSED_AGAIN
         statement = update(tellings).where(tellings.c.connection == connection, tellings.c.is_refused, long_ago)
         self._connection.execute(statement.values(looked_at=_NEVER))

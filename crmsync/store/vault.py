@@ -52,7 +52,7 @@ class Vault:
         return self._tried(lambda: self._ring.open_for(sealed, belongs_to))
 
     def mark(self, secret: Secret) -> str:
-        """A fingerprint that tells two secrets apart, and from which, without the key, nothing can be guessed."""
+        """A fingerprint that distinguishes two secrets, and from which, without the key, nothing can be guessed."""
         return self._ring.mark(secret)
 
     def is_mark_of(self, secret: Secret, mark: str) -> bool:
@@ -130,7 +130,7 @@ class SharedTokens:
         self, connection: str, stale: str | None, fetch: Callable[[], AccessToken], limit: RenewalLimit | None
     ) -> AccessToken:
         try:
-            # Between our look and our turn another process may have finished its own renewal.
+            # Between our read and our turn another process may have finished its own renewal.
             token = self.read(connection)
             if token is None or token.value == stale or token.expires_at <= self._store.clock():
                 self._owners.admit(connection)

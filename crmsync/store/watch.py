@@ -15,7 +15,7 @@ Tell = Callable[[str, Breaker], Mapping[str, Any]]
 
 
 class BreakerWatch:
-    """*opened* makes an alert's content of the system's name and its breaker; *closed* what is told at its end."""
+    """*opened* makes an alert's content of the system's name and its breaker; *closed* makes that of its end."""
 
     def __init__(self, store: Store, *, threshold: int, opened: Tell, closed: Tell) -> None:
         self._store = store
@@ -47,7 +47,7 @@ class BreakerWatch:
             self._tell_closed(uow, system, uow.breakers.succeeded(connection, operation))
 
     def found_well(self, connection: str, system: str) -> None:
-        """Somebody has looked past the breaker, and all is well: the runs that wait go on at once."""
+        """A check that ignores the breaker succeeded: the runs that wait go on at once."""
         with self._store.begin() as uow:
             if not uow.breakers.get(connection).is_open:
                 return

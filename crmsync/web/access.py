@@ -52,7 +52,7 @@ def guard(app: App, settings: Settings) -> None:
 
 
 def caller_of_page() -> Caller | None:
-    """Whom a request to the pages speaks for: HTTP Basic, a browser that is signed in, a trusted proxy; else nobody."""
+    """Who sends a request to the pages, by HTTP Basic, a session or a trusted proxy's header; None: nobody known."""
     return _by_password() or _by_session() or _by_proxy()
 
 
@@ -139,7 +139,7 @@ def has_form_token() -> bool:
 
 
 def is_https() -> bool:
-    """Whether the browser speaks TLS: the address of the installation says so, or a trusted proxy."""
+    """Whether the browser uses TLS, by the installation's address or a trusted proxy's headers."""
     settings = _settings()
     if settings.public_url:
         return settings.public_url.startswith("https://")

@@ -59,7 +59,7 @@ class Attempts:
         self._counted = Counted(link)
 
     def allow(self, name: str, address: str) -> bool:
-        """Count one more attempt. False if it is one too many: then the password is not even looked at."""
+        """Count one more attempt. False if it is one too many: then the password is not even checked."""
         # What people type into a form may be anything, so only its fingerprint is kept.
         wanted = ((OF_AN_ADDRESS, fingerprint(network_of(address))), (OF_A_NAME, fingerprint(name)))
         return self._counted.hit(wanted)

@@ -63,7 +63,7 @@ def ready() -> tuple[Response, int]:
 
 
 def check_all(services: Services) -> dict[str, Check]:
-    """No vendor is called, and no address or secret is told."""
+    """Every check of /readyz. No vendor is called, and no address or secret is shown."""
     settings = services.settings
     store = _store(services.store)
     breakers = _breakers(services) if store["status"] == "ok" else {}

@@ -27,7 +27,7 @@ FLOWS = {"deals": order_to_invoice.FLOW, "payments": payment_to_invoices.FLOW}
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What came with one webhook of a connection; *role* is the one whose records it tells of.
+    """What came with one webhook of a connection; *role* is the one whose records it announces.
 
     *hints* are the records that each subject touches, as far as the webhook names them; *payload* is its masked body.
     """

@@ -18,7 +18,7 @@ FIRST_SECONDS = 10.0  # so long the first to ask may be waited for
 class Kept(Generic[Value]):
     """What *compute* returns, at most *seconds* old; one thread renews it, and meanwhile the others get the old one.
 
-    A failure is kept as well: figures from before it would look like health, and trying at once again like work.
+    A failure is kept as well: figures from before it would suggest health, and trying at once again like work.
     """
 
     def __init__(self, compute: Callable[[], Value], *, seconds: float, clock: Clock) -> None:

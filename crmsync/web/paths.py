@@ -37,7 +37,7 @@ def is_public_port(settings: Settings) -> bool:
 
 
 def _keep_apart(admin_port: str) -> Response | None:
-    """Health is told on both ports; a door is on the public one only, and everything else on the private one.
+    """Health is answered on both ports; a door is on the public one only, and everything else on the private one.
 
     What is on the other port is answered like what is nowhere: a stranger need not know which pages there are.
     """

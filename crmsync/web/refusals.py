@@ -48,7 +48,7 @@ class Refusals:
             return self._counts.copy()
 
     def flush(self) -> None:
-        """Write down what was counted, and tell people; while the store does not answer it stays counted here."""
+        """Store what was counted, and alert people; while the store does not answer it stays counted here."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         if not counts:

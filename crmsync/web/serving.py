@@ -46,6 +46,6 @@ control_socket_disable = True  # it would lie in the home directory, and be shar
 
 
 def when_ready(_: Any) -> None:
-    """Before the first fork: what is collected, or looked at by the collector, is copied for each worker."""
+    """Before the first fork: what the collector frees or visits is copied for each worker."""
     gc.collect()
     gc.freeze()

@@ -60,7 +60,7 @@ def _prepare(state: BlueprintSetupState) -> None:
 def fixed(_address: str = "") -> Response:
     """A door of the environment's own connection.
 
-    A sender whose address is misspelt announces nothing, so people have to hear of it.
+    A sender whose address is misspelt announces nothing, so it causes an alert.
     """
     system, door = registry.fixed_doors().get(f"/webhook/{_address}", (None, None))
     if system is None or door is None:

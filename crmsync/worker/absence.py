@@ -33,5 +33,5 @@ def look(using: Services, entry: Entry, find: Callable[[], Looked]) -> Looked:
 
 
 def longest_outcome(behaviour: Behaviour) -> timedelta:
-    """How long it may take until a call shows that nobody hears of again: a call ends before its lease does."""
+    """How long after its start a call whose answer was lost must have ended and show: it ends before its lease does."""
     return timedelta(seconds=behaviour.lease_seconds + behaviour.settle_seconds)

@@ -92,7 +92,7 @@ class Ahead:
         return task if task.queue in queues.consumed else None
 
     def moved_to(self, step: str) -> None:
-        """Tell Flower and `celery events` where the run is: the task's state is the name of its step."""
+        """Show in Flower and `celery events` where the run is: the task's state is the name of its step."""
         self.has_moved = True
         message = state.requests.get(self._request.id)
         if message is not None:

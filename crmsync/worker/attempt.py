@@ -130,7 +130,7 @@ class Attempt:
                 uow.ledger.refused(key, FIRST_SEND)
 
     def is_accepted(self) -> bool:
-        """A person has looked at what stopped this step and said to go on."""
+        """Whether a person has checked what stopped this step and decided to go on."""
         return self.run.step in self.run.answers.get("accepted", ())
 
     def create_once(self, key: EntryKey, *, find: Callable[[], Sequence[Found]], create: Callable[[], Found]) -> Found:
@@ -196,7 +196,7 @@ class Attempt:
         return None
 
     def _send_again(self, entry: Entry) -> None:
-        """Raises: OutcomeSettlingError if somebody else has sent or found it meanwhile: look again."""
+        """Raises: OutcomeSettlingError if somebody else has sent or found it meanwhile: search again."""
         with self.services.store.begin() as uow:
             self.hold(uow)
             if not uow.ledger.send_again(entry, self.run.id, certain_at=self.certain_at(uow.now)):
@@ -249,7 +249,7 @@ class Attempt:
         return now + self.services.settings.behaviour.lease_seconds * LEASE_MARGIN - elapsed
 
     def certain_at(self, now: datetime) -> datetime:
-        """When absence is certain if this attempt is never heard of again.
+        """From when absence is certain if this attempt dies without a trace.
 
         A call ends before the lease does, and starts anywhere within it: signing in may come first.
         """

@@ -130,7 +130,7 @@ def problem_of(found: Candidate | None, number: str, system: str, *, currency: s
 def look_up(
     using: Services, connection: str, numbers: Sequence[str], tell: Callable[[], None] = lambda: None
 ) -> dict[str, Candidate]:
-    """The customers of these numbers; *tell* is called before each call. Raises: LinkRefusedError."""
+    """The customers of these numbers; *tell* is called before each call to a vendor. Raises: LinkRefusedError."""
     try:
         return role(using, connection).read_customers(numbers, tell)
     except CrmsyncError as error:

@@ -56,7 +56,7 @@ def company_of_letter(using: Services, letter_id: int) -> Company:
 
 
 def link_of(letter: DeadLetter) -> str:
-    """What a person calls the role whose customer the letter's step looks for; "" where it looks for none."""
+    """What a person calls the role whose customer the letter's step searches; "" where it searches none."""
     flow = FLOWS.get(letter.flow)
     role = flow.about_of(letter.step).customer_of if flow else ""
     return next((name for name, each in LINK_NAMES.items() if each == role), "")
@@ -67,7 +67,7 @@ class NotWaitingError(CrmsyncError):
 
 
 def bury(attempt: Attempt, error: CrmsyncError) -> bool:
-    """End the run as a dead letter, tell people, show it on the queue. False if the run is another worker's by now."""
+    """End the run as a dead letter, with an alert and a message on the queue. False if the run is another worker's."""
     with attempt.services.store.begin() as uow:
         attempt.record_outcomes(uow)
         if not uow.runs.stop(attempt.run, **attempt.described):
@@ -364,8 +364,8 @@ def _is_known(letter: DeadLetter) -> bool:
 def return_passing(using: Services) -> int:
     """Let runs go on that died of a fault that passes: once its system was seen to come back, or later each time.
 
-    A person hears of an outage, but has nothing to do about its runs. While the system's breaker is open, those that
-    are tried wait for it like all others. Returns how many.
+    An outage causes an alert, but a person has nothing to do about its runs. While the system's breaker is open, those
+    that are tried wait for it like all others. Returns how many.
     """
     with using.store.read() as uow:
         closed = [breaker for breaker in uow.breakers.all(None) if breaker.closed_at]

@@ -24,11 +24,11 @@ from crmsync.store import UnitOfWork
 FLOWS: dict[str, Flow] = {}
 
 
-# What the source's step remembers as its progress while it looks again.
+# What the source's step remembers as its progress while it reads the source again.
 AGREED = "agreed"  # what it learned before
 MAY_MAKE = "may_make"  # a person wants made again what is gone
 ASKED_OF = "asked_of"  # what a person was shown, who then said that the run goes on: as in SEEN
-WITH_DOCUMENTS = "with_documents"  # a document is not as it was made: look at them even if the source did not change
+WITH_DOCUMENTS = "with_documents"  # a document is not as it was made: check them even if the source did not change
 WAS_ASKED = "was_asked"  # a person was asked about its documents, and may have begun to take them back
 WAS_DISCARDED = "was_discarded"  # the run was given up, and stays so unless the source has changed
 LEFT = "left"  # in SEEN: what is agreed where a person leaves it so, if that is not the deal as it was seen
@@ -65,7 +65,7 @@ class Flow:
     *is_rehearsed*: its steps do nothing but call systems and note what they learn, so that a replay of it can be shown
     before it is done; others enqueue runs as well.
     *title* is for people, "": as it is called in the code. *leads_to* is the flow whose run one of this leads to, and
-    *look_calls* are those of a look at a run that is done: both for those who ask what a run would cost.
+    *look_calls* are those of checking a run that is done: both for those who ask what a run would cost.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ def learned(run: Run, step: Step[Result]) -> Result | None: ...
 @overload
 def learned(run: Run, step: str, kind: type[Result]) -> Result | None: ...
 def learned(run: Run, step: Step[Result] | str, kind: type[Result] | None = None) -> Result | None:
-    """What *step* has learned, for those who only look: None where it has not, or this release can't read it.
+    """What *step* has learned, for readers that change nothing: None where it has not, or this release can't read it.
 
     The step is the task, or its name where importing it would be a circle.
     """

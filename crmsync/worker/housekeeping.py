@@ -1,7 +1,7 @@
 """Housekeeping: the sweeper that enqueues due runs, the schedules of flows, and the delivery of alerts.
 
 Beat asks for it by messages; where nobody did for some periods, each worker's lookout does it on its own timer. No
-duty stops another, and no run another: what is wrong with one is logged, told where a person must know, and passed by.
+duty stops another, and no run another: what is wrong with one is logged, with an alert where a person must know.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def start_periods() -> None:
 
 @app.task(name="housekeeping.deliver_alerts", **OPTIONS)
 def deliver_alerts() -> None:
-    """Tell people at once what has just gone wrong."""
+    """Send alerts of what has just gone wrong, at once."""
     _deliver(services())
 
 

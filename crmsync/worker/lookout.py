@@ -41,5 +41,5 @@ class Lookout:
             with self._guard():
                 self._duty(services())
         except Exception:
-            logger.exception("the lookout could not look", extra={"action": "lookout_failed"})
+            logger.exception("the lookout could not check", extra={"action": "lookout_failed"})
         return services().settings.behaviour.sweep_seconds

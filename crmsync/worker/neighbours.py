@@ -23,13 +23,13 @@ STALE_SECONDS = 120.0
 
 
 class Neighbours:
-    """What one process has seen since it first looked: one that ended before is none."""
+    """What one process has seen since its first check: one that ended before is none."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def look(self, using: Services) -> None:
-        """RabbitMQ can't be asked; there a message for an unknown run is what tells."""
+        """RabbitMQ can't be asked; there a message for an unknown run shows it."""
         if using.settings.broker_url and (using.settings.redis_url or using.settings.broker_url.startswith("amqp")):
             return
         try:
@@ -68,7 +68,7 @@ def _alert(using: Services) -> Content:
 
 
 def store_id(using: Services) -> str:
-    """What tells this installation from others: it was made with its store."""
+    """The id that distinguishes this installation from others: it was made with its store."""
     with using.store.read() as uow:
         kept = uow.facts.get("store.id")
     if kept is None:

@@ -57,7 +57,7 @@ class Source:
 
 
 class End(StrEnum):
-    """How a step ends, as far as can be told."""
+    """How a step ends, as far as is known."""
 
     DONE = "done"  # it writes nothing: it reads, or takes what exists
     WRITES = "writes"
@@ -239,7 +239,7 @@ def _advice(error: CrmsyncError) -> str:
 
 @dataclass
 class RehearsedAttempt(Attempt):
-    """An attempt that holds nothing and notes nothing in the store; *notes* tell what it would do on the way.
+    """An attempt that holds nothing and notes nothing in the store; *notes* say what it would do on the way.
 
     *deal* was read a moment ago, and costs no second call.
     """
@@ -254,7 +254,7 @@ class RehearsedAttempt(Attempt):
         self.progress |= progress
 
     def create_once(self, key: EntryKey, *, find: Callable[[], Sequence[Found]], create: Callable[[], Found]) -> Found:
-        """As in an attempt, but nothing is reserved; where an answer was lost the document is looked for indeed."""
+        """As in an attempt, but nothing is reserved; where an answer was lost the document really is searched."""
         with self.services.store.read() as uow:
             entry = uow.ledger.get(key)
         found = self._known(entry, find) if entry is not None else None

@@ -96,7 +96,7 @@ def _claim_next(
     """None: overtaken."""
     known = _known(attempt.company, uow, replace(run, results={**run.results, run.step: learned}), tasks)
     task = tasks[len(known)]
-    claimed = uow.runs.go_on(
+    claimed = uow.runs.finish_and_claim(
         run,
         {run.step: learned, **known},
         next_step=task.step,
@@ -144,15 +144,17 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
             ends_as=attempt.ends_as or RunStatus.DONE,
             **attempt.described,
         )
-        goes_round = not is_ours and not undone and _go_round(uow, attempt, flow, run, learned, pause, queued_until)
-        if is_ours or goes_round:
+        begins_again = (
+            not is_ours and not undone and _begin_again(uow, attempt, flow, run, learned, pause, queued_until)
+        )
+        if is_ours or begins_again:
             uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
             _write_rest(uow, attempt)
         if is_ours and not undone:
             _settle_letter(uow, attempt)
         failpoints.hit("ending", f"{run.flow}.{run.step}")
     failpoints.hit("stored", f"{run.flow}.{run.step}")
-    if goes_round and not pause:
+    if begins_again and not pause:
         dead_letters.best_effort(partial(flow.enqueue, run.id))
     if not (undone or flow.is_background):
         shares.ended(attempt.services, run.source)
@@ -176,7 +178,7 @@ def _settle_letter(uow: UnitOfWork, attempt: Attempt) -> None:
     letter_alerts.settle(uow, attempt.services.settings, cause)
 
 
-def _go_round(
+def _begin_again(
     uow: UnitOfWork,
     attempt: Attempt,
     flow: Flow,
@@ -190,11 +192,11 @@ def _go_round(
     until = due_at if pause else queued_until
     results: dict[str, Any] = {}
     progress: dict[str, Any] = {}
-    if flow.source:  # it looks whether what it has done is still right, and does nothing twice
+    if flow.source:  # it checks whether what it has done is still right, and does nothing twice
         results = {**run.results, run.step: dict(learned)}
         progress = {AGREED: results.pop(flow.source, None)}
         progress |= {WAS_DISCARDED: True} if attempt.ends_as is RunStatus.DISCARDED else {}
-    return uow.runs.go_round(
+    return uow.runs.begin_again(
         run, first_step=flow.steps[0], results=results, progress=progress, queued_until=until, due_at=due_at
     )
 

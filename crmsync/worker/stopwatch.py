@@ -12,9 +12,9 @@ _first_looks: dict[tuple[EntryKey, int], float] = {}
 
 
 def seconds_left(entry: Entry, wait_seconds: float, longest_seconds: float, looked_at: float) -> float:
-    """*wait_seconds*, where that is possible; else what is left of *longest_seconds* since this process looked first.
+    """*wait_seconds*, where that is possible; else what is left of *longest_seconds* since this process first asked.
 
-    *looked_at* is when this look began, as now() counts. A clock that was ahead has promised too much; but to
+    *looked_at* is when this search began, as now() counts. A clock that was ahead has promised too much; but to
     a clock that is behind a right instant looks the same. A stopwatch is safe for both, and changes nothing for others.
     """
     if wait_seconds <= longest_seconds:

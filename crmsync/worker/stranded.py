@@ -17,7 +17,7 @@ from crmsync.worker.flow import FLOWS
 logger = logging.getLogger(__name__)
 
 CAUSE = "stranded:"
-AGAIN_SECONDS = 300.0  # how often it is looked whether they can go on
+AGAIN_SECONDS = 300.0  # how often it is checked whether they can go on
 
 
 def is_known(run: Run) -> bool:
@@ -26,7 +26,7 @@ def is_known(run: Run) -> bool:
 
 
 def put_aside(store: Store, runs: Collection[Run]) -> None:
-    """Let *runs* wait, and tell people once of each; and end the alerts of those that go on."""
+    """Let *runs* wait, with one alert for each; and close the alerts of those that go on."""
     with store.read() as uow:
         told = {cause.removeprefix(CAUSE) for cause in uow.alerts.open_causes(None, CAUSE)}
         news = [run for run in runs if run.id not in told]

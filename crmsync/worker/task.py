@@ -68,8 +68,8 @@ def step(
     """Make a step of *flow* of the function: it takes an Attempt and returns what it learned, a value of *learns*.
 
     A mapping that it returns is what the store holds already, and stays as it is. *known* gives what the step would
-    learn where the store knows it already: then the step is not done. *reserves* tells which document the step is about
-    to make, so that its row is written with the claim; None: none, or it can't be told. *about* is for people.
+    learn where the store knows it already: then the step is not done. *reserves* says which document the step is about
+    to make, so that its row is written with the claim; None: none, or not known yet. *about* is for people.
     """
 
     def register(body: Body) -> StepTask[Any]:
@@ -225,7 +225,7 @@ class StepTask(Task, Step[L]):
         return None
 
     def about_to_make(self, company: Company, run: Run) -> EntryKey | None:
-        """The ledger's row of the document that the step makes, as far as that can be told before."""
+        """The ledger's row of the document that the step makes, as far as that is known before."""
         reserves = type(self).reserves
         with suppress(*_UNREADABLE):
             return None if reserves is None else reserves(company, run)

@@ -51,9 +51,9 @@ def needs_sweep(using: Services) -> bool:
 
 
 def look_out(using: Services) -> None:
-    """The round of a receiver's lookout: where no worker is left to do it, tell people what stands still.
+    """The round of a receiver's lookout: where no worker is left to do it, alert people to what stands still.
 
-    A receiver from which Slack's secret is withheld tells the log and the control tower; a worker tells Slack later.
+    A receiver without Slack's secret writes to the log and the control tower; a worker notifies Slack later.
     """
     is_news = look(using)
     if not needs_sweep(using):
@@ -65,14 +65,14 @@ def look_out(using: Services) -> None:
 
 
 def look(using: Services) -> bool:
-    """Open or close the alerts about crmsync's own work. Returns whether there was news."""
+    """Open or close the alerts about crmsync's own work. Returns whether any changed."""
     with using.store.read() as uow:
         found = _troubles(uow, using.settings)
     return tell(using, found)
 
 
 def tell(using: Services, found: Mapping[str, Content | None]) -> bool:
-    """Open the alert of each cause that has a content, close that of each other. Returns whether there was news."""
+    """Open the alert of each cause that has a content, close that of each other. Returns whether any changed."""
     with using.store.read() as uow:
         news = [cause for cause, content in found.items() if uow.alerts.is_open(cause) != bool(content)]
     if not news:

@@ -361,7 +361,7 @@ def test_P8__a_deal_that_is_stuck_again_after_it_was_freed_is_told_again(desk: D
     assert desk.crm.says == {DEAL_KEY: ("Needs attention", CHANGED)}
 
 
-def test_P8__a_deal_that_goes_round_and_is_stuck_as_before_is_told_again(
+def test_P8__a_deal_that_begins_again_and_is_stuck_as_before_is_told_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is changed while its run writes that it is in sync: what it says counts, though the run is not over."""

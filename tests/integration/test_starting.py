@@ -56,7 +56,7 @@ def finish(services: Services, flow: Flow, run: Run) -> bool:
     with services.store.begin() as uow:
         if uow.runs.finish_step(run, {}, next_step=undone[0] if undone else None, queued_until=uow.now):
             return False
-        return uow.runs.go_round(run, first_step=flow.steps[0], queued_until=uow.now)
+        return uow.runs.begin_again(run, first_step=flow.steps[0], queued_until=uow.now)
 
 
 def work(services: Services, flow: Flow) -> bool:
@@ -120,7 +120,7 @@ def test_an_overtaken_worker_does_not_send_it_round(services: Services, flow: Fl
 
     assert not finish(services, flow, overtaken)
     with services.store.begin() as uow:
-        assert not uow.runs.go_round(overtaken, first_step="read", queued_until=uow.now)
+        assert not uow.runs.begin_again(overtaken, first_step="read", queued_until=uow.now)
 
 
 def test_a_change_revives_a_run_that_died_of_whatever(services: Services, flow: Flow) -> None:

@@ -85,7 +85,7 @@ class VendorClient:
     def send(self, call: Call) -> Reply:
         """Send one call, with one refresh after a 401.
 
-        Raises: the errors of errors.py; `is_definite` tells whether the vendor has surely not done it. Where the
+        Raises: the errors of errors.py; `is_definite` says whether the vendor has certainly not done it. Where the
         budget has no room, nothing is sent: RateLimitedError with code OVER_BUDGET, or NotNowError. In a rehearsal
         WouldWriteError.
         """
@@ -182,7 +182,7 @@ class VendorClient:
         return answer, self._worth(answer, call.needs, credentials)
 
     def _worth(self, answer: Answer, scope: str, credentials: Mapping[str, str]) -> Worth:
-        """What a new token was worth. One that is itself refused says nothing of this call: the breaker looks again."""
+        """What a new token was worth. If it is refused itself, that says nothing of this call: the breaker probes."""
         if not _is_unauthorized(answer):
             return Worth.HELPED
         if isinstance(answer[1], errors.AccountRefusedError):
@@ -204,7 +204,7 @@ class VendorClient:
         error = self._error(call, reply, credentials)
         is_refused = reply.status == UNAUTHORIZED or isinstance(error, errors.AccountRefusedError)
         learn = self._budget.unsettled if is_refused else self._budget.learn
-        # Some outages are told under 400 or 200.
+        # Some outages come with status 400 or 200.
         is_outage = isinstance(error, errors.VendorUnavailableError)
         learn(reply.headers, max(reply.status, INTERNAL_ERROR) if is_outage else reply.status)
         return reply, error
@@ -218,7 +218,7 @@ class VendorClient:
                 return self._streamed(response, call) if call.read else reply_of(response, content(response))
 
     def _streamed(self, response: requests.Response, call: Call) -> Reply:
-        """A success as *call* reads it, if its head looks like the application's."""
+        """A success as *call* reads it, if its head is the application's."""
         head = Reply(response.status_code, response.headers)
         if call.read is None or head.status >= 300:
             return reply_of(response, content(response))

@@ -13,7 +13,7 @@ BELIEVED_SECONDS = 60.0  # how long an account that was seen to be well counts a
 
 @dataclass(slots=True)
 class SecondLook:
-    """A read at *url*; *judge* tells what its answer says of the account, given the code of the refusal."""
+    """A read of *url*; *judge* says what its answer means for the account, given the code of the refusal."""
 
     url: str
     judge: Callable[[Reply, str], Failure | None]

@@ -2,7 +2,7 @@
 
 A refusal names its reason: nothing came (`missing`), it is not of the form (`format`), it does not fit (`mismatch`),
 it is too old (`stale`), this form is switched off or has no secret (`closed`). Which secret was tried, or how near a
-guess was, is never told; that a message is too old only to a sender who signed it.
+guess was, is never said; that a message is too old only to a sender who signed it.
 """
 
 from __future__ import annotations

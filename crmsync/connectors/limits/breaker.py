@@ -20,7 +20,7 @@ SPREAD_SECONDS = 5.0  # not all that waited come back in one instant
 
 
 class BreakerStore(Protocol):
-    """Keeps the breakers of all processes, and tells people when one opens or closes."""
+    """Keeps the breakers of all processes, and alerts people when one opens or closes."""
 
     def read(self, connection: str) -> Breaker: ...
 
@@ -56,7 +56,7 @@ class SharedBreaker:
     def admit(self, operation: str) -> bool:
         """Whether the account was refused, so that signing in is a probe as well.
 
-        Raises: NotNowError while it is open for this and nobody is due to look.
+        Raises: NotNowError while it is open for this and no probe is due.
         """
         known = self._current()
         if not known.holds(operation):
@@ -99,7 +99,7 @@ class SharedBreaker:
 
 
 class NeverOpen:
-    """For who looks whatever the breaker says, and neither opens nor closes it."""
+    """For a caller that ignores the breaker, and neither opens nor closes it."""
 
     def read(self, connection: str) -> Breaker:
         return Breaker(connection)
@@ -122,8 +122,8 @@ class GuardedBudget:
 
     *met* is called after each success, *heard* with the headers of every answer, *barred* where the account is refused:
     with the reason and, of a sign-in, the system's code.
-    Who looks whether the system answers goes through until it knows, with all calls that this takes: a sign-in, a call
-    that is refused, another with a new token.
+    A caller that probes whether the system answers passes until it knows, with all calls that this takes: a sign-in, a
+    call that is refused, another with a new token.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class GuardedBudget:
         self._here.looks_until = time.monotonic() + PROBE_SECONDS
 
     def signed_out(self, error: CrmsyncError) -> None:
-        """One thread signs in for all, so lost sign-ins are few, and long: three of them tell as much as many calls."""
+        """One thread signs in for all, so lost sign-ins are few and long: three of them weigh as much as many calls."""
         self._sign_ins_lost += 1
         is_certain = isinstance(error, CertificateError) or self._sign_ins_lost >= SIGN_INS_LOST_MAX
         reason = f"Signing in fails: {error}" if is_certain else ""
@@ -205,7 +205,7 @@ class GuardedBudget:
 
 
 class _Here(threading.local):
-    """What this thread is doing: its call, and until when it may look whether the system answers."""
+    """What this thread is doing: its call, and until when it may probe whether the system answers."""
 
     operation = ""
     looks_until = 0.0
@@ -215,6 +215,6 @@ class _Here(threading.local):
         return time.monotonic() < self.looks_until
 
     def looked(self) -> bool:
-        """It knows now. Returns whether it was the one to look."""
+        """The probe has its result. Returns whether this thread was the one that probed."""
         was_looking, self.looks_until = self.is_looking, 0.0
         return was_looking

@@ -46,7 +46,7 @@ def is_background() -> bool:
 
 
 class Budget(Protocol):
-    """What a client asks before a call, and tells after it."""
+    """What a client asks before a call, and reports to after it."""
 
     connection: str
     """Whose calls they are; "" where nothing is remembered of them."""
@@ -70,12 +70,12 @@ class Budget(Protocol):
     def account_refused(self, operation: str, reason: str, *, code: str = "", hold_seconds: float = 0.0) -> None:
         """The system refuses the account, for this *operation* or, without one, for all. Never raises.
 
-        *code* is the system's own. Nobody looks for *hold_seconds* whether it is put right, or for as long as the
-        breaker says.
+        *code* is the system's own. For *hold_seconds*, or for as long as the breaker says, nobody probes whether that
+        is put right.
         """
 
     def moved(self) -> None:
-        """The system has another address: this thread's next call looks there, whatever is known of the old one."""
+        """The system has another address: this thread's next call goes there, whatever is known about the old one."""
 
     def signed_out(self, error: CrmsyncError) -> None:
         """The sign-in for a call has failed by an outage. Never raises."""
@@ -135,7 +135,7 @@ def announces_nothing(headers: Mapping[str, str]) -> Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a vendor allows one organisation. None or 0: it sets no such limit, or tells itself how much is used."""
+    """What a vendor allows one organisation. None or 0: it sets no such limit, or its answers announce its use."""
 
     connection: str
     system: str

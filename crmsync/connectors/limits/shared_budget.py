@@ -4,7 +4,7 @@
                                        :slot:<n>        a call under way
                                        :announced       calls a minute, as the vendor has announced
                                        :usage           used/allowed in 24 hours, as the vendor has counted
-                                       :pause           until when the vendor has told us to keep still
+                                       :pause           until when the vendor wants no calls
 
 Without Redis nothing is refused but what this process alone has too much under way: the vendor's own limits remain.
 Windows are counted by the clocks of the hosts, which are expected to agree within a second or so. What lies further
@@ -122,7 +122,7 @@ class SharedBudget(Unlimited):
             self._link.ask(lambda client: client.set(self._pause_key, until, px=int(pause * 1000)))
             self._forget_board()
 
-    # -- what the vendor has told
+    # -- what the vendor has announced
 
     def _raise_if_told_so(self, operation: str, board: Board, *, in_background: bool) -> None:
         pause = self._pause_left(board)
@@ -235,7 +235,7 @@ class SharedBudget(Unlimited):
         return [*found, *self._usage_state(board), *self._slots_state()]
 
     def pause_left_seconds(self) -> float:
-        """How long the vendor has told us to keep still. Raises: NoRedisError."""
+        """For how many seconds the vendor wants no calls, by its Retry-After. Raises: NoRedisError."""
         return self._pause_left(self._read_board())
 
     def _window_state(self, window: Window, board: Board) -> State:

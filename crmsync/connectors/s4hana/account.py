@@ -8,7 +8,7 @@ from crmsync.domain.accounts import Claim, place_of
 
 
 def claim(settings: SapSettings) -> Claim:
-    """No sign-in tells it. A system that gets another address is another one until a person says otherwise."""
+    """The account by its address: no sign-in names it. Another address is another account until a person confirms."""
     client = f"client {settings.sap_client}" if settings.sap_client else "the default client"
     by_token = (settings.token_url, settings.client_id, settings.client_secret)
     by_password = (settings.user, settings.password)

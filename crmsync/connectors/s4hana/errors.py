@@ -97,7 +97,7 @@ def speaks(reply: Reply) -> bool:
 
 @contextmanager
 def outcome(*, is_definite: bool) -> Iterator[None]:
-    """Mark what the block raises: a call before or after a create tells nothing else about the create."""
+    """Mark what the block raises: a call before or after a create says nothing else about the create."""
     try:
         yield
     except errors.CrmsyncError as error:

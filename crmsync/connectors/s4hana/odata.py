@@ -122,7 +122,7 @@ def same_upper(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What an answer has of a collection; *count* is how many rows that has, None where the answer does not tell."""
+    """What an answer has of a collection; *count* is how many rows that has, None where the answer does not say."""
 
     rows: list[Row]
     next_link: str = ""

@@ -55,7 +55,7 @@ class StockReader:
         self._plants = frozenset(plants)
 
     def pages(self) -> Iterator[list[StockRow]]:
-        """All stock, page by page, in base units; a page may be empty, so that the caller hears of each call.
+        """All stock, page by page, in base units; a page may be empty, so that the caller can act after each call.
 
         Special stock (a customer's, a supplier's) does not count; negative stock does. This is no snapshot: a row that
         slides to the next page while they are read counts once, but one that slides back is missed until the next time.
@@ -180,7 +180,7 @@ def _text(value: Any) -> str:
 def _decimal(value: Any) -> Decimal:
     """An Edm.Decimal(31,14), which travels as a string; null is none.
 
-    Raises: InvalidOperation: what can't be read must not be told as zero.
+    Raises: InvalidOperation: what can't be read must not be reported as zero.
     """
     number = Decimal(0) if value is None else Decimal(str(value))
     if not number.is_finite():

@@ -15,7 +15,7 @@ _IN_TOKEN = re.compile(rf"({_ORGANIZATION.pattern})!")
 
 
 def claim(settings: SalesforceSettings) -> Claim:
-    """A sign-in tells the organization; a sandbox that was refreshed is another one."""
+    """The organization, which a sign-in names; a sandbox that was refreshed is another one."""
     signs_in_with: tuple[str | Secret, ...] = (
         settings.login_url,
         settings.client_id,
@@ -32,7 +32,7 @@ def _own_to(settings: SalesforceSettings) -> tuple[str | Secret, ...]:
 
 
 def told_by(identity_url: str, token: str) -> str:
-    """Whose a token is, from the `id` of its answer, else from the token itself; "" where neither tells.
+    """Whose a token is, from the `id` of its answer, else from the token itself; "" where neither says.
 
     >>> told_by("https://login.salesforce.com/id/00Dxx0000001gEREAY/005xx000001SwiUAAS", "")
     'organization 00Dxx0000001gER'

@@ -87,7 +87,7 @@ class SalesforceApi:
     def rows(self, operation: str, part: Any) -> Iterator[Any]:
         """Every row of *part*, a list that an answer holds, and of the pages after it.
 
-        Raises: UnexpectedAnswerError for a list that does not tell how it goes on, or that leads back to itself.
+        Raises: UnexpectedAnswerError for a list that does not say where it continues, or that leads back to itself.
         """
         return chain.from_iterable(self._pages(operation, _page(operation, part)))
 

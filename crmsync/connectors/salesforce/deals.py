@@ -33,7 +33,7 @@ class DealReader:
     def fetch(self, deal_id: str) -> Deal:
         """One call; another for every 2,000 lines or so.
 
-        Raises: RecordNotFoundError; PermanentError for a field that is missing or hidden, and where nothing tells the
+        Raises: RecordNotFoundError; PermanentError for a field that is missing or hidden, and where nothing states the
         currency.
         """
         row = self._find(deal_id)

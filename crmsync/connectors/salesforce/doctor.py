@@ -126,7 +126,7 @@ def _lacking(api: SalesforceApi, settings: SalesforceSettings, objects: Iterable
     for object_name in objects:
         try:
             described = _described(api, object_name)
-        except CrmsyncError:  # what is known is told all the same
+        except CrmsyncError:  # what is known is reported all the same
             continue
         yield from (field for field in settings.own_fields[object_name].values() if field not in described)
 

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 120.0  # after which a person must hear of it
 
 
 class TokenAuthorizer(Authorizer, Protocol):
-    """An authorizer that tells its token, which knows where the API lives; auth.SharedToken is one."""
+    """An authorizer that shows its token, which knows the API's address; auth.SharedToken is one."""
 
     def token(self) -> AccessToken: ...
 
@@ -48,7 +48,7 @@ class Organization:
         self._lock = threading.Lock()
 
     def account(self) -> str:
-        """Whose account the token is, as its answer told."""
+        """Whose account the token belongs to, as the token answer said."""
         return self._authorizer.token().account
 
     def address(self) -> str:

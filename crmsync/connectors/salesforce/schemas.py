@@ -312,7 +312,7 @@ def deal_of(row: Mapping[str, Any], lines: Sequence[DealLine], contacts: Sequenc
 
 
 def won_deal_of(row: Row, currency: str) -> WonDeal:
-    """A row of the list of won deals; without its amount where nothing tells the *currency*."""
+    """A row of the list of won deals; without its amount where nothing states the *currency*."""
     amount = row["amount"]
     return WonDeal(
         key=row["key"],

@@ -262,7 +262,7 @@ def _signs(reader: Reader) -> bool:
 def refuse_taken_fields(settings: SalesforceSettings, reader: Reader) -> None:
     """To write into a field of the deal itself would change the deal, and a field that is asked for twice is refused.
 
-    Salesforce does not look at case.
+    Salesforce ignores case.
     """
     anyway = {
         "Opportunity": (*READ_OF_DEALS, *MAYBE_READ_OF_DEALS),

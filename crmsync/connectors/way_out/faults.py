@@ -39,7 +39,7 @@ _ASKS_FOR_OURS = "asks for a certificate of the client, and crmsync has none"
 _NOTHING_IN_COMMON = "has no form of TLS in common with crmsync, or asks for a certificate of the client"
 _NO_VERSION = "has no version of TLS in common with crmsync, which needs 1.2 or later"
 _NO_TLS = "does not speak TLS at this address: check the port, and whether it is https:// at all"
-# OpenSSL's names of what ends a handshake before a certificate is looked at.
+# OpenSSL's names of what ends a handshake before a certificate is checked.
 _TLS_FAULTS: Mapping[str, str] = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _ASKS_FOR_OURS,
     "SSLV3_ALERT_HANDSHAKE_FAILURE": _NOTHING_IN_COMMON,

@@ -15,7 +15,7 @@ _TEXT_MAX = 200
 
 @dataclass
 class Heard:
-    """*seconds_ahead* is how far the sender's clock is before ours, None where no answer told."""
+    """*seconds_ahead* is how far the sender's clock is before ours, None where no answer had a Date."""
 
     seconds_ahead: float | None = None
     warnings: list[str] = field(default_factory=list)

@@ -168,7 +168,7 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         addresses = _addresses(self._dns_host, self.port, min(_ends_at.get(), time.monotonic() + LOOK_UP_SECONDS))
-        self.require(addresses)  # what was looked at is what is connected to: nobody asks for the name again
+        self.require(addresses)  # what was checked is what is connected to: the name is not resolved again
         made = _connected(addresses, min(_ends_at.get(), time.monotonic() + CONNECT_SECONDS))
         for option in self.socket_options or ():
             made.setsockopt(*option)

@@ -72,7 +72,7 @@ class Currencies:
         return self.fewer().get(currency, decimals_of(currency))
 
     def saw(self, currency: str, decimals: int | None) -> None:
-        """An answer has shown how many it keeps; None where it did not tell. What is no news is not looked up."""
+        """An answer has shown how many it keeps; None where it did not say. What is known already is not read again."""
         full = decimals_of(currency)
         if decimals is None or decimals < 0 or min(decimals, full) == self._fewer.get(currency, full):
             return

@@ -39,7 +39,7 @@ def require(*version: Any) -> None:
 
 
 def marked(response: Response, *version: Any) -> Response:
-    """The answer with its ETag, of something that also tells what changes without a new version."""
+    """The answer with its ETag, of a resource that also shows values that change without a new version."""
     response.set_etag(etag_of(*version))
     return response
 

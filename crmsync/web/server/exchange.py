@@ -27,7 +27,7 @@ _ALONE = frozenset({"content-type", "content-length", "transfer-encoding", "conn
 
 
 class Turn(Protocol):
-    """What a request tells the server, which knows whose turn it is."""
+    """What a request reports to the server, which decides whose turn it is."""
 
     def began(self) -> None:
         """Its headers are here."""
@@ -40,7 +40,7 @@ class Turn(Protocol):
 
 
 class Request(httputil.HTTPMessageDelegate):
-    """A request as it arrives. What is beyond *body_max* is not kept; one byte of it is, to tell the application."""
+    """A request as it arrives. What is beyond *body_max* is not kept; one byte of it is, as a sign."""
 
     def __init__(self, connection: httputil.HTTPConnection, turn: Turn, *, body_max: int) -> None:
         self.connection = connection

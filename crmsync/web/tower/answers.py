@@ -39,7 +39,7 @@ def require_confirmation(form: Mapping[str, str]) -> None:
 
 
 def told(letter: DeadLetter) -> str:
-    """What a letter told when its form was shown: another cause is another question."""
+    """What a letter showed when its form was made: another cause is another question."""
     return hashlib.sha256(f"{letter.step}\n{letter.error}\n{letter.cause}".encode()).hexdigest()[:16]
 
 

@@ -99,7 +99,7 @@ def _admit() -> Response | None:
 
 @blueprint.url_defaults
 def _keep_filter(endpoint: str, values: dict[str, Any]) -> None:
-    """Whoever looks at one company goes on doing so with every link and every button."""
+    """A page of one company keeps that company in every link and every button."""
     if g.get("filter"):
         values.setdefault("tenant", g.filter)
 
@@ -157,7 +157,7 @@ def runs() -> str:
 
 @blueprint.get("/api/find")
 def find() -> Response:
-    """The same search for programs: `?text=INV-000001`, and `&everything=1` to look at more than the newest."""
+    """The same search for programs: `?text=INV-000001`, and `&everything=1` to search more than the newest."""
     text, everything = request.args.get("text", "").strip()[:100], bool(request.args.get("everything"))
     with _reading() as uow:
         found = [words.found_json(each) for each in found_runs(uow, g.tenant, text, everything=everything)]

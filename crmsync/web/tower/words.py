@@ -78,7 +78,7 @@ def refused(row: Refused) -> str:
 
 
 def announced(deliveries: Sequence[DeliveryRow]) -> str:
-    """How often crmsync heard of a run's subject, and how it did the last time; "" where it never did.
+    """How often a run's subject was announced, and how the last time; "" where it never was.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 11, 20, 12, tzinfo=UTC)

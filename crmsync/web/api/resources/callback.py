@@ -28,7 +28,7 @@ _waiting = threading.BoundedSemaphore(WAITING_AT_ONCE)
 
 @blueprint.get("/oauth/callback")
 def callback() -> Response:
-    """The browser comes back from a system's page. A HEAD, as of whoever looks at a link first, does nothing."""
+    """The browser comes back from a system's page. A HEAD, as link previews send it, does nothing."""
     if request.method == "HEAD":
         return Response(status=204)
     using = services_of_app()

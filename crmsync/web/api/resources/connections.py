@@ -40,7 +40,7 @@ SECRET_LENGTH = 20_000
 _REASON = {"description": "for the audit"}
 
 
-# -- what is told
+# -- what is shown
 
 
 class ConnectionDoorSchema(ApiSchema):
@@ -172,7 +172,7 @@ class DeletionQuerySchema(QuerySchema):
     reason = _reason_field()
 
 
-# -- to look
+# -- to read
 
 
 @blueprint.route("/connections")

@@ -138,7 +138,7 @@ class StartedSchema(ApiSchema):
     subject_key = fields.String(required=True)
 
 
-# -- to look
+# -- to read
 
 
 @blueprint.route("/sync-configs")
