@@ -20,7 +20,7 @@ _ALWAYS = frozenset({"required", "private_key", "secret"})
 _REQUIRED = "required"
 _LISTS = frozenset({"codes", "chosen"})
 _FLAGS = frozenset({"flag", "wish"})
-_NUMBERS = frozenset({"integer"})
+_NUMBERS = frozenset({"integer", "maybe_integer"})
 
 Check = Callable[[Any, Reader], None]
 """Checks settings as a whole; the reader remembers what is wrong with them."""

@@ -244,6 +244,11 @@ class Reader:
             return default
         return default if value is None else value
 
+    def maybe_integer(self, name: str, *, example: int, minimum: int = 0, maximum: int) -> int | None:
+        """None where it is left to something else."""
+        number = self.integer(name, example, minimum=minimum, maximum=maximum)
+        return number if self.raw(name) else None
+
     def instant(self, name: str) -> datetime | None:
         text = self.raw(name)
         try:

@@ -97,6 +97,10 @@ class Behaviour(CompanySettings):
     run_ahead: bool = env.flag("CRMSYNC_RUN_AHEAD", "true")
     reserve_percent: int = env.integer("CRMSYNC_RESERVE_PERCENT", 30, maximum=95)
 
+    def reserve_of(self, own: int | None) -> int:
+        """The share of a budget that is reserved, where a connection has its *own* or none."""
+        return self.reserve_percent if own is None else own
+
     @property
     def look_again(self) -> timedelta:
         return timedelta(seconds=self.look_again_seconds)

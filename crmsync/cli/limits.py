@@ -32,6 +32,7 @@ class Usage:
     connection: str
     organization: str
     states: list[State]
+    reserve_percent: int
     pause_seconds: float
 
 
@@ -45,7 +46,7 @@ def limits(*, tenant: str | None, as_json: bool) -> None:
     if as_json:
         screen.print_json([_to_json(usage) for usage in found])
     elif found:
-        _print(found, settings.behaviour.reserve_percent)
+        _print(found)
     else:
         screen.console().print("No system is configured: docs/configuration.md describes every variable.")
 
@@ -92,7 +93,14 @@ def _usage(known: Known, settings: Settings, link: Link) -> Usage:
     from crmsync.connectors.registry import shared_budget
 
     of, budget = known.connection, shared_budget(known.system, known.settings, link, settings.behaviour)
-    return Usage(of.tenant, of.id, budget.quota.organization, budget.states(), budget.pause_left_seconds())
+    return Usage(
+        of.tenant,
+        of.id,
+        budget.quota.organization,
+        budget.states(),
+        budget.reserve_percent,
+        budget.pause_left_seconds(),
+    )
 
 
 def _to_json(usage: Usage) -> dict[str, Any]:
@@ -103,6 +111,7 @@ def _to_json(usage: Usage) -> dict[str, Any]:
         "connection": usage.connection,
         "organization": usage.organization,
         "limits": limits,
+        "reserve_percent": usage.reserve_percent,
         "calls_under_way": next((state.used for state in usage.states if state.window == _AT_ONCE), None),
         "told_to_wait_seconds": round(usage.pause_seconds, 1),
     }
@@ -112,12 +121,12 @@ def _tenths(state: State) -> float | None:
     return None if state.resets_in_seconds is None else round(state.resets_in_seconds, 1)
 
 
-def _print(found: list[Usage], reserve_percent: int) -> None:
+def _print(found: list[Usage]) -> None:
     out = screen.console()
     columns = ["tenant", "connection", "limit", "allowed", "used", "reserved", "left", "resets in"]
     rows = [_row(usage, state) for usage in found for state in usage.states]
     out.print(screen.table(columns, rows, right=columns[3:]))
-    out.print(f'\nReserved: {reserve_percent} %, for orders and payments. Used "at once": calls under way now.')
+    out.print(f'\nReserved: {_shares(found)}, for orders and payments. Used "at once": calls under way now.')
     if any(state.used is None for usage in found for state in usage.states):
         out.print("?: the vendor reports it with its next answer.")
     for usage in found:
@@ -125,6 +134,14 @@ def _print(found: list[Usage], reserve_percent: int) -> None:
             out.print(
                 f"{usage.connection} has asked crmsync to wait: {usage.pause_seconds:.0f} s more.", style="yellow"
             )
+
+
+def _shares(found: list[Usage]) -> str:
+    """The share that is reserved, or that of each connection where they differ."""
+    shares = {usage.connection: f"{usage.reserve_percent} %" for usage in found}
+    if len(set(shares.values())) == 1:
+        return next(iter(shares.values()))
+    return ", ".join(f"{share} of {connection}" for connection, share in shares.items())
 
 
 def _row(usage: Usage, state: State) -> tuple[object, ...]:

@@ -98,10 +98,11 @@ def shared_budget(of: System, settings: Any, link: Link, behaviour: Behaviour) -
     """The budget of the account that *settings* are of: two connections to one account have one budget."""
     from crmsync.connectors.limits.shared_budget import SharedBudget  # the receiver, which calls nobody, does without
 
+    quota = of.quota(of.name, settings)
     return SharedBudget(
-        of.quota(of.name, settings),
+        quota,
         link,
-        reserve_percent=behaviour.reserve_percent,
+        reserve_percent=behaviour.reserve_of(quota.reserve_percent),
         call_seconds=behaviour.call_seconds,
     )
 

@@ -6,7 +6,7 @@ What costs memory is imported only when it is asked for: who asks only what is c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,6 +82,8 @@ class System:
     connect: Connect
     quota: Callable[[str, Any], Quota]
     """What it allows the account of a connection, by the connection and its settings."""
+    published_limits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """The most calls that it allows anybody, by the setting that limits them."""
     claim: Callable[[Any], Claim]
     """What its settings say of the account."""
     harden: Callable[[Any], Iterable[tuple[str, str]]] | None = None

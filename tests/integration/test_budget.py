@@ -71,8 +71,9 @@ def process(server: RedisServer, redis: Redis) -> Iterator[MakeBudget]:
     def make(**limits: Any) -> SharedBudget:
         client = redis_client(Address(server.url))
         clients.append(client)
+        percent = limits.pop("reserve_percent", 30)
         quota = Quota("zoho_books", "Zoho Books", "10001", **{"calls_at_once": 4, **limits})
-        return SharedBudget(quota, Link(lambda: client), reserve_percent=30, call_seconds=5)
+        return SharedBudget(quota, Link(lambda: client), reserve_percent=percent, call_seconds=5)
 
     yield make
     for client in clients:
@@ -114,6 +115,21 @@ def test_a_minute_is_shared_by_all_processes(process: MakeBudget) -> None:
         assert error.retry_after_seconds == pytest.approx(60, abs=5)
 
 
+def test_an_hour_is_shared_and_each_connection_stops_at_its_own_limit_and_reserve(process: MakeBudget) -> None:
+    one, other = process(per_hour=10, per_minute=100), process(per_hour=4, reserve_percent=50)
+
+    with background():
+        use(other, 2)
+        assert "used its 2 of the 4 calls an hour" in str(refusal(other))
+    use(other, 2)
+
+    assert str(refusal(other)) == "The budget of 4 calls an hour for Zoho Books is used up. [OVER_BUDGET]"
+    use(one, 6)
+    assert refusal(one).retry_after_seconds == pytest.approx(3600, abs=5)
+    assert state(one, "hour").reserved == 3
+    assert state(other, "hour").reserved == 2
+
+
 def test_the_minute_moves(process: MakeBudget, redis: Redis) -> None:
     in_the_past(redis, "minute", 10, seconds=59.5)
     budget = process(per_minute=10)
@@ -125,7 +141,7 @@ def test_the_minute_moves(process: MakeBudget, redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("ahead_seconds", [3600, 365 * 86_400], ids=["an hour", "a year"])
-@pytest.mark.parametrize("window", ["minute", "day"])
+@pytest.mark.parametrize("window", ["minute", "hour", "day"])
 def test_O15__calls_that_a_wrong_clock_counted_hold_up_nobody_when_it_is_right(
     process: MakeBudget, redis: Redis, window: str, ahead_seconds: float
 ) -> None:
@@ -498,7 +514,7 @@ def test_a_run_over_budget_waits_as_a_due_time(services: Services, process: Make
 
 
 def test_the_command_shows_every_limit(server: RedisServer, redis: Redis) -> None:
-    settings = Settings.from_env({**ZOHO, "REDIS_URL": server.url})
+    settings = Settings.from_env({**ZOHO, "REDIS_URL": server.url, "ZOHO_RESERVE_PERCENT": "40"})
     in_the_past(redis, "minute", 30, seconds=20)
 
     known = known_of_environment(settings)["zoho_books"]
@@ -509,9 +525,10 @@ def test_the_command_shows_every_limit(server: RedisServer, redis: Redis) -> Non
         "window": "minute",
         "allowed": 100,
         "used": 30,
-        "reserved": 30,
+        "reserved": 40,
         "left": 70,
     }
+    assert shown["reserve_percent"] == 40
     assert minute["resets_in_seconds"] == pytest.approx(40, abs=2)
     assert (day["allowed"], day["used"], at_once["allowed"]) == (10_000, 0, 10)
     assert (shown["calls_under_way"], shown["organization"]) == (0, "10001")

@@ -21,6 +21,7 @@ from crmsync.errors import BusyError, CrmsyncError, RateLimitedError
 
 OVER_BUDGET = "OVER_BUDGET"  # the code of our own refusals: nothing was sent
 MINUTE_SECONDS = 60
+HOUR_SECONDS = 3_600
 DAY_SECONDS = 86_400
 # The vendor's day may begin anew, or its plan grow, before the oldest of our calls is a day old.
 LONGEST_WAIT_SECONDS = 3600.0
@@ -135,14 +136,22 @@ def announces_nothing(headers: Mapping[str, str]) -> Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a vendor allows one organisation. None or 0: it sets no such limit, or its answers announce its use."""
+    """What a connection may use of what its vendor allows one organisation.
+
+    None or 0: there is no such limit, or the vendor's answers announce its use. A *per_minute* below
+    *usual_per_minute*, which the vendor publishes, was chosen: no announcement raises it.
+    """
 
     connection: str
     system: str
     organization: str  # as it stands in keys: no secret, no person
     calls_at_once: int
     per_minute: int | None = None
+    per_hour: int | None = None
     per_day: int | None = None
+    usual_per_minute: int = 0
+    reserve_percent: int | None = None
+    """Of this connection; None: the one of the installation."""
     read: Callable[[Mapping[str, str]], Announcement] = announces_nothing
 
 
@@ -162,10 +171,24 @@ def windows(quota: Quota, announced_per_minute: int | None) -> tuple[Window, ...
     [150, 2000]
     """
     limits = (
-        ("minute", quota.per_minute and (announced_per_minute or quota.per_minute), MINUTE_SECONDS),
+        ("minute", per_minute(quota, announced_per_minute), MINUTE_SECONDS),
+        ("hour", quota.per_hour, HOUR_SECONDS),
         ("day", quota.per_day, DAY_SECONDS),
     )
     return tuple(Window(name, limit, seconds) for name, limit, seconds in limits if limit)
+
+
+def per_minute(quota: Quota, announced: int | None) -> int | None:
+    """What the vendor has *announced* replaces the limit that it publishes, and raises no lower one.
+
+    >>> chosen, usual = (Quota("books", "Books", "1", 5, per_minute=each, usual_per_minute=100) for each in (40, 100))
+    >>> [per_minute(chosen, 150), per_minute(chosen, 20), per_minute(usual, 150), per_minute(usual, None)]
+    [40, 20, 150, 100]
+    """
+    own = quota.per_minute
+    if not own or announced is None:
+        return own
+    return min(own, announced) if own < quota.usual_per_minute else announced
 
 
 def reserve(limit: int, percent: int) -> int:
@@ -214,7 +237,7 @@ def pause_seconds(retry_after_seconds: float | None) -> float | None:
 
 def over_window(quota: Quota, operation: str, window: Window, *, allowed: int, wait_seconds: float) -> RateLimitedError:
     """*allowed* is what this work may use of the window."""
-    budget = f"{window.limit} calls a {window.name} for {quota.system}"
+    budget = f"{window.limit} calls {'an' if window.name == 'hour' else 'a'} {window.name} for {quota.system}"
     message = f"The budget of {budget} is used up."
     if allowed < window.limit:
         message = (

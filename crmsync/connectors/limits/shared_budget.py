@@ -1,6 +1,7 @@
 """The budget of a connection, counted in Redis for all processes and hosts.
 
-    crmsync:<connection>:<organisation>:minute, :day    the calls of the window (moving window of the library `limits`)
+    crmsync:<connection>:<organisation>:minute, :hour, :day
+                                                        the calls of the window (moving window of the library `limits`)
                                        :slot:<n>        a call under way
                                        :announced       calls a minute, as the vendor has announced
                                        :usage           used/allowed in 24 hours, as the vendor has counted
@@ -64,7 +65,10 @@ class State:
 
 
 class SharedBudget(Unlimited):
-    """One connection's budget: it says nothing to what only a breaker can answer."""
+    """One connection's budget: it says nothing to what only a breaker can answer.
+
+    *reserve_percent* is this connection's own, or that of the installation.
+    """
 
     def __init__(
         self,
@@ -77,12 +81,12 @@ class SharedBudget(Unlimited):
     ) -> None:
         self.quota = quota
         self._link = link
-        self._percent = reserve_percent
+        self.reserve_percent = reserve_percent
         self._now = now
         self._key = f"{quota.connection}:{quota.organization}"
         prefix = f"{PREFIX}:{self._key}"
         self._slots = (
-            Slots(quota, link, prefix=prefix, reserve_percent=reserve_percent, hold_seconds=call_seconds, now=now)
+            Slots(quota, link, prefix=prefix, reserve_percent=self.reserve_percent, hold_seconds=call_seconds, now=now)
             if quota.calls_at_once
             else None
         )
@@ -131,7 +135,7 @@ class SharedBudget(Unlimited):
         if board.usage is None:
             return
         used, limit = board.usage
-        if used >= allowance(limit, self._percent, in_background=in_background):
+        if used >= allowance(limit, self.reserve_percent, in_background=in_background):
             raise words.over_usage(self.quota, operation, used, limit, in_background=in_background)
 
     def _pause_left(self, board: Board) -> float:
@@ -157,7 +161,7 @@ class SharedBudget(Unlimited):
         self._board_read_at = float("-inf")
 
     def _learn_limit(self, announced: Announcement) -> None:
-        if announced.per_minute is None or self.quota.per_minute is None:
+        if announced.per_minute is None or not self.quota.per_minute:
             return
         limit = words.clamped(announced.per_minute)
         is_fresh = time.monotonic() - self._announced_written_at < REWRITE_SECONDS
@@ -186,7 +190,7 @@ class SharedBudget(Unlimited):
         beyond that limit is too old to count.
         """
         windows = words.windows(self.quota, board.per_minute)
-        allowed = [allowance(each.limit, self._percent, in_background=in_background) for each in windows]
+        allowed = [allowance(each.limit, self.reserve_percent, in_background=in_background) for each in windows]
         counted = [
             Counted(f"{PREFIX}:{self._key}:{each.name}", limit, each.seconds)
             for each, limit in zip(windows, allowed, strict=True)
@@ -248,16 +252,16 @@ class SharedBudget(Unlimited):
             window.name,
             window.limit,
             used,
-            reserve(window.limit, self._percent),
+            reserve(window.limit, self.reserve_percent),
             resets_in_seconds=max(0.0, oldest + window.seconds - self._now()) if used else None,
             is_announced=window.name == "minute" and board.per_minute is not None,
         )
 
     def _usage_state(self, board: Board) -> Iterator[State]:
-        if self.quota.read is words.announces_nothing or self.quota.per_day is not None:
+        if board.usage is None and (self.quota.read is words.announces_nothing or self.quota.per_day):
             return
         used, limit = board.usage or (None, None)
-        kept = reserve(limit, self._percent) if limit is not None else None
+        kept = reserve(limit, self.reserve_percent) if limit is not None else None
         yield State("24 hours", limit, used, kept, is_announced=True)
 
     def _slots_state(self) -> Iterator[State]:

@@ -141,6 +141,23 @@ class SapSettings:
         "concurrent calls of all processes together; SAP publishes no figure",
         env.integer("SAP_CALLS_AT_ONCE", 8, minimum=1, maximum=10_000),
     )
+    calls_per_minute: int = setting(
+        "calls in any minute, of all processes together; `0`: no limit",
+        env.integer("SAP_CALLS_PER_MINUTE", 0, maximum=1_000_000_000),
+    )
+    calls_per_hour: int = setting(
+        "calls in any hour, of all processes together; `0`: no limit",
+        env.integer("SAP_CALLS_PER_HOUR", 0, maximum=1_000_000_000),
+    )
+    calls_per_day: int = setting(
+        "calls in any 24 hours, of all processes together; `0`: no limit",
+        env.integer("SAP_CALLS_PER_DAY", 0, maximum=1_000_000_000),
+    )
+    reserve_percent: int | None = setting(
+        "share of each of these limits that is reserved for orders and payments; 0 to 95",
+        env.maybe_integer("SAP_RESERVE_PERCENT", example=30, maximum=95),
+        default="`CRMSYNC_RESERVE_PERCENT`",
+    )
 
 
 def _sap_auth(reader: Reader) -> str:

@@ -14,9 +14,17 @@ _USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
 
 
 def quota(connection: str, settings: SalesforceSettings) -> Quota:
-    """Salesforce counts the calls of 24 hours itself, with those of other programs; here are counted those at once."""
+    """Salesforce counts the calls of 24 hours itself, with those of other programs; here only limits that were set."""
     return Quota(
-        connection, SYSTEM, _organization(connection, settings), calls_at_once=settings.calls_at_once, read=announcement
+        connection,
+        SYSTEM,
+        _organization(connection, settings),
+        calls_at_once=settings.calls_at_once,
+        per_minute=settings.calls_per_minute,
+        per_hour=settings.calls_per_hour,
+        per_day=settings.calls_per_day,
+        reserve_percent=settings.reserve_percent,
+        read=announcement,
     )
 
 

@@ -201,6 +201,23 @@ class SalesforceSettings:
         "limits only calls that last for 20 seconds or longer",
         env.integer("SF_CALLS_AT_ONCE", 0, maximum=10_000),
     )
+    calls_per_minute: int = setting(
+        "calls in any minute, of all processes together; `0`: no limit",
+        env.integer("SF_CALLS_PER_MINUTE", 0, maximum=1_000_000_000),
+    )
+    calls_per_hour: int = setting(
+        "calls in any hour, of all processes together; `0`: no limit",
+        env.integer("SF_CALLS_PER_HOUR", 0, maximum=1_000_000_000),
+    )
+    calls_per_day: int = setting(
+        "calls of crmsync in any 24 hours, besides what Salesforce itself counts; `0`: no limit of our own",
+        env.integer("SF_CALLS_PER_DAY", 0, maximum=1_000_000_000),
+    )
+    reserve_percent: int | None = setting(
+        "share of each of these limits that is reserved for orders and payments; 0 to 95",
+        env.maybe_integer("SF_RESERVE_PERCENT", example=30, maximum=95),
+        default="`CRMSYNC_RESERVE_PERCENT`",
+    )
     catch_up_filter: str = setting(
         "SOQL condition for the won deals that catch-up may start, such as `RecordType.DeveloperName "
         "= 'Sale'`; set it if your automation announces only some of the won deals",

@@ -67,7 +67,7 @@ from typing import TYPE_CHECKING
 from crmsync.connectors.consent import ISSUER, Consent, Grant, Granted
 from crmsync.connectors.doors import Door, DoorCode
 from crmsync.connectors.system import System, Tools
-from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
+from crmsync.connectors.zoho_books.settings import PUBLISHED_LIMITS, ZohoBooksSettings
 
 if TYPE_CHECKING:
     from crmsync.connectors.limits.budget import Quota
@@ -157,5 +157,6 @@ SYSTEM = System(
     other_prefixes=("ZOHO_BOOKS_", "ZOHOBOOKS_"),
     connect=_connect,
     quota=_quota,
+    published_limits=PUBLISHED_LIMITS,
     claim=_claim,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from crmsync.connectors.limits.budget import MINUTE_SECONDS, NOTHING, Announcement, Quota
 from crmsync.connectors.zoho_books.errors import SYSTEM
-from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
+from crmsync.connectors.zoho_books.settings import PUBLISHED_LIMITS, ZohoBooksSettings
 
 # https://www.zoho.com/books/api/v3/introduction/, read 2026-11-20. No minute has as many.
 CALLS_A_DAY_BY_PLAN = frozenset({1_000, 2_000, 5_000, 10_000})
@@ -20,7 +20,10 @@ def quota(connection: str, settings: ZohoBooksSettings) -> Quota:
         settings.organization_id,
         calls_at_once=settings.calls_at_once,
         per_minute=settings.calls_per_minute,
+        per_hour=settings.calls_per_hour,
         per_day=settings.calls_per_day,
+        usual_per_minute=PUBLISHED_LIMITS["calls_per_minute"],
+        reserve_percent=settings.reserve_percent,
         read=announcement,
     )
 

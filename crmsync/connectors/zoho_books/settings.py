@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from crmsync.declared import setting
 from crmsync.environment import Secret, env, in_turn
 
+# The most that any plan has: https://www.zoho.com/books/api/v3/introduction/, read 2026-11-20.
+PUBLISHED_LIMITS = {"calls_per_minute": 100, "calls_per_day": 10_000, "calls_at_once": 10}
+
 
 @dataclass(frozen=True, slots=True)
 class ZohoBooksSettings:
@@ -57,8 +60,8 @@ class ZohoBooksSettings:
         default="see connectors/zoho_books",
     )
     calls_per_minute: int = setting(
-        "calls in any minute, of all processes together; replaced by the limit per minute that Zoho reports in "
-        "its answers",
+        "calls in any minute, of all processes together; at 100, the usual limit, or more, what Zoho reports in its "
+        "answers is used instead; a lower number is never raised",
         env.integer("ZOHO_CALLS_PER_MINUTE", 100, minimum=1, maximum=1_000_000),
     )
     calls_per_day: int = setting(
@@ -68,6 +71,15 @@ class ZohoBooksSettings:
     calls_at_once: int = setting(
         "concurrent calls; Zoho allows 10, and 5 in its free plan",
         env.integer("ZOHO_CALLS_AT_ONCE", 10, minimum=1, maximum=10_000),
+    )
+    calls_per_hour: int = setting(
+        "calls in any hour, of all processes together; `0`: no limit",
+        env.integer("ZOHO_CALLS_PER_HOUR", 0, maximum=1_000_000_000),
+    )
+    reserve_percent: int | None = setting(
+        "share of each of these limits that is reserved for orders and payments; 0 to 95",
+        env.maybe_integer("ZOHO_RESERVE_PERCENT", example=30, maximum=95),
+        default="`CRMSYNC_RESERVE_PERCENT`",
     )
 
     @property

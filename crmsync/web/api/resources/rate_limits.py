@@ -27,7 +27,7 @@ blueprint = Resource("rate-limits", "How much of what each system allows is used
 
 
 class LimitSchema(ApiSchema):
-    window = fields.String(required=True, metadata={"description": "minute, day, 24 hours, or at once"})
+    window = fields.String(required=True, metadata={"description": "minute, hour, day, 24 hours, or at once"})
     allowed = fields.Integer(required=True, allow_none=True)
     used = fields.Integer(required=True, allow_none=True)
     reserved = fields.Integer(
@@ -46,14 +46,15 @@ class UsageSchema(ApiSchema):
 
 
 class LimitsSchema(ApiSchema):
-    """null: the system has no such limit, or says itself how much is used."""
+    """null: there is no such limit, or the system says itself how much is used."""
 
     per_minute = fields.Integer(required=True, allow_none=True)
     per_hour = fields.Integer(required=True, allow_none=True)
     per_day = fields.Integer(required=True, allow_none=True)
     concurrent = fields.Integer(required=True, allow_none=True)
     reserve_percent = fields.Integer(
-        required=True, metadata={"description": "reserved for orders and payments, for the whole installation"}
+        required=True,
+        metadata={"description": "reserved for orders and payments: the connection's own, else the installation's"},
     )
 
 
@@ -65,7 +66,12 @@ class WholeUsageSchema(UsageSchema):
 
 
 def _limit_field() -> WholeNumber:
-    return WholeNumber(load_default=None, allow_none=True, validate=validate.Range(1, 1_000_000_000))
+    return WholeNumber(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(0, 1_000_000_000),
+        metadata={"description": "0: no limit, if the system can be called without one"},
+    )
 
 
 class ChangedLimitsSchema(ApiSchema):
@@ -125,23 +131,32 @@ def change_rate_limit(_: dict[str, Any], body: dict[str, Any], connection_id: st
 def _settings_with(of: Connection, body: dict[str, Any]) -> dict[str, Any]:
     """Raises: Problem for a limit that its system does not have."""
     system = registry.system_named(of.system)
-    declared = {each.name: each for each in system.declared}
-    asked = {name: body[name] for name in (*_SETTINGS, "per_hour") if body[name] is not None}
-    problems: dict[tuple[str, ...], str] = {
-        (name,): f"{system.title} has no such limit" for name in asked if _SETTINGS.get(name, "") not in declared
-    }
-    if body["reserve_percent"] not in (None, services_of_app().settings.behaviour.reserve_percent):
-        problems["reserve_percent",] = "applies to the whole installation: set CRMSYNC_RESERVE_PERCENT"
-    for name in asked.keys() - {path[0] for path in problems}:
-        options = declared[_SETTINGS[name]].options
-        if not options.get("minimum", 0) <= asked[name] <= options["maximum"]:
-            problems[name,] = f"expected {options.get('minimum', 0)} to {options['maximum']}"
-    if problems:
-        raise invalid("These limits can't be set.", problems)
+    asked = {name: body[name] for name in _SETTINGS if body[name] is not None}
+    problems = {name: _problem(system, _SETTINGS[name], value) for name, value in asked.items()}
+    if any(problems.values()):
+        raise invalid("These limits can't be set.", {(name,): text for name, text in problems.items() if text})
     return {**of.settings, **{_SETTINGS[name]: value for name, value in asked.items()}}
 
 
-_SETTINGS = {"per_minute": "calls_per_minute", "per_day": "calls_per_day", "concurrent": "calls_at_once"}
+def _problem(system: System, setting: str, value: int) -> str:
+    """What is wrong with the *value* of a limit; "" if nothing is."""
+    declared = next((each for each in system.declared if each.name == setting), None)
+    if declared is None:
+        return f"{system.title} has no such limit"
+    lowest, highest = declared.options.get("minimum", 0), declared.options["maximum"]
+    allowed = system.published_limits.get(setting, highest)
+    if lowest <= value <= highest and value > allowed:
+        return f"{system.title} allows {allowed}"
+    return "" if lowest <= value <= allowed else f"expected {lowest} to {allowed}"
+
+
+_SETTINGS = {
+    "per_minute": "calls_per_minute",
+    "per_hour": "calls_per_hour",
+    "per_day": "calls_per_day",
+    "concurrent": "calls_at_once",
+    "reserve_percent": "reserve_percent",
+}
 """What systems call the setting of each limit that crmsync counts."""
 
 
@@ -149,8 +164,8 @@ def _answer(of: Connection) -> Response:
     services, own = services_of_app(), None
     with suppress(CrmsyncError):  # its secrets can't be read here
         own = services.book.get(of.id).settings
-    limits = {name: getattr(own, setting, None) for name, setting in _SETTINGS.items()}
-    limits |= {"per_hour": None, "reserve_percent": services.settings.behaviour.reserve_percent}
+    limits = {name: getattr(own, setting, None) or None for name, setting in _SETTINGS.items()}
+    limits["reserve_percent"] = services.settings.behaviour.reserve_of(getattr(own, "reserve_percent", None))
     told = _usage(of) | {"settings": limits, "is_of_environment": of.is_of_environment}
     return versions.marked(jsonify(WholeUsageSchema().dump(told)), of.id, of.version)
 
