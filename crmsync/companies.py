@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crmsync.company import Company, Connections, company_of
+from crmsync.connectors.system import Usage
 from crmsync.domain.access import DEFAULT_TENANT
-from crmsync.domain.bindings import Binding, UnclearCompanyError
+from crmsync.domain.bindings import FLOWS, Binding, UnclearCompanyError
 from crmsync.errors import ConfigurationError
-from crmsync.options import Options, read_options
+from crmsync.options import CompanySettings, Options, read_options
 from crmsync.store import Store
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,18 @@ class Companies:
         company = None if binding.is_implied else self._company(binding)
         return self._options() if company is None else company.options
 
+    def usage(self, connection: str) -> Usage:
+        """What the companies that use *connection* have set; the environment's own where it is bound to nothing."""
+        own = self._options()
+        using = {flow: [each.options for each in self.all(flow) if each.works_with(connection, flow)] for flow in FLOWS}
+        if not any(using.values()):
+            return usage_of(own)
+        currencies = {each.default_currency for each in using["order_to_invoice"]} or {own.default_currency}
+        return Usage(
+            default_currency=currencies.pop() if len(currencies) == 1 else "",
+            copies_stock=any(each.inventory_seconds for each in using["inventory"]),
+        )
+
     def forget(self) -> None:
         """This process has changed a binding."""
         self._read_at = None
@@ -125,6 +138,11 @@ class Companies:
                     known[each.flow].setdefault(each.tenant, []).append(company)
             self._known, self._read_at = known, now
         return self._known
+
+
+def usage_of(own: CompanySettings) -> Usage:
+    """What the environment says, of its own connections and of those that are bound to nothing."""
+    return Usage(default_currency=own.default_currency, copies_stock=own.inventory_seconds > 0)
 
 
 def _listed(companies: Iterable[Company], role: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from crmsync.connectors.base import Catalogue, Connector, Deals, Invoices, Orders, Payments, Stock
 from crmsync.connectors.registry import systems
 from crmsync.connectors.system import System
+from crmsync.domain.bindings import NEEDS
 from crmsync.domain.runs import Origin
 from crmsync.errors import ConfigurationError
 from crmsync.options import Options
@@ -89,6 +90,10 @@ class Company:
     def origin(self, role: str) -> Origin:
         """Of a run whose subject comes from the connection in this *role*."""
         return Origin(self.tenant, self.bound(role).connection)
+
+    def works_with(self, connection: str, flow: str) -> bool:
+        """Whether *connection* fills a role of *flow*."""
+        return any(self.bound(role).connection == connection for role in NEEDS[flow])
 
     def has(self, roles: Iterable[str]) -> bool:
         """Whether the connections of these *roles* are configured."""

@@ -65,6 +65,18 @@ class CompanySettings:
         env.integer("CRMSYNC_SELLER_WAIT_SECONDS", 300, maximum=2_592_000),
     )
 
+    default_currency: str = setting(
+        "the currency of a CRM with only one; empty: each deal says its own",
+        env.text("CRMSYNC_DEFAULT_CURRENCY", pattern="[A-Z]{3}", expected="a code such as USD"),
+    )
+    announced_grace_seconds: float = setting(
+        "how long after its announcement a deal that is not ready is read again, in seconds; 0: not at all",
+        env.seconds("CRMSYNC_ANNOUNCED_GRACE_SECONDS", "60", maximum="3600"),
+    )
+    silence_seconds: int = setting(
+        "after how many seconds without a webhook, although there are changes, people are alerted",
+        env.integer("CRMSYNC_SILENCE_SECONDS", 3600, maximum=2_592_000),
+    )
     four_eyes_above: str = setting(
         "above this amount, such as 10000 EUR, two people decide about a dead letter; empty: one does",
         env.text(

@@ -14,7 +14,7 @@ from redis import Redis
 from crmsync import failpoints, log
 from crmsync.alerts.content import Content, account_alert, outage_alert, recovery_alert
 from crmsync.broker_address import Address
-from crmsync.companies import Companies
+from crmsync.companies import Companies, usage_of
 from crmsync.company import Company, default_roles
 from crmsync.connection_book import ConnectionBook, Known
 from crmsync.connectors.base import Check, Connector, TellsAccount
@@ -216,6 +216,7 @@ class Services:
             token_store=tokens,
             behaviour=self.settings.behaviour,
             budget=budget,
+            usage=partial(self.companies.usage, connection),
             notes=KeptNotes(self.store, connection),
             is_outside=known.is_outside and not self.settings.allow_private_addresses,
         )
@@ -331,7 +332,8 @@ def examine_without_store(connection: str, settings: Settings, heard: Heard) -> 
     """As Services.examine(), where the store can't be opened. Raises: ConfigurationError."""
     breaker = SharedBreaker(connection, system_of(connection, settings), NeverOpen())
     budget = GuardedBudget(UNLIMITED, breaker, heard=heard.note)
-    tools = Tools(token_store=OwnTokens(), behaviour=settings.behaviour, budget=budget)
+    usage = partial(usage_of, settings.behaviour)
+    tools = Tools(token_store=OwnTokens(), behaviour=settings.behaviour, usage=usage, budget=budget)
     return connect(connection, settings, tools).checks()
 
 

@@ -26,12 +26,24 @@ if TYPE_CHECKING:
     from crmsync.settings import Behaviour
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the companies that use a connection have set of what its connector must know."""
+
+    default_currency: str = ""
+    """The currency of all deals; "" where each says its own."""
+    copies_stock: bool = True
+    """Whether it is asked for stock, or for products."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a connector works with beside its settings. Without notes it keeps its own."""
 
     token_store: TokenStore
     behaviour: Behaviour
+    usage: Callable[[], Usage] = Usage
+    """As it is now: people may change it at any time."""
     budget: Budget = UNLIMITED
     notes: Notes | None = None
     is_outside: bool = False

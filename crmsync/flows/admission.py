@@ -74,7 +74,7 @@ def _look_again(attempt: Attempt, state: str, system: str | None) -> None:
     with attempt.services.store.read() as uow:
         received_at = uow.deliveries.last_received_at(attempt.company.deals.connection, attempt.run.subject_key)
     announced_at = max(filter(None, (received_at, attempt.run.created_at)))
-    wait = next_check_seconds(announced_at, uow.now, attempt.services.settings.behaviour.announced_grace_seconds)
+    wait = next_check_seconds(announced_at, uow.now, attempt.company.options.announced_grace_seconds)
     if wait is not None:
         message = f"{state}: what announced it may have come before the change itself."
         raise NotYetError(message, wait_seconds=wait, system=system)

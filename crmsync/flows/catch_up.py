@@ -72,7 +72,7 @@ def look_for_payments(attempt: Attempt) -> ChangesSeen:
 
 
 def _scan(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_first: bool = False) -> ChangesSeen:
-    using, behaviour = attempt.services, attempt.services.settings.behaviour
+    using = attempt.services
     since, until = _window(using, attempt.company, flow, attempt.started_at)
     looked, started = 0, Started()
     for page in seen(using, attempt.company, since, until) if since < until else ():
@@ -85,9 +85,8 @@ def _scan(attempt: Attempt, flow: Flow, seen: Seen, *, role: str, is_oldest_firs
         attempt.hold(uow)
         if since < until:  # while going live is to come nothing is read: it may be moved to an earlier day
             uow.facts.set(_checkpoint(flow, attempt.run.source), until.isoformat())
-        _watch_for_silence(
-            using, uow, attempt.company.bound(role), started.unannounced, timedelta(seconds=behaviour.silence_seconds)
-        )
+        longest = timedelta(seconds=attempt.company.options.silence_seconds)
+        _watch_for_silence(using, uow, attempt.company.bound(role), started.unannounced, longest)
     attempt.describe(title=f"Checked {looked:,} changes, started {started.all:,}, {started.healed:,} of them missed")
     return ChangesSeen(looked, started.healed, started.all, until)
 

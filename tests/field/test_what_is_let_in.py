@@ -16,6 +16,7 @@ from crmsync.cli import dead_letters as commands
 from crmsync.connectors.base import KeepAlive
 from crmsync.connectors.salesforce.schemas import Contact, with_contact
 from crmsync.domain.admission import Dates, learned, most_usual, why_old
+from crmsync.domain.bindings import Binding
 from crmsync.domain.catch_up import Verdict, WonDeal, verdict
 from crmsync.domain.customers import Candidate, is_address
 from crmsync.domain.dead_letters import Answers, DeadLetter, LetterKind, LetterStatus
@@ -153,6 +154,19 @@ def test_L4__a_deal_that_is_not_there_yet_is_looked_at_again_for_a_while(
     crm.shown = lambda key: fresh(key=key)
     clock.now = run.due_at
     assert fetch(services, run.id).step == "match_erp_customer"
+
+
+def test_L4__a_company_says_how_long_the_grace_is(services: Services, crm: Crm) -> None:
+    roles = {"deals": "salesforce", "orders": "s4hana", "invoices": "zoho_books"}
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("default", "order_to_invoice", "salesforce", roles, {"announced_grace_seconds": "0"}))
+    services.companies.forget()
+    crm.shown = gone
+
+    run = fetch(services, announce(services))
+
+    assert run.status is RunStatus.STOPPED
+    assert crm.asked == 1
 
 
 @pytest.mark.parametrize("early", [lambda key: fresh(key=key, is_won=False), gone], ids=["not won", "not found"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
+from crmsync.companies import usage_of
 from crmsync.connectors.base import Check
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.s4hana import client as s4hana
@@ -87,6 +89,7 @@ def salesforce(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **c
         settings=settings.systems.get("salesforce"),
         behaviour=settings.behaviour,
         budget=budget,
+        usage=partial(usage_of, settings.behaviour),
     )
 
 
@@ -107,6 +110,7 @@ def zoho(url: str, budget: Budget = UNLIMITED, authorizer: Any = None, **changes
         settings=settings.systems.get("zoho_books"),
         behaviour=settings.behaviour,
         budget=budget,
+        usage=partial(usage_of, settings.behaviour),
     )
 
 

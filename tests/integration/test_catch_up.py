@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
+from crmsync.domain.bindings import Binding
 from crmsync.domain.catch_up import Verdict, WonDeal, verdict
 from crmsync.domain.ledger import EntryKey
 from crmsync.domain.money import Money
@@ -450,6 +451,20 @@ def test_one_missed_webhook_among_others_is_no_silence(services: Services, crm: 
     look(services)
 
     assert alerts_of(services) == []
+
+
+def test_a_company_says_how_long_a_silence_is(services: Services, crm: Crm, clock: FakeClock) -> None:
+    roles = {"deals": "salesforce", "orders": "s4hana", "invoices": "zoho_books"}
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("default", "order_to_invoice", "salesforce", roles, {"silence_seconds": 60}))
+    services.companies.forget()
+    has_webhook(services, "006C")
+    clock.advance(1800)
+    crm.won = [won("006B", clock)]
+
+    look(services)
+
+    assert alerts_of(services) == ["Salesforce sends no webhooks"]
 
 
 def test_a_source_that_speaks_again_may_fall_silent_again(services: Services, crm: Crm, clock: FakeClock) -> None:

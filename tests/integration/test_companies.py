@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from crmsync import bindings
+from crmsync.companies import usage_of
+from crmsync.connectors.system import Usage
 from crmsync.domain.bindings import Binding
 from crmsync.domain.breaker import FailedCall
 from crmsync.domain.learned import DealRead
@@ -136,6 +138,29 @@ def test_a_company_has_its_own_options_and_the_environments_where_it_says_nothin
     assert company.options.held_orders == services.settings.behaviour.held_orders
     assert services.go_live(company) == clock.now, "what was won before it was bound is not started"
     assert services.company().options.payment_terms_days == services.settings.behaviour.payment_terms_days
+
+
+def test_a_connector_knows_what_the_companies_that_use_it_have_set(services: Services) -> None:
+    bind(services, default_currency="EUR")
+    bind(services, "other", roles={"deals": "con_crm2"}, default_currency="")
+
+    usage = services.companies.usage
+
+    assert usage("con_crm") == Usage("EUR", copies_stock=False), "no company copies stock into this CRM"
+    assert usage("con_crm2") == Usage("", copies_stock=False)
+    assert usage("con_books") == Usage("", copies_stock=False), "the deals of two CRMs, and one of them has several"
+    environment = usage_of(services.settings.behaviour)
+    assert usage("salesforce") == usage("con_of_nobody") == environment == Usage("", copies_stock=True)
+
+
+@pytest.mark.parametrize(("seconds", "copies"), [(0, False), (60, True)])
+def test_stock_is_copied_where_a_binding_says_how_often(services: Services, *, seconds: int, copies: bool) -> None:
+    roles = {"catalogue": "con_crm", "stock": "con_erp"}
+    with services.store.begin() as uow:
+        uow.bindings.add(Binding("acme", "inventory", "con_crm", roles, {"inventory_seconds": seconds}))
+    services.companies.forget()
+
+    assert services.companies.usage("con_erp").copies_stock is copies
 
 
 def test_documents_of_two_crms_in_one_erp_have_references_of_their_own(services: Services) -> None:

@@ -10,6 +10,8 @@ from crmsync.connectors.base import Check
 from crmsync.errors import AccountRefusedError, CrmsyncError
 
 SIGN_IN = "sign-in"
+NO_STOCK = "no company copies it with this connection (CRMSYNC_INVENTORY_SECONDS, or inventory_seconds of a binding)"
+CURRENCY_SETTING = "CRMSYNC_DEFAULT_CURRENCY (or the option default_currency of the binding)"
 
 
 class Found(NamedTuple):

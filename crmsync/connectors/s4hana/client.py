@@ -25,7 +25,7 @@ from crmsync.connectors.s4hana.stock import StockReader
 from crmsync.connectors.signing_in import auth
 from crmsync.connectors.signing_in.auth import Authorizer
 from crmsync.connectors.signing_in.grants import client_credentials
-from crmsync.connectors.system import Tools
+from crmsync.connectors.system import Tools, Usage
 from crmsync.connectors.way_out.answers import Explain, Speaks, speaks_anything
 from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.domain.breaker import PASSWORD_HOLD_SECONDS
@@ -49,15 +49,15 @@ class S4Hana:
     system = SYSTEM
     customers_have_one_currency = False  # an order may be in any currency
 
-    def __init__(self, settings: SapSettings, api: SapApi, *, reads_stock: bool) -> None:
+    def __init__(self, settings: SapSettings, api: SapApi, *, usage: Callable[[], Usage] = Usage) -> None:
         self._settings = settings
-        self._reads_stock = reads_stock
+        self._usage = usage
         self._api = api
         self._search = PartnerSearch(api)
         self._stock = StockReader(api, types=settings.stock_types, plants=settings.stock_plants)
 
     def checks(self) -> Iterator[Check]:
-        return examine(self._api, self._settings, reads_stock=self._reads_stock)
+        return examine(self._api, self._settings, reads_stock=self._usage().copies_stock)
 
     def check(self) -> list[Check]:
         return list(self.checks())
@@ -178,7 +178,7 @@ def connect(connection: str, settings: SapSettings, tools: Tools) -> S4Hana:
     authorizer.tokens = tokens
     explained = partial(explain, lock_codes={code_of(code) for code in settings.lock_codes})
     api = SapApi(client(new_session(is_outside=tools.is_outside), explained, speaks), tokens, address)
-    return S4Hana(settings, api, reads_stock=tools.behaviour.inventory_seconds > 0)
+    return S4Hana(settings, api, usage=tools.usage)
 
 
 def _client(

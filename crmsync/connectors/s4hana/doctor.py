@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from crmsync import errors
 from crmsync.connectors.base import Check
 from crmsync.connectors.kit.doctor import (
+    NO_STOCK,
     SIGN_IN,
     Found,
     Probe,
@@ -75,7 +76,7 @@ def _probes(api: SapApi, *, reads_stock: bool) -> Iterator[Probe]:
     for each in (services.ORDER_SERVICE, services.PARTNER_SERVICE):
         yield Probe(f"get a CSRF token from {each}", partial(api.may_write, each), needs=each)
     if not reads_stock:
-        yield Probe("stock and products", partial(unseen, "the stock is not read (CRMSYNC_INVENTORY_SECONDS=0)"))
+        yield Probe("stock and products", partial(unseen, f"the stock is not read: {NO_STOCK}"))
 
 
 def _where_all_is_well(api: SapApi, settings: SapSettings, *, reads_stock: bool) -> Iterator[Probe]:

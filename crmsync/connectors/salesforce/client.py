@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from crmsync.connectors.salesforce.sign_in import signer_in
 from crmsync.connectors.salesforce.status import ReasonField, StatusWriter
 from crmsync.connectors.salesforce.won_deals import WonDealReader
 from crmsync.connectors.signing_in.auth import SharedToken
-from crmsync.connectors.system import Tools
+from crmsync.connectors.system import Tools, Usage
 from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.domain.catch_up import WonDeal
 from crmsync.domain.customers import Customer
@@ -46,6 +46,7 @@ def connect(connection: str, settings: SalesforceSettings, tools: Tools) -> Sale
         settings=settings,
         behaviour=tools.behaviour,
         budget=tools.budget,
+        usage=tools.usage,
     )
 
 
@@ -66,6 +67,7 @@ class Salesforce:
         settings: SalesforceSettings,
         behaviour: Behaviour,
         budget: Budget = UNLIMITED,
+        usage: Callable[[], Usage] = Usage,
     ) -> None:
         explain = explainer(soql.asked_fields(settings))
         client = VendorClient(
@@ -82,11 +84,10 @@ class Salesforce:
         )
         self._api = SalesforceApi(self._organization, api_version=settings.api_version)
         self._settings = settings
-        self._writes_stock = behaviour.inventory_seconds > 0
-        self._default_currency = currency = behaviour.default_currency
-        lacking = {soql.CURRENCY} if currency else set()  # more as Salesforce refuses them
-        self._deals = DealReader(self._api, settings, default_currency=currency, lacking=lacking)
-        self._won_deals = WonDealReader(self._api, settings, default_currency=currency, lacking=lacking)
+        self._usage = usage
+        lacking: set[str] = set()  # as Salesforce refuses them
+        self._deals = DealReader(self._api, settings, default_currency=self._currency, lacking=lacking)
+        self._won_deals = WonDealReader(self._api, settings, default_currency=self._currency, lacking=lacking)
         self._catalogue = ProductCatalogue(self._api, settings)
         self._bulk = BulkJobs(self._api, settings)
         self._numbers_body = schemas.write_back_body(settings)
@@ -94,13 +95,14 @@ class Salesforce:
         self._reason_field = ReasonField(settings)
         self._status = StatusWriter(self._api, settings, explain=explain, reason_field=self._reason_field)
 
+    def _currency(self) -> str:
+        return self._usage().default_currency
+
     def sign_in(self) -> str:
         return self._organization.account()
 
     def checks(self) -> Iterator[Check]:
-        return examine(
-            self._api, self._settings, default_currency=self._default_currency, writes_stock=self._writes_stock
-        )
+        return examine(self._api, self._settings, self._usage())
 
     def check(self) -> list[Check]:
         return list(self.checks())

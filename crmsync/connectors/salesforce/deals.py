@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import Schema
@@ -22,7 +22,12 @@ class DealReader:
     """Reads deals; *lacking* are the fields that the organization is known to lack, shared with other readers."""
 
     def __init__(
-        self, api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str, lacking: set[str]
+        self,
+        api: SalesforceApi,
+        settings: SalesforceSettings,
+        *,
+        default_currency: Callable[[], str],
+        lacking: set[str],
     ) -> None:
         self._api = api
         self._default_currency = default_currency
@@ -36,15 +41,17 @@ class DealReader:
         Raises: RecordNotFoundError; PermanentError for a field that is missing or hidden, and where nothing states the
         currency.
         """
-        row = self._find(deal_id)
+        currency = self._default_currency()
+        row = self._find(deal_id, currency)
         lines = self._list("read deal lines", schemas.LINES, row["lines"])
         contacts = self._list("read deal contacts", schemas.CONTACT_ROLES, row["contact_roles"])
-        return schemas.deal_of(row, lines, contacts, self._default_currency or row["currency"])
+        return schemas.deal_of(row, lines, contacts, currency or row["currency"])
 
-    def _find(self, deal_id: str) -> Mapping[str, Any]:
+    def _find(self, deal_id: str, currency: str) -> Mapping[str, Any]:
         """The deal's row; asked with its currency until the organization turns out to have only one."""
-        row = without_lacking(self._lacking, lambda lacking: self._read(deal_id, lacking))
-        if soql.CURRENCY in self._lacking and not self._default_currency:
+        spared = soql.spared_by(currency)
+        row = without_lacking(self._lacking, lambda lacking: self._read(deal_id, lacking), spared=spared)
+        if soql.CURRENCY in self._lacking and not currency:
             raise _currency_unknown()
         return row
 
@@ -75,5 +82,6 @@ def _currency_unknown() -> PermanentError:
         operation=_READ_DEAL,
         code="INVALID_FIELD",
         field_errors={"CRMSYNC_DEFAULT_CURRENCY": "is missing"},
-        advice="Set CRMSYNC_DEFAULT_CURRENCY to the organization's currency, restart, and replay.",
+        advice="Set the option default_currency of the binding to the organization's currency, or "
+        "CRMSYNC_DEFAULT_CURRENCY and restart; then replay.",
     )

@@ -10,13 +10,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crmsync.connectors.base import Check
-from crmsync.connectors.kit.doctor import SIGN_IN, Found, Probe, examined, failed, signed_out, unseen
+from crmsync.connectors.kit.doctor import (
+    CURRENCY_SETTING,
+    NO_STOCK,
+    SIGN_IN,
+    Found,
+    Probe,
+    examined,
+    failed,
+    signed_out,
+    unseen,
+)
 from crmsync.connectors.salesforce import schemas, soql
 from crmsync.connectors.salesforce.api import SalesforceApi
 from crmsync.connectors.salesforce.doctor_fields import field_problems, missing_fields
 from crmsync.connectors.salesforce.errors import UNKNOWN_FIELD, speaks_with
 from crmsync.connectors.salesforce.settings import SalesforceSettings
 from crmsync.connectors.salesforce.won_deals import WonDealReader
+from crmsync.connectors.system import Usage
 from crmsync.domain.keys import SHORT_LENGTH
 from crmsync.errors import CrmsyncError, PermanentError, RecordNotFoundError
 
@@ -24,29 +35,23 @@ _OLD = 4  # versions from the oldest on that are offered: three come in a year, 
 _NO_SUCH_VERSION = "The organization does not know this version of the API: check SF_API_VERSION."
 
 
-def examine(
-    api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str, writes_stock: bool = True
-) -> Iterator[Check]:
+def examine(api: SalesforceApi, settings: SalesforceSettings, usage: Usage) -> Iterator[Check]:
     """The sign-in and the version of the API come first; where one fails nothing more is asked."""
-    probes = _probes(api, settings, default_currency, writes_stock=writes_stock)
-    return examined(probes, failed=partial(_failed, settings))
+    return examined(_probes(api, settings, usage), failed=partial(_failed, settings))
 
 
-def _probes(
-    api: SalesforceApi, settings: SalesforceSettings, default_currency: str, *, writes_stock: bool
-) -> Iterator[Probe]:
+def _probes(api: SalesforceApi, settings: SalesforceSettings, usage: Usage) -> Iterator[Probe]:
     yield Probe(SIGN_IN, partial(_sign_in, api, settings), is_essential=True)
     yield Probe("version of the API", partial(_version, api, settings), is_essential=True)
     yield Probe("deals", partial(_deals, api, settings))
-    yield Probe("currency", partial(_currency, api, default_currency))
-    yield Probe("missed deals", partial(_won_deals, api, settings, default_currency))
+    yield Probe("currency", partial(_currency, api, usage.default_currency))
+    yield Probe("missed deals", partial(_won_deals, api, settings, usage.default_currency))
     yield Probe("write-back fields", partial(_writable, api, "Opportunity", _of_deals(settings)))
-    if writes_stock:
+    if usage.copies_stock:
         yield Probe("products", partial(_products, api, settings))
         yield Probe("stock fields", partial(_writable, api, soql.PRODUCT, soql.stock_fields(settings)))
     else:
-        why = "the stock is not written (CRMSYNC_INVENTORY_SECONDS=0)"
-        yield Probe("products and stock fields", partial(unseen, why))
+        yield Probe("products and stock fields", partial(unseen, f"the stock is not written: {NO_STOCK}"))
 
 
 def _failed(settings: SalesforceSettings, probe: Probe, error: CrmsyncError) -> Check:
@@ -149,8 +154,7 @@ def _won_deals(api: SalesforceApi, settings: SalesforceSettings, default_currenc
 
 
 def _read_won_deals(api: SalesforceApi, settings: SalesforceSettings, default_currency: str) -> None:
-    lacking = {soql.CURRENCY} if default_currency else set()
-    reader = WonDealReader(api, settings, default_currency=default_currency, lacking=lacking)
+    reader = WonDealReader(api, settings, default_currency=lambda: default_currency, lacking=set())
     until = datetime.now(UTC)
     next(reader.pages(until - timedelta(minutes=1), until), None)
 
@@ -158,9 +162,9 @@ def _read_won_deals(api: SalesforceApi, settings: SalesforceSettings, default_cu
 def _currency(api: SalesforceApi, default_currency: str) -> Found:
     """Only a multi-currency organization has the field, and there a default would bill in the wrong currency."""
     if _has_currencies(api):
-        problem = "The organization has several currencies: remove CRMSYNC_DEFAULT_CURRENCY."
+        problem = f"The organization has several currencies: remove {CURRENCY_SETTING}."
         return Found(problem if default_currency else "")
-    return Found("" if default_currency else "The organization has one currency: set CRMSYNC_DEFAULT_CURRENCY to it.")
+    return Found("" if default_currency else f"The organization has one currency: set {CURRENCY_SETTING} to it.")
 
 
 def _has_currencies(api: SalesforceApi) -> bool:

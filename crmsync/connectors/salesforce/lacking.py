@@ -11,12 +11,15 @@ from crmsync.errors import PermanentError
 Answer = TypeVar("Answer")
 
 
-def without_lacking(known: set[str], ask: Callable[[set[str]], Answer]) -> Answer:
+def without_lacking(
+    known: set[str], ask: Callable[[set[str]], Answer], *, spared: frozenset[str] = frozenset()
+) -> Answer:
     """What *ask* answers, given the fields to do without; those that are found out are added to *known*.
 
+    Those that are *spared* are not asked for, whether they are there or not.
     Raises: PermanentError for a field that can't be done without.
     """
-    lacking = set(known)
+    lacking = known | spared
     while True:
         try:
             answer = ask(lacking)
@@ -26,7 +29,7 @@ def without_lacking(known: set[str], ask: Callable[[set[str]], Answer]) -> Answe
                 raise
             lacking |= missing
         else:
-            known |= lacking
+            known |= lacking - spared
             return answer
 
 

@@ -158,3 +158,8 @@ def _after(position: Position) -> str:
 def _select(fields: Iterable[str], source: str) -> str:
     # A field that is asked for twice is refused.
     return f"SELECT {', '.join(dict.fromkeys(fields))} FROM {source}"  # noqa: S608 - names from settings.py, which lets nothing but names in
+
+
+def spared_by(currency: str) -> frozenset[str]:
+    """What a deal is not asked for where all deals are in this *currency*."""
+    return frozenset({CURRENCY} if currency else ())

@@ -6,7 +6,7 @@ deals may share one stamp, and behind a cursor that lasts for minutes a row may 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from crmsync.connectors.kit.pages import Page
@@ -23,7 +23,12 @@ class WonDealReader:
     """Reads won deals; *lacking* are the fields that the organization is known to lack, shared with other readers."""
 
     def __init__(
-        self, api: SalesforceApi, settings: SalesforceSettings, *, default_currency: str, lacking: set[str]
+        self,
+        api: SalesforceApi,
+        settings: SalesforceSettings,
+        *,
+        default_currency: Callable[[], str],
+        lacking: set[str],
     ) -> None:
         self._api = api
         self._settings = settings
@@ -37,9 +42,13 @@ class WonDealReader:
         Raises: UnexpectedAnswerError for a page that does not lead on.
         """
         after: soql.Position | None = None
+        currency = self._default_currency()
         while True:
-            page = self._page(soql.won_deals_between(since, until, after, self._settings.catch_up_filter))
-            deals = [self._deal(row) for row in schemas.load(self._answer, page.rows, operation=_READ)]
+            page = self._page(currency, soql.won_deals_between(since, until, after, self._settings.catch_up_filter))
+            deals = [
+                schemas.won_deal_of(row, currency or row["currency"])
+                for row in schemas.load(self._answer, page.rows, operation=_READ)
+            ]
             last = _last(deals, page, after)
             if deals:
                 yield deals
@@ -47,13 +56,11 @@ class WonDealReader:
                 return
             after = last
 
-    def _page(self, where: str) -> Page[str]:
-        return without_lacking(
-            self._lacking, lambda lacking: self._api.page(_READ, soql.select_won_deals(self._settings, lacking) + where)
-        )
+    def _page(self, currency: str, where: str) -> Page[str]:
+        def ask(lacking: set[str]) -> Page[str]:
+            return self._api.page(_READ, soql.select_won_deals(self._settings, lacking) + where)
 
-    def _deal(self, row: schemas.Row) -> WonDeal:
-        return schemas.won_deal_of(row, self._default_currency or row["currency"])
+        return without_lacking(self._lacking, ask, spared=soql.spared_by(currency))
 
 
 def _last(deals: Sequence[WonDeal], page: Page[str], after: soql.Position | None) -> soql.Position | None:

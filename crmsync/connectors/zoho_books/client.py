@@ -14,7 +14,7 @@ from crmsync.connectors.kit.second_look import SecondLook
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.signing_in.auth import Authorizer, SharedToken
 from crmsync.connectors.signing_in.grants import refresh_token
-from crmsync.connectors.system import Tools
+from crmsync.connectors.system import Tools, Usage
 from crmsync.connectors.way_out.transport import Session, new_session
 from crmsync.connectors.zoho_books import organization, schemas
 from crmsync.connectors.zoho_books.api import BooksApi
@@ -56,6 +56,7 @@ def connect(connection: str, settings: ZohoBooksSettings, tools: Tools) -> ZohoB
         budget=tools.budget,
         api_domain=lambda: token.token().instance_url,
         notes=tools.notes,
+        usage=tools.usage,
     )
 
 
@@ -80,6 +81,7 @@ class ZohoBooks:
         budget: Budget = UNLIMITED,
         api_domain: Callable[[], str] = lambda: "",
         notes: Notes | None = None,
+        usage: Callable[[], Usage] = Usage,
     ) -> None:
         """*api_domain* is the API's address of the data centre that the token comes from, "" where it did not say."""
         client = VendorClient(
@@ -98,9 +100,9 @@ class ZohoBooks:
         self._api_domain = api_domain
         self._api = BooksApi(client, api_url=settings.api_url, organization_id=settings.organization_id)
         self._settings = settings
-        self._behaviour = behaviour
+        self._usage = usage
         notes, of = notes or OwnNotes(), settings.organization_id
-        self._currencies = Currencies(self._api, assumed=behaviour.default_currency, notes=notes, organization=of)
+        self._currencies = Currencies(self._api, assumed=self._currency, notes=notes, organization=of)
         self._items = Items(self._api, clock=clock, notes=notes, organization=of)
         self._contacts = Contacts(self._api, own_field=settings.contact_unique_field)
         self._payments = PaymentReader(self._api)
@@ -110,8 +112,11 @@ class ZohoBooks:
         self._lines = InvoiceLines(self._items, policy)
         self.time_zone = settings.time_zone
 
+    def _currency(self) -> str:
+        return self._usage().default_currency
+
     def checks(self) -> Iterator[Check]:
-        return examine(self._api, self._items, self._currencies, self._settings, self._behaviour, self._api_domain)
+        return examine(self._api, self._items, self._currencies, self._settings, self._usage(), self._api_domain)
 
     def check(self) -> list[Check]:
         return list(self.checks())

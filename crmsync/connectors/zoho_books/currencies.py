@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,7 @@ class Currencies:
     missing.
     """
 
-    def __init__(self, api: BooksApi, *, assumed: str, notes: Notes, organization: str) -> None:
+    def __init__(self, api: BooksApi, *, assumed: Callable[[], str], notes: Notes, organization: str) -> None:
         self._api = api
         self._assumed = assumed
         self._notes = notes
@@ -50,7 +50,7 @@ class Currencies:
         return True
 
     def _own(self) -> str:
-        return self._notes.read(self._note) or self._assumed
+        return self._notes.read(self._note) or self._assumed()
 
     def foreign_id(self, currency: str) -> str:
         """Its id, or "" where it is the organization's own or no list can be read.

@@ -8,7 +8,8 @@ from contextlib import suppress
 from functools import partial
 
 from crmsync.connectors.base import Check
-from crmsync.connectors.kit.doctor import Found, Probe, examined, signed_out, unseen
+from crmsync.connectors.kit.doctor import CURRENCY_SETTING, Found, Probe, examined, signed_out, unseen
+from crmsync.connectors.system import Usage
 from crmsync.connectors.zoho_books import organization
 from crmsync.connectors.zoho_books.api import BooksApi
 from crmsync.connectors.zoho_books.currencies import Currencies
@@ -16,7 +17,6 @@ from crmsync.connectors.zoho_books.items import Items
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
 from crmsync.domain.money import decimals_of
 from crmsync.errors import AuthenticationError, CrmsyncError, PermanentError, RecordNotFoundError
-from crmsync.settings import Behaviour
 
 MALFORMED = "14"
 _DATA_CENTRE = re.compile(r"https?://[A-Za-z0-9.-]{1,100}(:\d{1,5})?")
@@ -35,26 +35,26 @@ def examine(
     items: Items,
     currencies: Currencies,
     settings: ZohoBooksSettings,
-    behaviour: Behaviour,
+    usage: Usage,
     api_domain: Callable[[], str] = lambda: "",
 ) -> Iterator[Check]:
     """The first call signs in; where that fails, or belongs to another data centre, nothing more is asked."""
     return examined(
-        _probes(api, items, currencies, settings, behaviour),
+        _probes(api, items, currencies, settings, usage),
         failed=partial(_failed, settings, api_domain),
         then=_unseen(settings),
     )
 
 
 def _probes(
-    api: BooksApi, items: Items, currencies: Currencies, settings: ZohoBooksSettings, behaviour: Behaviour
+    api: BooksApi, items: Items, currencies: Currencies, settings: ZohoBooksSettings, usage: Usage
 ) -> Iterator[Probe]:
-    yield Probe("organization", partial(_organization, api, currencies, settings, behaviour), _SETTINGS_SCOPE)
+    yield Probe("organization", partial(_organization, api, currencies, settings, usage), _SETTINGS_SCOPE)
     yield Probe("contacts", partial(_read_one, api, "contacts"), "ZohoBooks.contacts.READ")
     yield Probe("invoices", partial(_read_one, api, "invoices"), "ZohoBooks.invoices.READ")
     yield Probe("customer payments", partial(_read_one, api, "customerpayments"), "ZohoBooks.customerpayments.READ")
     yield Probe("invoice lines", partial(_lines, items, needs_items=settings.item_lookup), _SETTINGS_SCOPE)
-    yield Probe("currencies", partial(_currencies, currencies, behaviour.default_currency), _SETTINGS_SCOPE)
+    yield Probe("currencies", partial(_currencies, currencies, usage.default_currency), _SETTINGS_SCOPE)
     if settings.tax_id:
         yield Probe("tax", partial(_tax, api, settings.tax_id), _SETTINGS_SCOPE)
 
@@ -112,7 +112,7 @@ def _elsewhere(settings: ZohoBooksSettings, error: CrmsyncError, api_domain: Cal
     return f"The token of {signs_in} is not valid at {settings.api_url} (ZOHO_API_URL): set both to one data centre."
 
 
-def _organization(api: BooksApi, currencies: Currencies, settings: ZohoBooksSettings, behaviour: Behaviour) -> Found:
+def _organization(api: BooksApi, currencies: Currencies, settings: ZohoBooksSettings, usage: Usage) -> Found:
     found = organization.seen(api)
     own = organization.of_id(found, settings.organization_id)
     if own is None:
@@ -121,13 +121,13 @@ def _organization(api: BooksApi, currencies: Currencies, settings: ZohoBooksSett
         return Found(
             f"The user of the refresh token is not in ZOHO_ORGANIZATION_ID ({settings.organization_id}).{whose}"
         )
-    base, assumed = own["currency_code"] or "", behaviour.default_currency
+    base, assumed = own["currency_code"] or "", usage.default_currency
     is_other = bool(base and assumed) and base != assumed
     problems = (
         _currency_problem(currencies, base, assumed) if is_other else "",
         "" if settings.time_zone else organization.zone_problem(own["time_zone"] or ""),
     )
-    bills = f"bills in {assumed}, which CRMSYNC_DEFAULT_CURRENCY says is the currency of the CRM" if is_other else ""
+    bills = f"bills in {assumed}, which {CURRENCY_SETTING} says is the currency of the CRM" if is_other else ""
     told = (own["name"], own["organization_id"], base, own["time_zone"], bills)
     return Found(" ".join(filter(None, problems)), ", ".join(filter(None, told)), is_note=is_other)
 
@@ -138,7 +138,7 @@ def _currency_problem(currencies: Currencies, base: str, assumed: str) -> str:
         if assumed in {row["currency_code"] for row in currencies.rows()}:
             return ""
     return (
-        f"The organization keeps its books in {base}, but CRMSYNC_DEFAULT_CURRENCY is {assumed}: invoices would be in "
+        f"The organization keeps its books in {base}, but {CURRENCY_SETTING} is {assumed}: invoices would be in "
         f"{base}, and each would wait for a person. Set it to the currency of the CRM and add that to the "
         "organization's currencies, or set ZOHO_ORGANIZATION_ID to the organization that keeps its books in that."
     )

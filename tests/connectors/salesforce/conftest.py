@@ -11,6 +11,7 @@ import responses
 
 from crmsync.connectors.salesforce.client import Salesforce
 from crmsync.connectors.salesforce.settings import SalesforceSettings
+from crmsync.connectors.system import Usage
 from crmsync.connectors.way_out.transport import new_session
 from crmsync.settings import Behaviour, Secret, Settings
 from tests.fakes import Signed
@@ -59,7 +60,7 @@ def settings() -> SalesforceSettings:
 
 @pytest.fixture
 def behaviour() -> Behaviour:
-    return Settings.from_env({"HOME": "/nowhere", "CRMSYNC_DEFAULT_CURRENCY": "USD"}).behaviour
+    return Settings.from_env({"HOME": "/nowhere"}).behaviour
 
 
 @pytest.fixture
@@ -67,12 +68,13 @@ def crm(authorizer: Signed, settings: SalesforceSettings, behaviour: Behaviour) 
     """Builds the connector, with other settings where a test names them."""
     session = new_session()
 
-    def build(*, default_currency: str = "USD", **changes: Any) -> Salesforce:
+    def build(*, default_currency: str = "USD", usage: Callable[[], Usage] | None = None, **changes: Any) -> Salesforce:
         return Salesforce(
             session=session,
             authorizer=authorizer,
             settings=replace(settings, **changes),
-            behaviour=replace(behaviour, default_currency=default_currency),
+            behaviour=behaviour,
+            usage=usage or (lambda: Usage(default_currency=default_currency)),
         )
 
     yield build

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from crmsync.connectors.salesforce.addresses import trusted
 from crmsync.connectors.salesforce.client import connect
 from crmsync.connectors.salesforce.settings import SalesforceSettings
-from crmsync.connectors.system import Tools
+from crmsync.connectors.system import Tools, Usage
 from crmsync.domain.customers import Address, Customer
 from crmsync.domain.deals import check
 from crmsync.domain.money import Money
@@ -331,6 +331,19 @@ class TestCurrency:
 
         assert ["CurrencyIsoCode" in _query_of(call) for call in salesforce.calls] == [True, False, False]
 
+    def test_a_default_that_is_set_or_taken_away_holds_from_then_on(
+        self, crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture
+    ) -> None:
+        for name in ("deal__bare", "deal__bare", "deal__won"):
+            salesforce.get(QUERY, json=fixture(name))
+        currencies = iter(["JPY", "USD", ""])
+        connector = crm(usage=lambda: Usage(next(currencies)))
+
+        found = [connector.fetch_deal(DEAL).amount.currency for _ in range(3)]
+
+        assert found == ["JPY", "USD", "EUR"]
+        assert ["CurrencyIsoCode" in _query_of(call) for call in salesforce.calls] == [False, False, True]
+
     def test_another_missing_field_is_not_taken_for_the_currency(
         self, crm: Build, salesforce: responses.RequestsMock, fixture: LoadFixture
     ) -> None:
@@ -483,7 +496,7 @@ def test_signing_in_with_a_key_and_asking_at_the_address_of_the_answer(
     salesforce.post("https://login.salesforce.com/services/oauth2/token", json=granted)
     salesforce.get(QUERY, json=fixture("deal__bare"))
 
-    tools = Tools(token_store=_TokenStore(), behaviour=behaviour)
+    tools = Tools(token_store=_TokenStore(), behaviour=behaviour, usage=lambda: Usage("USD"))
     connect("salesforce", replace(settings, private_key=Secret(pem)), tools).fetch_deal(DEAL)
 
     form = parse_qs(str(salesforce.calls[0].request.body))

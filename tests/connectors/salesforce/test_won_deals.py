@@ -269,7 +269,7 @@ def _matches(query: str, stamp: str, key: str) -> bool:
 def test_every_change_of_the_window_comes_once_and_in_order(rows: list[tuple[int, str]], size: int) -> None:
     """Many deals may share one stamp, and Salesforce decides how many come at once."""
     settings = SimpleNamespace(catch_up_filter="", order_number_field="SAP_Order_Number__c")
-    reader = WonDealReader(_Organization(rows, size), settings, default_currency="USD", lacking=set())  # type: ignore[arg-type]
+    reader = WonDealReader(_Organization(rows, size), settings, default_currency=lambda: "USD", lacking=set())  # type: ignore[arg-type]
 
     found = [deal for page in reader.pages(SINCE, SINCE + timedelta(seconds=3)) for deal in page]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import responses
 
+from crmsync.connectors.system import Usage
 from crmsync.connectors.way_out.transport import new_session
 from crmsync.connectors.zoho_books.client import ZohoBooks
 from crmsync.connectors.zoho_books.settings import ZohoBooksSettings
@@ -79,7 +80,7 @@ def settings() -> ZohoBooksSettings:
 
 @pytest.fixture
 def behaviour() -> Behaviour:
-    return Settings.from_env({"HOME": "/nowhere", "CRMSYNC_DEFAULT_CURRENCY": "USD"}).behaviour
+    return Settings.from_env({"HOME": "/nowhere"}).behaviour
 
 
 @pytest.fixture
@@ -90,14 +91,15 @@ def books(
     session = new_session()
 
     def build(**changes: Any) -> ZohoBooks:
-        default_currency = changes.pop("default_currency", behaviour.default_currency)
+        default_currency = changes.pop("default_currency", "USD")
         clock, notes = changes.pop("clock", lambda: NOW), changes.pop("notes", None)
         wishes.add(changes.get("item_lookup", settings.item_lookup))
         return ZohoBooks(
             session=session,
             authorizer=authorizer,
             settings=replace(settings, **changes),
-            behaviour=replace(behaviour, default_currency=default_currency),
+            behaviour=behaviour,
+            usage=lambda: Usage(default_currency=default_currency),
             clock=clock,
             notes=notes,
         )

@@ -189,7 +189,7 @@ def test_doctor_names_the_missing_scope(
     ("changes", "words"),
     [
         ({"organization_id": "999"}, "ZOHO_ORGANIZATION_ID"),
-        ({"default_currency": "EUR"}, "CRMSYNC_DEFAULT_CURRENCY is EUR"),
+        ({"default_currency": "EUR"}, "of the binding) is EUR"),
     ],
     ids=["another organization", "another currency"],
 )

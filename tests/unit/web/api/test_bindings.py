@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from crmsync.connectors.salesforce.client import Salesforce
 from crmsync.domain.connections import Connection
 from crmsync.services import Services
 from tests.unit.web.api.conftest import Admit, Caller, shop
@@ -75,13 +76,31 @@ def test_a_role_is_refused(
     assert admin("GET", "/bindings/inventory?tenant_id=acme").status_code == 404
 
 
-@pytest.mark.parametrize("options", [{"colour": "red"}, {"inventory_seconds": -1}, {"inventory_seconds": "often"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"colour": "red"}, {"inventory_seconds": -1}, {"inventory_seconds": "often"}, {"default_currency": "Euro"}],
+)
 def test_an_option_is_typed(admin: Caller, of_acme: dict[str, str], options: dict[str, Any]) -> None:
     roles = {"catalogue": of_acme["crm"], "stock": of_acme["erp"]}
 
     answer = put(admin, "inventory", {"roles": roles, "options": options}, "?tenant_id=acme")
 
     assert (answer.status_code, pointers(answer)) == (422, {f"#/options/{next(iter(options))}"})
+
+
+def test_the_currency_of_one_companys_crm_is_an_option_that_its_connector_obeys(
+    admin: Caller, services: Services, of_acme: dict[str, str]
+) -> None:
+    theirs = shop(services, "other")
+    real = Services(services.settings, services.store)
+    crms = [cast(Salesforce, real.connector(each["crm"])) for each in (of_acme, theirs)]
+    for tenant, own, currency in (("acme", of_acme, "JPY"), ("other", theirs, "KWD")):
+        roles = {"deals": own["crm"], "orders": own["erp"], "invoices": own["books"]}
+        body = {"roles": roles, "options": {"default_currency": currency}}
+        assert put(admin, "order_to_invoice", body, f"?tenant_id={tenant}").status_code == 200
+    real.companies.forget()
+
+    assert [each._currency() for each in crms] == ["JPY", "KWD"]
 
 
 def test_the_document_says_what_the_options_are(admin: Caller) -> None:
