@@ -62,7 +62,13 @@ app = Celery("crmsync")
 app.config_from_object(PromiseProxy(_installed_config))  # read when it is first needed
 
 # By name: this layer must not import those above it.
-TASK_MODULES = ("crmsync.flows", "crmsync.worker.housekeeping", "crmsync.worker.trials", "crmsync.worker.consents")
+TASK_MODULES = (
+    "crmsync.flows",
+    "crmsync.worker.housekeeping",
+    "crmsync.worker.trials",
+    "crmsync.worker.consents",
+    "crmsync.worker.link_checks",
+)
 
 
 DEAD_LETTER = "dead_letter"

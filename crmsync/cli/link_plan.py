@@ -10,12 +10,11 @@ from crmsync.cli.link_file import Pair, Problem
 from crmsync.domain.audit import Act
 from crmsync.domain.customers import Candidate, Customer
 from crmsync.domain.links import Link
+from crmsync.worker import customer_links
 
 if TYPE_CHECKING:
     from crmsync.company import Company
     from crmsync.store import UnitOfWork
-
-ORIGIN = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +105,8 @@ def apply(uow: UnitOfWork, company: Company, changes: Sequence[Change], who: Act
     """Write the links of the accounts of *company*'s CRM, and one entry of the audit for each account and system."""
     made = [change for change in changes if change.action != "keep"]
     for change in made:
-        uow.links.put_instead(_link(change, company.deals.connection, str(who)))
-    for change in made:
-        pair = change.pair
-        key, before = f"{pair.connection}/{pair.crm_key}", {"key": change.before} if change.before else {}
-        after = {"key": change.found.key, "currency": change.found.currency}
-        uow.audit.add(who, "link.set", "link", key, tenant=company.tenant, before=before, after=after)
+        link = _link(change, company.deals.connection, str(who))
+        customer_links.replace_link(uow, who, link, tenant=company.tenant, before=change.before)
 
 
 def _link(change: Change, source: str, by: str) -> Link:
@@ -121,7 +116,7 @@ def _link(change: Change, source: str, by: str) -> Link:
         source,
         pair.crm_key,
         found.key,
-        ORIGIN,
+        customer_links.IMPORTED,
         currency=found.currency,
         name=found.shown_name,
         city=found.shown_city,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Text, cast, or_, select, update
+from sqlalchemy import BigInteger, Text, cast, delete, or_, select, update
 
 from crmsync.store.rows import CLOCKS, Rows
 from crmsync.store.tables import facts
@@ -42,6 +42,9 @@ class Facts(Rows):
     def set(self, name: str, value: str) -> None:
         if not self._insert_once(facts, {"name": name, "value": value}):
             self._connection.execute(update(facts).where(facts.c.name == name).values(value=value))
+
+    def drop(self, name: str) -> None:
+        self._connection.execute(delete(facts).where(facts.c.name == name))
 
     def advance(self, name: str, number: int, *, unreal: int | None = None) -> bool:
         """Raise a number that only grows. False if it stands there already: somebody else was first.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from crmsync.company import Company
 from crmsync.connectors.base import Customers
 from crmsync.connectors.registry import title
 from crmsync.domain.audit import Act
@@ -21,6 +22,7 @@ from crmsync.worker.flow import FLOWS, company_of
 
 REPLAY = "replay"
 IMPORTED = "imported"
+SET = "set"
 
 
 class LinkRefusedError(CrmsyncError):
@@ -142,6 +144,28 @@ def look_up(
         ) from error
 
 
+def read_accounts(
+    company: Company, keys: Sequence[str], tell: Callable[[], None] = lambda: None
+) -> dict[str, Customer]:
+    """The accounts of these ids in the CRM; *tell* is called before each call. Raises: LinkRefusedError."""
+    try:
+        return company.deals.api.read_accounts(keys, tell)
+    except CrmsyncError as error:
+        raise LinkRefusedError(
+            f"The accounts can't be read from the CRM now: {error} Nothing was stored.",
+            system=error.system,
+            advice="Try again when it answers; `crmsync doctor` says what is wrong.",
+        ) from error
+
+
+def replace_link(uow: UnitOfWork, act: Act, link: Link, *, tenant: str, before: str | None) -> None:
+    """Link in place of the customer *before*, if there was one, with one entry of the audit for both."""
+    uow.links.put_instead(link)
+    was = {"key": before} if before else {}
+    place = f"{link.connection}/{link.crm_key}"
+    uow.audit.add(act, "link.set", "link", place, tenant=tenant, before=was, after=_audited(link))
+
+
 def store(uow: UnitOfWork, found: Sequence[Sides], *, origin: str, by: str) -> None:
     """Link in place of whatever link there was in this currency."""
     for each in found:
@@ -163,6 +187,9 @@ def audit(
 ) -> None:
     """One entry for each link that a person takes back or sets, without the names that a link keeps for people."""
     for link, is_after in [*((link, False) for link in before), *((link, True) for link in after)]:
-        told = {"key": link.key, "currency": link.currency}
-        changed = {"after" if is_after else "before": told}
+        changed = {"after" if is_after else "before": _audited(link)}
         uow.audit.add(act, verb, "link", f"{link.connection}/{link.crm_key}", tenant=tenant, **changed)
+
+
+def _audited(link: Link) -> dict[str, str]:
+    return {"key": link.key, "currency": link.currency}

@@ -20,7 +20,7 @@ from crmsync.services import Services, services
 from crmsync.store.due import ANY, Lost, Place
 from crmsync.store.engine import Store
 from crmsync.store.tallies import BOOKS
-from crmsync.worker import dead_letters, letter_alerts, queues, retention, shares, starting, watch
+from crmsync.worker import dead_letters, letter_alerts, questions, queues, retention, shares, starting, watch
 from crmsync.worker.flow import FLOWS, Flow
 from crmsync.worker.neighbours import Neighbours
 
@@ -72,6 +72,7 @@ def sweep_now(using: Services) -> None:
         watch=partial(watch.look, using),
         deliver=partial(_deliver, using),
         prune=partial(retention.prune, using),
+        forget_questions=partial(questions.forget, using),
         count=partial(_count_what_is_over, using),
     )
 

@@ -76,6 +76,9 @@ def test_the_walk_is_answered_as_the_page_says(tmp_path: Path) -> None:
     assert [run["status"], *(each["kind"] for each in run["documents"])] == [
         "done", "customer", "order", "customer", "invoice", "mail",
     ]  # fmt: skip
+    gone, link = told["link"]
+    assert (link["key"], link["account"]) == (gone["removed"][0]["key"], gone["removed"][0]["account"])
+    assert (gone["removed"][0]["origin"], link["origin"], link["linked_by"]) == ("created", "set", "walk, by the API")
     (accepted, letter) = told["dead letter"]
     assert accepted == {"status": "accepted"}
     assert (letter["step"], letter["kind"], letter["status"]) == ("create_order", "data", "waiting")

@@ -80,6 +80,7 @@ ENDPOINTS: Mapping[tuple[str, str], Rule] = {
     ("GET", "/sync-logs/{run_id}"): _VIEW,
     ("GET", "/sync-records"): _VIEW,
     ("GET", "/links"): _VIEW,
+    ("PUT", "/links/{connection}/{account}"): _DECIDE,
     ("DELETE", "/links/{connection}/{account}"): _DECIDE,
     ("GET", "/webhook-events"): _VIEW,
     ("GET", "/rate-limits"): _VIEW,

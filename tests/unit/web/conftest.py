@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from crmsync import broker
+from crmsync.celery import app as celery
+from crmsync.company import Bound
 from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
@@ -23,10 +26,10 @@ from crmsync.settings import Settings
 from crmsync.store import Store, schema
 from crmsync.web import metrics
 from crmsync.web.app import create_app
-from crmsync.worker import dead_letters
+from crmsync.worker import customer_links, dead_letters, link_checks, questions
 from crmsync.worker.flow import Flow
 from tests.builders import DEAL_KEY, customer, deal
-from tests.fakes import FakeClock, FakeMessenger, start_run
+from tests.fakes import FakeClock, FakeCustomers, FakeMessenger, start_run
 
 STEPS = order_to_invoice.FLOW.steps
 PASSWORD = "tower-password-1"
@@ -162,3 +165,30 @@ def a_letter(services: Services, a_run: Seed, clock: FakeClock) -> Bury:
         return letter
 
     return bury
+
+
+@dataclass
+class AtOnce:
+    """A worker that answers each question as soon as it is sent, and the systems as it sees them."""
+
+    crm: FakeCustomers
+    there: FakeCustomers
+    is_there: bool = True
+    is_broker_there: bool = True
+    questions: list[str] = field(default_factory=list)
+
+    def send(self, task: str, question_id: str) -> bool:
+        self.questions.append(question_id)
+        if self.is_there and self.is_broker_there:
+            celery.tasks[task](question_id)
+        return self.is_broker_there
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch, services: Services) -> AtOnce:
+    made = AtOnce(FakeCustomers("the CRM"), FakeCustomers("the ERP"))
+    monkeypatch.setattr(questions, "send", made.send)
+    monkeypatch.setattr(link_checks, "services", lambda: services)
+    monkeypatch.setattr(Bound, "api", made.crm)
+    monkeypatch.setattr(customer_links, "role", lambda *_: made.there)
+    return made

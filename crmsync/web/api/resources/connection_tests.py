@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Any
 
 from flask import Response
 from marshmallow import fields
 
 from crmsync.connection_trial import Trial
-from crmsync.services import Services
-from crmsync.web.api import effects
-from crmsync.web.api.problems import Problem
+from crmsync.web.api import effects, waiting
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.resources.connections import own_connection
 from crmsync.web.api.schemas import ApiSchema, QuerySchema
@@ -21,10 +17,7 @@ from crmsync.worker import trials
 
 blueprint = Resource("connection-tests", "Tests of connections, by a worker")
 
-TRIAL_SECONDS = 25.0
-LOOK_SECONDS = 0.2
-WAITING_AT_ONCE = 2  # requests of a process: each holds one of its threads
-_waiting = threading.BoundedSemaphore(WAITING_AT_ONCE)
+_WHAT = "the test"
 
 
 class TrialSchema(ApiSchema):
@@ -56,29 +49,11 @@ def try_connection(_: dict[str, Any], connection_id: str) -> Response:
 
 
 def _tried(connection_id: str) -> Trial:
-    if not _waiting.acquire(blocking=False):
-        raise _no_result("Too many tests are already waiting.")
-    try:
+    with waiting.place():
         with services_of_app().store.begin() as uow:
             trial_id = trials.ask(uow, connection_id)
         if not trials.send(connection_id):
-            raise _no_result("The broker does not answer, so no worker can run the test.")
-        return _awaited(services_of_app(), connection_id, trial_id)
-    finally:
-        _waiting.release()
-
-
-def _awaited(using: Services, connection_id: str, trial_id: str) -> Trial:
-    until = time.monotonic() + TRIAL_SECONDS
-    while True:
-        with using.store.read() as uow:
-            found = trials.result(uow, connection_id, trial_id)
-        if found is not None:
-            return found
-        if time.monotonic() >= until:
-            raise _no_result(f"No worker has finished the test within {TRIAL_SECONDS:.0f} s. Try again: it may go on.")
-        time.sleep(LOOK_SECONDS)
-
-
-def _no_result(detail: str) -> Problem:
-    return Problem(503, "no-result", detail, headers={"Retry-After": "10"})
+            raise waiting.no_broker(_WHAT)
+        return waiting.awaited(
+            _WHAT, lambda uow: trials.result(uow, connection_id, trial_id), advice="Try again: it may go on."
+        )

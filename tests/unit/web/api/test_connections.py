@@ -14,7 +14,7 @@ from crmsync.domain.connections import Connection
 from crmsync.domain.runs import Origin
 from crmsync.services import Services
 from crmsync.settings import Settings
-from crmsync.web.api.resources import connection_tests as resource
+from crmsync.web.api import waiting
 from crmsync.web.app import create_app
 from crmsync.worker import trials
 from tests.unit.web.api.conftest import BOOKS, TRIED, Admit, Caller
@@ -267,10 +267,10 @@ def test_a_test_that_no_worker_ends_is_not_waited_for(
     admin: Caller, a_connection: Make, monkeypatch: pytest.MonkeyPatch, is_sent: bool
 ) -> None:
     monkeypatch.setattr(trials, "send", lambda _: is_sent)
-    monkeypatch.setattr(resource, "TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "SECONDS", 0.0)
     of = a_connection().id
 
-    for _ in range(resource.WAITING_AT_ONCE + 1):  # none of them keeps its place
+    for _ in range(waiting.AT_ONCE + 1):  # none of them keeps its place
         answer = admin("POST", f"/connections/{of}/test")
 
     assert answer.status_code == 503
@@ -280,13 +280,13 @@ def test_a_test_that_no_worker_ends_is_not_waited_for(
 
 def test_no_more_wait_at_once_than_a_process_can_spare(admin: Caller, a_connection: Make, tried: list[str]) -> None:
     of = a_connection().id
-    for _ in range(resource.WAITING_AT_ONCE):
-        assert resource._waiting.acquire(blocking=False)
+    for _ in range(waiting.AT_ONCE):
+        assert waiting._waiting.acquire(blocking=False)
     try:
         answer = admin("POST", f"/connections/{of}/test")
     finally:
-        for _ in range(resource.WAITING_AT_ONCE):
-            resource._waiting.release()
+        for _ in range(waiting.AT_ONCE):
+            waiting._waiting.release()
 
     assert (answer.status_code, tried) == (503, [])
 

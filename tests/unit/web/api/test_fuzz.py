@@ -53,6 +53,7 @@ def address(app: Flask, services: Services, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.acceptance
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.timeout(3600)
 def test_whatever_is_asked_is_answered_as_described(address: str, admin: Caller, world: World, tmp_path: Path) -> None:
     known = {

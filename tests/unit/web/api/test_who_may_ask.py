@@ -20,6 +20,8 @@ from crmsync.web.api.endpoints import ENDPOINTS, Tenancy
 from crmsync.web.app import create_app
 from tests.unit.web.api.conftest import ADA, BOOKS, Admit, Caller, World
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 ALL = sorted(ENDPOINTS)
 GUARDED = [each for each in ALL if ENDPOINTS[each].role is not None]
 VERBS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
@@ -37,6 +39,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/bindings/{flow}"): {"roles": {"catalogue": "{crm}", "stock": "{erp}"}},
     ("POST", "/sync-configs"): {"flow": "payments", "roles": {"payments": "{books}", "deals": "{crm}"}},
     ("PUT", "/sync-configs/{config_id}"): {"interval_seconds": 900},
+    ("PUT", "/links/{connection}/{account}"): {"key": "1000777", "reason": "a test"},
     ("PUT", "/rate-limits/{connection_id}"): {"concurrent": 4},
     ("POST", "/webhooks"): {"connection": "{crm}"},
     ("PATCH", "/webhooks/{webhook_id}"): {"events": ["deal.closed"]},
