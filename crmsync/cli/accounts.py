@@ -9,13 +9,14 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, json_option, yes_option
+from crmsync.cli.options import accounted, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from crmsync.connectors.signing_in.auth import Fetch
     from crmsync.domain.accounts import Account, Claim
+    from crmsync.domain.audit import Act
     from crmsync.domain.tokens import AccessToken, RenewalLimit
     from crmsync.services import Services
     from crmsync.store import UnitOfWork
@@ -49,7 +50,7 @@ def _to_json(account: Account) -> dict[str, object]:
 @click.argument("connection")
 @yes_option
 @accounted
-def adopt(connection: str, *, yes: bool, by: str | None, reason: str | None) -> None:
+def adopt(connection: str, *, yes: bool, who: Act) -> None:
     """Confirm that the credentials of CONNECTION belong to the same company's account as before, under another address.
 
     Links, orders, invoices and checkpoints stay, and apply to the account of the present credentials. If it is
@@ -68,7 +69,7 @@ def adopt(connection: str, *, yes: bool, by: str | None, reason: str | None) -> 
     with using.store.begin() as uow:
         _adopt(uow, using, connection, identity)
         told = {"before": {"identity": known.identity}, "after": {"identity": identity}}
-        uow.audit.add(act(by, reason), "account.adopt", "connection", connection, tenant=tenant, **told)
+        uow.audit.add(who, "account.adopt", "connection", connection, tenant=tenant, **told)
     screen.console().print(f"{claim.system} is {identity} from now on. Restart every process of crmsync.")
 
 

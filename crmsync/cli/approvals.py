@@ -8,13 +8,14 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import NUMBER, ListingGroup
-from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.options import accounted, json_option
 from crmsync.cli.process import open_services
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from crmsync.domain.approvals import Approval
+    from crmsync.domain.audit import Act
 
 
 @click.group(cls=ListingGroup)
@@ -42,13 +43,13 @@ def list_(*, everything: bool, as_json: bool) -> None:
 @click.argument("approval_id", metavar="ID", type=NUMBER)
 @accounted
 @json_option
-def approve(approval_id: int, *, by: str | None, reason: str | None, as_json: bool) -> None:
+def approve(approval_id: int, *, who: Act, as_json: bool) -> None:
     """Confirm a proposal of somebody else's: what it says is done at once."""
     import crmsync.flows  # noqa: F401 - registers the tasks and their queues
     from crmsync.worker import approvals as worker
 
     services = open_services()
-    done = worker.approve(services, approval_id, by=act(by, reason))
+    done = worker.approve(services, approval_id, by=who)
     _say(
         done, as_json, services.store.clock(), f"✓ {done.decision.value} of dead letter {done.letter_id} is confirmed."
     )
@@ -58,13 +59,13 @@ def approve(approval_id: int, *, by: str | None, reason: str | None, as_json: bo
 @click.argument("approval_id", metavar="ID", type=NUMBER)
 @accounted
 @json_option
-def reject(approval_id: int, *, by: str | None, reason: str | None, as_json: bool) -> None:
+def reject(approval_id: int, *, who: Act, as_json: bool) -> None:
     """Reject a proposal, or take back your own: nothing is done, and the dead letter waits on."""
     import crmsync.flows  # noqa: F401 - registers the tasks and their queues
     from crmsync.worker import approvals as worker
 
     with open_services().store.begin() as uow:
-        done = worker.reject(uow, approval_id, by=act(by, reason))
+        done = worker.reject(uow, approval_id, by=who)
     _say(done, as_json, uow.now, f"✓ proposal {done.id} is rejected; dead letter {done.letter_id} waits on.")
 
 

@@ -10,11 +10,12 @@ import click
 from crmsync.cli import screen
 from crmsync.cli.connections import pairs_of
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.options import accounted, json_option, owner_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import tenant_option
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.domain.bindings import Binding
 
 
@@ -35,7 +36,7 @@ def list_(*, tenant: str | None, as_json: bool) -> None:
 
 @bindings.command()
 @click.argument("flow")
-@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
+@owner_option
 @json_option
 def show(*, flow: str, tenant: str, as_json: bool) -> None:
     """Show how FLOW is bound: order_to_invoice, payments or inventory."""
@@ -46,7 +47,7 @@ def show(*, flow: str, tenant: str, as_json: bool) -> None:
 
 @bindings.command("set")
 @click.argument("flow")
-@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
+@owner_option
 @click.option("--role", "pairs", multiple=True, metavar="ROLE=ID", help="A role and its connection; may be repeated.")
 @click.option(
     "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the company; may be repeated."
@@ -54,7 +55,7 @@ def show(*, flow: str, tenant: str, as_json: bool) -> None:
 @accounted
 @json_option
 def set_(
-    *, flow: str, tenant: str, pairs: tuple[str, ...], options: tuple[str, ...], by: str | None, reason: str | None,
+    *, flow: str, tenant: str, pairs: tuple[str, ...], options: tuple[str, ...], who: Act,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Bind FLOW, or change its binding for the connection that its subjects come from.
@@ -67,7 +68,7 @@ def set_(
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
         given = pairs_of(options, "--option") if options else None
-        made = put(using, uow, act(by, reason), tenant, flow, pairs_of(pairs, "--role"), options=given)
+        made = put(using, uow, who, tenant, flow, pairs_of(pairs, "--role"), options=given)
     if as_json:
         screen.print_json(_to_json(made))
     else:
@@ -77,16 +78,16 @@ def set_(
 @bindings.command()
 @click.argument("flow")
 @click.argument("source")
-@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
+@owner_option
 @accounted
 @json_option
-def remove(*, flow: str, source: str, tenant: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def remove(*, flow: str, source: str, tenant: str, who: Act, as_json: bool) -> None:
     """Remove a binding: the connection SOURCE no longer starts FLOW."""
     from crmsync.bindings import remove as removed
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        gone = removed(using, uow, act(by, reason), tenant, flow, source)
+        gone = removed(using, uow, who, tenant, flow, source)
     if as_json:
         screen.print_json(_to_json(gone))
     else:

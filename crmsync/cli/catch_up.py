@@ -11,7 +11,7 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.company import ADVICE, company_options
-from crmsync.cli.options import accounted, act, confirm, json_option, yes_option
+from crmsync.cli.options import accounted, confirm, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
@@ -42,8 +42,7 @@ def catch_up(
     since: str | None,
     dry_run: bool,
     yes: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Start runs for changes at the CRM and the books that no webhook announced and that have no run.
@@ -67,7 +66,7 @@ def catch_up(
     if found.to_start and not dry_run:
         confirm(f"Start {plural(len(found.to_start), 'run')}?", yes=yes)
         started = _start(using, found.to_start, as_json=as_json)
-        _note(using, act(by, reason), scans[0].company.tenant, start, started)
+        _note(using, who, scans[0].company.tenant, start, started)
     if not dry_run:
         work.note_scan(using, scans)
     if as_json:

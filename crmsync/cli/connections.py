@@ -14,11 +14,12 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, can_ask, confirm, json_option, yes_option
+from crmsync.cli.options import accounted, can_ask, confirm, json_option, owner_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import tenant_option
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.domain.connections import Connection, Wanted
 
 _SECRET_BYTES_MAX = 65_536
@@ -91,21 +92,19 @@ def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
 @connections.command()
 @click.argument("system")
 @click.option("--name", required=True, help="Its display name; unique within a company.")
-@click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
+@owner_option
 @_of_settings
 @_of_sync
 @accounted
 @json_option
-def add(
-    *, system: str, name: str, tenant: str, by: str | None, reason: str | None, as_json: bool, **given: Any
-) -> None:
+def add(*, system: str, name: str, tenant: str, who: Act, as_json: bool, **given: Any) -> None:
     """Create a connection to SYSTEM. Its guide in docs/setup/ says which settings it needs."""
     from crmsync.connections import create
 
     using = open_services(creates=True, check_accounts=False)
     wanted = _wanted(system, name=name, asks=True, **given)
     with using.store.begin() as uow:
-        made = create(using, uow, act(by, reason), tenant, system, wanted)
+        made = create(using, uow, who, tenant, system, wanted)
     _print(made, as_json=as_json, done=f"✓ {made.id} is created. Test it: `crmsync connections test {made.id}`.")
 
 
@@ -126,8 +125,7 @@ def set_(
     name: str | None,
     unset: tuple[str, ...],
     same_account: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -140,7 +138,7 @@ def set_(
     wanted = _wanted(before.system, name=name, before=before, unset=unset, **given)
     change = partial(update, expected_version=before.version, is_same_account=same_account)
     with using.store.begin() as uow:
-        changed = change(using, uow, act(by, reason), tenant, connection_id, wanted)
+        changed = change(using, uow, who, tenant, connection_id, wanted)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} has been changed.")
 
 
@@ -159,8 +157,7 @@ def rotate(
     files: tuple[str, ...],
     secrets_stdin: bool,
     make: tuple[str, ...],
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Give the connection ID new secrets. The previous secret of a webhook stays valid as well."""
@@ -171,7 +168,7 @@ def rotate(
         raise click.UsageError("Say which: --secret-file NAME=PATH, --secrets-stdin or --make NAME.")
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        changed, made = rotated(using, uow, act(by, reason), tenant, connection_id, given, made=make)
+        changed, made = rotated(using, uow, who, tenant, connection_id, given, made=make)
     if as_json:
         screen.print_json(_to_json(changed) | {"made": made})
         return
@@ -185,13 +182,13 @@ def rotate(
 @tenant_option
 @accounted
 @json_option
-def pause(*, connection_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+def pause(*, connection_id: str, tenant: str | None, who: Act, as_json: bool) -> None:
     """Pause the connection ID: the runs that need it wait until it is resumed."""
     from crmsync.connections import pause as paused
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        changed = paused(using, uow, act(by, reason), tenant, connection_id)
+        changed = paused(using, uow, who, tenant, connection_id)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} is paused; its runs wait.")
 
 
@@ -200,13 +197,13 @@ def pause(*, connection_id: str, tenant: str | None, by: str | None, reason: str
 @tenant_option
 @accounted
 @json_option
-def resume(*, connection_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+def resume(*, connection_id: str, tenant: str | None, who: Act, as_json: bool) -> None:
     """Resume the connection ID: the runs that wait for it continue."""
     from crmsync.connections import resume as resumed
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        changed = resumed(using, uow, act(by, reason), tenant, connection_id)
+        changed = resumed(using, uow, who, tenant, connection_id)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} is resumed; its runs continue.")
 
 
@@ -217,16 +214,7 @@ def resume(*, connection_id: str, tenant: str | None, by: str | None, reason: st
 @yes_option
 @accounted
 @json_option
-def remove(
-    *,
-    connection_id: str,
-    tenant: str | None,
-    force: bool,
-    yes: bool,
-    by: str | None,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+def remove(*, connection_id: str, tenant: str | None, force: bool, yes: bool, who: Act, as_json: bool) -> None:
     """Delete the connection ID with everything stored about it: crmsync forgets all documents it has created there."""
     from crmsync.connections import delete
     from crmsync.connections import show as shown
@@ -235,7 +223,7 @@ def remove(
     found = shown(using, tenant, connection_id)
     confirm(f"Delete {found.name}, with its links and all that is known about its documents?", yes=yes)
     with using.store.begin() as uow:
-        gone = delete(using, uow, act(by, reason), tenant, connection_id, is_forced=force)
+        gone = delete(using, uow, who, tenant, connection_id, is_forced=force)
     if as_json:
         screen.print_json({"id": connection_id, "gone": gone})
     else:
@@ -282,8 +270,7 @@ def authorize(
     connection_id: str,
     tenant: str | None,
     no_wait: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Let crmsync into the connection ID by consent in the browser: prints the page's address, and waits.
@@ -295,7 +282,7 @@ def authorize(
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        started = start(using, uow, act(by, reason), tenant, connection_id)
+        started = start(using, uow, who, tenant, connection_id)
     if as_json and no_wait:
         screen.print_json({"authorize_url": started.address, "expires_at": started.request.expires_at})
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crmsync.cli.failures import NUMBER, ListingGroup
-from crmsync.cli.options import accounted, act, json_option, yes_option
+from crmsync.cli.options import act, by_and_reason, json_option, yes_option
 from crmsync.errors import CrmsyncError, RecordNotFoundError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @click.option("--accept", is_flag=True, help="Continue in spite of what stopped it, such as differing amounts.")
 @click.option("--accept-changes", is_flag=True, help="Continue although the deal changed after documents were made.")
 @click.option("--dry-run", is_flag=True, help="Show what one replay would do and send; change nothing anywhere.")
-@accounted
+@by_and_reason
 @json_option
 def replay(
     *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool, links: tuple[str, ...],
@@ -140,7 +140,7 @@ def replay(
 @_like
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @yes_option
-@accounted
+@by_and_reason
 @json_option
 def discard(
     *, ids: tuple[int, ...], error: str | None, like: int | None, everything: bool, yes: bool,

@@ -10,7 +10,7 @@ import click
 from crmsync.cli import screen
 from crmsync.cli.company import company_of_deals, company_options
 from crmsync.cli.failures import FAILED
-from crmsync.cli.options import accounted, act, json_option, yes_option
+from crmsync.cli.options import accounted, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.phrases import plural
 
@@ -39,8 +39,7 @@ def forget(
     connection: str,
     dry_run: bool,
     yes: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Remove what crmsync knows about the customer ACCOUNT: its id in the CRM, or ERP=number or BOOKS=number.
@@ -53,7 +52,7 @@ def forget(
     company = company_of_deals(services, tenant=tenant, connection=connection)
     if not (yes or dry_run):
         click.confirm(f"Remove what is known about {account}?", abort=True, err=True)
-    found = _forgotten(services, company, account, act(by, reason), dry_run=dry_run)
+    found = _forgotten(services, company, account, who, dry_run=dry_run)
     if as_json:
         screen.print_json(found)
     else:

@@ -10,13 +10,14 @@ import click
 from crmsync.cli import screen
 from crmsync.cli.company import company_of, company_options
 from crmsync.cli.failures import FAILED, NUMBER
-from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.options import accounted, json_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import tenant_option
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.stock import plain
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.domain.dead_letters import DeadLetter
     from crmsync.services import Services
     from crmsync.settings import Settings
@@ -35,7 +36,7 @@ def inventory() -> None:
 @company_options
 @accounted
 @json_option
-def run(*, tenant: str | None, connection: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def run(*, tenant: str | None, connection: str, who: Act, as_json: bool) -> None:
     """Run an inventory now, in this process: read the catalogue and the stock, and write what changed.
 
     If an inventory is already running, its progress is shown. Exit status 1 if it stops for a person.
@@ -43,7 +44,7 @@ def run(*, tenant: str | None, connection: str, by: str | None, reason: str | No
     from crmsync.cli.inventory_run import carry_out, outcome_of
     from crmsync.reading.stock import product_counts
 
-    using, who = open_services(creates=True), act(by, reason)
+    using = open_services(creates=True)
     company = company_of(using, "inventory", "catalogue", tenant=tenant, connection=connection)
     try:
         ended = carry_out(using, company, who)

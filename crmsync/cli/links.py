@@ -11,7 +11,7 @@ import click
 from crmsync.cli import screen
 from crmsync.cli.company import company_of_deals, company_options
 from crmsync.cli.failures import FAILED, ListingGroup
-from crmsync.cli.options import accounted, act, confirm, json_option, yes_option
+from crmsync.cli.options import accounted, confirm, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import tenant_option
 from crmsync.phrases import plural
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from crmsync.cli.link_file import Problem
     from crmsync.cli.link_plan import Change
+    from crmsync.domain.audit import Act
     from crmsync.reading.links import LinkRow
 
 _MANY = 50  # a dry run of 20,000 customers shows the first ones
@@ -99,8 +100,7 @@ def remove(
     connection: str,
     system: str | None,
     yes: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Remove the links of ACCOUNT, its id in the CRM; documents that were made for its customer stay.
@@ -129,7 +129,7 @@ def remove(
     confirm(f"Remove {plural(len(found), 'link')}?", yes=yes)
     with services.store.begin() as uow:
         removed = [link for link in found if uow.links.remove(link)]
-        customer_links.audit(uow, act(by, reason), "link.remove", tenant=company.tenant, before=removed)
+        customer_links.audit(uow, who, "link.remove", tenant=company.tenant, before=removed)
     if as_json:
         screen.print_json({"removed": [link.to_json() for link in removed], "documents": documents})
     else:
@@ -150,8 +150,7 @@ def import_(
     connection: str,
     dry_run: bool,
     replace: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Link the customers of a CSV file with the columns crm_id, erp_customer, books_customer.
@@ -176,7 +175,7 @@ def import_(
             problems += repeated(changes)
             problems += [] if replace else conflicts(changes)
             if not problems and not dry_run:
-                apply(uow, company, changes, act(by, reason))
+                apply(uow, company, changes, who)
     show = _print_json if as_json else _print
     show(changes, problems, dry_run=dry_run)
     if problems:

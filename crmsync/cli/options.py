@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from crmsync.domain.audit import Act
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+owner_option = click.option("--tenant", default="default", show_default=True, help="The company it belongs to.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
@@ -31,11 +33,21 @@ def confirm(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--by and --reason: what the audit says of whoever does it, and why; see act()."""
+def by_and_reason(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--by and --reason, for act()."""
     by = click.option("--by", metavar="NAME", help="Who decides this (default: the user of this shell).")
     reason = click.option("--reason", metavar="TEXT", help="The reason, for the audit.")
     return by(reason(command))
+
+
+def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--by and --reason, as the Act *who* that the command takes: who does it, and why, for the audit."""
+
+    @wraps(command)
+    def with_act(*arguments: Any, by: str | None, reason: str | None, **options: Any) -> Any:
+        return command(*arguments, who=act(by, reason), **options)
+
+    return by_and_reason(with_act)
 
 
 def act(by: str | None, reason: str | None, *, needed_for: str = "", yes: bool = False) -> Act:

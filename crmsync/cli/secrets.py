@@ -10,11 +10,12 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.options import accounted, json_option
 from crmsync.cli.process import open_services
 from crmsync.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.services import Services
     from crmsync.settings import Secret, Settings
 
@@ -33,7 +34,7 @@ def secrets() -> None:
 @secrets.command
 @accounted
 @json_option
-def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
+def rotate(*, who: Act, as_json: bool) -> None:
     """Encrypt everything with a new key; all processes may keep running meanwhile.
 
     A key in the state directory is generated again. Change a key of your own by its variables first.
@@ -45,7 +46,7 @@ def rotate(*, by: str | None, reason: str | None, as_json: bool) -> None:
     _make_new_key(using)
     found = reseal(using.store, using.vault.ring, _credentials(using)) + connections.reseal(using)
     with using.store.begin() as uow:
-        uow.audit.add(act(by, reason), "rotate", "key", using.vault.ring.ids[0], after=asdict(found))
+        uow.audit.add(who, "rotate", "key", using.vault.ring.ids[0], after=asdict(found))
     if as_json:
         screen.print_json({"key": using.vault.ring.ids[0], **asdict(found)})
         return

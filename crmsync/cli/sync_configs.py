@@ -8,11 +8,12 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.options import accounted, json_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import tenant_option
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.domain.sync_configs import SyncConfig
 
 _COLUMNS = ("id", "tenant_id", "kind", "direction", "interval_seconds", "status")
@@ -61,9 +62,9 @@ def show(*, config_id: str, tenant: str | None, as_json: bool) -> None:
 @tenant_option
 @accounted
 @json_option
-def pause(*, config_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+def pause(*, config_id: str, tenant: str | None, who: Act, as_json: bool) -> None:
     """Pause the sync config ID: it starts nothing until it is resumed. Webhooks are kept."""
-    changed = _change(config_id, tenant, by, reason, status="paused")
+    changed = _change(config_id, tenant, who, status="paused")
     _print(changed, as_json=as_json, done=f"✓ {changed.id} is paused: it starts nothing.")
 
 
@@ -72,9 +73,9 @@ def pause(*, config_id: str, tenant: str | None, by: str | None, reason: str | N
 @tenant_option
 @accounted
 @json_option
-def resume(*, config_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+def resume(*, config_id: str, tenant: str | None, who: Act, as_json: bool) -> None:
     """Resume the sync config ID; catch-up processes what was announced meanwhile."""
-    changed = _change(config_id, tenant, by, reason, status="active")
+    changed = _change(config_id, tenant, who, status="active")
     _print(changed, as_json=as_json, done=f"✓ {changed.id} is {changed.status}.")
 
 
@@ -84,15 +85,13 @@ def resume(*, config_id: str, tenant: str | None, by: str | None, reason: str | 
 @click.option("--interval", type=int, required=True, metavar="SECONDS", help="How often it is started; 0: never.")
 @accounted
 @json_option
-def set_(
-    *, config_id: str, tenant: str | None, interval: int, by: str | None, reason: str | None, as_json: bool
-) -> None:
+def set_(*, config_id: str, tenant: str | None, interval: int, who: Act, as_json: bool) -> None:
     """Change how often the sync config ID is started."""
-    changed = _change(config_id, tenant, by, reason, interval_seconds=interval)
+    changed = _change(config_id, tenant, who, interval_seconds=interval)
     _print(changed, as_json=as_json, done=f"✓ {changed.id} has been changed; processes use it within ten seconds.")
 
 
-def _change(config_id: str, tenant: str | None, by: str | None, reason: str | None, **asked: Any) -> SyncConfig:
+def _change(config_id: str, tenant: str | None, who: Act, **asked: Any) -> SyncConfig:
     """Raises: UnknownSyncConfigError; InvalidSyncConfigError, by name; BindingChangedError."""
     from crmsync import sync_configs as verbs
 
@@ -101,7 +100,7 @@ def _change(config_id: str, tenant: str | None, by: str | None, reason: str | No
     with using.store.read() as uow:
         before = verbs.show(using, uow, tenant, config_id)
     with using.store.begin() as uow:
-        return verbs.change(using, uow, act(by, reason), before, asked, went_live=went_live)
+        return verbs.change(using, uow, who, before, asked, went_live=went_live)
 
 
 def _print(of: SyncConfig, *, as_json: bool, done: str = "") -> None:

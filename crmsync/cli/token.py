@@ -10,13 +10,14 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, json_option
+from crmsync.cli.options import accounted, json_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import ROLES, tenant_option
 from crmsync.domain.access import Role
 
 if TYPE_CHECKING:
     from crmsync.domain.access import ApiToken
+    from crmsync.domain.audit import Act
 
 DAYS_MAX = 3650
 
@@ -33,9 +34,7 @@ def token() -> None:
 @click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Until it expires (default: never).")
 @accounted
 @json_option
-def create(
-    *, name: str, role: str, tenant: str | None, days: int | None, by: str | None, reason: str | None, as_json: bool
-) -> None:
+def create(*, name: str, role: str, tenant: str | None, days: int | None, who: Act, as_json: bool) -> None:
     """Create a token for NAME, such as the program that will use it. It is shown only once."""
     from crmsync import people
 
@@ -43,9 +42,7 @@ def create(
         raise click.BadParameter("expected 1 to 100 characters", param_hint="NAME")
     with open_services(creates=True).store.begin() as uow:
         until = uow.now + timedelta(days=days) if days else None
-        made = people.create_token(
-            uow, act(by, reason), name=name.strip(), role=Role(role), tenant=tenant, expires_at=until
-        )
+        made = people.create_token(uow, who, name=name.strip(), role=Role(role), tenant=tenant, expires_at=until)
     if as_json:
         screen.print_json(_to_json(made.token, uow.now) | {"token": made.text})
         return
@@ -73,12 +70,12 @@ def list_(*, as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 @accounted
 @json_option
-def revoke(*, token_id: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def revoke(*, token_id: str, who: Act, as_json: bool) -> None:
     """Revoke the token ID at once and for ever."""
     from crmsync import people
 
     with open_services().store.begin() as uow:
-        gone = people.revoke_token(uow, act(by, reason), token_id)
+        gone = people.revoke_token(uow, who, token_id)
     if as_json:
         screen.print_json(_to_json(gone, uow.now))
     else:

@@ -11,12 +11,13 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, can_ask, json_option
+from crmsync.cli.options import accounted, can_ask, json_option
 from crmsync.cli.process import open_services
 from crmsync.domain.access import Role, new_secret, tenant_name
 
 if TYPE_CHECKING:
     from crmsync.domain.access import User
+    from crmsync.domain.audit import Act
     from crmsync.store import UnitOfWork
 
 ROLES = click.Choice([role.value for role in Role])
@@ -39,7 +40,7 @@ def tenant_of(_: click.Context, __: click.Parameter, text: str | None) -> str | 
 @click.argument("name", default=FIRST_ADMIN)
 @accounted
 @json_option
-def init(*, name: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def init(*, name: str, who: Act, as_json: bool) -> None:
     """Create the first admin, NAME (default: admin), and show the password once. Does nothing if there are users."""
     from crmsync import people
 
@@ -47,7 +48,7 @@ def init(*, name: str, by: str | None, reason: str | None, as_json: bool) -> Non
     with services.store.begin() as uow:
         is_first = not uow.users.has_any()
         if is_first:
-            name = people.add_user(uow, act(by, reason), name, password, role=Role.ADMIN).name
+            name = people.add_user(uow, who, name, password, role=Role.ADMIN).name
     if as_json:
         screen.print_json({"made": is_first, **({"name": name, "password": password} if is_first else {})})
     elif is_first:
@@ -96,16 +97,14 @@ def _row(user: User) -> tuple[object, ...]:
 )
 @accounted
 @json_option
-def add(
-    *, name: str, role: str, tenant: str | None, password_stdin: bool, by: str | None, reason: str | None, as_json: bool
-) -> None:
+def add(*, name: str, role: str, tenant: str | None, password_stdin: bool, who: Act, as_json: bool) -> None:
     """Add the user NAME; the password is generated and shown once."""
     from crmsync import people
 
     password = _password(password_stdin)
     services = open_services()
     with services.store.begin() as uow:
-        user = people.add_user(uow, act(by, reason), name, password, role=Role(role), tenant=tenant)
+        user = people.add_user(uow, who, name, password, role=Role(role), tenant=tenant)
     if as_json:
         screen.print_json(asdict(user) | ({} if password_stdin else {"password": password}))
     elif password_stdin:
@@ -119,33 +118,33 @@ def add(
 @click.argument("role", type=ROLES)
 @accounted
 @json_option
-def set_role(*, name: str, role: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def set_role(*, name: str, role: str, who: Act, as_json: bool) -> None:
     """Make NAME a viewer, an operator or an admin; their sessions end."""
     from crmsync import people
 
-    _changed(lambda uow: people.set_role(uow, act(by, reason), name, Role(role)), as_json)
+    _changed(lambda uow: people.set_role(uow, who, name, Role(role)), as_json)
 
 
 @users.command
 @click.argument("name")
 @accounted
 @json_option
-def disable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def disable(*, name: str, who: Act, as_json: bool) -> None:
     """Stop NAME from signing in, and end their sessions. What they did stays in the audit."""
     from crmsync import people
 
-    _changed(lambda uow: people.set_disabled(uow, act(by, reason), name, True), as_json)
+    _changed(lambda uow: people.set_disabled(uow, who, name, True), as_json)
 
 
 @users.command
 @click.argument("name")
 @accounted
 @json_option
-def enable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> None:
+def enable(*, name: str, who: Act, as_json: bool) -> None:
     """Let NAME sign in again, with the same password."""
     from crmsync import people
 
-    _changed(lambda uow: people.set_disabled(uow, act(by, reason), name, False), as_json)
+    _changed(lambda uow: people.set_disabled(uow, who, name, False), as_json)
 
 
 @users.command("set-password")
@@ -155,13 +154,13 @@ def enable(*, name: str, by: str | None, reason: str | None, as_json: bool) -> N
 )
 @accounted
 @json_option
-def set_password(*, name: str, password_stdin: bool, by: str | None, reason: str | None, as_json: bool) -> None:
+def set_password(*, name: str, password_stdin: bool, who: Act, as_json: bool) -> None:
     """Give NAME a new password, and end their sessions."""
     from crmsync import people
 
     password, services = _password(password_stdin), open_services()
     with services.store.begin() as uow:
-        user = people.set_password(uow, act(by, reason), name, password)
+        user = people.set_password(uow, who, name, password)
     if as_json:
         screen.print_json(asdict(user) | ({} if password_stdin else {"password": password}))
     elif password_stdin:

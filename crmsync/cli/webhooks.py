@@ -11,13 +11,14 @@ import click
 
 from crmsync.cli import screen
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, act, can_ask, confirm, json_option, yes_option
+from crmsync.cli.options import accounted, can_ask, confirm, json_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.cli.processes import local_url
 from crmsync.cli.users import tenant_option
 from crmsync.domain.subscriptions import OVERLAP, OVERLAP_SECONDS_MAX
 
 if TYPE_CHECKING:
+    from crmsync.domain.audit import Act
     from crmsync.domain.subscriptions import Subscription
     from crmsync.settings import Settings
 
@@ -68,8 +69,7 @@ def create(
     events: tuple[str, ...],
     entity_types: tuple[str, ...],
     secret_stdin: bool,
-    by: str | None,
-    reason: str | None,
+    who: Act,
     as_json: bool,
 ) -> None:
     """Create an address for what CONNECTION sends. Its secret is shown only once."""
@@ -79,7 +79,7 @@ def create(
     choice = {"events": events or None, "entity_types": entity_types or None}
     secret = _secret(secret_stdin)
     with using.store.begin() as uow:
-        made, token = created(using, uow, act(by, reason), tenant, connection, door=door, secret=secret, **choice)
+        made, token = created(using, uow, who, tenant, connection, door=door, secret=secret, **choice)
     _print_once(made, token, using.settings, as_json=as_json, done=f"✓ {made.id} is created.")
 
 
@@ -93,23 +93,14 @@ def create(
 @secret_option
 @accounted
 @json_option
-def rotate(
-    *,
-    webhook_id: str,
-    tenant: str | None,
-    overlap: int,
-    secret_stdin: bool,
-    by: str | None,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+def rotate(*, webhook_id: str, tenant: str | None, overlap: int, secret_stdin: bool, who: Act, as_json: bool) -> None:
     """Give the webhook ID a new secret, which is shown only once."""
     from crmsync.subscriptions import rotate as rotated
 
     using = open_services(check_accounts=False)
     secret, lasts = _secret(secret_stdin), timedelta(seconds=overlap)
     with using.store.begin() as uow:
-        changed, token = rotated(using, uow, act(by, reason), tenant, webhook_id, secret=secret, overlap=lasts)
+        changed, token = rotated(using, uow, who, tenant, webhook_id, secret=secret, overlap=lasts)
     _print_once(changed, token, using.settings, as_json=as_json, done=f"✓ {changed.id} has a new secret.")
 
 
@@ -118,9 +109,9 @@ def rotate(
 @tenant_option
 @accounted
 @json_option
-def disable(*, webhook_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+def disable(*, webhook_id: str, tenant: str | None, who: Act, as_json: bool) -> None:
     """Refuse everything that is sent to the webhook ID, at once."""
-    _set_status(webhook_id, tenant, by, reason, status="disabled", as_json=as_json)
+    _set_status(webhook_id, tenant, who, status="disabled", as_json=as_json)
 
 
 @webhooks.command()
@@ -128,9 +119,9 @@ def disable(*, webhook_id: str, tenant: str | None, by: str | None, reason: str 
 @tenant_option
 @accounted
 @json_option
-def enable(*, webhook_id: str, tenant: str | None, by: str | None, reason: str | None, as_json: bool) -> None:
+def enable(*, webhook_id: str, tenant: str | None, who: Act, as_json: bool) -> None:
     """Accept again what is sent to the webhook ID, with the secret that it had."""
-    _set_status(webhook_id, tenant, by, reason, status="active", as_json=as_json)
+    _set_status(webhook_id, tenant, who, status="active", as_json=as_json)
 
 
 @webhooks.command()
@@ -139,9 +130,7 @@ def enable(*, webhook_id: str, tenant: str | None, by: str | None, reason: str |
 @yes_option
 @accounted
 @json_option
-def delete(
-    *, webhook_id: str, tenant: str | None, yes: bool, by: str | None, reason: str | None, as_json: bool
-) -> None:
+def delete(*, webhook_id: str, tenant: str | None, yes: bool, who: Act, as_json: bool) -> None:
     """Delete the webhook ID: its address is refused, and what was received there stays."""
     from crmsync.subscriptions import delete as deleted
     from crmsync.subscriptions import show
@@ -151,21 +140,19 @@ def delete(
         show(uow, tenant, webhook_id)
     confirm(f"Delete {webhook_id}? Its system gets 404 for what it sends there.", yes=yes)
     with using.store.begin() as uow:
-        gone = deleted(uow, act(by, reason), tenant, webhook_id)
+        gone = deleted(uow, who, tenant, webhook_id)
     _print(gone, using.settings, as_json=as_json, done=f"✓ {gone.id} has been deleted.")
 
 
 # -- parts
 
 
-def _set_status(
-    webhook_id: str, tenant: str | None, by: str | None, reason: str | None, *, status: str, as_json: bool
-) -> None:
+def _set_status(webhook_id: str, tenant: str | None, who: Act, *, status: str, as_json: bool) -> None:
     from crmsync.subscriptions import change
 
     using = open_services(check_accounts=False)
     with using.store.begin() as uow:
-        changed = change(using, uow, act(by, reason), tenant, webhook_id, status=status)
+        changed = change(using, uow, who, tenant, webhook_id, status=status)
     _print(changed, using.settings, as_json=as_json, done=f"✓ {changed.id} is {changed.status}.")
 
 

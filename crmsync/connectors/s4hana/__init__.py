@@ -31,35 +31,11 @@ Vendor facts              value                                   source        
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from crmsync.connectors.kit.late import late
 from crmsync.connectors.s4hana.settings import SapSettings
-from crmsync.connectors.system import System, Tools
-
-if TYPE_CHECKING:
-    from crmsync.connectors.limits.budget import Quota
-    from crmsync.connectors.s4hana.client import S4Hana
-    from crmsync.domain.accounts import Claim
+from crmsync.connectors.system import System
 
 __all__ = ["SYSTEM"]
-
-
-def _connect(connection: str, settings: SapSettings, tools: Tools) -> S4Hana:
-    from crmsync.connectors.s4hana.client import connect
-
-    return connect(connection, settings, tools)
-
-
-def _quota(connection: str, settings: SapSettings) -> Quota:
-    from crmsync.connectors.s4hana.quota import quota
-
-    return quota(connection, settings)
-
-
-def _claim(settings: SapSettings) -> Claim:
-    from crmsync.connectors.s4hana.account import claim
-
-    return claim(settings)
 
 
 SYSTEM = System(
@@ -75,7 +51,7 @@ SYSTEM = System(
     prefixes=("SAP_",),
     config_name="sap",
     other_prefixes=("S4HANA_", "S4_"),
-    connect=_connect,
-    quota=_quota,
-    claim=_claim,
+    connect=late("crmsync.connectors.s4hana.client:connect"),
+    quota=late("crmsync.connectors.s4hana.quota:quota"),
+    claim=late("crmsync.connectors.s4hana.account:claim"),
 )

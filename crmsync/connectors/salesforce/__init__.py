@@ -61,44 +61,14 @@ Turn "Send Outbound Messages" off for the integration user, or each write-back a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from crmsync.connectors.consent import Consent, Grant, Granted
+from crmsync.connectors.consent import Consent
 from crmsync.connectors.doors import Door, DoorCode
+from crmsync.connectors.kit.late import late
 from crmsync.connectors.salesforce.labels import field_of, label_of
 from crmsync.connectors.salesforce.settings import AUTH_KINDS, SalesforceSettings, harden, refuse_taken_fields
-from crmsync.connectors.system import System, Tools
-
-if TYPE_CHECKING:
-    from crmsync.connectors.limits.budget import Quota
-    from crmsync.connectors.salesforce.client import Salesforce
-    from crmsync.domain.accounts import Claim
+from crmsync.connectors.system import System
 
 __all__ = ["SYSTEM"]
-
-
-def _connect(connection: str, settings: SalesforceSettings, tools: Tools) -> Salesforce:
-    from crmsync.connectors.salesforce.client import connect
-
-    return connect(connection, settings, tools)
-
-
-def _quota(connection: str, settings: SalesforceSettings) -> Quota:
-    from crmsync.connectors.salesforce.quota import quota
-
-    return quota(connection, settings)
-
-
-def _claim(settings: SalesforceSettings) -> Claim:
-    from crmsync.connectors.salesforce.account import claim
-
-    return claim(settings)
-
-
-def _exchange(settings: SalesforceSettings, grant: Grant, *, is_outside: bool) -> Granted:
-    from crmsync.connectors.salesforce.sign_in import exchange
-
-    return exchange(settings, grant, is_outside=is_outside)
 
 
 def _is_server(settings: SalesforceSettings, told: str) -> bool:
@@ -141,7 +111,7 @@ SYSTEM = System(
         authorize_path="/services/oauth2/authorize",
         token_path="/services/oauth2/token",  # noqa: S106
         scopes=("api", "refresh_token"),
-        exchange=_exchange,
+        exchange=late("crmsync.connectors.salesforce.sign_in:exchange"),
         is_server=_is_server,
     ),
     doors=(
@@ -160,9 +130,9 @@ SYSTEM = System(
     mentioned_by=("SF_LOGIN_URL", "SF_CLIENT_ID", "SF_USERNAME", "SF_PRIVATE_KEY", "SF_REFRESH_TOKEN"),
     prefixes=("SF_",),
     other_prefixes=("SALESFORCE_",),
-    connect=_connect,
-    quota=_quota,
-    claim=_claim,
+    connect=late("crmsync.connectors.salesforce.client:connect"),
+    quota=late("crmsync.connectors.salesforce.quota:quota"),
+    claim=late("crmsync.connectors.salesforce.account:claim"),
     harden=harden,
     full_key=_full_key,
     account_key=_account_key,

@@ -62,49 +62,19 @@ The lists lag seconds behind writes: what a search doesn't find is proven absent
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from crmsync.connectors.consent import ISSUER, Consent, Grant, Granted
+from crmsync.connectors.consent import ISSUER, Consent
 from crmsync.connectors.doors import Door, DoorCode
-from crmsync.connectors.system import System, Tools
+from crmsync.connectors.kit.late import late
+from crmsync.connectors.system import System
 from crmsync.connectors.zoho_books.settings import PUBLISHED_LIMITS, ZohoBooksSettings
 
-if TYPE_CHECKING:
-    from crmsync.connectors.limits.budget import Quota
-    from crmsync.connectors.zoho_books.client import ZohoBooks
-    from crmsync.domain.accounts import Claim
-
 __all__ = ["SYSTEM"]
-
-
-def _connect(connection: str, settings: ZohoBooksSettings, tools: Tools) -> ZohoBooks:
-    from crmsync.connectors.zoho_books.client import connect
-
-    return connect(connection, settings, tools)
-
-
-def _quota(connection: str, settings: ZohoBooksSettings) -> Quota:
-    from crmsync.connectors.zoho_books.quota import quota
-
-    return quota(connection, settings)
-
-
-def _claim(settings: ZohoBooksSettings) -> Claim:
-    from crmsync.connectors.zoho_books.account import claim
-
-    return claim(settings)
 
 
 def _more_scopes(settings: ZohoBooksSettings) -> tuple[str, ...]:
     """Where Zoho itself prevents a second one."""
     named = {"contacts": settings.contact_unique_field, "invoices": settings.invoice_unique_field}
     return tuple(f"ZohoBooks.{kind}.UPDATE" for kind, field in named.items() if field)
-
-
-def _exchange(settings: ZohoBooksSettings, grant: Grant, *, is_outside: bool) -> Granted:
-    from crmsync.connectors.zoho_books.sign_in import exchange
-
-    return exchange(settings, grant, is_outside=is_outside)
 
 
 def _door() -> DoorCode:
@@ -132,7 +102,7 @@ SYSTEM = System(
             "ZohoBooks.customerpayments.READ",
         ),
         more_scopes=_more_scopes,
-        exchange=_exchange,
+        exchange=late("crmsync.connectors.zoho_books.sign_in:exchange"),
         between_scopes=",",
         # Without them there is no refresh token, or only the first time.
         parameters={"access_type": "offline", "prompt": "consent"},
@@ -155,8 +125,8 @@ SYSTEM = System(
     mentioned_by=("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_ORGANIZATION_ID"),
     prefixes=("ZOHO_",),
     other_prefixes=("ZOHO_BOOKS_", "ZOHOBOOKS_"),
-    connect=_connect,
-    quota=_quota,
+    connect=late("crmsync.connectors.zoho_books.client:connect"),
+    quota=late("crmsync.connectors.zoho_books.quota:quota"),
     published_limits=PUBLISHED_LIMITS,
-    claim=_claim,
+    claim=late("crmsync.connectors.zoho_books.account:claim"),
 )
