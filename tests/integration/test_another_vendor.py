@@ -128,7 +128,7 @@ def _paid(system: System, connection: str, bill: Mapping[str, Any]) -> None:
 
 
 def test_whoever_has_no_account_there_notices_nothing(system: System) -> None:
-    doctor, limits, config = _commands(system, "doctor", "limits --json", "config --json")
+    doctor, limits, config = _commands(system, "doctor", "limits --tenant default --json", "config --json")
     ready = requests.get(system.url("/readyz"), timeout=60)
 
     assert json.loads(config)[SYSTEM.name] == "not configured", "it is installed"
