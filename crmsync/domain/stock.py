@@ -44,13 +44,14 @@ class StockLevel:
 
 @dataclass(frozen=True, slots=True)
 class ProductState:
-    """A product as people see it.
+    """A product as people see it, in the catalogue of its *connection*.
 
     *available* and *is_low* are what was read in the ERP; before the first reading, what the catalogue says. *shown* is
     what the catalogue says now. *available* is None where nothing could be read: the ERP does not know the code, or its
     stock can't be added up.
     """
 
+    connection: str
     key: str
     code: str
     available: Decimal | None

@@ -68,11 +68,11 @@ def scanned_by_hand(uow: UnitOfWork, flow: Flow, company: Company) -> None:
     uow.facts.set(_by_hand(flow, flow.origin(company).source), uow.now.isoformat())
 
 
-def last_scan_by_hand(uow: UnitOfWork, tenant: str | None, flow: Flow) -> datetime | None:
-    """At any connection of *tenant*, None: of anybody."""
+def last_scan_by_hand(uow: UnitOfWork, tenant: str | None, flow: Flow, *, connection: str = "") -> datetime | None:
+    """At that *connection*, "" for any, of *tenant*, None: of anybody."""
     prefix = source_of(flow, "")
     sources = [rest.removesuffix(_BY_HAND) for rest in uow.facts.under(prefix) if rest.endswith(_BY_HAND)]
-    own = [source for source in sources if uow.owners.is_of(tenant, source)]
+    own = [source for source in sources if uow.owners.is_of(tenant, source) and connection in ("", source)]
     looked_at = [uow.facts.instant(_by_hand(flow, source)) for source in own]
     return max((at for at in looked_at if at is not None), default=None)
 

@@ -45,13 +45,15 @@ class FlowTally:
 class CatchUpRow:
     """What catch-up saw at one source: how many changes there were (*expected* = received + healed).
 
-    *healed* counts changes that nobody had announced; one that may have been announced counts as received.
+    *healed* counts changes that nobody had announced; one that may have been announced counts as received. Without a
+    *connection* it is of all of them.
     """
 
     flow: str
     expected: int
     healed: int
     looked_at: datetime | None
+    connection: str = ""
 
     @property
     def received(self) -> int:
@@ -117,7 +119,21 @@ def catch_up_rows(uow: UnitOfWork, tenant: str | None) -> list[CatchUpRow]:
     ]
 
 
-def _last_look(uow: UnitOfWork, tenant: str | None, look: Flow) -> datetime | None:
+def catch_up_by_connection(uow: UnitOfWork, tenant: str | None, *, limit: int) -> list[CatchUpRow]:
+    """A row for each flow and connection of a tenant, None: of all, where catch-up saw anything, by tenant."""
+    counts = uow.deliveries.healed_by_source(tenant)
+    looks = {flow.name: look for flow, look in _LOOKS.items()}
+    keys = sorted(
+        (key for key in counts if key[0] in looks), key=lambda key: (uow.owners.tenant_of(key[1]), key[1], key[0])
+    )
+    return [
+        CatchUpRow(flow, *counts[flow, connection], _last_look(uow, tenant, looks[flow], connection), connection)
+        for flow, connection in keys[:limit]
+    ]
+
+
+def _last_look(uow: UnitOfWork, tenant: str | None, look: Flow, connection: str = "") -> datetime | None:
     """The last scan, by catch-up itself or by a person with `crmsync catch-up`."""
-    done, by_hand = last_done(uow, tenant, look), last_scan_by_hand(uow, tenant, look)
+    done = last_done(uow, tenant, look, source=connection)
+    by_hand = last_scan_by_hand(uow, tenant, look, connection=connection)
     return max((at for at in (done.at if done else None, by_hand) if at), default=None)

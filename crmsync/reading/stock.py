@@ -39,11 +39,12 @@ class InventoryDone:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """*lists* hold the products that are low, refused or unknown."""
+    """*lists* hold the products that are low, refused or unknown; *lines* are of each catalogue, where asked for."""
 
     line: StockLine
     lists: Mapping[str, Sequence[ProductState]]
     found: Sequence[ProductState]
+    lines: Sequence[StockLine] = ()
 
 
 def stock_known(
@@ -71,10 +72,19 @@ def stock_line(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> 
     return StockLine(counts, last, run_row(uow, run) if run else None)
 
 
+def stock_lines(uow: UnitOfWork, tenant: str | None, *, limit: int) -> list[StockLine]:
+    """One for each catalogue that has an inventory, those of one tenant together; its run says whose it is."""
+    runs = sorted(_runs(uow, tenant), key=lambda run: (run.tenant, run.source))
+    return [stock_line(uow, tenant, connection=run.source) for run in runs[:limit]]
+
+
 def only_run(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> Run | None:
     """The run that the inventory has, of several catalogues the newest; None before the first."""
-    found = uow.runs.called(tenant, inventory.FLOW.name, inventory.FLOW.name)
-    return next((run for run in found if connection in ("", run.source)), None)
+    return next((run for run in _runs(uow, tenant) if connection in ("", run.source)), None)
+
+
+def _runs(uow: UnitOfWork, tenant: str | None) -> list[Run]:
+    return list(uow.runs.called(tenant, inventory.FLOW.name, inventory.FLOW.name))
 
 
 def product_counts(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> Mapping[str, int]:

@@ -38,6 +38,14 @@ def connection_of(source: str) -> str:
     return source.rpartition(".")[2] if is_of_catch_up(source) else source
 
 
+def _flow_and_connection(source: str) -> tuple[str, str]:
+    """
+    >>> _flow_and_connection("catch_up.order_to_invoice.crm")
+    ('order_to_invoice', 'crm')
+    """
+    return source.split(".")[1], connection_of(source)
+
+
 class Deliveries(Rows):
     def add(self, source: str, subject_key: str, *, event_key: str = "", is_healed: bool = False) -> bool:
         """Record one event, of a webhook or seen by catch-up. False if the same was recorded before.
@@ -131,15 +139,17 @@ class Deliveries(Rows):
 
     def healed_counts(self, tenant: str | None) -> dict[str, tuple[int, int]]:
         """For each flow that catch-up starts: how many changes it saw, and how many of them it had to start."""
-        seen, started = self._ever()
         found: dict[str, tuple[int, int]] = {}
-        for source in seen:
-            if not is_of_catch_up(source) or not self._is_of(tenant, source):
-                continue
-            flow = source.split(".")[1]
+        for (flow, _), (seen, started) in self.healed_by_source(tenant).items():
             before = found.get(flow, (0, 0))
-            found[flow] = (before[0] + seen[source], before[1] + started[source])
+            found[flow] = (before[0] + seen, before[1] + started)
         return found
+
+    def healed_by_source(self, tenant: str | None) -> dict[tuple[str, str], tuple[int, int]]:
+        """As healed_counts(), by flow and connection."""
+        seen, started = self._ever()
+        own = [source for source in seen if is_of_catch_up(source) and self._is_of(tenant, source)]
+        return {_flow_and_connection(source): (seen[source], started[source]) for source in own}
 
     def counts(self, tenant: str | None) -> dict[str, int]:
         """How many deliveries were ever received from each source."""

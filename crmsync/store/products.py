@@ -50,6 +50,7 @@ _IS_UNREAD = and_(products.c.wanted_available.is_(None), products.c.is_known.is_
 _AVAILABLE = case((_IS_UNREAD, products.c.held_available), else_=products.c.wanted_available)
 _IS_LOW = func.coalesce(case((_IS_UNREAD, products.c.held_low), else_=products.c.wanted_low), false())
 _STATE = select(
+    products.c.connection,
     products.c.key,
     products.c.code,
     _AVAILABLE.label("available"),

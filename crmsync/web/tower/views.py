@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from flask import (
@@ -35,10 +38,11 @@ from crmsync.flows import inventory
 from crmsync.reading.alerts import all_alerts
 from crmsync.reading.flows import background, flow_names, subject_of
 from crmsync.reading.letters import takes_link, waiting_letters
+from crmsync.reading.overview import SOURCES_SHOWN, has_several
 from crmsync.reading.overview import overview as read_overview
 from crmsync.reading.run import whole_run
 from crmsync.reading.runs import RunList, found_runs, newest_runs, place_of, text_of
-from crmsync.reading.stock import stock_known
+from crmsync.reading.stock import stock_known, stock_lines
 from crmsync.settings import Settings
 from crmsync.store import UnitOfWork
 from crmsync.web import access
@@ -186,9 +190,11 @@ def letters() -> str:
 @blueprint.get("/stock")
 def stock() -> str:
     text = request.args.get("text", "").strip()[:100]
-    threshold = _company_of_stock().options.low_stock_threshold
     with _reading() as uow:
-        return _page("stock", uow, page=stock_known(uow, g.tenant, text=text), text=text, threshold=threshold)
+        found = stock_known(uow, g.tenant, text=text)
+        if has_several(uow, g.tenant):
+            found = replace(found, lines=stock_lines(uow, g.tenant, limit=SOURCES_SHOWN))
+        return _page("stock", uow, page=found, text=text, threshold=_threshold())
 
 
 @blueprint.get("/alerts")
@@ -260,10 +266,12 @@ def _company_of(letter: DeadLetter) -> Company:
     return services.companies.of(letter.tenant, flow.bound_as, flow.subject_role, letter.source)
 
 
-def _company_of_stock() -> Company:
-    services = services_of_app()
-    own = (each for each in services.companies.all(inventory.FLOW.bound_as) if each.tenant == g.tenant)
-    return next(own, services.company())
+def _threshold() -> Decimal | None:
+    """At and below which a product is low; None where companies that are seen differ."""
+    companies = services_of_app().companies.all(inventory.FLOW.bound_as)
+    seen = {each.options.low_stock_threshold for each in companies if g.tenant in (None, each.tenant)}
+    own = seen or {services_of_app().company().options.low_stock_threshold}
+    return own.pop() if len(own) == 1 else None
 
 
 def _require_own(letter_id: int) -> None:
@@ -334,8 +342,11 @@ def _page(name: str, uow: UnitOfWork, **model: Any) -> str:
         now=uow.now,
         waiting_count=waiting,
         late_seconds=LATE_SECONDS,
+        sources_shown=SOURCES_SHOWN,
         tenants=uow.owners.tenants() if g.caller.tenant is None else [],
         csrf=access.form_token(),
+        tenant_of=uow.owners.tenant_of,
+        connection_name=partial(words.connection_name, uow.owners),
         **model,
     )
 

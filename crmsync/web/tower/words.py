@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from crmsync.alerts.content import refusal_name
-from crmsync.connectors.registry import systems
+from crmsync.connectors.registry import systems, title
 from crmsync.domain.stock import plain
 from crmsync.phrases import about, capital, plural, span, whole_span
 from crmsync.reading.flows import title_of
 from crmsync.reading.run import DeliveryRow, RunLink
 from crmsync.reading.runs import Found, RunRow
+from crmsync.store.owners import Owners
 from crmsync.store.refusals import Refused
 
 _STATES = {"retry": "failed, tried again", "discarded": "given up"}
@@ -27,6 +28,12 @@ def label(name: str) -> str:
     """
     system = systems().get(name)
     return system.title if system else _STATES.get(name) or title_of(name)
+
+
+def connection_name(owners: Owners, connection: str) -> str:
+    """What people call a connection; its system's title where it is the environment's."""
+    name = owners.name_of(connection)
+    return title(name) if name == connection else name
 
 
 def age(instant: datetime, now: datetime) -> str:
