@@ -134,6 +134,15 @@ class DeadLetters(Rows):
         query = _of(tenant, select(dead_letters.c.kind, func.count()).where(_IS_WAITING))
         return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
 
+    def waiting_by_connection(self, tenant: str | None) -> dict[tuple[str, str], int]:
+        """By connection and kind. One about no connection counts for that from which the run's subject comes."""
+        about = func.coalesce(func.nullif(dead_letters.c.connection, ""), runs.c.source)
+        query = select(about, dead_letters.c.kind, func.count()).join(runs, runs.c.id == dead_letters.c.run_id)
+        rows = self._connection.execute(
+            query.where(_IS_WAITING, is_of_tenant(tenant)).group_by(about, dead_letters.c.kind)
+        )
+        return {(connection, kind): count for connection, kind, count in rows}
+
     def waiting_causes(self, tenant: str | None, *, limit: int) -> Sequence[tuple[DeadLetter, int]]:
         """Of each cause the letter that has waited longest, and how many wait for it; the oldest cause first."""
         cause, first = dead_letters.c.alert_cause, func.min(dead_letters.c.id)

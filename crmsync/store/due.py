@@ -111,8 +111,12 @@ class Due(Rows):
     def oldest(self, tenant: str | None) -> datetime | None:
         """Since when the longest-waiting run of a tenant could have gone on; None: of all. It costs one probe of an
         index, however many wait."""
-        found = [self._connection.execute(self._oldest(source)).scalar() for source in self._sources(tenant)]
-        return min((each for each in found if each is not None), default=None)
+        return min(self.oldest_by_source(tenant).values(), default=None)
+
+    def oldest_by_source(self, tenant: str | None) -> dict[str, datetime]:
+        """The same for each connection that subjects of a tenant's runs come from, where one waits."""
+        found = {source: self._connection.execute(self._oldest(source)).scalar() for source in self._sources(tenant)}
+        return {source: since for source, since in found.items() if since is not None}
 
     def _oldest(self, source: str) -> Select[Any]:
         is_it = (runs.c.source == source, self._is_due())

@@ -20,7 +20,7 @@ from crmsync.reading.overview import Figures, figures
 from crmsync.reading.stock import StockLine
 from crmsync.services import Services
 from crmsync.store import Store
-from crmsync.web import access
+from crmsync.web import access, connection_metrics
 from crmsync.web.context import refusals_of_app, services_of_app
 from crmsync.web.kept import Kept
 
@@ -78,6 +78,7 @@ class StoreCollector(Collector):
         yield from _of_documents(known)
         yield from _of_catch_up(known)
         yield from _of_stock(known.stock)
+        yield from connection_metrics.families(self._services)
         yield from self._of_queues()
 
     def _of_queues(self) -> Iterator[Metric]:

@@ -154,6 +154,7 @@ COUNTS = {
     "where they stand": lambda uow, tenant: sum(each.standing for each in uow.runs.tally(tenant)) / 3,
     "letters": lambda uow, tenant: uow.dead_letters.waiting_count(tenant),
     "kinds": lambda uow, tenant: sum(uow.dead_letters.waiting_by_kind(tenant).values()),
+    "letters by connection": lambda uow, tenant: sum(uow.dead_letters.waiting_by_connection(tenant).values()),
     "documents": lambda uow, tenant: sum(uow.ledger.counts(tenant).values()),
     "webhooks": lambda uow, tenant: sum(uow.deliveries.counts(tenant).values()),
     "webhooks lately": lambda uow, tenant: uow.deliveries.count_since(tenant, 3600),
@@ -162,6 +163,7 @@ COUNTS = {
     "products": lambda uow, tenant: uow.products.counts(tenant).active,
     "due": lambda uow, tenant: uow.due.count(tenant),
     "ends": lambda uow, tenant: 1 if uow.due.oldest(tenant) else 0,
+    "sources that wait": lambda uow, tenant: len(uow.due.oldest_by_source(tenant)),
 }
 
 
