@@ -24,7 +24,6 @@ from crmsync.domain.connections import (
     ConnectionChangedError,
     ConnectionInUseError,
     ConsentMissingError,
-    Direction,
     InvalidConnectionError,
     NameTakenError,
     OtherAccountRefusedError,
@@ -32,7 +31,6 @@ from crmsync.domain.connections import (
     Status,
     UnknownConnectionError,
     Wanted,
-    new_id,
     problem_of_tenant,
     problems_of,
     refusal_of_account,
@@ -90,19 +88,7 @@ def create(using: Services, uow: UnitOfWork, act: Act, tenant: str, system: str,
         problems["name"] = "is missing"
     _raise(problems)
     settings = values.normal(of, settings, given, **may)
-    made = Connection(
-        id=new_id(),
-        tenant=tenant,
-        system=system,
-        name=(wanted.name or "").strip(),
-        auth_kind=of.auth_kind_of(settings),
-        settings=settings,
-        sync_enabled=wanted.sync_enabled is not False,
-        interval_seconds=wanted.interval_seconds,
-        direction=Direction(wanted.direction or Direction.BIDIRECTIONAL),
-        secret_names=tuple(sorted(given)),
-        status=Status.INACTIVE if of.awaits_consent({**settings, **given}) else Status.ACTIVE,
-    )
+    made = values.made(of, tenant, wanted, settings, given)
     sealed = using.vault.seal_for(secrets_text(given), belonging(made, of))
     if not uow.connections.add(made, sealed=sealed, key_id=key_id_of(sealed)):
         raise NameTakenError(f"There is a connection {made.name} already.", field_errors={"name": "is taken"})
@@ -134,11 +120,11 @@ def update(
     secrets_now = values.secrets_now(using.book.opened(kept), given, wanted)
     may = {"allow_http": using.settings.allow_http}
     problems = {**values.problems(of, {**settings, **secrets_now}, **may), **problems_of(wanted, of.auth_kinds)}
-    _raise({**_consent_taken_away(of, before, {**settings, **secrets_now}), **problems})
+    _raise({**values.consent_taken_away(of, before, {**settings, **secrets_now}), **problems})
     settings = values.normal(of, settings, secrets_now, **may)
     again = secrets_to_give_again(of.addresses_of(before.settings), of.addresses_of(settings), secrets_now, given)
     _raise(dict.fromkeys(again, _SEALED_AGAIN))
-    changed = _changed(before, wanted, of, settings, secrets_now)
+    changed = values.changed(before, wanted, of, settings, secrets_now)
     claim = values.claim(of, {**settings, **secrets_now}, **may)
     _keep_to_account(using, uow, changed.id, claim, is_same_account=is_same_account)
     _change(uow, changed, using.vault.seal_for(secrets_text(secrets_now), belonging(changed, of)))
@@ -338,28 +324,6 @@ def _require_version(before: Connection, expected: int | None) -> None:
     """Raises: ConnectionChangedError."""
     if expected is not None and expected != before.version:
         raise ConnectionChangedError
-
-
-def _changed(
-    before: Connection, wanted: Wanted, of: System, settings: Mapping[str, Any], secrets_now: Mapping[str, str]
-) -> Connection:
-    return replace(
-        before,
-        name=before.name if wanted.name is None else wanted.name.strip(),
-        auth_kind=of.auth_kind_of(settings),
-        settings=settings,
-        sync_enabled=before.sync_enabled if wanted.sync_enabled is None else wanted.sync_enabled,
-        interval_seconds=before.interval_seconds if wanted.interval_seconds is None else wanted.interval_seconds,
-        direction=before.direction if wanted.direction is None else Direction(wanted.direction),
-        secret_names=tuple(sorted(secrets_now)),
-        status=Status.INACTIVE if of.awaits_consent({**settings, **secrets_now}) else before.status,
-    )
-
-
-def _consent_taken_away(of: System, before: Connection, values_now: Mapping[str, Any]) -> dict[str, str]:
-    """What consent has brought may be replaced, and not removed: the connection would not work any more."""
-    secret = of.consent.secret if of.consent is not None else ""
-    return {secret: "is missing"} if secret in before.secret_names and of.awaits_consent(values_now) else {}
 
 
 def _keep_to_account(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -86,6 +86,20 @@ class Run:
 
     def is_leased(self, now: datetime) -> bool:
         return self.leased_until is not None and self.leased_until > now
+
+    def at_new_step(self, step: str, now: datetime, *, leased_until: datetime) -> Run:
+        """The run as it begins *step* for the first time, under a lease of its own."""
+        return replace(
+            self,
+            step=step,
+            leased_until=leased_until,
+            fence=self.fence + 1,
+            attempts=0,
+            starts=1,
+            progress={},
+            due_at=now,
+            updated_at=now,
+        )
 
 
 def first_undone(steps: Sequence[str], results: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -161,34 +161,62 @@ def spellings(wanted: TaxNumber) -> list[str]:
 
 
 def _forms_of(read: _Read) -> list[str]:
-    form = _FORMS.get(read.country)
-    if form is None or not _core(read.country, read.plain):
+    if read.country not in _FORMS or not _core(read.country, read.plain):
         return [read.core]
-    if read.country == "US":
-        return [f"{read.core[:2]}-{read.core[2:]}", read.core, f"US{read.core}"]
-    if read.country == "AT":
-        return [f"ATU{read.core}", f"U{read.core}", f"ATU {read.core}", f"AT U{read.core}", read.core]
-    if read.country == "CH":
-        dotted = _grouped(read.core, ".")
-        plain = f"CHE{read.core}"
-        named = [f"CHE-{dotted} {tax}" for tax in ("MWST", "TVA", "IVA")]
-        return [plain, f"CHE-{dotted}", *named, f"{plain}MWST", f"CHE {dotted}"]
-    if read.country == "BE":
-        core = read.core.zfill(10)
-        dotted = f"{core[:4]}.{core[4:7]}.{core[7:]}"
-        return [f"BE{core}", core, f"BE {core}", f"BE {dotted}", f"BE{dotted}", dotted, f"BE{read.core}"]
-    if read.country == "SE":
-        return [f"SE{read.core}01", f"SE {read.core}01", f"{read.core[:6]}-{read.core[6:]}", read.core]
-    if read.country == "IN":
-        return [read.core]
-    blocks, prefix, other = _face(read), form.prefix, _OTHER_PREFIXES.get(read.country)
-    more = [f"{other}{read.core}"] if other else []
-    if read.country == "NO":
-        more = [f"NO{read.core}MVA", f"{read.core}MVA", f"NO {blocks} MVA", f"{blocks} MVA"]
+    return _FORMS_OF.get(read.country, _usual)(read)
+
+
+def _usual(read: _Read) -> list[str]:
+    other = _OTHER_PREFIXES.get(read.country)
+    return [*_with_prefix(read), *([f"{other}{read.core}"] if other else [])]
+
+
+def _with_prefix(read: _Read) -> list[str]:
+    blocks, prefix = _face(read), _FORMS[read.country].prefix
     return [
         f"{prefix}{read.core}", read.core, f"{prefix} {read.core}", f"{prefix} {blocks}",
-        f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks, *more,
+        f"{prefix}-{read.core}", f"{prefix}{blocks}", blocks,
     ]  # fmt: skip
+
+
+def _american(read: _Read) -> list[str]:
+    return [f"{read.core[:2]}-{read.core[2:]}", read.core, f"US{read.core}"]
+
+
+def _austrian(read: _Read) -> list[str]:
+    return [f"ATU{read.core}", f"U{read.core}", f"ATU {read.core}", f"AT U{read.core}", read.core]
+
+
+def _swiss(read: _Read) -> list[str]:
+    dotted = _grouped(read.core, ".")
+    named = [f"CHE-{dotted} {tax}" for tax in ("MWST", "TVA", "IVA")]
+    return [f"CHE{read.core}", f"CHE-{dotted}", *named, f"CHE{read.core}MWST", f"CHE {dotted}"]
+
+
+def _belgian(read: _Read) -> list[str]:
+    core = read.core.zfill(10)
+    dotted = f"{core[:4]}.{core[4:7]}.{core[7:]}"
+    return [f"BE{core}", core, f"BE {core}", f"BE {dotted}", f"BE{dotted}", dotted, f"BE{read.core}"]
+
+
+def _swedish(read: _Read) -> list[str]:
+    return [f"SE{read.core}01", f"SE {read.core}01", f"{read.core[:6]}-{read.core[6:]}", read.core]
+
+
+def _norwegian(read: _Read) -> list[str]:
+    blocks = _face(read)
+    return [*_with_prefix(read), f"NO{read.core}MVA", f"{read.core}MVA", f"NO {blocks} MVA", f"{blocks} MVA"]
+
+
+_FORMS_OF: Mapping[str, Callable[[_Read], list[str]]] = {
+    "US": _american,
+    "AT": _austrian,
+    "CH": _swiss,
+    "BE": _belgian,
+    "SE": _swedish,
+    "NO": _norwegian,
+    "IN": lambda read: [read.core],
+}
 
 
 def _face(read: _Read) -> str:

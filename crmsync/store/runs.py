@@ -216,20 +216,12 @@ class Runs(RunLists):
         """
         described = _described(run, title, amount, currency)
         claimed = replace(
-            run,
-            step=next_step,
+            run.at_new_step(next_step, self._now, leased_until=self._now + timedelta(seconds=lease_seconds)),
             results={**run.results, **learned},
             title=described["new_title"],
             amount=described["new_amount"],
             currency=described["new_currency"],
             customer_key=_customer_key(learned[run.step]) or run.customer_key,
-            leased_until=self._now + timedelta(seconds=lease_seconds),
-            fence=run.fence + 1,
-            attempts=0,
-            starts=1,
-            progress={},
-            due_at=self._now,
-            updated_at=self._now,
         )
         values = {
             "new_step": next_step,

@@ -131,27 +131,10 @@ def _reserve(attempt: Attempt, uow: UnitOfWork, run: Run, task: NextStep) -> dic
 
 def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], undone: Sequence[str]) -> None:
     """End this step, and the run after its last one. Raises: Ignore."""
-    behaviour = attempt.services.settings.behaviour
-    pause = timedelta(0) if flow.is_background else behaviour.look_again
+    pause = timedelta(0) if flow.is_background else attempt.services.settings.behaviour.look_again
     with attempt.services.store.begin(durable=False) as uow:
         attempt.record_outcomes(uow)
-        queued_until = uow.now + behaviour.queued_for
-        is_ours = uow.runs.finish_step(
-            run,
-            learned,
-            next_step=undone[0] if undone else None,
-            queued_until=queued_until,
-            ends_as=attempt.ends_as or RunStatus.DONE,
-            **attempt.described,
-        )
-        begins_again = (
-            not is_ours and not undone and _begin_again(uow, attempt, flow, run, learned, pause, queued_until)
-        )
-        if is_ours or begins_again:
-            uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
-            _write_rest(uow, attempt)
-        if is_ours and not undone:
-            _settle_letter(uow, attempt)
+        is_ours, begins_again = _end(uow, attempt, flow, run, learned, undone, pause)
         failpoints.hit("ending", f"{run.flow}.{run.step}")
     failpoints.hit("stored", f"{run.flow}.{run.step}")
     if begins_again and not pause:
@@ -161,6 +144,34 @@ def _finish(attempt: Attempt, flow: Flow, run: Run, learned: Mapping[str, Any], 
     if not is_ours:
         raise Ignore
     logger.info("step done", extra={"action": "step_done"})
+
+
+def _end(
+    uow: UnitOfWork,
+    attempt: Attempt,
+    flow: Flow,
+    run: Run,
+    learned: Mapping[str, Any],
+    undone: Sequence[str],
+    pause: timedelta,
+) -> tuple[bool, bool]:
+    """Returns whether the step ended here, and whether its run begins again instead of being done."""
+    queued_until = uow.now + attempt.services.settings.behaviour.queued_for
+    is_ours = uow.runs.finish_step(
+        run,
+        learned,
+        next_step=undone[0] if undone else None,
+        queued_until=queued_until,
+        ends_as=attempt.ends_as or RunStatus.DONE,
+        **attempt.described,
+    )
+    begins_again = not (is_ours or undone) and _begin_again(uow, attempt, flow, run, learned, pause, queued_until)
+    if is_ours or begins_again:
+        uow.history.note(run, "done", started_at=attempt.started_at, detail=attempt.remark)
+        _write_rest(uow, attempt)
+    if is_ours and not undone:
+        _settle_letter(uow, attempt)
+    return is_ours, begins_again
 
 
 def _write_rest(uow: UnitOfWork, attempt: Attempt) -> None:

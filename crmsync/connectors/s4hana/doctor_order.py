@@ -170,23 +170,6 @@ def _with(settings: SapSettings) -> str:
 
 def trial_body(settings: SapSettings, sample: Sample) -> dict[str, Any]:
     """As an order is made (orders.py), in the words of the simulation, which wants keys for what it does not keep."""
-    unit = settings.quantity_unit
-    price = {
-        "PricingProcedureStep": "",
-        "PricingProcedureCounter": "",
-        "ConditionType": settings.price_condition_type,
-        "ConditionRateValue": str(_NET),
-        "ConditionCurrency": sample.currency,
-        "ConditionQuantity": "1",
-        **({"ConditionQuantityUnit": unit} if unit else {}),
-    }
-    item = {
-        "SalesOrderItem": "10",
-        "Material": sample.material,
-        "RequestedQuantity": "1",
-        **({"RequestedQuantityUnit": unit} if unit else {}),
-        "to_PricingElement": {"results": [price]},
-    }
     return {
         "SalesOrder": "",
         "SalesOrderType": settings.order_type,
@@ -197,7 +180,27 @@ def trial_body(settings: SapSettings, sample: Sample) -> dict[str, Any]:
         "TransactionCurrency": sample.currency,
         "PurchaseOrderByCustomer": "crmsync doctor",
         "to_Pricing": {},
-        "to_Item": {"results": [item]},
+        "to_Item": {"results": [_trial_item(settings, sample)]},
+    }
+
+
+def _trial_item(settings: SapSettings, sample: Sample) -> dict[str, Any]:
+    unit = settings.quantity_unit
+    price = {
+        "PricingProcedureStep": "",
+        "PricingProcedureCounter": "",
+        "ConditionType": settings.price_condition_type,
+        "ConditionRateValue": str(_NET),
+        "ConditionCurrency": sample.currency,
+        "ConditionQuantity": "1",
+        **({"ConditionQuantityUnit": unit} if unit else {}),
+    }
+    return {
+        "SalesOrderItem": "10",
+        "Material": sample.material,
+        "RequestedQuantity": "1",
+        **({"RequestedQuantityUnit": unit} if unit else {}),
+        "to_PricingElement": {"results": [price]},
     }
 
 
