@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmsync.cli import screen
-from crmsync.cli.connections import pairs_of
+from crmsync.cli.connection_input import pairs_of
 from crmsync.cli.failures import ListingGroup
 from crmsync.cli.options import accounted, json_option, owner_option
 from crmsync.cli.process import open_services

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crmsync.cli import screen
+from crmsync.cli.connection_input import secret_options, secrets_of, settings_options, sync_options, wanted_of
 from crmsync.cli.failures import ListingGroup
-from crmsync.cli.options import accounted, can_ask, confirm, json_option, owner_option, yes_option
+from crmsync.cli.options import accounted, confirm, json_option, owner_option, yes_option
 from crmsync.cli.process import open_services
 from crmsync.cli.users import tenant_option
 
 if TYPE_CHECKING:
     from crmsync.domain.audit import Act
-    from crmsync.domain.connections import Connection, Wanted
-
-_SECRET_BYTES_MAX = 65_536
+    from crmsync.domain.connections import Connection
 
 
 @click.group(cls=ListingGroup)
@@ -66,35 +61,12 @@ def show(*, connection_id: str, tenant: str | None, as_json: bool) -> None:
 # -- to make and change
 
 
-def _of_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How settings and secrets are given. No secret stands on the command line, where every process sees it."""
-    options = (
-        click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting; may be repeated."),
-        click.option("--secret-file", "files", multiple=True, metavar="NAME=PATH", help="A secret that a file holds."),
-        click.option("--secrets-stdin", is_flag=True, help="Read secrets from stdin: a JSON object, by name."),
-    )
-    for option in options:
-        command = option(command)
-    return command
-
-
-def _of_sync(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option("--sync/--no-sync", "sync", default=None, help="Whether runs may use it."),
-        click.option("--interval", type=int, metavar="SECONDS", help="How often it is scanned for changes."),
-        click.option("--direction", help="inbound, outbound or bidirectional."),
-    )
-    for option in options:
-        command = option(command)
-    return command
-
-
 @connections.command()
 @click.argument("system")
 @click.option("--name", required=True, help="Its display name; unique within a company.")
 @owner_option
-@_of_settings
-@_of_sync
+@settings_options
+@sync_options
 @accounted
 @json_option
 def add(*, system: str, name: str, tenant: str, who: Act, as_json: bool, **given: Any) -> None:
@@ -102,7 +74,7 @@ def add(*, system: str, name: str, tenant: str, who: Act, as_json: bool, **given
     from crmsync.connections import create
 
     using = open_services(creates=True, check_accounts=False)
-    wanted = _wanted(system, name=name, asks=True, **given)
+    wanted = wanted_of(system, name=name, asks=True, **given)
     with using.store.begin() as uow:
         made = create(using, uow, who, tenant, system, wanted)
     _print(made, as_json=as_json, done=f"✓ {made.id} is created. Test it: `crmsync connections test {made.id}`.")
@@ -112,9 +84,9 @@ def add(*, system: str, name: str, tenant: str, who: Act, as_json: bool, **given
 @click.argument("connection_id", metavar="ID")
 @tenant_option
 @click.option("--name", help="Its display name.")
-@_of_settings
+@settings_options
 @click.option("--unset", multiple=True, metavar="NAME", help="A setting or secret to reset to its default.")
-@_of_sync
+@sync_options
 @click.option("--same-account", is_flag=True, help="Confirm that it is the same account, under another address.")
 @accounted
 @json_option
@@ -135,7 +107,7 @@ def set_(
 
     using = open_services(check_accounts=False)
     before = shown(using, tenant, connection_id)
-    wanted = _wanted(before.system, name=name, before=before, unset=unset, **given)
+    wanted = wanted_of(before.system, name=name, before=before, unset=unset, **given)
     change = partial(update, expected_version=before.version, is_same_account=same_account)
     with using.store.begin() as uow:
         changed = change(using, uow, who, tenant, connection_id, wanted)
@@ -145,8 +117,7 @@ def set_(
 @connections.command()
 @click.argument("connection_id", metavar="ID")
 @tenant_option
-@click.option("--secret-file", "files", multiple=True, metavar="NAME=PATH", help="A secret that a file holds.")
-@click.option("--secrets-stdin", is_flag=True, help="Read secrets from stdin: a JSON object, by name.")
+@secret_options
 @click.option("--make", multiple=True, metavar="NAME", help="A webhook secret to generate here; it is shown only once.")
 @accounted
 @json_option
@@ -163,7 +134,7 @@ def rotate(
     """Give the connection ID new secrets. The previous secret of a webhook stays valid as well."""
     from crmsync.connections import rotate as rotated
 
-    given = _secrets(files, from_stdin=secrets_stdin)
+    given = secrets_of(files, from_stdin=secrets_stdin)
     if not given and not make:
         raise click.UsageError("Say which: --secret-file NAME=PATH, --secrets-stdin or --make NAME.")
     using = open_services(check_accounts=False)
@@ -297,95 +268,6 @@ def authorize(
         done = found.is_done
         screen.console(stderr=True).print(f"{'✓' if done else '✗'} {found.message}", style="green" if done else "red")
     ctx.exit(0 if found.is_done else 1)
-
-
-# -- what is given
-
-
-def _wanted(
-    system: str,
-    *,
-    name: str | None,
-    pairs: tuple[str, ...],
-    files: tuple[str, ...],
-    secrets_stdin: bool,
-    sync: bool | None,
-    interval: int | None,
-    direction: str | None,
-    before: Connection | None = None,
-    unset: tuple[str, ...] = (),
-    asks: bool = False,
-) -> Wanted:
-    """Raises: click.BadParameter."""
-    from crmsync.connectors import registry
-    from crmsync.domain.connections import Wanted
-
-    found = registry.systems().get(system)
-    declared = found.declared if found else ()
-    are_secret = {each.name for each in declared if each.is_secret}
-    settings = pairs_of(pairs, "--set")
-    if shown := are_secret & settings.keys():
-        names = ", ".join(sorted(shown))
-        what = f"{names} would be visible in the list of processes: use --secret-file or --secrets-stdin"
-        raise click.BadParameter(what, param_hint="--set")
-    given: dict[str, str | None] = {**_secrets(files, from_stdin=secrets_stdin)}
-    if asks and not secrets_stdin and can_ask():
-        given |= _asked(
-            each.name for each in declared if each.is_secret and each.is_required and each.name not in given
-        )
-    kept = {name: value for name, value in (before.settings if before else {}).items() if name not in unset}
-    given |= dict.fromkeys(are_secret & set(unset))
-    return Wanted(
-        name=name,
-        settings={**kept, **settings},
-        secrets=given,
-        sync_enabled=sync,
-        interval_seconds=interval,
-        direction=direction,
-    )
-
-
-def pairs_of(texts: Iterable[str], option: str) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, is_pair, value = text.partition("=")
-        if not is_pair or not name.strip():
-            raise click.BadParameter(f"expected NAME=VALUE, not {text}", param_hint=option)
-        found[name.strip()] = value
-    return found
-
-
-def _secrets(files: Iterable[str], *, from_stdin: bool) -> dict[str, str]:
-    return {**_from_stdin(from_stdin), **{name: _read(path) for name, path in pairs_of(files, "--secret-file").items()}}
-
-
-def _read(path: str) -> str:
-    try:
-        text = Path(path).expanduser().read_bytes()[: _SECRET_BYTES_MAX + 1].decode("utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{path} can't be read as text", param_hint="--secret-file") from error
-    if not text or len(text) > _SECRET_BYTES_MAX:
-        what = "is empty" if not text else "is too large for a secret"
-        raise click.BadParameter(f"{path} {what}", param_hint="--secret-file")
-    return text
-
-
-def _from_stdin(is_wanted: bool) -> dict[str, str]:
-    if not is_wanted:
-        return {}
-    try:
-        found = json.loads(sys.stdin.read(_SECRET_BYTES_MAX))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise click.BadParameter(
-            'expected a JSON object of strings, such as {"client_secret": "…"}', param_hint="stdin"
-        )
-    return found
-
-
-def _asked(names: Iterable[str]) -> dict[str, str]:
-    return {name: click.prompt(name, hide_input=True, err=True) for name in names}
 
 
 # -- what is shown
