@@ -269,8 +269,8 @@ MUTANTS = (
         (
             "a-new-lease-is-the-old-one",
             "a run that goes ahead is taken over in the middle of a call",
-            ("            leased_until=self._now + timedelta(seconds=lease_seconds),\n            fence"),
-            ("            leased_until=run.leased_until,\n            fence"),
+            "self._now, leased_until=self._now + timedelta(seconds=lease_seconds)",
+            "self._now, leased_until=run.leased_until",
             f"{AHEAD}::test_the_next_step_has_a_whole_lease",
         ),
         (
@@ -490,15 +490,15 @@ MUTANTS = (
         (
             "what-was-made-is-not-told-at-the-end",
             "a mail that went out is looked for, and its deal waits for a minute",
-            ("        attempt.record_outcomes(uow)\n        queued_until"),
-            "        queued_until",
+            ("        attempt.record_outcomes(uow)\n        is_ours, begins_again"),
+            "        is_ours, begins_again",
             f"{STEP}::test_what_a_step_has_made_is_confirmed_however_it",
         ),
         (
             "what-was-made-is-forgotten-by-a-fault",
             "an order is looked for although its answer had come",
-            ("        attempt.record_outcomes(uow)\n        is_ours"),
-            "        is_ours",
+            ("        attempt.record_outcomes(uow)\n        is_ours ="),
+            "        is_ours =",
             f"{STEP}::test_what_a_step_has_made_is_confirmed_however_it",
         ),
         (
