@@ -60,7 +60,7 @@ from tests.field.raw_server import (
     unpacks_to,
 )
 
-SECONDS = 0.4  # the deadline of calls that run into it
+SECONDS = 1.0  # the deadline of calls that run into it
 MUCH_LATER = 3.0  # far beyond it, for a machine that is busy; a call that keeps no deadline would take a minute
 JSON = "Content-Type: application/json"
 CHUNKED = [JSON, "Transfer-Encoding: chunked"]
