@@ -7,7 +7,7 @@ it is for; the name of the field is its name in rows and in the API. The documen
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, cast
 
@@ -197,9 +197,11 @@ _WORDS = {"boolean": "true or false", "integer": "a whole number", "array": "a l
 
 def _by_name(problems: Mapping[str, str], declared: Mapping[str, Setting]) -> dict[str, str]:
     names = {each.variable: each.name for each in declared.values()}
+    return {names.get(name, name): by_name(problem, declared.values()) for name, problem in problems.items()}
+
+
+def by_name(text: str, declared: Iterable[Setting]) -> str:
+    """*text* with the names of settings in place of their variables, as a row or a body has them."""
+    names = {each.variable: each.name for each in declared}
     variable = re.compile(rf"\b({'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})\b")
-
-    def named(text: str) -> str:
-        return variable.sub(lambda found: names[found[1]], text)
-
-    return {names.get(name, name): named(problem) for name, problem in problems.items()}
+    return variable.sub(lambda found: names[found[1]], text)

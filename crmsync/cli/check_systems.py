@@ -41,10 +41,15 @@ def stored(services: Services, tenant: str | None = None, connection: str = "") 
     return [each for each in made if connection in ("", each.id)]
 
 
+def called(connection: Connection) -> str:
+    """How its lines begin."""
+    return f"{connection.tenant}: {connection.name} ({connection.id})"
+
+
 def of_connections(services: Services, chosen: Sequence[Connection] | None = None) -> Iterator[Finding]:
     """The *chosen* ones, None: all that people have made; one that is paused is left alone."""
     for each in stored(services) if chosen is None else chosen:
-        area = f"{each.tenant}: {each.name} ({each.id})"
+        area = called(each)
         if each.why_not_now:
             yield not_checked(area, "everything", each.why_not_now)
         else:

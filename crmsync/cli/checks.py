@@ -62,7 +62,7 @@ def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield from check_systems.all_of(settings, services)
     if services is not None:
         yield from never_raising("Connections", check_systems.of_connections(services))
-    yield from never_raising("Doors", check_doors.all_of(settings))
+    yield from never_raising("Doors", check_doors.all_of(settings, services))
     yield from never_raising("Slack", _slack(settings, services, send_test_alert=send_test_alert))
 
 

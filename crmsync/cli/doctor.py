@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +36,7 @@ def doctor(*, send_test_alert: bool, is_security: bool, tenant: str | None, conn
 
     It signs in to each system, reads what the flows will read, lets the ERP simulate an order without saving it,
     and sends a signed test message to each webhook endpoint of the running receiver. With --tenant or --connection
-    it examines only the stored connections that these name.
+    it examines only the stored connections that these name, and their doors.
     """
     from crmsync.cli import report
 
@@ -74,13 +75,17 @@ def _findings(*, send_test_alert: bool, is_security: bool) -> Iterable[Finding]:
 
 def _of_stored(tenant: str | None, connection: str) -> Iterable[Finding]:
     """Raises: click.UsageError where there is no such connection; ConfigurationError."""
-    from crmsync.cli import check_systems
+    from crmsync.cli import check_doors, check_systems
+    from crmsync.cli.finding import never_raising
 
     using = open_services()
     chosen = check_systems.stored(using, tenant, connection)
     if not chosen:
         raise click.UsageError("There is no such stored connection: `crmsync connections list` shows them.")
-    return check_systems.of_connections(using, chosen)
+    return chain(
+        check_systems.of_connections(using, chosen),
+        never_raising(check_doors.AREA, check_doors.of_connections(using, chosen)),
+    )
 
 
 def _print(finding: Finding) -> None:
