@@ -68,6 +68,7 @@ TASK_MODULES = (
     "crmsync.worker.trials",
     "crmsync.worker.consents",
     "crmsync.worker.link_checks",
+    "crmsync.reading.foresight",
 )
 
 

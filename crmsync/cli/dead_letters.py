@@ -42,11 +42,12 @@ def list_(*, error: str | None, with_ended: bool, as_json: bool) -> None:
     from crmsync.cli import letters, screen
     from crmsync.cli.process import open_services
     from crmsync.domain.dead_letters import LetterStatus
+    from crmsync.reading.letters import summary
 
     with open_services().store.read() as uow:
         found = uow.dead_letters.list(None, status=None if with_ended else LetterStatus.WAITING, error=error)
     if as_json:
-        screen.print_json([letters.summary(letter, uow.now) for letter in found])
+        screen.print_json([summary(letter, uow.now) for letter in found])
     elif found:
         out = screen.console()
         out.print(letters.table(found, uow.now, width=out.width, with_status=with_ended))
@@ -62,7 +63,8 @@ def show(letter_id: int, *, as_json: bool) -> None:
     from crmsync.cli import history, letters, screen
     from crmsync.cli.process import open_services
     from crmsync.reading.history import last_lines
-    from crmsync.reading.run import documents_of
+    from crmsync.reading.letters import summary
+    from crmsync.reading.run import documents_json, documents_of
 
     services = open_services()
     with services.store.read() as uow:
@@ -79,11 +81,11 @@ def show(letter_id: int, *, as_json: bool) -> None:
             "advice": letters.advice_for(letter),
             "command": command,
             "steps": history.steps_json(lines),
-            "documents": history.documents_json(documents),
+            "documents": documents_json(documents),
             "answers": letters.answers(letter, services.settings),
             "vendor_words": words,
         }
-        screen.print_json(letters.summary(letter, uow.now) | known)
+        screen.print_json(summary(letter, uow.now) | known)
     else:
         letters.print_one(letter, lines, documents, command, words, services.settings)
 

@@ -41,20 +41,6 @@ def steps_json(history: Iterable[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def documents_json(documents: Iterable[DocumentRow]) -> list[dict[str, Any]]:
-    return [
-        {
-            "system": each.connection,
-            "kind": each.kind,
-            "number": each.number,
-            "reference": each.reference,
-            "generation": each.generation,
-            "state": each.state,
-        }
-        for each in documents
-    ]
-
-
 def deliveries_json(deliveries: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
     """How the run's subject was announced: by a webhook, or by catch-up, which may have had to start it."""
     return [
@@ -85,6 +71,8 @@ def customers_table(customers: Iterable[CustomerRow]) -> Table:
 
 
 def documents_table(documents: Sequence[DocumentRow]) -> Table:
+    from crmsync.reading.run import documents_json
+
     return screen.records(["kind", "number", "system", "reference", "state"], documents_json(documents))
 
 

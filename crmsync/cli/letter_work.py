@@ -22,6 +22,7 @@ from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_n
 from crmsync.errors import CrmsyncError
 from crmsync.phrases import plural
 from crmsync.plain import visible
+from crmsync.reading import foresight as foreseen
 from crmsync.services import Services
 from crmsync.store import UnitOfWork
 from crmsync.worker import dead_letters as worker
@@ -86,7 +87,8 @@ class Work:
         if not chosen:
             self.do(chosen, lambda letter_id: None)
             return
-        found = foresight.foresee(self.services, chosen[0], answers, accept_changes=accept_changes)
+        found = foreseen.foresee(self.services, chosen[0], answers, accept_changes=accept_changes)
+        found["command"] = self._pasteable(found["command"])
         if self.as_json:
             screen.print_json(found)
         else:
@@ -119,14 +121,17 @@ class Work:
         return rehearsal.read_source(self.services, run) if rehearsal.has_documents(self.services, run) else None
 
     def _refuse(self, letter: DeadLetter, source: Source, answers: Answers) -> NoReturn:
-        reason = foresight.refusal(letter, source, answers)
-        accepting = foresight.command(self.services, letter, source, answers)
+        reason = foreseen.refusal(letter, source, answers)
+        accepting = self._pasteable(foreseen.command(self.services, letter, source, answers))
         foresight.print_refusal(reason, source, accepting)
         if self.as_json:
             failed = [{"id": letter.id, "problem": reason}]
-            changes = (foresight.source_json(source) or {})["changes"]
+            changes = (foreseen.source_json(source) or {})["changes"]
             screen.print_json({"replayed": [], "failed": failed, "changes": changes, "command": accepting})
         sys.exit(FAILED)
+
+    def _pasteable(self, command: str) -> str:
+        return self.services.settings.pasteable(command) if command else ""
 
     def _tell(self, source: Source, given: Answers, *, accept_changes: bool) -> None:
         out = screen.console(stderr=True)

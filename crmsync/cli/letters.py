@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crmsync import errors
 from crmsync.cli import screen
@@ -25,31 +25,6 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "age", "task", "deal", "company", "amount", "error", "kind", "status")
 NARROW_COLUMNS = ("id", "age", "task, error", "deal, company", "amount", "kind", "status")
 ONE_LINE_WIDTH = 150
-
-
-def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
-    """A letter as JSON."""
-    return {
-        "id": letter.id,
-        "status": letter.status.value,
-        "kind": letter.kind.value,
-        "task": f"{letter.flow}.{letter.step}",
-        "flow": letter.flow,
-        "subject": subject_of(letter.flow),
-        "deal": letter.subject_key,
-        "company": letter.title,
-        "amount": letter.amount,
-        "currency": letter.currency,
-        "error": letter.error,
-        "system": letter.system,
-        "cause": letter.cause,
-        "failures": letter.failures,
-        "age_seconds": round((now - letter.created_at).total_seconds()),
-        "created_at": letter.created_at,
-        "updated_at": letter.updated_at,
-        "run": letter.run_id,
-        "correlation_id": letter.correlation_id,
-    }
 
 
 def table(letters: Sequence[DeadLetter], now: datetime, *, width: int, with_status: bool = False) -> Table:

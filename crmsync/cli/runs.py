@@ -110,10 +110,12 @@ def show(key: str, *, tenant: str | None, as_json: bool) -> None:
 
 
 def _details(whole: WholeRun) -> dict[str, Any]:
+    from crmsync.reading.run import documents_json
+
     return {
         "steps": history.steps_json(whole.history),
         "customers": [asdict(customer) for customer in whole.customers],
-        "documents": history.documents_json(whole.documents),
+        "documents": documents_json(whole.documents),
         "announced": history.deliveries_json(whole.deliveries),
     }
 

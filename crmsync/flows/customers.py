@@ -157,7 +157,7 @@ class _Matching:
             raise AmbiguousMatchError(str(error), system=error.system, advice="Replay with another number.") from error
         if not (found.is_alike or self.customer.is_person or answer.get("is_seen")):
             raise AmbiguousMatchError(
-                f"{found.found.label} in {found.system} has another name than the account {found.account_label}.",
+                found.difference,
                 system=found.system,
                 advice="If it is the right one, name it again and confirm that the names differ; otherwise "
                 "name another.",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
 from crmsync.domain.approvals import Approval
 from crmsync.domain.choices import COMMAND, REPLAY_ALL, Choice, choices, replay_command
 from crmsync.domain.dead_letters import DeadLetter
+from crmsync.reading.flows import subject_of
 from crmsync.store import UnitOfWork
 from crmsync.worker.dead_letters import link_of
 from crmsync.worker.flow import FLOWS
@@ -69,3 +72,28 @@ def letter_row(letter: DeadLetter) -> LetterRow:
     offered = choices(letter)
     command = f"{COMMAND} replay {letter.id}" if offered else replay_command(letter, link_of(letter))
     return LetterRow(letter, command, offered)
+
+
+def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
+    """A letter as JSON."""
+    return {
+        "id": letter.id,
+        "status": letter.status.value,
+        "kind": letter.kind.value,
+        "task": f"{letter.flow}.{letter.step}",
+        "flow": letter.flow,
+        "subject": subject_of(letter.flow),
+        "deal": letter.subject_key,
+        "company": letter.title,
+        "amount": letter.amount,
+        "currency": letter.currency,
+        "error": letter.error,
+        "system": letter.system,
+        "cause": letter.cause,
+        "failures": letter.failures,
+        "age_seconds": round((now - letter.created_at).total_seconds()),
+        "created_at": letter.created_at,
+        "updated_at": letter.updated_at,
+        "run": letter.run_id,
+        "correlation_id": letter.correlation_id,
+    }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from crmsync.domain.learned import CustomerMatched
 from crmsync.domain.ledger import Entry, number_of
@@ -133,6 +134,20 @@ def whole_run(uow: UnitOfWork, tenant: str | None, run_id: str, flows: Mapping[s
 
 def documents_of(uow: UnitOfWork, run_id: str) -> list[DocumentRow]:
     return [_document_row(entry) for entry in uow.ledger.of_run(run_id)]
+
+
+def documents_json(documents: Iterable[DocumentRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            "system": each.connection,
+            "kind": each.kind,
+            "number": each.number,
+            "reference": each.reference,
+            "generation": each.generation,
+            "state": each.state,
+        }
+        for each in documents
+    ]
 
 
 def _step_row(run: Run, run_state: str, step: str, history: Sequence[Event]) -> StepRow:

@@ -53,6 +53,11 @@ class Sides:
         )
 
     @property
+    def difference(self) -> str:
+        """What is to be said where they are not alike."""
+        return f"{self.found.label} in {self.system} has another name than the account {self.account_label}."
+
+    @property
     def account_label(self) -> str:
         words = f"{self.account} {self.name}".strip()
         return f"{words}, {self.city}" if self.city else words

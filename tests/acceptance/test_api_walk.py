@@ -85,6 +85,8 @@ def test_the_walk_is_answered_as_the_page_says(tmp_path: Path) -> None:
     assert "V1/555" in letter["cause"] + letter["vendor_words"]
     dry, first, again, replayed = told["replay"]
     assert (dry["is_dry_run"], dry["goes_on_at"], dry["status"]) == (True, "fetch_deal", "waiting")
+    last = dry["foreseen"]["steps"][-1]
+    assert (last["step"], last["end"], last["request"]["method"]) == ("create_order", "writes", "POST")
     assert first == again
     assert replayed["status"] == "done"
     newest = told["audit"][0]["items"][0]

@@ -8,7 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import requests
 
+from crmsync import people
+from crmsync.domain.access import Role
+from crmsync.domain.audit import Act, Origin
 from crmsync.domain.ledger import EntryState
 from crmsync.lab.sandbox import Sandbox
 from crmsync.lab.sandbox.deals import Deal
@@ -103,6 +107,20 @@ def state_of(system: System) -> Any:
 
 def dry_run(system: System, letter_id: int, *options: str) -> Any:
     return system.dead_letters("replay", str(letter_id), "--dry-run", *options)
+
+
+def dry_run_by_api(system: System, letter_id: int, **answers: Any) -> Any:
+    """What the API answers, for which a worker rehearses."""
+    with system.store.begin() as uow:
+        made = people.create_token(uow, Act("ada", Origin.CLI), name=f"ada-{next(_numbers)}", role=Role.OPERATOR)
+    answer = requests.post(
+        system.url(f"/api/erp/dead-letters/{letter_id}/replay"),
+        json={"dry_run": True, **answers},
+        headers={"Authorization": f"Bearer {made.text}"},
+        timeout=60,
+    )
+    assert answer.status_code == 202, answer.text
+    return answer.json()
 
 
 def request_of(found: Any) -> Any:
@@ -258,3 +276,35 @@ def test_a_payment_that_could_not_be_written_shows_what_is_written(
     assert (state_of(system), writes) == (before, [])
     shown = request_of(found)
     assert (shown["method"], shown["body"]["Payment_Received__c"]) == ("PATCH", True)
+
+
+@pytest.mark.parametrize(("vendor", "operation"), [("sap", "create_order"), ("zoho", "create_invoice")])
+def test_by_the_api_a_worker_finds_the_same_and_sends_nothing(
+    system: System, deal: Deal, writes: Record, vendor: str, operation: str
+) -> None:
+    letter_id = stopped(system, deal, vendor, operation)
+    before = state_of(system)
+    writes.clear()
+
+    answer = dry_run_by_api(system, letter_id)
+
+    assert (writes, state_of(system)) == ([], before)
+    of_command = dry_run(system, letter_id)
+    assert request_of(answer["foreseen"])["body"]
+    # The command is pasted where crmsync runs, and its letter is a little older.
+    own = {name: of_command[name] for name in ("command", "age_seconds")}
+    assert {**answer["foreseen"], **own} == of_command
+    assert answer["foreseen"]["command"] in of_command["command"]
+    assert str(system.home) not in json.dumps(answer)
+    assert EMAIL not in json.dumps(answer)
+    assert "Harbour" not in json.dumps(answer)
+
+
+def test_a_dry_run_by_the_api_does_not_keep_its_worker_from_sending(system: System, deal: Deal) -> None:
+    """The same process does both."""
+    letter_id = stopped(system, deal, "sap", "create_order")
+    assert dry_run_by_api(system, letter_id)["is_dry_run"] is True
+
+    system.dead_letters("replay", str(letter_id), "--yes")
+
+    system.wait_for("done", deal)

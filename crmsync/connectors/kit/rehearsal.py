@@ -48,7 +48,7 @@ def rehearsal() -> Iterator[None]:
     Raises: RuntimeError inside a deadline, for that is where a worker does a step.
     """
     if is_in_step():
-        raise RuntimeError("a worker does not rehearse")
+        raise RuntimeError("a step does not rehearse")
     token = _is_rehearsal.set(True)
     try:
         yield

@@ -21,6 +21,7 @@ from crmsync.domain.dead_letters import DeadLetter
 from crmsync.domain.runs import Run
 from crmsync.errors import CrmsyncError
 from crmsync.flows import order_to_invoice
+from crmsync.reading import foresight
 from crmsync.services import Services
 from crmsync.settings import Settings
 from crmsync.store import Store, schema
@@ -187,8 +188,10 @@ class AtOnce:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch, services: Services) -> AtOnce:
     made = AtOnce(FakeCustomers("the CRM"), FakeCustomers("the ERP"))
+    monkeypatch.setattr(made.crm, "fetch_deal", lambda _: deal(name="300 sensors"), raising=False)
     monkeypatch.setattr(questions, "send", made.send)
-    monkeypatch.setattr(link_checks, "services", lambda: services)
+    for tasks in (link_checks, foresight):
+        monkeypatch.setattr(tasks, "services", lambda: services)
     monkeypatch.setattr(Bound, "api", made.crm)
     monkeypatch.setattr(customer_links, "role", lambda *_: made.there)
     return made

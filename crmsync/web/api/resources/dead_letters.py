@@ -18,6 +18,7 @@ from crmsync.store import UnitOfWork
 from crmsync.web.api import effects, tenancy
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
+from crmsync.web.api.foreseen import ForeseenSchema, foreseen
 from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
 from crmsync.web.api.resources.approvals import ApprovalSchema, not_approved
@@ -136,6 +137,12 @@ class ReplayedSchema(ApiSchema):
         allow_none=True,
         metadata={"description": "what waits for a second person; null where one is enough"},
     )
+    foreseen = fields.Nested(
+        ForeseenSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "with dry_run: what the replay would do, and the next request as it would be sent"},
+    )
 
 
 @blueprint.route("/dead-letters")
@@ -179,28 +186,19 @@ def replay(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response:
     """Let the run continue: its source is read again, then the failed step and the rest are done; nothing is repeated.
 
     What needs two people is proposed: the answer has the approval that a second one gives, and the letter waits on.
-    With dry_run nothing is done: the answer says where the run would continue, from what is stored.
+    With dry_run nothing is done: a worker reads the source, and the answer shows the next request, which is not sent.
     """
+    if body["dry_run"]:
+        return _foreseen(body, letter_id)
 
     def let_go_on(effect: Effect) -> dict[str, Any]:
-        found = _waiting(effect.uow, letter_id)
-        run = effect.uow.runs.get(found.run_id)
-        if run is None or found.flow not in FLOWS:
-            raise Problem(409, "other-release", "Only another release of crmsync has this flow.")
-        flow = FLOWS[found.flow]
-        links = _numbers(flow, run, body["links"])
-        answers = Answers(accept=body["accept"], links=links, is_seen=body["is_seen"])
-        again = worker.reopened(flow, run, found, answers)
-        proposed = None if body["dry_run"] else _reopened(effect, flow, found, answers)
-        is_going = not body["dry_run"] and proposed is None
+        found, run, answers = _asked(effect.uow, body, letter_id)
+        proposed = _reopened(effect, FLOWS[found.flow], found, answers)
         return {
-            "dead_letter": letter_id,
-            "run_id": found.run_id,
+            **_as_it_goes_on(found, run, answers),
             "approval": proposed,
-            "status": LetterStatus.REPLAYING if is_going else found.status,
-            "is_dry_run": body["dry_run"],
-            "goes_on_at": again.step,
-            "done_steps": [step for step in flow.steps if step in again.results],
+            "status": found.status if proposed else LetterStatus.REPLAYING,
+            "foreseen": None,
         }
 
     return effects.once(let_go_on, schema=ReplayedSchema(), status=202, body=body, reason=body["reason"])
@@ -226,6 +224,46 @@ def discard(_: dict[str, Any], body: dict[str, Any], letter_id: int) -> Response
         return as_json(_own(effect.uow, letter_id))
 
     return effects.once(give_up, schema=LetterSchema(), status=200, body=body, reason=body["reason"])
+
+
+def _foreseen(body: dict[str, Any], letter_id: int) -> Response:
+    """Which a worker finds out: too slow for a transaction."""
+    before = effects.answered_before(body)
+    if before is not None:
+        return before
+    with services_of_app().store.read() as uow:
+        found, run, answers = _asked(uow, body, letter_id)
+    shown = {
+        **_as_it_goes_on(found, run, answers),
+        "approval": None,
+        "status": found.status,
+        "is_dry_run": True,
+        "foreseen": foreseen(letter_id, answers),
+    }
+    return effects.once(lambda _: shown, schema=ReplayedSchema(), status=202, body=body, reason=body["reason"])
+
+
+def _asked(uow: UnitOfWork, body: dict[str, Any], letter_id: int) -> tuple[DeadLetter, Run, Answers]:
+    """The letter, its run, and what a person answers. Raises: Problem."""
+    found = _waiting(uow, letter_id)
+    run = uow.runs.get(found.run_id)
+    if run is None or found.flow not in FLOWS:
+        raise Problem(409, "other-release", "Only another release of crmsync has this flow.")
+    links = _numbers(FLOWS[found.flow], run, body["links"])
+    return found, run, Answers(accept=body["accept"], links=links, is_seen=body["is_seen"])
+
+
+def _as_it_goes_on(found: DeadLetter, run: Run, answers: Answers) -> dict[str, Any]:
+    """From what is stored."""
+    flow = FLOWS[found.flow]
+    again = worker.reopened(flow, run, found, answers)
+    return {
+        "dead_letter": found.id,
+        "run_id": found.run_id,
+        "is_dry_run": False,
+        "goes_on_at": again.step,
+        "done_steps": [step for step in flow.steps if step in again.results],
+    }
 
 
 def _reopened(effect: Effect, flow: Flow, found: DeadLetter, answers: Answers) -> Approval | None:

@@ -11,7 +11,6 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from crmsync.domain.dead_letters import LetterStatus
 from crmsync.domain.payloads import kept_of
 from crmsync.domain.runs import RunStatus
 from crmsync.domain.webhooks import WebhookEvent
@@ -101,22 +100,13 @@ def test_a_letter_is_replayed(admin: Caller, services: Services, world: World, e
         "goes_on_at": "fetch_deal",
         "done_steps": [],
         "approval": None,
+        "foreseen": None,
     }
     assert enqueued == [world.run_id]
     with services.store.read() as uow:
         history, entry = uow.history.of_run(world.run_id), uow.audit.newest(None, limit=1)[0]
     assert history[-1].detail == "by admin of None, by the API"
     assert (entry.verb, entry.origin, entry.object_key) == ("dead_letter.replay", "api", str(world.letter_id))
-
-
-def test_a_dry_run_does_nothing(admin: Caller, services: Services, world: World, enqueued: list[str]) -> None:
-    answer = admin("POST", f"/dead-letters/{world.letter_id}/replay", json={"dry_run": True, "accept": True})
-
-    assert answer.get_json()["goes_on_at"] == "fetch_deal"
-    assert answer.get_json()["done_steps"] == ["create_order"]
-    assert enqueued == []
-    with services.store.read() as uow:
-        assert uow.dead_letters.get(world.letter_id).status is LetterStatus.WAITING  # type: ignore[union-attr]
 
 
 def test_an_answer_needs_a_reason_and_is_kept_with_it(admin: Caller, services: Services, a_letter: Any) -> None:

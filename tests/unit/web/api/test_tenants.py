@@ -96,6 +96,7 @@ def test_the_dashboard_counts_what_is_the_tenants_own(caller: Admit, world: Worl
     assert figures(None) == (2, 1, 2, 2)
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("tenant", "is_found"), [("acme", True), ("default", False), (None, True), ("other", False)])
 def test_one_object_is_found_by_its_own_tenant_alone(
     caller: Admit, services: Services, acme: Acme, tenant: str | None, is_found: bool
