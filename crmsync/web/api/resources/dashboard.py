@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from marshmallow import fields
 
 from crmsync import connections
+from crmsync.domain.personal import masked
 from crmsync.domain.subscriptions import SubscriptionStatus
+from crmsync.reading.alerts import AlertRow, open_alerts
 from crmsync.reading.flows import background
+from crmsync.reading.overview import ALERTS_SHOWN
 from crmsync.reading.runs import newest_runs
 from crmsync.reading.summary import summary
 from crmsync.web.api import tenancy
@@ -42,9 +46,30 @@ class StatisticsSchema(ApiSchema):
     webhooks_active = fields.Integer(required=True, metadata={"description": "addresses of /webhooks that are open"})
 
 
+class AlertSchema(ApiSchema):
+    """What is wrong and what to do, without the company and the amount, which may be a person's."""
+
+    id = fields.Integer(required=True)
+    tenant_id = fields.String(
+        required=True, attribute="tenant", metadata={"description": "empty: it concerns the whole installation"}
+    )
+    connection = fields.String(required=True, metadata={"description": "that it is about; empty: none"})
+    headline = fields.String(required=True)
+    cause = fields.String(required=True)
+    advice = fields.String(required=True)
+    occurrences = fields.Integer(required=True)
+    opened_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
 class DashboardSchema(ApiSchema):
     connections = fields.Nested(ConnectionsSchema, required=True)
     statistics = fields.Nested(StatisticsSchema, required=True)
+    alerts = fields.List(
+        fields.Nested(AlertSchema),
+        required=True,
+        metadata={"description": "the newest open alerts; statistics.alerts_open counts all"},
+    )
     recent = fields.List(fields.Nested(RunSchema), required=True, metadata={"description": "the newest runs"})
 
 
@@ -52,11 +77,12 @@ class DashboardSchema(ApiSchema):
 @blueprint.asks(QuerySchema)
 @blueprint.response(200, DashboardSchema)
 def dashboard(_: dict[str, Any]) -> dict[str, Any]:
-    """Connections by system and status, figures, and the newest runs: of the token's tenant, or of all."""
+    """Connections by system and status, figures, the newest open alerts and runs: of the token's tenant, or of all."""
     services, tenant = services_of_app(), tenancy.own()
     known = connections.all_of(services, tenant)
     with services.store.read() as uow:
         found = summary(uow, tenant)
+        alerts = open_alerts(uow, tenant, limit=ALERTS_SHOWN)
         recent = newest_runs(uow, tenant, limit=RECENT, without=background()).rows
         webhooks = [each for each in uow.subscriptions.all(tenant) if each.status is SubscriptionStatus.ACTIVE]
         open_breakers = {each.connection for each in uow.breakers.all(tenant) if each.is_open}
@@ -75,8 +101,14 @@ def dashboard(_: dict[str, Any]) -> dict[str, Any]:
             "deliveries_last_hour": found.deliveries_last_hour,
             "webhooks_active": len(webhooks),
         },
+        "alerts": [_shown(each) for each in alerts],
         "recent": recent,
     }
+
+
+def _shown(of: AlertRow) -> AlertRow:
+    """Its words quote what a system or a person wrote, which may hold somebody's address."""
+    return replace(of, **{name: masked(getattr(of, name)) for name in ("headline", "cause", "advice")})
 
 
 def _nested(counts: Any) -> dict[str, dict[str, int]]:

@@ -256,6 +256,25 @@ def test_the_dashboard_counts(admin: Caller, world: World) -> None:
     assert [each["id"] for each in found["recent"]] == [world.run_id]
 
 
+def test_the_dashboard_has_the_newest_open_alerts_and_no_person(admin: Caller, services: Services) -> None:
+    facts = [["Company", "Petra Private"], ["Amount", "47.00 EUR"]]
+    with services.store.begin() as uow:
+        for number in range(7):
+            content = {"headline": f"Deal {number} is stuck", "cause": "No mail to petra@acme.test.", "facts": facts}
+            uow.alerts.add("default", f"cause {number}", content | {"advice": "Correct it."}, connection="salesforce")
+        uow.alerts.close("cause 6")
+
+    answer = admin("GET", "/dashboard")
+
+    found = answer.get_json()
+    assert found["statistics"]["alerts_open"] == 6
+    assert [each["headline"] for each in found["alerts"]] == [f"Deal {number} is stuck" for number in (5, 4, 3, 2, 1)]
+    newest = found["alerts"][0]
+    assert (newest["cause"], newest["advice"], newest["occurrences"]) == ("No mail to ***.", "Correct it.", 1)
+    assert (newest["tenant_id"], newest["connection"]) == ("default", "salesforce")
+    assert not any(word in answer.text.lower() for word in ("petra", "47.00"))
+
+
 def test_the_audit_is_filtered_by_object(admin: Caller, world: World) -> None:
     admin("POST", f"/dead-letters/{world.letter_id}/discard", json={"reason": "x"})
 

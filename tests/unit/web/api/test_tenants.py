@@ -96,6 +96,20 @@ def test_the_dashboard_counts_what_is_the_tenants_own(caller: Admit, world: Worl
     assert figures(None) == (2, 1, 2, 2)
 
 
+def test_the_dashboard_has_the_alerts_of_the_tenant(caller: Admit, services: Services, acme: Acme) -> None:
+    with services.store.begin() as uow:
+        uow.alerts.add("acme", "cause of acme", {"headline": "Theirs"})
+        uow.alerts.add(None, "cause of all", {"headline": "Of all"})
+
+    def told(tenant: str | None) -> set[str]:
+        return {each["headline"] for each in caller("viewer", tenant).get("/dashboard")["alerts"]}
+
+    assert "Theirs" in told("acme")
+    assert told("default").isdisjoint({"Theirs", "Of all"})
+    assert "Of all" not in told("acme")
+    assert told(None) >= {"Theirs", "Of all"}
+
+
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("tenant", "is_found"), [("acme", True), ("default", False), (None, True), ("other", False)])
 def test_one_object_is_found_by_its_own_tenant_alone(
