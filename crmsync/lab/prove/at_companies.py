@@ -35,7 +35,6 @@ SOURCES = {"order_to_invoice": "deals", "payments": "payments", "inventory": "ca
 STRIKES = 8
 STRIKE_PAUSE_SECONDS = (0.3, 1.0)
 OUTAGE_SECONDS = 1.5
-SECONDS_A_DEAL = 0.5  # of patience
 
 
 def companies_at_once(tools: Tools, _case: Case) -> Scene:
@@ -52,8 +51,7 @@ def companies_at_once(tools: Tools, _case: Case) -> Scene:
         _strike(tools, scene, lambda: all(each.done() for each in won))
     for all_of, more in zip(made, won, strict=True):
         all_of += more.result()
-    patience = PREPARE_SECONDS + SECONDS_A_DEAL * len(scene.everywhere)
-    if tools.settle(scene.everywhere, patience_seconds=patience):  # else it is judged by what has not ended
+    if tools.settle(scene.everywhere):  # else it is judged by what has not ended
         for subjects, own in zip(everybody, made, strict=True):
             for each in own[:: max(1, len(own) // FEW)]:
                 subjects.pay(each, PART)

@@ -43,8 +43,21 @@ class Watch:
         return self._stuck(expected, with_active=not were_over)
 
     def wait(self, expected: Sequence[Expected], patience_seconds: float) -> bool:
-        """Wait until every run has ended, or only a person could help it. False if patience ended first."""
-        return until(lambda: self._is_over(expected), patience_seconds=patience_seconds) is not None
+        """Wait until every run has ended, or only a person could help it.
+
+        False when no further run has ended for as long as *patience_seconds*: a slow machine has more to do, and is
+        not stuck.
+        """
+        most, is_over = 0, False
+
+        def has_news() -> bool:
+            nonlocal most, is_over
+            before, most, is_over = most, max(most, self._count_done()), self._is_over(expected)
+            return is_over or most > before
+
+        while not is_over and until(has_news, patience_seconds=patience_seconds):
+            pass
+        return is_over
 
     def count_since(self, instant: datetime) -> int:
         """How many runs have done something since then."""
@@ -67,6 +80,14 @@ class Watch:
             for run_id, (flow, subject, *stand) in before.items()
             if now.get(run_id) != (flow, subject, *stand)
         ]
+
+    def _count_done(self) -> int:
+        query = select(func.count()).select_from(runs).where(runs.c.status == RunStatus.DONE.value)
+        try:
+            with self._stage.store.read() as uow:
+                return int(uow.connection.execute(query).scalar_one())
+        except StoreUnavailableError:
+            return 0
 
     def _is_over(self, expected: Sequence[Expected]) -> bool:
         try:

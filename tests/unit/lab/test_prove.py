@@ -470,17 +470,30 @@ def test_a_campaign_waits_for_what_goes_on_by_itself(
     assert Watch(stage).wait([], patience_seconds=0) is is_over
 
 
-def test_a_run_is_stuck_that_was_never_over_and_not_one_that_was_woken_since(
+def test_a_campaign_waits_as_long_as_runs_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, counts = Watch(cast("Stage", SimpleNamespace(store=store))), iter((1, 1, 2, 2, 2, 3))
+    asked: list[int] = []
+    monkeypatch.setattr(watch, "_count_done", lambda: asked.append(next(counts)) or asked[-1])
+    monkeypatch.setattr(watch, "_is_over", lambda _: len(asked) > 5)
+
+    assert not watch.wait([], patience_seconds=0), "none has ended since the second question"
+    assert asked == [1, 1]
+
+    assert watch.wait([], patience_seconds=60), "patience begins anew with each that ends"
+    assert asked == [1, 1, 2, 2, 2, 3]
+
+
+def test_a_run_is_stuck_that_was_never_over_and_not_one_that_was_started_since(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.begin() as uow:
         start_run(uow, "order_to_invoice", "006A", step="fetch_deal", correlation_id="c", queued_until=NOW)
     stage = cast("Stage", SimpleNamespace(store=store))
 
-    woken_since = Watch(stage)
-    monkeypatch.setattr(woken_since, "wait", lambda expected, patience_seconds: True)
+    started_since = Watch(stage)
+    monkeypatch.setattr(started_since, "wait", lambda expected, patience_seconds: True)
 
-    assert woken_since.until_ended([], 0) == []
+    assert started_since.until_ended([], 0) == []
     [stuck] = Watch(stage).until_ended([], 0)
     assert stuck.startswith("order_to_invoice 006A stands at fetch_deal")
 
