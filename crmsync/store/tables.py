@@ -1,83 +1,25 @@
-"""The tables. Every uniqueness that "nothing twice" rests on is a constraint of the database."""
+"""The tables of what crmsync does. Every uniqueness that "nothing twice" rests on is a constraint of the database."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from sqlalchemy import JSON, Boolean, Column, Date, Index, Integer, String, Table, Text, UniqueConstraint, false, text
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
-    Date,
-    DateTime,
-    Dialect,
-    Index,
-    Integer,
-    MetaData,
-    Numeric,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    false,
-    text,
+from crmsync.store.columns import RUN_ID, Amount, Instant, index_of_some, metadata
+from crmsync.store.tables_of_people import (
+    api_requests,
+    api_tokens,
+    audit,
+    bindings,
+    connections,
+    consents,
+    sessions,
+    users,
+    webhooks,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(column_0_N_label)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware instant in UTC; SQLite, which knows no zones, holds it as UTC without one."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive instant must not reach the store")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Amount(TypeDecorator[Decimal]):
-    """A Decimal that keeps its digits; SQLite, which would make a float of it, holds text."""
-
-    impl = Numeric(24, 6)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        return dialect.type_descriptor(String(40) if dialect.name == "sqlite" else Numeric(24, 6))
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        return str(value) if value is not None and dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
-
-
-_ID = String(32)
-
-
-def _index_of_some(name: str, *columns: str, where: str) -> Index:
-    """An index of the rows that a query asks for in just these words: it does not grow with what is over."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
-
+# What other modules define, and is found here as well.
+__all__ = ["Amount", "Instant", "api_requests", "api_tokens", "audit", "bindings"]
+__all__ += ["connections", "consents", "metadata", "sessions", "users", "webhooks"]
 
 # As an index and the queries that it serves have them: SQLite compares the words, and knows no parameter of a query.
 IS_REDUCIBLE = "status IN ('done', 'discarded') AND NOT is_reduced"
@@ -104,7 +46,7 @@ deliveries = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", RUN_ID, primary_key=True),
     Column("tenant", String(40), nullable=False, default="default", server_default="default"),
     Column("flow", String(60), nullable=False),
     Column("source", String(40), nullable=False),  # the connection that its subject comes from
@@ -133,12 +75,12 @@ runs = Table(
     Index("ix_runs_customer_key", "customer_key"),
     Index("ix_runs_correlation_id", "correlation_id"),
     Index("ix_runs_created_at", "tenant", "flow", "status", "created_at"),
-    _index_of_some("ix_runs_not_done", "flow", "status", "step", "tenant", where="status <> 'done'"),
-    _index_of_some("ix_runs_due", "source", "due_at", "queued_until", "leased_until", where="status = 'active'"),
+    index_of_some("ix_runs_not_done", "flow", "status", "step", "tenant", where="status <> 'done'"),
+    index_of_some("ix_runs_due", "source", "due_at", "queued_until", "leased_until", where="status = 'active'"),
     # What was taken and given back, to wait; what only waits for its turn has a due time of its last change.
-    _index_of_some("ix_runs_given_back", "updated_at", where="status = 'active' AND due_at > updated_at"),
-    _index_of_some("ix_runs_over", "updated_at", where=IS_REDUCIBLE),
-    _index_of_some("ix_runs_reduced", "flow", "updated_at", where=IS_REDUCED),
+    index_of_some("ix_runs_given_back", "updated_at", where="status = 'active' AND due_at > updated_at"),
+    index_of_some("ix_runs_over", "updated_at", where=IS_REDUCIBLE),
+    index_of_some("ix_runs_reduced", "flow", "updated_at", where=IS_REDUCED),
 )
 
 # What happened to a run, in order: for people, never read by the flow.
@@ -146,7 +88,7 @@ history = Table(
     "history",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("run_id", _ID, nullable=False),
+    Column("run_id", RUN_ID, nullable=False),
     Column("step", String(60), nullable=False),
     Column("event", String(20), nullable=False),  # done, retry, waiting, stopped, replayed, …
     Column("at", Instant, nullable=False),
@@ -164,7 +106,7 @@ ledger = Table(
     Column("kind", String(20), nullable=False),
     Column("reference", String(100), nullable=False),
     Column("generation", Integer, nullable=False),
-    Column("run_id", _ID, nullable=False),
+    Column("run_id", RUN_ID, nullable=False),
     Column("state", String(20), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("sends", Integer, nullable=False),  # how often it was sent: an attempt speaks of its own send only
@@ -177,10 +119,10 @@ ledger = Table(
     Index("ix_ledger_run_id", "run_id"),
     Index("ix_ledger_document_number", "document_number"),
     Index("ix_ledger_document", "connection", "kind", "document_key"),
-    _index_of_some("ix_ledger_orders_sent_at", "sent_at", where="kind = 'order'"),
-    _index_of_some("ix_ledger_invoices_sent_at", "sent_at", where="kind = 'invoice'"),
-    _index_of_some("ix_ledger_made_again", "kind", "sent_at", where="generation > 1"),
-    _index_of_some("ix_ledger_not_confirmed", "connection", "kind", "state", where="state <> 'confirmed'"),
+    index_of_some("ix_ledger_orders_sent_at", "sent_at", where="kind = 'order'"),
+    index_of_some("ix_ledger_invoices_sent_at", "sent_at", where="kind = 'invoice'"),
+    index_of_some("ix_ledger_made_again", "kind", "sent_at", where="generation > 1"),
+    index_of_some("ix_ledger_not_confirmed", "connection", "kind", "state", where="state <> 'confirmed'"),
 )
 
 # Which record here is which there.
@@ -248,7 +190,7 @@ dead_letters = Table(
     "dead_letters",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("run_id", _ID, nullable=False),
+    Column("run_id", RUN_ID, nullable=False),
     Column("step", String(60), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("status", String(20), nullable=False),
@@ -337,8 +279,8 @@ alerts = Table(
         sqlite_where=text("closed_at IS NULL"),
         postgresql_where=text("closed_at IS NULL"),
     ),
-    _index_of_some("ix_alerts_news", "due_at", where=HAS_NEWS),
-    _index_of_some("ix_alerts_closed_at", "closed_at", where="closed_at IS NOT NULL"),
+    index_of_some("ix_alerts_news", "due_at", where=HAS_NEWS),
+    index_of_some("ix_alerts_closed_at", "closed_at", where="closed_at IS NOT NULL"),
 )
 
 # Access tokens shared by all processes, encrypted.
@@ -385,166 +327,4 @@ facts = Table(
     metadata,
     Column("name", String(120), primary_key=True),
     Column("value", Text, nullable=False),
-)
-
-# Which connection fills which role in a flow of a tenant. What the environment says of its own tenant has no row.
-bindings = Table(
-    "bindings",
-    metadata,
-    Column("tenant", String(40), primary_key=True),
-    Column("flow", String(60), primary_key=True),
-    Column("source", String(40), primary_key=True),  # the connection that the flow's subjects come from
-    Column("roles", JSON, nullable=False),
-    Column("options", JSON, nullable=False),
-    Column("version", Integer, nullable=False, default=1, server_default="1"),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
-)
-
-# People who sign in to the control tower. *tenant* is None where they see all tenants.
-users = Table(
-    "users",
-    metadata,
-    Column("name", String(100), primary_key=True),
-    Column("password_hash", String(200), nullable=False),
-    Column("role", String(20), nullable=False),
-    Column("tenant", String(40)),
-    Column("is_disabled", Boolean, nullable=False, default=False, server_default=false()),
-    Column("created_at", Instant, nullable=False),
-    Column("version", Integer, nullable=False, default=1, server_default="1"),
-    Column("identity", String(64)),  # SHA-256 of who it is to the identity provider; None: signs in by a password
-    Index("uq_users_identity", "identity", unique=True),
-)
-
-# Keys of programs. The secret is shown once, and kept as its SHA-256.
-api_tokens = Table(
-    "api_tokens",
-    metadata,
-    Column("id", String(20), primary_key=True),
-    Column("secret_hash", String(64), nullable=False),
-    Column("name", String(100), nullable=False),
-    Column("role", String(20), nullable=False),
-    Column("tenant", String(40)),
-    Column("created_at", Instant, nullable=False),
-    Column("created_by", String(100), nullable=False),
-    Column("expires_at", Instant),
-    Column("last_used_at", Instant),  # to the minute: a token in use costs no write for each call
-    Column("revoked_at", Instant),
-    Column("version", Integer, nullable=False, default=1, server_default="1"),
-    Column("person", String(100), nullable=False, default="", server_default=""),  # who answers for it; "": not known
-    Index("ix_api_tokens_created_at", "created_at", "id"),
-)
-
-# Who is signed in to a browser; what the browser holds is kept as its SHA-256.
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("key_hash", String(64), primary_key=True),
-    Column("name", String(100), nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("seen_at", Instant, nullable=False),
-    Column("is_link", Boolean, nullable=False, default=False, server_default=false()),  # signs in once, then is gone
-    Column("proof", String(80), nullable=False, default="", server_default=""),  # of what was proved: see Sessions
-    Index("ix_sessions_name", "name"),
-    Index("ix_sessions_seen_at", "seen_at"),
-)
-
-# Who did what, for ever: triggers of the database refuse to change or delete a row, and each follows from the last.
-audit = Table(
-    "audit",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("at", Instant, nullable=False),
-    Column("name", String(100), nullable=False),
-    Column("origin", String(20), nullable=False),
-    Column("verb", String(60), nullable=False),
-    Column("object_type", String(40), nullable=False),
-    Column("object_key", String(200), nullable=False),
-    Column("tenant", String(40), nullable=False, default="", server_default=""),  # "": of the whole installation
-    Column("before", Text, nullable=False),  # as JSON text: the hash is over what it says, so nothing may reformat it
-    Column("after", Text, nullable=False),
-    Column("reason", String(500), nullable=False, default="", server_default=""),
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
-    UniqueConstraint("previous"),  # the chain has no forks
-    UniqueConstraint("hash"),
-    Index("ix_audit_object", "object_type", "object_key"),
-    Index("ix_audit_tenant", "tenant", "id"),
-)
-
-# Accounts at systems that people have connected; those of the environment are not stored.
-connections = Table(
-    "connections",
-    metadata,
-    Column("id", String(40), primary_key=True),
-    Column("tenant", String(40), nullable=False),
-    Column("system", String(40), nullable=False),
-    Column("name", String(100), nullable=False),
-    Column("auth_kind", String(40), nullable=False),
-    Column("settings", JSON, nullable=False),  # by name, without secrets
-    Column("secrets", Text, nullable=False),  # sealed together with the connection and its addresses
-    Column("secret_names", JSON, nullable=False),
-    Column("key_id", String(12), nullable=False),  # of the key that has sealed them
-    Column("status", String(20), nullable=False),
-    Column("sync_enabled", Boolean, nullable=False),
-    Column("interval_seconds", Integer),
-    Column("direction", String(20), nullable=False),
-    Column("last_success_at", Instant),
-    Column("last_error", String(500), nullable=False, default="", server_default=""),
-    Column("last_error_at", Instant),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
-    Column("version", Integer, nullable=False),  # grows with each change: every process connects anew
-    UniqueConstraint("tenant", "name"),  # stops two that nobody could tell apart
-)
-
-# Addresses of their own for the webhooks of a connection, each with a secret of its own.
-webhooks = Table(
-    "webhooks",
-    metadata,
-    Column("id", String(40), primary_key=True),
-    Column("tenant", String(40), nullable=False),
-    Column("connection", String(40), nullable=False),
-    Column("door", String(40), nullable=False),
-    Column("events", JSON, nullable=False),
-    Column("entity_types", JSON, nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("secrets", Text, nullable=False),  # the present one and the one before, sealed together with the address
-    Column("previous_until", Instant),  # until when the one before is good
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
-    Column("version", Integer, nullable=False),
-)
-
-# Consents that people were asked for: what comes back from a system's page acts on one of these, once, or on nothing.
-consents = Table(
-    "consents",
-    metadata,
-    Column("id", String(40), primary_key=True),
-    Column("state_hash", String(64), nullable=False),
-    Column("tenant", String(40), nullable=False),
-    Column("connection", String(40), nullable=False),
-    Column("name", String(100), nullable=False),  # who asked
-    Column("origin", String(20), nullable=False),
-    Column("redirect_uri", String(1000), nullable=False),
-    Column("sealed", Text, nullable=False),  # the verifier, then with the code; "" once it is over
-    Column("status", String(20), nullable=False),
-    Column("message", String(500), nullable=False),
-    Column("asked_at", Instant, nullable=False),
-    Column("expires_at", Instant, nullable=False),
-    UniqueConstraint("state_hash"),
-    Index("ix_consents_asked_at", "asked_at"),
-)
-
-# Writes by the API under a key of the caller's, each with its answer, sealed: the same request again does nothing.
-api_requests = Table(
-    "api_requests",
-    metadata,
-    Column("caller", String(20), primary_key=True),
-    Column("key", String(200), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("status", Integer, nullable=False, default=0, server_default="0"),
-    Column("answer", Text, nullable=False, default="", server_default=""),
-    Column("created_at", Instant, nullable=False),
-    Index("ix_api_requests_created_at", "created_at"),
 )
