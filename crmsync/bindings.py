@@ -29,7 +29,7 @@ OBJECT = "binding"
 
 
 def all_of(using: Services, tenant: str | None) -> list[Binding]:
-    """Those of one tenant, or of all; what the environment implies has version 0."""
+    """The bindings of one tenant, or of all; what the environment implies has version 0."""
     with using.store.read() as uow:
         kept = uow.bindings.all(tenant)
     said = {each.flow for each in kept if each.tenant == DEFAULT_TENANT}

@@ -48,7 +48,7 @@ class Companies:
         return [*implied, *(company for companies in bound.values() for company in companies)]
 
     def named(self, flow: str, role: str, *, tenant: str | None = None, source: str = "") -> list[Company]:
-        """Those of *tenant* (None: of any) whose *flow* has *source* in this *role* ("": anything that is there)."""
+        """The companies of *tenant* (None: any) whose *flow* has *source* in this *role* ("": anything there)."""
         mine = [each for each in self.all(flow) if tenant in (None, each.tenant)]
         if source:
             return [each for each in mine if each.bound(role).connection == source]
@@ -87,7 +87,7 @@ class Companies:
         return found
 
     def options_of(self, binding: Binding) -> Options:
-        """Those that are in force for a binding; the environment's where it has none that can be read."""
+        """The options in force for a binding; the environment's where it has none that can be read."""
         company = None if binding.is_implied else self._company(binding)
         return self._options() if company is None else company.options
 

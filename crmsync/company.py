@@ -22,13 +22,13 @@ Api = TypeVar("Api", bound=Connector, covariant=True)
 
 
 class Connections(Protocol):
-    """Who connects, when a call is about to be made."""
+    """Gives the connectors of connections, and connects when a call is about to be made."""
 
     def connector(self, connection: str) -> Connector:
-        """Raises: ConfigurationError, NotNowError."""
+        """The connector of *connection*. Raises: ConfigurationError, NotNowError."""
 
     def at_hand(self, connection: str) -> Connector | None:
-        """None where it was not used yet, or something has to be asked first."""
+        """The connector, if it was used already; None where it was not, or something has to be asked first."""
 
     def system_of(self, connection: str) -> str: ...
 
@@ -88,7 +88,7 @@ class Company:
         return cast(Bound[Any], getattr(self, role))
 
     def origin(self, role: str) -> Origin:
-        """Of a run whose subject comes from the connection in this *role*."""
+        """The origin of a run whose subject comes from the connection in this *role*."""
         return Origin(self.tenant, self.bound(role).connection)
 
     def works_with(self, connection: str, flow: str) -> bool:

@@ -47,7 +47,7 @@ class Known:
 
 
 class ConnectionBook:
-    """For all threads of a process."""
+    """The connections of the environment and of the store; one book for all threads of a process."""
 
     def __init__(self, settings: Settings, store: Store, vault: Callable[[], Vault]) -> None:
         self._settings = settings
@@ -65,7 +65,7 @@ class ConnectionBook:
         return self.get(connection).claim
 
     def all_claims(self) -> Iterator[Claim]:
-        """Those of connections whose secrets do not open are left out."""
+        """Whose account each connection is; those whose secrets do not open are left out."""
         yield from self.of_environment().values()
         with self._store.read() as uow:
             made = uow.connections.all(None)
@@ -76,7 +76,7 @@ class ConnectionBook:
     # -- as Services asks
 
     def get(self, connection: str) -> Known:
-        """As it was at most two seconds ago.
+        """The connection as it was at most two seconds ago.
 
         Raises: ConfigurationError for one that the environment would have to configure; UnknownConnectionError;
         ProcessFaultError where its secrets do not open.
@@ -137,7 +137,7 @@ class ConnectionBook:
         return known
 
     def settings_of(self, kept: Kept) -> Any:
-        """As the system has them, secrets and all. Raises: ProcessFaultError."""
+        """The settings as the system declares them, secrets included. Raises: ProcessFaultError."""
         of = kept.connection
         values = {**of.settings, **self.opened(kept)}
         found, problems = registry.system_named(of.system).read_row(values, allow_http=self._settings.allow_http)

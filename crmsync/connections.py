@@ -56,7 +56,7 @@ _SEALED_AGAIN = "must be given again, because the address that it is sent to has
 def all_of(
     using: Services, tenant: str | None, *, system: str | None = None, status: str | None = None
 ) -> list[Connection]:
-    """Those of the environment first."""
+    """The connections of a tenant, None: of all; those of the environment first."""
     with using.store.read() as uow:
         kept = uow.connections.all(tenant)
     own = [each for each in using.book.environment() if tenant in (None, each.tenant)]
@@ -65,7 +65,7 @@ def all_of(
 
 
 def show(using: Services, tenant: str | None, connection_id: str) -> Connection:
-    """Raises: UnknownConnectionError."""
+    """One connection as it is now. Raises: UnknownConnectionError."""
     own = _of_environment(using, tenant, connection_id)
     if own is not None:
         return own
@@ -77,7 +77,7 @@ def show(using: Services, tenant: str | None, connection_id: str) -> Connection:
 
 
 def create(using: Services, uow: UnitOfWork, act: Act, tenant: str, system: str, wanted: Wanted) -> Connection:
-    """Raises: InvalidConnectionError, by name; NameTakenError."""
+    """Make a connection. Raises: InvalidConnectionError, with what is wrong by name; NameTakenError."""
     of = _installed(system)
     settings, given = values.apart(of, wanted)
     may = {"allow_http": using.settings.allow_http}
@@ -143,7 +143,7 @@ def rotate(
     made: Collection[str] = (),
     expected_version: int | None = None,
 ) -> tuple[Connection, dict[str, str]]:
-    """Other secrets: those that are *given*, and those of doors that are *made* here and returned this once.
+    """Replace secrets: by those that are *given*, and those of doors that are *made* here and returned this once.
 
     A door's secret of before stays good, as the previous one, until the next rotation.
     Raises: as update().
@@ -171,7 +171,7 @@ def pause(
     *,
     expected_version: int | None = None,
 ) -> Connection:
-    """Its runs wait from now on, and no attempt of them is counted. Raises: as update()."""
+    """Pause it: its runs wait from now on, and no attempt of them is counted. Raises: as update()."""
     return _set_status(using, uow, act, "pause", Status.INACTIVE, tenant, connection_id, expected_version)
 
 
@@ -184,7 +184,7 @@ def resume(
     *,
     expected_version: int | None = None,
 ) -> Connection:
-    """Raises: as update()."""
+    """End the pause: its runs go on. Raises: as update(), and ConsentMissingError."""
     return _set_status(using, uow, act, "resume", Status.ACTIVE, tenant, connection_id, expected_version)
 
 
@@ -198,7 +198,10 @@ def consented(
     *,
     expected_version: int,
 ) -> Connection:
-    """People have let crmsync in: it works from now on, unless a person had paused it before. Raises: as update()."""
+    """Keep what consent has brought: the connection works from now on, unless a person had paused it before.
+
+    Raises: as update().
+    """
     kept = kept_one(using, uow, tenant, connection_id)
     before, of = kept.connection, _installed(kept.connection.system)
     _require_version(before, expected_version)
@@ -221,7 +224,7 @@ def delete(
     expected_version: int | None = None,
     is_forced: bool = False,
 ) -> dict[str, int]:
-    """With everything that is remembered of it. Returns how many rows of what.
+    """Delete it with everything that is remembered of it. Returns how many rows of each table went.
 
     Raises: UnknownConnectionError, ReadOnlyConnectionError, ConnectionChangedError; ConnectionInUseError where a flow
     is bound to it or a run that is not over needs it, unless it is forced.
@@ -283,7 +286,10 @@ def _of_environment(using: Services, tenant: str | None, connection_id: str) -> 
 
 
 def kept_one(using: Services, uow: UnitOfWork, tenant: str | None, connection_id: str) -> Kept:
-    """Raises: UnknownConnectionError; ReadOnlyConnectionError for one of the environment."""
+    """The row of a connection that can be changed.
+
+    Raises: UnknownConnectionError; ReadOnlyConnectionError for one of the environment.
+    """
     if _of_environment(using, tenant, connection_id) is not None:
         variables = registry.system(connection_id).prefixes[0]
         advice = f"Change its variables, {variables}…, and restart every process."

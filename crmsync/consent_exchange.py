@@ -22,7 +22,10 @@ _FAULT = "Something went wrong in crmsync; its log says where. Ask for consent o
 
 
 def exchange(using: Services, consent_id: str) -> None:
-    """Once: whoever comes second finds that it is taken. What came of it stands in the store, in our own words."""
+    """Exchange the code of a consent, once: a second call finds it taken.
+
+    The store keeps the outcome, in our own words.
+    """
     kept = _taken(using, consent_id)
     if kept is None:
         return

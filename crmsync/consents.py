@@ -85,7 +85,10 @@ def callback_url(using: Services) -> str:
 
 
 def start(using: Services, uow: UnitOfWork, act: Act, tenant: str | None, connection_id: str) -> Started:
-    """Raises: UnknownConnectionError, ReadOnlyConnectionError, NoConsentPageError, ConfigurationError."""
+    """Ask for consent to a connection.
+
+    Raises: UnknownConnectionError, ReadOnlyConnectionError, NoConsentPageError, ConfigurationError.
+    """
     page = page_of(using, connections.show(using, tenant, connection_id))
     state, verifier = new_state(), new_verifier()
     request = ConsentRequest(
@@ -152,7 +155,7 @@ def _code_of(using: Services, request: ConsentRequest, sealed: str, answer: Mapp
 
 
 def page_of(using: Services, of: Connection) -> Page:
-    """Raises: ReadOnlyConnectionError, NoConsentPageError."""
+    """The system's consent page for a connection. Raises: ReadOnlyConnectionError, NoConsentPageError."""
     system = registry.system_named(of.system)
     if system.consent is None:
         raise NoConsentPageError(f"{system.title} has no page for consent: give its credentials instead.")

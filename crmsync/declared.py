@@ -60,12 +60,12 @@ class Setting:
 
     @property
     def row(self) -> str:
-        """In the table of docs/configuration.md."""
+        """The setting's row in the table of docs/configuration.md."""
         return f"| `{self.variable}` | {self.doc} | {self.default} |"
 
     @property
     def schema(self) -> dict[str, Any]:
-        """In JSON Schema."""
+        """What the setting's value has to be, in JSON Schema."""
         made: dict[str, Any] = {**_type(self), "description": self.doc}
         return {**made, "writeOnly": True} if self.is_secret else made
 

@@ -37,7 +37,7 @@ class Secret:
         return self._value == WITHHELD
 
     def reveal(self) -> str:
-        """Raises: ConfigurationError in a process from which the secret is withheld."""
+        """The secret itself. Raises: ConfigurationError in a process from which the secret is withheld."""
         if self.is_withheld:
             raise ConfigurationError("This process was not given the secret that it asks for (docs/configuration.md).")
         return self._value
@@ -188,7 +188,7 @@ class Reader:
         return value
 
     def field_name(self, name: str, default: str = "") -> str:
-        """Of a field that the customer has made in a system."""
+        """The name of a field that the customer has made in a system."""
         expected = "the API name of a field, such as Sync_Status__c"
         return self.text(name, default, pattern=r"[A-Za-z][A-Za-z0-9_]{0,79}", expected=expected)
 
@@ -245,7 +245,7 @@ class Reader:
         return default if value is None else value
 
     def maybe_integer(self, name: str, *, example: int, minimum: int = 0, maximum: int) -> int | None:
-        """None where it is left to something else."""
+        """A whole number; None where the variable is not set."""
         number = self.integer(name, example, minimum=minimum, maximum=maximum)
         return number if self.raw(name) else None
 
@@ -312,7 +312,7 @@ class Reader:
 
 
 def in_turn(*secrets: Secret | None) -> tuple[Secret, ...]:
-    """Those that are set, the newest first: while a secret is being changed there are two."""
+    """The secrets that are set, the newest first: while a secret is being changed there are two."""
     return tuple(secret for secret in secrets if secret is not None)
 
 

@@ -15,7 +15,10 @@ from crmsync.settings import Settings
 
 
 def prepare() -> None:
-    """Raises: SystemExit with the reason where Flower would be open to anybody. (Celery would log any Exception.)"""
+    """Configure Flower, closed.
+
+    Raises: SystemExit with the reason where Flower would be open to anybody. (Celery would log any Exception.)
+    """
     if not options.auth:  # people sign in elsewhere
         options.basic_auth = _checked(options.basic_auth or _configured())
     BaseHandler.get_active_queue_names = _declared_queues

@@ -67,7 +67,7 @@ class IdentityProvider:
         self._keys: tuple[float, Mapping[str, Any]] | None = None
 
     def begin(self, redirect_uri: str) -> Begun:
-        """Raises: SignOnError; VendorUnavailableError where the provider does not answer."""
+        """Begin a sign-in. Raises: SignOnError; VendorUnavailableError where the provider does not answer."""
         metadata = self._described()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         with self._client(redirect_uri, metadata) as client:

@@ -40,7 +40,7 @@ class Made:
 def create_token(
     uow: UnitOfWork, act: Act, *, name: str, role: Role, tenant: str | None = None, expires_at: datetime | None = None
 ) -> Made:
-    """Raises: PeopleError for one that would never be valid."""
+    """Make a token. Raises: PeopleError for one that would never be valid."""
     if expires_at is not None and expires_at <= uow.now:
         raise PeopleError("The token would have expired already.", field_errors={"expires_at": "is in the past"})
     made = NewToken.made()
@@ -68,7 +68,7 @@ def revoke_token(uow: UnitOfWork, act: Act, token_id: str) -> ApiToken:
 
 
 def add_user(uow: UnitOfWork, act: Act, name: str, password: str, *, role: Role, tenant: str | None = None) -> User:
-    """Raises: PeopleError for a name that is taken or none, and a password that is too short."""
+    """Add a person. Raises: PeopleError for a name that is taken or none, and a password that is too short."""
     name = _checked(access.user_name, name, "name")
     if name == TOWER_USER:
         raise PeopleError(f"{name} is the built-in operator.", field_errors={"name": "is taken"})
@@ -114,7 +114,7 @@ def _of_provider(name: str) -> Act:
 
 
 def set_role(uow: UnitOfWork, act: Act, name: str, role: Role) -> User:
-    """Their tokens that may more than that are revoked.
+    """Give a person another role; their tokens that may do more than that are revoked.
 
     Raises: UnknownError; PeopleError where nobody would be left who may do this.
     """
@@ -123,13 +123,13 @@ def set_role(uow: UnitOfWork, act: Act, name: str, role: Role) -> User:
 
 
 def set_disabled(uow: UnitOfWork, act: Act, name: str, is_disabled: bool) -> User:
-    """Their tokens are revoked, and stay so. Raises: as set_role."""
+    """Disable or enable a person; when disabled, their tokens are revoked for good. Raises: as set_role."""
     verb = "user.disable" if is_disabled else "user.enable"
     return _end_tokens(uow, act, _change(uow, act, verb, name, is_disabled=is_disabled))
 
 
 def set_password(uow: UnitOfWork, act: Act, name: str, password: str) -> User:
-    """Raises: UnknownError; PeopleError for a password that is too short."""
+    """Give a person another password. Raises: UnknownError; PeopleError for a password that is too short."""
     _require_password(uow, name)
     return _change(uow, act, "user.set-password", name, password_hash=_hashed(password))
 

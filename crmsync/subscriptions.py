@@ -42,12 +42,12 @@ _MADE_SECRET_BYTES = 32
 
 
 def show(uow: UnitOfWork, tenant: str | None, webhook_id: str) -> Subscription:
-    """Raises: UnknownSubscriptionError."""
+    """One webhook as it is now. Raises: UnknownSubscriptionError."""
     return _kept(uow, tenant, webhook_id).subscription
 
 
 def address_of(of: Subscription, base: str) -> str:
-    """Where its system has to send. *base* is the address of the receiver, as its system reaches it."""
+    """The address to which its system has to send. *base* is the address of the receiver, as its system reaches it."""
     return f"{base.rstrip('/')}/api/erp/webhooks/{of.id}/receive"
 
 
@@ -66,7 +66,9 @@ def create(
     entity_types: Sequence[str] | None = None,
     secret: str = "",
 ) -> tuple[Subscription, str]:
-    """For a *door* of a connection, or its only one. Returns it with its secret, which is made where none is given.
+    """Make a webhook for a *door* of a connection, or its only one.
+
+    Returns it with its secret, made where none is given.
 
     Raises: UnknownConnectionError; InvalidSubscriptionError, by name.
     """
@@ -140,7 +142,7 @@ def rotate(
 
 
 def delete(uow: UnitOfWork, act: Act, tenant: str | None, webhook_id: str) -> Subscription:
-    """Raises: UnknownSubscriptionError, SubscriptionChangedError."""
+    """Delete a webhook. Raises: UnknownSubscriptionError, SubscriptionChangedError."""
     before = show(uow, tenant, webhook_id)
     if not uow.subscriptions.delete(before):
         raise SubscriptionChangedError

@@ -26,7 +26,7 @@ from crmsync.store import UnitOfWork
 
 
 def all_of(using: Services, tenant: str | None) -> list[SyncConfig]:
-    """In order of their ids. A flow without a source is none: nothing is configured for it."""
+    """The sync configs of a tenant, by their ids. A flow without a source is none: nothing is configured for it."""
     bound = [each for each in bindings.all_of(using, tenant) if each.source]
     found = [
         _config(using, name, each) for each in bound for name, of in FLOW_SYNCS.items() if of.bound_as == each.flow
@@ -35,7 +35,7 @@ def all_of(using: Services, tenant: str | None) -> list[SyncConfig]:
 
 
 def show(using: Services, uow: UnitOfWork, tenant: str | None, config_id: str) -> SyncConfig:
-    """With its last run. Raises: UnknownSyncConfigError."""
+    """One sync config with its last run. Raises: UnknownSyncConfigError."""
     found = next((each for each in all_of(using, tenant) if each.id == config_id), None)
     if found is None:
         raise UnknownSyncConfigError(f"There is no sync config {config_id}.")

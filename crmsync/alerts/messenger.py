@@ -38,7 +38,7 @@ def messenger_of(settings: SlackSettings) -> Messenger:
 
 
 class LogMessenger:
-    """Where no Slack is configured: the log, beside the control tower."""
+    """Writes alerts to the log, where no Slack is configured; the control tower shows them too."""
 
     update_seconds = 300.0
 

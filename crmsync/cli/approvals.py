@@ -70,7 +70,7 @@ def reject(approval_id: int, *, who: Act, as_json: bool) -> None:
 
 
 def described(approval: Approval, now: datetime) -> dict[str, Any]:
-    """As --json prints it."""
+    """The approval as --json prints it."""
     return {
         "id": approval.id,
         "dead_letter": approval.letter_id,

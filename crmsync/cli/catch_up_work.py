@@ -56,7 +56,7 @@ class Scan:
         return [each.connection for each in bound if not each.is_configured]
 
     def since(self, using: Services, asked: datetime | None) -> datetime:
-        """From when on: as it is *asked*, or a day ago but not before going live."""
+        """The start of the scan: as it is *asked*, or a day ago but not before going live."""
         return asked or max(using.go_live(self.company), using.store.clock() - LOOK_BACK)
 
 
@@ -133,7 +133,7 @@ class Found:
         return [Money(amount, currency) for currency, amount in sorted(sums.items())]
 
     def calls(self) -> dict[str, int]:
-        """At least so many calls to each system, by its name."""
+        """The least number of calls to each system, by its name."""
         count: Counter[str] = Counter()
         for each in self.to_start:
             for role, calls in _calls(each.sighting).items():

@@ -64,7 +64,7 @@ class FriendlyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Raises: UsageError with what was probably meant."""
+        """Find the command. Raises: UsageError that suggests what was probably meant."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:

@@ -206,7 +206,7 @@ class Display(Protocol):
         """One sentence."""
 
     def show(self, found: list[Phase], waiting: str) -> None:
-        """How far it is."""
+        """Show how far the run is."""
 
 
 @contextmanager
@@ -221,7 +221,7 @@ def _display() -> Iterator[Display]:
 
 
 class Lines:
-    """Without a terminal: one line for each phase when it begins and ends, and for each wait."""
+    """Progress without a terminal: one line for each phase when it begins and ends, and for each wait."""
 
     def __init__(self, write: Callable[[str], Any]) -> None:
         self._write = write
@@ -242,7 +242,7 @@ class Lines:
 
 
 class Bars:
-    """In a terminal: one bar for each phase."""
+    """Progress in a terminal: one bar for each phase."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -17,7 +17,7 @@ _DOCUMENTS = ("order", "invoice")
 
 
 def of_system(links: Sequence[Link], system: str | None, linkable: Mapping[str, str]) -> list[Link]:
-    """Those to *system*, as people call its role in *linkable*, by connection. Raises: click.BadParameter."""
+    """The links to *system*, as people call its role in *linkable*, by connection. Raises: click.BadParameter."""
     if system is None:
         return list(links)
     if system.upper() not in linkable:

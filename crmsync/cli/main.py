@@ -36,7 +36,7 @@ LAB_COMMANDS = ("demo", "prove", "sandbox")
 
 
 class Commands(FriendlyGroup):
-    """Those of the product, and those of the lab, which an installation may lack: the production image does."""
+    """The commands of the product, and those of the lab, which an installation may lack: the production image does."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*self.commands, *LAB_COMMANDS])

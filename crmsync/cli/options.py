@@ -23,7 +23,7 @@ def can_ask() -> bool:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Raises: click.UsageError where nobody can be asked; click.Abort for a no."""
+    """Ask, unless *yes*. Raises: click.UsageError where nobody can be asked; click.Abort for a no."""
     if yes:
         return
     if not can_ask():

@@ -97,7 +97,7 @@ def _look_at(settings: Settings, *, creates: bool) -> None:
 
 
 def user() -> str:
-    """Who sits at this terminal, for the record."""
+    """The name of this terminal's user, for the audit."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under an id without a name

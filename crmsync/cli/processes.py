@@ -65,7 +65,7 @@ def _instances(name: str, settings: Settings) -> list[tuple[str, dict[str, str]]
 
 
 def redis_spec(home: Path) -> ProcessSpec:
-    """Raises: ConfigurationError if there is no server to start."""
+    """The process of the embedded Redis server. Raises: ConfigurationError if there is no server to start."""
     return ProcessSpec("redis", embedded.command(home), ready=lambda: embedded.is_running(home), passes=needs.plain)
 
 

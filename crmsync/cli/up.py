@@ -128,7 +128,7 @@ def _door_of_deals(settings: Settings) -> str:
 
 
 def where_the_password_is(settings: Settings) -> str:
-    """Of the control tower and of Flower; it is not printed, because this goes to logs."""
+    """Where the password of the control tower and of Flower is kept: it is not printed, for this goes to logs."""
     from crmsync.passwords import TOWER_PASSWORD_FILE
 
     return "CRMSYNC_TOWER_PASSWORD" if settings.tower_password else f"in {settings.home / TOWER_PASSWORD_FILE}"

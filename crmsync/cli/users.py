@@ -29,7 +29,7 @@ def tenant_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def tenant_of(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    """Raises: click.BadParameter for what is no company's name."""
+    """Check the option --tenant. Raises: click.BadParameter for what is no company's name."""
     try:
         return tenant_name(text) if text is not None else None
     except ValueError as error:

@@ -112,13 +112,13 @@ class Customers(Connector, Protocol):
     """Whether all documents of a customer are in its own currency, so that an account may need several customers."""
 
     def find_customers_by_reference(self, reference: str, customer: Customer, *, currency: str) -> list[Candidate]:
-        """Those that carry our *reference*, wherever this vendor has a place for it."""
+        """Customers that carry our *reference*, wherever this vendor has a place for it."""
 
     def find_customers_by_keys(self, customer: Customer) -> list[Candidate]:
-        """Those with the same tax number, or where there are none with the same e-mail address; never by name."""
+        """Customers with the same tax number, or where there are none with the same e-mail address; never by name."""
 
     def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
-        """Those that hold the customer's name where this vendor allows it but once."""
+        """Customers that hold the customer's name where this vendor allows it but once."""
 
     def read_customers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
         """The customers of these numbers, by the number as it was asked; what does not exist is left out."""
@@ -147,10 +147,10 @@ class Orders(Customers, Protocol):
         """Make the order. `net` is None where the answer lacks it: read_order() returns it."""
 
     def read_order(self, key: str) -> Document:
-        """Raises: RecordNotFoundError."""
+        """The order as it is now. Raises: RecordNotFoundError."""
 
     def read_orders(self, keys: Sequence[str]) -> list[Document]:
-        """Those of *keys*, at most forty, that the list shows, in one query."""
+        """The orders of *keys*, at most forty, that the list shows, in one query."""
 
 
 class Invoices(Customers, Protocol):
@@ -178,10 +178,10 @@ class Payments(Connector, Protocol):
     """The role of the books where money comes in."""
 
     def read_payment(self, key: str) -> Payment:
-        """Raises: RecordNotFoundError for one that was deleted."""
+        """The payment as it is now. Raises: RecordNotFoundError for one that was deleted."""
 
     def read_settlement(self, invoice_key: str) -> Settlement:
-        """Raises: RecordNotFoundError for an invoice that was deleted."""
+        """How far an invoice is paid. Raises: RecordNotFoundError for an invoice that was deleted."""
 
     def changed_invoices(self, since: datetime) -> Iterator[InvoiceChange]:
         """Invoices changed at or after *since*, whoever made them."""
@@ -197,7 +197,7 @@ class Stock(Connector, Protocol):
         """Pages of the stock that counts; a material may have many rows, or none where it has no stock."""
 
     def known_materials(self, codes: Collection[str], keep_alive: KeepAlive) -> set[str]:
-        """Those of *codes* that the ERP knows, as they were asked for."""
+        """The ones of *codes* that the ERP knows, as they were asked for."""
 
 
 class Catalogue(Connector, Protocol):

@@ -79,7 +79,10 @@ class Consent:
         return f"{getattr(settings, self.server)}{self.token_path}"
 
     def address(self, settings: Any, *, redirect_uri: str, state: str, challenge: str) -> str:
-        """Where a person consents. *challenge* is that of PKCE by S256, which is left out where it isn't known."""
+        """The address at which a person consents.
+
+        *challenge* is that of PKCE by S256, which is left out where it isn't known.
+        """
         asked = {
             "response_type": "code",
             "client_id": settings.client_id,

@@ -71,12 +71,12 @@ class DoorCode(Protocol):
         """Which of the door's forms this is."""
 
     def admit(self, arrival: Arrival, settings: Any) -> None:
-        """Before the body is read."""
+        """Check the request before its body is read."""
 
     def read(self, arrival: Arrival, settings: Any, body: bytes, now: datetime) -> Announced: ...
 
     def knocks(self, settings: Any, now: datetime) -> Iterator[Knock | Shut]:
-        """How `crmsync doctor` knocks at each form that is open. Shut without a name speaks of the whole door."""
+        """The doctor's test requests, one for each form that is open; a Shut without a name stands for all forms."""
 
 
 @dataclass(frozen=True, slots=True)

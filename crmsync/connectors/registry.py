@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # who asks only what is configured does without requests and 
 
 
 def systems() -> Mapping[str, System]:
-    """Those that are installed, by name, in the order in which a deal meets them."""
+    """The systems that are installed, by name, in the order in which a deal meets them."""
     return cast(Mapping[str, System], installed())
 
 
@@ -33,7 +33,7 @@ def system(connection: str) -> System:
 
 
 def system_named(name: str) -> System:
-    """Raises: ConfigurationError for one that is not installed."""
+    """The system of that name. Raises: ConfigurationError for one that is not installed."""
     found = systems().get(name)
     if found is None:
         raise ConfigurationError(f"The system {name} is not installed: expected {', '.join(systems())}.")
@@ -72,7 +72,7 @@ def is_withheld(connection: str, settings: Settings) -> bool:
 
 
 def connect(connection: str, settings: Settings, tools: Tools) -> Connector:
-    """Raises: ConfigurationError if the environment says nothing of *connection*."""
+    """The connector of *connection*. Raises: ConfigurationError if the environment says nothing of *connection*."""
     return system(connection).connect(connection, _settings_of(connection, settings), tools)
 
 

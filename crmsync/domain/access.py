@@ -127,7 +127,7 @@ class NewToken:
 
     @property
     def text(self) -> str:
-        """As its owner sends it."""
+        """The token as its owner sends it."""
         return f"{TOKEN_PREFIX}_{self.id}_{self.secret}"
 
 
@@ -160,7 +160,7 @@ def user_name(text: str) -> str:
 
 
 def tenant_name(text: str) -> str:
-    """Raises: ValueError."""
+    """The name of a tenant as it is kept. Raises: ValueError for what can't be one."""
     if not _TENANT.fullmatch(text):
         raise ValueError("expected small letters, digits, _ and -, at most 40, such as acme-gmbh")
     return text

@@ -40,7 +40,9 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Without its secrets. *settings* are by name, as the system declares them; times are in UTC.
+    """An account at a system, without its secrets.
+
+    *settings* are by name, as the system declares them; times are in UTC.
 
     *version* grows with every change of a person's. One of the environment is not stored, and can't be changed here.
     """
@@ -79,7 +81,10 @@ class Connection:
         return ""
 
     def require_work(self, system: str) -> None:
-        """Raises: ConnectionPausedError, so that runs wait, and go on by themselves when it is resumed."""
+        """Refuse work while it is paused.
+
+        Raises: ConnectionPausedError, so that runs wait, and go on by themselves when it is resumed.
+        """
         if self.why_not_now:
             advice = f"Resume it: `crmsync connections resume {self.id}`."
             raise ConnectionPausedError(f"{self.why_not_now}; its runs wait.", system=system, advice=advice)

@@ -95,7 +95,7 @@ def fingerprint(state: str) -> str:
 
 
 def challenge_of(verifier: str) -> str:
-    """By S256, as RFC 7636 shows in its appendix B.
+    """The PKCE challenge of a verifier by S256, as RFC 7636 shows in its appendix B.
 
     >>> challenge_of("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
     'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'

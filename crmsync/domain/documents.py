@@ -83,7 +83,7 @@ def drift(known: Document, found: Document | None) -> str:
 
 
 def standing(documents: Sequence[Document]) -> Sequence[Document]:
-    """Those that were not voided; where all were, one of them still says that the document was once made."""
+    """The documents that were not voided; where all were, one of them still says that the document was once made."""
     return [document for document in documents if not document.is_void] or documents[:1]
 
 

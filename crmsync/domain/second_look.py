@@ -152,7 +152,7 @@ class Comparison:
 
     @property
     def in_the_way(self) -> list[Seen]:
-        """Of those that are wrong, what has to be taken back before it is made anew."""
+        """The wrong documents, each of which has to be taken back before it is made anew."""
         return [seen for seen in self.wrong if not seen.is_credited]
 
     @property

@@ -30,7 +30,7 @@ class Grants:
     grants: tuple[Grant, ...]
 
     def of(self, claims: Mapping[str, Any]) -> Grant | None:
-        """None for who has none of the values: then nobody gets in.
+        """The first grant whose value *claims* have; None if they have none: then the person is not let in.
 
         >>> grants = read_grants("groups: chiefs=admin, acme=operator@acme")
         >>> [grants.of({"groups": held}) for held in (["acme", "others"], "chiefs", ["chief"])]

@@ -29,7 +29,10 @@ class SubscriptionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Without its secrets. The secret before the last rotation stays good until *previous_until*."""
+    """A webhook that people have set up, without its secrets.
+
+    The secret before the last rotation stays good until *previous_until*.
+    """
 
     id: str
     tenant: str
@@ -59,7 +62,7 @@ class Secrets:
         return cls(**json.loads(text))
 
     def valid(self, previous_until: datetime | None, now: datetime) -> Secrets:
-        """Those that open the door now."""
+        """The secrets that open the door now."""
         is_good = previous_until is not None and now < previous_until
         return self if is_good else Secrets(self.current)
 

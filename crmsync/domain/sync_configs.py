@@ -90,7 +90,7 @@ class SyncConfig:
         return FLOW_SYNCS[self.name]
 
     def row(self) -> dict[str, Any]:
-        """As plain values, by the names that the API and the commands show."""
+        """The config as plain values, by the names that the API and the commands show."""
         names = ("id", "entity", "interval_seconds", "status", "filter", "conflict_resolution", "field_mappings")
         last = {"id": self.last_run_id, "status": self.last_run_status, "started_at": self.last_run_at}
         return {

@@ -45,7 +45,10 @@ def read(attempt: Attempt) -> Deal:
 
 
 def check(attempt: Attempt, deal: Deal) -> None:
-    """Raises: InvalidDealError; where nothing is made yet also UnusualBurstError, OldDealError, NoAddressError."""
+    """Check whether a deal may start.
+
+    Raises: InvalidDealError; where nothing is made yet also UnusualBurstError, OldDealError, NoAddressError.
+    """
     deals.check(deal)
     if _is_new(attempt):
         flood.ask_again(attempt)

@@ -29,7 +29,7 @@ class Kept(NamedTuple):
 
 
 def fact(books: Bound[Invoices]) -> str:
-    """Under what name the zone is kept."""
+    """The name of the fact that keeps the zone."""
     return f"time_zone.{books.connection}"
 
 

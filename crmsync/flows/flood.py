@@ -64,7 +64,10 @@ def hold(attempt: Attempt) -> None:
 
 
 def ask_again(attempt: Attempt) -> None:
-    """Raises: UnusualBurstError for a deal that was given up with a flood, unread, and is announced again."""
+    """Hold a deal of a flood again.
+
+    Raises: UnusualBurstError for a deal that was given up with a flood, unread, and is announced again.
+    """
     progress = attempt.run.progress
     if progress.get(WAS_DISCARDED) and not progress.get(AGREED) and _was_held(attempt) and not _is_accepted(attempt):
         raise UnusualBurstError(

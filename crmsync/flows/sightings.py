@@ -69,7 +69,7 @@ def scanned_by_hand(uow: UnitOfWork, flow: Flow, company: Company) -> None:
 
 
 def last_scan_by_hand(uow: UnitOfWork, tenant: str | None, flow: Flow, *, connection: str = "") -> datetime | None:
-    """At that *connection*, "" for any, of *tenant*, None: of anybody."""
+    """When a person last had *flow* scan: at that *connection*, "" for any, of *tenant*, None: of anybody."""
     prefix = source_of(flow, "")
     sources = [rest.removesuffix(_BY_HAND) for rest in uow.facts.under(prefix) if rest.endswith(_BY_HAND)]
     own = [source for source in sources if uow.owners.is_of(tenant, source) and connection in ("", source)]

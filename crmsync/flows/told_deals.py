@@ -15,7 +15,7 @@ _READS_INVOICE = ("invoice_to_deal", "read_invoice")
 
 
 def settled(uow: UnitOfWork, company: Company, run: Run) -> str:
-    """That it is in sync, or what became of its invoice besides payments."""
+    """The status of a deal that is done: that it is in sync, or what became of its invoice besides payments."""
     flow, step = _READS_INVOICE
     invoice = learned(run, "create_invoice", InvoiceMade)
     paid = uow.runs.of_subject(flow, company.invoices.connection, invoice.key) if invoice else None

@@ -120,7 +120,7 @@ def _read_customer(run: Run) -> str:
 
 
 def source_json(source: Source | None) -> dict[str, Any] | None:
-    """None for a run whose source is read by its own steps only."""
+    """The source as JSON; None for a run whose source is read by its own steps only."""
     if source is None:
         return None
     return {

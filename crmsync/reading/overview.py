@@ -48,7 +48,7 @@ class Overview:
 
 
 def overview(uow: UnitOfWork, tenant: str | None, flows: Iterable[Flow] = FLOWS.values()) -> Overview:
-    """Of a tenant; None: of all, and of what is nobody's."""
+    """The overview of a tenant; None: of all, and of what is nobody's."""
     tally = uow.runs.tally(tenant)
     is_of_several = has_several(uow, tenant)
     return Overview(

@@ -56,7 +56,10 @@ def stock_known(
     lists: Collection[str] = LISTS,
     limit: int | None = None,
 ) -> Stock:
-    """Of a tenant, None: of all; or of the catalogue of that *connection* only. *text* is part of a product's code."""
+    """The stock of a tenant, None: of all; or of the catalogue of that *connection* only.
+
+    *text* is part of a product's code.
+    """
     most = PRODUCTS_SHOWN if limit is None else limit
     return Stock(
         line=stock_line(uow, tenant, connection=connection),
@@ -88,7 +91,7 @@ def _runs(uow: UnitOfWork, tenant: str | None) -> list[Run]:
 
 
 def product_counts(uow: UnitOfWork, tenant: str | None, *, connection: str = "") -> Mapping[str, int]:
-    """Of the catalogues of a tenant, None: of all; or of that *connection* only."""
+    """Counts of products in the catalogues of a tenant, None: of all; or of that *connection* only."""
     counts: Mapping[str, Any] = uow.products.counts(tenant, connection=connection)._mapping
     return dict(counts)
 

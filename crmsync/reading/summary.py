@@ -22,7 +22,7 @@ class Summary:
 
 
 def summary(uow: UnitOfWork, tenant: str | None) -> Summary:
-    """None: of all tenants."""
+    """The summary of a tenant; None: of all tenants."""
     return Summary(
         runs=uow.runs.counts(tenant),
         documents=uow.ledger.counts(tenant),

@@ -16,7 +16,7 @@ class Accounts(Rows):
         return Account(**row._mapping) if row is not None else None
 
     def all(self, tenant: str | None) -> dict[str, Account]:
-        """By connection, of those of a tenant; None: of all."""
+        """The accounts of a tenant by connection; None: of all."""
         query = select(accounts).where(is_owned(tenant, accounts.c.connection))
         rows = self._connection.execute(query.order_by(accounts.c.connection))
         return {row.connection: Account(**row._mapping) for row in rows}

@@ -124,7 +124,7 @@ class Alerts(Rows):
                 self._connection.execute(update(alerts).where(alerts.c.id == row.id).values(**changes))
 
     def open(self, tenant: str | None) -> Sequence[Row[Any]]:
-        """All of a tenant that are open, oldest first; None: of all, and those of the whole installation."""
+        """The open alerts of a tenant, oldest first; None: of all, and those of the whole installation."""
         rows = self._connection.execute(select(alerts).where(alerts.c.closed_at.is_(None), _is_of(tenant)))
         return sorted(rows, key=lambda row: row.id)
 

@@ -41,7 +41,7 @@ class Approvals(Rows):
     def add(
         self, letter: DeadLetter, decision: Decision, answers: dict[str, Any], *, by: str, reason: str
     ) -> Approval | None:
-        """None where another proposal for this letter waits already."""
+        """Keep a proposal. None where another proposal for this letter waits already."""
         row = {
             "tenant": letter.tenant,
             "letter_id": letter.id,

@@ -15,13 +15,13 @@ _KEY = ("tenant", "flow", "source")
 
 class Bindings(Rows):
     def all(self, tenant: str | None) -> list[Binding]:
-        """In order; *tenant* None: of all tenants."""
+        """The bindings of *tenant*, None: of all, by their keys."""
         query = select(bindings).order_by(*(bindings.c[name] for name in _KEY))
         query = query if tenant is None else query.where(bindings.c.tenant == tenant)
         return [_binding(row) for row in self._connection.execute(query)]
 
     def add(self, binding: Binding) -> bool:
-        """False if there is one of this tenant, flow and source."""
+        """Add a binding. False if there is one of this tenant, flow and source."""
         stamps = {"version": 1, "created_at": self._now, "updated_at": self._now}
         key = {name: getattr(binding, name) for name in _KEY}
         values = {"roles": dict(binding.roles), "options": dict(binding.options)}

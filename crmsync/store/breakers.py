@@ -23,7 +23,7 @@ class Breakers(Rows):
         return Breaker(**row._mapping) if row is not None else Breaker(connection)
 
     def all(self, tenant: str | None) -> list[Breaker]:
-        """Those of a tenant's connections; None: of all."""
+        """The breakers of a tenant's connections; None: of all."""
         query = select(breakers).where(is_owned(tenant, breakers.c.connection))
         rows = self._connection.execute(query.order_by(breakers.c.connection))
         return [Breaker(**row._mapping) for row in rows]

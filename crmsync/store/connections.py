@@ -29,7 +29,7 @@ class Connections(Rows):
     """The tenant comes first, and is asked for everywhere but where a connection is used: an id is nobody else's."""
 
     def all(self, tenant: str | None) -> list[Connection]:
-        """Of one tenant, or of all, by tenant and name."""
+        """The connections of one tenant, or of all, by tenant and name."""
         query = _QUERY.order_by(connections.c.tenant, connections.c.name)
         rows = self._connection.execute(query.where(connections.c.tenant == tenant) if tenant is not None else query)
         return [_kept(row).connection for row in rows]
@@ -42,11 +42,11 @@ class Connections(Rows):
         return _kept(row) if row is not None else None
 
     def in_use(self, connection_id: str) -> Kept | None:
-        """For a run, which has it from a binding of its own tenant."""
+        """The connection for a run, which has its id from a binding of its own tenant."""
         return self.get(None, connection_id)
 
     def add(self, new: Connection, *, sealed: str, key_id: str) -> bool:
-        """False if the tenant has one of that name."""
+        """Add a connection. False if the tenant has one of that name."""
         row = {
             **_columns(new),
             "id": new.id,
@@ -61,7 +61,7 @@ class Connections(Rows):
         return self._insert_once(connections, row)
 
     def change(self, changed: Connection, *, sealed: str, key_id: str) -> bool:
-        """To what *changed* says, if nobody has changed it since that version. The caller checks the name."""
+        """Write *changed*, if nobody has changed it since that version. The caller checks the name."""
         values = {**_columns(changed), "secrets": sealed, "key_id": key_id, "updated_at": self._now}
         mine = (connections.c.id == changed.id, connections.c.version == changed.version)
         statement = update(connections).where(*mine).values(**values, version=connections.c.version + 1)
@@ -112,7 +112,7 @@ class Connections(Rows):
         return int(self._connection.execute(query).scalar_one())
 
     def delete(self, connection_id: str) -> dict[str, int]:
-        """With everything that is remembered of it. Returns how many rows of each table went."""
+        """Delete it with everything that is remembered of it. Returns how many rows of each table went."""
         gone = {
             table.name: self._connection.execute(delete(table).where(table.c.connection == connection_id)).rowcount
             for table in _remembering()

@@ -39,13 +39,16 @@ class Consents(Rows):
         return _kept(row) if row is not None else None
 
     def advance(self, consent_id: str, before: ConsentStatus, after: ConsentStatus, *, sealed: str) -> bool:
-        """False if somebody else has done so, or it is too late. A state, and a code, are used once."""
+        """Move a consent from one state to the next.
+
+        False if somebody else has done so, or it is too late. A state, and a code, are used once.
+        """
         mine = (consents.c.id == consent_id, consents.c.status == before.value, consents.c.expires_at > self._now)
         values = {"status": after.value, "sealed": sealed}
         return self._connection.execute(update(consents).where(*mine).values(**values)).rowcount == 1
 
     def end(self, consent_id: str, status: ConsentStatus, message: str) -> bool:
-        """False if it is over already."""
+        """End a consent. False if it is over already."""
         over = [each.value for each in ConsentStatus if each.is_over]
         mine = (consents.c.id == consent_id, consents.c.status.not_in(over))
         values = {"status": status.value, "message": message[:_MESSAGE_LENGTH], "sealed": ""}

@@ -126,7 +126,7 @@ class DeadLetters(Rows):
         return [letter_of(row) for row in self._connection.execute(query)]
 
     def waiting_count(self, tenant: str | None) -> int:
-        """Of a tenant; None: of all."""
+        """How many letters of a tenant wait; None: of all."""
         query = _of(tenant, select(func.count()).select_from(dead_letters).where(_IS_WAITING))
         return int(self._connection.execute(query).scalar_one())
 
@@ -135,7 +135,10 @@ class DeadLetters(Rows):
         return dict(self._connection.execute(query.group_by(dead_letters.c.kind)).all())
 
     def waiting_by_connection(self, tenant: str | None) -> dict[tuple[str, str], int]:
-        """By connection and kind. One about no connection counts for that from which the run's subject comes."""
+        """How many letters wait, by connection and kind.
+
+        One about no connection counts for that from which the run's subject comes.
+        """
         about = func.coalesce(func.nullif(dead_letters.c.connection, ""), runs.c.source)
         query = select(about, dead_letters.c.kind, func.count()).join(runs, runs.c.id == dead_letters.c.run_id)
         rows = self._connection.execute(

@@ -131,7 +131,7 @@ class Deliveries(Rows):
         return list(self._connection.execute(query).all())[::-1]
 
     def count_since(self, tenant: str | None, seconds: float) -> int:
-        """How many webhooks came."""
+        """How many webhooks came in the last *seconds*."""
         since = self._now - timedelta(seconds=seconds)
         sources = [source for source in self.sources(tenant) if not is_of_catch_up(source)]
         is_recent = (deliveries.c.source.in_(sources), deliveries.c.received_at >= since)

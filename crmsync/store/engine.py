@@ -99,7 +99,7 @@ class Store:
             raise
 
     def ping(self) -> None:
-        """Raises: StoreUnavailableError."""
+        """Ask the database for an answer. Raises: StoreUnavailableError."""
         with self.read() as uow:
             uow.ping()
 

@@ -67,14 +67,14 @@ class KeyRing:
 
     @property
     def ids(self) -> list[str]:
-        """Of all keys, the one that seals first."""
+        """The ids of all keys, first that of the one that seals."""
         return [key.id for key in self._keys]
 
     def seal(self, text: str) -> str:
         return self._fernet.encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str | None:
-        """None if it was sealed with another key: then it counts as not there."""
+        """The text that was sealed; None if it was sealed with another key: then it counts as not there."""
         with contextlib.suppress(InvalidToken):
             return self._fernet.decrypt(sealed.encode()).decode()
         return None
@@ -103,7 +103,7 @@ class KeyRing:
         return f"{key.id}:{urlsafe_b64encode(sealed).decode()}"
 
     def open_for(self, sealed: str, belongs_to: str) -> str | None:
-        """None where it was sealed with another key, or for another purpose, or was changed."""
+        """The text that was sealed; None if with another key or for another purpose, or if it was changed."""
         key_id, _, text = sealed.partition(":")
         key = next((each for each in self._keys if each.id == key_id), None)
         if key is None:
@@ -121,12 +121,15 @@ def key_texts(key: Secret | None, previous: Secret | None, home: Path) -> list[s
 
 
 def key_id_of(sealed: str) -> str:
-    """Of the key that seal_for() used."""
+    """The id of the key that seal_for() used."""
     return sealed.partition(":")[0]
 
 
 def kept_key(home: Path) -> str:
-    """Raises: ConfigurationError, which names the variable that is needed instead."""
+    """The key that was made on first start.
+
+    Raises: ConfigurationError, which names the variable that is needed instead.
+    """
     try:
         text = kept_secret(home / SECRET_KEY_FILE)
     except OSError as error:

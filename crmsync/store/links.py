@@ -72,7 +72,7 @@ class Links(Rows):
         self._connection.execute(update(links).where(_is(link)).values(**values))
 
     def remove(self, link: Link) -> bool:
-        """False if it is not as it was any more."""
+        """Remove a link. False if it has changed meanwhile."""
         return self._connection.execute(delete(links).where(_is(link), links.c.key == link.key)).rowcount == 1
 
     def of_account(self, source: str, crm_key: str) -> list[Link]:

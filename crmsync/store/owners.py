@@ -23,7 +23,9 @@ def is_owned(tenant: str | None, connection: ColumnElement[Any]) -> ColumnElemen
 
 
 class Owners(Rows):
-    """Those of the environment belong to its tenant; what is left of one that was removed, to nobody.
+    """Which tenant owns each connection.
+
+    Those of the environment belong to its tenant; what is left of one that was removed, to nobody.
 
     What is known is read once in a transaction.
     """
@@ -36,7 +38,7 @@ class Owners(Rows):
         return self._names.get(connection, connection)
 
     def is_of(self, tenant: str | None, connection: str) -> bool:
-        """None: of any."""
+        """Whether *connection* belongs to *tenant*; None: to any."""
         return tenant is None or self.tenant_of(connection) == tenant
 
     def made_by(self, tenant: str | None) -> list[str]:

@@ -31,7 +31,7 @@ class Users(Rows):
         return _user(row) if row is not None else None
 
     def all(self, tenant: str | None) -> list[User]:
-        """By name; those who are restricted to a tenant, None: everybody."""
+        """The people who are restricted to a tenant, None: everybody, by name."""
         query = select(*_USER).order_by(users.c.name)
         query = query if tenant is None else query.where(users.c.tenant == tenant)
         return [_user(row) for row in self._connection.execute(query)]
@@ -40,7 +40,7 @@ class Users(Rows):
         return self._connection.execute(select(users.c.name).limit(1)).first() is not None
 
     def password_hash(self, name: str) -> str | None:
-        """None for who is not known, or may not sign in, or not by a password."""
+        """The hash of a person's password; None for one who is not known, or may not sign in, or not by a password."""
         may_sign_in = (~users.c.is_disabled, users.c.identity.is_(None))
         return self._connection.execute(
             select(users.c.password_hash).where(users.c.name == name, *may_sign_in)
@@ -49,7 +49,7 @@ class Users(Rows):
     def add(
         self, name: str, password_hash: str, role: Role, tenant: str | None, *, identity: str | None = None
     ) -> bool:
-        """False if there is somebody of that name, or of that identity."""
+        """Add a person. False if there is somebody of that name, or of that identity."""
         return self._insert_once(
             users,
             {
@@ -127,7 +127,7 @@ class ApiTokens(Rows):
         return [_token(row) for row in self._connection.execute(query)]
 
     def revoke(self, token_id: str) -> bool:
-        """False if it was revoked before."""
+        """Revoke a token. False if it was revoked before."""
         statement = (
             update(api_tokens)
             .where(api_tokens.c.id == token_id, api_tokens.c.revoked_at.is_(None))
@@ -169,7 +169,7 @@ class Sessions(Rows):
         )
 
     def owner(self, key: str) -> Owner | None:
-        """None if it is over."""
+        """The owner of a session; None if it is over."""
         query = select(sessions.c.name, sessions.c.seen_at, sessions.c.proof).where(
             sessions.c.key_hash == fingerprint(key), ~sessions.c.is_link, ~_is_over(self._now)
         )

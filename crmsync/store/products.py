@@ -188,7 +188,7 @@ class Products(Rows):
         return dict(self._connection.execute(query).all())
 
     def counts(self, tenant: str | None, *, connection: str = "") -> Any:
-        """Of the catalogues of a tenant, or of one of them; None: of all tenants.
+        """Counts of products in the catalogues of a tenant, or in one of them; None: of all tenants.
 
         active; low, as it was read; unknown; refused; unwritten: read, not refused, and not written so far.
         """

@@ -160,7 +160,9 @@ class Retention(Rows):
         return str(found or account)
 
     def forget(self, source: str, account: str, *, prefix: str = "") -> dict[str, int]:
-        """All that is known of a CRM's customer in work that is over. Returns how many rows of each kind it was.
+        """Forget all that is known of a CRM's customer from work that is over.
+
+        Returns how many rows of each kind it was.
 
         *prefix* begins the references of its customers.
         """

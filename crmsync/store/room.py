@@ -57,7 +57,7 @@ def needed(connections: int, workers: int) -> int:
 
 
 def room_of(store: Store, *, connections: int, workers: int) -> Room | None:
-    """None for SQLite. Raises: StoreUnavailableError."""
+    """The room for connections at the database; None for SQLite. Raises: StoreUnavailableError."""
     if store.is_sqlite:
         return None
     with store.read() as uow:

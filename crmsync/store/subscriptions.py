@@ -48,7 +48,7 @@ class Subscriptions(Rows):
         self._connection.execute(webhooks.insert().values(**row))
 
     def change(self, changed: Subscription, *, sealed: str) -> bool:
-        """False if somebody has changed it since its version."""
+        """Write *changed*. False if somebody has changed it since its version."""
         mine = (webhooks.c.id == changed.id, webhooks.c.version == changed.version)
         values = {**_columns(changed), "secrets": sealed, "updated_at": self._now, "version": changed.version + 1}
         return self._connection.execute(update(webhooks).where(*mine).values(**values)).rowcount == 1

@@ -41,14 +41,14 @@ class Vault:
         return self._ring.seal(text)
 
     def open(self, sealed: str) -> str | None:
-        """None if it was sealed with another key: then it counts as not there."""
+        """The text that was sealed; None if it was sealed with another key: then it counts as not there."""
         return self._tried(lambda: self._ring.open(sealed))
 
     def seal_for(self, text: str, belongs_to: str) -> str:
         return self._ring.seal_for(text, belongs_to)
 
     def open_for(self, sealed: str, belongs_to: str) -> str | None:
-        """None where it was sealed with another key, or for another purpose, or was changed."""
+        """The text that was sealed; None if with another key or for another purpose, or if it was changed."""
         return self._tried(lambda: self._ring.open_for(sealed, belongs_to))
 
     def mark(self, secret: Secret) -> str:

@@ -72,7 +72,7 @@ def is_built_in(app: Flask, name: str, password: str) -> bool:
 
 
 def may_read_figures(app: Flask) -> bool:
-    """Whoever may see the pages, or a scraper with the token that is set for it."""
+    """True for people who may see the pages, and for a scraper with the token that is set for it."""
     token, given = app.extensions["crmsync"].settings.metrics_token, _given()
     if token is not None and given is not None and given.type == "bearer":
         return _equal(as_sent(given.token or ""), token.reveal())
@@ -97,7 +97,7 @@ def is_browser() -> bool:
 
 
 def client_address() -> str:
-    """Whose address it is: that of the peer, or what a trusted proxy says of its own peer."""
+    """The client's address: that of the peer, or what a trusted proxy says of its own peer."""
     address, trusted = request.remote_addr or "", _settings().trusted_proxies
     for told in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
         if not told.strip() or not is_among(address, trusted):
@@ -251,7 +251,7 @@ def session_keys(settings: Settings) -> list[bytes]:
 
 
 def signing_keys() -> list[bytes]:
-    """Those of the application that answers, the newest first."""
+    """The keys of the application that answers, the newest first."""
     return [cast(bytes, current_app.secret_key), *current_app.config["SECRET_KEY_FALLBACKS"]]
 
 

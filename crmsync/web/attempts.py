@@ -53,7 +53,7 @@ class Counted:
 
 
 class Attempts:
-    """To sign in."""
+    """Limits attempts to sign in."""
 
     def __init__(self, link: Link) -> None:
         self._counted = Counted(link)
@@ -65,12 +65,12 @@ class Attempts:
         return self._counted.hit(wanted)
 
     def forget(self, name: str) -> None:
-        """Who has signed in begins anew."""
+        """Forget the attempts of a name that has signed in."""
         self._counted.clear(OF_A_NAME, fingerprint(name))
 
 
 class Requests:
-    """To the API."""
+    """Limits requests to the API."""
 
     def __init__(self, link: Link, per_minute: int) -> None:
         self.per_minute = per_minute
@@ -96,7 +96,7 @@ def network_of(address: str) -> str:
 
 
 def seconds_to_wait(limit: RateLimitItem = OF_A_NAME, now: Callable[[], float] = time.time) -> int:
-    """Until the window is over in which nothing more is taken."""
+    """How many seconds until the window in which nothing more is taken ends."""
     period = limit.get_expiry()
     return int(period - now() % period) + 1
 

@@ -58,7 +58,7 @@ class Inbox:
         return self._together.ask(arrived)
 
     def store_all(self, arrived: Sequence[Arrived]) -> list[list[ToEnqueue]]:
-        """In one transaction. Returns for each of them the runs that have something to do."""
+        """Store them in one transaction. Returns for each of them the runs that have something to do."""
         items = [
             (each.role, each.connection, event, place) for place, each in enumerate(arrived) for event in each.events
         ]

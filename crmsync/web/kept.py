@@ -29,7 +29,10 @@ class Kept(Generic[Value]):
         self._kept: tuple[datetime, Callable[[], Value]] | None = None
 
     def get(self) -> Value:
-        """Raises: what *compute* raised; StoreUnavailableError if the first answer takes too long."""
+        """The value that is kept.
+
+        Raises: what *compute* raised; StoreUnavailableError if the first answer takes too long.
+        """
         if not self._is_fresh() and self._lock.acquire(timeout=0 if self._kept else FIRST_SECONDS):
             try:
                 if not self._is_fresh():

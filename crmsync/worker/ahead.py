@@ -74,7 +74,7 @@ class Onward:
 
 
 class Ahead:
-    """Of one message: how far its task goes. *request* is Celery's."""
+    """How far the task of one message goes. *request* is Celery's."""
 
     def __init__(self, flow: Flow, request: Any, *, is_allowed: bool) -> None:
         self._flow = flow

@@ -74,7 +74,7 @@ class Attempt:
 
     @cached_property
     def company(self) -> Company:
-        """Whose run it is, and which connection fills which role for it."""
+        """The company whose run it is, and which connection fills which role for it."""
         return company_of(self.services, self.run)
 
     @overload
@@ -105,7 +105,7 @@ class Attempt:
 
     @property
     def described(self) -> dict[str, Any]:
-        """As the store takes it; None leaves what people saw before."""
+        """The title and amount, as the store takes them; None leaves what people saw before."""
         return {"title": self.title, "amount": self.amount, "currency": self.currency}
 
     def record_progress(self, **progress: Any) -> None:

@@ -48,7 +48,7 @@ def linkable(company: Company) -> dict[str, str]:
 
 
 def company_of_letter(using: Services, letter_id: int) -> Company:
-    """Whose run the letter is of; that of the environment where there is no such letter."""
+    """The company whose run the letter is of; that of the environment where there is no such letter."""
     with using.store.read() as uow:
         letter = uow.dead_letters.get(letter_id)
         run = uow.runs.get(letter.run_id) if letter is not None else None

@@ -31,7 +31,7 @@ def newest(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def seen(using: Services, company: Company, run: Run, entries: Sequence[Entry]) -> list[Seen]:
-    """Those of *entries* that exist or existed, as they stand now; a call for each.
+    """The documents of *entries* that exist or existed, as they stand now; a call for each.
 
     Raises: OutcomeSettlingError where a system may not show yet what it has just made; a vendor's errors.
     """
@@ -40,7 +40,7 @@ def seen(using: Services, company: Company, run: Run, entries: Sequence[Entry]) 
 
 
 def pending(using: Services, company: Company, entries: Sequence[Entry]) -> list[Entry]:
-    """Those of *entries* whose answer was lost, and under whose reference something stands; a call for each.
+    """The ones of *entries* whose answer was lost, and under whose reference something stands; a call for each.
 
     Raises: OutcomeSettlingError while it is not certain that there is nothing; a vendor's errors.
     """

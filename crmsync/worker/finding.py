@@ -10,7 +10,7 @@ from crmsync.worker.flow import FLOWS
 
 
 def find(uow: UnitOfWork, tenant: str | None, text: str, *, everything: bool = True) -> list[Hit]:
-    """Those of a tenant, None: of all. The most direct first; those that are only related after that."""
+    """The hits among a tenant's runs, None: all runs. The most direct first; those that are only related after that."""
     words = [word for each in systems().values() for word in each.words]
     meant = wanted(text, full_key, words)
     hits = uow.finding.find(tenant, meant, list(FLOWS), list(systems()), everything=everything)

@@ -75,7 +75,7 @@ def needs_two(uow: UnitOfWork, settings: Settings, letter: DeadLetter) -> bool:
 
 
 def limits(uow: UnitOfWork, settings: Settings, letter: DeadLetter) -> list[Money]:
-    """Those in force for a letter: of its binding; where its source is not bound any more, of all of its tenant's."""
+    """The limits in force for a letter: its binding's; where its source is no longer bound, all of its tenant's."""
     flow = FLOWS.get(letter.flow)
     bound_as = flow.bound_as if flow is not None else letter.flow
     kept = uow.bindings.all(letter.tenant)
@@ -158,7 +158,7 @@ def _confirm(
 
 
 def end(uow: UnitOfWork, approval: Approval, status: ApprovalStatus, *, by: Act) -> None:
-    """Raises: ApprovalError where somebody else was faster, or nobody knows who asks."""
+    """End a proposal with *status*. Raises: ApprovalError where somebody else was faster, or nobody knows who asks."""
     if not uow.approvals.decide(approval.id, status, by=_own_name(by)):
         raise ApprovalError(f"Somebody else has decided about proposal {approval.id} meanwhile.")
 

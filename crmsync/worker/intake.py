@@ -86,7 +86,7 @@ class Consumer(celery_consumer.Consumer):
         return on_message
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
-        """In our words: Celery's quote the message."""
+        """Log it in our words: Celery's quote the message."""
         message.ack_log_error(logger, self.connection_errors)
         _dropped(f"its body can't be read ({type(exc).__name__})")
 

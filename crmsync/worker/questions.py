@@ -43,13 +43,13 @@ def ask(using: Services, uow: UnitOfWork, asked: Mapping[str, Any]) -> str:
 
 
 def send(task: str, question_id: str) -> bool:
-    """False where the broker does not answer."""
+    """Send the question to a worker. False where the broker does not answer."""
     expires = KEPT.total_seconds()
     return best_effort(lambda: app.send_task(task, args=(question_id,), queue=QUEUE, expires=expires, retry=False))
 
 
 def answered(using: Services, uow: UnitOfWork, question_id: str) -> Answer | None:
-    """None while nobody has answered."""
+    """The answer; None while nobody has answered."""
     kept = _kept(uow, question_id)
     text = using.vault.open_for(kept["answer"], _seal(question_id)) if kept and kept["answer"] else None
     return Answer(**json.loads(text)) if text else None
@@ -75,7 +75,7 @@ def answer(using: Services, question_id: str, find: Callable[[Mapping[str, Any]]
 
 
 def forget(using: Services) -> None:
-    """Those whose asker did not come back."""
+    """Delete the questions whose askers did not come back."""
     with using.store.read() as uow:
         names = [name for name, text in uow.facts.under(_NAME).items() if _is_over(text, uow.now)]
     if names:

@@ -35,7 +35,7 @@ def ask(uow: UnitOfWork, connection_id: str) -> str:
 
 
 def send(connection_id: str) -> bool:
-    """False where the broker does not answer."""
+    """Send the trial to a worker. False where the broker does not answer."""
     expires = JOINED.total_seconds()
     return best_effort(
         lambda: app.send_task(

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Notes(Protocol):
-    """Where notes live: see store/notes.py."""
+    """Keeps notes for all processes, as store/notes.py does."""
 
     def read(self, name: str) -> str | None: ...
 

@@ -53,7 +53,7 @@ def is_one_of(given: str, expected: Sequence[str]) -> bool:
 
 
 def require_secret(given: str, secrets: Sequence[Secret], *, what: str) -> None:
-    """Raises: SignatureError unless *given* is one of *secrets*."""
+    """Check a secret. Raises: SignatureError unless *given* is one of *secrets*."""
     if not given:
         raise SignatureError(f"{what} is missing.", reason="missing")
     if not is_one_of(given, [each.reveal() for each in secrets if each.reveal()]):
@@ -61,7 +61,10 @@ def require_secret(given: str, secrets: Sequence[Secret], *, what: str) -> None:
 
 
 def require_signature(given: str, secrets: Sequence[Secret], texts: Sequence[bytes], *, what: str) -> None:
-    """Raises: SignatureError unless *given* is the hex signature of one of *texts* with one of *secrets*."""
+    """Check a signature.
+
+    Raises: SignatureError unless *given* is the hex signature of one of *texts* with one of *secrets*.
+    """
     if not given:
         raise SignatureError(f"{what} is missing.", reason="missing")
     if not re.fullmatch(r"[0-9a-f]{64}", given):

@@ -66,7 +66,7 @@ class Budget(Protocol):
         """Take note of what an answer says of the quota, and that there was one. Never raises."""
 
     def unsettled(self, headers: Mapping[str, str], status: int) -> None:
-        """As learn(), for an answer that refuses the token or the account: it is no sign that the system serves us."""
+        """As learn(), from an answer that refuses the token or the account: no sign that the system serves us."""
 
     def account_refused(self, operation: str, reason: str, *, code: str = "", hold_seconds: float = 0.0) -> None:
         """The system refuses the account, for this *operation* or, without one, for all. Never raises.

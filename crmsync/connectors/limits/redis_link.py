@@ -58,7 +58,7 @@ class Link:
         self._rests_until = self._silent_until = float("-inf")
 
     def ask(self, question: Callable[[Redis], Answer]) -> Answer:
-        """Raises: NoRedisError, at once while Redis is given its rest."""
+        """Ask Redis. Raises: NoRedisError, at once while Redis is given its rest."""
         self._raise_while_resting()
         try:
             return question(self._client or self._opened())

@@ -50,7 +50,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How one limit stands. None: not known (until the vendor says so) or nothing to wait for."""
+    """The state of one limit. None: not known (until the vendor says so) or nothing to wait for."""
 
     window: str
     allowed: int | None
@@ -233,7 +233,7 @@ class SharedBudget(Unlimited):
     # -- for people
 
     def states(self) -> list[State]:
-        """How each limit stands now. Raises: NoRedisError."""
+        """The state of each limit. Raises: NoRedisError."""
         board = self._read_board()
         found = [self._window_state(window, board) for window in words.windows(self.quota, board.per_minute)]
         return [*found, *self._usage_state(board), *self._slots_state()]

@@ -102,7 +102,7 @@ class SapApi:
         return self.create_with_remarks(operation, at, body)[0]
 
     def create_with_remarks(self, operation: str, at: Resource, body: Mapping[str, Any]) -> tuple[Row, list[str]]:
-        """As create(), and the codes of the warnings that came with the success."""
+        """Create a record, as create(); returns it, and the codes of the warnings that came with the success."""
         row, found = self.posted(operation, at, body)
         for code in found:
             extra = {"action": "vendor_remark", "system": SYSTEM, "operation": operation, "code": code}
@@ -110,7 +110,7 @@ class SapApi:
         return row, found
 
     def posted(self, operation: str, at: Resource, body: Mapping[str, Any]) -> tuple[Row, list[str]]:
-        """As create_with_remarks(), for what is only tried: nothing stands in the log."""
+        """Post a trial; returns its answer and the codes of its warnings, and logs nothing."""
         reply = self._post(operation, at, body)
         return self._single(operation, reply), remarks(reply.headers)
 

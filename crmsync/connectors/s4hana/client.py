@@ -70,7 +70,7 @@ class S4Hana:
         return self._search.by_tax_number(customer.tax) or self._search.by_email(search_email(customer), customer.name)
 
     def find_customers_by_name(self, customer: Customer) -> list[Candidate]:
-        """Nobody: SAP takes any number of customers of one name."""
+        """Always none: SAP takes any number of customers of one name."""
         return []
 
     def read_customers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
@@ -105,7 +105,10 @@ class S4Hana:
         return CustomerMatch(key, partner.name or customer.name, "created", customer.address.city)
 
     def find_orders(self, reference: str) -> list[Document]:
-        """Whoever they are for: customers may be linked anew. A rejected order is ours as well, and says so."""
+        """Orders of this reference, for any customer: customers may be linked anew.
+
+        A rejected order is ours as well, and says so.
+        """
         field = self._settings.reference_field
         stored = orders.stored_reference(reference, field)
         options = {"$filter": equals(field, stored), "$select": _ORDER_FIELDS, "$orderby": "SalesOrder"}

@@ -169,7 +169,7 @@ def _with(settings: SapSettings) -> str:
 
 
 def trial_body(settings: SapSettings, sample: Sample) -> dict[str, Any]:
-    """As an order is made (orders.py), in the words of the simulation, which wants keys for what it does not keep."""
+    """An order as orders.py makes it, in the words of the simulation, which wants keys for what it does not keep."""
     return {
         "SalesOrder": "",
         "SalesOrderType": settings.order_type,

@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the services live; *sap_client* picks the client of an on-premise system."""
+    """The address of the services; *sap_client* picks the client of an on-premise system."""
 
     base_url: str
     sap_client: str = ""
@@ -130,7 +130,7 @@ class Part:
 
 
 def part(body: Any) -> Part | None:
-    """None if *body* holds no collection."""
+    """The part of a collection that an answer has; None if *body* holds no collection."""
     inner = body.get("d") if isinstance(body, Mapping) else None
     rows = inner.get("results") if isinstance(inner, Mapping) else inner
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):

@@ -73,7 +73,7 @@ class PartnerSearch:
         return _candidates((row for row in rows if same_upper(_partner(row, operation).reference, stored)), operation)
 
     def by_tax_number(self, wanted: TaxNumber) -> list[Candidate]:
-        """Of whatever category: a customer abroad has a number of its own country's."""
+        """Customers with this tax number, of whatever category: a customer abroad has a number of its own country's."""
         asked = spellings(wanted)
         if not asked:
             return []
@@ -100,7 +100,7 @@ class PartnerSearch:
         return [replace(each, emails=(email,)) for each in partners[:CANDIDATES_MAX]]
 
     def by_numbers(self, keys: Sequence[str], keep_alive: KeepAlive) -> dict[str, Candidate]:
-        """By the number of the customer, else of the partner, a few at a time."""
+        """Customers by the number of the customer, else of the partner, a few at a time."""
         found: dict[str, Candidate] = {}
         for field in ("Customer", "BusinessPartner"):
             missing = [key for key in keys if key not in found]

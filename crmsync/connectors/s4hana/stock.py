@@ -75,7 +75,7 @@ class StockReader:
             before = frozenset(keys)
 
     def known(self, codes: Collection[str], keep_alive: KeepAlive) -> set[str]:
-        """Those of *codes* that are a material, also one that is marked for deletion.
+        """The ones of *codes* that are a material, also one that is marked for deletion.
 
         Case and zeros in front of a number don't matter. About 40 codes a call.
         """

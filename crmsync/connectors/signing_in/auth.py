@@ -45,7 +45,7 @@ class Authorizer(Protocol):
 
 
 class TokenStore(Protocol):
-    """Where tokens live: see store/vault.py."""
+    """Keeps tokens for all processes, as store/vault.py does."""
 
     def read(self, connection: str) -> AccessToken | None: ...
 
@@ -137,7 +137,7 @@ class SharedToken:
         return Renewal.FETCHED if fetched else Renewal.ADOPTED
 
     def token(self) -> AccessToken:
-        """Raises: NotNowError while another thread or process signs in."""
+        """A token that is valid now. Raises: NotNowError while another thread or process signs in."""
         copy = self._copy
         if copy and _is_fresh(copy) and time.monotonic() - self._copied_at < _COPY_SECONDS:
             return copy

@@ -118,7 +118,7 @@ class TokenEndpoint:
 
     @property
     def form(self) -> dict[str, str]:
-        """Who asks."""
+        """The fields that say which app asks."""
         secret = self.client_secret.reveal()
         return {"client_id": self.client_id, **({"client_secret": secret} if secret else {})}
 

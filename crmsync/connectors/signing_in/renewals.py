@@ -108,7 +108,7 @@ class SecondTry:
             self.await_it()
 
     def await_it(self) -> None:
-        """Raises: NotNowError in a step, until it is time for the second try."""
+        """Wait for the second try. Raises: NotNowError in a step, until it is time for the second try."""
         left = self._first_refused_at + AGAIN_SECONDS - time.monotonic()
         if left > 0 and is_in_step():
             raise NotNowError(f"{self._system} has just refused a new token.", wait_seconds=left, system=self._system)

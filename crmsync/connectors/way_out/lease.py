@@ -34,7 +34,7 @@ def is_in_step() -> bool:
 
 
 def lease_ends_at() -> float | None:
-    """As time.monotonic() counts; None outside of a step."""
+    """When the lease of this step ends, as time.monotonic() counts; None outside of a step."""
     return _deadline.get()
 
 

@@ -77,7 +77,7 @@ def exchange(system: str, operation: str, *, seconds: float) -> Iterator[None]:
 
 
 class Session(requests.Session):
-    """For all threads of a process; put before another class of sessions it makes that one as careful."""
+    """A session for all threads of a process; put before another class of sessions it makes that one as careful."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -156,7 +156,9 @@ class Session(requests.Session):
 
 
 def new_session(*, cookies: bool = False, is_direct: bool = False, is_outside: bool = False) -> Session:
-    """Without cookies, unless the vendor binds tokens to them. A direct one uses no proxy, whatever is prescribed.
+    """A session without cookies, unless the vendor binds tokens to them.
+
+    A direct one uses no proxy, whatever is prescribed.
 
     One that *is_outside* connects to no machine of this network.
     """

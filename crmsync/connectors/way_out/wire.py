@@ -214,7 +214,9 @@ OUTSIDE_POOLS = {"http": _OutsidePool, "https": _OutsideTlsPool}
 
 
 def require_outside(addresses: Iterable[str]) -> None:
-    """Raises: InsideError if one of *addresses* is of this machine, of a private network, or of no single machine.
+    """Check addresses.
+
+    Raises: InsideError if one of *addresses* is of this machine, of a private network, or of no single machine.
 
     >>> require_outside(["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
     >>> require_outside(["93.184.215.14", "::ffff:169.254.169.254"])

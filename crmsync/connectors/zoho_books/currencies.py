@@ -102,7 +102,7 @@ class Currencies:
         return kept
 
     def rows(self) -> list[dict[str, Any]]:
-        """As the organization lists them now. Raises: RecordNotFoundError, RejectedError."""
+        """The currencies as the organization lists them now. Raises: RecordNotFoundError, RejectedError."""
         rows = list(self._api.rows("/settings/currencies"))
         found = [schemas.load(schemas.CURRENCY, row, "currencies", operation="list currencies") for row in rows]
         for row in found:

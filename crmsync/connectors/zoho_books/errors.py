@@ -116,7 +116,7 @@ def speaks_list(reply: Reply) -> bool:
 
 
 def explain(reply: Reply) -> Failure | None:
-    """None if the answer is a success: `code` 0, or no content."""
+    """What an error answer means; None if the answer is a success: `code` 0, or no content."""
     code = _code(reply.body)
     if reply.status == NO_CONTENT or (reply.status < 300 and code == SUCCESS):
         return None

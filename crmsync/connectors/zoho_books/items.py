@@ -51,7 +51,7 @@ class Items:
         return self._ids.get(_folded(sku), "")
 
     def required(self, sku: str) -> str:
-        """Raises: MappingError for a SKU that no active item has, or more than one."""
+        """The id of the item of this SKU. Raises: MappingError for a SKU that no active item has, or more than one."""
         if self._is_older_than(LIFE) or (_folded(sku) not in self._ids and self._is_older_than(FRESH)):
             self.read()
         item_id = self._ids.get(_folded(sku))
@@ -95,7 +95,7 @@ class Items:
             self._read_at = self._clock() - LIFE + FRESH  # the list is still good, and asked for again in a minute
 
     def read(self) -> None:
-        """Raises: what the call raises, as definite, for no document has been sent yet."""
+        """Read the list of items. Raises: what the call raises, as definite, for no document has been sent yet."""
         try:
             rows = [(_folded(row["sku"]), row["item_id"]) for row in self._active() if row["sku"]]
         except CrmsyncError as error:

@@ -20,7 +20,7 @@ MISSING_SCOPE = "57"
 
 
 def seen(api: BooksApi) -> list[Mapping[str, Any]]:
-    """Those that the user of the refresh token is in, in one call."""
+    """The organizations that the user of the refresh token is in, in one call."""
     answer = api.organizations()
     rows = answer.get("organizations") if isinstance(answer, dict) else None
     listed = rows if isinstance(rows, list) else []

@@ -68,7 +68,7 @@ class AddressBody(Body):
 
 
 class ContactBody(Body):
-    """From a Customer."""
+    """The body that creates a contact, from a Customer."""
 
     contact_name = Cut(CONTACT_NAME_MAX, attribute="name")
     company_name = Cut(COMPANY_NAME_MAX, attribute="name")
@@ -159,7 +159,7 @@ class Line:
 
 
 class LineBody(Body):
-    """From a Line."""
+    """The body of an invoice's line, from a Line."""
 
     item_id = fields.String()
     name = Cut(LINE_NAME_MAX)

@@ -30,7 +30,10 @@ def token_endpoint(settings: ZohoBooksSettings, *, is_outside: bool) -> TokenEnd
 
 
 def exchange(settings: ZohoBooksSettings, grant: Grant, *, is_outside: bool) -> Granted:
-    """Raises: OtherAccountError where whoever consented is not in the organization."""
+    """Exchange the code of a consent for tokens.
+
+    Raises: OtherAccountError where whoever consented is not in the organization.
+    """
     token, refresh = authorization_code(token_endpoint(settings, is_outside=is_outside), grant)
     if _is_in_another(settings, token, is_outside=is_outside):
         raise OtherAccountError(

@@ -19,7 +19,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crmsync"'}
 
 
 def admit() -> None:
-    """Raises: Problem for whoever may not ask this, or asks what can't be understood."""
+    """Admit the caller. Raises: Problem for whoever may not ask this, or asks what can't be understood."""
     settings = services_of_app().settings
     is_public = paths.is_public_port(settings)
     if request.url_rule is None or request.method == "OPTIONS":

@@ -18,7 +18,7 @@ class AnswerError(CrmsyncError):
 
 
 def read_answers(form: Mapping[str, str], company: Company) -> Answers:
-    """Raises: AnswerError."""
+    """The answers that a form gives. Raises: AnswerError."""
     links = {connection: _customer_number(form, name) for name, connection in linkable(company).items()}
     given = {connection: number for connection, number in links.items() if number}
     return Answers(accept=form.get("accept") == "yes", links=given, is_seen=form.get("seen") == "yes")
@@ -33,7 +33,7 @@ def read_reason(form: Mapping[str, str], *, needed_for: str = "") -> str:
 
 
 def require_confirmation(form: Mapping[str, str]) -> None:
-    """Raises: AnswerError."""
+    """Check the form's confirmation. Raises: AnswerError without it."""
     if form.get("confirm") != "yes":
         raise AnswerError("Nothing was discarded: tick the box to confirm that the run is to be given up.")
 
@@ -44,7 +44,9 @@ def told(letter: DeadLetter) -> str:
 
 
 def require_same(form: Mapping[str, str], letter: DeadLetter) -> None:
-    """Raises: AnswerError where the letter asks something else by now than the person has read.
+    """Check that the letter has not changed.
+
+    Raises: AnswerError where the letter asks something else by now than the person has read.
 
     A form that does not say what was read, as one of a page from before an upgrade, is an answer as it always was.
     """
