@@ -237,7 +237,9 @@ def delete(
         raise ConnectionInUseError(f"{before.name} can't be deleted: {_needed_by(count, bound)}.", advice=_OR_FORCE)
     for each in bound:
         uow.bindings.remove(each)
-    gone = uow.connections.delete(before.id)
+    gone = uow.connections.delete(before.id, version=before.version)
+    if gone is None:
+        raise ConnectionChangedError
     _audit(uow, act, "delete", before, before=_audited(before), after={"open_runs": count, "gone": gone})
     using.book.forget(before.id)
     using.companies.forget()

@@ -100,14 +100,16 @@ def change(
     events: Sequence[str] | None = None,
     entity_types: Sequence[str] | None = None,
     status: str | None = None,
+    expected_version: int | None = None,
 ) -> Subscription:
-    """What is None stays.
+    """What is None stays. With an *expected_version* nothing is changed that is not as it was then.
 
     Raises: UnknownSubscriptionError, SubscriptionChangedError; InvalidSubscriptionError, by name;
     UnknownConnectionError if other events are asked for and its connection is gone.
     """
     kept = _kept(uow, tenant, webhook_id)
     before = kept.subscription
+    _require_version(before, expected_version)
     if events is not None or entity_types is not None:
         of = connections.show(using, None, before.connection)
         door = _door(registry.system_named(of.system), before.door)
@@ -141,9 +143,12 @@ def rotate(
     return _write(uow, act, "rotate", before, changed, sealed), secret
 
 
-def delete(uow: UnitOfWork, act: Act, tenant: str | None, webhook_id: str) -> Subscription:
+def delete(
+    uow: UnitOfWork, act: Act, tenant: str | None, webhook_id: str, *, expected_version: int | None = None
+) -> Subscription:
     """Delete a webhook. Raises: UnknownSubscriptionError, SubscriptionChangedError."""
     before = show(uow, tenant, webhook_id)
+    _require_version(before, expected_version)
     if not uow.subscriptions.delete(before):
         raise SubscriptionChangedError
     uow.audit.add(act, "delete", OBJECT, before.id, tenant=before.tenant, before=_audited(before))
@@ -206,6 +211,12 @@ def _opened(using: Services, kept: KeptSubscription) -> Secrets:
     if text is None:
         raise ProcessFaultError(f"The secret of the webhook {kept.subscription.id} can't be opened.")
     return Secrets.of(text)
+
+
+def _require_version(before: Subscription, expected: int | None) -> None:
+    """Raises: SubscriptionChangedError. What changes it later still is found by the statement that writes."""
+    if expected is not None and expected != before.version:
+        raise SubscriptionChangedError
 
 
 def _write(

@@ -111,8 +111,14 @@ class Connections(Rows):
         query = select(func.count()).select_from(runs).where(is_open, is_its_own)
         return int(self._connection.execute(query).scalar_one())
 
-    def delete(self, connection_id: str) -> dict[str, int]:
-        """Delete it with everything that is remembered of it. Returns how many rows of each table went."""
+    def delete(self, connection_id: str, *, version: int) -> dict[str, int] | None:
+        """Delete it with everything that is remembered of it. Returns how many rows of each table went.
+
+        None if somebody has changed it since that *version*: nothing goes.
+        """
+        mine = (connections.c.id == connection_id, connections.c.version == version)
+        if self._connection.execute(delete(connections).where(*mine)).rowcount != 1:
+            return None
         gone = {
             table.name: self._connection.execute(delete(table).where(table.c.connection == connection_id)).rowcount
             for table in _remembering()
@@ -120,7 +126,6 @@ class Connections(Rows):
         notes = facts.c.name.startswith(f"notes.{connection_id}.", autoescape=True)
         self._connection.execute(delete(facts).where(notes | (facts.c.name == TRIAL + connection_id)))
         self._connection.execute(delete(deliveries).where(deliveries.c.source == connection_id))
-        self._connection.execute(delete(connections).where(connections.c.id == connection_id))
         return {name: count for name, count in gone.items() if count}
 
 

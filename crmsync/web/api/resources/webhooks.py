@@ -201,6 +201,7 @@ def change_webhook(_: dict[str, Any], body: dict[str, Any], webhook_id: str) -> 
             events=body["events"],
             entity_types=body["entity_types"],
             status=body["status"],
+            expected_version=found.version,
         )
     return _answer(changed)
 
@@ -255,7 +256,8 @@ def delete_webhook(query: dict[str, Any], webhook_id: str) -> dict[str, Any]:
     found = _own(webhook_id)
     versions.require(found.id, found.version)
     with _as_problem(), services_of_app().store.begin() as uow:
-        return _as_json(verbs.delete(uow, effects.act(query["reason"]), own(), webhook_id))
+        gone = verbs.delete(uow, effects.act(query["reason"]), own(), webhook_id, expected_version=found.version)
+    return _as_json(gone)
 
 
 # -- parts
