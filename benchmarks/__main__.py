@@ -10,7 +10,10 @@ import sys
 
 from benchmarks.figure import Figure
 
-NAMES = ("acknowledgements", "deal_cpu", "messages", "latency", "burst", "memory", "inventory", "pressure", "growth")
+NAMES = (
+    "acknowledgements", "deal_cpu", "messages", "latency", "burst", "flood", "memory", "inventory", "pressure",
+    "growth",
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

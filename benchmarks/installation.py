@@ -22,6 +22,7 @@ from benchmarks import load
 from benchmarks.machine import BIN, ROOT, Processes, StuckError, until
 from crmsync import embedded
 from crmsync.cli.processes import answers, free_ports
+from crmsync.domain.access import DEFAULT_TENANT
 from crmsync.domain.runs import RunStatus
 from crmsync.store import Store
 from crmsync.supervisor.procfile import parse_procfile
@@ -61,9 +62,10 @@ def temporary_database(url: str) -> Iterator[str]:
 class Installation:
     """A state directory and its processes; `with Installation() as crmsync: crmsync.start("web", "worker")`."""
 
-    def __init__(self, *, database_url: str = "", has_redis: bool = True) -> None:
+    def __init__(self, *, database_url: str = "", has_redis: bool = True, companies: int = 1) -> None:
         self._database_url = database_url
         self._has_redis = has_redis
+        self._companies = companies
         self._stack = ExitStack()
 
     def __enter__(self) -> Installation:
@@ -95,10 +97,11 @@ class Installation:
         }
 
     def _start_surroundings(self) -> None:
-        self.processes.start("sandbox", "python -m benchmarks.vendors")
+        self.processes.start("sandbox", f"python -m benchmarks.vendors {self._companies}")
         self.processes.await_word("sandbox", "\n")
         facts = json.loads(self.processes.log("sandbox").read_text().splitlines()[0])
         self.processes.environment |= facts["environment"]
+        self.accounts: list[list[dict[str, Any]]] = facts["connections"]
         self.control_url, self.replay_url = facts["control"], facts["replay"]
         if self._has_redis:
             self.processes.start("redis", shlex.join(embedded.command(self.state)))
@@ -171,11 +174,12 @@ class Installation:
         with self.store.read() as uow:
             return "; ".join(sorted({f"{letter.step}: {letter.cause}" for letter in uow.dead_letters.list(None)}))
 
-    def finished_at(self, deal_ids: Sequence[str]) -> float:
-        """When the last of these deals was done, as time.time() counts."""
+    def finished_at(self, deal_ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> float:
+        """When the last of these deals of *tenant* was done, as time.time() counts."""
         wanted = set(deal_ids)
         with self.store.read() as uow:
-            ends = [run.updated_at for run in uow.runs.newest(None, limit=len(wanted) + 1) if run.subject_key in wanted]
+            newest = uow.runs.newest(tenant, limit=len(wanted) + 1, flow=FLOW)
+            ends = [run.updated_at for run in newest if run.subject_key in wanted]
         assert len(ends) == len(wanted)
         return max(ends).timestamp()
 

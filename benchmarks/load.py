@@ -14,12 +14,12 @@ ANSWER_SECONDS = 90.0
 DEAL_PATH = "/webhook/salesforce/deal-closed"
 
 
-def signed(url: str, deal_id: str, secret: str) -> bytes:
+def signed(url: str, deal_id: str, secret: str, *, path: str = DEAL_PATH) -> bytes:
     """The bytes of the webhook of a won deal."""
     body = b'{"opportunityId":"%s"}' % deal_id.encode()
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     head = (
-        f"POST {DEAL_PATH} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
         f"X-Crmsync-Signature: sha256={signature}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -1,6 +1,7 @@
 """The sandbox in a process of its own, and a replay of its answers for chains that do nothing but call.
 
-`python -m benchmarks.vendors` prints one line of JSON, {"environment", "control", "replay"}, and serves until SIGTERM.
+`python -m benchmarks.vendors [COMPANIES]` prints one line of JSON, {"environment", "control", "replay", "connections"},
+and serves until SIGTERM; *connections* are the accounts of each company.
 The replay offers the last five vendor calls that were no sign-in: GET /calls lists them in order, a request to
 /0 … /4 gets the answer that the sandbox gave, after the same latency; GET /answered counts those.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -68,12 +70,17 @@ class Tape:
 def main() -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    sandbox = Sandbox(None, **LOAD)
+    sandbox = Sandbox(None, companies=int(sys.argv[1]) if sys.argv[1:] else 1, **LOAD)
     tape = Tape(sandbox)
     replay = Server(tape.serve)
     replay.start()
     with sandbox:
-        facts = {"environment": sandbox.environment(), "control": sandbox.control_url, "replay": replay.url}
+        facts = {
+            "environment": sandbox.environment(),
+            "control": sandbox.control_url,
+            "replay": replay.url,
+            "connections": [[each.connection() for each in company.accounts] for company in sandbox.companies],
+        }
         print(json.dumps(facts), flush=True)
         ended.wait()
     replay.stop()
