@@ -77,6 +77,15 @@ class WholeNumber(fields.Integer):
         return int(value) if isinstance(value, (int, float, str)) else super()._deserialize(value, attr, data, **kwargs)
 
 
+class Truth(fields.Boolean):
+    """As JSON has it: no text, and no number, though for Python 1 is as true as True."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Text(fields.String):
     """A text that a database can hold."""
 

@@ -27,7 +27,7 @@ from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.effects import Effect
 from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
-from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Said, Text, WholeNumber, Word, page_of
+from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, Said, Text, Truth, WholeNumber, Word, page_of
 from crmsync.web.api.tenancy import own
 from crmsync.web.context import services_of_app
 
@@ -117,7 +117,7 @@ def _reason_field() -> Text:
 class _ConnectionBodySchema(ApiSchema):
     auth_kind = Text(load_default=None, allow_none=True, validate=validate.Length(max=40))
     secrets = _secrets_field()
-    sync_enabled = fields.Boolean(load_default=None, allow_none=True, truthy={True}, falsy={False})
+    sync_enabled = Truth(load_default=None, allow_none=True)
     interval_seconds = WholeNumber(
         load_default=None, allow_none=True, metadata={"description": "how often it is scanned for changes, in seconds"}
     )
@@ -139,10 +139,8 @@ class ChangedConnectionSchema(_ConnectionBodySchema):
 
     name = Said(100, load_default=None, allow_none=True)
     settings = fields.Dict(keys=Text(), load_default=None, allow_none=True)
-    is_same_account = fields.Boolean(
+    is_same_account = Truth(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "confirms that it is the same account, under another address"},
     )
 

@@ -29,6 +29,7 @@ from crmsync.web.api.schemas import (
     QuerySchema,
     ReasonSchema,
     Text,
+    Truth,
     page_of,
 )
 from crmsync.web.context import services_of_app
@@ -91,10 +92,8 @@ class LettersQuerySchema(ListSchema):
 class ReplaySchema(ApiSchema):
     """Without an answer the run goes on at the failed step, and asks again what it asked."""
 
-    accept = fields.Boolean(
+    accept = Truth(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "continue in spite of what stopped it"},
     )
     links = fields.Dict(
@@ -106,13 +105,11 @@ class ReplaySchema(ApiSchema):
             "it links it"
         },
     )
-    is_seen = fields.Boolean(
+    is_seen = Truth(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "confirms a customer whose name differs from the account's"},
     )
-    dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    dry_run = Truth(load_default=False)
     reason = Text(load_default="", validate=validate.Length(max=500), metadata={"description": "for the audit"})
 
     @validates_schema

@@ -20,7 +20,7 @@ from crmsync.web.api import effects, tenancy, waiting
 from crmsync.web.api.cursors import cursor_of, place_of
 from crmsync.web.api.problems import Problem, invalid, not_found
 from crmsync.web.api.resource import Resource
-from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, ReasonSchema, Text, page_of
+from crmsync.web.api.schemas import ApiSchema, ListSchema, QuerySchema, ReasonSchema, Text, Truth, page_of
 from crmsync.web.context import services_of_app
 from crmsync.worker import customer_links as links_of_people
 from crmsync.worker import link_checks
@@ -72,10 +72,8 @@ class RemovalQuerySchema(PlaceSchema):
 
 class SetLinkSchema(ReasonSchema):
     key = Text(required=True, validate=validate.Length(1, 40), metadata={"description": "the customer's number there"})
-    is_seen = fields.Boolean(
+    is_seen = Truth(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "confirms a customer whose name or tax number differs from the account's"},
     )
 

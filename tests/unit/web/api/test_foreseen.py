@@ -122,3 +122,12 @@ def test_of_one_that_does_not_wait_nobody_is_asked(admin: Caller, at_once: AtOnc
 
     assert admin("POST", path, json=DRY).status_code == 409
     assert at_once.questions == []
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.0, "true", None])
+@pytest.mark.parametrize("name", ["accept", "is_seen", "dry_run"])
+def test_a_number_is_neither_yes_nor_no(admin: Caller, enqueued: list[str], path: str, name: str, value: Any) -> None:
+    answer = admin("POST", path, json={name: value, "reason": "x"})
+
+    assert (answer.status_code, answer.get_json()["errors"][0]["pointer"]) == (422, f"#/{name}")
+    assert enqueued == []

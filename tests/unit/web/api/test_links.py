@@ -96,6 +96,7 @@ def test_an_account_may_be_named_by_its_short_id(admin: Caller) -> None:
         ({"reason": "x"}, "#/key"),
         ({"key": "1' or '1", "reason": "x"}, "#/key"),
         ({"key": "1", "reason": "x", "isSeen": "yes"}, "#/isSeen"),
+        ({"key": "1", "reason": "x", "is_seen": 1}, "#/is_seen"),
     ],
 )
 def test_what_can_not_be_meant_is_refused_before_anybody_is_asked(
