@@ -62,7 +62,8 @@ def put(
     """
     offered = {each.id: registry.system_named(each.system).roles for each in all_connections(using, tenant)}
     roles = completed(flow, roles, offered)
-    if problems := problems_of(flow, roles, offered) | _problems_of_options(options or {}):
+    problems = problems_of(flow, roles, offered) or _unfit(using, flow, roles)
+    if problems := problems | _problems_of_options(options or {}):
         raise InvalidBindingError(field_errors=problems)
     wanted = Binding(tenant, flow, roles[NEEDS[flow][0]], dict(roles))
     before = _of_source(uow, wanted)
@@ -78,6 +79,12 @@ def put(
     _audit(uow, act, "bind", wanted, before=before)
     using.companies.forget()
     return _of_source(uow, wanted) or wanted
+
+
+def _unfit(using: Services, flow: str, roles: Mapping[str, str]) -> dict[str, str]:
+    """The roles whose connector lacks what they need, by name."""
+    found = {f"roles.{role}": using.unfit(roles[role], role) for role in NEEDS[flow]}
+    return {name: problem for name, problem in found.items() if problem}
 
 
 def _problems_of_options(options: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from crmsync.company import Company, Connections, company_of
 from crmsync.connectors.system import Usage
 from crmsync.domain.access import DEFAULT_TENANT
-from crmsync.domain.bindings import FLOWS, Binding, UnclearCompanyError
+from crmsync.domain.bindings import FLOWS, NEEDS, Binding, UnclearCompanyError
 from crmsync.errors import ConfigurationError
 from crmsync.options import CompanySettings, Options, read_options
 from crmsync.store import Store
@@ -102,6 +102,16 @@ class Companies:
             default_currency=currencies.pop() if len(currencies) == 1 else "",
             copies_stock=any(each.inventory_seconds for each in using["inventory"]),
         )
+
+    def roles_of(self, connection: str) -> set[str]:
+        """Those that *connection* fills in any flow of any company."""
+        return {
+            role
+            for flow in FLOWS
+            for company in self.all(flow)
+            for role in NEEDS[flow]
+            if company.bound(role).connection == connection
+        }
 
     def forget(self) -> None:
         """This process has changed a binding."""

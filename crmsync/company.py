@@ -24,8 +24,11 @@ Api = TypeVar("Api", bound=Connector, covariant=True)
 class Connections(Protocol):
     """Gives the connectors of connections, and connects when a call is about to be made."""
 
-    def connector(self, connection: str) -> Connector:
-        """The connector of *connection*. Raises: ConfigurationError, NotNowError."""
+    def connector(self, connection: str, role: str = "") -> Connector:
+        """The connector of *connection*, for what this *role* asks, "" for what all do.
+
+        Raises: ConfigurationError, NotNowError.
+        """
 
     def at_hand(self, connection: str) -> Connector | None:
         """The connector, if it was used already; None where it was not, or something has to be asked first."""
@@ -43,13 +46,14 @@ class Bound(Generic[Api]):
 
     connection: str
     connections: Connections = field(repr=False, compare=False)
+    role: str = field(default="", repr=False, compare=False)
 
     @property
     def api(self) -> Api:
         """What the role can be asked for. Raises: ConfigurationError, NotNowError."""
         if not self.connection:
             raise ConfigurationError("No connection is bound to this role.")
-        return cast(Api, self.connections.connector(self.connection))
+        return cast(Api, self.connections.connector(self.connection, self.role))
 
     @property
     def at_hand(self) -> Api | None:
@@ -113,7 +117,7 @@ _USUAL: Mapping[str, str] = {
 
 def company_of(tenant: str, roles: Mapping[str, str], connections: Connections, options: Options) -> Company:
     """The company whose *roles* are filled by these connections; others are not."""
-    return Company(tenant, options, **{role: Bound(roles.get(role, ""), connections) for role in ROLES})
+    return Company(tenant, options, **{role: Bound(roles.get(role, ""), connections, role) for role in ROLES})
 
 
 def default_roles(configured: Collection[str] = ()) -> dict[str, str]:

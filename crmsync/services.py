@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -17,12 +17,13 @@ from crmsync.broker_address import Address
 from crmsync.companies import Companies, usage_of
 from crmsync.company import Company, default_roles
 from crmsync.connection_book import ConnectionBook, Known
+from crmsync.connectors.abilities import ANY, lacking
 from crmsync.connectors.base import Check, Connector, TellsAccount
 from crmsync.connectors.kit.doctor import not_checked
 from crmsync.connectors.limits.breaker import BreakerStore, GuardedBudget, NeverOpen, SharedBreaker
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.connectors.limits.redis_link import Link, redis_client
-from crmsync.connectors.registry import connect, shared_budget, system, system_of
+from crmsync.connectors.registry import connect, is_withheld, shared_budget, system, system_of
 from crmsync.connectors.signing_in.auth import FreshTokens, OwnTokens, TokenStore
 from crmsync.connectors.system import System, Tools
 from crmsync.connectors.way_out.heard import Heard
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 GO_LIVE = "go_live"
 UNREADABLE_WORDS = "(sealed with another CRMSYNC_SECRET_KEY than this process has)"
 CONFIRM_SECONDS = 30.0
+_UNFIT_ADVICE = "Install a release of its package that goes with this release of crmsync, and restart every process."
 
 
 class Services:
@@ -129,17 +131,35 @@ class Services:
         """Whether there is such a connection: the environment's, or one that people have made."""
         return self.book.is_known(connection)
 
-    def connector(self, connection: str) -> Connector:
-        """What is asked of it is done now.
+    def connector(self, connection: str, role: str = "") -> Connector:
+        """What is asked of it is done now, for this *role*, "" for what all roles ask.
 
-        Raises: ConfigurationError if the environment does not configure it; ConnectionPausedError; NotNowError, as
-        confirm_accounts().
+        Raises: ConfigurationError if the environment does not configure it, or it lacks something that the role needs;
+        ConnectionPausedError; NotNowError, as confirm_accounts().
         """
         known = self._known(connection)
         if known is not None:
             known.connection.require_work(known.system.title)
         self.confirm_accounts(wanted=connection)
-        return self._connector(connection, known)
+        made = self._connector(connection, known)
+        if known is not None and (lacks := lacking(made, role)):
+            raise ConfigurationError(_unfit(connection, role, known.system, lacks), advice=_UNFIT_ADVICE)
+        return made
+
+    def unfit(self, connection: str, role: str) -> str:
+        """Why its connector can't fill *role*, without asking it anything; "" where it can, or this process can't tell.
+
+        A process from which its credentials are withheld makes no connector of it.
+        """
+        if self._is_handed_in or is_withheld(connection, self.settings):
+            return ""
+        try:
+            lacks = lacking(self.apart(connection, OwnTokens()), role)
+        except ConfigurationError as error:
+            return str(error)
+        except CrmsyncError:  # whoever uses it says so
+            return ""
+        return _unfit(connection, role, self.declared(connection), lacks) if lacks else ""
 
     def at_hand(self, connection: str) -> Connector | None:
         """The connector, if it is there and nothing has to be asked first; None before it is first used."""
@@ -220,7 +240,13 @@ class Services:
             notes=KeptNotes(self.store, connection),
             is_outside=known.is_outside and not self.settings.allow_private_addresses,
         )
-        return known.system.connect(connection, known.settings, tools)
+        try:
+            return known.system.connect(connection, known.settings, tools)
+        except CrmsyncError:
+            raise
+        except Exception as error:  # a package of somebody else's may be broken
+            what = f"The connector of {known.system.title} can't be made for {connection}: {type(error).__name__}."
+            raise ConfigurationError(what, advice=_UNFIT_ADVICE) from error
 
     def examine(self, connection: str, heard: Heard | None = None) -> Iterator[Check]:
         """What `crmsync doctor` finds: with a sign-in of its own, past the breaker. Where all is well, that closes.
@@ -232,13 +258,26 @@ class Services:
         is_own = self._is_handed_in
         connector = self._connector(connection) if is_own else self._fresh(connection, tokens, heard or Heard())
         is_well = True
+        if not is_own and (lacks := lacking(connector, ANY)):
+            raise ConfigurationError(_unfit(connection, ANY, self.declared(connection), lacks), advice=_UNFIT_ADVICE)
         for check in connector.checks():
             is_well = is_well and check.is_ok
             yield check
+        if not is_own:
+            yield from self._fitting(connection, connector)
         if tokens.is_kept:
             yield not_checked("a fresh sign-in", "the system issues no more tokens for now, so the stored one was used")
         if is_well:
             self._breakers().found_well(connection, connector.system)
+
+    def _fitting(self, connection: str, connector: Connector) -> Iterator[Check]:
+        """What it lacks for the roles of its system; where a company has bound one, that is a failure."""
+        of, bound = self.declared(connection), self.companies.roles_of(connection)
+        for role in of.roles:
+            if lacks := lacking(connector, role):
+                what, is_bound = _unfit(connection, role, of, lacks), role in bound
+                detail = f"{what} {_UNFIT_ADVICE}"
+                yield Check(f"role {role}", not is_bound, detail, is_note=not is_bound)
 
     def _fresh(self, connection: str, tokens: FreshTokens, heard: Heard) -> Connector:
         known = self.book.get(connection)
@@ -321,6 +360,11 @@ class Services:
         """Whose account each connection is."""
         command = self.settings.pasteable("crmsync doctor")
         return AccountWatch(self.store, lambda: self.vault, self.book, content=partial(account_alert, command=command))
+
+
+def _unfit(connection: str, role: str, of: System, lacks: Sequence[str]) -> str:
+    can = f"can't fill the role {role}" if role else "can't be used"
+    return f"The connection {connection} {can}: the connector of {of.title} lacks {', '.join(lacks)}."
 
 
 def _version(known: Known | None) -> int:

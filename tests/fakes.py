@@ -98,7 +98,7 @@ class Only:
     def __init__(self, connector: Any) -> None:
         self._connector = connector
 
-    def connector(self, connection: str) -> Any:
+    def connector(self, connection: str, role: str = "") -> Any:
         return self._connector
 
     at_hand = connector

@@ -57,7 +57,6 @@ def of_connections(services: Services, chosen: Sequence[Connection] | None = Non
 
 
 def _of(connection: str, called: str, settings: Settings, services: Services | None) -> Iterator[Finding]:
-    from crmsync.connectors.registry import is_configured, system
     from crmsync.connectors.way_out.heard import Heard
 
     heard = Heard()
@@ -67,15 +66,22 @@ def _of(connection: str, called: str, settings: Settings, services: Services | N
             if check.is_last:
                 yield not_checked(called, "everything else", "the failures above must be corrected first")
     except ConfigurationError as error:
-        lacks = f"it is not configured: set {system(connection).variable} and the others of {system(connection).guide}"
-        what = error.with_advice if is_configured(connection, settings) else lacks
-        yield Finding(called, "configuration", False, what)
+        yield Finding(called, "configuration", False, _why_not(connection, settings, error))
     except CrmsyncError as error:
         yield failed(called, "sign-in", error)
     else:
         yield from _said_besides(called, heard)
         if services is None:
             yield not_checked(called, "account", "whether it is the one that this store belongs to")
+
+
+def _why_not(connection: str, settings: Settings, error: ConfigurationError) -> str:
+    from crmsync.connectors.registry import is_configured, systems
+
+    of = systems().get(connection)  # None: people have made it
+    if of is None or is_configured(connection, settings):
+        return error.with_advice
+    return f"it is not configured: set {of.variable} and the others of {of.guide}"
 
 
 def _checks(connection: str, settings: Settings, services: Services | None, heard: Heard) -> Iterator[Check]:

@@ -61,7 +61,7 @@ class World:
     services: Services
     runs: int = 0
 
-    def connector(self, connection: str) -> Any:
+    def connector(self, connection: str, role: str = "") -> Any:
         return self.services.connector(connection)
 
     def attempt(self, connection: str, *, is_accepted: bool = False, named: Any = None, step: str = "") -> Attempt:

@@ -245,7 +245,8 @@ def test_the_doctor_examines_the_stored_connections_that_are_named(
     monkeypatch.setattr(Services, "examine", lambda *_: iter([Check("sign-in", True)]))
 
     def areas(*words: str) -> list[str]:
-        return [each["area"] for each in json.loads(run_cli("doctor", "--json", *words).stdout)["checks"]]
+        checks = json.loads(run_cli("doctor", "--json", *words).stdout)["checks"]
+        return list(dict.fromkeys(each["area"] for each in checks))
 
     assert areas("--connection", acme["s4hana"]) == [f"acme: s4hana ({acme['s4hana']})"]
     assert areas("--tenant", "acme") == [f"acme: {each} ({acme[each]})" for each in sorted(SYSTEMS)]
