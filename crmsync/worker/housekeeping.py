@@ -18,7 +18,6 @@ from crmsync.celery import HOUSEKEEPING, app
 from crmsync.company import Company
 from crmsync.services import Services, services
 from crmsync.store.due import ANY, Lost, Place
-from crmsync.store.engine import Store
 from crmsync.store.tallies import BOOKS
 from crmsync.worker import dead_letters, letter_alerts, questions, queues, retention, shares, starting, watch
 from crmsync.worker.flow import FLOWS, Flow
@@ -122,7 +121,7 @@ def _bring_back(using: Services) -> None:
     with using.store.read() as uow:
         sent = uow.due.sent()
     lost = _lost(sent, queues.lengths())  # without a broker this raises, and no run counts as queued
-    enqueue_due(using.store, using.settings.behaviour.queued_for, lost)
+    enqueue_due(using, using.settings.behaviour.queued_for, lost)
 
 
 def _lost(sent: Mapping[Place, int], lengths: Mapping[str, int]) -> list[Lost]:
@@ -139,12 +138,13 @@ def _lost(sent: Mapping[Place, int], lengths: Mapping[str, int]) -> list[Lost]:
     return [(places[queue], count) for queue, count in missing.items() if count > 0]
 
 
-def enqueue_due(store: Store, queued_for: timedelta, lost: Sequence[Lost] = (ANY,)) -> int:
+def enqueue_due(using: Services, queued_for: timedelta, lost: Sequence[Lost] = (ANY,)) -> int:
     """Send a chain for each due run, of each source as many as its share is; returns how many."""
     beside = [flow.name for flow in FLOWS.values() if flow.every is not None]
-    with store.begin(durable=False) as uow:
-        due = uow.due.claim(limit=shares.SHARE, queued_until=uow.now + queued_for, beside=beside, lost=lost)
-    sent = shares.send(store, due)
+    share = shares.share_of(using.settings)
+    with using.store.begin(durable=False) as uow:
+        due = uow.due.claim(limit=share, queued_until=uow.now + queued_for, beside=beside, lost=lost)
+    sent = shares.send(using.store, due)
     if sent:
         logger.info("brought back %d runs", sent, extra={"action": "swept", "count": sent})
     return sent

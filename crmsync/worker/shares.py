@@ -20,15 +20,15 @@ from weakref import WeakKeyDictionary
 
 from crmsync.domain.runs import Run
 from crmsync.services import Services
+from crmsync.settings import Settings
 from crmsync.store import Store
 from crmsync.worker import dead_letters, stranded
 from crmsync.worker.flow import FLOWS
 
 logger = logging.getLogger(__name__)
 
-SHARE = 200  # several for each thread of the workers, so that none is idle; each is worked off within seconds
+A_WORKER = 48  # twice the threads of a worker: none is idle, and who comes next waits for about one deal of another
 COUNTED_FOR = timedelta(seconds=1)
-ENDS = SHARE // 4  # after so many ends more are sent, whatever the time
 
 
 @dataclass
@@ -53,27 +53,32 @@ class _Shares:
 _shares: WeakKeyDictionary[Services, _Shares] = WeakKeyDictionary()
 
 
+def share_of(settings: Settings) -> int:
+    """How many runs of one source are on their way to all workers at most."""
+    return A_WORKER * settings.behaviour.workers
+
+
 def take(using: Services, source: str, wanted: int) -> int:
     """How many of *wanted* new runs of a source get a message at once; the others are due without one."""
-    shares = _of(using)
+    shares, share = _of(using), share_of(using.settings)
     with shares.lock:
         known, now = shares.of(source), using.store.clock()
         if not _is_fresh(known.counted_at, now):
             with using.store.read() as uow:
-                known.on_their_way = uow.due.on_their_way(source, most=SHARE)
+                known.on_their_way = uow.due.on_their_way(source, most=share)
             known.counted_at = now
-        given = max(0, min(wanted, SHARE - known.on_their_way))
+        given = max(0, min(wanted, share - known.on_their_way))
         known.on_their_way += given
         return given
 
 
 def ended(using: Services, source: str) -> None:
-    """A run of *source* came to its end: others of it that wait may follow."""
-    shares = _of(using)
+    """A run of *source* came to its end: others of it that wait may follow, after so many ends or a second."""
+    shares, many = _of(using), share_of(using.settings) // 4
     with shares.lock:
         known, now = shares.of(source), using.store.clock()
         known.ends += 1
-        if known.ends < ENDS and _is_fresh(known.refilled_at, now):
+        if known.ends < many and _is_fresh(known.refilled_at, now):
             return
         known.ends, known.refilled_at = 0, now
     dead_letters.best_effort(partial(_refill, using, source))
@@ -85,7 +90,7 @@ def _refill(using: Services, source: str) -> None:
             return
     queued_for = using.settings.behaviour.queued_for
     with using.store.begin(durable=False) as uow:
-        due = uow.due.claim_of(source, limit=SHARE, queued_until=uow.now + queued_for)
+        due = uow.due.claim_of(source, limit=share_of(using.settings), queued_until=uow.now + queued_for)
     send(using.store, due)
 
 

@@ -383,7 +383,7 @@ class World:
             task.pop_request()
 
     def sweep(self) -> None:
-        housekeeping.enqueue_due(self.store, self.services.settings.behaviour.queued_for)
+        housekeeping.enqueue_due(self.services, self.services.settings.behaviour.queued_for)
         while self.enqueued:
             self.enqueued.clear()
             self.chain()

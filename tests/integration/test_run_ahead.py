@@ -454,7 +454,7 @@ def test_the_sweeper_brings_back_what_was_lost_with_its_worker(
     assert deliver(read, run_id) == []  # the broker delivers the message again: the lease is another's
 
     clock.advance(61)
-    housekeeping.enqueue_due(services.store, timedelta(seconds=30))
+    housekeeping.enqueue_due(services, timedelta(seconds=30))
 
     assert enqueued == [["read"]]
 

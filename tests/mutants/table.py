@@ -1110,7 +1110,7 @@ MUTANTS = (
         (
             "webhooks-without-shares",
             "each webhook of a flood gets its message at once",
-            "given = max(0, min(wanted, SHARE - known.on_their_way))",
+            "given = max(0, min(wanted, share - known.on_their_way))",
             "given = wanted",
             f"{SHARES}::test_webhooks_beyond_the_share_are_stored_and_wait_for_their_message",
         ),
