@@ -99,4 +99,4 @@ def _keep(using: Services, request: ConsentRequest, page: Page, known: Known, gr
             raise refused.error()
         if told:
             uow.accounts.confirm(changed.id, identity=told, credentials=using.vault.mark(claim.signs_in_with()))
-        uow.breakers.look_now(changed.id)  # it may be open because the consent of before had ended
+        uow.breakers.probe_now(changed.id)  # it may be open because the consent of before had ended

@@ -223,7 +223,7 @@ class Services:
     def _connect_configured(self, connection: str) -> Connector:
         known = self.book.get(connection)
         if self.accounts.has_new_credentials(connection):
-            self._breakers().look_now(connection)
+            self._breakers().probe_now(connection)
         return self._made(known, self._tokens(), self._guarded(known, self._breakers()))
 
     def apart(self, connection: str, tokens: TokenStore) -> Connector:

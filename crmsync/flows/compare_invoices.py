@@ -53,7 +53,7 @@ def look_at_invoices(attempt: Attempt) -> DocumentsCompared:
     _start_runs(attempt, taken_back)
     told = [pair for pair in replaced if pair.is_told]
     look_at = [*told, *random.sample(back, min(READS_MAX, len(back)))]
-    twice = put_back.look(attempt, attempt.company.invoices.system, look_at, partial(_present, attempt))
+    twice = put_back.check(attempt, attempt.company.invoices.system, look_at, partial(_present, attempt))
     attempt.describe(title=f"Checked {len(made):,} invoices, {len(taken_back):,} were taken back")
     return DocumentsCompared(len(made), len(taken_back) + twice)
 

@@ -87,7 +87,7 @@ def _compare(attempt: Attempt, entries: Sequence[Entry]) -> int:
     found = {order.key: order for order in erp.api.read_orders(keys)}
     with attempt.services.store.read() as uow:
         runs = {entry.run_id: uow.runs.get(entry.run_id) for entry in entries}
-    told = [_look(attempt, erp, runs[entry.run_id], entry, found) for entry in entries if entry.document]
+    told = [_differs(attempt, erp, runs[entry.run_id], entry, found) for entry in entries if entry.document]
     return sum(told)
 
 
@@ -99,7 +99,7 @@ def _look_at_replaced(attempt: Attempt) -> int:
         some = pairs[start : start + AT_ONCE // 2]
         found = {order.key: order for order in erp.api.read_orders([key for pair in some for key in pair.keys])}
         stand = {key for key, order in found.items() if not order.is_void}
-        told += put_back.look(
+        told += put_back.check(
             attempt,
             erp.system,
             [pair for pair in some if pair.is_told or pair.keys[0] in stand],
@@ -112,7 +112,9 @@ def _shown(erp: Bound[Orders], found: Mapping[str, Document], key: str) -> Docum
     return found.get(key) or _read(erp, key)
 
 
-def _look(attempt: Attempt, erp: Bound[Orders], run: Run | None, entry: Entry, found: Mapping[str, Document]) -> bool:
+def _differs(
+    attempt: Attempt, erp: Bound[Orders], run: Run | None, entry: Entry, found: Mapping[str, Document]
+) -> bool:
     """Whether the order is not as it was made: then a person is asked what shall become of the deal."""
     known = _known(run, entry)
     present = found.get(known.key) or _read(erp, known.key)

@@ -346,7 +346,7 @@ class _Matching:
             return key
         made = entry.document_key
         using, keep_alive = self.attempt.services, self.attempt.keep_alive
-        found = absence.look(using, entry, lambda: self.connector.read_customers([made], keep_alive))
+        found = absence.search(using, entry, lambda: self.connector.read_customers([made], keep_alive))
         if made in found and not is_in_other_currency(found[made], self.currency):
             return key
         return self._entry_key(replace(key, generation=key.generation + 1))

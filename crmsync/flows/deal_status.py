@@ -89,7 +89,7 @@ class Seen:
 def tell_seller(attempt: Attempt) -> SellerTold:
     """Write how the deal stands now, unless it says so already."""
     with attempt.services.store.read() as uow:
-        seen = _look(uow, attempt.run)
+        seen = _seen(uow, attempt.run)
         telling = _telling(attempt, uow, seen.run, seen.letter) if seen.run else None
     if seen.run is not None:
         attempt.describe(title=seen.run.title, amount=seen.run.amount, currency=seen.run.currency)
@@ -106,7 +106,7 @@ def _learned(telling: Telling | None) -> SellerTold:
     return SellerTold(telling.status, telling.reason) if telling else SellerTold()
 
 
-def _look(uow: UnitOfWork, teller: Run) -> Seen:
+def _seen(uow: UnitOfWork, teller: Run) -> Seen:
     run = uow.runs.of_subject(order_to_invoice.FLOW.name, teller.source, teller.subject_key)
     letter = uow.dead_letters.of_run(run.id) if run else None
     return Seen(uow.now, run, letter, uow.tellings.of(teller.source, teller.subject_key))

@@ -68,7 +68,7 @@ def write_payment(attempt: Attempt) -> None:
     _, deal_run = _made_by(attempt)
     crm = company_of(attempt.services, deal_run).deals
     crm.api.write_payment(read.deal, written, currency=deal_run.currency)
-    other_currency.look(attempt, deal_run, found, invoice=read.number)
+    other_currency.check(attempt, deal_run, found, invoice=read.number)
     attempt.remark = f"{found.amount} paid" + (", all of it" if found.is_received else "")
     if found.status not in ("", Status.SYNCED):
         attempt.remark = found.status

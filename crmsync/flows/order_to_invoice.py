@@ -59,7 +59,7 @@ def fetch_deal(attempt: Attempt) -> DealRead | Mapping[str, Any]:
     """Read the deal, and go on only if it can be ordered and billed as it stands, and its documents are its own."""
     deal = admission.read(attempt)
     other_currency.look_again(attempt, deal)
-    return second_look.look(attempt, FLOW, deal, partial(admission.check, attempt))
+    return second_look.reread(attempt, FLOW, deal, partial(admission.check, attempt))
 
 
 def _document_key(company: Company, run: Run, *, role: str, kind: str) -> EntryKey:

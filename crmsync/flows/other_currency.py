@@ -17,7 +17,7 @@ def status_of(figures: PaymentFigures, deal_run: Run) -> str:
     return f"{figures.amount} paid" if _is_other(figures, deal_run) else ""
 
 
-def look(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: str) -> None:
+def check(attempt: Attempt, deal_run: Run, figures: PaymentFigures, *, invoice: str) -> None:
     """Alert people while it is so, and close the alert when it no longer is."""
     if not _is_other(figures, deal_run):
         close(attempt)

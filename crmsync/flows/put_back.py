@@ -48,12 +48,12 @@ def replaced(attempt: Attempt, role: str, kind: str) -> list[Replaced]:
         return [Replaced(entry, _newest(uow, entry), entry.document_key in told) for entry in found.values()]
 
 
-def look(attempt: Attempt, system: str, pairs: Iterable[Replaced], present: Present) -> int:
+def check(attempt: Attempt, system: str, pairs: Iterable[Replaced], present: Present) -> int:
     """Alert people where both documents exist, until one does not; returns how many. *present* reads one by its id."""
-    return sum(_look(attempt, system, pair, present) for pair in pairs)
+    return sum(_check(attempt, system, pair, present) for pair in pairs)
 
 
-def _look(attempt: Attempt, system: str, pair: Replaced, present: Present) -> bool:
+def _check(attempt: Attempt, system: str, pair: Replaced, present: Present) -> bool:
     attempt.keep_alive()
     seen: list[Seen] = []
     for entry in (pair.old, pair.new):

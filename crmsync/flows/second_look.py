@@ -44,7 +44,7 @@ _FOLLOWS: Mapping[str, tuple[str, ...]] = {
 Check = Callable[[Deal], None]
 
 
-def look(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> DealRead | Mapping[str, Any]:
+def reread(attempt: Attempt, flow: Flow, deal: Deal, check: Check) -> DealRead | Mapping[str, Any]:
     """What the step has learned: the deal, and which generation of each document is to be made.
 
     *check* raises InvalidDealError for a deal that can't be ordered as it stands. Raises: what stops the run.

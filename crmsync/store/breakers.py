@@ -84,7 +84,7 @@ class Breakers(Rows):
         )
         return self._connection.execute(statement).rowcount == 1
 
-    def look_now(self, connection: str) -> None:
+    def probe_now(self, connection: str) -> None:
         """Let the next caller probe whether the system answers."""
         statement = update(breakers).where(breakers.c.connection == connection, breakers.c.opened_at.is_not(None))
         self._connection.execute(statement.values(retry_at=self._now, probes=0))

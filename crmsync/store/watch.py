@@ -51,14 +51,14 @@ class BreakerWatch:
         with self._store.begin() as uow:
             if not uow.breakers.get(connection).is_open:
                 return
-            uow.breakers.look_now(connection)
+            uow.breakers.probe_now(connection)
             if not uow.breakers.get(connection).operations:  # nobody has tried those
                 self._tell_closed(uow, system, uow.breakers.succeeded(connection))
             uow.breakers.release_waiting()
 
-    def look_now(self, connection: str) -> None:
+    def probe_now(self, connection: str) -> None:
         with self._store.begin() as uow:
-            uow.breakers.look_now(connection)
+            uow.breakers.probe_now(connection)
 
     def _tell_opened(
         self, uow: UnitOfWork, connection: str, system: str, content: Mapping[str, Any], *, is_other: bool

@@ -12,10 +12,10 @@ from crmsync.services import Services
 from crmsync.settings import Behaviour
 from crmsync.worker import stopwatch
 
-Looked = TypeVar("Looked", bound=Sized)
+Result = TypeVar("Result", bound=Sized)
 
 
-def look(using: Services, entry: Entry, find: Callable[[], Looked]) -> Looked:
+def search(using: Services, entry: Entry, find: Callable[[], Result]) -> Result:
     """What *find* finds of what *entry* has made.
 
     Raises: OutcomeSettlingError where that is nothing, and what was sent may not be listed yet.

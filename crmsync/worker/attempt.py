@@ -183,7 +183,7 @@ class Attempt:
                 system=entry.key.connection,
                 advice="Replay it: the next one is made.",
             )
-        found = absence.look(self.services, entry, find)
+        found = absence.search(self.services, entry, find)
         if len(found) > 1:
             raise OutcomeUnknownError(
                 f"There are {len(found)} documents of kind {entry.key.kind} under {entry.key.reference}.",

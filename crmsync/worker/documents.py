@@ -45,7 +45,7 @@ def pending(using: Services, company: Company, entries: Sequence[Entry]) -> list
     Raises: OutcomeSettlingError while it is not certain that there is nothing; a vendor's errors.
     """
     lost = [entry for entry in entries if entry.state in (EntryState.SENT, EntryState.UNKNOWN)]
-    return [entry for entry in lost if absence.look(using, entry, partial(_under_reference, company, entry))]
+    return [entry for entry in lost if absence.search(using, entry, partial(_under_reference, company, entry))]
 
 
 def beside(company: Company, entry: Entry) -> list[Document]:

@@ -52,7 +52,7 @@ def deliver_alerts() -> None:
 def keep_watch(using: Services) -> None:
     """The round of a worker's lookout: say that it lives, and do beat's duties if nobody has done them."""
     _sign(using, watch.WORKER)
-    _do_each(neighbours=partial(_neighbours.look, using))
+    _do_each(neighbours=partial(_neighbours.check, using))
     if watch.needs_sweep(using):
         logger.warning("no sweep for some periods: this worker sweeps by itself", extra={"action": "swept_unasked"})
         sweep_now(using)
@@ -68,7 +68,7 @@ def sweep_now(using: Services) -> None:
         redraw=partial(dead_letters.redraw, using),
         settle_alerts=partial(letter_alerts.settle_all, using),
         sign=partial(_sign, using, watch.SWEEP),
-        watch=partial(watch.look, using),
+        watch=partial(watch.check, using),
         deliver=partial(_deliver, using),
         prune=partial(retention.prune, using),
         forget_questions=partial(questions.forget, using),

@@ -28,7 +28,7 @@ class Neighbours:
     def __init__(self) -> None:
         self._since: float | None = None
 
-    def look(self, using: Services) -> None:
+    def check(self, using: Services) -> None:
         """RabbitMQ can't be asked; there a message for an unknown run shows it."""
         if using.settings.broker_url and (using.settings.redis_url or using.settings.broker_url.startswith("amqp")):
             return

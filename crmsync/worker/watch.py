@@ -55,7 +55,7 @@ def look_out(using: Services) -> None:
 
     A receiver without Slack's secret writes to the log and the control tower; a worker notifies Slack later.
     """
-    is_news = look(using)
+    is_news = check(using)
     if not needs_sweep(using):
         return
     if not using.settings.slack.is_withheld:
@@ -64,7 +64,7 @@ def look_out(using: Services) -> None:
         logger.error("nothing is at work: see /readyz and the control tower", extra={"action": "nobody_works"})
 
 
-def look(using: Services) -> bool:
+def check(using: Services) -> bool:
     """Open or close the alerts about crmsync's own work. Returns whether any changed."""
     with using.store.read() as uow:
         found = _troubles(uow, using.settings)

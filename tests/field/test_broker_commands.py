@@ -288,17 +288,17 @@ def test_O21__two_installations_on_one_redis_are_told_in_both_logs(
             schema.migrate(store)
             ours, theirs = Services(settings, services.store), Services(settings, store)
             mine, other, late = Neighbours(), Neighbours(), Neighbours()
-            mine.look(ours)
-            mine.look(ours)
+            mine.check(ours)
+            mine.check(ours)
             assert shared(ours, theirs, caplog) == (False, False, 0), "two workers of one installation are none"
 
-            other.look(theirs)
-            mine.look(ours)
-            other.look(theirs)
+            other.check(theirs)
+            mine.check(ours)
+            other.check(theirs)
             assert shared(ours, theirs, caplog) == (True, True, 2)
 
-            late.look(theirs)
-            late.look(theirs)
+            late.check(theirs)
+            late.check(theirs)
             assert shared(ours, theirs, caplog) == (True, False, 2), "one that was there before is over"
 
 

@@ -67,7 +67,7 @@ def bill(attempt: Attempt) -> Mapping[str, Any]:
 def bodies(broker: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What each step does; by default it learns nothing."""
     monkeypatch.setattr(breaker_module, "BELIEVED_SECONDS", -1.0)
-    monkeypatch.setattr(housekeeping._neighbours, "look", lambda using: None)
+    monkeypatch.setattr(housekeeping._neighbours, "check", lambda using: None)
     _bodies.update(dict.fromkeys(_FLOW.steps, lambda attempt: {}))
     yield _bodies
     _bodies.clear()
@@ -627,7 +627,7 @@ def test_O15__it_is_told_when_nobody_takes_runs_and_when_somebody_does_again(
     assert open_alerts(services) == ["watch:workers"]
 
     work(services, [run_id])
-    watch.look(services)
+    watch.check(services)
     assert ready(services)[1] == "ok"
     assert open_alerts(services) == []
 

@@ -793,7 +793,7 @@ MUTANTS = (
         (
             "a-new-customer-that-is-not-listed-is-gone",
             "a customer that another run has just made is made a second time",
-            "absence.look(using, entry, lambda: self.connector.read_customers([made], keep_alive))",
+            "absence.search(using, entry, lambda: self.connector.read_customers([made], keep_alive))",
             "self.connector.read_customers([made], keep_alive)",
             "tests/field/test_customers.py"
             "::test_a_customer_that_another_run_has_just_made_is_waited_for_until_it_is_listed",

@@ -239,10 +239,10 @@ class VendorClient:
         if failure is None and reply.status < 400:
             return None
         if failure is not None and failure.is_doubtful and self._second_look is not None:
-            failure = self._second_look.judged(failure, partial(self._look, call, credentials))
+            failure = self._second_look.judged(failure, partial(self._read_again, call, credentials))
         return error_of(self.system, call.operation, reply, failure or Failure())
 
-    def _look(self, call: Call, credentials: Mapping[str, str], url: str) -> Reply | None:
+    def _read_again(self, call: Call, credentials: Mapping[str, str], url: str) -> Reply | None:
         """What stands at *url*, read on behalf of *call*; None where that is not to be had now."""
         look = Call(call.operation, "GET", url)
         try:

@@ -145,7 +145,7 @@ class GuardedBudget:
 
     def admit(self, operation: str = "") -> None:
         if not self._here.is_looking and self._breaker.admit(operation):
-            self._look(operation)
+            self._probe(operation)
 
     @contextmanager
     def call(self, operation: str) -> Iterator[None]:
@@ -155,7 +155,7 @@ class GuardedBudget:
         with self._budget.call(operation):
             self._here.operation = operation
             if not self._here.is_looking:
-                self._look(operation)  # inside: whom the budget refuses does not use a probe up
+                self._probe(operation)  # inside: whom the budget refuses does not use a probe up
             try:
                 yield
             except (VendorUnavailableError, CertificateError) as error:
@@ -199,7 +199,7 @@ class GuardedBudget:
     def refused(self, retry_after_seconds: float | None) -> None:
         self._budget.refused(retry_after_seconds)
 
-    def _look(self, operation: str) -> None:
+    def _probe(self, operation: str) -> None:
         if self._breaker.enter(operation):
             self._here.looks_until = time.monotonic() + PROBE_SECONDS
 
