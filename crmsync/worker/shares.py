@@ -27,7 +27,7 @@ from crmsync.worker.flow import FLOWS
 
 logger = logging.getLogger(__name__)
 
-A_WORKER = 48  # twice the threads of a worker: none is idle, and who comes next waits for about one deal of another
+PER_WORKER = 48  # twice the threads of a worker: none is idle, and who comes next waits for about one deal of another
 COUNTED_FOR = timedelta(seconds=1)
 
 
@@ -55,7 +55,7 @@ _shares: WeakKeyDictionary[Services, _Shares] = WeakKeyDictionary()
 
 def share_of(settings: Settings) -> int:
     """How many runs of one source are on their way to all workers at most."""
-    return A_WORKER * settings.behaviour.workers
+    return PER_WORKER * settings.behaviour.workers
 
 
 def take(using: Services, source: str, wanted: int) -> int:

@@ -25,7 +25,7 @@ from crmsync.worker.task import step
 from tests.fakes import DEFAULT, FakeClock
 
 _FLOW = Flow("shared", subject="deal", steps=("work",))
-SHARE = 2 * shares.A_WORKER  # of the two workers that crmsync up runs
+SHARE = 2 * shares.PER_WORKER  # of the two workers that crmsync up runs
 FLOOD = 500
 OTHER: Company = replace(DEFAULT, tenant="acme", deals=Bound("con_crm", DEFAULT.deals.connections))
 
