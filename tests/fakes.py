@@ -81,8 +81,8 @@ def fill_everywhere(monkeypatch: pytest.MonkeyPatch, **roles: Any) -> None:
     connectors = {connection_of(role): connector for role, connector in roles.items()}
     connector, system_of = Services.connector, Services.system_of
 
-    def connected(self: Services, connection: str) -> Any:
-        return connectors.get(connection) or connector(self, connection)
+    def connected(self: Services, connection: str, role: str = "") -> Any:
+        return connectors.get(connection) or connector(self, connection, role)
 
     def named(self: Services, connection: str) -> str:
         known = connectors.get(connection)

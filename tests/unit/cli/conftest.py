@@ -44,7 +44,7 @@ def systems(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeCustomers]:
         "s4hana": FakeCustomers("SAP S/4HANA"),
         "zoho_books": FakeCustomers("Zoho Books", one_currency=True),
     }
-    monkeypatch.setattr(Services, "connector", lambda self, connection: made[connection])
+    monkeypatch.setattr(Services, "connector", lambda self, connection, role="": made[connection])
     return made
 
 

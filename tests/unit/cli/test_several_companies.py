@@ -100,7 +100,7 @@ def acme(store: Store, houses: dict[str, House], monkeypatch: pytest.MonkeyPatch
             bindings.put(using, uow, ADA, "acme", flow, roles, options={"go_live": "2026-01-01"})
     theirs = set(made.values())
     monkeypatch.setattr(
-        Services, "connector", lambda _, connection: houses["acme" if connection in theirs else "default"]
+        Services, "connector", lambda _, connection, role="": houses["acme" if connection in theirs else "default"]
     )
     monkeypatch.setattr(Flow, "enqueue", lambda *_: None)
     monkeypatch.setattr(dead_letters, "best_effort", lambda send: True)
