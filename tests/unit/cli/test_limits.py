@@ -43,7 +43,8 @@ def test_a_row_shows_what_is_known(run_cli: RunCli, monkeypatch: pytest.MonkeyPa
         State("24 hours", None, None, None),
         State("at once", 10, 2, 3),
     ]
-    monkeypatch.setattr(limits, "_usages", lambda *_: [Usage("acme", "books", "1", states, 12.0)])
+    found = [Usage("acme", "books", "1", states, 30, 12.0)]
+    monkeypatch.setattr(limits, "_usages", lambda *_: found)
 
     lines = [line.split() for line in run_cli("limits").output.splitlines()]
 
@@ -51,3 +52,8 @@ def test_a_row_shows_what_is_known(run_cli: RunCli, monkeypatch: pytest.MonkeyPa
     assert lines[2] == ["acme", "books", "24", "hours", "?", "?", "?", "?"]
     assert lines[3] == ["acme", "books", "at", "once", "10", "2", "3", "8"]
     assert "books has asked crmsync to wait: 12 s more." in run_cli("limits").output
+    assert "Reserved: 30 %, for orders and payments." in run_cli("limits").output
+
+    found.append(Usage("acme", "erp", "2", [], 50, 0.0))
+
+    assert "Reserved: 30 % of books, 50 % of erp, for orders and payments." in run_cli("limits").output
