@@ -60,7 +60,8 @@ def put(
 
     Raises: InvalidBindingError, by name; BindingChangedError.
     """
-    offered = {each.id: registry.system_named(each.system).roles for each in all_connections(using, tenant)}
+    systems = registry.systems()
+    offered = {each.id: systems[each.system].roles for each in all_connections(using, tenant) if each.system in systems}
     roles = completed(flow, roles, offered)
     problems = problems_of(flow, roles, offered) or _unfit(using, flow, roles)
     if problems := problems | _problems_of_options(options or {}):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from crmsync import files, spelling
+from crmsync import files, spelling, systems
 from crmsync.cli import check_doors, check_systems
 from crmsync.cli.failures import sentence_of
 from crmsync.cli.finding import Finding, failed, never_raising, not_checked, note, of_this_machine
@@ -50,8 +50,15 @@ def of_spelling(env: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("Configuration", each.name, not each.is_misspelt, each.sentence, is_note=not each.is_misspelt)
 
 
+def of_packages() -> Iterator[Finding]:
+    """Systems that are installed and can't be used; the others are."""
+    for name, why in systems.refused().items():
+        yield Finding("Configuration", f"system {name}", False, f"{why}. Correct or remove its package")
+
+
 def all_of(settings: Settings, *, send_test_alert: bool) -> Iterator[Finding]:
     yield Finding("Configuration", "environment", True, f"state directory {settings.home}")
+    yield from of_packages()
     yield from never_raising("Configuration", _home(settings))
     yield from _go_live(settings, datetime.now(UTC))
     services, found = _opened(settings)

@@ -10,8 +10,9 @@ from crmsync.connectors.doors import Door
 from crmsync.connectors.system import System, Tools
 from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError
+from crmsync.phrases import capital
 from crmsync.settings import Behaviour, Settings
-from crmsync.systems import installed
+from crmsync.systems import installed, refused
 
 if TYPE_CHECKING:  # who asks only what is configured does without requests and redis
     from crmsync.connectors.base import Connector
@@ -36,7 +37,8 @@ def system_named(name: str) -> System:
     """The system of that name. Raises: ConfigurationError for one that is not installed."""
     found = systems().get(name)
     if found is None:
-        raise ConfigurationError(f"The system {name} is not installed: expected {', '.join(systems())}.")
+        why = refused().get(name, f"the system {name} is not installed: expected {', '.join(systems())}")
+        raise ConfigurationError(f"{capital(why)}.")
     return found
 
 

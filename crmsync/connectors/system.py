@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from crmsync import declared
 from crmsync.connectors.consent import Consent
+from crmsync.connectors.declaration import problems_of
 from crmsync.connectors.doors import Door
 from crmsync.connectors.limits.budget import UNLIMITED, Budget
 from crmsync.declared import Check, Setting
@@ -110,6 +111,14 @@ class System:
     """The other way round: what earlier releases have kept of a deal's fields at fault bears their labels."""
     words: tuple[str, ...] = ()
     """What people there call a deal, in front of its key."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with it, in words: a package that somebody else has made must not be found out by a run."""
+        return problems_of(self)
+
+    @property
+    def door_paths(self) -> tuple[str, ...]:
+        return tuple(each.path for each in self.doors)
 
     def read(self, reader: Reader) -> Any | None:
         """Its settings from the environment; None where that says nothing of it."""

@@ -32,7 +32,14 @@ MADE_UP = EntryPoint("ledgerly", "tests.made_up:SYSTEM", systems.GROUP)
 
 
 def forget_what_was_found() -> None:
-    for kept in (systems.installed, needs.needs, needs.secrets, spelling._ours, spelling._other_prefixes):
+    for kept in (
+        systems._loaded,
+        systems.installed,
+        needs.needs,
+        needs.secrets,
+        spelling._ours,
+        spelling._other_prefixes,
+    ):
         kept.cache_clear()
 
 
@@ -73,12 +80,12 @@ def test_a_system_that_is_configured_fills_the_roles_of_a_usual_one_that_is_not(
 
 def test_an_installation_without_any_system_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systems, "entry_points", lambda *, group: [])
-    systems.installed.cache_clear()
+    forget_what_was_found()
     try:
         with pytest.raises(ConfigurationError, match="No system is installed"):
             systems.installed()
     finally:
-        systems.installed.cache_clear()
+        forget_what_was_found()
 
 
 def test_who_asks_only_what_is_configured_does_without_requests_and_redis() -> None:
