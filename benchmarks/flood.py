@@ -1,7 +1,7 @@
 """A flood of another company: what it adds to the time that a deal takes.
 
 While the deals of one company wait by the hundred, another company, with accounts of its own, wins one deal after the
-other, at 100 ms a vendor call. The figure is the median of its deals during the flood, divided by that at rest.
+other, at a second a vendor call. The figure is the median of its deals during the flood, divided by that at rest.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from crmsync.domain.runs import RunStatus
 from crmsync.services import Services
 from crmsync.settings import Settings
 
-TARGET = 4.0
-LATENCY_SECONDS = 0.1  # of a vendor call
+TARGET = 2.0  # a deal is delayed by no more than the time of its own calls
+LATENCY_SECONDS = 1.0  # of a vendor call: long enough that threads are what is short, and not the processor
 WORKERS = ("worker1", "worker2")
 PATIENCE_SECONDS = 180.0
 OTHER = "other"
@@ -32,7 +32,7 @@ ROLES = {"deals": "salesforce", "orders": "s4hana", "invoices": "zoho_books"}
 
 
 def measure(*, is_quick: bool) -> Iterator[Figure]:
-    flood, at_rest = (400, 5) if is_quick else (1500, 15)
+    flood, at_rest = (250, 3) if is_quick else (600, 5)
     with Installation(companies=2) as crmsync:
         crmsync.processes.environment |= {
             "CRMSYNC_SECRET_KEY": "a key with which the benchmark seals",
@@ -50,7 +50,7 @@ def measure(*, is_quick: bool) -> Iterator[Figure]:
         loud, seconds = _during(crmsync, other, flood)
     rows = [("", "deals", "median ms", "worst ms"), *(_row(*each) for each in (("at rest", quiet), ("flood", loud)))]
     how = (
-        f"deals of one company while {flood} of another wait, {LATENCY_SECONDS * 1000:g} ms a vendor call,"
+        f"deals of one company while {flood} of another wait, {LATENCY_SECONDS:g} s a vendor call,"
         f" {len(WORKERS)} workers; the flood was over after {seconds:.1f} s, {flood / seconds:.1f} deals a second"
     )
     yield Figure("flood", median(loud) / median(quiet), "×", TARGET, how, table=rows)

@@ -27,7 +27,7 @@ from crmsync.worker.flow import FLOWS
 
 logger = logging.getLogger(__name__)
 
-PER_WORKER = 48  # twice the threads of a worker: none is idle, and who comes next waits for about one deal of another
+PER_WORKER = 32  # a third more than it has threads: none is idle, and who comes next hardly waits
 COUNTED_FOR = timedelta(seconds=1)
 
 
@@ -74,7 +74,7 @@ def take(using: Services, source: str, wanted: int) -> int:
 
 def ended(using: Services, source: str) -> None:
     """A run of *source* came to its end: others of it that wait may follow, after so many ends or a second."""
-    shares, many = _of(using), share_of(using.settings) // 4
+    shares, many = _of(using), share_of(using.settings) // 8
     with shares.lock:
         known, now = shares.of(source), using.store.clock()
         known.ends += 1
