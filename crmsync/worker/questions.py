@@ -1,6 +1,7 @@
 """Questions of the API to a worker, because only workers call systems; they lie in the store, sealed, for minutes.
 
-A message names a question and holds nothing of it. What is answered goes as soon as it was read, or with a sweep.
+A message names a question and holds nothing of it. A question goes as soon as its answer was read or nobody waits for
+it any more, or with a sweep.
 """
 
 from __future__ import annotations

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from crmsync.store import UnitOfWork
+from crmsync.web.api import tenancy
 from crmsync.web.api.problems import Problem
 from crmsync.web.context import services_of_app
 from crmsync.worker import questions
 
 SECONDS = 25.0
 LOOK_SECONDS = 0.2
-AT_ONCE = 2  # requests of a process: each holds one of its threads
-_waiting = threading.BoundedSemaphore(AT_ONCE)
+AT_ONCE = 3  # requests of a process: each holds one of its threads
+OF_ONE_TENANT = 2  # of these, so that no tenant keeps the others from asking
+_lock = threading.Lock()
+_waiting: list[str | None] = []  # whose requests, by tenant; None: of who sees all of them
 Found = TypeVar("Found")
 
 
@@ -26,11 +29,13 @@ def answer(what: str, task: str, **asked: Any) -> Any:
     with place():
         with using.store.begin() as uow:
             question_id = questions.ask(using, uow, asked)
-        if not questions.send(task, question_id):
-            raise no_broker(what)
-        found = awaited(what, lambda uow: questions.answered(using, uow, question_id), advice="Nothing was done.")
-    with using.store.begin() as uow:
-        questions.drop(uow, question_id)
+        try:
+            if not questions.send(task, question_id):
+                raise no_broker(what)
+            found = awaited(what, lambda uow: questions.answered(using, uow, question_id), advice="Nothing was done.")
+        finally:  # a worker that comes back later calls no system for nobody
+            with using.store.begin() as uow:
+                questions.drop(uow, question_id)
     if found.problem:
         raise no_result(found.problem)
     return found.value
@@ -39,12 +44,16 @@ def answer(what: str, task: str, **asked: Any) -> Any:
 @contextmanager
 def place() -> Iterator[None]:
     """One of the few that may wait at a time. Raises: Problem 503 where there is none."""
-    if not _waiting.acquire(blocking=False):
-        raise no_result("Too many requests are already waiting for a worker.")
+    tenant = tenancy.own()
+    with _lock:
+        if len(_waiting) >= AT_ONCE or _waiting.count(tenant) >= OF_ONE_TENANT:
+            raise no_result("Too many requests are already waiting for a worker.")
+        _waiting.append(tenant)
     try:
         yield
     finally:
-        _waiting.release()
+        with _lock:
+            _waiting.remove(tenant)
 
 
 def awaited(what: str, look: Callable[[UnitOfWork], Found | None], *, advice: str) -> Found:

@@ -195,7 +195,12 @@ def test_a_system_that_does_not_answer_says_so_and_nothing_is_stored(
 
 @pytest.mark.parametrize(("is_broker_there", "detail"), [(True, "No worker has finished"), (False, "The broker does")])
 def test_without_a_worker_the_answer_says_so_and_nothing_is_done(
-    admin: Caller, at_once: AtOnce, monkeypatch: pytest.MonkeyPatch, is_broker_there: bool, detail: str
+    admin: Caller,
+    at_once: AtOnce,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    is_broker_there: bool,
+    detail: str,
 ) -> None:
     monkeypatch.setattr(waiting, "SECONDS", 0.0)
     at_once.is_there, at_once.is_broker_there = False, is_broker_there
@@ -206,6 +211,29 @@ def test_without_a_worker_the_answer_says_so_and_nothing_is_done(
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
     assert answer.get_json()["detail"].startswith(detail)
     assert admin.get("/links")["items"] == []
+    assert questions_of(services) == []  # a worker that comes back spends no calls on what nobody waits for
+
+
+def test_one_tenant_leaves_a_place_to_the_others(
+    caller: Admit, at_once: AtOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy, other = caller("operator", "default"), caller("operator", None)
+    sent: list[str] = []
+    found: list[tuple[str, int]] = []
+
+    def send(task: str, question_id: str) -> bool:
+        """While this one waits, the next comes."""
+        sent.append(question_id)
+        if len(sent) <= waiting.OF_ONE_TENANT:
+            found.append(("greedy", greedy("PUT", PATH, json=SAID).status_code))
+        if len(sent) == waiting.OF_ONE_TENANT:
+            found.append(("other", other("PUT", PATH, json=SAID).status_code))
+        return at_once.send(task, question_id)
+
+    monkeypatch.setattr(questions, "send", send)
+    found.append(("greedy", greedy("PUT", PATH, json=SAID).status_code))
+
+    assert found == [("greedy", 503), ("other", 200), ("greedy", 200), ("greedy", 200)]
 
 
 @pytest.mark.parametrize(
@@ -228,24 +256,21 @@ def test_only_where_the_callers_own_accounts_have_customers(
 # -- the questions
 
 
-def test_a_question_lies_sealed_and_is_answered_once(
-    admin: Caller, services: Services, at_once: AtOnce, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waiting, "SECONDS", 0.0)
-    at_once.is_there = False
-    assert admin("PUT", PATH, json=SAID).status_code == 503
+def test_a_question_lies_sealed_and_is_answered_once(services: Services) -> None:
+    with services.store.begin() as uow:
+        question_id = questions.ask(services, uow, {"key": "1000777", "account": ACCOUNT})
     [kept] = questions_of(services)
     assert "1000777" not in kept
     assert ACCOUNT not in kept
 
     found = []
     for value in ("first", "again"):  # the message comes again
-        questions.answer(services, at_once.questions[0], lambda asked, value=value: found.append(asked) or value)  # type: ignore[misc]
+        questions.answer(services, question_id, lambda asked, value=value: found.append(asked) or value)  # type: ignore[misc]
     questions.answer(services, "nobodys", lambda asked: found.append(asked))
 
     assert [asked["key"] for asked in found] == ["1000777"]
     with services.store.read() as uow:
-        assert questions.answered(services, uow, at_once.questions[0]) == questions.Answer("first")
+        assert questions.answered(services, uow, question_id) == questions.Answer("first")
     assert "first" not in questions_of(services)[0]
     assert json.loads(questions_of(services)[0])["asked_at"]
 
