@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from crmsync import plain
 from crmsync.domain.accounts import Claim
 from crmsync.errors import ConfigurationError, ConnectionPausedError, CrmsyncError
 
@@ -172,6 +173,8 @@ def problems_of(wanted: Wanted, auth_kinds: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     if wanted.name is not None and not 1 <= len(wanted.name.strip()) <= NAME_LENGTH:
         found["name"] = f"expected 1 to {NAME_LENGTH} characters"
+    elif wanted.name is not None and not all(map(plain.is_seen, wanted.name)):
+        found["name"] = "contains a character that nobody can see"
     if wanted.auth_kind is not None and wanted.auth_kind not in auth_kinds:
         found["auth_kind"] = f"expected {' or '.join(auth_kinds)}"
     if wanted.direction is not None and wanted.direction not in list(Direction):

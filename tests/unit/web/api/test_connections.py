@@ -103,6 +103,8 @@ def _rows(uow: Any, name: str) -> list[Any]:
         ({"auth_kind": "magic"}, {"#/auth_kind"}),
         ({"direction": "up"}, {"#/direction"}),
         ({"colour": "red"}, {"#/colour"}),
+        ({"name": "\u202e"}, {"#/name"}),
+        ({"name": "Our\u200b books"}, {"#/name"}),
     ],
 )
 def test_what_is_wrong_is_told_by_field(
