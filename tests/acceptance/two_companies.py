@@ -517,6 +517,9 @@ def changes(life: Life) -> None:
     ask("DELETE", "/webhooks/{webhook_id}")
     ask("DELETE", "/bindings/{flow}", flow="inventory")
     ask("DELETE", "/connections/{connection_id}", connection_id=spare_id)
+    linked = {(each["connection"], each["account"]): each["key"] for each in ask("GET", "/links")["items"]}
+    number = linked[values["connection"], values["account"]]
+    ask("PUT", "/links/{connection}/{account}", {"key": number, "reason": "as it is"})
     ask("DELETE", "/links/{connection}/{account}")
     for verb in ("approve", "reject"):  # there is none: neither tenant asks for a second person
         ask("POST", f"/approvals/{{approval_id}}/{verb}", {"reason": "as agreed"})
