@@ -33,7 +33,7 @@ from tests.fakes import run_of_subject
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 100.0
+PATIENCE_SECONDS = 200.0
 FLOW = "order_to_invoice"
 
 # Read before a test's clean environment hides them.

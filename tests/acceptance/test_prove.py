@@ -83,7 +83,7 @@ def test_killed_workers_and_broken_answers_lose_and_double_nothing(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=550,
         cwd="/",
     )
 
@@ -104,7 +104,7 @@ def test_two_tenants_with_two_orgs_each_lose_double_and_cross_nothing(
     report = tmp_path / "matrix.json"
     command = _command("--only", "two-companies", "--deals", "6", "--json", str(report))
 
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, cwd="/")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=550, cwd="/")
 
     assert done.returncode == 0, done.stdout + done.stderr
     case, audit = json.loads(report.read_text())["cases"]

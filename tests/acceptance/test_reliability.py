@@ -77,7 +77,7 @@ def was_started(system: System, deal: Deal, times: int) -> bool:
 
 def assert_all_done_once(system: System, deals: list[Deal]) -> None:
     all_ended(system, deals)
-    system.wait_for("done", *deals, patience_seconds=0)
+    system.wait_for("done", *deals)
     assert len(names(system.sandbox)) == CUSTOMERS
     system.assert_each_once(deals, customers=names(system.sandbox))
 

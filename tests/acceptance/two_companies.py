@@ -346,7 +346,7 @@ def _await(life: Life, of: Mapping[str, Deal], status: str) -> None:
     def are_so() -> bool:
         return {life.run_of(tenant, deal).status.value for tenant, deal in of.items()} == {status}
 
-    until(are_so, patience_seconds=60, what=f"they are {status}")
+    until(are_so, what=f"they are {status}")
     for tenant, deal in of.items():
         life.names[tenant].add(life.run_of(tenant, deal).id)
 

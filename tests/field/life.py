@@ -80,7 +80,7 @@ def asked(system: System, deal: Deal, *, error: str) -> DeadLetter:
             return letter if (letter.status, letter.error) == (LetterStatus.WAITING, error) else None
         return None
 
-    return until(waiting, patience_seconds=60, what=f"{error} asks a person") or system.letter_of(deal)
+    return until(waiting, what=f"{error} asks a person") or system.letter_of(deal)
 
 
 def replay(system: System, deal: Deal, answers: Answers = Answers()) -> None:  # noqa: B008 - it is frozen

@@ -130,16 +130,16 @@ def test_O2__the_worker_outlives_every_malformed_message(system: System, queue: 
     with system.redis() as client:
         for malformed in MALFORMED.values():
             client.lpush(queue, malformed if isinstance(malformed, str | bytes) else json.dumps(malformed))
-    until(lambda: system.queue_length(queue) == 0, patience_seconds=20, what="the messages are taken")
+    until(lambda: system.queue_length(queue) == 0, what="the messages are taken")
 
     deal = system.sandbox.deals.create("After Ltd", email=f"{queue}@example.com")
     system.close(deal.id)
-    system.wait_for("done", deal, patience_seconds=30)
+    system.wait_for("done", deal)
     assert worker.poll() is None
     assert "Unrecoverable" not in system.log()
     assert "raised outside body" not in system.log()
     with system.redis() as client:
-        until(lambda: client.hlen("unacked") == 0, patience_seconds=20, what="none takes the place of another for ever")
+        until(lambda: client.hlen("unacked") == 0, what="none takes the place of another for ever")
     assert "Connection to broker lost" not in system.log()
 
 
@@ -152,7 +152,7 @@ def remote(system: System) -> Iterator[Any]:
     url = f"redis+socket://:{password}@{path}" if path else system.environment["REDIS_URL"]
     with Celery("stranger", broker=url) as app:
         # A worker that is ready opens its mailbox a moment later.
-        until(lambda: app.control.inspect(timeout=2, limit=1).ping(), patience_seconds=30, what="the worker hears")
+        until(lambda: app.control.inspect(timeout=2, limit=1).ping(), what="the worker hears")
         yield app.control
 
 
@@ -162,7 +162,7 @@ def test_O2__a_malformed_command_changes_nothing(system: System, remote: Any) ->
             text = malformed if isinstance(malformed, str | bytes) else json.dumps(malformed)
             client.publish("/0.celery.pidbox", text)
     # A command that Celery can't execute makes the worker open its mailbox anew, and what comes meanwhile is not heard.
-    until(lambda: remote.inspect(timeout=2, limit=1).ping(), patience_seconds=30, what="the worker answers")
+    until(lambda: remote.inspect(timeout=2, limit=1).ping(), what="the worker answers")
 
 
 COMMANDS: dict[str, dict[str, Any]] = {
@@ -202,7 +202,7 @@ def test_O2__no_command_makes_a_worker_do_something_else(system: System, remote:
         assert "no orders" in str(answer), command
     deal = system.sandbox.deals.create("Commanded Ltd", email="commanded@example.com")
     system.close(deal.id)
-    system.wait_for("done", deal, patience_seconds=30)
+    system.wait_for("done", deal)
 
     assert consumed(remote) == queues == {"crm", "erp", "books", "background", "housekeeping"}
     assert system.letters() == [letter]
@@ -225,7 +225,7 @@ def test_O2__a_message_that_says_it_is_a_dead_letter_replays_none(system: System
     )
     with system.redis() as client:
         client.lpush("crm", json.dumps(forged))
-    until(lambda: "asked for a replay" in system.log(), patience_seconds=20, what="the message is refused")
+    until(lambda: "asked for a replay" in system.log(), what="the message is refused")
     assert system.letters() == [letter]
 
 
@@ -243,7 +243,7 @@ def test_O2__a_worker_outlives_a_redis_that_refuses(own_broker: tuple[System, An
     until(lambda: client.scard("_kombu.binding.crm"), what="the worker listens")
 
     def refuses(name: str) -> None:
-        until(lambda: "Connection to broker lost" in system.log(), patience_seconds=20, what=name)
+        until(lambda: "Connection to broker lost" in system.log(), what=name)
         ended[name] = system.processes["worker"].poll()
         for log in system.home.glob("worker*.log"):
             log.write_text("")
@@ -258,7 +258,7 @@ def test_O2__a_worker_outlives_a_redis_that_refuses(own_broker: tuple[System, An
 
     deal = system.sandbox.deals.create("Refused Ltd", email="refused@example.com")
     system.close(deal.id)
-    system.wait_for("done", deal, patience_seconds=40)
+    system.wait_for("done", deal)
     assert set(ended.values()) == {None}
 
 
@@ -275,7 +275,7 @@ def test_O8__what_celery_shows_of_its_settings_holds_no_password(address: str, t
 def test_O21__a_message_for_an_unknown_run_is_not_dropped_without_a_word(system: System) -> None:
     with system.redis() as client:
         client.lpush("crm", json.dumps(message()))
-    until(lambda: "does another installation use this broker" in system.log(), patience_seconds=20, what="a warning")
+    until(lambda: "does another installation use this broker" in system.log(), what="a warning")
 
 
 def test_O21__two_installations_on_one_redis_are_told_in_both_logs(

@@ -82,7 +82,7 @@ def says(system: System, deal: Deal, *, received: bool, amount: Decimal, status:
     found = system.run("crmsync", "catch-up", "--yes", "--json")
     assert found.returncode == 0, found.stderr
     try:
-        until(lambda: shown() == wanted, patience_seconds=20)
+        until(lambda: shown() == wanted)
     except AssertionError:
         raise AssertionError(
             f"the deal says {shown()}, not {wanted}; {[each.cause for each in system.letters()]}"
@@ -339,7 +339,7 @@ def alert_about(system: System, deal: Deal) -> str:
             rows = uow.alerts.newest(None, limit=200)
         return next((row.content["cause"] for row in rows if ["Deal", deal.id] in row.content["facts"]), "")
 
-    return until(found, patience_seconds=30, what="somebody is told of the order")
+    return until(found, what="somebody is told of the order")
 
 
 def test_V6__an_order_that_is_gone_is_found_by_itself(system: System) -> None:

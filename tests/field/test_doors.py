@@ -893,7 +893,7 @@ def test_P6__a_receiver_writes_down_by_itself(
         with services.store.read() as uow:
             return bool(uow.refusals.totals())
 
-    until(written, patience_seconds=10, what="the refusal is in the store")
+    until(written, what="the refusal is in the store")
 
 
 @pytest.mark.parametrize("address", ["/webhook/zoho/payments", "/webhook/zoho/payment/", "/webhook/", "/webhook"])

@@ -82,7 +82,7 @@ def test_D1__a_request_has_a_total_time_to_arrive(receiver: Receiver, kind: str)
         peer.send_more()
         return peer.is_closed()
 
-    until(is_given_up, patience_seconds=20, what="the connection is closed")
+    until(is_given_up, what="the connection is closed")
     assert time.monotonic() - begun >= 1.5
     peer.close()
 
@@ -248,8 +248,8 @@ def test_D1__who_does_not_take_his_answer_holds_no_thread_and_is_given_up() -> N
         lazy = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
         for peer in lazy:
             peer.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: get(port).endswith(b"small"), patience_seconds=20, what="somebody else is answered")
-        until(lambda: len(front.peers) == 0, patience_seconds=20, what="all of them are given up")
+        until(lambda: get(port).endswith(b"small"), what="somebody else is answered")
+        until(lambda: len(front.peers) == 0, what="all of them are given up")
         for peer in lazy:
             peer.close()
 
@@ -267,8 +267,8 @@ def test_D1__bodies_under_way_take_a_bounded_amount_of_memory(monkeypatch: pytes
         for number in range(6):
             peers.append(socket.create_connection(("127.0.0.1", port)))
             peers[-1].sendall(half)
-            until(lambda number=number: front.peers._held_bytes >= min(number + 1, 3) * 300_000, patience_seconds=20)
-        until(lambda: len(front.peers) == 3, patience_seconds=20, what="the older ones are dropped")
+            until(lambda number=number: front.peers._held_bytes >= min(number + 1, 3) * 300_000)
+        until(lambda: len(front.peers) == 3, what="the older ones are dropped")
         peers[-1].sendall(b"x" * 300_000)
         assert b"\r\n\r\n600000" in peers[-1].recv(1000), "the newest is served"
         for peer in peers:
@@ -295,13 +295,13 @@ def test_D1__bodies_that_wait_for_a_thread_take_a_bounded_amount_of_memory(
         for number in range(1, 4):
             peers.append(socket.create_connection(("127.0.0.1", port), timeout=20))
             peers[-1].sendall(whole)
-            until(lambda number=number: front.working == number, patience_seconds=20)
+            until(lambda number=number: front.working == number)
             if not stays:
                 peers[-1].close()
-        until(lambda: len(front.peers) == (3 if stays else 0), patience_seconds=20)
+        until(lambda: len(front.peers) == (3 if stays else 0))
         assert all(_is_given_up(port, whole) for _ in range(5))
         go_on.set()
-        until(lambda: front.working == 0, patience_seconds=20)
+        until(lambda: front.working == 0)
         assert calls == ["300000"] * 3
         assert front.peers._held_bytes == 0
         assert get(port).endswith(b"done"), "and who comes now is served"
@@ -334,7 +334,7 @@ def test_D1__a_process_that_is_told_to_stop_answers_what_has_arrived() -> None:
         asks.start()
         assert entered.wait(20)
         stop()
-        until(lambda: front.is_closing, patience_seconds=20, what="it stops")
+        until(lambda: front.is_closing, what="it stops")
         go_on.set()
         asks.join()
         idle.close()

@@ -240,8 +240,8 @@ def test_T3__sweeps_and_alerts_do_not_wait_behind_work_that_hangs(tmp_path: Path
         with system.store.begin() as uow:
             uow.alerts.add(None, "test", ALERT)
         swept = sweep_sign(system)
-        until(lambda: "It is told" in system.log(), patience_seconds=5, what="the alert is delivered")
-        until(lambda: sweep_sign(system) > swept, patience_seconds=5, what="another sweep ends")
+        until(lambda: "It is told" in system.log(), what="the alert is delivered")
+        until(lambda: sweep_sign(system) > swept, what="another sweep ends")
         assert leased(system) == threads
 
 
@@ -396,7 +396,7 @@ def test_O14__beat_needs_no_file(tmp_path: Path) -> None:
         nowhere = {"CRMSYNC_HOME": "/dev/null/home", "HOME": "/dev/null", "DATABASE_URL": "sqlite:////dev/null/no.db"}
         with System(tmp_path, sandbox, redis_url=server.url, **nowhere) as system:
             system.start("beat")
-            until(lambda: system.queue_length("housekeeping") >= 2, patience_seconds=20, what="beat sends")
+            until(lambda: system.queue_length("housekeeping") >= 2, what="beat sends")
             assert system.processes["beat"].poll() is None
             assert "Traceback" not in system.log()
 

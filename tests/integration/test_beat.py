@@ -42,9 +42,9 @@ def test_stock_follows_the_erp_and_no_period_runs_twice(system: System) -> None:
         rows = {row["ProductCode"]: row["Available_Stock__c"] for row in system.sandbox.ledger()["products"]}
         return rows["GATEWAY-10"] == 77
 
-    until(is_told, patience_seconds=30)
+    until(is_told)
     first_round, first_period = rounds(system)
-    until(lambda: rounds(system)[1] >= first_period + 5, patience_seconds=30)
+    until(lambda: rounds(system)[1] >= first_period + 5)
     last_round, last_period = rounds(system)
     # A round is counted at its end, which may lie in the next period: the one that is at work at first is counted too.
     assert last_round - first_round <= last_period - first_period + 1
@@ -54,7 +54,7 @@ def test_a_deal_that_nobody_announced_is_ordered_and_billed_once(system: System)
     deal = system.sandbox.deals.create("Silent Ltd", email="silent@example.com")
     system.sandbox.deals.close(deal.id)
 
-    until(lambda: system.statuses([deal]) == {"done": 1}, patience_seconds=30)
+    until(lambda: system.statuses([deal]) == {"done": 1})
 
     system.assert_each_once([deal], customers=["Silent Ltd"])
     with system.store.read() as uow:
@@ -70,9 +70,9 @@ def test_a_payment_that_nobody_announced_reaches_its_deal(system: System) -> Non
     (invoice,) = system.documents(deal)[1]
 
     paid = system.sandbox.invoices.pay(invoice["number"])
-    until(lambda: payment_of(system, deal.id) == (True, 47000), patience_seconds=30)
+    until(lambda: payment_of(system, deal.id) == (True, 47000))
     system.sandbox.payments.delete(paid.payment_id)
-    until(lambda: payment_of(system, deal.id) == (False, 0), patience_seconds=30)
+    until(lambda: payment_of(system, deal.id) == (False, 0))
 
 
 def payment_of(system: System, deal_id: str) -> tuple[bool, Any]:

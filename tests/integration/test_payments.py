@@ -77,7 +77,7 @@ def says(system: System, deal: Deal, received: bool, amount: Decimal | int, day:
         return found[:2] == (received, Decimal(amount)) and (day is ... or found[2] == day)
 
     try:
-        until(is_so, patience_seconds=20)
+        until(is_so)
     except AssertionError:
         letters = [(letter.step, letter.cause) for letter in system.letters()]
         raise AssertionError(f"the deal says {figures(system, deal)}; dead letters: {letters}") from None
@@ -228,7 +228,7 @@ def test_a_payment_that_comes_before_the_write_back_waits_for_it(system: System,
     system.wait_for("stopped", deal)
 
     sandbox.invoices.pay(invoice_of(system, deal)["number"], webhook=True)
-    until(lambda: waits_for_a_person(system, invoice_of(system, deal)["id"]), patience_seconds=20)
+    until(lambda: waits_for_a_person(system, invoice_of(system, deal)["id"]))
     assert figures(system, deal)[1] is None
 
     sandbox.faults.clear()

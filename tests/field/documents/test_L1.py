@@ -101,7 +101,7 @@ def test_L1__a_wrong_one_that_is_out_and_wholly_credited_is_made_anew(
     wrong()
 
     replay(system, deal)
-    system.wait_for("done", deal, patience_seconds=20)
+    system.wait_for("done", deal)
 
     assert standing(system, deal) == (["1"], ["1", "2"])
     assert mailed(system, deal) == ["2"]
