@@ -28,7 +28,6 @@ from werkzeug.test import TestResponse
 
 from crmsync import broker
 from crmsync.alerts.content import headline
-from crmsync.connectors.base import Connector
 from crmsync.errors import InvalidDealError, RecordNotFoundError, RejectedError, StoreUnavailableError
 from crmsync.flows import payment_to_invoices
 from crmsync.log import redact
@@ -38,7 +37,7 @@ from crmsync.store import tables
 from crmsync.web import metrics
 from crmsync.web.refusals import Refusals
 from tests.builders import NOW
-from tests.fakes import FakeClock, connection_of, run_of_subject
+from tests.fakes import FakeClock, fill_everywhere, run_of_subject
 from tests.integration.test_webhooks import (
     DEAL,
     DOOR,
@@ -625,11 +624,9 @@ class Books:
 
 
 @pytest.fixture
-def books(services: Services, clock: FakeClock) -> Books:
+def books(services: Services, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Books:
     made = Books(clock)
-    connection = connection_of("payments")
-    services._connected[connection] = cast(Connector, made)
-    services._versions[connection] = services.book.get(connection).connection.version
+    fill_everywhere(monkeypatch, payments=made)
     return made
 
 

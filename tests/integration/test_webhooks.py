@@ -28,6 +28,7 @@ from crmsync.store import Store
 from crmsync.store.tables import deliveries, runs
 from crmsync.web.app import create_app
 from crmsync.web.inbox import Arrived, Inbox
+from crmsync.worker import shares
 from crmsync.worker.flow import Flow, Message
 from tests.builders import private_pem
 from tests.fakes import DEFAULT, FakeClock, run_of_subject
@@ -265,7 +266,8 @@ def test_each_notification_opens_a_run_of_its_own(
 
     assert (response.status_code, is_ack(response)) == (200, True)
     assert response.mimetype == "text/xml"
-    assert count(services, runs) == len(set(enqueuer.enqueued)) == number
+    assert count(services, runs) == number
+    assert len(set(enqueuer.enqueued)) == min(number, shares.share_of(services.settings)), "the others wait for those"
 
 
 @pytest.mark.parametrize("number", [0, 101])
