@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, half characters, line and paragraph ends
@@ -35,6 +37,17 @@ def json_text(value: Any, *, indent: int | None = None, default: Callable[[Any],
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, default=default)
     return _escaped(text, "\n", lambda character: json.dumps(character)[1:-1])
+
+
+def json_value(value: Any) -> Any:
+    """What JSON has no form for, as commands and the API show it. Raises: TypeError."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} can't be shown as JSON")
 
 
 def _escaped(text: str, keep: str, escape: Callable[[str], str]) -> str:

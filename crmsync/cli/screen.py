@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crmsync.plain import json_text, visible
+from crmsync.plain import json_text, json_value, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,14 +91,4 @@ def pairs(values: Mapping[str, object]) -> Table:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json_text(value, indent=2, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} can't be shown as JSON")
+    click.echo(json_text(value, indent=2, default=json_value))

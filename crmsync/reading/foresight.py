@@ -6,9 +6,7 @@ The command line asks for it itself; for the API a worker does, because the proc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import crmsync.flows  # noqa: F401 - registers the steps that are rehearsed
@@ -19,6 +17,7 @@ from crmsync.domain.dead_letters import Answers, DeadLetter, LetterStatus, why_n
 from crmsync.domain.personal import MASK, masked, personal_values
 from crmsync.errors import CrmsyncError
 from crmsync.log import redact
+from crmsync.plain import json_value
 from crmsync.reading.letters import summary
 from crmsync.reading.run import documents_json, documents_of
 from crmsync.services import Services, services
@@ -204,7 +203,7 @@ def _rehearsed(using: Services, letter_id: int, answers: Answers) -> dict[str, A
     if problem := _why_not_linked(using, letter, answers):
         return {"wrong_links": problem, "foreseen": None}
     found = foresee(using, letter, answers, accept_changes=False)
-    return {"wrong_links": "", "foreseen": json.loads(json.dumps(found, default=_plain))}
+    return {"wrong_links": "", "foreseen": json.loads(json.dumps(found, default=json_value))}
 
 
 def _why_not_linked(using: Services, letter: DeadLetter, answers: Answers) -> str:
@@ -217,14 +216,3 @@ def _why_not_linked(using: Services, letter: DeadLetter, answers: Answers) -> st
         return str(error)
     differing = [] if answers.is_seen else [each for each in sides if not each.is_alike]
     return next((each.difference for each in differing), "")
-
-
-def _plain(value: Any) -> Any:
-    """As a command prints it. Raises: TypeError."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -82,12 +82,12 @@ class Watch:
         ]
 
     def _count_done(self) -> int:
-        query = select(func.count()).select_from(runs).where(runs.c.status == RunStatus.DONE.value)
         try:
             with self._stage.store.read() as uow:
-                return int(uow.connection.execute(query).scalar_one())
+                counts = uow.runs.counts(None)
         except StoreUnavailableError:
             return 0
+        return sum(count for (_, status), count in counts.items() if status == RunStatus.DONE.value)
 
     def _is_over(self, expected: Sequence[Expected]) -> bool:
         try:
